@@ -1,0 +1,41 @@
+"""Every reason for which a row can be dropped, and the stage that says so.
+
+The ledger, the funnel and the manifest use these names and no others; README.md lists them, and a test compares.
+"""
+
+from __future__ import annotations
+
+REASONS: dict[str, tuple[str, str]] = {
+    # name: (stage, what it means)
+    "bad_json": ("read", "the line is not JSON"),
+    "bad_encoding": ("read", "the line is not UTF-8"),
+    "null_byte": ("read", "the line holds a null byte"),
+    "line_too_long": ("read", "the line is longer than 50 MB"),
+    "bad_row": ("read", "the row of a table (csv, tsv) does not fit its header"),
+    "not_an_object": ("format", "the row is JSON, but not an object"),
+    "unknown_shape": ("format", "the row's keys match no known format"),
+    "missing_field": ("format", "a field that the format needs is absent or null"),
+    "wrong_type": ("format", "a field holds a value of the wrong type"),
+    "unknown_role": ("format", "a turn's role is none that the format knows"),
+    "untrainable_content": ("format", "a turn holds an image, audio or another part that is not text"),
+    "bad_tool_call": ("format", "a tool call is not JSON, or has no name"),
+    "bad_characters": ("validate", "the text holds a lone surrogate or a null character"),
+    "system_not_first": ("validate", "a system message stands after another turn"),
+    "roles_out_of_order": ("validate", "turns of a role follow where they cannot"),
+    "no_user_turn": ("validate", "nobody asks anything"),
+    "no_answer": ("validate", "there is no assistant turn to train on"),
+    "empty_answer": ("validate", "an assistant turn that would be trained is empty"),
+    "empty_prompt": ("validate", "the user's turn is empty"),
+    "tool_result_without_call": ("validate", "a tool's result answers no tool call"),
+    "duplicate": ("dedup", "the same conversation stands earlier in the data"),
+    "template_error": ("encode", "the chat template refuses the conversation"),
+    "no_end_of_turn": ("encode", "the chat template writes no end-of-turn token after a trained turn"),
+    "unproven_mask": ("encode", "the trained tokens cannot be proven to be what the model must write"),
+    "nothing_to_train": ("encode", "no turn of the conversation is to be trained"),
+    "overlong": ("pack", "the sample is longer than pack.seq_len"),
+}
+
+
+def stage_of(reason: str) -> str:
+    """The stage that gives this reason."""
+    return REASONS[reason][0]

@@ -1,0 +1,116 @@
+"""The unit that flows: a record is one conversation, made of messages."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+ROLES = ("system", "developer", "user", "assistant", "tool")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToolCall:
+    """One call of one tool. `arguments` is as the source gave it: a JSON text or an object."""
+
+    name: str
+    arguments: str | Mapping[str, Any]
+    id: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Message:
+    """One turn. `content` is None only where a turn holds nothing but tool calls."""
+
+    role: str
+    content: str | None
+    reasoning: str | None = None
+    tool_calls: tuple[ToolCall, ...] = ()
+    tool_call_id: str | None = None
+    name: str | None = None
+    train: bool | None = None  # None: as the config's train_on says
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Record:
+    """A conversation that passed the formats: what later stages check, curate and encode.
+
+    `text` is set instead of messages for the `text` format, which is trained on whole and knows no template.
+    `template_kwargs` go to the chat template as they are (`enable_thinking` and the like).
+    """
+
+    messages: tuple[Message, ...] = ()
+    tools: tuple[Mapping[str, Any], ...] = ()
+    template_kwargs: Mapping[str, Any] | None = None
+    text: str | None = None
+
+    def to_json(self) -> bytes:
+        """The record in OpenAI's form as one JSON object. The same record always gives the same bytes."""
+        if self.text is not None:
+            return orjson.dumps({"text": self.text})
+        payload: dict[str, Any] = {"messages": [message_to_dict(message) for message in self.messages]}
+        if self.tools:
+            payload["tools"] = self.tools
+        if self.template_kwargs:
+            payload["chat_template_kwargs"] = self.template_kwargs
+        return orjson.dumps(payload)
+
+    @staticmethod
+    def from_json(data: bytes | str) -> Record:
+        """What `to_json` wrote, read back."""
+        payload = orjson.loads(data)
+        if "text" in payload:
+            return Record(text=payload["text"])
+        return Record(
+            messages=tuple(message_from_dict(message) for message in payload["messages"]),
+            tools=tuple(payload.get("tools", ())),
+            template_kwargs=payload.get("chat_template_kwargs"),
+        )
+
+
+def message_to_dict(message: Message) -> dict[str, Any]:
+    """A message as chat templates and OpenAI's API know it; absent fields are left out, never null-padded."""
+    turn: dict[str, Any] = {"role": message.role, "content": message.content}
+    if message.reasoning is not None:
+        turn["reasoning_content"] = message.reasoning
+    if message.tool_calls:
+        turn["tool_calls"] = [tool_call_to_dict(call) for call in message.tool_calls]
+    if message.tool_call_id is not None:
+        turn["tool_call_id"] = message.tool_call_id
+    if message.name is not None:
+        turn["name"] = message.name
+    if message.train is not None:
+        turn["train"] = message.train
+    return turn
+
+
+def tool_call_to_dict(call: ToolCall) -> dict[str, Any]:
+    """A tool call in OpenAI's nested form."""
+    head: dict[str, Any] = {} if call.id is None else {"id": call.id}
+    return {**head, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
+
+
+def message_from_dict(turn: Mapping[str, Any]) -> Message:
+    """The message that `message_to_dict` wrote."""
+    return Message(
+        role=turn["role"],
+        content=turn["content"],
+        reasoning=turn.get("reasoning_content"),
+        tool_calls=tuple(
+            ToolCall(name=call["function"]["name"], arguments=call["function"]["arguments"], id=call.get("id"))
+            for call in turn.get("tool_calls", ())
+        ),
+        tool_call_id=turn.get("tool_call_id"),
+        name=turn.get("name"),
+        train=turn.get("train"),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Drop:
+    """Why a row is not packed. `reason` is one of `sftdata.reasons.REASONS`; `detail` says what exactly."""
+
+    reason: str
+    detail: str | None = None
