@@ -114,3 +114,16 @@ class Drop:
 
     reason: str
     detail: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One input row on its way through reading: a record, or the reason why there is none, or both.
+
+    `line` is 1-based within the unit it was read from. A row that the structure checks drop keeps its record.
+    """
+
+    line: int
+    record: Record | None
+    drop: Drop | None
+    keep: Mapping[str, Any] | None = None  # the columns that the source's `keep` asks for
