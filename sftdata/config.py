@@ -2,23 +2,15 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, Union, get_args
+from typing import Annotated, Any, Literal, Union
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import Field, field_validator
 
-from sftdata.errors import ConfigError
+from sftdata.settings import Settings, apply_override, check_settings, read_settings
 
 FORMATS = Literal["auto", "messages", "sharegpt", "alpaca", "prompt_completion", "text"]
-
-
-class Settings(BaseModel):
-    """A group of settings. Unknown keys are an error; nothing changes after loading."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class SourceConfig(Settings):
@@ -102,108 +94,15 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> Config:
     Raises ConfigError naming every problem of the file and the overrides at once.
     """
     path = Path(path)
-    try:
-        settings = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigError(str(path), error.strerror or str(error), "give the path of a YAML file") from error
-    except UnicodeDecodeError as error:
-        raise ConfigError(str(path), "is not UTF-8 text", "give a YAML file, or data files with --tokenizer") from error
-    except yaml.YAMLError as error:
-        line = getattr(error, "problem_mark", None)
-        where = f"{path}:{line.line + 1}" if line else str(path)
-        raise ConfigError(where, "is not YAML: " + " ".join(str(error).split()), "mend the file") from error
-    if not isinstance(settings, dict):
-        raise ConfigError(str(path), "holds no settings", "start with `tokenizer:`, `sources:` and `out:`")
-    settings = resolve_paths(settings, path.parent)
+    settings = resolve_paths(read_settings(path, "`tokenizer:`, `sources:` and `out:`"), path.parent)
     for override in overrides:
-        apply_override(settings, override)
+        apply_override(settings, override, bare=("out",))
     return parse_config(settings, str(path))
 
 
 def parse_config(settings: Mapping[str, Any], where: str = "config") -> Config:
     """Check settings and give the Config. Raises ConfigError naming every problem at once."""
-    try:
-        return Config.model_validate(settings)
-    except ValidationError as error:
-        raise ConfigError(where, describe_problems(error, Config)) from error
-
-
-def describe_problems(error: ValidationError, root: type[BaseModel]) -> str:
-    """All problems pydantic found, one a line where there are several, unknown keys with a suggestion."""
-    problems = []
-    for item in error.errors():
-        key = ".".join(str(part) for part in item["loc"] if not str(part).startswith("function-"))
-        if item["type"] == "extra_forbidden":
-            problems.append(f"{key} is not a setting" + _suggestion(item["loc"], root))
-        elif item["type"] == "missing":
-            problems.append(f"{key} is required")
-        else:
-            problems.append(f"{key}: {item['msg'][0].lower()}{item['msg'][1:]} (got {item['input']!r})")
-    if len(problems) == 1:
-        return problems[0]
-    return f"{len(problems)} problems:\n" + "\n".join(f"  - {problem}" for problem in problems)
-
-
-def _suggestion(loc: tuple[int | str, ...], root: type[BaseModel]) -> str:
-    """`; did you mean pack.seq_len?` where a known key of the same group is near."""
-    group: type[BaseModel] | None = root
-    for part in loc[:-1]:
-        if isinstance(part, int) or group is None:
-            continue
-        field = group.model_fields.get(str(part))
-        group = _group_of(field.annotation) if field else None
-    known = list(group.model_fields) if group else []
-    near = difflib.get_close_matches(str(loc[-1]), known, n=1, cutoff=0.5)
-    if not near:
-        return f"; the settings here are {', '.join(known)}" if known else ""
-    return "; did you mean " + ".".join([*(str(part) for part in loc[:-1]), near[0]]) + "?"
-
-
-def _group_of(annotation: object) -> type[BaseModel] | None:
-    """The group of settings inside an annotation such as `tuple[SourceConfig, ...]`."""
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return annotation
-    return next((group for arg in get_args(annotation) if (group := _group_of(arg))), None)
-
-
-def apply_override(settings: dict[str, Any], override: str) -> None:
-    """Set `dotted.key=value` in nested settings; the value is read as YAML; numbers index lists.
-
-    Raises ConfigError where the text is no assignment or the key runs through a plain value.
-    """
-    dotted, equals, value = override.partition("=")
-    if not equals or not dotted:
-        raise ConfigError(override, "is neither a file nor a setting", "write settings as dotted.key=value")
-    *parents, last = dotted.split(".")
-    node: Any = settings
-    for part in parents:
-        node = _descend(node, part, override)
-    try:
-        parsed = yaml.safe_load(value)
-    except yaml.YAMLError as error:
-        raise ConfigError(override, "the value is not YAML", "quote it") from error
-    if isinstance(node, list):
-        if not last.isdigit() or int(last) >= len(node):
-            raise ConfigError(override, f"there is no entry {last} in a list of {len(node)}")
-        node[int(last)] = parsed
-    else:
-        node[last] = parsed
-
-
-def _descend(node: Any, part: str, override: str) -> Any:
-    """The settings under `part`, made where absent; a bare path under `out` becomes a group."""
-    if isinstance(node, list):
-        if not part.isdigit() or int(part) >= len(node):
-            raise ConfigError(override, f"there is no entry {part} in a list of {len(node)}")
-        if isinstance(node[int(part)], str):
-            node[int(part)] = {"path": node[int(part)]}
-        return node[int(part)]
-    child = node.setdefault(part, {})
-    if isinstance(child, str) and part == "out":
-        child = node[part] = {"path": child}
-    if not isinstance(child, (dict, list)):
-        raise ConfigError(override, f"{part} holds a plain value, not settings")
-    return child
+    return check_settings(Config, settings, where)
 
 
 def resolve_paths(settings: dict[str, Any], base: Path) -> dict[str, Any]:
