@@ -1,0 +1,195 @@
+"""Find and load a tokenizer as files: no model library is imported where the folder already says everything."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sftdata.errors import TokenizerError
+
+SPECIAL_NAMES = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
+# Classes that take tokenizer.json as it is. The others may rebuild the pipeline from the vocabulary when transformers
+# loads them, so their tokenizer.json is asked of transformers itself.
+PLAIN_CLASSES = ("", "PreTrainedTokenizerFast", "TokenizersBackend", "PreTrainedTokenizer")
+HUB_FILES = ("tokenizer*", "*.jinja", "special_tokens_map.json", "added_tokens.json", "chat_template.json", "config.json",
+             "generation_config.json", "*.model", "vocab*", "merges.txt", "*.tiktoken", "additional_chat_templates/*")  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class AddedToken:
+    """An entry of the tokenizer that is matched before any other tokenizing."""
+
+    id: int
+    content: str
+    special: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenizerFiles:
+    """All that is known of a tokenizer: its pipeline as JSON, its named tokens, its chat templates."""
+
+    source: str
+    json: str
+    special_tokens: Mapping[str, str]  # eos_token -> "</s>", only those that are set
+    chat_templates: Mapping[str, str]  # "default", and where there is one "tool_use"
+
+    @property
+    def sha256(self) -> str:
+        """The hash of tokenizer.json as used."""
+        return hashlib.sha256(self.json.encode()).hexdigest()
+
+    def added_tokens(self) -> tuple[AddedToken, ...]:
+        """The added tokens, by id."""
+        entries = json.loads(self.json).get("added_tokens") or []
+        tokens = (AddedToken(entry["id"], entry["content"], bool(entry.get("special"))) for entry in entries)
+        return tuple(sorted(tokens, key=lambda token: token.id))
+
+    def config(self) -> dict[str, Any]:
+        """A tokenizer_config.json with which transformers loads the same tokenizer."""
+        return {
+            "tokenizer_class": "PreTrainedTokenizerFast",
+            "clean_up_tokenization_spaces": False,
+            "model_max_length": 10**30,
+            **self.special_tokens,
+        }
+
+
+def load_tokenizer(source: str, *, trust_remote_code: bool = False) -> TokenizerFiles:
+    """The tokenizer in a folder or on the hub.
+
+    Raises TokenizerError where there is none, or where it cannot be loaded.
+    """
+    folder = _folder_of(source)
+    config = _read_json(folder / "tokenizer_config.json")
+    pipeline = folder / "tokenizer.json"
+    if pipeline.is_file() and _is_plain(config, pipeline):
+        text = pipeline.read_text(encoding="utf-8")
+        _check_loads(text, source)
+        return TokenizerFiles(
+            source=source,
+            json=text,
+            special_tokens=_special_tokens(folder, config),
+            chat_templates=_chat_templates(folder, config),
+        )
+    return _load_with_transformers(source, folder, trust_remote_code)
+
+
+def _folder_of(source: str) -> Path:
+    """The folder that `source` names, fetched from the hub where it names no local folder."""
+    path = Path(source)
+    if path.is_dir():
+        return path
+    if path.is_file():
+        raise TokenizerError(source, "is a file", "give the folder that holds tokenizer.json")
+    if source.count("/") > 1 or source.startswith((".", "/", "~")):
+        raise TokenizerError(source, "there is no such folder", "give a folder with a tokenizer, or a hub id ORG/NAME")
+    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+
+    try:
+        return Path(snapshot_download(source, allow_patterns=list(HUB_FILES)))
+    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
+        why = str(error).splitlines()[0]
+        raise TokenizerError(
+            source, f"is no local folder, and the hub does not give it ({why})", "check the name and the network"
+        ) from error
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    """A JSON object in a file; empty where there is no file."""
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (ValueError, OSError) as error:
+        raise TokenizerError(str(path), f"cannot be read: {error}") from error
+    return value if isinstance(value, dict) else {}
+
+
+def _is_plain(config: Mapping[str, Any], pipeline: Path) -> bool:
+    """Whether tokenizer.json alone says how the tokenizer tokenizes."""
+    if config.get("tokenizer_class", "") not in PLAIN_CLASSES or config.get("auto_map"):
+        return False
+    extra = {entry.get("content") for entry in (config.get("added_tokens_decoder") or {}).values()}
+    if not extra:
+        return True
+    known = {entry["content"] for entry in _read_json(pipeline).get("added_tokens") or []}
+    return extra <= known
+
+
+def _check_loads(text: str, source: str) -> None:
+    from tokenizers import Tokenizer
+
+    try:
+        Tokenizer.from_str(text)
+    except Exception as error:  # the library raises plain Exception for every fault in the file
+        raise TokenizerError(source, f"its tokenizer.json cannot be loaded: {error}") from error
+
+
+def _special_tokens(folder: Path, config: Mapping[str, Any]) -> dict[str, str]:
+    """The named tokens, from tokenizer_config.json or the older special_tokens_map.json."""
+    named = {**_read_json(folder / "special_tokens_map.json"), **config}
+    tokens = {}
+    for name in SPECIAL_NAMES:
+        value = named.get(name)
+        if isinstance(value, dict):
+            value = value.get("content")
+        if isinstance(value, str):
+            tokens[name] = value
+    return tokens
+
+
+def _chat_templates(folder: Path, config: Mapping[str, Any]) -> dict[str, str]:
+    """The chat templates by name: chat_template.jinja wins over chat_template.json, and that over the config."""
+    value = _read_json(folder / "chat_template.json").get("chat_template") or config.get("chat_template")
+    templates = dict(_named_templates(value))
+    file = folder / "chat_template.jinja"
+    if file.is_file():
+        templates["default"] = file.read_text(encoding="utf-8")
+    for extra in sorted(folder.glob("additional_chat_templates/*.jinja")):
+        templates[extra.stem] = extra.read_text(encoding="utf-8")
+    return templates
+
+
+def _named_templates(value: object) -> Iterator[tuple[str, str]]:
+    """The templates in any of the forms that tokenizer_config.json has had."""
+    if isinstance(value, str):
+        yield "default", value
+    elif isinstance(value, Mapping):
+        yield from ((str(name), text) for name, text in value.items() if isinstance(text, str))
+    elif isinstance(value, list):
+        for entry in value:
+            if isinstance(entry, Mapping) and isinstance(entry.get("template"), str):
+                yield str(entry.get("name")), entry["template"]
+
+
+def _load_with_transformers(source: str, folder: Path, trust_remote_code: bool) -> TokenizerFiles:
+    """The tokenizer as transformers builds it, for folders whose files do not say it by themselves."""
+    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+    from transformers import AutoTokenizer
+
+    options: dict[str, Any] = {"trust_remote_code": trust_remote_code}
+    gguf = sorted(folder.glob("*.gguf"))
+    if gguf and not (folder / "tokenizer_config.json").is_file():
+        options["gguf_file"] = gguf[0].name
+    try:
+        tokenizer: Any = AutoTokenizer.from_pretrained(str(folder), **options)  # type: ignore[no-untyped-call]
+    except Exception as error:  # transformers raises many kinds for files that are missing or not what they should be
+        why = " ".join(str(error).split())[:300]
+        raise TokenizerError(source, f"cannot be loaded as a tokenizer: {why}", "see what the folder holds") from error
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    if backend is None:
+        raise TokenizerError(source, "has no fast tokenizer", "convert it to a tokenizer.json first")
+    named = {name: str(value) for name in SPECIAL_NAMES if (value := getattr(tokenizer, name, None)) is not None}
+    return TokenizerFiles(
+        source=source,
+        json=backend.to_str(),
+        special_tokens=named,
+        chat_templates=dict(_named_templates(tokenizer.chat_template)),
+    )

@@ -1,0 +1,172 @@
+"""Masked samples as HTML for notebooks: one self-contained fragment, no JavaScript, readable on light and dark."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Sequence
+from html import escape
+from typing import TYPE_CHECKING
+
+from sftdata.view.pieces import Piece
+
+if TYPE_CHECKING:
+    from sftdata.view.dataset import Row, Sample, Summary
+
+MAX_TOKENS = 16_384  # a notebook cell with more than this becomes slow to scroll
+
+# Colours are half transparent over the page's own, so they hold on any theme. Marks for white space are generated
+# content, which a browser leaves out of what is copied.
+CSS = """
+.sftv{line-height:1.75;font-size:13px;margin:.3em 0;color:inherit}
+.sftv p{margin:.2em 0;line-height:1.5}
+.sftv .dim{opacity:.7}
+.sftv table{border-collapse:collapse;margin:.5em 0;font-size:13px;line-height:1.5;color:inherit}
+.sftv th,.sftv td{padding:.15em .8em .15em 0;text-align:right;border:0;background:none;color:inherit}
+.sftv thead th{border-bottom:1px solid rgba(128,128,128,.5);font-weight:600}
+.sftv .l{text-align:left}
+.sftv .sample{border:1px solid rgba(128,128,128,.45);border-left:4px solid rgba(128,128,128,.75);border-radius:4px;
+margin:.5em 0;overflow:hidden}
+.sftv .head{padding:.15em .7em;background:rgba(128,128,128,.14);font-size:12px}
+.sftv .text{padding:.4em .7em;white-space:pre-wrap;overflow-wrap:anywhere;tab-size:4;
+font-family:ui-monospace,SFMono-Regular,Menlo,Consolas,"DejaVu Sans Mono",monospace}
+.sftv .t{box-shadow:inset 1px 0 rgba(128,128,128,.28)}
+.sftv .t:hover{outline:1px solid currentColor;border-radius:2px}
+.sftv .y{background:rgba(38,166,91,.24);text-decoration:underline 2px rgb(38,166,91);text-underline-offset:4px;
+text-decoration-skip-ink:none}
+.sftv .m{background:rgba(226,126,20,.3);text-decoration:underline 2px dotted rgb(226,126,20);text-underline-offset:4px}
+.sftv .c{border:1px solid rgba(80,130,240,.8);border-radius:7px;padding:0 4px;margin:0 1px;font-size:12px;
+background-color:rgba(80,130,240,.16)}
+.sftv .c.y{background-color:rgba(38,166,91,.34);border-color:rgb(38,166,91)}
+.sftv .t i{font-style:normal;text-decoration:inherit}
+.sftv i.s{position:relative}
+.sftv i.s::before{content:"\\00b7";position:absolute;left:0;right:0;text-align:center;opacity:.45}
+.sftv i.n::before{content:"\\21b5";opacity:.55}
+.sftv i.b{position:relative}
+.sftv i.b::before{content:"\\21e5";position:absolute;left:0;opacity:.55}
+.sftv i.u{unicode-bidi:isolate}
+.sftv i.u::before{content:attr(data-c);font-size:10px;border:1px dotted currentColor;border-radius:3px;padding:0 2px;
+opacity:.8}
+.sftv i.k{border:1px dotted currentColor;border-radius:3px;padding:0 2px}
+.sftv i.e::before{content:"\\2205";opacity:.55}
+"""
+
+# Everything that is not plainly visible, in one pass: space, newline, tab, controls, other separators and formats.
+_UNSEEN = re.compile("[ \n\t\x00-\x08\x0b-\x1f\x7f-\xa0\xad\u0600-\u0605\u061c\u06dd\u070f\u1680\u180e\u2000-\u200f"
+                     "\u2028-\u202f\u205f-\u206f\u3000\ufeff\ufff9-\ufffd\U000e0000-\U000e007f]")  # fmt: skip
+
+
+def visible(text: str) -> str:
+    """Text as escaped HTML with white space and invisible characters marked.
+
+    What a browser copies from it is the text itself, but for control characters, which become Unicode's pictures of
+    them (an escape character has no place in a page).
+    """
+    return _UNSEEN.sub(_mark, escape(text))
+
+
+def _mark(match: re.Match[str]) -> str:
+    char = match[0]
+    if char == " ":
+        return '<i class="s"> </i>'
+    if char == "\n":
+        return '<i class="n"></i>\n'
+    if char == "\t":
+        return '<i class="b">\t</i>'
+    name = f"U+{ord(char):04X}"
+    if char == "\ufffd":
+        return f'<i class="k" title="{name}: bytes that are no character">{char}</i>'
+    if unicodedata.category(char) == "Cc":
+        return f'<i class="k" title="{name}">{control_picture(char)}</i>'
+    return f'<i class="u" data-c="{name}">{char}</i>'
+
+
+def control_picture(char: str) -> str:
+    """A visible stand-in for a control character: U+241B for ESC, and so on; C1 controls by number."""
+    code = ord(char)
+    if code < 0x20:
+        return chr(0x2400 + code)
+    return "\u2421" if code == 0x7F else f"<U+{code:04X}>"
+
+
+def sample_html(sample: Sample, *, max_tokens: int = MAX_TOKENS) -> str:
+    """One sample by itself."""
+    return _page([f"<p>{escape(sample.title)}</p>", _legend(), _sample(sample, "", max_tokens)])
+
+
+def row_html(row: Row, *, max_tokens: int = MAX_TOKENS) -> str:
+    """A packed row, one box a sample, at most `max_tokens` tokens of it; what is left out is said."""
+    parts = [f"<p>{escape(row.title)}</p>", _legend()]
+    left = max_tokens
+    for sample in row.samples:
+        if left <= 0:
+            hidden = row.samples[sample.index :]
+            tokens = sum(one.num_tokens for one in hidden)
+            parts.append(f'<p class="dim">{len(hidden):,} more samples with {tokens:,} tokens are not shown.</p>')
+            break
+        parts.append(_sample(sample, f"sample {sample.index} · ", left))
+        left -= sample.num_tokens
+    return _page(parts)
+
+
+def summary_html(summary: Summary) -> str:
+    """What a dataset holds: its splits, and the way from rows read to rows packed."""
+    parts = [f"<p><b>{escape(summary.title)}</b></p>"]
+    parts += [f'<p class="dim">{escape(line)}</p>' for line in summary.lines]
+    parts += [_table(table.head, table.rows, table.text_columns) for table in summary.tables]
+    return _page(parts)
+
+
+def _page(parts: Sequence[str]) -> str:
+    return f"<style>{CSS}</style>" + '<div class="sftv">' + "\n".join(parts) + "</div>"
+
+
+def _legend() -> str:
+    return (
+        '<p class="dim"><span class="y">trained</span> &nbsp; not trained &nbsp; <span class="c">control token</span>'
+        " &nbsp; <span>hover over a token for its position, id and label</span></p>"
+    )
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]], text_columns: frozenset[int]) -> str:
+    def cells(values: Sequence[str], tag: str) -> str:
+        return "".join(
+            f'<{tag} class="l">{escape(value)}</{tag}>' if at in text_columns else f"<{tag}>{escape(value)}</{tag}>"
+            for at, value in enumerate(values)
+        )
+
+    body = "".join(f"<tr>{cells(row, 'td')}</tr>" for row in rows)
+    return f"<table><thead><tr>{cells(head, 'th')}</tr></thead><tbody>{body}</tbody></table>"
+
+
+def _sample(sample: Sample, prefix: str, max_tokens: int) -> str:
+    head = f"{prefix}{sample.facts} · record {sample.record_id}"
+    shown = [piece for piece in sample.pieces() if piece.start < max_tokens]
+    text = "".join(_piece(sample, piece) for piece in shown)
+    more = sample.num_tokens - (shown[-1].end if shown else 0)
+    note = f'<p class="dim head">{more:,} more tokens of this sample are not shown.</p>' if more else ""
+    # A newline that ends a pre-wrap block has no line of its own; the <br> gives it one.
+    return (
+        f'<div class="sample"><div class="head">{escape(head)}</div><div class="text">{text}'
+        f"{'<br>' if text.endswith(chr(10) + '</span>') else ''}</div>{note}</div>"
+    )
+
+
+def _piece(sample: Sample, piece: Piece) -> str:
+    trained = [sample.labels[at] != -100 for at in range(piece.start, piece.end)]
+    kind = "t y" if all(trained) else "t m" if any(trained) else "t"
+    if piece.end - piece.start == 1 and sample.input_ids[piece.start] in sample.control_ids:
+        kind += " c"
+    text = visible(piece.text) if piece.text else '<i class="e"></i>'
+    return f'<span class="{kind}" title="{_hover(sample, piece)}">{text}</span>'
+
+
+def _hover(sample: Sample, piece: Piece) -> str:
+    """One line a token; tokens that share a character are also told apart by their bytes."""
+    lines = []
+    for at in range(piece.start, piece.end):
+        line = f"position {at} · id {sample.input_ids[at]} · label {sample.labels[at]}"
+        if piece.end - piece.start > 1 or not piece.text:
+            line += f" · {sample.decoder.name(sample.input_ids[at])}"
+        lines.append(line)
+    return "&#10;".join(escape(line) for line in lines)

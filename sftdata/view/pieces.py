@@ -1,0 +1,187 @@
+"""Which token wrote which characters: ids -> pieces of text that join to exactly what the tokenizer decodes."""
+
+from __future__ import annotations
+
+import codecs
+import os
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tokenizers import Tokenizer, decoders
+
+from sftdata.errors import DatasetError
+
+BYTE_TOKEN = re.compile(r"<0x([0-9A-Fa-f]{2})>")  # how SentencePiece vocabularies write a single byte
+MAX_PREFIX_DECODES = 2048
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """The text of the tokens [start, end) of a sample: one token, or the few that share a character's bytes."""
+
+    start: int
+    end: int
+    text: str
+
+
+class Decoder:
+    """A dataset's tokenizer, read to show what each token wrote. It never encodes."""
+
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        self._tokenizer = tokenizer
+        self._byte_level = isinstance(tokenizer.decoder, decoders.ByteLevel)
+        added = tokenizer.get_added_tokens_decoder()
+        self.special_ids = frozenset(id_ for id_, token in added.items() if token.special)
+        self._anchor: int | None = None
+        self._anchored: dict[int, str | None] = {}
+
+    @staticmethod
+    def from_file(path: str | Path) -> Decoder:
+        """Load a tokenizer.json. Raises DatasetError where it is absent or not a tokenizer."""
+        try:
+            data = Path(path).read_text(encoding="utf-8")
+        except OSError as error:
+            raise DatasetError(
+                str(path), error.strerror or "cannot be read", "prepare the dataset again, or copy the file back"
+            ) from error
+        try:
+            return Decoder(Tokenizer.from_str(data))
+        except Exception as error:  # the tokenizers library raises nothing narrower
+            raise DatasetError(str(path), f"is not a tokenizer ({error})", "prepare the dataset again") from error
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """The text of the ids as the tokenizers library gives it, control tokens included."""
+        return str(self._tokenizer.decode(list(ids), skip_special_tokens=False))
+
+    def name(self, token_id: int) -> str:
+        """A token by itself: its bytes in hex where the vocabulary is one of bytes, else its vocabulary entry."""
+        token = self._tokenizer.id_to_token(token_id)
+        if token is None:
+            return "not in the vocabulary"
+        return f"bytes {_token_bytes(token).hex(' ').upper()}" if self._byte_level else token
+
+    def pieces(self, ids: Sequence[int]) -> list[Piece]:
+        """Cut the decoded text at the tokens' borders.
+
+        Promised: the pieces cover every token once and in order, and their texts join to `decode(ids)`. Tokens that
+        hold parts of one character share a piece. A piece may be empty (a first space that SentencePiece strips).
+        """
+        if not ids:
+            return []
+        tokens = [self._tokenizer.id_to_token(id_) for id_ in ids]
+        whole = self.decode(ids)
+        if self._byte_level:
+            pieces = list(_cut_bytes([b"" if token is None else _token_bytes(token) for token in tokens]))
+        else:
+            pieces = self._cut_entries(ids, tokens)
+        joined = "".join(piece.text for piece in pieces)
+        if joined == whole:
+            return pieces
+        if joined.endswith(whole):  # the decoder strips the text's start, once, wherever the first token ends
+            return _strip_start(pieces, len(joined) - len(whole))
+        return self._cut_prefixes(ids, whole)
+
+    def _cut_entries(self, ids: Sequence[int], tokens: Sequence[str | None]) -> list[Piece]:
+        """Pieces where a token's text hardly depends on its neighbours; runs of byte tokens decode together."""
+        pieces: list[Piece] = []
+        at = 0
+        while at < len(ids):
+            end = at
+            run: list[bytes] = []
+            while end < len(ids) and (match := BYTE_TOKEN.fullmatch(tokens[end] or "")):
+                run.append(bytes.fromhex(match[1]))
+                end += 1
+            if run:
+                pieces += _cut_byte_tokens(run, at)
+                at = end
+            else:
+                pieces.append(Piece(at, at + 1, self._text_after_anchor(ids[at])))
+                at += 1
+        return pieces
+
+    def _text_after_anchor(self, token_id: int) -> str:
+        """What a token writes in the middle of a text. A plain token before it keeps it from standing first."""
+        text = self._anchored.get(token_id)
+        if text is None:
+            if self._anchor is None:
+                self._anchor = self._find_anchor()
+            before = self.decode([self._anchor])
+            after = self.decode([self._anchor, token_id])
+            text = after[len(before) :] if after.startswith(before) else ""
+            self._anchored[token_id] = text
+        return text
+
+    def _find_anchor(self) -> int:
+        """The lowest id whose vocabulary entry is plain letters."""
+        for id_ in range(self._tokenizer.get_vocab_size()):
+            token = self._tokenizer.id_to_token(id_)
+            if token is not None and token.isascii() and token.isalpha():
+                return id_
+        return 0
+
+    def _cut_prefixes(self, ids: Sequence[int], whole: str) -> list[Piece]:
+        """Pieces for any decoder: a border is how far the decoded prefix agrees with the whole text.
+
+        Quadratic, so long samples are cut at every few tokens only; no common tokenizer comes here.
+        """
+        step = -(-len(ids) // MAX_PREFIX_DECODES)
+        pieces: list[Piece] = []
+        start, done = 0, 0
+        for end in range(step, len(ids), step):
+            agreed = len(os.path.commonprefix([self.decode(ids[:end]), whole]))
+            if agreed > done:
+                pieces.append(Piece(start, end, whole[done:agreed]))
+                start, done = end, agreed
+        return [*pieces, Piece(start, len(ids), whole[done:])]
+
+
+def _byte_alphabet() -> dict[str, int]:
+    """The printable character that byte-level BPE writes for each byte, and back (GPT-2's table)."""
+    printable = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
+    others = [byte for byte in range(256) if byte not in set(printable)]
+    return {chr(byte): byte for byte in printable} | {chr(256 + i): byte for i, byte in enumerate(others)}
+
+
+BYTE_OF = _byte_alphabet()
+
+
+def _token_bytes(token: str) -> bytes:
+    """The bytes that a token of a byte-level vocabulary stands for; an added token may be plain text."""
+    try:
+        return bytes([BYTE_OF[char] for char in token])
+    except KeyError:
+        return token.encode("utf-8")
+
+
+def _cut_bytes(chunks: Sequence[bytes], first: int = 0) -> Iterator[Piece]:
+    """Cut where a character ends and a token ends. Broken bytes become U+FFFD, as in the whole text."""
+    decoder = codecs.getincrementaldecoder("utf-8")("replace")
+    start, text = 0, ""
+    for at, chunk in enumerate(chunks):
+        text += decoder.decode(chunk)
+        if not decoder.getstate()[0]:
+            yield Piece(first + start, first + at + 1, text)
+            start, text = at + 1, ""
+    if start < len(chunks):
+        yield Piece(first + start, first + len(chunks), text + decoder.decode(b"", final=True))
+
+
+def _cut_byte_tokens(run: Sequence[bytes], first: int) -> list[Piece]:
+    """A run of SentencePiece byte tokens: characters where it is UTF-8, else one U+FFFD for each byte."""
+    try:
+        b"".join(run).decode("utf-8")
+    except UnicodeDecodeError:
+        return [Piece(first + at, first + at + 1, "\ufffd") for at in range(len(run))]
+    return list(_cut_bytes(run, first))
+
+
+def _strip_start(pieces: Sequence[Piece], num_chars: int) -> list[Piece]:
+    """The pieces without the first characters of their joined text."""
+    stripped = []
+    for piece in pieces:
+        cut = min(num_chars, len(piece.text))
+        stripped.append(Piece(piece.start, piece.end, piece.text[cut:]) if cut else piece)
+        num_chars -= cut
+    return stripped
