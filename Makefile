@@ -1,0 +1,65 @@
+# make demo   raw example data in, a trained model out, before and after side by side (about 10 minutes)
+# make test   lint, types and the test suite
+# Both create .venv and install what they need first. Everything they write is inside this folder.
+
+PYTHON ?= python3
+VENV   := $(CURDIR)/.venv
+CACHE  := $(CURDIR)/.cache
+BIN    := $(VENV)/bin
+READY  := $(VENV)/.ready
+DEMO   := $(CACHE)/demo
+
+export PATH                     := $(BIN):$(PATH)
+export PIP_CACHE_DIR            := $(CACHE)/pip
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+export HF_HOME                  := $(CACHE)/huggingface
+export HF_HUB_DISABLE_TELEMETRY := 1
+export XDG_CACHE_HOME           := $(CACHE)/xdg
+export TORCH_HOME               := $(CACHE)/torch
+export TRITON_HOME              := $(CACHE)/triton
+export MPLCONFIGDIR             := $(CACHE)/matplotlib
+export IPYTHONDIR               := $(CACHE)/ipython
+export JUPYTER_CONFIG_DIR       := $(CACHE)/jupyter/config
+export JUPYTER_DATA_DIR         := $(CACHE)/jupyter/data
+export JUPYTER_RUNTIME_DIR      := $(CACHE)/jupyter/runtime
+# Worker processes put sockets into TMPDIR, and a socket's path may have 108 characters: in a folder with a very long
+# path the system's own temporary folder is used instead.
+ifeq ($(shell test $$(printf %s "$(CACHE)/tmp" | wc -c) -le 70 && echo short),short)
+export TMPDIR                   := $(CACHE)/tmp
+endif
+
+.DELETE_ON_ERROR:
+.PHONY: help demo test lint types clean
+
+help:
+	@sed -n 's/^# \{0,1\}//p;/^$$/q' Makefile
+
+demo: $(READY)
+	python examples/demo/fetch_model.py "$(DEMO)/model"
+	sftdata prepare examples/demo/prepare.yaml --overwrite
+	sftdata verify "$(DEMO)/shards"
+	rm -rf "$(DEMO)/run"
+	sfttrain run examples/demo/train.yaml
+	python examples/demo/evaluate.py
+
+test: lint types
+	pytest
+
+lint: $(READY)
+	ruff check .
+	ruff format --check .
+
+types: $(READY)
+	mypy
+
+# Takes away what the targets above made.
+clean:
+	rm -rf "$(VENV)" "$(CACHE)" .mypy_cache .pytest_cache .ruff_cache .hypothesis
+
+$(READY): pyproject.toml constraints.txt
+	@"$(PYTHON)" -c 'import sys; v = sys.version_info; sys.exit(not ((3, 10) <= v < (3, 14)) and \
+	  "sftdata needs Python 3.10 to 3.13, and $(PYTHON) is %d.%d; name another: make PYTHON=python3.12" % v[:2])'
+	@mkdir -p "$(CACHE)/tmp"
+	"$(BIN)/python" -c "" 2>/dev/null || "$(PYTHON)" -m venv --clear "$(VENV)"
+	"$(BIN)/python" -m pip install --quiet --constraint constraints.txt --editable ".[train,notebook,demo,dev]"
+	@touch "$@"
