@@ -55,6 +55,9 @@ def describe_problems(error: ValidationError, root: type[BaseModel]) -> str:
             problems.append(f"{key} is not a setting" + _suggestion(item["loc"], root))
         elif item["type"] == "missing":
             problems.append(f"{key} is required")
+        elif item["type"] == "value_error":  # a check of ours, in our words, a line each
+            lines = str(item["ctx"]["error"]).splitlines()
+            problems += [line if line.startswith(key) else f"{key}: {line}" for line in lines]
         else:
             problems.append(f"{key}: {item['msg'][0].lower()}{item['msg'][1:]} (got {item['input']!r})")
     if len(problems) == 1:
