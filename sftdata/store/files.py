@@ -95,7 +95,7 @@ def atomic_write(path: str | Path) -> Iterator[Sink]:
                 yield sink
                 file.flush()
                 os.fsync(file.fileno())
-            os.replace(hidden, path)
+            hidden.replace(path)
         finally:
             hidden.unlink(missing_ok=True)
         _sync_folder(path.parent)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bisect
+import heapq
 from dataclasses import dataclass
 from typing import Literal
 
@@ -10,15 +11,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 Ints = NDArray[np.int64]
+Ints32 = NDArray[np.int32]
 Strategy = Literal["best_fit", "none"]
+BULK_FROM = 16  # samples of one length, on average, from which moving them together is the faster way
 
 
 @dataclass(frozen=True, slots=True)
 class Packing:
     """Where each sample goes. `row` and `index` (its place within the row, from 0) are aligned with the lengths."""
 
-    row: NDArray[np.int32]
-    index: NDArray[np.int32]
+    row: Ints32
+    index: Ints32
     num_rows: int
 
     def order(self) -> Ints:
@@ -63,17 +66,56 @@ def best_fit_decreasing(lengths: NDArray[np.integer], seq_len: int) -> Packing:
     shortness = (seq_len - lengths).astype(np.uint16 if seq_len <= 0xFFFF else np.int64)
     order = np.argsort(shortness, kind="stable")
     values, counts = np.unique(shortness, return_counts=True)
-    rows = _Rows(seq_len, len(lengths))
+    place = _in_bulk if len(lengths) >= BULK_FROM * len(values) else _one_by_one
+    placed_row, placed_index, num_rows = place((seq_len - values.astype(np.int64)).tolist(), counts.tolist(), seq_len)
     row = np.empty(len(lengths), np.int32)
     index = np.empty(len(lengths), np.int32)
+    row[order] = placed_row
+    index[order] = placed_index
+    return Packing(row, index, num_rows)
+
+
+def _one_by_one(lengths: list[int], counts: list[int], seq_len: int) -> tuple[Ints32, Ints32, int]:
+    """The rule as it stands, for few samples of each length. Rows and places in the order of the lengths given."""
+    rooms: list[int] = []  # the amounts of room that some row has, ascending
+    groups: dict[int, list[int]] = {}  # room -> its rows, a heap
+    held: list[int] = []  # samples in each row
+    rows: list[int] = []
+    places: list[int] = []
+    for length, count in zip(lengths, counts, strict=True):
+        for _ in range(count):
+            at = bisect.bisect_left(rooms, length)
+            if at == len(rooms):
+                room, row = seq_len, len(held)
+                held.append(0)
+            else:
+                room = rooms[at]
+                group = groups[room]
+                row = heapq.heappop(group)
+                if not group:
+                    del rooms[at], groups[room]
+            rows.append(row)
+            places.append(held[row])
+            held[row] += 1
+            if left := room - length:
+                if left not in groups:
+                    bisect.insort(rooms, left)
+                    groups[left] = []
+                heapq.heappush(groups[left], row)
+    return np.array(rows, np.int32), np.array(places, np.int32), len(held)
+
+
+def _in_bulk(lengths: list[int], counts: list[int], seq_len: int) -> tuple[Ints32, Ints32, int]:
+    """The same as `_one_by_one`, all samples of one length at a time."""
+    total = sum(counts)
+    row = np.empty(total, np.int32)
+    index = np.empty(total, np.int32)
+    rows = _Rows(seq_len, total)
     start = 0
-    for value, count in zip(values.tolist(), counts.tolist()):
-        end = start + count
-        placed_row, placed_index = rows.place(seq_len - value, count)
-        row[order[start:end]] = placed_row
-        index[order[start:end]] = placed_index
-        start = end
-    return Packing(row, index, rows.num_rows)
+    for length, count in zip(lengths, counts, strict=True):
+        row[start : start + count], index[start : start + count] = rows.place(length, count)
+        start += count
+    return row, index, rows.num_rows
 
 
 class _Rows:
@@ -139,7 +181,8 @@ def _ascending(pieces: list[Ints]) -> Ints:
 
 def _check(lengths: NDArray[np.integer], seq_len: int) -> None:
     """Refuse lengths that no row can hold: whoever calls has dropped them before."""
-    if len(lengths) and not (1 <= int(lengths.min()) and int(lengths.max()) <= seq_len):
-        raise ValueError(f"lengths must be 1 to {seq_len}, got {int(lengths.min())} to {int(lengths.max())}")
+    shortest, longest = (int(lengths.min()), int(lengths.max())) if len(lengths) else (1, 1)
+    if shortest < 1 or longest > seq_len:
+        raise ValueError(f"lengths must be 1 to {seq_len}, got {shortest} to {longest}")
     if len(lengths) > np.iinfo(np.int32).max:
         raise ValueError(f"{len(lengths)} samples are too many for one shard")

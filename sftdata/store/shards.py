@@ -1,0 +1,195 @@
+"""The shard: packed rows as one Arrow IPC stream file. Build the rows, write them, read them back."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from sftdata.errors import DatasetError
+from sftdata.store.files import atomic_write
+from sftdata.store.pack import Packing, Strategy, pack
+
+IGNORE = -100  # the label of a token without loss
+
+SHARD_SCHEMA = pa.schema(
+    [
+        ("input_ids", pa.list_(pa.int32())),
+        ("labels", pa.list_(pa.int32())),  # the id, or IGNORE; not shifted
+        ("seq_lengths", pa.list_(pa.int32())),  # of the samples in the row, in order
+        ("record_ids", pa.list_(pa.string())),  # one per sample
+    ]
+)
+SAMPLE_SCHEMA = pa.schema(
+    [
+        ("record_id", pa.string()),
+        ("sample", pa.int32()),  # its number among the samples of its record, from 0
+        ("input_ids", pa.list_(pa.int32())),
+        ("labels", pa.list_(pa.int32())),
+    ]
+)
+BATCH_TOKENS = 1 << 22  # tokens a record batch holds at most; part of the format, as another value gives other bytes
+
+
+@dataclass(frozen=True, slots=True)
+class ShardFacts:
+    """What a written shard holds."""
+
+    rows: int
+    samples: int
+    tokens: int
+    trained_tokens: int
+    size_bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class Shard:
+    """Samples with their places in packed rows. `row` and `index` are aligned with the samples given.
+
+    The packed rows are made batch by batch when asked for, so that a shard is never in memory twice.
+    """
+
+    samples: pa.Table  # as given
+    row: NDArray[np.int32]
+    index: NDArray[np.int32]
+    order: NDArray[np.int64]  # the samples' positions in the order in which they stand in the rows
+    row_starts: NDArray[np.int64]  # samples before each row; one more entry than rows
+    seq_len: int
+
+    @property
+    def num_rows(self) -> int:
+        """The number of packed rows."""
+        return len(self.row_starts) - 1
+
+    def batches(self) -> Iterator[pa.RecordBatch]:
+        """The packed rows as record batches of SHARD_SCHEMA; where they are cut depends on seq_len alone."""
+        rows_per_batch = max(1, BATCH_TOKENS // self.seq_len)
+        for first in range(0, self.num_rows, rows_per_batch):
+            starts = self.row_starts[first : first + rows_per_batch + 1]
+            order = pa.array(self.order[starts[0] : starts[-1]])
+            yield _rows_batch(self.samples.take(order), starts - starts[0])
+
+    def table(self) -> pa.Table:
+        """All packed rows at once."""
+        return pa.Table.from_batches(self.batches(), SHARD_SCHEMA)
+
+
+def build_shard(samples: pa.Table, seq_len: int, strategy: Strategy, seed: int) -> Shard:
+    """Pack samples (SAMPLE_SCHEMA, in any order) into rows that do not depend on the order they came in.
+
+    Samples are sorted by record id and sample number, packed, and the rows ordered by a hash of the seed and each
+    row's first sample. Raises ValueError where a sample is empty, longer than seq_len, or there twice (the stages
+    before have dropped or numbered those), or where the shard would hold more than 2^31 - 1 tokens.
+    """
+    num_tokens = pc.sum(pc.list_value_length(samples["input_ids"])).as_py() or 0
+    if num_tokens > np.iinfo(np.int32).max:
+        raise ValueError(f"a shard holds 2^31 - 1 tokens at most, not {num_tokens}")
+    samples = samples.combine_chunks()
+    by_id = pc.sort_indices(samples, sort_keys=[("record_id", "ascending"), ("sample", "ascending")])
+    ids = samples["record_id"].take(by_id).to_pylist()
+    numbers = samples["sample"].take(by_id).to_pylist()
+    keys = list(zip(ids, numbers, strict=True))
+    if any(a == b for a, b in itertools.pairwise(keys)):
+        raise ValueError("two samples have the same record id and number")
+    lengths = pc.list_value_length(samples["input_ids"]).take(by_id).to_numpy()
+    packing = _shuffle_rows(pack(lengths, seq_len, strategy), keys, seed)
+    position = by_id.to_numpy()
+    row = np.empty(len(position), np.int32)
+    index = np.empty(len(position), np.int32)
+    row[position] = packing.row
+    index[position] = packing.index
+    return Shard(samples, row, index, position[packing.order()], packing.row_starts(), seq_len)
+
+
+def write_shard(path: str | Path, shard: Shard) -> ShardFacts:
+    """Write a shard whole or not at all. The same samples and settings give the same bytes.
+
+    Raises OutputError where the folder cannot be written.
+    """
+    rows = samples = tokens = trained = 0
+    with atomic_write(path) as sink, pa.ipc.new_stream(sink, SHARD_SCHEMA) as writer:
+        for batch in shard.batches():
+            writer.write_batch(batch)
+            labels = _values(batch.column("labels"))
+            rows += batch.num_rows
+            samples += len(_values(batch.column("seq_lengths")))
+            tokens += len(labels)
+            trained += int(np.count_nonzero(labels != IGNORE))
+    return ShardFacts(rows, samples, tokens, trained, sink.size_bytes, sink.sha256)
+
+
+def read_shard(path: str | Path) -> pa.Table:
+    """A shard's rows, mapped into memory: nothing is read until it is looked at.
+
+    Raises DatasetError where the file is absent, is no Arrow stream, or has other columns than SHARD_SCHEMA.
+    """
+    return pa.Table.from_batches(read_batches(path), SHARD_SCHEMA)
+
+
+def read_batches(path: str | Path) -> Iterator[pa.RecordBatch]:
+    """A shard's rows one record batch after the other, mapped into memory. Raises DatasetError as `read_shard`."""
+    todo = "prepare the dataset again, or restore the file"
+    try:
+        with pa.memory_map(str(path)) as file, pa.ipc.open_stream(file) as stream:
+            if not stream.schema.equals(SHARD_SCHEMA):
+                columns = ", ".join(f"{field.name} {field.type}" for field in stream.schema)
+                raise DatasetError(str(path), f"has the columns {columns} instead of a shard's", todo)
+            yield from stream
+    except FileNotFoundError as error:
+        raise DatasetError(str(path), "is not there", todo) from error
+    except PermissionError as error:
+        raise DatasetError(str(path), "may not be read", "change its permissions") from error
+    except (pa.ArrowInvalid, pa.ArrowTypeError, OSError) as error:
+        raise DatasetError(str(path), f"cannot be read as an Arrow stream ({_first_line(error)})", todo) from error
+
+
+def _shuffle_rows(packing: Packing, keys: list[tuple[str, int]], seed: int) -> Packing:
+    """The same rows in the order of a hash of the seed and the row's first sample: stable on every machine."""
+    firsts = packing.order()[packing.row_starts()[:-1]].tolist()
+    hashes = [
+        hashlib.blake2b(f"{seed}\0{keys[first][0]}\0{keys[first][1]}".encode(), digest_size=16).digest()
+        for first in firsts
+    ]
+    old_rows = sorted(range(len(firsts)), key=lambda row: (hashes[row], firsts[row]))
+    new_row = np.empty(len(firsts), np.int32)
+    new_row[old_rows] = np.arange(len(firsts), dtype=np.int32)
+    return Packing(new_row[packing.row], packing.index, packing.num_rows)
+
+
+def _rows_batch(samples: pa.Table, starts: NDArray[np.int64]) -> pa.RecordBatch:
+    """One batch of packed rows: `samples` in order, row r holding those from starts[r] to starts[r + 1]."""
+    lengths = pc.list_value_length(samples["input_ids"]).to_numpy().astype(np.int32)
+    ends = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths, dtype=np.int64)])
+    token_starts = pa.array(ends[starts].astype(np.int32))
+    sample_starts = pa.array(starts.astype(np.int32))
+    ids = pa.concat_arrays([pc.list_flatten(chunk) for chunk in samples["input_ids"].chunks])
+    labels = pa.concat_arrays([pc.list_flatten(chunk) for chunk in samples["labels"].chunks])
+    if len(ids) != ends[-1] or len(labels) != ends[-1]:
+        raise ValueError("input_ids and labels of a sample differ in length")
+    records = pa.concat_arrays(samples["record_id"].chunks)
+    columns = [
+        pa.ListArray.from_arrays(token_starts, ids),
+        pa.ListArray.from_arrays(token_starts, labels),
+        pa.ListArray.from_arrays(sample_starts, pa.array(lengths)),
+        pa.ListArray.from_arrays(sample_starts, records),
+    ]
+    return pa.RecordBatch.from_arrays(columns, schema=SHARD_SCHEMA)
+
+
+def _values(column: Any) -> NDArray[np.int32]:
+    """A list column's values as one flat array, without a copy."""
+    return column.flatten().to_numpy()  # type: ignore[no-any-return]
+
+
+def _first_line(error: Exception) -> str:
+    """What the machine said, without the pages that sometimes follow."""
+    return (str(error).splitlines() or [type(error).__name__])[0]
