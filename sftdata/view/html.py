@@ -9,9 +9,10 @@ from html import escape
 from typing import TYPE_CHECKING
 
 from sftdata.view.pieces import Piece
+from sftdata.view.summary import Summary, Table
 
 if TYPE_CHECKING:
-    from sftdata.view.dataset import Row, Sample, Summary
+    from sftdata.view.dataset import Row, Sample
 
 MAX_TOKENS = 16_384  # a notebook cell with more than this becomes slow to scroll
 
@@ -113,7 +114,7 @@ def summary_html(summary: Summary) -> str:
     """What a dataset holds: its splits, and the way from rows read to rows packed."""
     parts = [f"<p><b>{escape(summary.title)}</b></p>"]
     parts += [f'<p class="dim">{escape(line)}</p>' for line in summary.lines]
-    parts += [_table(table.head, table.rows, table.text_columns) for table in summary.tables]
+    parts += [_table(table) for table in summary.tables]
     return _page(parts)
 
 
@@ -128,15 +129,13 @@ def _legend() -> str:
     )
 
 
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]], text_columns: frozenset[int]) -> str:
+def _table(table: Table) -> str:
     def cells(values: Sequence[str], tag: str) -> str:
-        return "".join(
-            f'<{tag} class="l">{escape(value)}</{tag}>' if at in text_columns else f"<{tag}>{escape(value)}</{tag}>"
-            for at, value in enumerate(values)
-        )
+        kinds = (' class="l"' if at in table.text_columns else "" for at in range(len(values)))
+        return "".join(f"<{tag}{kind}>{escape(value)}</{tag}>" for kind, value in zip(kinds, values, strict=True))
 
-    body = "".join(f"<tr>{cells(row, 'td')}</tr>" for row in rows)
-    return f"<table><thead><tr>{cells(head, 'th')}</tr></thead><tbody>{body}</tbody></table>"
+    body = "".join(f"<tr>{cells(row, 'td')}</tr>" for row in table.rows)
+    return f"<table><thead><tr>{cells(table.head, 'th')}</tr></thead><tbody>{body}</tbody></table>"
 
 
 def _sample(sample: Sample, prefix: str, max_tokens: int) -> str:
@@ -145,11 +144,7 @@ def _sample(sample: Sample, prefix: str, max_tokens: int) -> str:
     text = "".join(_piece(sample, piece) for piece in shown)
     more = sample.num_tokens - (shown[-1].end if shown else 0)
     note = f'<p class="dim head">{more:,} more tokens of this sample are not shown.</p>' if more else ""
-    # A newline that ends a pre-wrap block has no line of its own; the <br> gives it one.
-    return (
-        f'<div class="sample"><div class="head">{escape(head)}</div><div class="text">{text}'
-        f"{'<br>' if text.endswith(chr(10) + '</span>') else ''}</div>{note}</div>"
-    )
+    return f'<div class="sample"><div class="head">{escape(head)}</div><div class="text">{text}</div>{note}</div>'
 
 
 def _piece(sample: Sample, piece: Piece) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import codecs
-import os
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -130,7 +129,7 @@ class Decoder:
         pieces: list[Piece] = []
         start, done = 0, 0
         for end in range(step, len(ids), step):
-            agreed = len(os.path.commonprefix([self.decode(ids[:end]), whole]))
+            agreed = _num_agreeing(self.decode(ids[:end]), whole)
             if agreed > done:
                 pieces.append(Piece(start, end, whole[done:agreed]))
                 start, done = end, agreed
@@ -185,3 +184,10 @@ def _strip_start(pieces: Sequence[Piece], num_chars: int) -> list[Piece]:
         stripped.append(Piece(piece.start, piece.end, piece.text[cut:]) if cut else piece)
         num_chars -= cut
     return stripped
+
+
+def _num_agreeing(prefix: str, whole: str) -> int:
+    """How many characters the two texts share from their start."""
+    if whole.startswith(prefix):
+        return len(prefix)
+    return next((at for at, (one, other) in enumerate(zip(prefix, whole, strict=False)) if one != other), len(whole))

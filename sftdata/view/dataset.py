@@ -1,0 +1,223 @@
+"""A prepared dataset, opened to be looked at: rows and samples by number, read from the one shard that holds them."""
+
+from __future__ import annotations
+
+import operator
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import accumulate
+from pathlib import Path
+from typing import SupportsIndex
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from sftdata.errors import DatasetError
+from sftdata.store.manifest import Manifest, ShardEntry
+from sftdata.store.shards import IGNORE, read_shard
+from sftdata.view import html
+from sftdata.view.pieces import Decoder, Piece
+from sftdata.view.summary import Summary, count, summarize, token_facts
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Sample:
+    """One sample of a packed row: ids and labels of equal length, and where they stand."""
+
+    record_id: str
+    input_ids: Sequence[int]
+    labels: Sequence[int]  # the id where trained, else -100; not shifted
+    shard: str  # as in the manifest, e.g. train/00000-of-00008.arrow
+    row: int  # in the shard, as in the ledger's places
+    index: int  # in the row
+    decoder: Decoder = field(repr=False)
+    control_ids: frozenset[int] = field(repr=False)
+
+    @property
+    def num_tokens(self) -> int:
+        """All tokens, trained or not."""
+        return len(self.input_ids)
+
+    @property
+    def num_trained_tokens(self) -> int:
+        """The tokens with loss."""
+        return sum(label != IGNORE for label in self.labels)
+
+    @property
+    def text(self) -> str:
+        """The whole sample decoded, control tokens included."""
+        return self.decoder.decode(self.input_ids)
+
+    @property
+    def title(self) -> str:
+        """Where the sample stands, in one line."""
+        return f"sample {self.index} of row {self.row} in {self.shard}"
+
+    @property
+    def facts(self) -> str:
+        """Its tokens and the share of them that is trained, in a few words."""
+        return token_facts(self.num_tokens, self.num_trained_tokens)
+
+    def pieces(self) -> list[Piece]:
+        """The text of each token, in order; joined they are `text`."""
+        return self.decoder.pieces(self.input_ids)
+
+    def __repr__(self) -> str:
+        return f"<{self.title}: {self.facts}, record {self.record_id}>"
+
+    def _repr_html_(self) -> str:
+        return html.sample_html(self)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Row:
+    """One packed row: the samples that a model sees in one sequence, in order."""
+
+    samples: tuple[Sample, ...]
+    shard: str
+    row: int  # in the shard
+    number: int  # in the dataset or split it was taken from
+
+    @property
+    def num_tokens(self) -> int:
+        """All tokens, trained or not."""
+        return sum(sample.num_tokens for sample in self.samples)
+
+    @property
+    def num_trained_tokens(self) -> int:
+        """The tokens with loss."""
+        return sum(sample.num_trained_tokens for sample in self.samples)
+
+    @property
+    def title(self) -> str:
+        """Where the row stands and what it holds, in one line."""
+        facts = f"{count(len(self.samples), 'sample')}, {token_facts(self.num_tokens, self.num_trained_tokens)}"
+        return f"row {self.number} (row {self.row} of {self.shard}): {facts}"
+
+    def __repr__(self) -> str:
+        return f"<{self.title}>"
+
+    def _repr_html_(self) -> str:
+        return html.row_html(self)
+
+
+class Dataset:
+    """A prepared dataset, or one split of it. Rows are numbered over the shards in the manifest's order.
+
+    Opening reads the manifest alone; a row opens the one shard that holds it, mapped into memory.
+    """
+
+    def __init__(self, path: Path, manifest: Manifest, split: str | None = None) -> None:
+        self.path = path
+        self.manifest = manifest
+        self.split_name = split
+        self._shards: list[ShardEntry] = [shard for shard in manifest.shards if split in (None, shard.split)]
+        self._row_ends = list(accumulate(shard.rows for shard in self._shards))
+        self._sample_ends = list(accumulate(shard.samples for shard in self._shards))
+        self._open: tuple[int, pa.Table] | None = None  # the shard looked at last
+
+    def __len__(self) -> int:
+        """The number of packed rows."""
+        return self._row_ends[-1] if self._row_ends else 0
+
+    @property
+    def num_samples(self) -> int:
+        """The number of samples over all rows."""
+        return self._sample_ends[-1] if self._sample_ends else 0
+
+    def __getitem__(self, number: SupportsIndex) -> Row:
+        """A packed row by its number; negative numbers count from the end. Raises DatasetError where there is none."""
+        at = self._number(number, len(self), "row")
+        shard, row = _place(self._row_ends, at)
+        return self._row(shard, row, at)
+
+    def __iter__(self) -> Iterator[Row]:
+        for at in range(len(self)):
+            yield self[at]
+
+    def sample(self, number: SupportsIndex) -> Sample:
+        """A sample by its number over all rows. Raises DatasetError where there is none."""
+        at = self._number(number, self.num_samples, "sample")
+        shard, in_shard = _place(self._sample_ends, at)
+        table = self._table(shard)
+        ends = np.cumsum(pc.list_value_length(table["seq_lengths"]).to_numpy())
+        row = int(np.searchsorted(ends, in_shard, side="right"))
+        first = int(ends[row - 1]) if row else 0
+        rows_before = self._row_ends[shard - 1] if shard else 0
+        return self._row(shard, row, rows_before + row).samples[in_shard - first]
+
+    def split(self, name: str) -> Dataset:
+        """One split alone, numbered from 0. Raises DatasetError where the dataset has no such split."""
+        known = self.manifest.splits
+        if name not in known:
+            raise DatasetError(str(self.path), f"has no split {name!r}", f"it has {', '.join(known) or 'none'}")
+        return Dataset(self.path, self.manifest, name)
+
+    def summary(self) -> Summary:
+        """What the dataset, or this split of it, holds: from the manifest alone."""
+        name = self.path.resolve().name
+        return summarize(
+            name if self.split_name is None else f"{self.split_name} of {name}", self.manifest, self.split_name
+        )
+
+    @cached_property
+    def decoder(self) -> Decoder:
+        """The dataset's own tokenizer."""
+        return Decoder.from_file(self.path / "tokenizer" / "tokenizer.json")
+
+    @cached_property
+    def control_ids(self) -> frozenset[int]:
+        """Ids that steer the model and are never text: the manifest's, and those the tokenizer flags special."""
+        return frozenset(self.manifest.tokenizer.control_ids) | self.decoder.special_ids
+
+    def __repr__(self) -> str:
+        return str(self.summary())
+
+    def _repr_html_(self) -> str:
+        return html.summary_html(self.summary())
+
+    def _number(self, number: SupportsIndex, count: int, noun: str) -> int:
+        """The number as one from 0 to count - 1."""
+        at = operator.index(number)
+        if not -count <= at < count:
+            there = f"{noun}s are numbered 0 to {count - 1:,}" if count else f"there are no {noun}s"
+            raise DatasetError(str(self.path), f"has no {noun} {at:,}", there)
+        return at % count
+
+    def _table(self, shard: int) -> pa.Table:
+        if self._open is None or self._open[0] != shard:
+            entry = self._shards[shard]
+            table = read_shard(self.path / entry.path)
+            if table.num_rows != entry.rows:
+                raise DatasetError(
+                    entry.path,
+                    f"has {table.num_rows:,} rows where the manifest says {entry.rows:,}",
+                    "run `sftdata verify`, or prepare the dataset again",
+                )
+            self._open = shard, table
+        return self._open[1]
+
+    def _row(self, shard: int, row: int, number: int) -> Row:
+        cells = self._table(shard).slice(row, 1).to_pylist()[0]
+        path = self._shards[shard].path
+        samples = []
+        start = 0
+        for index, (length, record_id) in enumerate(zip(cells["seq_lengths"], cells["record_ids"], strict=True)):
+            ids, labels = (cells[name][start : start + length] for name in ("input_ids", "labels"))
+            samples.append(Sample(record_id, ids, labels, path, row, index, self.decoder, self.control_ids))
+            start += length
+        return Row(tuple(samples), path, row, number)
+
+
+def open_dataset(path: str | Path) -> Dataset:
+    """Open a folder that `sftdata prepare` wrote. Raises DatasetError where it is not a dataset."""
+    return Dataset(Path(path), Manifest.load(Path(path)))
+
+
+def _place(ends: Sequence[int], at: int) -> tuple[int, int]:
+    """(shard, number within it) of the item `at`, given the running totals after each shard."""
+    shard = bisect_right(ends, at)
+    return shard, at - (ends[shard - 1] if shard else 0)

@@ -1,0 +1,99 @@
+"""What a dataset holds, in a few lines and two tables: the one source of what notebook, terminal and repr show."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sftdata.reasons import REASONS
+from sftdata.store.manifest import Manifest, SplitFacts
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Cells as they are shown. `text_columns` are set flush left, numbers flush right."""
+
+    head: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    text_columns: frozenset[int]
+
+    def lines(self) -> list[str]:
+        """The table as aligned plain text, the head first."""
+        cells = (self.head, *self.rows)
+        widths = [max(len(row[at]) for row in cells) for at in range(len(self.head))]
+        return [
+            "  ".join(
+                cell.ljust(width) if at in self.text_columns else cell.rjust(width)
+                for at, (cell, width) in enumerate(zip(row, widths, strict=True))
+            ).rstrip()
+            for row in cells
+        ]
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """A title, a few facts a line each, and tables."""
+
+    title: str
+    lines: tuple[str, ...]
+    tables: tuple[Table, ...]
+
+    def __str__(self) -> str:
+        blocks = ["\n".join((self.title, *self.lines)), *("\n".join(table.lines()) for table in self.tables)]
+        return "\n\n".join(blocks)
+
+
+def summarize(name: str, manifest: Manifest, split: str | None = None) -> Summary:
+    """The facts of a dataset, or of one split of it, from the manifest alone."""
+    splits = {key: facts for key, facts in manifest.splits.items() if split in (None, key)}
+    samples = sum(facts.samples for facts in splits.values())
+    rows = sum(facts.rows for facts in splits.values())
+    name = name if split is None else f"{split} of {name}"
+    title = f"{name}: {count(samples, 'sample')} in {count(rows, 'row')} of at most {manifest.seq_len:,} tokens"
+    template = f", template {manifest.template.source}" if manifest.template else ""
+    lines = (
+        f"tokenizer {manifest.tokenizer.source}{template}",
+        f"packing {manifest.packing.strategy}, seed {manifest.seed}, dataset hash {manifest.dataset_hash[:12]}",
+    )
+    tables = [_splits_table(splits, manifest.seq_len)]
+    if split is None:
+        tables.append(_funnel_table(manifest))
+    return Summary(title, lines, tuple(tables))
+
+
+def count(number: int, noun: str) -> str:
+    """`1 sample`, `1,200 samples`."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
+def token_facts(num_tokens: int, num_trained: int) -> str:
+    """How many tokens, and which share of them is trained."""
+    return f"{count(num_tokens, 'token')}, {num_trained:,} trained ({_share(num_trained, num_tokens)})"
+
+
+def _splits_table(splits: dict[str, SplitFacts], seq_len: int) -> Table:
+    head = ("split", "shards", "rows", "samples", "tokens", "trained", "share", "fill")
+    rows = [_splits_row(name, facts, seq_len) for name, facts in splits.items()]
+    return Table(head, tuple(rows), frozenset({0}))
+
+
+def _splits_row(name: str, facts: SplitFacts, seq_len: int) -> tuple[str, ...]:
+    counts = (facts.shards, facts.rows, facts.samples, facts.tokens, facts.trained_tokens)
+    trained_share = _share(facts.trained_tokens, facts.tokens)
+    return name, *(f"{number:,}" for number in counts), trained_share, _share(facts.tokens, facts.rows * seq_len)
+
+
+def _funnel_table(manifest: Manifest) -> Table:
+    """From rows read to rows packed: each reason by itself, in the order of the stages."""
+    counts = manifest.counts
+    known: Sequence[str] = list(REASONS)
+    rows = [("rows read", f"{counts.rows_read:,}", "")]
+    dropped = [(reason, number) for reasons in counts.dropped.values() for reason, number in reasons.items()]
+    for reason, number in sorted(dropped, key=lambda item: known.index(item[0]) if item[0] in known else len(known)):
+        rows.append((f"- {reason}", f"{number:,}", REASONS.get(reason, ("", ""))[1]))
+    rows.append(("rows packed", f"{counts.packed:,}", f"{_share(counts.packed, counts.rows_read)} of the rows read"))
+    return Table(("fate", "rows", ""), tuple(rows), frozenset({0, 2}))
+
+
+def _share(part: int, whole: int) -> str:
+    return f"{part / whole:.1%}" if whole else "-"

@@ -1,0 +1,178 @@
+"""Masked samples and summaries on a terminal, or as plain text where output is piped or styles are off."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.text import Text
+
+from sftdata.view.html import control_picture
+
+if TYPE_CHECKING:
+    from sftdata.view.dataset import Dataset, Row, Sample
+
+MAX_TOKENS = 4096
+STYLES = {  # (trained, control token) -> style
+    ("no", False): "",
+    ("yes", False): "underline green",
+    ("partly", False): "underline yellow",
+    ("no", True): "bold blue",
+    ("yes", True): "bold underline green reverse",
+}
+MARK = "dim"
+# Where styles do not reach the reader (a pipe, a file, TERM=dumb), brackets say what colour and underline would.
+TRAINED_BRACKETS = ("\u27e6", "\u27e7")
+CONTROL_BRACKETS = ("\u27ea", "\u27eb")
+
+# Control and format characters could move the cursor, retitle the window or reorder the line: none is sent as it is.
+# Spaces are marked only where they are easily overlooked: at the ends of a line and next to other white space.
+_UNSEEN = re.compile(
+    r"[\t\n]|^ +| +$| {2,}|[\x00-\x08\x0b-\x1f\x7f-\xa0\xad\u0600-\u0605\u061c\u06dd\u070f\u1680\u180e\u2000-\u200f"
+    r"\u2028-\u202f\u205f-\u206f\u3000\ufeff\ufff9-\ufffb\U000e0000-\U000e007f]",
+    re.MULTILINE,
+)
+
+
+def print_summary(dataset: Dataset, console: Console | None = None) -> None:
+    """What the dataset holds: splits, tokens, trained share, and the way from rows read to rows packed."""
+    console = console or Console()
+    summary = dataset.summary()
+    _print(console, Text(safe(summary.title), style="bold"))
+    for line in summary.lines:
+        _print(console, Text(safe(line)))
+    for table in summary.tables:
+        _print(console, Text())
+        for number, line in enumerate(table.lines()):
+            _print(console, Text(safe(line), style="bold" if number == 0 else ""))
+
+
+def print_row(
+    dataset: Dataset, row: Row | int, console: Console | None = None, *, max_tokens: int | None = MAX_TOKENS
+) -> None:
+    """A packed row, sample after sample, at most `max_tokens` tokens of it (None: all); what is left out is said."""
+    console = console or Console()
+    row = dataset[row] if isinstance(row, int) else row
+    _print(console, Text(safe(row.title), style="bold"))
+    _print_legend(console)
+    left = row.num_tokens if max_tokens is None else max_tokens
+    for sample in row.samples:
+        if left <= 0:
+            hidden = row.samples[sample.index :]
+            tokens = sum(one.num_tokens for one in hidden)
+            _print(console, Text(f"... {len(hidden):,} more samples with {tokens:,} tokens are not shown", style=MARK))
+            return
+        _print_sample(console, sample, f"sample {sample.index} · ", left)
+        left -= sample.num_tokens
+
+
+def print_sample(sample: Sample, console: Console | None = None, *, max_tokens: int | None = MAX_TOKENS) -> None:
+    """One sample by itself, at most `max_tokens` tokens of it (None: all)."""
+    console = console or Console()
+    _print(console, Text(safe(sample.title), style="bold"))
+    _print_legend(console)
+    _print_sample(console, sample, "", sample.num_tokens if max_tokens is None else max_tokens)
+
+
+def sample_text(sample: Sample, max_tokens: int, styled: bool) -> Text:
+    """A sample's tokens as rich text. Not `styled`: with brackets around trained runs and control tokens."""
+    text = Text()
+    in_trained = False
+    for trained, control, run in _segments(sample, max_tokens):
+        if styled:
+            _append_visible(text, run, STYLES[trained, control])
+            continue
+        if (trained != "no") != in_trained:
+            text.append(TRAINED_BRACKETS[in_trained])
+            in_trained = not in_trained
+        opening, closing = CONTROL_BRACKETS if control else ("", "")
+        text.append(opening)
+        _append_visible(text, run, "")
+        text.append(closing)
+    if in_trained:
+        text.append(TRAINED_BRACKETS[1])
+    return text
+
+
+def _segments(sample: Sample, max_tokens: int) -> Iterator[tuple[str, bool, str]]:
+    """(trained: yes, no or partly; is a control token; text), neighbours of one kind joined, control tokens alone."""
+    kind, run = ("no", False), ""
+    for piece in sample.pieces():
+        if piece.start >= max_tokens:
+            break
+        flags = {sample.labels[at] != -100 for at in range(piece.start, piece.end)}
+        trained = "partly" if len(flags) > 1 else "yes" if True in flags else "no"
+        control = piece.end - piece.start == 1 and sample.input_ids[piece.start] in sample.control_ids
+        if kind != (trained, control) or control:
+            if run:
+                yield *kind, run
+            kind, run = (trained, control), ""
+        run += piece.text
+    if run:
+        yield *kind, run
+
+
+def safe(text: str) -> str:
+    """Text without a character that a terminal would obey, on one line."""
+    visible = Text()
+    _append_visible(visible, text, "")
+    return visible.plain.replace("\n", "")
+
+
+def _append_visible(text: Text, run: str, style: str) -> None:
+    """Append with white space and invisible characters made visible."""
+    done = 0
+    for match in _UNSEEN.finditer(run):
+        text.append(run[done : match.start()], style)
+        text.append(_mark(match[0]), f"{style} {MARK}" if style else MARK)
+        done = match.end()
+    text.append(run[done:], style)
+
+
+def _mark(unseen: str) -> str:
+    if unseen == "\n":
+        return "\u21b5\n"
+    if unseen == "\t":
+        return "\u21e5   "
+    if unseen[0] == " ":
+        return "\u00b7" * len(unseen)
+    return control_picture(unseen) if unicodedata.category(unseen) == "Cc" else f"<U+{ord(unseen):04X}>"
+
+
+def _print_legend(console: Console) -> None:
+    if _styled(console):
+        legend = Text.assemble(
+            ("trained", STYLES["yes", False]),
+            "  not trained  ",
+            ("control token", STYLES["no", True]),
+            "  ",
+            ("control token, trained", STYLES["yes", True]),
+        )
+    else:
+        legend = Text("{}trained{}  not trained  {}control token{}".format(*TRAINED_BRACKETS, *CONTROL_BRACKETS))
+    _print(console, legend)
+
+
+def _print_sample(console: Console, sample: Sample, prefix: str, max_tokens: int) -> None:
+    head = f"{prefix}{sample.facts} · record {sample.record_id}"
+    _print(console, Text("\u2500\u2500 " + safe(head) + " " + "\u2500" * 2, style="cyan"))
+    _print(console, sample_text(sample, max_tokens, _styled(console)))
+    if sample.num_tokens > max_tokens:
+        more = sample.num_tokens - max_tokens
+        _print(console, Text(f"... {more:,} more tokens of this sample are not shown", style=MARK))
+
+
+def _styled(console: Console) -> bool:
+    """Whether styles reach the reader at all."""
+    return console.color_system is not None
+
+
+def _print(console: Console, text: Text) -> None:
+    """Print as it is: no markup, no guessing of numbers, no cutting of long lines by anyone but the terminal."""
+    if not console.encoding.lower().startswith("utf"):
+        plain = text.plain.encode(console.encoding, "backslashreplace").decode(console.encoding)
+        text = Text(plain) if plain != text.plain else text
+    console.print(text, soft_wrap=True, highlight=False)
