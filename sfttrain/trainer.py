@@ -1,0 +1,125 @@
+"""TRL's SFTTrainer, told how packed shards are trained. Imports torch and trl: import it only where a run begins."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from trl import SFTConfig, SFTTrainer
+
+from sftdata.errors import DatasetError
+from sfttrain.config import TrainConfig
+from sfttrain.data import BatchShape
+
+
+class PackedTrainer(SFTTrainer):  # type: ignore[misc]
+    """SFTTrainer on packed rows, with what it leaves out.
+
+    It counts tokens and trained tokens, refuses a step without trained tokens (TRL reports loss 0.0 there and goes
+    on), weighs validation losses by tokens (Trainer weighs them by batches), and neither phones home nor writes a
+    model card.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self.tokens_here = 0  # tokens this process has fetched to train on
+        self.trained_tokens = 0  # tokens with loss, over all processes
+        self._eval_loss = self._eval_tokens = 0.0
+        super().__init__(*args, **kwargs)
+
+    @property
+    def tokens(self) -> int:
+        """Tokens fetched to train on, over all processes; every process must ask."""
+        import torch
+
+        here = torch.tensor(self.tokens_here, device=self.args.device)
+        return int(self.accelerator.reduce(here, reduction="sum").item())
+
+    def get_batch_samples(self, epoch_iterator: Any, num_batches: int, device: Any) -> tuple[list[Any], Any]:
+        """The batches of one optimizer step and the number of their trained tokens over all processes."""
+        batches, trained = super().get_batch_samples(epoch_iterator, num_batches, device)
+        if batches and not trained:
+            raise DatasetError(
+                f"step {self.state.global_step + 1}",
+                "none of its tokens is trained, so there is nothing to learn from",
+                "run `sftdata verify` on the dataset",
+            )
+        self.tokens_here += sum(batch["input_ids"].numel() for batch in batches)
+        self.trained_tokens += int(trained or 0)
+        return batches, trained
+
+    def prediction_step(self, model: Any, inputs: Any, prediction_loss_only: bool, ignore_keys: Any = None) -> Any:
+        """One batch's mean loss, remembered with the number of tokens it is the mean of."""
+        loss, logits, labels = super().prediction_step(model, inputs, prediction_loss_only, ignore_keys)
+        trained = int((inputs["labels"][..., 1:] != -100).sum())
+        self._eval_loss += float(loss) * trained
+        self._eval_tokens += trained
+        return loss, logits, labels
+
+    def evaluation_loop(self, *args: Any, metric_key_prefix: str = "eval", **kwargs: Any) -> Any:
+        """Trainer's loop, its loss replaced by the mean over all trained tokens."""
+        import torch
+
+        self._eval_loss = self._eval_tokens = 0.0
+        output = super().evaluation_loop(*args, metric_key_prefix=metric_key_prefix, **kwargs)
+        sums = torch.tensor([self._eval_loss, self._eval_tokens], dtype=torch.float32, device=self.args.device)
+        loss, tokens = self.accelerator.reduce(sums, reduction="sum").tolist()
+        if not tokens:
+            raise DatasetError("validation", "none of its tokens is trained", "run `sftdata verify` on the dataset")
+        output.metrics[f"{metric_key_prefix}_loss"] = loss / tokens
+        return output
+
+    def create_model_card(self, *args: Any, **kwargs: Any) -> None:
+        """None: run.json says how the model was made."""
+
+    def _send_telemetry(self) -> None:
+        """Nothing leaves the machine."""
+
+
+def sft_config(config: TrainConfig, shape: BatchShape, dtype: str, *, validates: bool) -> SFTConfig:
+    """What TRL must be told to train on packed rows as they are, each sample alone. Raises ValueError, TypeError.
+
+    `packing` with `skip_prepare_dataset` makes the collator restart positions at each of `seq_lengths` and leave out
+    the attention mask; either one alone trains on something else, without an error.
+    """
+    import torch
+
+    gpu = torch.cuda.is_available()
+    defaults: dict[str, Any] = {
+        "per_device_eval_batch_size": shape.rows_per_device,
+        "logging_steps": 1,
+        "save_total_limit": 2,
+        "report_to": "none",
+        "gradient_checkpointing": gpu,
+        "dataloader_pin_memory": gpu,
+    }
+    ours: dict[str, Any] = {
+        "output_dir": config.out,
+        "max_steps": config.max_steps or -1,
+        "num_train_epochs": config.epochs or 1.0,
+        "per_device_train_batch_size": shape.rows_per_device,
+        "gradient_accumulation_steps": shape.accumulation,
+        "learning_rate": config.rate,
+        "lr_scheduler_type": "constant_with_warmup" if config.schedule == "constant" else config.schedule,
+        "warmup_steps": config.warmup,
+        "seed": config.seed,
+        "data_seed": config.seed,
+        "eval_strategy": "steps" if validates and config.eval_every else "no",
+        "eval_steps": config.eval_every or None,
+        "eval_on_start": validates and not config.resume,
+        "save_strategy": "steps" if config.save_every else "no",
+        "save_steps": config.save_every or 500,
+        "bf16": dtype == "bfloat16",
+        "trust_remote_code": config.trust_remote_code,
+    }
+    fixed: dict[str, Any] = {
+        "packing": True,
+        "packing_strategy": "bfd",
+        "max_length": shape.seq_len,
+        "dataset_kwargs": {"skip_prepare_dataset": True},
+        "assistant_only_loss": False,
+        "completion_only_loss": False,
+        "shuffle_dataset": False,
+        "average_tokens_across_devices": True,
+        "logging_nan_inf_filter": False,
+        "disable_tqdm": True,
+    }
+    return SFTConfig(**{**defaults, **config.trainer, **ours, **fixed})
