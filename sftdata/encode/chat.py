@@ -1,0 +1,110 @@
+"""A record as the template takes it: text protected, tool arguments and reasoning in the forms the template shows."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal
+
+from sftdata.encode.facts import TemplateFacts
+from sftdata.encode.jinja import Turn
+from sftdata.encode.turns import Conversation
+from sftdata.records import Message, Record, ToolCall
+
+TrainOn = Literal["all", "last"]
+_INLINE_THOUGHT = re.compile(r"\s*<think>(.*?)</think>(.*)", re.DOTALL)
+
+
+def trained_turns(messages: Sequence[Message], train_on: TrainOn) -> list[int]:
+    """The 0-based indices of the turns to train on.
+
+    A message's own `train` decides for itself; the others follow `train_on`. A turn with nothing before it answers
+    no prompt and is never trained.
+    """
+    answers = [i for i, message in enumerate(messages) if message.role == "assistant"]
+    by_policy = set(answers if train_on == "all" else answers[-1:])
+    return [i for i in answers if i > 0 and (i in by_policy if messages[i].train is None else messages[i].train)]
+
+
+def to_chat(record: Record, facts: TemplateFacts, *, protect: bool = True) -> Conversation:
+    """The conversation for the template; with protect=False as an inference server would get it."""
+    guard: Callable[[str], str] = facts.control.protect if protect else _as_it_is
+    return Conversation(
+        messages=[_turn(message, facts, guard) for message in record.messages],
+        tools=[map_strings(tool, guard) for tool in record.tools] or None,
+        kwargs=record.template_kwargs,
+    )
+
+
+def _as_it_is(text: str) -> str:
+    return text
+
+
+def _turn(message: Message, facts: TemplateFacts, guard: Callable[[str], str]) -> Turn:
+    content, reasoning = message.content, message.reasoning
+    if reasoning is None and content and message.role == "assistant" and facts.shows_reasoning:
+        inline = _INLINE_THOUGHT.fullmatch(content)
+        if inline is not None:
+            reasoning, content = inline.group(1).strip("\n"), inline.group(2).lstrip("\n")
+    if message.tool_calls and not content and facts.takes_empty_calls:
+        content = content if (content is None) in facts.takes_empty_calls else (None if content == "" else "")
+    elif content is None and not message.tool_calls:
+        content = ""
+    turn: Turn = {"role": message.role, "content": content if content is None else guard(content)}
+    if reasoning is not None:
+        # transformers passes reasoning under both names, so that templates of either habit see it.
+        turn["reasoning_content"] = turn["thinking"] = guard(reasoning)
+    if message.tool_calls:
+        turn["tool_calls"] = [_call(call, facts, guard) for call in message.tool_calls]
+    if message.tool_call_id is not None:
+        turn["tool_call_id"] = guard(message.tool_call_id)
+    if message.name is not None:
+        turn["name"] = guard(message.name)
+    return turn
+
+
+def _call(call: ToolCall, facts: TemplateFacts, guard: Callable[[str], str]) -> dict[str, Any]:
+    arguments: Any = call.arguments
+    forms = facts.argument_forms
+    if isinstance(arguments, str) and "text" not in forms and "object" in forms:
+        arguments = json.loads(arguments)
+    elif not isinstance(arguments, str) and "object" not in forms and "text" in forms:
+        arguments = json.dumps(arguments, ensure_ascii=False)
+    head = {} if call.id is None else {"id": guard(call.id)}
+    return {
+        **head,
+        "type": "function",
+        "function": {"name": guard(call.name), "arguments": map_strings(arguments, guard)},
+    }
+
+
+def map_strings(value: Any, change: Callable[[str], str]) -> Any:
+    """A copy of a JSON value with every string, keys included, changed."""
+    if isinstance(value, str):
+        return change(value)
+    if isinstance(value, Mapping):
+        return {change(key) if isinstance(key, str) else key: map_strings(item, change) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [map_strings(item, change) for item in value]
+    return value
+
+
+def strings_of(record: Record) -> list[str]:
+    """Every string of a record that a template may write."""
+    found: list[str] = []
+
+    def collect(text: str) -> str:
+        found.append(text)
+        return text
+
+    for message in record.messages:
+        found.extend(text for text in (message.content, message.reasoning, message.tool_call_id, message.name) if text)
+        for call in message.tool_calls:
+            found.append(call.name)
+            map_strings(call.arguments, collect)
+            if call.id:
+                found.append(call.id)
+    for tool in record.tools:
+        map_strings(tool, collect)
+    return found

@@ -1,0 +1,144 @@
+"""Control tokens, and how message text that looks like one stays text.
+
+A control token is an added token that is special, or that the chat template writes as a marker. Three spellings of it:
+
+    literal      <|im_end|>             in the template's output, in the user's text, in tokenizer.json
+    placeholder  \\ue002sftdata:7\\ue003  stands for the literal in message text while the template renders it
+    private      \\ue000sftdata:7\\ue001  the token's name in the guarded tokenizer, the only text that gives its id
+
+So after rendering protected fields, every literal was written by the template; it becomes the private name, the
+placeholders become the user's text again, and one plain encode by the guarded tokenizer gives control ids exactly
+where the template asked for them.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
+from typing import Any
+
+from sftdata.encode.tokenizers import AddedToken, TokenizerFiles
+
+NAMESPACE = "sftdata:"
+
+
+class ControlTokens:
+    """The control tokens of one tokenizer under one template."""
+
+    def __init__(self, tokens: Sequence[AddedToken]) -> None:
+        self.tokens = tuple(tokens)
+        self.ids = frozenset(token.id for token in tokens)
+        self._id_of = {token.content: token.id for token in tokens}
+        # The longest first: where one literal begins another, the tokenizer matches the longest.
+        literals = sorted(self._id_of, key=lambda text: (-len(text), text))
+        self._literal = re.compile("|".join(map(re.escape, literals)) or r"(?!)")
+        self._placeholder = re.compile("\ue002sftdata:(\\d+)\ue003")
+        self._private = re.compile("\ue000sftdata:(\\d+)\ue001")
+        self._text_of = {token.id: token.content for token in tokens}
+        self._first_chars = "".join(sorted({text[0] for text in literals}))
+
+    def id_of(self, literal: str) -> int | None:
+        """The id of a control token by its text."""
+        return self._id_of.get(literal)
+
+    def find(self, text: str) -> list[str]:
+        """The control strings that stand in a text, in order."""
+        if not any(char in text for char in self._first_chars):
+            return []
+        return self._literal.findall(text)
+
+    def positions(self, text: str) -> list[tuple[int, int, str]]:
+        """Start, end and text of every control string in a text, in order."""
+        return [(*match.span(), match.group()) for match in self._literal.finditer(text)]
+
+    def protect(self, text: str) -> str:
+        """Message text with a placeholder for every control string."""
+        if not any(char in text for char in self._first_chars):
+            return text
+        return self._literal.sub(lambda match: f"\ue002{NAMESPACE}{self._id_of[match.group()]}\ue003", text)
+
+    def unprotect(self, text: str) -> str:
+        """`protect` undone."""
+        if "\ue002" not in text:
+            return text
+        return self._placeholder.sub(lambda match: self._text_of[int(match.group(1))], text)
+
+    def guard(self, text: str) -> str:
+        """A rendering of protected fields as the guarded tokenizer takes it."""
+        return self.unprotect(self._literal.sub(lambda match: private_name(self._id_of[match.group()]), text))
+
+    def reveal(self, guarded: str) -> str:
+        """`guard` undone: private names as the literals they stand for."""
+        if "\ue000" not in guarded:
+            return guarded
+        return self._private.sub(lambda match: self._text_of[int(match.group(1))], guarded)
+
+
+def private_name(token_id: int) -> str:
+    """The name that a control token has in the guarded tokenizer."""
+    return f"\ue000{NAMESPACE}{token_id}\ue001"
+
+
+def control_tokens(files: TokenizerFiles, template_texts: Iterable[str]) -> ControlTokens:
+    """The added tokens that are special, that the tokenizer names, or that stand in a template text.
+
+    `template_texts` are the template's sources and what it writes for probe conversations. White space is no marker.
+    """
+    texts = list(template_texts)
+    named = set(files.special_tokens.values())
+    return ControlTokens(
+        [
+            token
+            for token in files.added_tokens()
+            if token.content.strip()
+            and (token.special or token.content in named or any(token.content in text for text in texts))
+        ]
+    )
+
+
+class GuardedTokenizer:
+    """tokenizer.json in which each control token has its private name instead of its text."""
+
+    def __init__(self, files: TokenizerFiles, control: ControlTokens) -> None:
+        self._pipeline: dict[str, Any] = json.loads(files.json)
+        self._names = {token.content: private_name(token.id) for token in control.tokens}
+
+    @cached_property
+    def json(self) -> str:
+        """The guarded tokenizer.json. It has no post-processor, padding or truncation: what is encoded is the text."""
+        added = [
+            {**entry, "content": self._names.get(entry["content"], entry["content"])}
+            for entry in self._pipeline.get("added_tokens") or []
+        ]
+        guarded = {
+            **self._pipeline,
+            "added_tokens": added,
+            "model": self._model(self._pipeline["model"]),
+            "post_processor": None,
+            "padding": None,
+            "truncation": None,
+        }
+        return json.dumps(guarded, ensure_ascii=False)
+
+    def _model(self, model: Mapping[str, Any]) -> dict[str, Any]:
+        """The model with the same renaming, so that no merge or piece of plain text reaches a control id."""
+        renamed = dict(model)
+        vocab = model.get("vocab")
+        if isinstance(vocab, dict):
+            if not self._names.keys().isdisjoint(vocab):
+                renamed["vocab"] = {self._names.get(token, token): id_ for token, id_ in vocab.items()}
+        elif isinstance(vocab, list):
+            renamed["vocab"] = [[self._names.get(piece, piece), score] for piece, score in vocab]
+        if model.get("unk_token") in self._names:
+            renamed["unk_token"] = self._names[model["unk_token"]]
+        merges = model.get("merges")
+        if merges and isinstance(vocab, dict) and renamed["vocab"] is not vocab:
+            renamed["merges"] = [merge for merge in merges if self._merged(merge) not in self._names]
+        return renamed
+
+    @staticmethod
+    def _merged(merge: str | Sequence[str]) -> str:
+        """The token that a merge rule makes, in both forms that tokenizer.json has had."""
+        return "".join(merge.split(" ", 1) if isinstance(merge, str) else merge)

@@ -1,0 +1,95 @@
+"""Text -> ids: the fast encoder where it is exact, Hugging Face tokenizers elsewhere. Which one never changes an id."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+Ids = npt.NDArray[np.int32]
+Offsets = npt.NDArray[np.int64]
+Backend = Literal["fastokens", "tokenizers"]
+
+# Strings on which encoders have been seen to differ: white space of all kinds, digits, case, marks that compose,
+# scripts without spaces, emoji sequences, bytes that are no character of the vocabulary, runs, contractions.
+PROBE = (
+    "", " ", "  ", "\n", "\n\n", " \n \n", "\t\tx", "a  b   c    d", "trailing  ", "  leading", "\r\n\r\n", "\u00a0\u2003x",
+    "1", "12 345 6789 0.12e-7", "it's WE'RE I'll they'd 's", "don\u2019t", "e\u0301 \u00e9 \u212b \u1e9b\u0323", "\ufb01ne \u2460",
+    "def f(x):\n    return x\n\n\n\tpass", "<|x|> <b></b> [INST] {{a}}", "\u4f60\u597d\uff0c\u4e16\u754c\u3002", "\u3053\u3093\u306b\u3061\u306f", "\uc548\ub155",
+    "\u0645\u0631\u062d\u0628\u0627", "\u0939\u093f\u0928\u094d\u0926\u0940", "\u0e2a\u0e27\u0e31\u0e2a\u0e14\u0e35", "\U0001f469\u200d\U0001f4bb\U0001f1e9\U0001f1ea\ufe0f", "\u0000\u0001\u007f\u200b\ufeff",
+    "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", "==========---------", "\ue000\uf8ff\U0010fffd", "x" * 300, "\u2581a \u2581 \u2581",
+)  # fmt: skip
+
+
+class Encoder:
+    """One tokenizer.json, ready to encode batches without adding special tokens.
+
+    `names` are entries of the vocabulary and the ids they must have; where the library gave one another id, ids are
+    translated.
+    """
+
+    def __init__(self, pipeline: str, backend: Backend, names: Mapping[str, int] | None = None) -> None:
+        self.backend = backend
+        self._fast: Any = None
+        self._slow: Any = None
+        if backend == "fastokens":
+            import fastokens
+
+            self._fast = fastokens.Tokenizer.from_json_str(pipeline)
+        else:
+            os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+            from tokenizers import Tokenizer
+
+            self._slow = Tokenizer.from_str(pipeline)
+        self._translation = self._translate(names or {})
+
+    def _translate(self, names: Mapping[str, int]) -> Ids | None:
+        """A table from the library's ids to the ids wanted, or None where they are the same."""
+        moved = {found: id_ for name, id_ in names.items() if (found := self.token_to_id(name)) not in (id_, None)}
+        if not moved:
+            return None
+        table = np.arange(1 + max([*moved, *moved.values()]), dtype=np.int32)
+        for found, id_ in moved.items():
+            table[found] = id_
+        return np.concatenate([table, np.arange(len(table), len(table) + (1 << 20), dtype=np.int32)])
+
+    def encode(self, texts: Sequence[str]) -> tuple[Ids, Offsets]:
+        """Ids of all texts in one array, and len(texts) + 1 offsets into it."""
+        ids, offsets = self._encode(texts)
+        return (ids if self._translation is None else self._translation[ids]), offsets
+
+    def _encode(self, texts: Sequence[str]) -> tuple[Ids, Offsets]:
+        if self._fast is not None:
+            ids, offsets = self._fast.encode_batch_flat(list(texts))
+            return np.frombuffer(ids, np.uint32).astype(np.int32), np.frombuffer(offsets, np.uint64).astype(np.int64)
+        lists = [encoding.ids for encoding in self._slow.encode_batch_fast(list(texts), add_special_tokens=False)]
+        starts = np.zeros(len(lists) + 1, np.int64)
+        np.cumsum([len(ids) for ids in lists], out=starts[1:])
+        flat = np.fromiter((id_ for ids in lists for id_ in ids), np.int32, count=int(starts[-1]))
+        return flat, starts
+
+    def encode_each(self, texts: Sequence[str]) -> list[Ids]:
+        """Ids of every text, one array each."""
+        ids, offsets = self.encode(texts)
+        return [ids[offsets[i] : offsets[i + 1]] for i in range(len(texts))]
+
+    def token_to_id(self, token: str) -> int | None:
+        """The id of an entry of the vocabulary."""
+        id_: int | None = (self._fast or self._slow).token_to_id(token)
+        return id_
+
+
+def choose_backend(pipeline: str, samples: Sequence[str] = ()) -> Backend:
+    """fastokens where it loads the tokenizer and agrees with tokenizers on hard strings and on the run's own text."""
+    try:
+        fast = Encoder(pipeline, "fastokens")
+    except (ImportError, ValueError, RuntimeError, OSError):
+        return "tokenizers"
+    texts = [*PROBE, *(f"{a}{b}" for a in PROBE[5:12] for b in PROBE[12:20]), *samples]
+    fast_ids, fast_offsets = fast.encode(texts)
+    ids, offsets = Encoder(pipeline, "tokenizers").encode(texts)
+    same = np.array_equal(fast_ids, ids) and np.array_equal(fast_offsets, offsets)
+    return "fastokens" if same else "tokenizers"

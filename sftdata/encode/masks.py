@@ -1,0 +1,218 @@
+"""Pieces of text -> input_ids and labels, and the proof that each trained run is what it must be.
+
+    pieces     <u> hi </u><a>   yo </a>   \\n
+    input_ids  5 17 6 7         23 6      12
+    labels     .  .  . .        23 6      .        (. is -100; labels are not shifted, the model does that)
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from sftdata.encode.control import NAMESPACE, ControlTokens
+from sftdata.encode.encoder import Encoder, Ids
+from sftdata.encode.shapes import GuardedSample
+from sftdata.encode.vocabulary import Vocabulary
+from sftdata.records import Drop
+
+IGNORE = -100
+
+
+@dataclass(frozen=True, slots=True)
+class EncodedSample:
+    """input_ids and labels, int32 of one length, and the 0-based turns trained."""
+
+    input_ids: Ids
+    labels: Ids
+    turns: tuple[int, ...]
+
+
+class MaskProver:
+    """Encodes guarded samples of one tokenizer and checks every invariant on every sample."""
+
+    def __init__(
+        self,
+        encoder: Encoder,
+        vocabulary: Vocabulary,
+        control: ControlTokens,
+        end_ids: Sequence[int],
+        bos_id: int | None,
+    ) -> None:
+        self._encoder = encoder
+        self._bos_id = bos_id
+        self._vocabulary = vocabulary
+        self._control = control
+        self._end_ids = np.array(sorted(end_ids), np.int32)
+        self._is_control = np.zeros(vocabulary.size, bool)
+        self._is_control[[id_ for id_ in control.ids if id_ < vocabulary.size]] = True
+
+    def encode(self, groups: Sequence[Sequence[GuardedSample]]) -> list[list[EncodedSample] | Drop]:
+        """For each record's samples their encoded form, or why the record cannot be trained on."""
+        if self._vocabulary.is_local:
+            return self._encode_pieces(groups)
+        return [self._encode_exactly(samples) for samples in groups]
+
+    def _encode_pieces(self, groups: Sequence[Sequence[GuardedSample]]) -> list[list[EncodedSample] | Drop]:
+        """All pieces in one batch; samples of several turns also whole, because prompts span earlier answers."""
+        texts: list[str] = []
+        for samples in groups:
+            for sample in samples:
+                texts.extend(sample.pieces)
+                if len(sample.turns) > 1:
+                    texts.append("".join(sample.pieces))
+        ids, offsets = self._encoder.encode(texts)
+        results: list[list[EncodedSample] | Drop] = []
+        position = 0
+        for samples in groups:
+            encoded: list[EncodedSample] = []
+            exact = False
+            for sample in samples:
+                count = len(sample.pieces)
+                cuts = offsets[position : position + count + 1]
+                whole = ids[cuts[0] : cuts[-1]]
+                position += count
+                if len(sample.turns) > 1:
+                    joined = ids[offsets[position] : offsets[position + 1]]
+                    exact |= not np.array_equal(joined, whole)
+                    position += 1
+                encoded.append(_masked(whole, cuts - cuts[0], sample.turns))
+            results.append(self._encode_exactly(samples) if exact else self._checked(samples, encoded))
+        return results
+
+    def _encode_exactly(self, samples: Sequence[GuardedSample]) -> list[EncodedSample] | Drop:
+        """Prompt and completion as inference has them: each prompt encoded by itself, the completion after it.
+
+        A turn stays in its sample where the sample's ids begin with the turn's own prompt and completion ids; where a
+        token straddles a boundary, the turn gets a sample of its own.
+        """
+        encoded: list[EncodedSample] = []
+        owners: list[GuardedSample] = []
+        for sample in samples:
+            turns = [self._turn_ids(sample, i) for i in range(len(sample.turns))]
+            if any(turn is None for turn in turns):
+                return Drop("unproven_mask", "its completion has no encoding of its own after the prompt")
+            proven = [turn for turn in turns if turn is not None]
+            remaining = list(range(len(proven)))
+            while remaining:
+                last = remaining[-1]
+                prompt, completion = proven[last]
+                ids = np.concatenate([prompt, completion, self._tail_ids(sample, last, len(prompt) + len(completion))])
+                members = [i for i in remaining if _begins(ids, *proven[i])]
+                labels = np.full(len(ids), IGNORE, np.int32)
+                for i in members:
+                    start = len(proven[i][0])
+                    stop = start + len(proven[i][1])
+                    labels[start:stop] = ids[start:stop]
+                encoded.append(EncodedSample(ids, labels, tuple(sample.turns[i] for i in members)))
+                owners.append(_only(sample, members))
+                remaining = [i for i in remaining if i not in members]
+        order = sorted(range(len(encoded)), key=lambda i: encoded[i].turns)
+        return self._checked([owners[i] for i in order], [encoded[i] for i in order])
+
+    def _turn_ids(self, sample: GuardedSample, turn: int) -> tuple[Ids, Ids] | None:
+        """Ids of a turn's prompt, and of its completion after it; None where the completion cannot be continued."""
+        prompt_text = "".join(sample.pieces[: 2 * turn + 1])
+        completion_text = sample.pieces[2 * turn + 1]
+        prompt, both, alone = self._encoder.encode_each([prompt_text, prompt_text + completion_text, completion_text])
+        if _begins(both, prompt):
+            return prompt, both[len(prompt) :]
+        for completion in (alone, *self._anchored(completion_text)):
+            if self._spells(completion, completion_text):
+                return prompt, completion
+        return None
+
+    def _anchored(self, text: str) -> list[Ids]:
+        """Encodings of a text as a continuation, for tokenizers that mark the start of a text with a space."""
+        found = []
+        for anchor in ("\n", "\x01", "\u3002"):
+            before, both = self._encoder.encode_each([anchor, anchor + text])
+            if _begins(both, before):
+                found.append(both[len(before) :])
+        return found
+
+    def _tail_ids(self, sample: GuardedSample, turn: int, done: int) -> Ids:
+        """Ids of what the template writes after the last completion, where it can be cut off cleanly."""
+        if turn != len(sample.turns) - 1 or not sample.pieces[-1] or len(sample.pieces) % 2 == 0:
+            return np.empty(0, np.int32)
+        before, whole = self._encoder.encode_each(["".join(sample.pieces[:-1]), "".join(sample.pieces)])
+        clean = len(before) == done and _begins(whole, before)
+        return whole[done:] if clean else np.empty(0, np.int32)
+
+    def _checked(
+        self, samples: Sequence[GuardedSample], encoded: list[EncodedSample]
+    ) -> list[EncodedSample] | Drop:
+        """The samples, if every invariant holds on every one of them."""
+        for sample, result in zip(samples, encoded):
+            problem = self._problem(sample, result)
+            if problem is not None:
+                return Drop("unproven_mask", problem)
+        return encoded
+
+    def _problem(self, sample: GuardedSample, result: EncodedSample) -> str | None:
+        """The first invariant that does not hold, or None."""
+        ids = result.input_ids
+        wanted = sum(piece.count("\ue000" + NAMESPACE) for piece in sample.pieces)
+        found = int(self._is_control[ids].sum())
+        if found != wanted:
+            return "its control tokens are not those that the template wrote"
+        if self._bos_id is not None and len(ids) > 1 and ids[0] == ids[1] == self._bos_id:
+            return "it begins with two BOS tokens"
+        trained = result.labels != IGNORE
+        edges = np.flatnonzero(np.diff(trained, prepend=False, append=False))
+        runs = edges.reshape(-1, 2)
+        if len(runs) != len(result.turns):
+            return "its trained turns run into each other"
+        for (start, stop), piece, turn in zip(runs, sample.pieces[1::2], result.turns):
+            if ids[stop - 1] not in self._end_ids:
+                return f"turn {turn + 1}: its last trained token is not an end-of-turn token"
+            if not self._spells(ids[start:stop], piece):
+                return f"turn {turn + 1}: its tokens do not spell its text"
+        return None
+
+    def _spells(self, ids: Ids, guarded: str) -> bool:
+        """Whether ids decode to the text, modulo what the tokenizer's own normalizer changes."""
+        text = self._control.reveal(guarded)
+        if self._vocabulary.token_bytes is None:
+            return self._encoder.encode_each([guarded])[0].tolist() == ids.tolist()
+        said = self._vocabulary.says(ids)
+        if said == text.encode():
+            return True
+        spelled = said.decode("utf-8", "replace").replace("\u2581", " ")
+        forms = {text, text.replace("\u2581", " ")}
+        forms |= {unicodedata.normalize(form, text) for form in ("NFC", "NFKC") for text in tuple(forms)}
+        return spelled in forms or spelled in {" " + form for form in forms}
+
+
+def _masked(ids: Ids, cuts: npt.NDArray[np.int64], turns: tuple[int, ...]) -> EncodedSample:
+    """Ids of consecutive pieces with labels on every second piece. `cuts` are len(pieces) + 1 places."""
+    labels = np.full(len(ids), IGNORE, np.int32)
+    for i in range(1, len(cuts) - 1, 2):
+        labels[cuts[i] : cuts[i + 1]] = ids[cuts[i] : cuts[i + 1]]
+    return EncodedSample(ids, labels, turns)
+
+
+def _begins(ids: Ids, *parts: Ids) -> bool:
+    """Whether ids begin with the parts, one after the other."""
+    place = 0
+    for part in parts:
+        if not np.array_equal(ids[place : place + len(part)], part):
+            return False
+        place += len(part)
+    return True
+
+
+def _only(sample: GuardedSample, members: list[int]) -> GuardedSample:
+    """The sample as if only some of its turns were trained."""
+    pieces: list[str] = [sample.pieces[0]]
+    for i in range(len(sample.turns)):
+        completion, after = sample.pieces[2 * i + 1], "".join(sample.pieces[2 * i + 2 : 2 * i + 3])
+        if i in members:
+            pieces += [completion, after]
+        else:
+            pieces[-1] += completion + after
+    return GuardedSample(tuple(pieces), tuple(sample.turns[i] for i in members))

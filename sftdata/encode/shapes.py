@@ -1,0 +1,219 @@
+"""One proof for every conversation of a shape: render once, and know where each completion stands.
+
+The *shape* of a plain conversation is its roles and which turns are trained. For each shape the definition (turns.py)
+is proven once, on a conversation whose contents are sentinels. Cut at the sentinels, its rendering gives the plan:
+
+    rendering   <u>\\n [content 0] </u>\\n<a>\\n [content 1] </a>\\n
+    statics     ^^^^^               ^^^^^^^^^^^               ^^^^^^
+    pieces      <u>\\n [content 0] </u>\\n<a>\\n | [content 1] </a> | \\n
+
+A conversation of the same shape is rendered once; where the rendering equals the statics with its own contents between
+them, its pieces are known exactly. Where it does not (the template trimmed a field), where a content holds a string that
+the template compares with, or where the shape needs a split, the definition is applied to the conversation itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from sftdata.encode.chat import strings_of, to_chat
+from sftdata.encode.control import NAMESPACE
+from sftdata.encode.facts import TemplateFacts
+from sftdata.encode.turns import SENTINEL, Conversation, Refusal, TextSample, group_turns, prove_turns
+from sftdata.records import Record
+
+
+@dataclass(frozen=True, slots=True)
+class GuardedSample:
+    """A sample's text for the guarded tokenizer, cut at its completions: pieces[1], pieces[3], ... are trained."""
+
+    pieces: tuple[str, ...]
+    turns: tuple[int, ...]  # 0-based, one for each trained piece
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How the rendering of a shape is put together and where its completions are cut.
+
+    `statics` are the literal texts around the contents, `cuts` are places (index of a static, offset into it).
+    """
+
+    statics: tuple[str, ...]
+    cuts: tuple[tuple[int, int], ...]
+    turns: tuple[int, ...]
+
+    def text_with(self, contents: list[str]) -> str:
+        """The rendering that the plan expects for these contents."""
+        parts = [self.statics[0]]
+        for content, static in zip(contents, self.statics[1:]):
+            parts += (content, static)
+        return "".join(parts)
+
+
+class ShapeProver:
+    """Text-level samples of records under one template. Keeps the plans of the shapes it has met."""
+
+    def __init__(self, facts: TemplateFacts) -> None:
+        self.facts = facts
+        self._trims = any("trim" in source or "strip" in source for source in facts.template.sources)
+        self._plans: dict[tuple[object, ...], Plan | None] = {}
+        self._guarded: dict[Plan, tuple[str, ...]] = {}
+
+    def samples(self, record: Record, trained: list[int]) -> list[GuardedSample]:
+        """The record's samples. Raises Refusal with the reason where one cannot be proven."""
+        contents = self._plain_contents(record)
+        if contents is not None:
+            plan = self._plan(record, trained)
+            if plan is not None:
+                sample = self._by_plan(record, contents, plan)
+                if sample is not None:
+                    return [sample]
+        return self.by_definition(record, trained)
+
+    def by_definition(self, record: Record, trained: list[int]) -> list[GuardedSample]:
+        """The record's samples by turns.py alone."""
+        facts = self.facts
+        texts = strings_of(record)
+        if any(NAMESPACE in text and ("\ue000" in text or "\ue002" in text) for text in texts):
+            raise Refusal("unproven_mask", "its text holds the private name of a control token")
+        chat = to_chat(record, facts)
+        turns = prove_turns(chat, trained, facts)
+        if self._protection_matters(texts):
+            self._check_protection(record, chat, trained)
+        return [self._guard(sample) for sample in group_turns(turns)]
+
+    def _plain_contents(self, record: Record) -> list[str] | None:
+        """The contents, where the record is nothing but roles and contents that the template does not look into."""
+        if record.tools or not self.facts.reads.opaque:
+            return None
+        contents = []
+        for message in record.messages:
+            content = message.content
+            if (
+                not content
+                or message.reasoning is not None
+                or message.tool_calls
+                or message.tool_call_id is not None
+                or message.name is not None
+                or content.isspace()
+                or (self._trims and (content[0].isspace() or content[-1].isspace()))
+                or NAMESPACE in content
+                or self.facts.reads.may_branch_on(content)
+            ):
+                return None
+            contents.append(content)
+        return contents
+
+    def _plan(self, record: Record, trained: list[int]) -> Plan | None:
+        roles = tuple(message.role for message in record.messages)
+        shape = (roles, tuple(trained))
+        if shape not in self._plans:
+            self._plans[shape] = self._make_plan(roles, trained)
+        return self._plans[shape]
+
+    def _make_plan(self, roles: tuple[str, ...], trained: list[int]) -> Plan | None:
+        """The plan of a shape, or None where conversations of it are not one sample with every content in it once."""
+        marks = [SENTINEL.format(i) for i in range(len(roles))]
+        messages = [{"role": role, "content": mark} for role, mark in zip(roles, marks)]
+        try:
+            samples = group_turns(prove_turns(Conversation(messages, None, self.facts.kwargs), trained, self.facts))
+        except Refusal:
+            return None
+        if len(samples) != 1:
+            return None
+        return plan_of(samples[0], marks[: trained[-1] + 1])
+
+    def _by_plan(self, record: Record, contents: list[str], plan: Plan) -> GuardedSample | None:
+        """The sample as planned, or None where the template did not write what the plan expects."""
+        facts = self.facts
+        used = contents[: len(plan.statics) - 1]
+        messages = [
+            {"role": message.role, "content": content} for message, content in zip(record.messages, used)
+        ]
+        chat = Conversation(messages, None, facts.kwargs)
+        try:
+            rendering = chat.render(facts, len(used), prompt=False)
+        except Refusal:
+            return None
+        if rendering != plan.text_with(used):
+            return None
+        statics = self._guarded.get(plan)
+        if statics is None:
+            statics = self._guarded[plan] = tuple(guard_pieces(plan, facts.control.guard))
+        return GuardedSample(fill_pieces(plan, statics, used), plan.turns)
+
+    def _guard(self, sample: TextSample) -> GuardedSample:
+        """A proven text, cut at its spans and rewritten for the guarded tokenizer."""
+        cuts = [0, *(place for span in sample.spans for place in span), len(sample.text)]
+        guard = self.facts.control.guard
+        return GuardedSample(tuple(guard(sample.text[a:b]) for a, b in zip(cuts, cuts[1:])), sample.turns)
+
+    def _protection_matters(self, texts: list[str]) -> bool:
+        """Whether the template might see that control strings were replaced by placeholders."""
+        reads = self.facts.reads
+        if not any(self.facts.control.find(text) for text in texts):
+            return False
+        return not reads.opaque or any(reads.may_branch_on(text) for text in texts)
+
+    def _check_protection(self, record: Record, chat: Conversation, trained: list[int]) -> None:
+        """Refuse a conversation that the template writes differently because its control strings are protected."""
+        facts = self.facts
+        plain = to_chat(record, facts, protect=False)
+        for k in trained:
+            for num_messages, prompt in ((k, True), (k + 1, False)):
+                protected = facts.control.unprotect(chat.render(facts, num_messages, prompt=prompt))
+                if protected != plain.render(facts, num_messages, prompt=prompt):
+                    raise Refusal("unproven_mask", "the template acts on a control string in its text", k)
+
+
+def plan_of(sample: TextSample, marks: list[str]) -> Plan | None:
+    """The plan of a sample whose contents are these sentinels; None where one is absent, twice, or out of order."""
+    statics = []
+    starts = []
+    rest, place = sample.text, 0
+    for mark in marks:
+        before, found, after = rest.partition(mark)
+        if not found or mark in after:
+            return None
+        statics.append(before)
+        starts.append(place)
+        place += len(before) + len(mark)
+        rest = after
+    statics.append(rest)
+    starts.append(place)
+    cuts = []
+    for cut in (place for span in sample.spans for place in span):
+        index = max(i for i, start in enumerate(starts) if start <= cut)
+        if cut - starts[index] > len(statics[index]):
+            return None  # inside a content
+        cuts.append((index, cut - starts[index]))
+    return Plan(tuple(statics), tuple(cuts), sample.turns)
+
+
+def guard_pieces(plan: Plan, guard: Callable[[str], str]) -> list[str]:
+    """The statics cut at the plan's cuts and guarded, in order; `fill_pieces` puts the contents between them."""
+    parts = []
+    for index, static in enumerate(plan.statics):
+        offsets = [0, *(offset for place, offset in plan.cuts if place == index), len(static)]
+        parts.extend(guard(static[a:b]) for a, b in zip(offsets, offsets[1:]))
+    return parts
+
+
+def fill_pieces(plan: Plan, guarded: tuple[str, ...], contents: list[str]) -> tuple[str, ...]:
+    """The pieces of a sample: guarded statics with the contents between them, cut where the plan says."""
+    pieces: list[str] = []
+    parts: list[str] = []
+    position = 0
+    for index in range(len(plan.statics)):
+        parts.append(guarded[position])
+        position += 1
+        for place, _ in plan.cuts:
+            if place == index:
+                pieces.append("".join(parts))
+                parts = [guarded[position]]
+                position += 1
+        if index < len(contents):
+            parts.append(contents[index])
+    pieces.append("".join(parts))
+    return tuple(pieces)

@@ -1,0 +1,197 @@
+"""The definition of a correct mask, in text: for each trained turn its prompt and its completion.
+
+For assistant turn k, with the same tools, template arguments and date:
+
+    prompt      P_k = render(messages[:k], add_generation_prompt=True)       what an inference server feeds
+    rendering   R_k = render(messages[:k+1])
+    completion  C_k = what follows P_k in R_k, up to and including the first end-of-turn token
+
+Everything here is text whose message fields are protected (see control.py), so a control string in it was written by
+the template. What cannot be shown to satisfy the definition is refused with a reason and the turn's number.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sftdata.encode.facts import TemplateFacts
+from sftdata.encode.jinja import RenderError, Turn
+from sftdata.records import Drop
+
+SENTINEL = "\ue004{}\ue005"
+
+
+@dataclass(frozen=True, slots=True)
+class ProvenTurn:
+    """One trained turn: `index` is 0-based in the conversation, the texts are protected renderings."""
+
+    index: int
+    prompt: str
+    completion: str
+    rendering: str | None  # R_k where it begins with prompt + completion, else None
+
+
+@dataclass(frozen=True, slots=True)
+class TextSample:
+    """A text to train on and the turns trained in it, in order; `spans` are the completions' places in it."""
+
+    text: str
+    spans: tuple[tuple[int, int], ...]
+    turns: tuple[int, ...]
+
+
+class Refusal(Exception):
+    """A conversation that cannot be proven; carries the Drop."""
+
+    def __init__(self, reason: str, detail: str, turn: int | None = None) -> None:
+        where = "" if turn is None else f"turn {turn + 1}: "
+        super().__init__(f"{reason}: {where}{detail}")
+        self.drop = Drop(reason, where + detail)
+
+
+@dataclass(slots=True)
+class Conversation:
+    """A conversation as the template gets it: every field protected, arguments in the template's form."""
+
+    messages: list[Turn]
+    tools: list[Any] | None
+    kwargs: Mapping[str, Any] | None
+
+    def render(self, facts: TemplateFacts, num_messages: int, *, prompt: bool) -> str:
+        """The first messages as text; Refusal with the template's message where it refuses."""
+        try:
+            return facts.template.render(
+                self.messages[:num_messages], tools=self.tools, add_generation_prompt=prompt, kwargs=self.kwargs
+            )
+        except RenderError as error:
+            raise Refusal("template_error", str(error), num_messages - 1) from error
+
+
+def prove_turns(chat: Conversation, trained: Sequence[int], facts: TemplateFacts) -> list[ProvenTurn]:
+    """Prompt and completion of every trained turn, by the definition. Raises Refusal."""
+    turns = []
+    for k in trained:
+        prompt = chat.render(facts, k, prompt=True)
+        rendering = chat.render(facts, k + 1, prompt=False)
+        if rendering.startswith(prompt):
+            completion = _cut_at_end(rendering[len(prompt) :], k, facts)
+            turn = ProvenTurn(k, prompt, completion, rendering)
+        else:
+            start = _find_cut(chat, k, prompt, rendering, facts)
+            turn = ProvenTurn(k, prompt, _cut_at_end(rendering[start:], k, facts), None)
+        _check_fields(chat.messages[k], turn, facts)
+        turns.append(turn)
+    return turns
+
+
+def _cut_at_end(tail: str, k: int, facts: TemplateFacts) -> str:
+    """The text up to and including the first end-of-turn token."""
+    places = [(place, len(end)) for end in facts.end_texts if (place := tail.find(end)) >= 0]
+    if not places:
+        raise Refusal("no_end_of_turn", "the template writes no end-of-turn token after it", k)
+    place, length = min(places)
+    return tail[: place + length]
+
+
+def _find_cut(chat: Conversation, k: int, prompt: str, rendering: str, facts: TemplateFacts) -> int:
+    """Where the completion starts in a rendering that does not begin with the prompt.
+
+    Some templates write an earlier part of the conversation differently once the answer is there (Mistral moves the
+    system prompt). The cut is proven where the prompt ends in `field + generation prompt` and the rendering holds that
+    very text as often as the prompt does, so that its last occurrence is the same place.
+    """
+    before = chat.messages[k - 1]
+    suffix = _text_after_last_field(chat, k, facts)
+    field = before.get("content")
+    if suffix and isinstance(field, str):
+        for written in (field, field.strip()):
+            mark = written + suffix
+            if written and prompt.endswith(mark) and rendering.count(mark) == prompt.count(mark):
+                return rendering.rindex(mark) + len(mark)
+    raise Refusal("unproven_mask", "the template writes the conversation before it differently once it is answered", k)
+
+
+def _text_after_last_field(chat: Conversation, k: int, facts: TemplateFacts) -> str:
+    """What the prompt holds after the content of the message before turn k."""
+    mark = SENTINEL.format("cut")
+    probe = Conversation([*chat.messages[: k - 1], {**chat.messages[k - 1], "content": mark}], chat.tools, chat.kwargs)
+    try:
+        return probe.render(facts, k, prompt=True).rpartition(mark)[2]
+    except Refusal:
+        return ""
+
+
+def _check_fields(message: Turn, turn: ProvenTurn, facts: TemplateFacts) -> None:
+    """Every field of a trained turn is visible in its completion; a template that skips one teaches the wrong thing."""
+    written = turn.completion
+    content = message.get("content")
+    if isinstance(content, str) and content.strip() not in written:
+        raise Refusal("lost_field", "content", turn.index)
+    reasoning = message.get("reasoning_content")
+    if isinstance(reasoning, str) and reasoning.strip() and not (
+        facts.shows_reasoning and reasoning.strip() in written
+    ):
+        raise Refusal("lost_field", "reasoning_content", turn.index)
+    for call in message.get("tool_calls") or ():
+        function = call["function"]
+        parts = [function["name"], *_leaves(function["arguments"])]
+        if not facts.shows_tool_calls or not all(_is_written(part, written) for part in parts):
+            raise Refusal("lost_field", "tool_calls", turn.index)
+
+
+def _leaves(value: Any) -> Iterator[Any]:
+    """The names and plain values inside tool arguments, given as an object or as JSON text."""
+    if isinstance(value, str):
+        try:
+            value = json.loads(value)
+        except ValueError:
+            pass
+    stack = [value]
+    while stack:
+        item = stack.pop()
+        if isinstance(item, Mapping):
+            yield from item.keys()
+            stack.extend(item.values())
+        elif isinstance(item, list):
+            stack.extend(item)
+        elif item is not None:
+            yield item
+
+
+def _is_written(part: object, text: str) -> bool:
+    """Whether a value stands in the text, as it is or in one of JSON's spellings."""
+    if isinstance(part, str):
+        return part in text or json.dumps(part, ensure_ascii=False)[1:-1] in text or json.dumps(part)[1:-1] in text
+    return json.dumps(part) in text or str(part) in text
+
+
+def group_turns(turns: Sequence[ProvenTurn]) -> list[TextSample]:
+    """Put each turn, once, into the longest rendering that begins with its prompt and completion.
+
+        system user A1 user A2      a template that keeps history: one sample, A1 and A2 trained
+                    ^^      ^^
+        system user A1' user A2     one that rewrites it: A1 trained in its own rendering, A2 in the longer one
+    """
+    hosts: dict[int, list[ProvenTurn]] = {}
+    for turn in turns:
+        start = turn.prompt + turn.completion
+        host = next(
+            (
+                other.index
+                for other in reversed(turns)
+                if other.rendering is not None and other.index >= turn.index and other.rendering.startswith(start)
+            ),
+            turn.index,
+        )
+        hosts.setdefault(host, []).append(turn)
+    by_index = {turn.index: turn for turn in turns}
+    samples = []
+    for host, members in sorted(hosts.items()):
+        own = by_index[host]
+        text = own.rendering if own.rendering is not None else own.prompt + own.completion
+        spans = tuple((len(turn.prompt), len(turn.prompt) + len(turn.completion)) for turn in members)
+        samples.append(TextSample(text, spans, tuple(turn.index for turn in members)))
+    return samples
