@@ -158,10 +158,7 @@ class Dataset:
 
     def summary(self) -> Summary:
         """What the dataset, or this split of it, holds: from the manifest alone."""
-        name = self.path.resolve().name
-        return summarize(
-            name if self.split_name is None else f"{self.split_name} of {name}", self.manifest, self.split_name
-        )
+        return summarize(self.path.resolve().name, self.manifest, self.split_name)
 
     @cached_property
     def decoder(self) -> Decoder:
@@ -179,13 +176,13 @@ class Dataset:
     def _repr_html_(self) -> str:
         return html.summary_html(self.summary())
 
-    def _number(self, number: SupportsIndex, count: int, noun: str) -> int:
-        """The number as one from 0 to count - 1."""
+    def _number(self, number: SupportsIndex, there: int, noun: str) -> int:
+        """The number as one from 0 on, where there are that many."""
         at = operator.index(number)
-        if not -count <= at < count:
-            there = f"{noun}s are numbered 0 to {count - 1:,}" if count else f"there are no {noun}s"
-            raise DatasetError(str(self.path), f"has no {noun} {at:,}", there)
-        return at % count
+        if not -there <= at < there:
+            known = f"{noun}s are numbered 0 to {there - 1:,}" if there else f"there are no {noun}s"
+            raise DatasetError(str(self.path), f"has no {noun} {at:,}", known)
+        return at % there
 
     def _table(self, shard: int) -> pa.Table:
         if self._open is None or self._open[0] != shard:
@@ -193,8 +190,8 @@ class Dataset:
             table = read_shard(self.path / entry.path)
             if table.num_rows != entry.rows:
                 raise DatasetError(
-                    entry.path,
-                    f"has {table.num_rows:,} rows where the manifest says {entry.rows:,}",
+                    str(self.path / entry.path),
+                    f"has {count(table.num_rows, 'row')} where the manifest says {entry.rows:,}",
                     "run `sftdata verify`, or prepare the dataset again",
                 )
             self._open = shard, table

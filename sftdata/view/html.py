@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from html import escape
 from typing import TYPE_CHECKING
 
+from sftdata.view import marks
 from sftdata.view.pieces import Piece
-from sftdata.view.summary import Summary, Table
+from sftdata.view.summary import Summary, Table, count
 
 if TYPE_CHECKING:
     from sftdata.view.dataset import Row, Sample
@@ -34,7 +35,7 @@ font-family:ui-monospace,SFMono-Regular,Menlo,Consolas,"DejaVu Sans Mono",monosp
 .sftv .t{box-shadow:inset 1px 0 rgba(128,128,128,.28)}
 .sftv .t:hover{outline:1px solid currentColor;border-radius:2px}
 .sftv .y{background:rgba(38,166,91,.24);text-decoration:underline 2px rgb(38,166,91);text-underline-offset:4px;
-text-decoration-skip-ink:none}
+text-decoration-skip-ink:none;text-decoration-skip-spaces:none}
 .sftv .m{background:rgba(226,126,20,.3);text-decoration:underline 2px dotted rgb(226,126,20);text-underline-offset:4px}
 .sftv .c{border:1px solid rgba(80,130,240,.8);border-radius:7px;padding:0 4px;margin:0 1px;font-size:12px;
 background-color:rgba(80,130,240,.16)}
@@ -45,16 +46,14 @@ background-color:rgba(80,130,240,.16)}
 .sftv i.n::before{content:"\\21b5";opacity:.55}
 .sftv i.b{position:relative}
 .sftv i.b::before{content:"\\21e5";position:absolute;left:0;opacity:.55}
-.sftv i.u{unicode-bidi:isolate}
+.sftv i.u{unicode-bidi:isolate;font-size:0}
 .sftv i.u::before{content:attr(data-c);font-size:10px;border:1px dotted currentColor;border-radius:3px;padding:0 2px;
 opacity:.8}
-.sftv i.k{border:1px dotted currentColor;border-radius:3px;padding:0 2px}
+.sftv i.r{border:1px dotted currentColor;border-radius:3px;padding:0 2px}
 .sftv i.e::before{content:"\\2205";opacity:.55}
 """
 
-# Everything that is not plainly visible, in one pass: space, newline, tab, controls, other separators and formats.
-_UNSEEN = re.compile("[ \n\t\x00-\x08\x0b-\x1f\x7f-\xa0\xad\u0600-\u0605\u061c\u06dd\u070f\u1680\u180e\u2000-\u200f"
-                     "\u2028-\u202f\u205f-\u206f\u3000\ufeff\ufff9-\ufffd\U000e0000-\U000e007f]")  # fmt: skip
+_UNSEEN = re.compile(f"[ \n\t\ufffd{marks.INVISIBLE}]")
 
 
 def visible(text: str) -> str:
@@ -74,20 +73,10 @@ def _mark(match: re.Match[str]) -> str:
         return '<i class="n"></i>\n'
     if char == "\t":
         return '<i class="b">\t</i>'
-    name = f"U+{ord(char):04X}"
     if char == "\ufffd":
-        return f'<i class="k" title="{name}: bytes that are no character">{char}</i>'
-    if unicodedata.category(char) == "Cc":
-        return f'<i class="k" title="{name}">{control_picture(char)}</i>'
-    return f'<i class="u" data-c="{name}">{char}</i>'
-
-
-def control_picture(char: str) -> str:
-    """A visible stand-in for a control character: U+241B for ESC, and so on; C1 controls by number."""
-    code = ord(char)
-    if code < 0x20:
-        return chr(0x2400 + code)
-    return "\u2421" if code == 0x7F else f"<U+{code:04X}>"
+        return f'<i class="r" title="U+FFFD: bytes that are no character">{char}</i>'
+    inside = marks.stand_in(char) if unicodedata.category(char) == "Cc" else char
+    return f'<i class="u" data-c="{marks.name(char)}">{escape(inside)}</i>'
 
 
 def sample_html(sample: Sample, *, max_tokens: int = MAX_TOKENS) -> str:
@@ -102,8 +91,8 @@ def row_html(row: Row, *, max_tokens: int = MAX_TOKENS) -> str:
     for sample in row.samples:
         if left <= 0:
             hidden = row.samples[sample.index :]
-            tokens = sum(one.num_tokens for one in hidden)
-            parts.append(f'<p class="dim">{len(hidden):,} more samples with {tokens:,} tokens are not shown.</p>')
+            tokens = count(sum(one.num_tokens for one in hidden), "token")
+            parts.append(f'<p class="dim">Not shown: {count(len(hidden), "more sample")} with {tokens}.</p>')
             break
         parts.append(_sample(sample, f"sample {sample.index} · ", left))
         left -= sample.num_tokens
@@ -143,7 +132,7 @@ def _sample(sample: Sample, prefix: str, max_tokens: int) -> str:
     shown = [piece for piece in sample.pieces() if piece.start < max_tokens]
     text = "".join(_piece(sample, piece) for piece in shown)
     more = sample.num_tokens - (shown[-1].end if shown else 0)
-    note = f'<p class="dim head">{more:,} more tokens of this sample are not shown.</p>' if more else ""
+    note = f'<p class="dim head">Not shown: {count(more, "more token")} of this sample.</p>' if more else ""
     return f'<div class="sample"><div class="head">{escape(head)}</div><div class="text">{text}</div>{note}</div>'
 
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.text import Text
 
-from sftdata.view.html import control_picture
+from sftdata.view import marks
+from sftdata.view.summary import count
 
 if TYPE_CHECKING:
     from sftdata.view.dataset import Dataset, Row, Sample
@@ -30,9 +30,10 @@ CONTROL_BRACKETS = ("\u27ea", "\u27eb")
 
 # Control and format characters could move the cursor, retitle the window or reorder the line: none is sent as it is.
 # Spaces are marked only where they are easily overlooked: at the ends of a line and next to other white space.
+_JOINERS = "\u200c\u200d"  # seen by their effect between characters of the scripts and emoji that use them
+_INVISIBLE = f"[{marks.INVISIBLE}]"
 _UNSEEN = re.compile(
-    r"[\t\n]|^ +| +$| {2,}|[\x00-\x08\x0b-\x1f\x7f-\xa0\xad\u0600-\u0605\u061c\u06dd\u070f\u1680\u180e\u2000-\u200f"
-    r"\u2028-\u202f\u205f-\u206f\u3000\ufeff\ufff9-\ufffb\U000e0000-\U000e007f]",
+    f"[\t\n]|^ +| +$| {{2,}}|(?![{_JOINERS}]){_INVISIBLE}|[{_JOINERS}](?![^\x00-\x7f])|(?<![^\x00-\x7f])[{_JOINERS}]",
     re.MULTILINE,
 )
 
@@ -62,8 +63,8 @@ def print_row(
     for sample in row.samples:
         if left <= 0:
             hidden = row.samples[sample.index :]
-            tokens = sum(one.num_tokens for one in hidden)
-            _print(console, Text(f"... {len(hidden):,} more samples with {tokens:,} tokens are not shown", style=MARK))
+            tokens = count(sum(one.num_tokens for one in hidden), "token")
+            _print(console, Text(f"... not shown: {count(len(hidden), 'more sample')} with {tokens}", style=MARK))
             return
         _print_sample(console, sample, f"sample {sample.index} · ", left)
         left -= sample.num_tokens
@@ -117,9 +118,7 @@ def _segments(sample: Sample, max_tokens: int) -> Iterator[tuple[str, bool, str]
 
 def safe(text: str) -> str:
     """Text without a character that a terminal would obey, on one line."""
-    visible = Text()
-    _append_visible(visible, text, "")
-    return visible.plain.replace("\n", "")
+    return re.sub(f"[\n\t{marks.INVISIBLE}]", lambda match: marks.stand_in(match[0]), text)
 
 
 def _append_visible(text: Text, run: str, style: str) -> None:
@@ -139,7 +138,7 @@ def _mark(unseen: str) -> str:
         return "\u21e5   "
     if unseen[0] == " ":
         return "\u00b7" * len(unseen)
-    return control_picture(unseen) if unicodedata.category(unseen) == "Cc" else f"<U+{ord(unseen):04X}>"
+    return marks.stand_in(unseen)
 
 
 def _print_legend(console: Console) -> None:
@@ -161,8 +160,8 @@ def _print_sample(console: Console, sample: Sample, prefix: str, max_tokens: int
     _print(console, Text("\u2500\u2500 " + safe(head) + " " + "\u2500" * 2, style="cyan"))
     _print(console, sample_text(sample, max_tokens, _styled(console)))
     if sample.num_tokens > max_tokens:
-        more = sample.num_tokens - max_tokens
-        _print(console, Text(f"... {more:,} more tokens of this sample are not shown", style=MARK))
+        more = count(sample.num_tokens - max_tokens, "more token")
+        _print(console, Text(f"... not shown: {more} of this sample", style=MARK))
 
 
 def _styled(console: Console) -> bool:
