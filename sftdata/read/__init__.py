@@ -1,0 +1,24 @@
+"""Reading: files, folders, globs, stores and hub datasets -> rows, each a record or a reason for its drop."""
+
+from __future__ import annotations
+
+from sftdata.read.explain import explain_unknown, no_rows_error
+from sftdata.read.formats import to_record
+from sftdata.read.sources import lines_in, plan_units, read_raw
+from sftdata.read.stage import rows_of
+from sftdata.read.units import RawRow, Source, Unit
+from sftdata.read.validate import check_structure
+
+__all__ = [
+    "RawRow",
+    "Source",
+    "Unit",
+    "check_structure",
+    "explain_unknown",
+    "lines_in",
+    "no_rows_error",
+    "plan_units",
+    "read_raw",
+    "rows_of",
+    "to_record",
+]

@@ -1,0 +1,141 @@
+"""Opening files: local or on any fsspec store, plain or compressed, with the mistakes people make found at once."""
+
+from __future__ import annotations
+
+import bz2
+import contextlib
+import gzip
+import io
+import lzma
+import zlib
+from collections.abc import Iterator
+from typing import IO, TYPE_CHECKING, cast
+
+import zstandard
+
+from sftdata.errors import SourceError
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
+
+COMPRESSIONS = ("gz", "zst", "bz2", "xz")
+BUFFER_BYTES = 1 << 20
+HEAD_BYTES = 1 << 16
+
+# What a file's first bytes betray: (bytes, what it is, what to do about it).
+_FOREIGN = (
+    (b"\x1f\x8b", "is gzip data, but its name does not say so", "add .gz to its name"),
+    (b"\x28\xb5\x2f\xfd", "is zstandard data, but its name does not say so", "add .zst to its name"),
+    (b"BZh", "is bzip2 data, but its name does not say so", "add .bz2 to its name"),
+    (b"\xfd7zXZ\x00", "is xz data, but its name does not say so", "add .xz to its name"),
+    (b"PK\x03\x04", "is a zip archive or a spreadsheet", "unpack it, or save the sheet as CSV in UTF-8"),
+    (b"PAR1", "is a Parquet file, but its name does not say so", "give it the suffix .parquet"),
+    (b"ARROW1", "is an Arrow file, but its name does not say so", "give it the suffix .arrow"),
+    (b"\xff\xfe", "is UTF-16 text", "save it as UTF-8"),
+    (b"\xfe\xff", "is UTF-16 text", "save it as UTF-8"),
+)
+_LFS_POINTER = b"version https://git-lfs"
+
+
+@contextlib.contextmanager
+def open_unit(path: str, name: str, compression: str | None) -> Iterator[io.BufferedReader]:
+    """The file's bytes, uncompressed. While it is open, a failure of the disk, the store or the compression is a
+    SourceError that names the file; a truncated file is never taken for a whole one.
+    """
+    try:
+        with _open_raw(path) as raw:
+            reader: io.BufferedReader = io.BufferedReader(_uncompressed(raw, compression), BUFFER_BYTES)
+            with reader:
+                yield reader
+    except (EOFError, zlib.error, lzma.LZMAError, zstandard.ZstdError, gzip.BadGzipFile) as error:
+        raise SourceError(name, f"is not whole {compression} data ({error})", "download or write it again") from error
+    except OSError as error:
+        if compression == "bz2" and error.errno is None:  # bz2 has no exception of its own
+            raise SourceError(name, f"is not whole bz2 data ({error})", "download or write it again") from error
+        raise unreadable(name, error) from error
+
+
+def unreadable(name: str, error: Exception) -> SourceError:
+    """The error for a file that the system or the store does not let us read."""
+    reason = getattr(error, "strerror", None) or " ".join(str(error).split()) or type(error).__name__
+    return SourceError(name, f"cannot be read ({reason})", "check the path and your rights to it")
+
+
+def refuse_foreign(reader: io.BufferedReader, name: str) -> None:
+    """Raise SourceError where a text file's first bytes say that it is something else. Reads nothing away."""
+    head = reader.peek(HEAD_BYTES)
+    for magic, what, todo in _FOREIGN:
+        if head.startswith(magic):
+            raise SourceError(name, what, todo)
+    refuse_lfs_pointer(head, name)
+    if head.lstrip()[:1] == b"<":
+        raise SourceError(name, "begins with '<' like a web page", "download the data itself, not the page around it")
+
+
+def refuse_lfs_pointer(head: bytes, name: str) -> None:
+    """Raise SourceError where a repository was cloned without its large files."""
+    if head.startswith(_LFS_POINTER):
+        raise SourceError(name, "is a Git LFS pointer, not the data itself", "run `git lfs pull` where it was cloned")
+
+
+def is_url(path: str) -> bool:
+    """Whether a path names a store (`s3://`, `https://`, `memory://`) and not the local disk."""
+    return "://" in path
+
+
+def _open_raw(path: str) -> IO[bytes]:
+    if not is_url(path):
+        return open(path, "rb", buffering=0)
+    import fsspec
+
+    return cast("IO[bytes]", fsspec.open(path, "rb").open())
+
+
+def _uncompressed(raw: IO[bytes], compression: str | None) -> io.RawIOBase:
+    """The bytes behind a compression, as something a BufferedReader reads from."""
+    opened: object = raw
+    if compression == "zst":
+        opened = ZstdFrames(raw)
+    elif compression == "gz":
+        opened = gzip.GzipFile(fileobj=raw)
+    elif compression == "bz2":
+        opened = bz2.BZ2File(raw)
+    elif compression == "xz":
+        opened = lzma.LZMAFile(raw)
+    return cast(io.RawIOBase, opened)
+
+
+class ZstdFrames(io.RawIOBase):
+    """Zstandard data of one frame or many. Data that ends inside a frame raises EOFError; zstandard's own reader
+    ends without a word there, and rows would be lost.
+    """
+
+    def __init__(self, raw: IO[bytes]) -> None:
+        self._raw = raw
+        self._frame = zstandard.ZstdDecompressor().decompressobj()
+        self._inside = False  # whether the current frame has begun
+        self._pending = b""  # uncompressed, not yet handed out
+        self._rest = b""  # compressed, behind the frame that ended
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: WriteableBuffer) -> int:
+        while not self._pending:
+            data = self._rest or self._raw.read(1 << 17)
+            self._rest = b""
+            if not data:
+                if self._inside:
+                    raise EOFError("it ends in the middle")
+                return 0
+            self._inside = True
+            self._pending = self._frame.decompress(data)
+            if self._frame.eof:
+                self._rest = self._frame.unused_data
+                self._frame = zstandard.ZstdDecompressor().decompressobj()
+                self._inside = False
+        view = memoryview(buffer).cast("B")
+        size = min(len(view), len(self._pending))
+        view[:size] = self._pending[:size]
+        self._pending = self._pending[size:]
+        return size

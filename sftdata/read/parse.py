@@ -1,0 +1,62 @@
+"""JSON text -> value, fast where orjson agrees with the text and exact everywhere."""
+
+from __future__ import annotations
+
+import json
+
+import orjson
+
+from sftdata.records import Drop
+
+# orjson reads integers above 64 bits as floats; only text with this many digits in a row can hold one.
+_LONG_NUMBER = b"0" * 19
+_DIGITS = bytes(48 if 48 <= byte <= 57 else 32 for byte in range(256))
+
+
+def parse_json(data: bytes) -> object:
+    """The value of UTF-8 JSON text. NaN is read as null: pandas writes absent values so.
+
+    Integers keep all their digits and lone surrogates stay in their strings. Raises UnicodeDecodeError where the
+    bytes are not UTF-8, json.JSONDecodeError with the position where they are not JSON, and another ValueError for
+    infinite numbers, numbers of thousands of digits and values nested too deeply.
+    """
+    try:
+        value: object = orjson.loads(data)
+        if _LONG_NUMBER not in data.translate(_DIGITS):
+            return value
+    except orjson.JSONDecodeError:
+        pass
+    try:
+        value = json.loads(data.decode("utf-8-sig"), parse_constant=_constant)
+    except RecursionError as error:
+        raise ValueError("it is nested too deeply") from error
+    return value
+
+
+def parse_line(line: bytes) -> object:
+    """The JSON value of a line, or a Drop that says why there is none."""
+    try:
+        return parse_json(line)
+    except UnicodeDecodeError as error:
+        problem = Drop("bad_encoding", f"byte 0x{line[error.start]:02X} at byte {error.start + 1} of the line")
+    except json.JSONDecodeError as error:
+        problem = Drop("bad_json", f"column {error.colno}: {error.msg[0].lower()}{error.msg[1:]}")
+    except ValueError as error:
+        problem = Drop("bad_json", str(error))
+    if b"\0" in line:
+        return Drop("null_byte", f"byte {line.index(0) + 1} of the line")
+    return problem
+
+
+def parse_text(text: str) -> object:
+    """The value of JSON that stands in a string, such as a tool call's arguments. Raises ValueError."""
+    try:
+        data = text.encode()
+    except UnicodeEncodeError as error:
+        raise ValueError("it holds a lone surrogate") from error
+    return parse_json(data)
+
+
+def _constant(name: str) -> None:
+    if name != "NaN":
+        raise ValueError(f"{name} is no JSON number")

@@ -1,0 +1,232 @@
+"""What the configuration calls a source -> units of reading work, and a unit -> its raw rows.
+
+A source is a file, a folder (searched with everything below it), a glob, a URL of any fsspec store, or a dataset on
+the Hugging Face hub. Units come in a fixed order: sources as configured, files by name, parts of a file by position.
+"""
+
+from __future__ import annotations
+
+import difflib
+import glob
+import os
+import posixpath
+import re
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+from urllib.parse import urlsplit
+
+from sftdata.errors import SourceError
+from sftdata.read.documents import read_document
+from sftdata.read.formats import check_columns
+from sftdata.read.lines import count_lines, read_lines
+from sftdata.read.opening import COMPRESSIONS, is_url, unreadable
+from sftdata.read.tables import read_arrow, read_delimited, read_parquet, row_groups
+from sftdata.read.units import RawRow, Source, Unit
+
+__all__ = ["RawRow", "Source", "Unit", "lines_in", "plan_units", "read_raw"]
+
+KIND_OF = {
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".json": "json",
+    ".csv": "csv",
+    ".tsv": "tsv",
+    ".parquet": "parquet",
+    ".arrow": "arrow",
+}
+_READERS: dict[str, Callable[[Unit], Iterator[RawRow]]] = {
+    "jsonl": read_lines,
+    "json": read_document,
+    "csv": read_delimited,
+    "tsv": read_delimited,
+    "parquet": read_parquet,
+    "arrow": read_arrow,
+}
+_SUFFIXES = f"{' '.join(KIND_OF)}, plain or with {' '.join('.' + name for name in COMPRESSIONS)}"
+# What the datasets library and others write beside the data.
+_NOT_DATA = ("dataset_info.json", "dataset_infos.json", "dataset_dict.json", "state.json")
+_HUB_URL = re.compile(r"hf://datasets/([^/]+(?:/[^/]+)?)/?")
+_HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
+
+
+class _File(NamedTuple):
+    """A file that was found: what to open, and the name that people see."""
+
+    path: str
+    name: str
+
+
+def plan_units(sources: Sequence[Source], unit_bytes: int = 8 << 20) -> list[Unit]:
+    """All reading work, in order. Large local JSON-lines files and Parquet files become several units.
+
+    Raises SourceError where a source matches nothing, cannot be read, is of an unknown kind or is empty, and where
+    its `columns` name a field that no format has.
+    """
+    units = []
+    for index, source in enumerate(sources):
+        check_columns(source.format, source.columns, source.path)
+        found = sorted(_find_files(source), key=lambda file: file.name)
+        parts = [part for file in found for part in _parts(file, index, unit_bytes)]
+        if not parts:
+            raise SourceError(source.path, "holds no rows: empty", "check the path, or take it out of the sources")
+        units += parts
+    return units
+
+
+def read_raw(unit: Unit) -> Iterator[RawRow]:
+    """The rows of a unit, in order. Rows that cannot be read come with their reason; a file that cannot be read, or
+    is not what its name says, raises SourceError.
+    """
+    return _READERS[unit.kind](unit)
+
+
+def lines_in(unit: Unit) -> int:
+    """How many line numbers a unit takes up: those of the next unit of the same file go on from there.
+
+    0 for the last unit of a file, behind which nothing goes on.
+    """
+    if unit.end is None:
+        return 0
+    return count_lines(unit) if unit.kind == "jsonl" else unit.end - unit.start
+
+
+def kind_of(name: str) -> tuple[str, str | None] | None:
+    """(kind, compression) by a file's name; None where the name says neither."""
+    stem, suffix = posixpath.splitext(name.lower())
+    compression = suffix[1:] if suffix[1:] in COMPRESSIONS else None
+    kind = KIND_OF.get(posixpath.splitext(stem)[1] if compression else suffix)
+    return (kind, compression) if kind else None
+
+
+def _find_files(source: Source) -> list[_File]:
+    path = source.path
+    hub = _HUB_URL.fullmatch(path)
+    if hub:
+        return _hub_files(hub[1], source)
+    if is_url(path):
+        return _remote_files(path)
+    local = Path(path)
+    if local.is_file():
+        return [_known(_File(path, local.name))]
+    if local.is_dir():
+        return _data_files(path, [_File(str(file), file.relative_to(local).as_posix()) for file in _walk(local)])
+    if glob.has_magic(path):
+        return _globbed(path)
+    if _HUB_ID.fullmatch(path) and kind_of(path) is None:
+        return _hub_files(path, source)
+    raise SourceError(path, "no such file or folder", _nearest(local))
+
+
+def _known(file: _File) -> _File:
+    """A file that was named itself must be of a known kind."""
+    if kind_of(file.name) is None:
+        raise SourceError(file.path, "its suffix is none that sftdata reads", f"known are {_SUFFIXES}")
+    return file
+
+
+def _data_files(where: str, files: list[_File]) -> list[_File]:
+    """The data among the files of a folder or glob; others (README.md, LICENSE, _SUCCESS) are passed over."""
+    data = [file for file in files if kind_of(file.name) and posixpath.basename(file.name) not in _NOT_DATA]
+    if data:
+        return data
+    if files:
+        raise SourceError(where, f"none of its {len(files)} files is of a kind sftdata reads", f"known are {_SUFFIXES}")
+    raise SourceError(where, "matches no file", "check the path")
+
+
+def _walk(folder: Path) -> Iterator[Path]:
+    """All files below a folder but hidden ones."""
+
+    def refuse(error: OSError) -> None:
+        raise unreadable(str(error.filename or folder), error) from error
+
+    for parent, folders, names in os.walk(folder, onerror=refuse):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        yield from (Path(parent, name) for name in names if not name.startswith("."))
+
+
+def _globbed(pattern: str) -> list[_File]:
+    """The files that a local glob matches, named relative to the folder before its first wildcard."""
+    fixed = Path(pattern)
+    while glob.has_magic(str(fixed)):
+        fixed = fixed.parent
+    paths = (Path(path) for path in glob.glob(pattern, recursive=True))  # noqa: PTH207 - Path.glob lists hidden files
+    return _data_files(
+        pattern, [_File(str(path), path.relative_to(fixed).as_posix()) for path in paths if path.is_file()]
+    )
+
+
+def _nearest(path: Path) -> str:
+    """What to do about a path that is not there."""
+    names = [item.name for item in path.parent.iterdir()] if path.parent.is_dir() else []
+    near = difflib.get_close_matches(path.name, names, n=1)
+    return f"did you mean {path.parent / near[0]}?" if near else "check the path"
+
+
+def _remote_files(url: str) -> list[_File]:
+    """The files behind a URL: one file, a folder, or a glob."""
+    import fsspec
+
+    name = posixpath.basename(urlsplit(url).path) or urlsplit(url).netloc
+    if url.startswith(("http://", "https://")):
+        return [_known(_File(url, name))]
+    try:
+        store, path = fsspec.url_to_fs(url)
+        if not glob.has_magic(path):
+            if store.isfile(path):
+                return [_known(_File(url, name))]
+            paths, fixed = store.find(path), path
+        else:
+            paths, fixed = [item for item in store.glob(path) if store.isfile(item)], path
+            while glob.has_magic(fixed):
+                fixed = posixpath.dirname(fixed)
+    except (OSError, ValueError, ImportError) as error:
+        raise unreadable(url, error) from error
+    files = [_File(store.unstrip_protocol(item), posixpath.relpath(item, fixed or "/")) for item in paths]
+    return _data_files(url, files)
+
+
+def _hub_files(dataset: str, source: Source) -> list[_File]:
+    """The files of one split of a dataset on the Hugging Face hub, downloaded into its cache.
+
+    The datasets library says which files they are; reading them is ours, so that rows keep their line, broken rows
+    cost only themselves, and tool schemas keep their keys.
+    """
+    from sftdata.read.hub import split_files
+
+    return _data_files(source.path, [_File(*file) for file in split_files(dataset, source)])
+
+
+def _parts(file: _File, source: int, unit_bytes: int) -> Iterator[Unit]:
+    """The units of one file; none for an empty one."""
+    kind, compression = kind_of(file.name) or ("", None)
+    edges: list[int] = [0]
+    if not is_url(file.path):
+        try:
+            size = Path(file.path).stat().st_size
+        except OSError as error:
+            raise unreadable(file.name, error) from error
+        if size == 0:
+            return
+        if kind == "jsonl" and compression is None:
+            edges = list(range(0, size, unit_bytes))
+    if kind == "parquet" and compression is None:
+        edges = _row_group_edges(row_groups(file.path, file.name), unit_bytes)
+    for start, end in zip(edges, [*edges[1:], None], strict=True):
+        yield Unit(source, file.path, file.name, kind, compression, start, end)
+
+
+def _row_group_edges(groups: list[tuple[int, int]], unit_bytes: int) -> list[int]:
+    """The rows at which units begin: row groups are put together up to `unit_bytes`; no unit is without rows."""
+    edges: list[int] = []
+    row = size = 0
+    for num_rows, size_bytes in groups:
+        if num_rows == 0:
+            continue
+        if not edges or size + size_bytes > unit_bytes:
+            edges.append(row)
+            size = 0
+        row += num_rows
+        size += size_bytes
+    return edges

@@ -1,0 +1,57 @@
+"""What reading is cut into: units (a file, or a part of one) and the raw rows that come out of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+from sftdata.records import Drop
+
+
+class Source(Protocol):
+    """The settings of one source that reading needs; `sftdata.config.SourceConfig` is one."""
+
+    @property
+    def path(self) -> str: ...
+    @property
+    def format(self) -> str: ...
+    @property
+    def columns(self) -> Mapping[str, str]: ...
+    @property
+    def system(self) -> str | None: ...
+    @property
+    def keep(self) -> tuple[str, ...]: ...
+    @property
+    def split(self) -> str: ...
+    @property
+    def subset(self) -> str | None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """One piece of reading work: a file, or a part of a file, of one source.
+
+    `start` and `end` are byte offsets in a plain, local JSON-lines file (the unit holds the lines that *begin* in
+    [start, end), wherever they end) and row numbers in a Parquet file. `end` is None in the last part of a file, and
+    so in every unit that is a whole file.
+    """
+
+    source: int  # index into the sources
+    path: str  # what to open: a local path or a URL
+    name: str  # the path relative to the source, as people see it in "chats/a.jsonl:17"
+    kind: str  # jsonl, json, csv, tsv, parquet or arrow
+    compression: str | None  # gz, zst, bz2, xz or None
+    start: int = 0
+    end: int | None = None
+
+
+class RawRow(NamedTuple):
+    """One row as it stands in its file: a value, or the reason why there is none.
+
+    `line` is 1-based within the unit: a line number in text files, else the row's number.
+    """
+
+    line: int
+    value: object
+    drop: Drop | None
