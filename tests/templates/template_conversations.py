@@ -114,7 +114,7 @@ def plain() -> list[Conversation]:
         _make("white space", [user("  Hi \n"), assistant("\n\n Hello!\t ")]),
         _make("white space in the middle", [user(" a"), assistant(" b "), user("c "), assistant("\nd")]),
         _make("unicode", [user("Zażółć 你好 👩‍👩‍👧 e\u0301"), assistant("\u200bمرحبا \U0001f600\u00a0")]),
-        _make("markup", [user('<b>"&amp;\'</b> {{ x }} {% y %}'), assistant("a < b && c > 'd'")]),
+        _make("markup", [user("<b>\"&amp;'</b> {{ x }} {% y %}"), assistant("a < b && c > 'd'")]),
         _make("code", [user("Code?"), assistant("```python\n\tprint('{}')\n```\n")]),
         _make("looks like JSON", [user('{"a": [1]}'), assistant('{"b": null}')]),
         _make("two users in a row", [user("Hi"), user("You there?"), assistant("Yes")], "no_alternation"),
@@ -159,7 +159,7 @@ def tools() -> list[Conversation]:
     three = assistant(None, tool_calls=[call("now", {}, n) for n in (1, 2, 3)])
     text = assistant("Let me look.", tool_calls=[call("get_weather", PARIS)])
     thought = assistant(None, tool_calls=[call("get_weather", PARIS)], reasoning_content="I need the weather.")
-    string = assistant(None, tool_calls=[call("get_weather", '{"city":  "Paris"}')])
+    string = assistant(None, tool_calls=[call("get_weather", '{"city": "Paris"}')])
     again = [user("And in Rome?"), assistant(None, tool_calls=[call("get_weather", {"city": "Rome"}, 2)])]
     rounds = [ASK, ONE_CALL, SUNNY, AFTER, *again, result("rain", 2), assistant("Rain.")]
     chain = [ASK, ONE_CALL, SUNNY, assistant(None, tool_calls=[call("now", {}, 2)]), result("9:00", 2), AFTER]
@@ -174,19 +174,32 @@ def tools() -> list[Conversation]:
         _make("call, result, answer", [ASK, ONE_CALL, SUNNY, AFTER], "tools calls one_call", tools=both),
         _make("call, undeclared", [ASK, ONE_CALL, SUNNY, AFTER], "calls one_call"),
         _make("call, system", [system("S"), ASK, ONE_CALL, SUNNY, AFTER], "tools calls system one_call", tools=both),
-        _make("call, text result", [ASK, ONE_CALL, result("sunny \"ish\""), AFTER], "tools calls one_call text_result", tools=both),
+        _make(
+            "call, text result",
+            [ASK, ONE_CALL, result('sunny "ish"'), AFTER],
+            "tools calls one_call text_result",
+            tools=both,
+        ),
         _make("string arguments", [ASK, string, SUNNY, AFTER], "tools calls one_call string_arguments", tools=both),
         _make("text and call", [ASK, text, SUNNY, AFTER], "tools calls text_and_call", tools=both),
+        _make("text and call, system", [system("S"), ASK, text], "tools calls text_and_call system", tools=both),
         _make("two calls", [ASK, two], "tools calls parallel", tools=both),
         _make("two calls, results", [ASK, two, SUNNY, result("9:00", 2), AFTER], "tools calls parallel", tools=both),
-        _make("three calls", [ASK, three, *(result(str(n), n) for n in (1, 2, 3)), AFTER], "tools calls parallel", tools=both),
+        _make(
+            "three calls",
+            [ASK, three, *(result(str(n), n) for n in (1, 2, 3)), AFTER],
+            "tools calls parallel three",
+            tools=both,
+        ),
         _make("two rounds", rounds, "tools calls one_call rounds text_result", tools=both),
         _make("chain", chain, "tools calls one_call rounds text_result", tools=both),
-        _make("call, then a question", [ASK, ONE_CALL, SUNNY, AFTER, user("Thanks")], "tools calls one_call", tools=both),
+        _make(
+            "call, then a question", [ASK, ONE_CALL, SUNNY, AFTER, user("Thanks")], "tools calls one_call", tools=both
+        ),
         _make("reasoning before a call", [ASK, thought, SUNNY, AFTER], "tools calls one_call reasoning", tools=both),
         _make("reasoning, call open", [ASK, thought, SUNNY], "tools calls one_call reasoning", tools=both),
-        _make("orphan result", [user("Hi"), SUNNY, AFTER], "orphan calls"),
-    ]  # fmt: skip
+        _make("orphan result", [user("Hi"), SUNNY, AFTER], "orphan"),
+    ]
 
 
 def everything() -> list[Conversation]:

@@ -1,0 +1,159 @@
+"""Our templates against the families' own, where those are at hand: equal text, or both refuse.
+
+The families' templates come from trl's package data and from the shared tokenizers. What our files write in another
+way, on purpose, is listed here by tag, said in each file's header, and tested by hand in test_templates_by_hand.py.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import pytest
+from template_conversations import Conversation, everything
+from template_rendering import REFUSALS, render, source
+
+Message = dict[str, Any]
+
+
+def as_it_is(message: Message) -> Message:
+    return message
+
+
+def with_arguments(message: Message, change: Callable[[Any], Any]) -> Message:
+    changed = copy.deepcopy(message)
+    for call in changed.get("tool_calls", ()):
+        call["function"]["arguments"] = change(call["function"]["arguments"])
+    return changed
+
+
+def with_objects(message: Message) -> Message:
+    """For families that write an object as JSON and would quote a JSON text once more."""
+    return with_arguments(message, lambda value: json.loads(value) if isinstance(value, str) else value)
+
+
+def with_texts(message: Message) -> Message:
+    """For families that take arguments as a JSON text only, and tool calls only beside a content of None."""
+    dumped = with_arguments(
+        message, lambda value: value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    )
+    return {**dumped, "content": dumped["content"] or None} if dumped.get("tool_calls") else dumped
+
+
+def without_none(message: Message) -> Message:
+    """For families that crash on a content of None."""
+    return {key: value for key, value in with_objects(message).items() if value is not None}
+
+
+@dataclass(frozen=True)
+class Family:
+    """One of our templates and the family's own. `refused`: tags that ours refuses. `other`: tags written otherwise."""
+
+    name: str
+    theirs: str
+    feed: Callable[[Message], Message] = as_it_is
+    refused: frozenset[str] = frozenset()
+    other: frozenset[str] = frozenset()
+    only_prompts: bool = False  # the family's own template cannot write the answer that ends a conversation
+    only_with: str | None = None
+
+    def __str__(self) -> str:
+        return f"{self.name} = {self.theirs}"
+
+
+def family(name: str, theirs: str, refused: str = "", other: str = "", **more: Any) -> Family:
+    return Family(name, theirs, refused=frozenset(refused.split()), other=frozenset(other.split()), **more)
+
+
+FAMILIES = [
+    family("chatml", "shared/smollm2", "calls", only_with="system"),  # SmolLM2 adds a system message of its own
+    family("llama3", "shared/llama3", "calls"),
+    family("llama3", "trl/llama3", "calls"),
+    family("llama3.1", "trl/llama3_1", "tools_first", feed=with_objects),
+    family("llama3.2", "trl/llama3_2", "tools_first", feed=with_objects),
+    family("qwen2.5", "trl/qwen2_5", "developer", feed=with_objects),
+    family("qwen3", "trl/qwen3", "developer"),
+    family("qwen3", "shared/qwen3", "developer"),
+    family("gemma2", "trl/gemma", "calls"),
+    family("gemma3", "trl/gemma3", "calls"),
+    family("phi3", "trl/phi3", "calls developer orphan"),
+    family("command-r", "trl/cohere", "calls"),
+    family("gpt-oss", "trl/gptoss", "late_system parallel", feed=without_none),
+    family("deepseek-v3", "shared/deepseek_v3", "developer", "one_call rounds text_and_call three", feed=with_texts),
+    family("deepseek-r1", "trl/deepseekv3", "developer", "rounds", feed=with_texts, only_prompts=True),
+]
+
+
+def published(which: str, request: pytest.FixtureRequest) -> str:
+    """The family's own template, or a skip that says what is missing."""
+    place, name = which.split("/")
+    if place == "shared":
+        path = Path(request.getfixturevalue("shared")) / "tokenizers" / name / "chat_template.jinja"
+        return path.read_text(encoding="utf-8")
+    spec = find_spec("trl")
+    if spec is None or spec.origin is None:
+        pytest.skip("trl is not installed: its package data holds the families' own templates")
+    path = Path(spec.origin).parent / "chat_templates" / f"{name}.jinja"
+    if not path.is_file():
+        pytest.skip(f"this version of trl carries no {name}.jinja")
+    return path.read_text(encoding="utf-8")
+
+
+def attempt(template: str, chat: Conversation, messages: list[Message], prompt: bool) -> str:
+    """The rendered text, or the word "refused"."""
+    try:
+        return render(template, messages, prompt, tools=chat.tools, **chat.kwargs)
+    except REFUSALS:
+        return "refused"
+
+
+def mine(family: Family, chat: Conversation, prompt: bool) -> str:
+    return attempt(source(family.name), chat, chat.messages, prompt)
+
+
+def theirs(family: Family, template: str, chat: Conversation, prompt: bool) -> str:
+    return attempt(template, chat, [family.feed(message) for message in chat.messages], prompt)
+
+
+def cases(family: Family) -> list[tuple[Conversation, bool]]:
+    """Every conversation, with and without generation prompt, that the family's own template has a say in."""
+    return [
+        (chat, prompt)
+        for chat in everything()
+        if family.only_with is None or chat.messages[0]["role"] == family.only_with
+        for prompt in (False, True)
+        if not (family.only_prompts and not prompt and chat.messages[-1]["role"] == "assistant")
+    ]
+
+
+@pytest.mark.parametrize("family", FAMILIES, ids=str)
+def test_our_template_writes_what_the_familys_own_writes(family: Family, request: pytest.FixtureRequest) -> None:
+    template = published(family.theirs, request)
+    compared = [case for case in cases(family) if not case[0].tags & (family.refused | family.other)]
+    wrong = [
+        (chat.name, prompt)
+        for chat, prompt in compared
+        if mine(family, chat, prompt) != theirs(family, template, chat, prompt)
+    ]
+    assert wrong == []
+    assert sum(mine(family, chat, prompt) != "refused" for chat, prompt in compared) >= 10
+
+
+@pytest.mark.parametrize("family", FAMILIES, ids=str)
+def test_what_a_format_has_no_form_for_is_refused(family: Family) -> None:
+    refusable = [(chat, prompt) for chat, prompt in cases(family) if chat.tags & family.refused]
+    assert bool(refusable) == bool(family.refused)
+    assert {mine(family, chat, prompt) for chat, prompt in refusable} <= {"refused"}
+
+
+@pytest.mark.parametrize("family", [one for one in FAMILIES if one.other or one.refused], ids=str)
+def test_every_exception_to_the_comparison_is_needed(family: Family, request: pytest.FixtureRequest) -> None:
+    template = published(family.theirs, request)
+    for tag in family.refused | family.other:
+        tagged = [case for case in cases(family) if tag in case[0].tags]
+        assert any(mine(family, chat, prompt) != theirs(family, template, chat, prompt) for chat, prompt in tagged), tag
