@@ -81,22 +81,22 @@ def _mark(match: re.Match[str]) -> str:
 
 def sample_html(sample: Sample, *, max_tokens: int = MAX_TOKENS) -> str:
     """One sample by itself."""
-    return _page([f"<p>{escape(sample.title)}</p>", _legend(), _sample(sample, "", max_tokens)])
+    return _samples_page(sample.title, [_sample(sample, "", max_tokens)])
 
 
 def row_html(row: Row, *, max_tokens: int = MAX_TOKENS) -> str:
     """A packed row, one box a sample, at most `max_tokens` tokens of it; what is left out is said."""
-    parts = [f"<p>{escape(row.title)}</p>", _legend()]
+    boxes = []
     left = max_tokens
     for sample in row.samples:
         if left <= 0:
             hidden = row.samples[sample.index :]
             tokens = count(sum(one.num_tokens for one in hidden), "token")
-            parts.append(f'<p class="dim">Not shown: {count(len(hidden), "more sample")} with {tokens}.</p>')
+            boxes.append(f'<p class="dim">Not shown: {count(len(hidden), "more sample")} with {tokens}.</p>')
             break
-        parts.append(_sample(sample, f"sample {sample.index} · ", left))
+        boxes.append(_sample(sample, f"sample {sample.index} · ", left))
         left -= sample.num_tokens
-    return _page(parts)
+    return _samples_page(row.title, boxes)
 
 
 def summary_html(summary: Summary) -> str:
@@ -111,11 +111,14 @@ def _page(parts: Sequence[str]) -> str:
     return f"<style>{CSS}</style>" + '<div class="sftv">' + "\n".join(parts) + "</div>"
 
 
-def _legend() -> str:
-    return (
-        '<p class="dim"><span class="y">trained</span> &nbsp; not trained &nbsp; <span class="c">control token</span>'
-        " &nbsp; <span>hover over a token for its position, id and label</span></p>"
+def _samples_page(title: str, boxes: Sequence[str]) -> str:
+    """Boxes under a title and a legend. Characters trained in part are rare and in the legend only where there are any."""
+    partly = '<span class="m">trained in part</span> &nbsp; ' if any('<span class="t m' in box for box in boxes) else ""
+    legend = (
+        f'<p class="dim"><span class="y">trained</span> &nbsp; {partly}not trained &nbsp; '
+        '<span class="c">control token</span> &nbsp; hover over a token for its position, id and label</p>'
     )
+    return _page([f"<p>{escape(title)}</p>", legend, *boxes])
 
 
 def _table(table: Table) -> str:

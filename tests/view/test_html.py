@@ -154,7 +154,10 @@ def test_a_character_that_is_trained_in_part_is_marked_as_such(row: Row):
     at = next(piece.start for piece in sample.pieces() if piece.text == "€")
     labels = [*sample.labels[:at], -100, *sample.labels[at + 1 :]]
     torn = Sample("r", sample.input_ids, labels, "s", 0, 0, sample.decoder, sample.control_ids)
-    assert [text for classes, _, text in Page(sample_html(torn)).tokens if "m" in classes] == ["€"]
+    page = Page(sample_html(torn))
+    assert [text for classes, _, text in page.tokens if "m" in classes] == ["€"]
+    assert "trained in part" in page.all_text
+    assert "trained in part" not in sample_html(sample)
 
 
 def test_the_page_needs_no_script_and_nothing_from_elsewhere(row: Row):
