@@ -112,7 +112,7 @@ def _page(parts: Sequence[str]) -> str:
 
 
 def _samples_page(title: str, boxes: Sequence[str]) -> str:
-    """Boxes under a title and a legend. Characters trained in part are rare and in the legend only where there are any."""
+    """Boxes under a title and a legend, which names characters trained in part only where there are any."""
     partly = '<span class="m">trained in part</span> &nbsp; ' if any('<span class="t m' in box for box in boxes) else ""
     legend = (
         f'<p class="dim"><span class="y">trained</span> &nbsp; {partly}not trained &nbsp; '
