@@ -6,9 +6,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from sftdata.errors import SourceError
-from sftdata.read.formats import key_list
+from sftdata.read.formats import key_list, to_record
 from sftdata.read.sources import read_raw
 from sftdata.read.units import Source, Unit
+from sftdata.read.validate import check_structure
 from sftdata.records import Drop
 
 # What people call the two sides of an exchange, likeliest first.
@@ -30,22 +31,20 @@ _MAX_DEPTH = 3
 
 
 def no_rows_error(units: Sequence[Unit], source: Source) -> SourceError:
-    """The error for a source of which no row became a record. `units` are those of this source; the first rows are
-    read again.
+    """The error for a source of which no row became a record. `units` are those of this source; the first row of the
+    first unit that has one is read again.
     """
-    first: tuple[str, Drop] | None = None
     for unit in units:
         for line, value, drop in read_raw(unit):
-            if drop is None:
+            found = drop or to_record(value, format=source.format, columns=source.columns, system=source.system)
+            problem = found if isinstance(found, Drop) else check_structure(found)
+            if problem is None or problem.reason in ("unknown_shape", "missing_field", "not_an_object"):
                 return SourceError(source.path, "none of its rows is a conversation", explain_unknown(value))
-            first = first or (f"{unit.name}:{line}", drop)
-            break
-    if first is None:
-        return SourceError(source.path, "holds no rows", "check the path, or take it out of the sources")
-    where, drop = first
-    return SourceError(
-        source.path, "none of its rows can be read", f"the first, {where}, is {drop.reason}: {drop.detail}"
-    )
+            todo = f"the first, {unit.name}:{line}, is {problem.reason} ({problem.detail})"
+            if problem.reason == "bad_json" and unit.kind == "jsonl":
+                todo += "; if the file is one JSON document, rename it to end in .json"
+            return SourceError(source.path, "none of its rows can be used", todo)
+    return SourceError(source.path, "holds no rows", "check the path, or take it out of the sources")
 
 
 def explain_unknown(value: object) -> str:

@@ -34,7 +34,9 @@ TOOLS = ("tools", "functions")
 KWARGS = ("chat_template_kwargs",)
 MEDIA = ("image", "images", "audio", "audios", "video", "videos")
 
+_TURN = ("role", "content", "from", "value")
 _COMMON = (*SYSTEM, *TOOLS, *KWARGS)
+_BESIDES = frozenset((*_COMMON, *MEDIA))
 _LEADING = {
     "messages": CONVERSATION[:1],
     "sharegpt": CONVERSATIONS[:2],
@@ -43,8 +45,8 @@ _LEADING = {
     "text": TEXT,
 }
 FIELDS: dict[str, tuple[str, ...]] = {
-    "messages": ("messages", "role", "content", *_COMMON),
-    "sharegpt": ("conversations", "conversation", "role", "content", *_COMMON),
+    "messages": ("messages", *_TURN, *_COMMON),
+    "sharegpt": ("conversations", "conversation", *_TURN, *_COMMON),
     "prompt_completion": (*PROMPT, *COMPLETION, *_COMMON),
     "alpaca": (*INSTRUCTION, *INPUT, *OUTPUT, *HISTORY, *_COMMON),
     "text": TEXT,
@@ -173,7 +175,14 @@ def _from_sharegpt(row: Mapping[str, Any], columns: Mapping[str, str], system: s
 
 def _from_turns(row: Mapping[str, Any], names: Sequence[str], columns: Mapping[str, str], system: str | None) -> Record:
     turns = _needed(row, names, columns)
-    return _record(row, turns_of(turns, names[0], columns.get("role"), columns.get("content")), columns, system)
+    return _record(
+        row,
+        turns_of(
+            turns, names[0], columns.get("role") or columns.get("from"), columns.get("content") or columns.get("value")
+        ),
+        columns,
+        system,
+    )
 
 
 def _from_prompt_completion(row: Mapping[str, Any], columns: Mapping[str, str], system: str | None) -> Record:
@@ -219,6 +228,8 @@ def _record(
     row: Mapping[str, Any], messages: tuple[Message, ...], columns: Mapping[str, str], system: str | None
 ) -> Record:
     """A conversation with what the row says about it as a whole: system prompt, tools, template arguments."""
+    if not columns and system is None and row.keys().isdisjoint(_BESIDES):
+        return Record(messages=messages)  # most rows
     own = lookup(row, SYSTEM, columns)
     if own is not None and _text(own, "system").strip():
         system = own
@@ -228,7 +239,7 @@ def _record(
     tools = lookup(row, TOOLS, columns)
     kwargs = lookup(row, KWARGS, columns)
     if kwargs is not None:
-        kwargs = parse_if_text(kwargs, "chat_template_kwargs")
+        kwargs = parse_if_text(kwargs, "chat_template_kwargs") or {}
         if not isinstance(kwargs, dict):
             raise RefusedError("wrong_type", f"chat_template_kwargs is {shown(kwargs)}, not an object")
     return Record(messages=messages, tools=tools_of(tools) if tools else (), template_kwargs=kwargs or None)
@@ -236,8 +247,6 @@ def _record(
 
 def _refuse_media(row: Mapping[str, Any], messages: tuple[Message, ...]) -> None:
     """A row that carries media is refused where its text points at them; a stray `image` column is no reason."""
-    if row.keys().isdisjoint(MEDIA):
-        return
     for name in MEDIA:
         if row.get(name) and any(mark in (message.content or "") for message in messages for mark in _MEDIA_MARKS):
             raise RefusedError("untrainable_content", f"the row's text points at its {name}")

@@ -88,7 +88,10 @@ def _open_raw(path: str) -> IO[bytes]:
         return open(path, "rb", buffering=0)
     import fsspec
 
-    return cast("IO[bytes]", fsspec.open(path, "rb").open())
+    try:
+        return cast("IO[bytes]", fsspec.open(path, "rb").open())
+    except (ValueError, ImportError) as error:  # a protocol that fsspec does not know, or whose package is absent
+        raise unreadable(path, error) from error
 
 
 def _uncompressed(raw: IO[bytes], compression: str | None) -> io.RawIOBase:
@@ -101,7 +104,7 @@ def _uncompressed(raw: IO[bytes], compression: str | None) -> io.RawIOBase:
     elif compression == "bz2":
         opened = bz2.BZ2File(raw)
     elif compression == "xz":
-        opened = lzma.LZMAFile(raw)
+        opened = lzma.LZMAFile(raw)  # noqa: SIM115 - the BufferedReader around it closes it
     return cast(io.RawIOBase, opened)
 
 

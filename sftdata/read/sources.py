@@ -69,7 +69,9 @@ def plan_units(sources: Sequence[Source], unit_bytes: int = 8 << 20) -> list[Uni
         found = sorted(_find_files(source), key=lambda file: file.name)
         parts = [part for file in found for part in _parts(file, index, unit_bytes)]
         if not parts:
-            raise SourceError(source.path, "holds no rows: empty", "check the path, or take it out of the sources")
+            raise SourceError(
+                source.path, "holds no rows: it is empty", "check the path, or take it out of the sources"
+            )
         units += parts
     return units
 
@@ -106,13 +108,13 @@ def _find_files(source: Source) -> list[_File]:
         return _hub_files(hub[1], source)
     if is_url(path):
         return _remote_files(path)
-    local = Path(path)
+    local = Path(path).expanduser()
     if local.is_file():
-        return [_known(_File(path, local.name))]
+        return [_known(_File(str(local), local.name))]
     if local.is_dir():
         return _data_files(path, [_File(str(file), file.relative_to(local).as_posix()) for file in _walk(local)])
     if glob.has_magic(path):
-        return _globbed(path)
+        return _globbed(str(local))
     if _HUB_ID.fullmatch(path) and kind_of(path) is None:
         return _hub_files(path, source)
     raise SourceError(path, "no such file or folder", _nearest(local))

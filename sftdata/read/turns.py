@@ -61,13 +61,13 @@ def turns_of(
 def _message(turn: Any, role_key: str | None, content_key: str | None) -> Message:
     if not isinstance(turn, dict):
         raise RefusedError("wrong_type", f"it is {shown(turn)}, not an object")
-    said = turn.get("role" if role_key is None else role_key)
+    said = turn.get(role_key or "role")
     if said is None:
         said = turn.get("from")
     role = ROLE_OF.get(said) if isinstance(said, str) else None
     if role is None:
         role = _odd_role(said, turn)
-    content = turn.get("content" if content_key is None else content_key)
+    content = turn.get(content_key or "content")
     if content is None:
         content = turn.get("value")
     if isinstance(content, str) and role != "call" and turn.keys() <= _PLAIN:

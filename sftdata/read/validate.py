@@ -38,9 +38,13 @@ def _check_text(text: str) -> Drop | None:
 
 def _check_characters(messages: Sequence[Message]) -> Drop | None:
     for number, message in enumerate(messages, 1):
-        for text in (message.content, message.reasoning, message.name, message.tool_call_id):
-            if text is not None and (flaw := _flaw(text)) is not None:
-                return Drop("bad_characters", f"{_turn(number, message)} holds {flaw}")
+        text = message.content
+        flaw = _flaw(text) if text else None
+        if flaw is None and (message.reasoning or message.name or message.tool_call_id):
+            others = (message.reasoning, message.name, message.tool_call_id)
+            flaw = next((found for other in others if other and (found := _flaw(other))), None)
+        if flaw is not None:
+            return Drop("bad_characters", f"{_turn(number, message)} holds {flaw}")
     return None
 
 
@@ -48,7 +52,7 @@ def _flaw(text: str) -> str | None:
     """What no tokenizer can be given, or None."""
     if "\0" in text:
         return f"a null character at {text.index(chr(0)) + 1}"
-    if text.isascii():
+    if text.isascii():  # known to Python without a look at the text
         return None
     try:
         text.encode()
@@ -85,7 +89,7 @@ def _check_order(messages: Sequence[Message]) -> Drop | None:
         elif role == before:
             return Drop("roles_out_of_order", f"{_turn(number, message)} follows a turn of the same role")
         else:
-            waiting = [call.id for call in message.tool_calls]
+            waiting = [call.id for call in message.tool_calls] if message.tool_calls else []
             called_in_text = role == "assistant" and not waiting and _calls_in_text(message)
             asked = asked or role == "user"
             answered = answered or (asked and role == "assistant")
