@@ -1,0 +1,63 @@
+"""Where stages run. Engines know nothing about what a stage does."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import pyarrow as pa
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """Some rows of a table: a slice of an Arrow file. One piece is one unit of work."""
+
+    path: Path
+    start: int
+    num_rows: int
+
+    def read(self, columns: Sequence[str] | None = None) -> pa.Table:
+        """The rows, mapped into memory."""
+        with pa.memory_map(str(self.path)) as file:
+            table = pa.ipc.open_file(file).read_all()
+        if columns is not None:
+            table = table.select(list(columns))
+        return table.slice(self.start, self.num_rows)
+
+
+class Stage(Protocol):
+    """Rows in, rows out. Picklable; what is costly to make is made on first use and kept by the worker."""
+
+    @property
+    def name(self) -> str:
+        """What to call it in front of people."""
+        ...
+
+    def __call__(self, table: pa.Table) -> pa.Table:
+        """The stage's rows for these rows. A column `num_tokens` in them is counted for the progress."""
+        ...
+
+
+class Engine(Protocol):
+    """Three verbs over tables that may be larger than memory. A table is a list of pieces, in the order of its rows."""
+
+    def map(self, stage: Stage, table: Sequence[Piece], beside: pa.Table | None = None) -> list[Piece]:
+        """The stage on every piece. `beside` holds more columns, one row for each row of the table."""
+        ...
+
+    def group(self, key: str, stage: Stage, table: Sequence[Piece], beside: pa.Table) -> list[Piece]:
+        """The stage on all rows of each value of the integer column `key` of `beside`; rows without one are left out.
+
+        The pieces come in the order of the keys. The rows of a group are in no particular order.
+        """
+        ...
+
+    def collect(self, table: Sequence[Piece], columns: Sequence[str]) -> pa.Table:
+        """Narrow columns of the whole table."""
+        ...
+
+    def give(self, table: pa.Table, rows_per_piece: int) -> list[Piece]:
+        """A small table as pieces."""
+        ...
