@@ -1,0 +1,101 @@
+"""What holds for every file in templates/: its header renders to nothing, the README lists it, an answer can train."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from template_conversations import assistant, system, user
+from template_rendering import NAMES, TEMPLATES, ours, render, source
+
+HEADER = re.compile(r"\A\{#-\n(.*?)\n-#\}\n", re.DOTALL)
+SAID = ("Format:", "End of turn:", "System:", "Tools:", "Reasoning:", "History:", "BOS:")
+# The token that the model must emit to end an answer that ends the conversation, from each published format.
+ENDS = {
+    "alpaca": "</s>",
+    "chatml": "<|im_end|>",
+    "command-r": "<|END_OF_TURN_TOKEN|>",
+    "deepseek-r1": "<｜end▁of▁sentence｜>",
+    "deepseek-v3": "<｜end▁of▁sentence｜>",
+    "gemma2": "<end_of_turn>",
+    "gemma3": "<end_of_turn>",
+    "glm4": "<|user|>",
+    "gpt-oss": "<|return|>",
+    "llama2": "</s>",
+    "llama3": "<|eot_id|>",
+    "llama3.1": "<|eot_id|>",
+    "llama3.2": "<|eot_id|>",
+    "mistral-nemo": "</s>",
+    "mistral-v0.3": "</s>",
+    "phi3": "<|end|>",
+    "phi4": "<|im_end|>",
+    "qwen2.5": "<|im_end|>",
+    "qwen3": "<|im_end|>",
+    "vicuna": "</s>",
+    "zephyr": "</s>",
+}
+TALKS = {
+    "one turn": [user("Hi"), assistant("Hello!")],
+    "two turns": [user("Hi"), assistant("Hello!"), user("Bye?"), assistant("Bye.")],
+    "empty answer": [user("Hi"), assistant("")],
+    "white space": [user(" Hi\n"), assistant(" Hello! \n")],
+}
+
+
+def test_every_format_that_is_promised_has_a_file() -> None:
+    assert sorted(ENDS) == NAMES
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_header_says_what_the_format_is_and_what_it_can(name: str) -> None:
+    header = HEADER.match(source(name))
+    assert header, "a template begins with its header"
+    assert [field for field in SAID if f"\n{field} " not in header[1]] == []
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_header_renders_to_nothing(name: str) -> None:
+    without = HEADER.sub("", source(name))
+    assert render(source(name), TALKS["two turns"]) == render(without, TALKS["two turns"])
+    assert not ours(name, TALKS["one turn"])[0].isspace()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_readme_has_a_line_for_it(name: str) -> None:
+    readme = (TEMPLATES / "README.md").read_text(encoding="utf-8")
+    row = re.search(rf"^\| `{re.escape(name)}` \|.*\|$", readme, re.MULTILINE)
+    assert row, "a row of the table"
+    assert (ENDS[name] if ENDS[name] != "</s>" else "eos_token") in row[0].replace("\\|", "|")
+
+
+def test_the_readme_lists_no_file_that_is_not_there() -> None:
+    readme = (TEMPLATES / "README.md").read_text(encoding="utf-8")
+    assert sorted(re.findall(r"^\| `([^`]+)` \|", readme, re.MULTILINE)) == NAMES
+
+
+@pytest.mark.parametrize("talk", TALKS)
+@pytest.mark.parametrize("name", NAMES)
+def test_the_last_answer_follows_its_prompt_and_ends_in_the_end_of_turn_token(name: str, talk: str) -> None:
+    messages = TALKS[talk]
+    prompt, whole = ours(name, messages[:-1], prompt=True), ours(name, messages)
+    assert whole.startswith(prompt)
+    completion = whole[len(prompt) :]
+    assert messages[-1]["content"].strip() in completion
+    answer, end, rest = completion.rpartition(ENDS[name])
+    assert end
+    assert ENDS[name] not in answer
+    assert rest.strip() in ("", "</s>")
+
+
+@pytest.mark.parametrize("name", sorted(set(NAMES) - {"gemma2"}))
+def test_a_system_message_is_in_the_prompt_once(name: str) -> None:
+    rendered = ours(name, [system("Rhyme, always."), *TALKS["two turns"]])
+    assert rendered.count("Rhyme, always.") == 1
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_tokenizer_without_bos_and_eos_is_served_all_the_same(name: str) -> None:
+    for missing in (None, ""):
+        rendered = ours(name, TALKS["one turn"], bos_token=missing, eos_token=missing)
+        assert "None" not in rendered
+        assert rendered == ours(name, TALKS["one turn"]).replace("<s>", "").replace("</s>", "")
