@@ -98,7 +98,7 @@ class TokenizerEntry(Entry):
     pad_id: TokenId | None = None
     end_of_turn_ids: tuple[TokenId, ...] = ()  # a trained run ends in one of these, and holds no other of them
     control_ids: tuple[TokenId, ...] = ()  # never made from a message's text
-    answer_control_ids: tuple[TokenId, ...] = ()  # control ids that the template itself writes inside an answer
+    answer_control_ids: tuple[TokenId, ...] | None = None  # those the template writes inside answers; None: not known
     generation_prompts: tuple[tuple[TokenId, ...], ...] = ()  # one of them stands directly before each trained run
 
 

@@ -1,0 +1,146 @@
+"""The places that the ledger gives to packed rows, held against the shards, one to one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from sftdata.errors import DatasetError
+from sftdata.store.ledger import PLACE
+from sftdata.store.manifest import Manifest
+from sftdata.store.proof import TODO, Rows
+
+Ints64 = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Every place in the ledger, sorted by shard, row and index, with the packed ledger row it belongs to."""
+
+    folder: Path
+    packed: pa.Table  # the ledger's packed rows
+    is_text: NDArray[np.bool_]  # of each packed row: its source is plain text
+    shard_starts: Ints64  # the number of places before each shard; one more entry than shards
+    owner: Ints64  # of each place: its row in `packed`
+    row: Ints64
+    index: Ints64
+    tokens: Ints64  # of each packed row: tokens found in shards so far
+    trained: Ints64
+
+    def of_shard(self, number: int) -> ShardPlaces:
+        """The places in one shard."""
+        return ShardPlaces(self, int(self.shard_starts[number]), int(self.shard_starts[number + 1]))
+
+    def check_tokens(self) -> None:
+        """Each packed row has the tokens that the ledger says. To be called when all shards were checked."""
+        for column, found in (("num_tokens", self.tokens), ("num_trained_tokens", self.trained)):
+            stated = self.packed[column].to_numpy()
+            if (wrong := stated != found).any():
+                row = int(np.argmax(wrong))
+                what = f"{column} is {stated[row]}, but its samples hold {found[row]}"
+                raise _ledger_fault(self.folder, self.packed, row, what)
+
+
+@dataclass(slots=True)
+class ShardPlaces:
+    """The ledger's places in one shard, used up row by row."""
+
+    places: Places
+    next: int  # the first place not used yet
+    end: int
+
+    def check(self, rows: Rows) -> NDArray[np.bool_]:
+        """Hold the next rows against their places, count their tokens, and give which samples are plain text.
+
+        Raises DatasetError where a sample has no place, a place no sample, or the record is another.
+        """
+        count = min(rows.num_samples, self.end - self.next)
+        here = slice(self.next, self.next + count)
+        row, index = rows.row_of_sample, rows.index_of_sample
+        wrong = (row[:count] != self.places.row[here]) | (index[:count] != self.places.index[here])
+        if wrong.any():
+            at = int(np.argmax(wrong))
+            place = self.next + at
+            if (self.places.row[place], self.places.index[place]) > (row[at], index[at]):
+                raise rows.fault(at, "is in no row of the ledger")
+            raise self._no_sample(rows.where, place)
+        if count < rows.num_samples:
+            raise rows.fault(count, "is in no row of the ledger")
+        owner = self.places.owner[here]
+        stated = self.places.packed["record_id"].take(pa.array(owner))
+        differs = pc.not_equal(rows.record_ids, stated.combine_chunks())
+        if pc.any(differs).as_py():
+            at = int(np.argmax(differs.to_numpy(zero_copy_only=False)))
+            raise rows.fault(at, f"the ledger has the record {stated[at]} in this place")
+        np.add.at(self.places.tokens, owner, np.diff(rows.sample_starts))
+        np.add.at(self.places.trained, owner, rows.trained_counts)
+        self.next += count
+        is_text: NDArray[np.bool_] = self.places.is_text[owner]
+        return is_text
+
+    def check_done(self, where: str) -> None:
+        """Every place was used. To be called at the shard's end."""
+        if self.next < self.end:
+            raise self._no_sample(where, self.next)
+
+    def _no_sample(self, where: str, place: int) -> DatasetError:
+        """The ledger has a place that holds no sample, or is given twice."""
+        spot = f"{where}, row {self.places.row[place]}, sample {self.places.index[place]}"
+        what = f"its place {spot} holds no sample, or that of another row"
+        return _ledger_fault(self.places.folder, self.places.packed, int(self.places.owner[place]), what)
+
+
+def places_of(folder: Path, packed: pa.Table, manifest: Manifest) -> Places:
+    """The places of the ledger's packed rows.
+
+    Raises DatasetError where a record id stands twice, or a place is in an unknown shard or one of another split.
+    """
+    ids = packed["record_id"]
+    if pc.count_distinct(ids).as_py() < packed.num_rows:
+        first: NDArray[np.int64] = np.unique(ids.to_numpy().astype(str), return_index=True)[1]
+        again = int(np.setdiff1d(np.arange(packed.num_rows), first)[0])
+        raise _ledger_fault(folder, packed, again, f"an earlier row has the same record id, {ids[again]}")
+    flat = pa.concat_arrays([pa.array([], PLACE), *(chunk.flatten() for chunk in packed["places"].chunks)])
+    owner = np.repeat(np.arange(packed.num_rows), pc.list_value_length(packed["places"]).to_numpy())
+    shard, row, index = (_ints(flat, field, manifest) for field in ("shard", "row", "index"))
+    if (lost := (shard < 0) | (row < 0) | (index < 0)).any():
+        at = int(np.argmax(lost))
+        raise _ledger_fault(folder, packed, int(owner[at]), f"its place {flat[at].as_py()} is in no shard")
+    splits = pa.array([entry.split for entry in manifest.shards], pa.string())
+    other = pc.not_equal(splits.take(pa.array(shard)), packed["split"].take(pa.array(owner)).combine_chunks())
+    if pc.any(other).as_py():
+        at = int(np.argmax(other.to_numpy(zero_copy_only=False)))
+        raise _ledger_fault(folder, packed, int(owner[at]), "its place is in a shard of another split")
+    order = np.lexsort((index, row, shard))
+    is_text = pc.is_in(packed["source"], value_set=pa.array(sorted(manifest.text_sources), pa.string()))
+    return Places(
+        folder=folder,
+        packed=packed,
+        is_text=is_text.to_numpy(),
+        shard_starts=np.searchsorted(shard[order], np.arange(len(manifest.shards) + 1)),
+        owner=owner[order],
+        row=row[order],
+        index=index[order],
+        tokens=np.zeros(packed.num_rows, np.int64),
+        trained=np.zeros(packed.num_rows, np.int64),
+    )
+
+
+def _ints(places: Any, field: str, manifest: Manifest) -> Ints64:
+    """A field of the places as numbers, -1 for null and for a shard that the manifest does not know."""
+    values = places.field(field)
+    if field == "shard":
+        values = pc.index_in(values, value_set=pa.array([shard.path for shard in manifest.shards], pa.string()))
+    numbers: Ints64 = values.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64)
+    return numbers
+
+
+def _ledger_fault(folder: Path, packed: pa.Table, row: int, what: str) -> DatasetError:
+    """What is wrong with a packed row of the ledger."""
+    return DatasetError(str(folder / "ledger"), f"the row of {packed['where'][row]}: {what}", TODO)
