@@ -31,7 +31,8 @@ def render(
     rendered, _ = render_jinja_template(
         [messages], tools=tools, chat_template=template, add_generation_prompt=prompt, **{**TOKENS, **kwargs}
     )
-    return rendered[0]
+    text: str = rendered[0]
+    return text
 
 
 def ours(name: str, messages: list[dict[str, Any]], prompt: bool = False, **kwargs: Any) -> str:

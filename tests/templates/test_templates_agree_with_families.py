@@ -50,6 +50,11 @@ def without_none(message: Message) -> Message:
     return {key: value for key, value in with_objects(message).items() if value is not None}
 
 
+def with_empty(message: Message) -> Message:
+    """For families that write a content of None as the word "None"."""
+    return {**message, "content": message["content"] or ""}
+
+
 @dataclass(frozen=True)
 class Family:
     """One of our templates and the family's own. `refused`: tags that ours refuses. `other`: tags written otherwise."""
@@ -83,6 +88,7 @@ FAMILIES = [
     family("gemma3", "trl/gemma3", "calls"),
     family("phi3", "trl/phi3", "calls developer orphan"),
     family("command-r", "trl/cohere", "calls"),
+    family("glm4.5", "trl/glm4moe", "developer", feed=with_empty, only_prompts=True),
     family("gpt-oss", "trl/gptoss", "late_system parallel", feed=without_none),
     family("deepseek-v3", "shared/deepseek_v3", "developer", "one_call rounds text_and_call three", feed=with_texts),
     family("deepseek-r1", "trl/deepseekv3", "developer", "rounds", feed=with_texts, only_prompts=True),

@@ -147,6 +147,16 @@ def test_glm4_declares_tools_in_a_system_message_and_observes_results() -> None:
     )
 
 
+def test_glm45_closes_the_last_turn_and_writes_each_argument() -> None:
+    assert ours("glm4.5", [user("a"), assistant(" 4 ", reasoning_content="2+2\n")]) == (
+        "[gMASK]<sop><|user|>\na<|assistant|>\n<think>2+2</think>\n4<|user|>"
+    )
+    assert ours("glm4.5", [user("a"), assistant(None, tool_calls=[call("now", {"zone": "x", "n": [1]})])]) == (
+        "[gMASK]<sop><|user|>\na<|assistant|>\n<think></think>\n<tool_call>now\n<arg_key>zone</arg_key>\n"
+        "<arg_value>x</arg_value>\n<arg_key>n</arg_key>\n<arg_value>[1]</arg_value>\n</tool_call><|observation|>"
+    )
+
+
 DEEPSEEK_CALLS = (
     "<｜tool▁calls▁begin｜><｜tool▁call▁begin｜>function<｜tool▁sep｜>now\n```json\n%s\n```<｜tool▁call▁end｜>"
     "<｜tool▁calls▁end｜><｜end▁of▁sentence｜>"
