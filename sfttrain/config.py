@@ -67,7 +67,7 @@ class LoraSettings(Settings):
     """A small adapter trained beside the frozen model."""
 
     r: int = Field(16, ge=1, description="rank of the adapter")
-    alpha: float | None = Field(None, gt=0, description="its scale; twice the rank by default")
+    alpha: int | None = Field(None, ge=1, description="its scale; twice the rank by default")
     dropout: float = Field(0.0, ge=0, lt=1, description="dropout on the adapter's input")
     target_modules: str | tuple[str, ...] = Field("all-linear", description="the layers that get one")
 

@@ -24,6 +24,9 @@ class PackedTrainer(SFTTrainer):  # type: ignore[misc]
         self.trained_tokens = 0  # tokens with loss, over all processes
         self._eval_loss = self._eval_tokens = 0.0
         super().__init__(*args, **kwargs)
+        # Trainer counts a step's trained tokens only for models whose forward takes the count. TRL's loss divides by
+        # the count itself, so it is right for every model; without it, each batch of a step would weigh the same.
+        self.model_accepts_loss_kwargs = True
 
     @property
     def tokens(self) -> int:

@@ -1,0 +1,8 @@
+"""sfttrain: trains a causal language model on the shards that sftdata wrote, and on nothing else."""
+
+from __future__ import annotations
+
+from sfttrain.config import LoraSettings, TrainConfig, load_config
+from sfttrain.train import Interrupted, Result, run
+
+__all__ = ["Interrupted", "LoraSettings", "Result", "TrainConfig", "load_config", "run"]

@@ -1,0 +1,7 @@
+"""`python -m sfttrain`."""
+
+from __future__ import annotations
+
+from sfttrain.cli import main
+
+main()

@@ -1,0 +1,134 @@
+"""A tiny random Llama and packed shards to train it on, shared by all tests of sfttrain."""
+
+from __future__ import annotations
+
+import json
+import random
+import shutil
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+from sftdata.store.manifest import (
+    Counts,
+    Manifest,
+    PackingEntry,
+    ShardEntry,
+    TokenizerEntry,
+    file_entry,
+    hash_of_shards,
+)
+from sftdata.store.shards import SAMPLE_SCHEMA, build_shard, write_shard
+
+Sample = tuple[list[int], list[int]]  # input_ids, labels
+SEQ_LEN = 64
+END = 2  # the id that ends a trained run
+
+
+def random_samples(count: int, seed: int = 0, longest: int = 30) -> list[Sample]:
+    """Samples of 6 to `longest` tokens, trained from somewhere in the middle to the end."""
+    draw = random.Random(seed)
+    samples = []
+    for _ in range(count):
+        ids = [draw.randrange(3, 300) for _ in range(draw.randint(5, longest - 1))] + [END]
+        prompt = draw.randint(1, len(ids) - 2)
+        samples.append((ids, [-100] * prompt + ids[prompt:]))
+    return samples
+
+
+def write_dataset(
+    folder: Path, tokenizer: Path, samples: Sequence[Sequence[Sample]], *, strategy: Any = "best_fit", held_out: int = 0
+) -> Path:
+    """A dataset as `sftdata prepare` would leave it; one shard for each group of samples, the last ones held out."""
+    shutil.copytree(tokenizer, folder / "tokenizer")
+    entries = []
+    for number, group in enumerate(samples):
+        split = "validation" if number >= len(samples) - held_out else "train"
+        table = pa.Table.from_pylist(
+            [
+                {"record_id": f"{number:02}-{index:04}", "sample": 0, "input_ids": ids, "labels": labels}
+                for index, (ids, labels) in enumerate(group)
+            ],
+            schema=SAMPLE_SCHEMA,
+        )
+        path = f"{split}/{number:05}-of-{len(samples):05}.arrow"
+        facts = write_shard(folder / path, build_shard(table, SEQ_LEN, strategy, 0))
+        entries.append(ShardEntry.of(path, split, facts))
+    files = tuple(file_entry(folder, f"tokenizer/{path.name}") for path in sorted((folder / "tokenizer").iterdir()))
+    tokenizer_json = json.loads((tokenizer / "tokenizer.json").read_text())
+    manifest = Manifest(
+        dataset_hash=hash_of_shards(entries),
+        seed=0,
+        seq_len=SEQ_LEN,
+        shards=tuple(entries),
+        ledger=(),
+        files=files,
+        tokenizer=TokenizerEntry(
+            source="tiny",
+            sha256=next(file.sha256 for file in files if file.path == "tokenizer/tokenizer.json"),
+            vocab_size=max(tokenizer_json["model"]["vocab"].values()) + 1,
+            eos_id=END,
+            end_of_turn_ids=(END,),
+        ),
+        template=None,
+        config={},
+        versions={},
+        counts=Counts(),
+        packing=PackingEntry.of(strategy, SEQ_LEN, entries),
+    )
+    manifest.save(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory: pytest.TempPathFactory, tiny_tokenizer: Path) -> Path:
+    """A Llama of two layers with random weights, large enough that samples which see each other change the loss."""
+    import torch
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    torch.manual_seed(0)
+    config = LlamaConfig(
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        vocab_size=640,
+        max_position_embeddings=256,
+        initializer_range=0.2,
+        bos_token_id=None,
+        eos_token_id=0,
+    )
+    folder = tmp_path_factory.mktemp("tiny_model")
+    LlamaForCausalLM(config).save_pretrained(folder)
+    shutil.copy(tiny_tokenizer / "tokenizer.json", folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def shards(tmp_path_factory: pytest.TempPathFactory, tiny_tokenizer: Path) -> Path:
+    """Two shards to train on and one for validation, packed to rows of 64 tokens."""
+    groups = [random_samples(40, seed=1), random_samples(24, seed=2), random_samples(12, seed=3)]
+    return write_dataset(tmp_path_factory.mktemp("shards") / "data", tiny_tokenizer, groups, held_out=1)
+
+
+@pytest.fixture
+def settings(shards: Path, tiny_model: Path, tmp_path: Path) -> Callable[..., dict[str, Any]]:
+    """Settings of a short run into this test's folder, changed as asked."""
+
+    def make(**changes: Any) -> dict[str, Any]:
+        base = {
+            "shards": str(shards),
+            "model": str(tiny_model),
+            "out": str(tmp_path / "out"),
+            "batch_tokens": 4 * SEQ_LEN,
+            "max_steps": 2,
+            "learning_rate": 1e-2,
+            "dtype": "float32",
+        }
+        return {**base, **changes}
+
+    return make
