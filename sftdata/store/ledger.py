@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -116,8 +117,7 @@ class LedgerWriter:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if kind is not None:
-            if self._file is not None:
-                self._file.__exit__(kind, error, trace)  # removes the unfinished file
+            self._abandon_file(kind, error, trace)
             return
         if self._num_waiting or (not self.files and self._file is None):
             self._write_group(self._num_waiting)
@@ -130,7 +130,11 @@ class LedgerWriter:
         self._num_waiting -= num_rows
         if self._file is None:
             self._start_file()
-        self._parquet.write_table(table.slice(0, num_rows).combine_chunks(), row_group_size=GROUP_ROWS)
+        try:
+            self._parquet.write_table(table.slice(0, num_rows).combine_chunks(), row_group_size=GROUP_ROWS)
+        except BaseException:
+            self._abandon_file(*sys.exc_info())  # raises an OutputError in the place of a full disk and the like
+            raise
         self._file_rows += num_rows
         if self._file_rows >= FILE_ROWS:
             self._end_file()
@@ -153,6 +157,14 @@ class LedgerWriter:
         path = f"ledger/{len(self.files):05}.parquet"
         entry = LedgerEntry(path=path, rows=self._file_rows, size_bytes=self._sink.size_bytes, sha256=self._sink.sha256)
         self.files.append(entry)
+
+    def _abandon_file(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Remove the open file, if any, because of a fault."""
+        file, self._file = self._file, None
+        if file is not None:
+            file.__exit__(kind, error, trace)
 
 
 class Tally:

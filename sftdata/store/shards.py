@@ -87,10 +87,13 @@ def build_shard(samples: pa.Table, seq_len: int, strategy: Strategy, seed: int) 
     """Pack samples (SAMPLE_SCHEMA, in any order) into rows that do not depend on the order they came in.
 
     Samples are sorted by record id and sample number, packed, and the rows ordered by a hash of the seed and each
-    row's first sample. Raises ValueError where a sample is empty, longer than seq_len, or there twice (the stages
-    before have dropped or numbered those), or where the shard would hold more than 2^31 - 1 tokens.
+    row's first sample. Raises ValueError where a sample is empty, longer than seq_len, there twice, or has more or
+    fewer labels than ids (the stages before have seen to that), or where there are more than 2^31 - 1 tokens.
     """
-    num_tokens = pc.sum(pc.list_value_length(samples["input_ids"])).as_py() or 0
+    num_ids = pc.list_value_length(samples["input_ids"])
+    if not num_ids.equals(pc.list_value_length(samples["labels"])):
+        raise ValueError("input_ids and labels of a sample differ in length")
+    num_tokens = pc.sum(num_ids).as_py() or 0
     if num_tokens > np.iinfo(np.int32).max:
         raise ValueError(f"a shard holds 2^31 - 1 tokens at most, not {num_tokens}")
     samples = samples.combine_chunks()
@@ -100,7 +103,7 @@ def build_shard(samples: pa.Table, seq_len: int, strategy: Strategy, seed: int) 
     keys = list(zip(ids, numbers, strict=True))
     if any(a == b for a, b in itertools.pairwise(keys)):
         raise ValueError("two samples have the same record id and number")
-    lengths = pc.list_value_length(samples["input_ids"]).take(by_id).to_numpy()
+    lengths = num_ids.take(by_id).to_numpy()
     packing = _shuffle_rows(pack(lengths, seq_len, strategy), keys, seed)
     position = by_id.to_numpy()
     row = np.empty(len(position), np.int32)
@@ -173,8 +176,6 @@ def _rows_batch(samples: pa.Table, starts: NDArray[np.int64]) -> pa.RecordBatch:
     sample_starts = pa.array(starts.astype(np.int32))
     ids = pa.concat_arrays([pc.list_flatten(chunk) for chunk in samples["input_ids"].chunks])
     labels = pa.concat_arrays([pc.list_flatten(chunk) for chunk in samples["labels"].chunks])
-    if len(ids) != ends[-1] or len(labels) != ends[-1]:
-        raise ValueError("input_ids and labels of a sample differ in length")
     records = pa.concat_arrays(samples["record_id"].chunks)
     columns = [
         pa.ListArray.from_arrays(token_starts, ids),
