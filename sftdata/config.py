@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import date as Date
 from pathlib import Path
 from typing import Annotated, Any, Literal, Union
 
-from pydantic import Field, field_validator
+from pydantic import Field, PrivateAttr, field_validator
 
 from sftdata.settings import Settings, apply_override, check_settings, read_settings
 
@@ -62,14 +63,37 @@ class Config(Settings):
     sources: tuple[SourceConfig, ...] = Field(min_length=1, description="the data, in order")
     out: OutConfig
     template: str = Field("auto", description="auto: the tokenizer's own; a name in templates/; or a path")
-    date: str | None = Field(
-        None, pattern=r"^\d{4}-\d\d-\d\d$", description="YYYY-MM-DD, for templates that ask for today"
-    )
+    date: str = Field("2026-01-01", description="the day that templates are told when they ask for today, YYYY-MM-DD")
     seed: int = Field(0, ge=0, description="orders the packed rows")
     dedup: DedupConfig = DedupConfig()
     split: SplitConfig = SplitConfig()
     pack: PackConfig = PackConfig()
     trust_remote_code: bool = Field(False, description="let a hub tokenizer run its own code")
+    _base: Path = PrivateAttr(default=Path())
+
+    @field_validator("date", mode="before")
+    @classmethod
+    def _is_a_day(cls, value: object) -> object:
+        """A day of the calendar; YAML reads an unquoted one as a date."""
+        return (value if isinstance(value, Date) else Date.fromisoformat(str(value))).isoformat()
+
+    def located(self, path: str) -> str:
+        """A path of this config, relative to the folder of its file; URLs and absolute paths stay."""
+        if "://" in path or path.startswith("~") or Path(path).is_absolute():
+            return path
+        return str(self._base / path)
+
+    def located_if_there(self, name: str) -> str:
+        """A name that may be a path: located where there is such a file or folder, else as it is."""
+        return self.located(name) if (self._base / name).exists() else name
+
+    def located_sources(self) -> tuple[SourceConfig, ...]:
+        """The sources with their paths located. ORG/NAME stays where there is no such path: it is a hub id."""
+        return tuple(
+            source.model_copy(update={"path": self.located_if_there(path) if is_hub_id(path) else self.located(path)})
+            for source in self.sources
+            for path in [source.path]
+        )
 
     @field_validator("sources", mode="before")
     @classmethod
@@ -94,10 +118,12 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> Config:
     Raises ConfigError naming every problem of the file and the overrides at once.
     """
     path = Path(path)
-    settings = resolve_paths(read_settings(path, "`tokenizer:`, `sources:` and `out:`"), path.parent)
+    settings = read_settings(path, "`tokenizer:`, `sources:` and `out:`")
     for override in overrides:
         apply_override(settings, override, bare=("out",))
-    return parse_config(settings, str(path))
+    config = parse_config(settings, str(path))
+    config._base = path.parent
+    return config
 
 
 def parse_config(settings: Mapping[str, Any], where: str = "config") -> Config:
@@ -105,27 +131,8 @@ def parse_config(settings: Mapping[str, Any], where: str = "config") -> Config:
     return check_settings(Config, settings, where)
 
 
-def resolve_paths(settings: dict[str, Any], base: Path) -> dict[str, Any]:
-    """Settings whose relative local paths are made relative to `base`; hub ids and URLs stay."""
-    settings = dict(settings)
-    for key in ("tokenizer", "template"):
-        value = settings.get(key)
-        if isinstance(value, str) and (base / value).exists():
-            settings[key] = str(base / value)
-    sources = settings.get("sources")
-    if isinstance(sources, (str, dict)):
-        sources = [sources]
-    if isinstance(sources, list):
-        settings["sources"] = [_resolve(item, base) for item in sources]
-    if "out" in settings:
-        settings["out"] = _resolve(settings["out"], base)
-    return settings
-
-
-def _resolve(entry: Any, base: Path) -> Any:
-    """A path, or a group with a path, relative to `base`."""
-    if isinstance(entry, str):
-        return entry if "://" in entry else str(base / entry)
-    if isinstance(entry, dict) and isinstance(entry.get("path"), str):
-        return {**entry, "path": _resolve(entry["path"], base)}
-    return entry
+def is_hub_id(path: str) -> bool:
+    """Whether a path has the form ORG/NAME, without a file's suffix or a pattern."""
+    return path.count("/") == 1 and not path.startswith((".", "~", "/")) and not set(path) & set("*?[") and (
+        Path(path).suffix == ""
+    )

@@ -74,6 +74,18 @@ class TemplateFacts:
         return control_tokens(self.files, [*self.template.sources, *(text for text in probes if text)])
 
     @cached_property
+    def refusal(self) -> str | None:
+        """Why no conversation at all can be trained under this template, or None."""
+        chat: list[Turn] = [{"role": "user", "content": USER}, {"role": "assistant", "content": ANSWER}]
+        try:
+            text = self.template.render(chat, kwargs=self.kwargs)
+        except RenderError as error:
+            return f"refuses a plain question and answer: {error}"
+        if ANSWER not in text:
+            return "does not write the assistant's content"
+        return None
+
+    @cached_property
     def reads(self) -> Reads:
         """What the template reads of message text."""
         return reads_of(self.template.sources, make_environment(self.template.today))

@@ -22,7 +22,7 @@ from sftdata.encode.templates import load_template
 from sftdata.encode.tokenizers import TokenizerFiles
 from sftdata.encode.turns import Refusal
 from sftdata.encode.vocabulary import Vocabulary
-from sftdata.errors import TokenizerError
+from sftdata.errors import TemplateError, TokenizerError
 from sftdata.records import Drop, Record
 
 
@@ -89,6 +89,12 @@ class RecordEncoder:
     @cached_property
     def _masks(self) -> MaskProver:
         return MaskProver(self.encoder, self.vocabulary, self.facts.control, self.end_ids, self.id_of("bos_token"))
+
+    def check(self) -> None:
+        """Raise TemplateError where the template cannot train any turn with this tokenizer."""
+        if self.facts.refusal is not None:
+            name = self.settings.template if self.settings.template != "auto" else "the tokenizer's chat template"
+            raise TemplateError(name, self.facts.refusal, "name another template: or see `sftdata templates list`")
 
     def encode(self, records: Sequence[Record]) -> list[list[EncodedSample] | Drop]:
         """For each record its samples, or the reason why it has none. One batch, so that encoding is one call."""
