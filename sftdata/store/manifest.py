@@ -19,6 +19,7 @@ SCHEMA_VERSION = 1
 
 Count = Annotated[int, Field(ge=0)]
 TokenId = Annotated[int, Field(ge=0)]
+Prompt = Annotated[tuple[TokenId, ...], Field(min_length=1)]
 Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 
 
@@ -99,7 +100,7 @@ class TokenizerEntry(Entry):
     end_of_turn_ids: tuple[TokenId, ...] = ()  # a trained run ends in one of these, and holds no other of them
     control_ids: tuple[TokenId, ...] = ()  # never made from a message's text
     answer_control_ids: tuple[TokenId, ...] | None = None  # those the template writes inside answers; None: not known
-    generation_prompts: tuple[tuple[TokenId, ...], ...] = ()  # one of them stands directly before each trained run
+    generation_prompts: tuple[Prompt, ...] = ()  # one of them stands directly before each trained run
 
 
 class TemplateEntry(Entry):

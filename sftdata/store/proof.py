@@ -207,11 +207,11 @@ class Proof:
             return
         room = starts - rows.sample_starts[rows.sample_at(starts)]
         proven = np.zeros(len(starts), np.bool_)
-        for prompt in prompts:
-            match = room >= len(prompt)
-            for back, token in enumerate(reversed(prompt), 1):
-                match &= rows.ids[np.maximum(starts - back, 0)] == token
-            proven |= match
+        for length in sorted({len(prompt) for prompt in prompts}):
+            known = {np.array(prompt, np.int32).tobytes() for prompt in prompts if len(prompt) == length}
+            open_ = np.flatnonzero(~proven & (room >= length))
+            before = rows.ids[starts[open_, np.newaxis] + np.arange(-length, 0)]
+            proven[open_] = [window in known for window in before.view(f"V{4 * length}").ravel().tolist()]
         if not proven.all():
             at = int(starts[np.argmin(proven)])
             raise rows.fault_at(at, "begins a trained run, but no generation prompt stands directly before it")

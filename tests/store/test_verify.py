@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import copy
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -121,6 +123,21 @@ def test_a_wrong_mask_is_named_although_all_sums_fit(
 ) -> None:
     spoil(dataset)
     check_refused(dataset.write(tmp_path), sentence)
+
+
+TEXT_BOS = (1, 26)  # a text may be trained from its very first token
+
+
+@pytest.mark.parametrize("row", [0, 1])
+def test_no_single_label_can_be_set_or_removed_without_being_seen(dataset: Any, tmp_path: Path, row: int) -> None:
+    seen = []
+    for at, label in enumerate(dataset.shards[TRAIN][row]["labels"]):
+        spoilt = copy.deepcopy(dataset)
+        labels(row, **{f"t{at}": int(label == N)})(spoilt)
+        with pytest.raises(DatasetError) if (row, at) != TEXT_BOS else contextlib.nullcontext():
+            verify(spoilt.write(tmp_path / str(at)))
+        seen.append(at)
+    assert len(seen) == (28, 31)[row]
 
 
 def set_row(**fields: Any) -> Callable[[Any], None]:
@@ -332,6 +349,20 @@ def test_where_no_generation_prompt_is_known_the_rest_is_still_proven(dataset: A
     verify(dataset.write(tmp_path / "late"))
     labels(0, t13=0)(dataset)
     check_refused(dataset.write(tmp_path / "open"), "token 12 ends a trained run")
+
+
+def test_any_of_several_generation_prompts_may_stand_before_a_run(dataset: Any, tmp_path: Path) -> None:
+    # The second turn of record cc is opened by 9 alone, as if the template wrote no header there.
+    dataset.replace(1, 19, 22, [9], [N])
+    check_refused(dataset.write(tmp_path / "one"), "row 1, sample 0 (record cc): token 20 begins a trained run")
+    dataset.tokenizer["generation_prompts"] = [[9], [8, 8], [2, 4, 6], [2, 4, 7], list(range(8, 30))]
+    verify(dataset.write(tmp_path / "several"))
+
+
+def test_a_prompt_that_reaches_back_into_the_sample_before_is_no_prompt(dataset: Any, tmp_path: Path) -> None:
+    dataset.replace(0, 15, 25, [1], [N])  # record bb: BOS, then the answer
+    dataset.tokenizer["generation_prompts"] = [[2, 4, 6], [6, 1]]
+    check_refused(dataset.write(tmp_path), "row 0, sample 1 (record bb): token 1 begins a trained run")
 
 
 def test_control_tokens_that_the_template_writes_in_answers_are_allowed(dataset: Any, tmp_path: Path) -> None:
