@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 from trl import SFTConfig, SFTTrainer
@@ -9,6 +10,8 @@ from trl import SFTConfig, SFTTrainer
 from sftdata.errors import DatasetError
 from sfttrain.config import TrainConfig
 from sfttrain.data import BatchShape
+
+OLD_NAME, NEW_NAME = "gradient_checkpointing", "activation_checkpointing"
 
 
 class PackedTrainer(SFTTrainer):  # type: ignore[misc]
@@ -91,7 +94,7 @@ def sft_config(config: TrainConfig, shape: BatchShape, dtype: str, *, validates:
         "logging_steps": 1,
         "save_total_limit": 2,
         "report_to": "none",
-        "gradient_checkpointing": gpu,
+        _checkpointing_name(): gpu,
         "dataloader_pin_memory": gpu,
     }
     ours: dict[str, Any] = {
@@ -125,4 +128,11 @@ def sft_config(config: TrainConfig, shape: BatchShape, dtype: str, *, validates:
         "logging_nan_inf_filter": False,
         "disable_tqdm": True,
     }
-    return SFTConfig(**{**defaults, **config.trainer, **ours, **fixed})
+    chosen = {_checkpointing_name() if name == OLD_NAME else name: value for name, value in config.trainer.items()}
+    return SFTConfig(**{**defaults, **chosen, **ours, **fixed})
+
+
+def _checkpointing_name() -> str:
+    """What the installed transformers calls the recomputing of activations: one that knows both warns of the old."""
+    fields = {field.name for field in dataclasses.fields(SFTConfig)}
+    return NEW_NAME if NEW_NAME in fields else OLD_NAME

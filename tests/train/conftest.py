@@ -84,6 +84,26 @@ def write_dataset(
 
 
 @pytest.fixture(scope="session")
+def samples_of() -> Callable[..., list[Sample]]:
+    """`random_samples`."""
+    return random_samples
+
+
+@pytest.fixture(scope="session")
+def make_shards(tiny_tokenizer: Path) -> Callable[..., Path]:
+    """`write_dataset` with the tiny tokenizer: (folder, groups of samples) -> folder."""
+    return lambda folder, groups, **kinds: write_dataset(folder, tiny_tokenizer, groups, **kinds)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_thread() -> None:
+    """Tiny matrices are faster on one thread, and the same sums come out on every machine."""
+    import torch
+
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
 def tiny_model(tmp_path_factory: pytest.TempPathFactory, tiny_tokenizer: Path) -> Path:
     """A Llama of two layers with random weights, large enough that samples which see each other change the loss."""
     import torch
@@ -109,10 +129,10 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory, tiny_tokenizer: Path) -
 
 
 @pytest.fixture(scope="session")
-def shards(tmp_path_factory: pytest.TempPathFactory, tiny_tokenizer: Path) -> Path:
+def shards(tmp_path_factory: pytest.TempPathFactory, make_shards: Callable[..., Path]) -> Path:
     """Two shards to train on and one for validation, packed to rows of 64 tokens."""
     groups = [random_samples(40, seed=1), random_samples(24, seed=2), random_samples(12, seed=3)]
-    return write_dataset(tmp_path_factory.mktemp("shards") / "data", tiny_tokenizer, groups, held_out=1)
+    return make_shards(tmp_path_factory.mktemp("shards") / "data", groups, held_out=1)
 
 
 @pytest.fixture
@@ -132,3 +152,34 @@ def settings(shards: Path, tiny_model: Path, tmp_path: Path) -> Callable[..., di
         return {**base, **changes}
 
     return make
+
+
+@pytest.fixture(scope="session")
+def loss_by_hand() -> Callable[[Path, list[Path]], float]:
+    """The mean loss over the trained tokens of shards, one sample after the other, in plain torch.
+
+    Written without sfttrain, TRL or a collator: it is what the others are held against.
+    """
+    import torch
+    from transformers import LlamaForCausalLM
+
+    def mean_loss(model: Path, shards: list[Path]) -> float:
+        llama = LlamaForCausalLM.from_pretrained(model, dtype=torch.float64, attn_implementation="eager").eval()
+        total, trained = 0.0, 0
+        for shard in shards:
+            with pa.ipc.open_stream(shard.read_bytes()) as stream:
+                rows = stream.read_all().to_pylist()
+            for row in rows:
+                start = 0
+                for length in row["seq_lengths"]:
+                    ids, labels = (row[name][start : start + length] for name in ("input_ids", "labels"))
+                    start += length
+                    with torch.no_grad():
+                        scores = llama(torch.tensor([ids])).logits[0].log_softmax(-1)
+                    for position in range(1, length):
+                        if labels[position] != -100:
+                            total -= float(scores[position - 1, labels[position]])
+                            trained += 1
+        return total / trained
+
+    return mean_loss

@@ -1,0 +1,77 @@
+"""The settings of sfttrain, and what it says about wrong ones."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from sftdata.errors import ConfigError
+from sfttrain.config import config_of, load_config
+
+BASE = {"shards": "data", "model": "org/name", "out": "out"}
+
+
+def test_every_wrong_setting_is_named_at_once():
+    with pytest.raises(ConfigError) as caught:
+        config_of({"shards": "data", "model": "m", "learning_rat": 1, "warmup": "long"})
+    message = str(caught.value)
+    assert "3 problems" in message
+    assert "learning_rat is not a setting; did you mean learning_rate?" in message
+    assert "out is required" in message
+    assert "warmup" in message
+
+
+def test_a_run_is_as_long_as_epochs_or_max_steps_say_but_not_both():
+    with pytest.raises(ConfigError, match="epochs and max_steps are both set"):
+        config_of({**BASE, "epochs": 1, "max_steps": 3})
+
+
+def test_an_unknown_trainer_setting_comes_with_a_suggestion():
+    with pytest.raises(ConfigError, match=r"trainer.weight_deca is not .*did you mean trainer.weight_decay\?"):
+        config_of({**BASE, "trainer": {"weight_deca": 0.1}})
+
+
+def test_a_trainer_setting_that_one_of_ours_decides_is_refused_by_that_name():
+    with pytest.raises(ConfigError, match="num_train_epochs is decided by epochs"):
+        config_of({**BASE, "trainer": {"num_train_epochs": 3}})
+
+
+@pytest.mark.parametrize("name", ["packing", "padding_free", "max_length", "dataset_kwargs", "assistant_only_loss"])
+def test_what_packed_shards_need_cannot_be_changed(name: str):
+    with pytest.raises(ConfigError, match=f"trainer.{name} cannot be set"):
+        config_of({**BASE, "trainer": {name: False}})
+
+
+def test_numbers_in_scientific_notation_are_numbers():
+    config = config_of(BASE, ["learning_rate=1e-4", "trainer.weight_decay=1e-2"])
+    assert config.learning_rate == 0.0001
+    assert config.trainer == {"weight_decay": 0.01}
+
+
+def test_lora_is_a_switch_or_a_group():
+    assert config_of({**BASE, "lora": True}).lora == config_of({**BASE, "lora": {}}).lora
+    assert config_of({**BASE, "lora": False}).lora is None
+    lora = config_of({**BASE, "lora": True}, ["lora.r=4"]).lora
+    assert lora is not None and lora.r == 4
+
+
+def test_an_adapter_learns_ten_times_faster_than_a_whole_model_unless_told():
+    assert config_of(BASE).rate == 2e-5
+    assert config_of({**BASE, "lora": True}).rate == 2e-4
+    assert config_of({**BASE, "lora": True, "learning_rate": 3e-4}).rate == 3e-4
+
+
+def test_paths_in_a_file_are_relative_to_the_file_and_hub_ids_stay(tmp_path: Path):
+    (tmp_path / "train.yaml").write_text("shards: data\nmodel: org/name\nout: out\n")
+    config = load_config(tmp_path / "train.yaml", ["seed=7"])
+    assert config.shards == str(tmp_path / "data")
+    assert config.out == str(tmp_path / "out")
+    assert config.model == "org/name"
+    assert config.seed == 7
+
+
+def test_a_model_folder_beside_the_file_is_found(tmp_path: Path):
+    (tmp_path / "base").mkdir()
+    (tmp_path / "train.yaml").write_text("shards: data\nmodel: base\nout: out\n")
+    assert load_config(tmp_path / "train.yaml").model == str(tmp_path / "base")

@@ -1,0 +1,99 @@
+"""The proof before step 0 holds where samples are kept apart, and stops the run where they are not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+import sfttrain
+from sftdata.errors import ModelError
+from sfttrain.preflight import probe_rows, samples_of
+
+
+@pytest.fixture
+def leaky_attention() -> Iterator[str]:
+    """A causal attention that looks at no mask: what a custom kernel easily is. Samples see those before them."""
+    import torch
+    from transformers import AttentionInterface
+
+    def leaky(module: Any, query: Any, key: Any, value: Any, attention_mask: Any, **kwargs: Any) -> tuple[Any, None]:
+        groups = query.shape[1] // key.shape[1]
+        key, value = key.repeat_interleave(groups, 1), value.repeat_interleave(groups, 1)
+        mixed = torch.nn.functional.scaled_dot_product_attention(query, key, value, is_causal=True)
+        return mixed.transpose(1, 2).contiguous(), None
+
+    AttentionInterface.register("leaky", leaky)
+    yield "leaky"
+    AttentionInterface._global_mapping.pop("leaky")
+
+
+def test_the_two_losses_agree_on_a_sound_model_and_are_recorded(settings: Callable[..., dict[str, Any]]):
+    proof = sfttrain.run(settings(max_steps=1)).facts["preflight"]
+    assert proof["samples"] >= 2
+    assert proof["packed"] == pytest.approx(proof["one_by_one"], rel=2e-6)
+
+
+def test_attention_across_samples_is_caught_before_the_first_step(
+    settings: Callable[..., dict[str, Any]], leaky_attention: str
+):
+    config = sfttrain.TrainConfig(**settings(attn_implementation=leaky_attention))
+    with pytest.raises(ModelError, match="attention leaky does not keep them apart"):
+        sfttrain.run(config)
+    from pathlib import Path
+
+    assert not (Path(config.out) / "metrics.jsonl").exists()
+    assert not (Path(config.out) / "model.safetensors").exists()
+
+
+def test_a_model_that_does_not_start_positions_anew_is_caught(
+    settings: Callable[..., dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+):
+    from transformers.models.llama.modeling_llama import LlamaModel
+
+    forward = LlamaModel.forward
+
+    def without_positions(self: Any, *args: Any, position_ids: Any = None, **kwargs: Any) -> Any:
+        return forward(self, *args, **kwargs)
+
+    monkeypatch.setattr(LlamaModel, "forward", without_positions)
+    with pytest.raises(ModelError, match="does not keep them apart"):
+        sfttrain.run(settings())
+
+
+def test_an_attention_mask_beside_the_positions_is_caught(
+    settings: Callable[..., dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+):
+    """The setting that looks right: an all-ones mask switches the isolation off without a word."""
+    import torch
+    from trl.trainer.sft_trainer import DataCollatorForLanguageModeling as Collator
+
+    collate = Collator.torch_call
+
+    def with_mask(self: Any, examples: Any) -> dict[str, Any]:
+        batch = collate(self, examples)
+        return {**batch, "attention_mask": torch.ones_like(batch["input_ids"])}
+
+    monkeypatch.setattr(Collator, "torch_call", with_mask)
+    with pytest.raises(ModelError, match="does not keep them apart"):
+        sfttrain.run(settings())
+
+
+def test_the_probe_is_made_of_the_first_whole_samples_of_the_row_with_the_most():
+    import datasets
+
+    rows = datasets.Dataset.from_list(
+        [
+            {"input_ids": [1] * 9, "labels": [1] * 9, "seq_lengths": [9]},
+            {"input_ids": [*range(1000)], "labels": [*range(1000)], "seq_lengths": [200, 200, 100, 500]},
+        ]
+    )
+    assert probe_rows(rows, 1) == [
+        {"input_ids": [*range(500)], "labels": [*range(500)], "seq_lengths": [200, 200, 100]}
+    ]
+
+
+def test_samples_of_a_row_are_cut_at_their_lengths():
+    row = {"input_ids": [1, 2, 3, 4, 5], "labels": [-100, 2, 3, -100, 5], "seq_lengths": [3, 2]}
+    assert samples_of([row]) == [([1, 2, 3], [-100, 2, 3]), ([4, 5], [-100, 5])]
