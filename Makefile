@@ -3,13 +3,10 @@
 # Both create .venv and install what they need first. Everything they write is inside this folder.
 
 PYTHON ?= python3
-VENV   := $(CURDIR)/.venv
+BIN    := .venv/bin
+READY  := .venv/.ready
 CACHE  := $(CURDIR)/.cache
-BIN    := $(VENV)/bin
-READY  := $(VENV)/.ready
-DEMO   := $(CACHE)/demo
 
-export PATH                     := $(BIN):$(PATH)
 export PIP_CACHE_DIR            := $(CACHE)/pip
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export HF_HOME                  := $(CACHE)/huggingface
@@ -35,31 +32,33 @@ help:
 	@sed -n 's/^# \{0,1\}//p;/^$$/q' Makefile
 
 demo: $(READY)
-	python examples/demo/fetch_model.py "$(DEMO)/model"
-	sftdata prepare examples/demo/prepare.yaml --overwrite
-	sftdata verify "$(DEMO)/shards"
-	rm -rf "$(DEMO)/run"
-	sfttrain run examples/demo/train.yaml
-	python examples/demo/evaluate.py
+	@mkdir -p .cache/tmp
+	$(BIN)/python examples/demo/fetch_model.py .cache/demo/model
+	$(BIN)/sftdata prepare examples/demo/prepare.yaml --overwrite
+	$(BIN)/sftdata verify .cache/demo/shards
+	$(BIN)/sfttrain run examples/demo/train.yaml
+	$(BIN)/python examples/demo/evaluate.py
 
 test: lint types
-	pytest
+	@mkdir -p .cache/tmp
+	$(BIN)/python -m pytest
 
 lint: $(READY)
-	ruff check .
-	ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
 
 types: $(READY)
-	mypy
+	$(BIN)/mypy
 
 # Takes away what the targets above made.
 clean:
-	rm -rf "$(VENV)" "$(CACHE)" .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv .cache .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
 $(READY): pyproject.toml constraints.txt
-	@"$(PYTHON)" -c 'import sys; v = sys.version_info; sys.exit(not ((3, 10) <= v < (3, 14)) and \
-	  "sftdata needs Python 3.10 to 3.13, and $(PYTHON) is %d.%d; name another: make PYTHON=python3.12" % v[:2])'
-	@mkdir -p "$(CACHE)/tmp"
-	"$(BIN)/python" -c "" 2>/dev/null || "$(PYTHON)" -m venv --clear "$(VENV)"
-	"$(BIN)/python" -m pip install --quiet --constraint constraints.txt --editable ".[train,notebook,demo,dev]"
-	@touch "$@"
+	@"$(PYTHON)" -c 'import sys; v = sys.version_info[:2]; sys.exit(None if (3, 10) <= v < (3, 14) else \
+	  "sftdata needs Python 3.10 to 3.13, and $(PYTHON) is %d.%d; name another: make PYTHON=python3.12" % v)'
+	@mkdir -p .cache/tmp
+	@$(BIN)/python -c "" 2>/dev/null || { echo "making .venv"; "$(PYTHON)" -m venv --clear .venv; }
+	@echo "installing into .venv; the first time this takes some minutes"
+	@$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[train,notebook,demo,dev]"
+	@touch $@
