@@ -215,7 +215,7 @@ def _parts(file: _File, source: int, unit_bytes: int) -> Iterator[Unit]:
             edges = list(range(0, size, unit_bytes))
     if kind == "parquet" and compression is None:
         edges = _row_group_edges(row_groups(file.path, file.name), unit_bytes)
-    for start, end in zip(edges, [*edges[1:], None], strict=True):
+    for start, end in zip(edges, [*edges[1:], None], strict=False):
         yield Unit(source, file.path, file.name, kind, compression, start, end)
 
 

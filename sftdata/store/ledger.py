@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from sftdata.errors import DatasetError
@@ -199,6 +200,19 @@ def count_fates(rows: pa.Table) -> Counts:
     tally = Tally()
     tally.add(rows)
     return tally.counts()
+
+
+def first_examples(folder: str | Path) -> dict[str, str]:
+    """For each reason the `where` of the first row that was dropped for it. Raises DatasetError as `read_ledger_file`."""
+    examples: dict[str, str] = {}
+    for path in ledger_files(folder):
+        table = read_ledger_file(path, ["where", "reason"])
+        reasons = table["reason"].combine_chunks().dictionary_encode()
+        for code, reason in enumerate(reasons.dictionary.to_pylist()):
+            if reason not in examples:
+                first = pc.index(reasons.indices, code).as_py()
+                examples[reason] = table["where"][first].as_py()
+    return examples
 
 
 def ledger_files(folder: str | Path) -> list[Path]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from sftdata.reasons import REASONS
@@ -43,8 +43,13 @@ class Summary:
         return "\n\n".join(blocks)
 
 
-def summarize(name: str, manifest: Manifest, split: str | None = None) -> Summary:
-    """The facts of a dataset, or of one split of it, from the manifest alone."""
+def summarize(
+    name: str, manifest: Manifest, split: str | None = None, examples: Mapping[str, str] | None = None
+) -> Summary:
+    """The facts of a dataset, or of one split of it, from the manifest alone.
+
+    `examples` name a row for each reason: reason -> "file:line".
+    """
     splits = {key: facts for key, facts in manifest.splits.items() if split in (None, key)}
     samples = sum(facts.samples for facts in splits.values())
     rows = sum(facts.rows for facts in splits.values())
@@ -57,7 +62,7 @@ def summarize(name: str, manifest: Manifest, split: str | None = None) -> Summar
     )
     tables = [_splits_table(splits, manifest.seq_len)]
     if split is None:
-        tables.append(_funnel_table(manifest))
+        tables.append(_funnel_table(manifest, examples or {}))
     return Summary(title, lines, tuple(tables))
 
 
@@ -83,14 +88,16 @@ def _splits_row(name: str, facts: SplitFacts, seq_len: int) -> tuple[str, ...]:
     return name, *(f"{number:,}" for number in counts), trained_share, _share(facts.tokens, facts.rows * seq_len)
 
 
-def _funnel_table(manifest: Manifest) -> Table:
+def _funnel_table(manifest: Manifest, examples: Mapping[str, str]) -> Table:
     """From rows read to rows packed: each reason by itself, in the order of the stages."""
     counts = manifest.counts
     known: Sequence[str] = list(REASONS)
     rows = [("rows read", f"{counts.rows_read:,}", "")]
     dropped = [(reason, number) for reasons in counts.dropped.values() for reason, number in reasons.items()]
     for reason, number in sorted(dropped, key=lambda item: known.index(item[0]) if item[0] in known else len(known)):
-        rows.append((f"- {reason}", f"{number:,}", REASONS.get(reason, ("", ""))[1]))
+        meaning = REASONS.get(reason, ("", ""))[1]
+        example = f" (first: {examples[reason]})" if reason in examples else ""
+        rows.append((f"- {reason}", f"{number:,}", meaning + example))
     rows.append(("rows packed", f"{counts.packed:,}", f"{_share(counts.packed, counts.rows_read)} of the rows read"))
     return Table(("fate", "rows", ""), tuple(rows), frozenset({0, 2}))
 

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.text import Text
 
 from sftdata.view import marks
-from sftdata.view.summary import count
+from sftdata.view.summary import Summary, count
 
 if TYPE_CHECKING:
     from sftdata.view.dataset import Dataset, Row, Sample
@@ -40,8 +40,12 @@ _UNSEEN = re.compile(
 
 def print_summary(dataset: Dataset, console: Console | None = None) -> None:
     """What the dataset holds: splits, tokens, trained share, and the way from rows read to rows packed."""
+    print_summary_of(dataset.summary(), console)
+
+
+def print_summary_of(summary: Summary, console: Console | None = None) -> None:
+    """A summary's title, lines and tables."""
     console = console or Console()
-    summary = dataset.summary()
     _print(console, Text(safe(summary.title), style="bold"))
     for line in summary.lines:
         _print(console, Text(safe(line)))

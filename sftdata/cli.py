@@ -1,0 +1,176 @@
+"""The command line: parse, call, print, return a code."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+
+import typer
+
+if TYPE_CHECKING:
+    from sftdata.config import Config
+    from sftdata.progress import Progress
+
+app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None)
+CONFIG_SUFFIXES = (".yaml", ".yml")
+
+
+def main() -> None:
+    """Run the command line; exits with 0, 1 after a mistake of the user's, 130 after Ctrl-C."""
+    app(prog_name="sftdata")
+
+
+def _version(value: bool) -> None:
+    if value:
+        from sftdata import __version__
+
+        print(f"sftdata {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _sftdata(
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="print the version")] = False,
+) -> None:
+    """Turn instruction and chat data into tokenized, label-masked, packed shards."""
+
+
+@app.command()
+def prepare(
+    items: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="CONFIG.yaml|FILE... [KEY=VALUE]...",
+            help="settings, or data files, folders and globs; then settings by their dotted names: pack.seq_len=4096",
+        ),
+    ],
+    tokenizer: Annotated[str | None, typer.Option(help="a folder or a hub id")] = None,
+    out: Annotated[str | None, typer.Option(help="the folder for the dataset")] = None,
+    seq_len: Annotated[int | None, typer.Option(help="tokens a packed row holds at most [default: 2048]")] = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="processes [default: one per core]")] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="replace the dataset in the output folder")] = False,
+) -> None:
+    """Prepare a dataset: raw files in, packed shards out."""
+    with _told():
+        from sftdata.pipeline import prepare as run
+
+        began = time.monotonic()
+        given = {"tokenizer": tokenizer, "out": out, "pack.seq_len": seq_len}
+        config = _config(items, [f"{key}={_yaml(value)}" for key, value in given.items() if value is not None])
+        with _progress() as progress:
+            manifest = run(config, workers=workers, overwrite=overwrite, progress=progress)
+        _report(config.located(config.out.path), time.monotonic() - began)
+        if not manifest.shards:
+            _leave(f"{config.out.path}: no row was packed; the reasons are above")
+
+
+@app.command()
+def verify(folder: Annotated[Path, typer.Argument(metavar="DATASET", help="a folder that prepare wrote")]) -> None:
+    """Prove a dataset from its files alone: checksums, counts, masks. Exits with 1 at the first thing that is wrong."""
+    with _told():
+        from sftdata.store.verify import verify as run
+
+        facts = run(folder)
+        print(
+            f"{folder}: {facts.files} files, {facts.rows_read:,} rows read = {facts.packed:,} packed"
+            f" + {facts.dropped:,} dropped; {facts.samples:,} samples, {facts.tokens:,} tokens,"
+            f" {facts.trained_tokens:,} of them trained: everything holds"
+        )
+
+
+@app.command()
+def inspect(
+    folder: Annotated[Path, typer.Argument(metavar="DATASET", help="a folder that prepare wrote")],
+    row: Annotated[int | None, typer.Option(help="a packed row to show, from 0; else the summary and row 0")] = None,
+    split: Annotated[str | None, typer.Option(help="only this split")] = None,
+    max_tokens: Annotated[int, typer.Option(min=1, help="tokens of the row to show")] = 4096,
+) -> None:
+    """Show a dataset, and a packed row with its trained tokens marked."""
+    with _told():
+        from sftdata.view.dataset import open_dataset
+        from sftdata.view.terminal import print_row, print_summary
+
+        dataset = open_dataset(folder)
+        if split is not None:
+            dataset = dataset.split(split)
+        if row is None:
+            print_summary(dataset)
+            print()
+        if row is not None or len(dataset):
+            print_row(dataset, row or 0, max_tokens=max_tokens)
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """A user's mistake becomes one sentence and exit code 1; a fault of ours keeps its traceback."""
+    from sftdata.errors import SftDataError
+
+    try:
+        yield
+    except SftDataError as error:
+        _leave(str(error))
+    except KeyboardInterrupt:
+        _leave("stopped; no dataset was written", 130)
+    except BrokenPipeError:
+        _leave("nobody reads the output any more", 141)
+
+
+def _leave(message: str, code: int = 1) -> NoReturn:
+    print(f"sftdata: {message}", file=sys.stderr)
+    raise typer.Exit(code)
+
+
+def _yaml(value: object) -> str:
+    """A value of the command line as YAML, so that a folder called 123 stays text."""
+    import json
+
+    return json.dumps(value)
+
+
+def _config(items: list[str], overrides: list[str]) -> Config:
+    """The settings of a file, or of data files and options; `key=value` items apply in either case."""
+    from sftdata.config import load_config, parse_config
+    from sftdata.errors import ConfigError
+    from sftdata.settings import apply_override
+
+    paths = [item for item in items if "=" not in item or Path(item).exists() or "://" in item]
+    overrides = [item for item in items if item not in paths] + overrides
+    files = [path for path in paths if path.endswith(CONFIG_SUFFIXES)]
+    if files and len(paths) > 1:
+        raise ConfigError(files[0], "stands beside other files", "give one settings file, or data files only")
+    if files:
+        return load_config(files[0], overrides)
+    if not paths:
+        raise ConfigError("command line", "names no data", "give a settings file, or data files with --tokenizer and --out")
+    settings: dict[str, Any] = {"sources": [{"path": path} for path in paths]}
+    for override in overrides:
+        apply_override(settings, override, bare=("out",))
+    return parse_config(settings, "command line")
+
+
+@contextmanager
+def _progress() -> Iterator[Progress]:
+    """A bar on a terminal, lines elsewhere."""
+    from sftdata.progress import Bar, Lines
+
+    if sys.stderr.isatty():
+        with Bar() as bar:
+            yield bar
+    else:
+        yield Lines()
+
+
+def _report(folder: str, seconds: float) -> None:
+    """One screen at the end: the funnel, an example for each reason, tokens, fill, seconds."""
+    from sftdata.store.ledger import first_examples
+    from sftdata.store.manifest import Manifest
+    from sftdata.view.summary import summarize
+    from sftdata.view.terminal import print_summary_of
+
+    manifest = Manifest.load(folder)
+    print_summary_of(summarize(folder, manifest, examples=first_examples(folder)))
+    print(f"\n{seconds:.1f} s, {manifest.counts.rows_read / max(seconds, 1e-3):,.0f} rows/s")
