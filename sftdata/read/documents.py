@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterator
 
 from sftdata.errors import SourceError
-from sftdata.read.formats import detect
+from sftdata.read.formats import detect, key_list
 from sftdata.read.lines import read_lines
 from sftdata.read.opening import open_unit, refuse_foreign
 from sftdata.read.parse import parse_json, parse_line
@@ -73,8 +73,7 @@ def _rows_in(value: object, name: str) -> list[object]:
         return [value]
     lists = {key: item for key, item in value.items() if _holds_rows(item)}
     if len(lists) > 1:
-        names = ", ".join(map(str, lists))
-        raise SourceError(name, f"holds several lists of rows ({names})", "put each into a file of its own")
+        raise SourceError(name, f"holds several lists of rows ({key_list(lists)})", "put each into a file of its own")
     return next(iter(lists.values())) if lists else [value]
 
 

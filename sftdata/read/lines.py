@@ -28,7 +28,7 @@ def read_lines(unit: Unit) -> Iterator[RawRow]:
             refuse_foreign(reader, unit.name)
         else:
             reader.seek(unit.start - 1)
-            position += _skip_line(reader) - 1
+            position += _skip_line(reader, None if unit.end is None else unit.end - unit.start) - 1
         first = unit.start == 0
         line_number = 0
         while unit.end is None or position < unit.end:
@@ -73,12 +73,15 @@ def count_lines(unit: Unit) -> int:
     return lines - 1 if at_end and last == b"\n" else lines
 
 
-def _skip_line(reader: io.BufferedReader) -> int:
-    """Read on behind the next line end; gives the number of bytes read, holds few of them."""
+def _skip_line(reader: io.BufferedReader, limit: int | None = None) -> int:
+    """Read on behind the next line end, or to the limit where that comes first, so that a line of gigabytes is not
+    read again by every unit that it runs through. Gives the number of bytes read; holds few of them.
+    """
     skipped = 0
-    while line := reader.readline(1 << 20):
-        skipped += len(line)
-        if line.endswith(b"\n"):
+    while limit is None or skipped <= limit:
+        part = reader.readline(1 << 20)
+        skipped += len(part)
+        if not part or part.endswith(b"\n"):
             break
     return skipped
 

@@ -203,6 +203,7 @@ def _hub_files(dataset: str, source: Source) -> list[_File]:
 def _parts(file: _File, source: int, unit_bytes: int) -> Iterator[Unit]:
     """The units of one file; none for an empty one."""
     kind, compression = kind_of(file.name) or ("", None)
+    shown = file.name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")  # some names are not UTF-8
     edges: list[int] = [0]
     if not is_url(file.path):
         try:
@@ -216,7 +217,7 @@ def _parts(file: _File, source: int, unit_bytes: int) -> Iterator[Unit]:
     if kind == "parquet" and compression is None:
         edges = _row_group_edges(row_groups(file.path, file.name), unit_bytes)
     for start, end in zip(edges, [*edges[1:], None], strict=False):
-        yield Unit(source, file.path, file.name, kind, compression, start, end)
+        yield Unit(source, file.path, shown, kind, compression, start, end)
 
 
 def _row_group_edges(groups: list[tuple[int, int]], unit_bytes: int) -> list[int]:

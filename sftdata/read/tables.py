@@ -60,6 +60,8 @@ def _delimiter(reader: io.BufferedReader) -> str:
 
 
 def _checked_header(header: list[str], where: str) -> list[str]:
+    if any("\udc00" <= char <= "\udcff" for name in header for char in name):
+        raise SourceError(where, "the header is not UTF-8 text", "save the file as UTF-8")
     twice = [name for name in dict.fromkeys(header) if header.count(name) > 1]
     if twice:
         raise SourceError(where, f"the header names {twice[0]!r} twice", "give every column a name of its own")

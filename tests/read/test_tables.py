@@ -1,0 +1,174 @@
+from __future__ import annotations
+
+import datetime
+import decimal
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from sftdata.config import SourceConfig
+from sftdata.errors import SourceError
+from sftdata.read import plan_units, read_raw, tables
+
+
+def csv_rows(raw_rows, path: Path, data: bytes) -> list[tuple[int, object]]:
+    path.write_bytes(data)
+    return [(line, reason or value) for _, line, value, reason in raw_rows(path)]
+
+
+def test_a_row_counts_from_the_line_on_which_it_begins(tmp_path, raw_rows):
+    data = b'prompt,completion\n"two\nlines",b\n\nc,d\r\n'
+    assert csv_rows(raw_rows, tmp_path / "a.csv", data) == [
+        (2, {"prompt": "two\nlines", "completion": "b"}),
+        (5, {"prompt": "c", "completion": "d"}),
+    ]
+
+
+def test_broken_rows_cost_only_themselves(tmp_path, raw_rows):
+    data = b'p,c\na,b\na\na,b,c\n"a"x,b\n\xe9,b\na\x00,b\na,b\n'
+    assert csv_rows(raw_rows, tmp_path / "a.csv", data) == [
+        (2, {"p": "a", "c": "b"}),
+        (3, "bad_row"),
+        (4, "bad_row"),
+        (5, "bad_row"),
+        (6, "bad_encoding"),
+        (7, "null_byte"),
+        (8, {"p": "a", "c": "b"}),
+    ]
+
+
+def test_a_quote_that_is_never_closed_is_named_with_the_lines_it_swallows(tmp_path):
+    (tmp_path / "a.csv").write_bytes(b'p,c\na,b\n"a,b\na,b\na,b\n')
+    (unit,) = plan_units([SourceConfig(path=str(tmp_path / "a.csv"))])
+    last = list(read_raw(unit))[-1]
+    assert last.drop is not None
+    assert (last.line, last.drop.reason) == (3, "bad_row")
+    assert "lines 3 to 5" in str(last.drop.detail)
+
+
+def test_fields_may_be_longer_than_the_csv_module_likes(tmp_path, raw_rows):
+    rows = csv_rows(raw_rows, tmp_path / "a.csv", b"p,c\n" + b"x" * 300_000 + b",b\n")
+    assert rows == [(2, {"p": "x" * 300_000, "c": "b"})]
+
+
+@pytest.mark.parametrize(
+    ("name", "data"),
+    [
+        ("a.tsv", b"p\tc\na, b\tc;d\n"),
+        ("a.csv", b"p;c\na, b;'c;d'\n".replace(b"'", b'"')),
+        ("a.csv", b"\xef\xbb\xbfp\tc\na, b\tc;d\n"),
+        ("a.csv", b'p,c\n"a, b",c;d\n'),
+    ],
+)
+def test_tabs_and_semicolons_separate_where_the_header_says_so(tmp_path, raw_rows, name, data):
+    assert csv_rows(raw_rows, tmp_path / name, data) == [(2, {"p": "a, b", "c": "c;d"})]
+
+
+def test_a_column_named_twice_is_an_error(tmp_path, raw_rows):
+    with pytest.raises(SourceError, match="names 'p' twice"):
+        csv_rows(raw_rows, tmp_path / "a.csv", b"p,p\na,b\n")
+
+
+def test_a_header_that_is_not_utf8_is_an_error(tmp_path, raw_rows):
+    with pytest.raises(SourceError, match="save the file as UTF-8"):
+        csv_rows(raw_rows, tmp_path / "a.csv", "prompt,réponse\na,b\n".encode("cp1252"))
+
+
+def test_a_header_alone_has_no_rows(tmp_path, raw_rows):
+    assert csv_rows(raw_rows, tmp_path / "a.csv", b"p,c\n") == []
+
+
+TURNS = [
+    [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": None, "tool_calls": [{"name": "f"}]}],
+    [{"role": "user", "content": "Ho"}],
+]
+TOOLS = [[{"name": "f", "parameters": {"x": 1}}, {"name": "g", "description": "d"}], []]
+
+
+def write_arrow(path: Path, table: pa.Table) -> None:
+    opener = pa.ipc.new_stream if path.name.startswith("stream") else pa.ipc.new_file
+    with opener(str(path), table.schema) as writer:
+        writer.write_table(table, max_chunksize=1)
+
+
+@pytest.mark.parametrize("name", ["a.parquet", "file.arrow", "stream.arrow"])
+def test_keys_that_arrow_filled_with_nulls_are_absent_again(tmp_path, raw_rows, name):
+    table = pa.table({"messages": TURNS, "tools": TOOLS, "note": ["x", None]})
+    write = pq.write_table if name.endswith("parquet") else lambda table, path: write_arrow(path, table)
+    write(table, tmp_path / name)
+    turns = [
+        [{"content": "Hi", "role": "user"}, {"role": "assistant", "tool_calls": [{"name": "f"}]}],
+        [{"content": "Ho", "role": "user"}],
+    ]
+    assert [(line, value) for _, line, value, _ in raw_rows(tmp_path / name)] == [
+        (1, {"messages": turns[0], "tools": TOOLS[0], "note": "x"}),
+        (2, {"messages": turns[1], "tools": [], "note": None}),
+    ]
+
+
+@pytest.mark.parametrize("unit_bytes", [1, 3000, 1 << 30])
+def test_parquet_units_of_any_size_give_every_row_once_with_its_number(tmp_path, raw_rows, unit_bytes):
+    pq.write_table(pa.table({"n": list(range(1000))}), tmp_path / "a.parquet", row_group_size=64)
+    units = plan_units([SourceConfig(path=str(tmp_path / "a.parquet"))], unit_bytes)
+    assert len(units) == {1: 16, 1 << 30: 1}.get(unit_bytes, len(units))
+    rows = raw_rows(tmp_path / "a.parquet", unit_bytes)
+    assert [(line, value) for _, line, value, _ in rows] == [(n + 1, {"n": n}) for n in range(1000)]
+
+
+def test_a_table_without_rows_is_an_empty_source(tmp_path):
+    pq.write_table(pa.table({"n": pa.array([], pa.int64())}), tmp_path / "a.parquet")
+    with pytest.raises(SourceError, match="holds no rows"):
+        plan_units([SourceConfig(path=str(tmp_path / "a.parquet"))])
+
+
+def test_compressed_tables_are_read(tmp_path, raw_rows):
+    import gzip
+
+    pq.write_table(pa.table({"n": [1, 2]}), tmp_path / "a.parquet")
+    write_arrow(tmp_path / "file.arrow", pa.table({"n": [1, 2]}))
+    for name in ("a.parquet", "file.arrow"):
+        (tmp_path / f"{name}.gz").write_bytes(gzip.compress((tmp_path / name).read_bytes()))
+        assert [value for _, _, value, _ in raw_rows(tmp_path / f"{name}.gz")] == [{"n": 1}, {"n": 2}]
+
+
+@pytest.mark.parametrize("name", ["a.parquet", "file.arrow", "stream.arrow"])
+@pytest.mark.parametrize(
+    "data", [b"neither", b"PAR1 nor PAR1", b"ARROW1\0\0 nor", b"version https://git-lfs.github.com/"]
+)
+def test_what_is_no_table_is_an_error_that_names_the_file(tmp_path, raw_rows, name, data):
+    (tmp_path / name).write_bytes(data)
+    with pytest.raises(SourceError, match=f"^{name}: is "):
+        raw_rows(tmp_path / name)
+
+
+@pytest.mark.parametrize("name", ["a.parquet", "file.arrow", "stream.arrow"])
+def test_a_truncated_table_is_an_error(tmp_path, raw_rows, name):
+    table = pa.table({"text": ["x" * 100] * 1000})
+    if name == "a.parquet":
+        pq.write_table(table, tmp_path / name, compression="none", use_dictionary=False)
+    else:
+        write_arrow(tmp_path / name, table)
+    data = (tmp_path / name).read_bytes()
+    (tmp_path / name).write_bytes(data[: len(data) // 2])
+    with pytest.raises(SourceError, match=f"^{name}: "):
+        raw_rows(tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (b"text", "text"),
+        (b"\xff", b"\xff"),
+        (float("nan"), None),
+        (1.5, 1.5),
+        (datetime.datetime(2026, 1, 2, 3, 4), "2026-01-02T03:04:00"),
+        (datetime.date(2026, 1, 2), "2026-01-02"),
+        (decimal.Decimal("1.50"), "1.50"),
+        ([("a", 1), ("b", {"c": None})], {"a": 1, "b": {}}),
+        ({"a": None, "b": [{"c": None, "d": 0}]}, {"b": [{"d": 0}]}),
+    ],
+)
+def test_arrow_values_become_what_json_would_hold(value, expected):
+    assert tables.plain(value) == expected

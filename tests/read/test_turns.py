@@ -1,0 +1,158 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from sftdata.read import to_record
+from sftdata.records import Drop, Message, Record, ToolCall
+
+
+def turn(**fields: Any) -> Message:
+    record = to_record({"messages": [fields]}, format="auto", columns={}, system=None)
+    assert isinstance(record, Record), record
+    return record.messages[0]
+
+
+def drop(**fields: Any) -> Drop:
+    found = to_record({"messages": [fields]}, format="auto", columns={}, system=None)
+    assert isinstance(found, Drop), found
+    return found
+
+
+@pytest.mark.parametrize(
+    ("said", "role"),
+    [
+        *((name, "user") for name in ("user", "human", "User", "HUMAN ")),
+        *((name, "assistant") for name in ("assistant", "gpt", "chatgpt", "bing", "bard", "model", "Assistant")),
+        *((name, "tool") for name in ("tool", "function", "observation", "tool_response", "function_response")),
+        ("system", "system"),
+        ("developer", "developer"),
+    ],
+)
+def test_roles_go_by_many_names(said, role):
+    assert turn(role=said, content="Hi").role == role
+    assert turn(**{"from": said, "value": "Hi"}).role == role
+
+
+def test_parts_of_text_are_joined_without_anything_between():
+    assert turn(role="user", content=[{"type": "text", "text": "a "}, {"type": "text", "text": "b"}]).content == "a b"
+    assert turn(role="user", content=["a", {"text": "b", "image_url": None}]).content == "ab"
+    assert turn(role="user", content=[]).content == ""
+
+
+@pytest.mark.parametrize("kind", ["image_url", "image", "input_audio", "video", "file", 7])
+def test_a_part_that_is_no_text_cannot_be_trained_on(kind):
+    found = drop(role="user", content=[{"type": "text", "text": "See"}, {"type": kind}])
+    assert found.reason == "untrainable_content"
+    assert str(kind) in str(found.detail)
+    assert str(found.detail).startswith("turn 1: ")
+
+
+def test_a_turn_with_pictures_beside_its_text_cannot_be_trained_on():
+    assert drop(role="user", content="See", images=["a.png"]).reason == "untrainable_content"
+    assert turn(role="user", content="See", images=[], audio=None).content == "See"
+
+
+@pytest.mark.parametrize("name", ["reasoning_content", "reasoning", "thinking"])
+def test_reasoning_goes_by_three_names_and_belongs_to_answers(name):
+    assert turn(role="assistant", content="4", **{name: "2+2"}).reasoning == "2+2"
+    assert turn(role="assistant", content="4", **{name: ""}).reasoning is None
+    assert turn(role="user", content="4", **{name: "2+2"}).reasoning is None
+    assert drop(role="assistant", content="4", **{name: {"a": 1}}).reason == "wrong_type"
+
+
+@pytest.mark.parametrize(
+    ("fields", "train"),
+    [
+        ({}, None),
+        ({"weight": 0}, False),
+        ({"weight": 1}, True),
+        ({"weight": 1.0}, True),
+        ({"weight": None, "train": None}, None),
+        ({"train": True}, True),
+        ({"train": False, "weight": 1}, False),
+    ],
+)
+def test_a_turn_may_say_whether_it_is_trained(fields, train):
+    assert turn(role="assistant", content="Hello", **fields).train is train
+
+
+@pytest.mark.parametrize("fields", [{"weight": 0.5}, {"weight": "1"}, {"train": 1}, {"train": "yes"}])
+def test_other_weights_are_refused(fields):
+    assert drop(role="assistant", content="Hello", **fields).reason == "wrong_type"
+
+
+def test_an_answer_that_is_not_trained_may_be_null():
+    assert turn(role="assistant", content=None, weight=0) == Message(role="assistant", content="", train=False)
+
+
+ARGUMENTS = '{"b":  1, "a": [2]}'
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        {"id": "c1", "type": "function", "function": {"name": "f", "arguments": ARGUMENTS}},
+        {"id": "c1", "name": "f", "arguments": ARGUMENTS},
+        '{"id": "c1", "name": "f", "arguments": "{\\"b\\":  1, \\"a\\": [2]}"}',
+    ],
+)
+def test_tool_calls_keep_their_arguments_to_the_letter(call):
+    expected = (ToolCall(name="f", arguments=ARGUMENTS, id="c1"),)
+    assert turn(role="assistant", content=None, tool_calls=[call]).tool_calls == expected
+
+
+def test_arguments_that_are_an_object_stay_one_with_their_order_and_nulls():
+    arguments = {"z": None, "a": {"y": 1, "b": 2}}
+    call = turn(role="assistant", tool_calls=[{"function": {"name": "f", "arguments": arguments}}]).tool_calls[0]
+    assert repr(call.arguments) == repr(arguments)
+
+
+def test_several_calls_in_one_turn_are_kept_in_order():
+    calls = [{"name": name, "arguments": "{}"} for name in "fgf"]
+    assert [call.name for call in turn(role="assistant", content="", tool_calls=calls).tool_calls] == ["f", "g", "f"]
+    text = '[{"name": "f", "arguments": {}}, {"name": "g", "arguments": {}}]'
+    assert [call.name for call in turn(**{"from": "function_call", "value": text}).tool_calls] == ["f", "g"]
+
+
+def test_the_older_form_of_a_call_and_its_result_is_understood():
+    call = turn(role="assistant", content=None, function_call={"name": "f", "arguments": "{}"})
+    assert call == Message(role="assistant", content=None, tool_calls=(ToolCall(name="f", arguments="{}"),))
+    assert turn(role="function", name="f", content="3") == Message(role="tool", content="3", name="f")
+
+
+def test_a_result_says_which_call_it_answers():
+    assert turn(role="tool", content="3", tool_call_id="c1").tool_call_id == "c1"
+    assert drop(role="tool", content="3", tool_call_id=1).reason == "wrong_type"
+    assert drop(role="tool", content={"a": 1}).reason == "wrong_type"
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        {"function": {"name": "f", "arguments": "{'a': 1}"}},
+        {"function": {"name": "f", "arguments": ""}},
+        {"function": {"name": "f", "arguments": "[1]"}},
+        {"function": {"name": "f", "arguments": [1]}},
+        {"function": {"name": "f"}},
+        {"function": {"name": "", "arguments": "{}"}},
+        {"function": {"arguments": "{}"}},
+        {"id": 7, "name": "f", "arguments": "{}"},
+        "f(1)",
+        7,
+    ],
+)
+def test_a_call_that_is_none_is_refused(call):
+    assert drop(role="assistant", content=None, tool_calls=[call]).reason == "bad_tool_call"
+
+
+@pytest.mark.parametrize("value", ["f(1)", "[]", '{"name": "f", "arguments": \'{}\'}', "3", ""])
+def test_a_function_call_turn_must_hold_a_call(value):
+    assert drop(**{"from": "function_call", "value": value}).reason == "bad_tool_call"
+
+
+def test_fields_that_say_nothing_change_nothing():
+    plain = Message(role="assistant", content="Hello")
+    assert turn(role="assistant", content="Hello", tool_calls=[], function_call=None, name=None, refusal=None) == plain
+    assert turn(role="assistant", content="Hello", tool_calls=None, name="", reasoning_content=None, id=5) == plain
