@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import sys
+import warnings
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
@@ -75,15 +77,10 @@ def _settings(target: str, overrides: list[str]) -> TrainConfig:
 
 
 def _quiet() -> None:
-    """Only our own lines on the screen."""
-    import warnings
-
-    from datasets.utils.logging import disable_progress_bar
-    from transformers.utils import logging
-
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    disable_progress_bar()
+    """Only our own lines on the screen, unless the environment asks for more. Set before the libraries are loaded."""
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    os.environ.setdefault("HF_DATASETS_DISABLE_PROGRESS_BARS", "1")
     warnings.filterwarnings("ignore", category=FutureWarning, module=r"(trl|transformers|accelerate|peft)\b")
 
 

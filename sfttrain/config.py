@@ -59,6 +59,8 @@ FIXED = frozenset(
         "logging_nan_inf_filter",
         "disable_tqdm",
         "hub_token",
+        "use_cpu",
+        "ddp_backend",
     ]
 )
 

@@ -47,14 +47,14 @@ def run(config: TrainConfig | Mapping[str, Any] | str | Path, *, resume_command:
     os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
     started = time.monotonic()
     config = _config(config)
-    from sfttrain.watch import Watch
-
     rank, local_rank, world_size = (int(os.environ.get(name, default)) for name, default in _PROCESSES.items())
     shards = open_shards(config.shards, checksums=local_rank == 0)
     shape = _shape(config, shards, world_size)
     comparison = _check_model(config, shards)
     same = {"dataset_hash": shards.manifest.dataset_hash, "rows_per_step": shape.rows, "seed": config.seed}
     place = open_run(config.out, resume=config.resume, overwrite=config.overwrite, same=same, main=rank == 0)
+
+    from sfttrain.watch import Watch
 
     trainer = build_trainer(config, shards, shape)
     watch = Watch.over(trainer, place)
@@ -122,6 +122,9 @@ def build_trainer(config: TrainConfig, shards: Shards, shape: BatchShape) -> Pac
         args = sft_config(config, shape, dtype, validates=validation is not None)
     except (ValueError, TypeError) as error:
         raise ConfigError("trainer", " ".join(str(error).split()), "see TRL's SFTConfig") from error
+    if args.world_size != shape.world_size:
+        what = f"{shape.world_size} processes were started, but {args.world_size} of them train together"
+        raise ConfigError("trainer", what, "start them with torchrun or accelerate launch")
     model = load_model(config, dtype, pick_attention(config.attn_implementation, dtype))
     adapter = lora_config(config.lora)
     try:

@@ -88,7 +88,7 @@ def sft_config(config: TrainConfig, shape: BatchShape, dtype: str, *, validates:
     """
     import torch
 
-    gpu = torch.cuda.is_available()
+    gpu, cpu = torch.cuda.is_available(), torch.accelerator.current_accelerator() is None
     defaults: dict[str, Any] = {
         "per_device_eval_batch_size": shape.rows_per_device,
         "logging_steps": 1,
@@ -127,6 +127,8 @@ def sft_config(config: TrainConfig, shape: BatchShape, dtype: str, *, validates:
         "average_tokens_across_devices": True,
         "logging_nan_inf_filter": False,
         "disable_tqdm": True,
+        "use_cpu": cpu,  # left to itself, several processes on CPUs would each train alone
+        "ddp_backend": "gloo" if cpu and shape.world_size > 1 else None,
     }
     chosen = {_checkpointing_name() if name == OLD_NAME else name: value for name, value in config.trainer.items()}
     return SFTConfig(**{**defaults, **chosen, **ours, **fixed})
