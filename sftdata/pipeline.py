@@ -58,7 +58,7 @@ def prepare(
         if config.dedup.exact:
             fates.drop_duplicates()
 
-        samples = engine.map(Encode(settings), rows, fates.beside())
+        samples = engine.map(Encode(encoder.shared()), rows, fates.beside())
         seen = take_samples(engine, samples, fates)
         fates.drop_overlong(config.pack.seq_len)
         fates.choose_split(config.split.validation)

@@ -61,8 +61,6 @@ PLACED_SCHEMA = pa.schema(
         ("facts", pa.string()),  # of the shard, as JSON; only in the first row
     ]
 )
-# A prompt's last tokens that are kept as proof of where a trained run may begin.
-PROMPT_TOKENS = 24
 
 
 @dataclass(frozen=True)
@@ -226,14 +224,8 @@ class Encode:
             return
         is_control = np.zeros(self.encoder.vocabulary.size, bool)
         is_control[[id_ for id_ in self.encoder.facts.control.ids if id_ < len(is_control)]] = True
-        controls = np.flatnonzero(is_control[ids])
         sample_start = offsets[np.searchsorted(offsets, starts, side="right") - 1]
-        before = np.searchsorted(controls, starts) - 1
-        last = np.where(before >= 0, controls[np.maximum(before, 0)], -1) if len(controls) else np.full(len(starts), -1)
-        near = (last >= sample_start) & (starts - last <= PROMPT_TOKENS)
-        begin = np.where(near, last, np.maximum(starts - 1, sample_start))
-        for a, b in set(zip(begin.tolist(), starts.tolist())):
-            facts.prompts.add(tuple(ids[a:b].tolist()))
+        facts.prompts |= self.encoder.prompts_before(ids, starts, sample_start)
         ends = np.concatenate([trained[1:] & ~is_first[1:-1], [False]])
         facts.answer_controls.update(np.unique(ids[trained & is_control[ids] & ends]).tolist())
 

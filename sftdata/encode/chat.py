@@ -92,19 +92,29 @@ def map_strings(value: Any, change: Callable[[str], str]) -> Any:
 
 def strings_of(record: Record) -> list[str]:
     """Every string of a record that a template may write."""
-    found: list[str] = []
-
-    def collect(text: str) -> str:
-        found.append(text)
-        return text
-
-    for message in record.messages:
-        found.extend(text for text in (message.content, message.reasoning, message.tool_call_id, message.name) if text)
-        for call in message.tool_calls:
-            found.append(call.name)
-            map_strings(call.arguments, collect)
-            if call.id:
-                found.append(call.id)
+    found = [text for message in record.messages for text in strings_of_message(message)]
     for tool in record.tools:
-        map_strings(tool, collect)
+        found += strings_in(tool)
     return found
+
+
+def strings_of_message(message: Message) -> list[str]:
+    """Every string of a message that a template may write."""
+    found = [text for text in (message.content, message.reasoning, message.tool_call_id, message.name) if text]
+    for call in message.tool_calls:
+        found.append(call.name)
+        found += strings_in(call.arguments)
+        if call.id:
+            found.append(call.id)
+    return found
+
+
+def strings_in(value: Any) -> list[str]:
+    """Every string in a JSON value, keys included."""
+    if isinstance(value, str):
+        return [value]
+    if isinstance(value, Mapping):
+        return [text for key, item in value.items() for part in (key, item) for text in strings_in(part)]
+    if isinstance(value, (list, tuple)):
+        return [text for item in value for text in strings_in(item)]
+    return []

@@ -13,15 +13,17 @@ where the template asked for them.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from functools import cached_property
 from typing import Any
+
+import orjson
 
 from sftdata.encode.tokenizers import AddedToken, TokenizerFiles
 
 NAMESPACE = "sftdata:"
+PRIVATE = "\ue000" + NAMESPACE  # how every private name begins
+PLACEHOLDER = "\ue002" + NAMESPACE  # how every placeholder begins
 
 
 class ControlTokens:
@@ -57,7 +59,7 @@ class ControlTokens:
         """Message text with a placeholder for every control string."""
         if not any(char in text for char in self._first_chars):
             return text
-        return self._literal.sub(lambda match: f"\ue002{NAMESPACE}{self._id_of[match.group()]}\ue003", text)
+        return self._literal.sub(lambda match: f"{PLACEHOLDER}{self._id_of[match.group()]}\ue003", text)
 
     def unprotect(self, text: str) -> str:
         """`protect` undone."""
@@ -78,7 +80,7 @@ class ControlTokens:
 
 def private_name(token_id: int) -> str:
     """The name that a control token has in the guarded tokenizer."""
-    return f"\ue000{NAMESPACE}{token_id}\ue001"
+    return f"{PRIVATE}{token_id}\ue001"
 
 
 def control_tokens(files: TokenizerFiles, template_texts: Iterable[str]) -> ControlTokens:
@@ -98,47 +100,42 @@ def control_tokens(files: TokenizerFiles, template_texts: Iterable[str]) -> Cont
     )
 
 
-class GuardedTokenizer:
-    """tokenizer.json in which each control token has its private name instead of its text."""
+def guard_pipeline(pipeline: Mapping[str, Any], control: ControlTokens) -> str:
+    """tokenizer.json in which each control token has its private name instead of its text.
 
-    def __init__(self, files: TokenizerFiles, control: ControlTokens) -> None:
-        self._pipeline: dict[str, Any] = json.loads(files.json)
-        self._names = {token.content: private_name(token.id) for token in control.tokens}
+    It has no post-processor, padding or truncation: what is encoded is the text.
+    """
+    names = {token.content: private_name(token.id) for token in control.tokens}
+    added = [
+        {**entry, "content": names.get(entry["content"], entry["content"])}
+        for entry in pipeline.get("added_tokens") or []
+    ]
+    guarded = {
+        **pipeline,
+        "added_tokens": added,
+        "model": _guarded_model(pipeline["model"], names),
+        "post_processor": None,
+        "padding": None,
+        "truncation": None,
+    }
+    return orjson.dumps(guarded).decode()
 
-    @cached_property
-    def json(self) -> str:
-        """The guarded tokenizer.json. It has no post-processor, padding or truncation: what is encoded is the text."""
-        added = [
-            {**entry, "content": self._names.get(entry["content"], entry["content"])}
-            for entry in self._pipeline.get("added_tokens") or []
-        ]
-        guarded = {
-            **self._pipeline,
-            "added_tokens": added,
-            "model": self._model(self._pipeline["model"]),
-            "post_processor": None,
-            "padding": None,
-            "truncation": None,
-        }
-        return json.dumps(guarded, ensure_ascii=False)
 
-    def _model(self, model: Mapping[str, Any]) -> dict[str, Any]:
-        """The model with the same renaming, so that no merge or piece of plain text reaches a control id."""
-        renamed = dict(model)
-        vocab = model.get("vocab")
-        if isinstance(vocab, dict):
-            if not self._names.keys().isdisjoint(vocab):
-                renamed["vocab"] = {self._names.get(token, token): id_ for token, id_ in vocab.items()}
-        elif isinstance(vocab, list):
-            renamed["vocab"] = [[self._names.get(piece, piece), score] for piece, score in vocab]
-        if model.get("unk_token") in self._names:
-            renamed["unk_token"] = self._names[model["unk_token"]]
-        merges = model.get("merges")
-        if merges and isinstance(vocab, dict) and renamed["vocab"] is not vocab:
-            renamed["merges"] = [merge for merge in merges if self._merged(merge) not in self._names]
-        return renamed
+def _guarded_model(model: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
+    """The model with the same renaming, so that no merge or piece of plain text reaches a control id."""
+    renamed = dict(model)
+    vocab = model.get("vocab")
+    if isinstance(vocab, dict) and not names.keys().isdisjoint(vocab):
+        renamed["vocab"] = {names.get(token, token): id_ for token, id_ in vocab.items()}
+        if model.get("merges"):
+            renamed["merges"] = [merge for merge in model["merges"] if _merged(merge) not in names]
+    elif isinstance(vocab, list):
+        renamed["vocab"] = [[names.get(piece, piece), score] for piece, score in vocab]
+    if model.get("unk_token") in names:
+        renamed["unk_token"] = names[model["unk_token"]]
+    return renamed
 
-    @staticmethod
-    def _merged(merge: str | Sequence[str]) -> str:
-        """The token that a merge rule makes, in both forms that tokenizer.json has had."""
-        return "".join(merge.split(" ", 1) if isinstance(merge, str) else merge)
+
+def _merged(merge: str | Sequence[str]) -> str:
+    """The token that a merge rule makes, in both forms that tokenizer.json has had."""
+    return "".join(merge.split(" ", 1) if isinstance(merge, str) else merge)

@@ -103,6 +103,22 @@ class TemplateFacts:
         ids = (self.control.id_of(end) for end in self.end_texts)
         return tuple(id_ for id_ in ids if id_ is not None)
 
+    @cached_property
+    def generation_prompts(self) -> tuple[str, ...]:
+        """What prompts end with after the last message's text, guarded: behind user and system, and a tool result."""
+        user: Turn = {"role": "user", "content": LATER}
+        chats: list[list[Turn]] = [
+            [user],
+            [{"role": "system", "content": USER}, user],
+            [{"role": "user", "content": USER}, {"role": "assistant", "content": ANSWER}, user],
+        ]
+        if self.tool_turn is not None:
+            result = {"role": "tool", "content": LATER, "name": "lookup", "tool_call_id": CALL_IDS[0]}
+            chats.append([{"role": "user", "content": USER}, self.tool_turn, result])
+        texts = [self._write(chat, tools=len(chat) > 2 and chat[-1] is not user, prompt=True) for chat in chats]
+        suffixes = [text.rpartition(LATER)[2] for text in texts if text is not None and LATER in text]
+        return tuple(dict.fromkeys(self.control.guard(suffix) for suffix in suffixes if suffix))
+
     def _plain_end(self) -> str | None:
         """The token that ends a plain answer.
 
@@ -123,7 +139,7 @@ class TemplateFacts:
         return next((text for text in after_last if text in special), None) or next(iter(after_last), None)
 
     def _tool_end(self, plain: str | None) -> str | None:
-        """The token that ends a turn of tool calls: the plain one, or a special one written once for any number of calls."""
+        """The token that ends a turn of tool calls: the plain one, or a special one written once however many calls."""
         turn = self.tool_turn
         if turn is None:
             return None
@@ -136,7 +152,8 @@ class TemplateFacts:
         if end is None:
             return None
         function = turn["tool_calls"][0]["function"]
-        two = self._write([user, tool_turn(turn["content"], function["arguments"], num_calls=2)], tools=True)
+        content: str | None = turn["content"]
+        two = self._write([user, tool_turn(content, function["arguments"], num_calls=2)], tools=True)
         in_two = self.control.find((two or "").partition(USER)[2])
         return end if in_two.count(end) <= 1 else None
 
@@ -148,7 +165,8 @@ class TemplateFacts:
         """A turn with a tool call in the form that the template shows rightly, or None where it shows none."""
         user: Turn = {"role": "user", "content": USER}
         for content in (None, ""):
-            for arguments in ({"word": VALUE}, f'{{"word": "{VALUE}"}}'):
+            forms: tuple[str | Mapping[str, str], ...] = ({"word": VALUE}, f'{{"word": "{VALUE}"}}')
+            for arguments in forms:
                 turn = tool_turn(content, arguments)
                 text = self._write([user, turn], tools=True)
                 if text is not None and shows_call(text):
@@ -165,7 +183,7 @@ class TemplateFacts:
         """The forms, "object" and "text", in which the template writes tool arguments rightly."""
         if self.tool_turn is None:
             return frozenset()
-        forms = {"object": {"word": VALUE}, "text": f'{{"word": "{VALUE}"}}'}
+        forms: dict[str, str | Mapping[str, str]] = {"object": {"word": VALUE}, "text": f'{{"word": "{VALUE}"}}'}
         user: Turn = {"role": "user", "content": USER}
         written = {
             name: self._write([user, tool_turn(self.tool_turn["content"], arguments)], tools=True)

@@ -14,10 +14,38 @@ from jinja2 import Environment, nodes
 
 # Filters and tests whose result on a non-empty string does not depend on what the string says, or whose result is
 # only written out (a change of the text itself is noticed, because the rendering then differs from what was expected).
-SAFE_FILTERS = {"trim", "tojson", "string", "safe", "default", "d", "indent", "upper", "lower", "title", "capitalize", "replace"}  # fmt: skip
+SAFE_FILTERS = {
+    "trim",
+    "tojson",
+    "string",
+    "safe",
+    "default",
+    "d",
+    "indent",
+    "upper",
+    "lower",
+    "title",
+    "capitalize",
+    "replace",
+}
 SAFE_TESTS = {"string", "defined", "undefined", "none", "mapping", "iterable", "sequence", "boolean", "number"}
-NEEDLE_METHODS = {"startswith", "endswith", "split", "rsplit", "partition", "rpartition", "strip", "lstrip", "rstrip",
-                  "replace", "find", "removeprefix", "removesuffix", "count", "index"}  # fmt: skip
+NEEDLE_METHODS = {
+    "startswith",
+    "endswith",
+    "split",
+    "rsplit",
+    "partition",
+    "rpartition",
+    "strip",
+    "lstrip",
+    "rstrip",
+    "replace",
+    "find",
+    "removeprefix",
+    "removesuffix",
+    "count",
+    "index",
+}
 TEXT_FIELDS = {"content"}
 
 
@@ -138,10 +166,11 @@ class _Walk:
                 self.needles.add(node.value)
             return True
         if isinstance(node, nodes.List | nodes.Tuple | nodes.Add | nodes.Concat):
-            return all([self._take_needles(child) for child in node.iter_child_nodes()])
+            taken = [self._take_needles(child) for child in node.iter_child_nodes()]
+            return all(taken)  # of a list: every constant is collected
         return False
 
 
 def _is_constant_key(node: nodes.Node) -> bool:
-    """`content['text']`, `parts[0]`, `parts[-1]`: a part by a fixed name or place. What it is compared with is a needle."""
+    """`content['text']`, `parts[-1]`: a part by a fixed name or place; what it is compared with is a needle."""
     return isinstance(node.node if isinstance(node, nodes.Neg) else node, nodes.Const)

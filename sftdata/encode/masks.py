@@ -1,8 +1,8 @@
 """Pieces of text -> input_ids and labels, and the proof that each trained run is what it must be.
 
-    pieces     <u> hi </u><a>   yo </a>   \\n
-    input_ids  5 17 6 7         23 6      12
-    labels     .  .  . .        23 6      .        (. is -100; labels are not shifted, the model does that)
+pieces     <u> hi </u><a>   yo </a>   \\n
+input_ids  5 17 6 7         23 6      12
+labels     .  .  . .        23 6      .        (. is -100; labels are not shifted, the model does that)
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from sftdata.encode.control import NAMESPACE, ControlTokens
+from sftdata.encode.control import PRIVATE, ControlTokens
 from sftdata.encode.encoder import Encoder, Ids
 from sftdata.encode.shapes import GuardedSample
 from sftdata.encode.vocabulary import Vocabulary
@@ -47,7 +47,8 @@ class MaskProver:
         self._bos_id = bos_id
         self._vocabulary = vocabulary
         self._control = control
-        self._end_ids = np.array(sorted(end_ids), np.int32)
+        self._is_end = np.zeros(vocabulary.size, bool)
+        self._is_end[list(end_ids)] = True
         self._is_control = np.zeros(vocabulary.size, bool)
         self._is_control[[id_ for id_ in control.ids if id_ < vocabulary.size]] = True
 
@@ -59,30 +60,69 @@ class MaskProver:
 
     def _encode_pieces(self, groups: Sequence[Sequence[GuardedSample]]) -> list[list[EncodedSample] | Drop]:
         """All pieces in one batch; samples of several turns also whole, because prompts span earlier answers."""
-        texts: list[str] = []
-        for samples in groups:
-            for sample in samples:
-                texts.extend(sample.pieces)
-                if len(sample.turns) > 1:
-                    texts.append("".join(sample.pieces))
-        ids, offsets = self._encoder.encode(texts)
+        samples = [sample for group in groups for sample in group]
+        pieces = [piece for sample in samples for piece in sample.pieces]
+        several = [i for i, sample in enumerate(samples) if len(sample.turns) > 1]
+        ids, offsets = self._encoder.encode([*pieces, *("".join(samples[i].pieces) for i in several)])
+        cuts = offsets[: len(pieces) + 1]
+        first = np.cumsum([0, *(len(sample.pieces) for sample in samples)])
+        trained = (np.arange(len(pieces)) - np.repeat(first[:-1], np.diff(first))) % 2 == 1
+        flat = ids[: cuts[-1]]
+        labels = np.where(np.repeat(trained, np.diff(cuts)), flat, np.int32(IGNORE))
+        fine = self._fine_pieces(pieces, flat, cuts, trained)
+        starts = cuts[first]
+        exact = set()
+        for number, i in enumerate(several):
+            whole = ids[offsets[len(pieces) + number] : offsets[len(pieces) + number + 1]]
+            if not np.array_equal(whole, flat[starts[i] : starts[i + 1]]):
+                exact.add(i)
+        suspect = set(np.flatnonzero(np.add.reduceat(~fine, first[:-1])).tolist()) if samples else set()
+        suspect |= self._doubled_bos(flat, starts)
         results: list[list[EncodedSample] | Drop] = []
-        position = 0
-        for samples in groups:
-            encoded: list[EncodedSample] = []
-            exact = False
-            for sample in samples:
-                count = len(sample.pieces)
-                cuts = offsets[position : position + count + 1]
-                whole = ids[cuts[0] : cuts[-1]]
-                position += count
-                if len(sample.turns) > 1:
-                    joined = ids[offsets[position] : offsets[position + 1]]
-                    exact |= not np.array_equal(joined, whole)
-                    position += 1
-                encoded.append(_masked(whole, cuts - cuts[0], sample.turns))
-            results.append(self._encode_exactly(samples) if exact else self._checked(samples, encoded))
+        i = 0
+        for group in groups:
+            numbers = range(i, i + len(group))
+            i += len(group)
+            if not exact.isdisjoint(numbers):
+                results.append(self._encode_exactly(group))
+                continue
+            encoded = [
+                EncodedSample(flat[starts[n] : starts[n + 1]], labels[starts[n] : starts[n + 1]], samples[n].turns)
+                for n in numbers
+            ]
+            results.append(encoded if suspect.isdisjoint(numbers) else self._checked(group, encoded))
         return results
+
+    def _fine_pieces(
+        self,
+        pieces: Sequence[str],
+        ids: Ids,
+        cuts: npt.NDArray[np.int64],
+        trained: npt.NDArray[np.bool_],
+    ) -> npt.NDArray[np.bool_]:
+        """Which pieces certainly satisfy the invariants that `_problem` checks: the same checks, on a whole batch."""
+        counted = np.concatenate([[0], np.cumsum(self._is_control[ids])])
+        wanted = np.fromiter((piece.count(PRIVATE) for piece in pieces), np.int64, len(pieces))
+        fine: npt.NDArray[np.bool_] = counted[cuts[1:]] - counted[cuts[:-1]] == wanted
+        runs = np.flatnonzero(trained)
+        filled = cuts[runs + 1] > cuts[runs]
+        fine[runs] &= filled
+        fine[runs[filled]] &= self._is_end[ids[cuts[runs[filled] + 1] - 1]]
+        if self._vocabulary.token_bytes is None:
+            fine[runs] = False
+            return fine
+        for i in runs.tolist():
+            if self._vocabulary.says(ids[cuts[i] : cuts[i + 1]]) != self._control.reveal(pieces[i]).encode():
+                fine[i] = False
+        return fine
+
+    def _doubled_bos(self, ids: Ids, starts: npt.NDArray[np.int64]) -> set[int]:
+        """The samples that begin with two BOS tokens."""
+        if self._bos_id is None:
+            return set()
+        long = np.flatnonzero(np.diff(starts) > 1)
+        at = starts[long]
+        return set(long[(ids[at] == self._bos_id) & (ids[at + 1] == self._bos_id)].tolist())
 
     def _encode_exactly(self, samples: Sequence[GuardedSample]) -> list[EncodedSample] | Drop:
         """Prompt and completion as inference has them: each prompt encoded by itself, the completion after it.
@@ -143,9 +183,7 @@ class MaskProver:
         clean = len(before) == done and _begins(whole, before)
         return whole[done:] if clean else np.empty(0, np.int32)
 
-    def _checked(
-        self, samples: Sequence[GuardedSample], encoded: list[EncodedSample]
-    ) -> list[EncodedSample] | Drop:
+    def _checked(self, samples: Sequence[GuardedSample], encoded: list[EncodedSample]) -> list[EncodedSample] | Drop:
         """The samples, if every invariant holds on every one of them."""
         for sample, result in zip(samples, encoded):
             problem = self._problem(sample, result)
@@ -156,7 +194,7 @@ class MaskProver:
     def _problem(self, sample: GuardedSample, result: EncodedSample) -> str | None:
         """The first invariant that does not hold, or None."""
         ids = result.input_ids
-        wanted = sum(piece.count("\ue000" + NAMESPACE) for piece in sample.pieces)
+        wanted = sum(piece.count(PRIVATE) for piece in sample.pieces)
         found = int(self._is_control[ids].sum())
         if found != wanted:
             return "its control tokens are not those that the template wrote"
@@ -168,7 +206,7 @@ class MaskProver:
         if len(runs) != len(result.turns):
             return "its trained turns run into each other"
         for (start, stop), piece, turn in zip(runs, sample.pieces[1::2], result.turns):
-            if ids[stop - 1] not in self._end_ids:
+            if not self._is_end[ids[stop - 1]]:
                 return f"turn {turn + 1}: its last trained token is not an end-of-turn token"
             if not self._spells(ids[start:stop], piece):
                 return f"turn {turn + 1}: its tokens do not spell its text"
@@ -178,7 +216,7 @@ class MaskProver:
         """Whether ids decode to the text, modulo what the tokenizer's own normalizer changes."""
         text = self._control.reveal(guarded)
         if self._vocabulary.token_bytes is None:
-            return self._encoder.encode_each([guarded])[0].tolist() == ids.tolist()
+            return np.array_equal(self._encoder.encode_each([guarded])[0], ids)
         said = self._vocabulary.says(ids)
         if said == text.encode():
             return True
@@ -186,14 +224,6 @@ class MaskProver:
         forms = {text, text.replace("\u2581", " ")}
         forms |= {unicodedata.normalize(form, text) for form in ("NFC", "NFKC") for text in tuple(forms)}
         return spelled in forms or spelled in {" " + form for form in forms}
-
-
-def _masked(ids: Ids, cuts: npt.NDArray[np.int64], turns: tuple[int, ...]) -> EncodedSample:
-    """Ids of consecutive pieces with labels on every second piece. `cuts` are len(pieces) + 1 places."""
-    labels = np.full(len(ids), IGNORE, np.int32)
-    for i in range(1, len(cuts) - 1, 2):
-        labels[cuts[i] : cuts[i + 1]] = ids[cuts[i] : cuts[i + 1]]
-    return EncodedSample(ids, labels, turns)
 
 
 def _begins(ids: Ids, *parts: Ids) -> bool:

@@ -5,16 +5,17 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date as Date
 from functools import cached_property
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
-from sftdata.encode.chat import TrainOn, strings_of, trained_turns
-from sftdata.encode.control import GuardedTokenizer, private_name
-from sftdata.encode.encoder import Backend, Encoder, choose_backend
+from sftdata.encode.chat import TrainOn, strings_in, strings_of_message, trained_turns
+from sftdata.encode.control import PRIVATE, guard_pipeline, private_name
+from sftdata.encode.encoder import Backend, Encoder, Ids, choose_backend
 from sftdata.encode.facts import TemplateFacts
 from sftdata.encode.masks import IGNORE, EncodedSample, MaskProver
 from sftdata.encode.shapes import GuardedSample, ShapeProver
@@ -35,6 +36,7 @@ class EncodeSettings:
     date: str
     train_on: TrainOn = "all"
     backend: Backend | None = None  # None: chosen by `choose_backend`
+    guarded: str | None = None  # None: made from the files
 
 
 class RecordEncoder:
@@ -54,7 +56,7 @@ class RecordEncoder:
     @cached_property
     def guarded(self) -> str:
         """The guarded tokenizer.json (see control.py)."""
-        return GuardedTokenizer(self.settings.files, self.facts.control).json
+        return self.settings.guarded or guard_pipeline(self.settings.files.pipeline, self.facts.control)
 
     @cached_property
     def backend(self) -> Backend:
@@ -64,13 +66,17 @@ class RecordEncoder:
     @cached_property
     def vocabulary(self) -> Vocabulary:
         """What the tokenizer says of its tokens."""
-        return Vocabulary(self.settings.files.json)
+        return Vocabulary(self.settings.files.pipeline)
 
     @cached_property
     def encoder(self) -> Encoder:
         """The guarded tokenizer, loaded."""
         names = {private_name(id_): id_ for id_ in self.facts.control.ids}
         return Encoder(self.guarded, self.backend, names)
+
+    def shared(self) -> EncodeSettings:
+        """The settings with what has been found out already, for workers that encode the same way."""
+        return replace(self.settings, guarded=self.guarded, backend=self.backend)
 
     def id_of(self, name: str) -> int | None:
         """The id of one of the tokenizer's named tokens, such as eos_token."""
@@ -132,12 +138,47 @@ class RecordEncoder:
             self._provers[key] = ShapeProver(facts)
         return self._provers[key]
 
+    def generation_prompts(self) -> list[tuple[int, ...]]:
+        """Ids of what the template writes between the last message and a completion, the longest first.
+
+        Where such a text does not begin with a control token, its first id is left out: it may merge with the text
+        before it.
+        """
+        every = [self.facts, *(prover.facts for prover in self._provers.values())]
+        texts = dict.fromkeys(text for facts in every for text in facts.generation_prompts)
+        encoded = self.encoder.encode_each(list(texts))
+        found = {
+            tuple((ids if text.startswith(PRIVATE) else ids[1:]).tolist())
+            for text, ids in zip(texts, encoded, strict=True)
+        }
+        return sorted(found - {()}, key=lambda ids: (-len(ids), ids))
+
+    def prompts_before(
+        self, ids: Ids, starts: npt.NDArray[np.int64], sample_starts: npt.NDArray[np.int64]
+    ) -> set[tuple[int, ...]]:
+        """The generation prompts that stand directly before trained runs, for runs and their samples' starts in `ids`.
+
+        Where none does (the token before straddles it), the one id before the run stands for it: no message's text
+        is kept.
+        """
+        seen: set[tuple[int, ...]] = set()
+        left = np.ones(len(starts), bool)
+        for prompt in self.generation_prompts():
+            match = left & (starts - sample_starts >= len(prompt))
+            for back, id_ in enumerate(reversed(prompt), 1):
+                match &= ids[np.maximum(starts - back, 0)] == id_
+            if match.any():
+                seen.add(prompt)
+                left &= ~match
+        seen.update((id_,) for id_ in np.unique(ids[starts[left] - 1]).tolist())
+        return seen
+
     def _encode_text(self, text: str) -> list[EncodedSample] | Drop:
-        """Plain text, trained on whole: BOS where the tokenizer has one, the text, EOS. Its first token has no prompt."""
+        """Plain text, trained on whole: BOS where the tokenizer has one, the text, EOS. Nothing predicts the first."""
         eos, bos = self.id_of("eos_token"), self.id_of("bos_token")
         if eos is None:
             raise TokenizerError(self.settings.files.source, "has no eos_token", "format: text needs one to end a text")
-        if "\ue000sftdata:" in text:
+        if PRIVATE in text:
             return Drop("unproven_mask", "its text holds the private name of a control token")
         body = self.encoder.encode([text])[0]
         head = np.array([] if bos is None or bos == eos else [bos], np.int32)
@@ -149,9 +190,11 @@ class RecordEncoder:
     def control_hits(self, record: Record) -> Counter[tuple[str, str]]:
         """How often each control string stands in the record's text, by (string, role); tools count as `tools`."""
         hits: Counter[tuple[str, str]] = Counter()
+        find = self.facts.control.find
         for message in record.messages:
-            for text in strings_of(Record(messages=(message,))):
-                hits.update((found, message.role) for found in self.facts.control.find(text))
-        for text in strings_of(Record(tools=record.tools)):
-            hits.update((found, "tools") for found in self.facts.control.find(text))
+            for text in strings_of_message(message):
+                hits.update((found, message.role) for found in find(text))
+        for tool in record.tools:
+            for text in strings_in(tool):
+                hits.update((found, "tools") for found in find(text))
         return hits

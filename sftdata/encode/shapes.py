@@ -8,8 +8,8 @@ is proven once, on a conversation whose contents are sentinels. Cut at the senti
     pieces      <u>\\n [content 0] </u>\\n<a>\\n | [content 1] </a> | \\n
 
 A conversation of the same shape is rendered once; where the rendering equals the statics with its own contents between
-them, its pieces are known exactly. Where it does not (the template trimmed a field), where a content holds a string that
-the template compares with, or where the shape needs a split, the definition is applied to the conversation itself.
+them, its pieces are known exactly. Where it does not (the template trimmed a field), where a content holds a string
+that the template compares with, or where the shape needs a split, the definition is applied to the conversation itself.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from sftdata.encode.chat import strings_of, to_chat
-from sftdata.encode.control import NAMESPACE
+from sftdata.encode.control import NAMESPACE, PLACEHOLDER, PRIVATE
 from sftdata.encode.facts import TemplateFacts
 from sftdata.encode.turns import SENTINEL, Conversation, Refusal, TextSample, group_turns, prove_turns
 from sftdata.records import Record
@@ -75,7 +75,7 @@ class ShapeProver:
         """The record's samples by turns.py alone."""
         facts = self.facts
         texts = strings_of(record)
-        if any(NAMESPACE in text and ("\ue000" in text or "\ue002" in text) for text in texts):
+        if any(PRIVATE in text or PLACEHOLDER in text for text in texts):
             raise Refusal("unproven_mask", "its text holds the private name of a control token")
         chat = to_chat(record, facts)
         turns = prove_turns(chat, trained, facts)
@@ -128,9 +128,7 @@ class ShapeProver:
         """The sample as planned, or None where the template did not write what the plan expects."""
         facts = self.facts
         used = contents[: len(plan.statics) - 1]
-        messages = [
-            {"role": message.role, "content": content} for message, content in zip(record.messages, used)
-        ]
+        messages = [{"role": message.role, "content": content} for message, content in zip(record.messages, used)]
         chat = Conversation(messages, None, facts.kwargs)
         try:
             rendering = chat.render(facts, len(used), prompt=False)
@@ -193,7 +191,7 @@ def plan_of(sample: TextSample, marks: list[str]) -> Plan | None:
 
 def guard_pieces(plan: Plan, guard: Callable[[str], str]) -> list[str]:
     """The statics cut at the plan's cuts and guarded, in order; `fill_pieces` puts the contents between them."""
-    parts = []
+    parts: list[str] = []
     for index, static in enumerate(plan.statics):
         offsets = [0, *(offset for place, offset in plan.cuts if place == index), len(static)]
         parts.extend(guard(static[a:b]) for a, b in zip(offsets, offsets[1:]))

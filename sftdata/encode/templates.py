@@ -36,9 +36,7 @@ def template_source(name: str) -> str:
         raise TemplateError(name, "is neither a template of ours nor a readable file", f"ours are {known}") from error
 
 
-def load_template(
-    name: str, *, own: Mapping[str, str], special_tokens: Mapping[str, str], today: Date
-) -> ChatTemplate:
+def load_template(name: str, *, own: Mapping[str, str], special_tokens: Mapping[str, str], today: Date) -> ChatTemplate:
     """The template that the config names, bound to the tokenizer's special tokens.
 
     `own` are the tokenizer's templates by name, used for `auto`. Raises TemplateError where there is none.
@@ -48,7 +46,9 @@ def load_template(
     source = own.get("default") or next(iter(own.values()), None)
     if source is None:
         known = ", ".join(template_names())
-        raise TemplateError("template: auto", "the tokenizer has no chat template", f"name one of ours ({known}) or a path")
+        raise TemplateError(
+            "template: auto", "the tokenizer has no chat template", f"name one of ours ({known}) or a path"
+        )
     return ChatTemplate(
         source, name="auto", special_tokens=special_tokens, today=today, tool_source=own.get("tool_use")
     )

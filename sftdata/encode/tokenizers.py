@@ -7,8 +7,11 @@ import json
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
+
+import orjson
 
 from sftdata.errors import TokenizerError
 
@@ -16,8 +19,20 @@ SPECIAL_NAMES = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token"
 # Classes that take tokenizer.json as it is. The others may rebuild the pipeline from the vocabulary when transformers
 # loads them, so their tokenizer.json is asked of transformers itself.
 PLAIN_CLASSES = ("", "PreTrainedTokenizerFast", "TokenizersBackend", "PreTrainedTokenizer")
-HUB_FILES = ("tokenizer*", "*.jinja", "special_tokens_map.json", "added_tokens.json", "chat_template.json", "config.json",
-             "generation_config.json", "*.model", "vocab*", "merges.txt", "*.tiktoken", "additional_chat_templates/*")  # fmt: skip
+HUB_FILES = (
+    "tokenizer*",
+    "*.jinja",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "chat_template.json",
+    "config.json",
+    "generation_config.json",
+    "*.model",
+    "vocab*",
+    "merges.txt",
+    "*.tiktoken",
+    "additional_chat_templates/*",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,9 +58,14 @@ class TokenizerFiles:
         """The hash of tokenizer.json as used."""
         return hashlib.sha256(self.json.encode()).hexdigest()
 
+    @property
+    def pipeline(self) -> Mapping[str, Any]:
+        """tokenizer.json as an object; parsed once, so not to be changed."""
+        return _parse(self.json)
+
     def added_tokens(self) -> tuple[AddedToken, ...]:
         """The added tokens, by id."""
-        entries = json.loads(self.json).get("added_tokens") or []
+        entries = self.pipeline.get("added_tokens") or []
         tokens = (AddedToken(entry["id"], entry["content"], bool(entry.get("special"))) for entry in entries)
         return tuple(sorted(tokens, key=lambda token: token.id))
 
@@ -57,6 +77,12 @@ class TokenizerFiles:
             "model_max_length": 10**30,
             **self.special_tokens,
         }
+
+
+@lru_cache(maxsize=2)
+def _parse(text: str) -> dict[str, Any]:
+    pipeline: dict[str, Any] = orjson.loads(text)
+    return pipeline
 
 
 def load_tokenizer(source: str, *, trust_remote_code: bool = False) -> TokenizerFiles:
@@ -117,9 +143,10 @@ def _is_plain(config: Mapping[str, Any], pipeline: Path) -> bool:
     if config.get("tokenizer_class", "") not in PLAIN_CLASSES or config.get("auto_map"):
         return False
     extra = {entry.get("content") for entry in (config.get("added_tokens_decoder") or {}).values()}
+    extra |= {_content(config.get(name)) for name in SPECIAL_NAMES} - {None}
     if not extra:
         return True
-    known = {entry["content"] for entry in _read_json(pipeline).get("added_tokens") or []}
+    known = {entry["content"] for entry in _parse(pipeline.read_text(encoding="utf-8")).get("added_tokens") or []}
     return extra <= known
 
 
@@ -137,12 +164,17 @@ def _special_tokens(folder: Path, config: Mapping[str, Any]) -> dict[str, str]:
     named = {**_read_json(folder / "special_tokens_map.json"), **config}
     tokens = {}
     for name in SPECIAL_NAMES:
-        value = named.get(name)
-        if isinstance(value, dict):
-            value = value.get("content")
-        if isinstance(value, str):
+        value = _content(named.get(name))
+        if value is not None:
             tokens[name] = value
     return tokens
+
+
+def _content(token: object) -> str | None:
+    """A named token's text; older files hold an object with its flags."""
+    if isinstance(token, dict):
+        token = token.get("content")
+    return token if isinstance(token, str) else None
 
 
 def _chat_templates(folder: Path, config: Mapping[str, Any]) -> dict[str, str]:
@@ -179,7 +211,7 @@ def _load_with_transformers(source: str, folder: Path, trust_remote_code: bool) 
     if gguf and not (folder / "tokenizer_config.json").is_file():
         options["gguf_file"] = gguf[0].name
     try:
-        tokenizer: Any = AutoTokenizer.from_pretrained(str(folder), **options)  # type: ignore[no-untyped-call]
+        tokenizer: Any = AutoTokenizer.from_pretrained(str(folder), **options)
     except Exception as error:  # transformers raises many kinds for files that are missing or not what they should be
         why = " ".join(str(error).split())[:300]
         raise TokenizerError(source, f"cannot be loaded as a tokenizer: {why}", "see what the folder holds") from error

@@ -12,6 +12,7 @@ the template. What cannot be shown to satisfy the definition is refused with a r
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -131,8 +132,10 @@ def _check_fields(message: Turn, turn: ProvenTurn, facts: TemplateFacts) -> None
     if isinstance(content, str) and content.strip() not in written:
         raise Refusal("lost_field", "content", turn.index)
     reasoning = message.get("reasoning_content")
-    if isinstance(reasoning, str) and reasoning.strip() and not (
-        facts.shows_reasoning and reasoning.strip() in written
+    if (
+        isinstance(reasoning, str)
+        and reasoning.strip()
+        and not (facts.shows_reasoning and reasoning.strip() in written)
     ):
         raise Refusal("lost_field", "reasoning_content", turn.index)
     for call in message.get("tool_calls") or ():
@@ -145,10 +148,8 @@ def _check_fields(message: Turn, turn: ProvenTurn, facts: TemplateFacts) -> None
 def _leaves(value: Any) -> Iterator[Any]:
     """The names and plain values inside tool arguments, given as an object or as JSON text."""
     if isinstance(value, str):
-        try:
+        with contextlib.suppress(ValueError):
             value = json.loads(value)
-        except ValueError:
-            pass
     stack = [value]
     while stack:
         item = stack.pop()
@@ -171,9 +172,9 @@ def _is_written(part: object, text: str) -> bool:
 def group_turns(turns: Sequence[ProvenTurn]) -> list[TextSample]:
     """Put each turn, once, into the longest rendering that begins with its prompt and completion.
 
-        system user A1 user A2      a template that keeps history: one sample, A1 and A2 trained
-                    ^^      ^^
-        system user A1' user A2     one that rewrites it: A1 trained in its own rendering, A2 in the longer one
+    system user A1 user A2      a template that keeps history: one sample, A1 and A2 trained
+                ^^      ^^
+    system user A1' user A2     one that rewrites it: A1 trained in its own rendering, A2 in the longer one
     """
     hosts: dict[int, list[ProvenTurn]] = {}
     for turn in turns:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import re
+from collections.abc import Callable, Mapping
 from functools import cached_property
 from typing import Any
 
@@ -29,8 +29,8 @@ def byte_characters() -> dict[str, int]:
 class Vocabulary:
     """What a tokenizer.json says of its tokens and of the text it can take apart."""
 
-    def __init__(self, pipeline: str) -> None:
-        self._pipeline: dict[str, Any] = json.loads(pipeline)
+    def __init__(self, pipeline: Mapping[str, Any]) -> None:
+        self._pipeline = pipeline
         self._added = {entry["id"]: entry["content"] for entry in self._pipeline.get("added_tokens") or []}
 
     @cached_property
@@ -96,7 +96,11 @@ class Vocabulary:
     def says(self, ids: npt.NDArray[np.int32]) -> bytes:
         """The bytes that ids spell. Only where `token_bytes` is not None."""
         assert self.token_bytes is not None
-        return b"".join([self.token_bytes[id_] or b"" for id_ in ids.tolist()])
+        return b"".join(map(self._bytes_of, ids.tolist()))
+
+    @cached_property
+    def _bytes_of(self) -> Callable[[int], bytes]:
+        return [spelled or b"" for spelled in self.token_bytes or ()].__getitem__
 
 
 def _parts(component: Any) -> list[dict[str, Any]]:
