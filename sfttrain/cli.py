@@ -89,10 +89,11 @@ def _report(result: Result) -> None:
     facts: dict[str, Any] = dict(result.facts)
     losses = facts["losses"]
     print(f"trained {facts['steps']:,} steps, {facts['trained_tokens']:,} tokens with loss of {facts['tokens']:,}")
-    print(f"loss {losses['train_first']:.4f} -> {losses['train_last']:.4f}", end="")
-    if losses["validation_last"] is not None:
-        print(f"; validation {losses['validation_first']:.4f} -> {losses['validation_last']:.4f}", end="")
-    print(f"; {facts['seconds']:.0f} s\nsaved in {result.out}")
+    for kind in ("train", "validation"):
+        first, last = losses[f"{kind}_first"], losses[f"{kind}_last"]
+        if last is not None:
+            print(f"{kind} loss {first:.4f} -> {last:.4f}")
+    print(f"saved in {result.out} after {facts['seconds']:.0f} s")
 
 
 def _leave(message: str, code: int) -> NoReturn:

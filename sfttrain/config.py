@@ -59,6 +59,7 @@ FIXED = frozenset(
         "logging_nan_inf_filter",
         "disable_tqdm",
         "hub_token",
+        "auto_find_batch_size",
         "use_cpu",
         "ddp_backend",
     ]
@@ -114,10 +115,11 @@ class TrainConfig(Settings):
         if not value:
             return value  # nothing to look up: torch stays unloaded
         known = _sft_config_fields()
-        problems = [problem for name in value if (problem := _trainer_problem(name, known))]
+        value = {name: _number(setting, known.get(name, "")) for name, setting in value.items()}
+        problems = [problem for name in value if (problem := _trainer_problem(name, value[name], known))]
         if problems:
             raise ValueError("\n".join(problems))
-        return {name: _number(setting, known[name]) for name, setting in value.items()}
+        return value
 
     @model_validator(mode="after")
     def _one_length(self) -> TrainConfig:
@@ -162,10 +164,11 @@ def _sft_config_fields() -> dict[str, str]:
     """The names of SFTConfig and their annotations."""
     from trl import SFTConfig
 
-    return {field.name: str(field.type) for field in dataclasses.fields(SFTConfig) if field.init}
+    types = {field.name: field.type for field in dataclasses.fields(SFTConfig) if field.init}
+    return {name: kind.__name__ if isinstance(kind, type) else str(kind) for name, kind in types.items()}
 
 
-def _trainer_problem(name: str, known: Mapping[str, str]) -> str | None:
+def _trainer_problem(name: str, value: Any, known: Mapping[str, str]) -> str | None:
     """Why `trainer.NAME` cannot be set, or None."""
     if name in OURS:
         return f"trainer.{name} is decided by {OURS[name]}; set that instead"
@@ -174,7 +177,26 @@ def _trainer_problem(name: str, known: Mapping[str, str]) -> str | None:
     if name not in known:
         free = [field for field in known if field not in OURS and field not in FIXED]
         return f"trainer.{name} is not a setting of SFTConfig" + suggest(name, free, prefix="trainer.")
+    if not _fits(value, known[name]):
+        return f"trainer.{name} cannot be {value!r}: SFTConfig asks for {known[name]}"
+    if name == "per_device_train_batch_size" and value < 1:
+        return f"trainer.{name} must be at least 1"
     return None
+
+
+def _fits(value: Any, annotation: str) -> bool:
+    """Whether a value is of the plain kind that an annotation such as `float | None` names; True where it names more.
+
+    SFTConfig itself does not look, and the run would end much later in something else's traceback.
+    """
+    kinds = {kind.strip() for kind in annotation.split("|")}
+    if not kinds <= {"int", "float", "bool", "None"}:
+        return True
+    if value is None or isinstance(value, bool):
+        return ("None" if value is None else "bool") in kinds
+    return (isinstance(value, int) and bool(kinds & {"int", "float"})) or (
+        isinstance(value, float) and "float" in kinds
+    )
 
 
 def _number(value: Any, annotation: str) -> Any:

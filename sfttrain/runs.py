@@ -15,6 +15,7 @@ from sftdata.store.files import output_faults, write_bytes
 
 FACTS = "run.json"
 METRICS = "metrics.jsonl"
+SAVING = ".saving"  # where a model is written before it is moved in
 COMPLETE = "trainer_state.json"  # Trainer writes it last: a checkpoint without it was cut off
 
 
@@ -65,6 +66,8 @@ def open_run(out: str | Path, *, resume: bool | str, overwrite: bool, same: Mapp
     folder = Path(out)
     with output_faults(folder):
         folder.mkdir(parents=True, exist_ok=True)
+        if main:
+            shutil.rmtree(folder / SAVING, ignore_errors=True)  # of a run that was ended while it saved
         checkpoint = _checkpoint(folder, resume)
         if checkpoint is not None:
             _check_same(folder, checkpoint, same)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import shutil
 import time
@@ -16,7 +17,7 @@ from sftdata.store.files import output_faults
 from sfttrain.announce import announcement, facts_before
 from sfttrain.config import TrainConfig, config_of, load_config
 from sfttrain.data import TRAIN, VALIDATION, BatchShape, Shards, batch_shape, open_shards
-from sfttrain.runs import open_run
+from sfttrain.runs import SAVING, Run, open_run
 
 if TYPE_CHECKING:
     from sfttrain.trainer import PackedTrainer
@@ -53,10 +54,11 @@ def run(config: TrainConfig | Mapping[str, Any] | str | Path, *, resume_command:
     comparison = _check_model(config, shards)
     same = {"dataset_hash": shards.manifest.dataset_hash, "rows_per_step": shape.rows, "seed": config.seed}
     place = open_run(config.out, resume=config.resume, overwrite=config.overwrite, same=same, main=rank == 0)
+    _check_length(config, shape, place)
 
     from sfttrain.watch import Watch
 
-    trainer = build_trainer(config, shards, shape)
+    trainer = build_trainer(config, shards, shape, resumes=place.resume_from is not None)
     watch = Watch.over(trainer, place)
     facts = {**same, **facts_before(config, trainer, place)}
     place.write_facts({"status": "running", **facts}, main=rank == 0)
@@ -109,7 +111,15 @@ def _check_model(config: TrainConfig, shards: Shards) -> str:
     return check_model(config, shards)
 
 
-def build_trainer(config: TrainConfig, shards: Shards, shape: BatchShape) -> PackedTrainer:
+def _check_length(config: TrainConfig, shape: BatchShape, place: Run) -> None:
+    """Raises ConfigError where the checkpoint to go on from is the end already."""
+    steps = config.max_steps or math.ceil((config.epochs or 1) * shape.steps_per_epoch)
+    if place.first_step >= steps:
+        what = f"has {place.first_step:,} of {steps:,} steps done: there is nothing to go on with"
+        raise ConfigError(str(place.resume_from), what, "raise max_steps or epochs to train further")
+
+
+def build_trainer(config: TrainConfig, shards: Shards, shape: BatchShape, *, resumes: bool) -> PackedTrainer:
     """The model and its trainer on the shards. Raises ModelError, or ConfigError where SFTConfig refuses a setting."""
     from transformers.trainer_callback import PrinterCallback, ProgressCallback
 
@@ -119,7 +129,7 @@ def build_trainer(config: TrainConfig, shards: Shards, shape: BatchShape) -> Pac
     dtype = pick_dtype(config.dtype)
     validation = shards.rows(VALIDATION)
     try:
-        args = sft_config(config, shape, dtype, validates=validation is not None)
+        args = sft_config(config, shape, dtype, validates=validation is not None, resumes=resumes)
     except (ValueError, TypeError) as error:
         raise ConfigError("trainer", " ".join(str(error).split()), "see TRL's SFTConfig") from error
     if args.world_size != shape.world_size:
@@ -152,7 +162,7 @@ def save(trainer: PackedTrainer, shards: Shards, out: Path, *, main: bool) -> li
 
     model = trainer.accelerator.unwrap_model(trainer.model)
     stop_ids(model, shards.manifest.tokenizer.end_of_turn_ids)
-    saving = out / ".saving"
+    saving = out / SAVING
     trainer.save_model(str(saving))
     if not main:
         return []

@@ -80,7 +80,7 @@ class PackedTrainer(SFTTrainer):  # type: ignore[misc]
         """Nothing leaves the machine."""
 
 
-def sft_config(config: TrainConfig, shape: BatchShape, dtype: str, *, validates: bool) -> SFTConfig:
+def sft_config(config: TrainConfig, shape: BatchShape, dtype: str, *, validates: bool, resumes: bool) -> SFTConfig:
     """What TRL must be told to train on packed rows as they are, each sample alone. Raises ValueError, TypeError.
 
     `packing` with `skip_prepare_dataset` makes the collator restart positions at each of `seq_lengths` and leave out
@@ -93,6 +93,7 @@ def sft_config(config: TrainConfig, shape: BatchShape, dtype: str, *, validates:
         "per_device_eval_batch_size": shape.rows_per_device,
         "logging_steps": 1,
         "save_total_limit": 2,
+        "eval_on_start": validates and not resumes,
         "report_to": "none",
         _checkpointing_name(): gpu,
         "dataloader_pin_memory": gpu,
@@ -110,7 +111,6 @@ def sft_config(config: TrainConfig, shape: BatchShape, dtype: str, *, validates:
         "data_seed": config.seed,
         "eval_strategy": "steps" if validates and config.eval_every else "no",
         "eval_steps": config.eval_every or None,
-        "eval_on_start": validates and not config.resume,
         "save_strategy": "steps" if config.save_every else "no",
         "save_steps": config.save_every or 500,
         "bf16": dtype == "bfloat16",

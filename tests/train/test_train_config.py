@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from sftdata.errors import ConfigError
-from sfttrain.config import config_of, load_config
+from sfttrain.config import FIXED, OURS, config_of, load_config
 
 BASE = {"shards": "data", "model": "org/name", "out": "out"}
 
@@ -75,3 +75,38 @@ def test_a_model_folder_beside_the_file_is_found(tmp_path: Path):
     (tmp_path / "base").mkdir()
     (tmp_path / "train.yaml").write_text("shards: data\nmodel: base\nout: out\n")
     assert load_config(tmp_path / "train.yaml").model == str(tmp_path / "base")
+
+
+def test_a_trainer_setting_of_the_wrong_kind_is_named():
+    with pytest.raises(ConfigError) as caught:
+        config_of(
+            {**BASE, "trainer": {"weight_decay": "much", "logging_steps": True, "per_device_train_batch_size": 0}}
+        )
+    message = str(caught.value)
+    assert "trainer.weight_decay cannot be 'much': SFTConfig asks for float" in message
+    assert "trainer.logging_steps cannot be True" in message
+    assert "trainer.per_device_train_batch_size must be at least 1" in message
+
+
+def test_every_name_that_is_ours_or_fixed_is_one_of_sftconfig():
+    from dataclasses import fields
+
+    from trl import SFTConfig
+
+    gone = {"warmup_ratio"}  # transformers 5 takes shares in warmup_steps
+    assert {*OURS, *FIXED} - {field.name for field in fields(SFTConfig)} <= gone
+
+
+def test_settings_of_the_trainer_reach_it_over_our_defaults():
+    from sfttrain.data import BatchShape
+    from sfttrain.trainer import sft_config
+
+    shape = BatchShape(1, 1, 1, 10.0, 4, 64)
+    settings = {"eval_on_start": True, "logging_steps": 7, "save_total_limit": 5, "report_to": "none"}
+    free = config_of({**BASE, "trainer": settings})
+    args = sft_config(free, shape, "float32", validates=False, resumes=False)
+    assert {name: getattr(args, name) for name in ("eval_on_start", "logging_steps", "save_total_limit")} == {
+        "eval_on_start": True,
+        "logging_steps": 7,
+        "save_total_limit": 5,
+    }

@@ -235,3 +235,45 @@ def test_an_out_folder_that_cannot_be_made_is_said_before_the_model_is_loaded(se
     (tmp_path / "file").write_text("")
     with pytest.raises(OutputError, match="is a file, not a folder"):
         sfttrain.run(settings(out=str(tmp_path / "file" / "out")))
+
+
+def test_a_finished_run_has_nothing_to_go_on_with(settings: Settings):
+    sfttrain.run(settings(save_every=1))
+    with pytest.raises(ConfigError, match="has 2 of 2 steps done"):
+        sfttrain.run(settings(resume=True))
+
+
+def test_resume_without_a_checkpoint_begins_at_the_beginning(settings: Settings):
+    assert sfttrain.run(settings(resume=True)).facts["resumed_from_step"] == 0
+
+
+def test_a_checkpoint_that_was_cut_off_is_passed_over(settings: Settings, tmp_path: Path):
+    sfttrain.run(settings(save_every=1))
+    (tmp_path / "out" / "checkpoint-2" / "trainer_state.json").unlink()
+    assert sfttrain.run(settings(resume=True)).facts["resumed_from_step"] == 1
+
+
+def test_a_run_can_go_on_from_a_checkpoint_by_its_path(settings: Settings, tmp_path: Path):
+    whole = sfttrain.run(settings(save_every=1, max_steps=3))
+    before = losses(whole.out)
+    again = sfttrain.run(settings(save_every=1, max_steps=3, resume=str(tmp_path / "out" / "checkpoint-2")))
+    assert again.facts["resumed_from_step"] == 2
+    assert losses(again.out) == before
+
+
+def test_a_full_disk_is_said_to_be_full(settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    import errno
+
+    def no_space(self: PackedTrainer, *args: Any, **kwargs: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(PackedTrainer, "save_model", no_space)
+    with pytest.raises(OutputError, match="the disk is full"):
+        sfttrain.run(settings())
+    assert not (tmp_path / "out" / "model.safetensors").exists()
+
+
+def test_seldom_logging_is_no_reason_to_fail(settings: Settings):
+    result = sfttrain.run(settings(trainer={"logging_steps": 50}))
+    assert result.facts["losses"]["train_last"] is None
+    assert result.facts["losses"]["validation_last"] is not None
