@@ -132,7 +132,7 @@ class RecordEncoder:
 
     def _prover(self, kwargs: Mapping[str, Any] | None) -> ShapeProver:
         """The prover for these template arguments; what a template does may depend on them."""
-        key = json.dumps(kwargs or {}, sort_keys=True, ensure_ascii=False).encode()
+        key = json.dumps(kwargs, sort_keys=True, ensure_ascii=False).encode() if kwargs else b""
         if key not in self._provers:
             facts = self.facts if not kwargs else TemplateFacts(self.template, self.settings.files, kwargs)
             self._provers[key] = ShapeProver(facts)

@@ -7,7 +7,9 @@ is proven once, on a conversation whose contents are sentinels. Cut at the senti
     statics     ^^^^^               ^^^^^^^^^^^               ^^^^^^
     pieces      <u>\\n [content 0] </u>\\n<a>\\n | [content 1] </a> | \\n
 
-A conversation of the same shape is rendered once; where the rendering equals the statics with its own contents between
+A template whose syntax tree shows that it writes contents exactly as they are, and looks at nothing in them, needs no
+more: the pieces of every conversation of the shape are known, and every 64th is proven anew. Under another template a
+conversation of the shape is rendered once; where the rendering equals the statics with its own contents between
 them, its pieces are known exactly. Where it does not (the template trimmed a field), where a content holds a string
 that the template compares with, or where the shape needs a split, the definition is applied to the conversation itself.
 """
@@ -22,6 +24,9 @@ from sftdata.encode.control import NAMESPACE, PLACEHOLDER, PRIVATE
 from sftdata.encode.facts import TemplateFacts
 from sftdata.encode.turns import SENTINEL, Conversation, Refusal, TextSample, group_turns, prove_turns
 from sftdata.records import Record
+
+
+RECHECK = 64  # one planned conversation in so many is proven anew by the definition
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +64,7 @@ class ShapeProver:
         self._trims = any("trim" in source or "strip" in source for source in facts.template.sources)
         self._plans: dict[tuple[object, ...], Plan | None] = {}
         self._guarded: dict[Plan, tuple[str, ...]] = {}
+        self._planned = 0
 
     def samples(self, record: Record, trained: list[int]) -> list[GuardedSample]:
         """The record's samples. Raises Refusal with the reason where one cannot be proven."""
@@ -126,20 +132,25 @@ class ShapeProver:
 
     def _by_plan(self, record: Record, contents: list[str], plan: Plan) -> GuardedSample | None:
         """The sample as planned, or None where the template did not write what the plan expects."""
-        facts = self.facts
         used = contents[: len(plan.statics) - 1]
-        messages = [{"role": message.role, "content": content} for message, content in zip(record.messages, used)]
-        chat = Conversation(messages, None, facts.kwargs)
-        try:
-            rendering = chat.render(facts, len(used), prompt=False)
-        except Refusal:
-            return None
-        if rendering != plan.text_with(used):
+        if not self.facts.reads.verbatim and self._rendering(record, used) != plan.text_with(used):
             return None
         statics = self._guarded.get(plan)
         if statics is None:
-            statics = self._guarded[plan] = tuple(guard_pieces(plan, facts.control.guard))
-        return GuardedSample(fill_pieces(plan, statics, used), plan.turns)
+            statics = self._guarded[plan] = tuple(guard_pieces(plan, self.facts.control.guard))
+        sample = GuardedSample(fill_pieces(plan, statics, used), plan.turns)
+        if self._planned % RECHECK == 0 and self.by_definition(record, list(plan.turns)) != [sample]:
+            raise AssertionError(f"the plan of a shape is not what the definition gives: {plan}")
+        self._planned += 1
+        return sample
+
+    def _rendering(self, record: Record, contents: list[str]) -> str | None:
+        """The first messages of a plain record as the template writes them; None where it refuses."""
+        messages = [{"role": message.role, "content": text} for message, text in zip(record.messages, contents)]
+        try:
+            return Conversation(messages, None, self.facts.kwargs).render(self.facts, len(contents), prompt=False)
+        except Refusal:
+            return None
 
     def _guard(self, sample: TextSample) -> GuardedSample:
         """A proven text, cut at its spans and rewritten for the guarded tokenizer."""
