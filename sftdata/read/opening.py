@@ -83,15 +83,55 @@ def is_url(path: str) -> bool:
     return "://" in path
 
 
+@contextlib.contextmanager
+def store_errors(url: str) -> Iterator[None]:
+    """Turn whatever a store's client raises into a SourceError. Only calls of fsspec may stand inside."""
+    try:
+        yield
+    except Exception as error:  # the clients of HTTP, S3 and the hub share no base class
+        raise unreadable(url, error) from error
+
+
 def _open_raw(path: str) -> IO[bytes]:
     if not is_url(path):
         return open(path, "rb", buffering=0)
     import fsspec
 
-    try:
-        return cast("IO[bytes]", fsspec.open(path, "rb").open())
-    except (ValueError, ImportError) as error:  # a protocol that fsspec does not know, or whose package is absent
-        raise unreadable(path, error) from error
+    with store_errors(path):
+        return cast("IO[bytes]", StoreFile(fsspec.open(path, "rb").open(), path))
+
+
+class StoreFile(io.RawIOBase):
+    """A file of an fsspec store, whose failures are SourceErrors."""
+
+    def __init__(self, file: IO[bytes], url: str) -> None:
+        self._file = file
+        self._url = url
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return self._file.seekable()
+
+    def readinto(self, buffer: WriteableBuffer) -> int:
+        view = memoryview(buffer).cast("B")
+        with store_errors(self._url):
+            data = self._file.read(len(view))
+        view[: len(data)] = data
+        return len(data)
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        with store_errors(self._url):
+            return self._file.seek(offset, whence)
+
+    def tell(self) -> int:
+        return self._file.tell()
+
+    def close(self) -> None:
+        if not self.closed:
+            self._file.close()
+        super().close()
 
 
 def _uncompressed(raw: IO[bytes], compression: str | None) -> io.RawIOBase:

@@ -20,7 +20,7 @@ from sftdata.errors import SourceError
 from sftdata.read.documents import read_document
 from sftdata.read.formats import check_columns
 from sftdata.read.lines import count_lines, read_lines
-from sftdata.read.opening import COMPRESSIONS, is_url, unreadable
+from sftdata.read.opening import COMPRESSIONS, is_url, store_errors, unreadable
 from sftdata.read.tables import read_arrow, read_delimited, read_parquet, row_groups
 from sftdata.read.units import RawRow, Source, Unit
 
@@ -173,18 +173,15 @@ def _remote_files(url: str) -> list[_File]:
     name = posixpath.basename(urlsplit(url).path) or urlsplit(url).netloc
     if url.startswith(("http://", "https://")):
         return [_known(_File(url, name))]
-    try:
+    with store_errors(url):
         store, path = fsspec.url_to_fs(url)
-        if not glob.has_magic(path):
-            if store.isfile(path):
-                return [_known(_File(url, name))]
-            paths, fixed = store.find(path), path
-        else:
-            paths, fixed = [item for item in store.glob(path) if store.isfile(item)], path
-            while glob.has_magic(fixed):
-                fixed = posixpath.dirname(fixed)
-    except (OSError, ValueError, ImportError) as error:
-        raise unreadable(url, error) from error
+        # find gives a file itself where the path is one
+        paths = list(filter(store.isfile, store.glob(path))) if glob.has_magic(path) else store.find(path)
+    if paths == [path]:
+        return [_known(_File(url, name))]
+    fixed = path
+    while glob.has_magic(fixed):
+        fixed = posixpath.dirname(fixed)
     files = [_File(store.unstrip_protocol(item), posixpath.relpath(item, fixed or "/")) for item in paths]
     return _data_files(url, files)
 

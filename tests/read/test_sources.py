@@ -162,6 +162,36 @@ def test_a_store_that_is_not_known_or_has_nothing_is_an_error(store):
         names("memory://nothing/here")
 
 
+@pytest.mark.parametrize("verb", ["find", "open"])
+def test_whatever_a_stores_client_raises_is_an_error_that_names_the_address(store, raw_rows, monkeypatch, verb):
+    class ClientError(Exception):
+        """Clients of stores have exceptions of their own, which are no OSError."""
+
+    def fail(*args: object, **kwargs: object) -> None:
+        raise ClientError("the line is dead")
+
+    monkeypatch.setattr(type(store), verb, fail)
+    with pytest.raises(SourceError, match=r"^memory://box/a\.jsonl: cannot be read \(the line is dead\)"):
+        raw_rows("memory://box/a.jsonl")
+
+
+def test_a_line_that_dies_while_reading_is_an_error_and_never_fewer_rows(store, raw_rows, monkeypatch):
+    class Dying:
+        def __init__(self, data: bytes) -> None:
+            self.parts = [data]
+
+        def read(self, size: int) -> bytes:
+            if not self.parts:
+                raise RuntimeError("the line went dead")
+            return self.parts.pop()
+
+        def close(self) -> None: ...
+
+    monkeypatch.setattr(type(store), "open", lambda *args, **kwargs: Dying(ROW))
+    with pytest.raises(SourceError, match="the line went dead"):
+        raw_rows("memory://box/a.jsonl")
+
+
 def test_an_address_on_the_web_is_named_without_its_query():
     (unit,) = plan_units([SourceConfig(path="https://example.org/data/a.jsonl.gz?token=secret")])
     assert (unit.name, unit.kind, unit.compression) == ("a.jsonl.gz", "jsonl", "gz")
