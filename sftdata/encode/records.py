@@ -8,16 +8,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date as Date
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from sftdata.encode.chat import TrainOn, strings_in, strings_of_message, trained_turns
+from sftdata.encode.clean import strip_trailing_control
 from sftdata.encode.control import PRIVATE, guard_pipeline, private_name
 from sftdata.encode.encoder import Backend, Encoder, Ids, choose_backend
 from sftdata.encode.facts import TemplateFacts
 from sftdata.encode.masks import IGNORE, EncodedSample, MaskProver
+from sftdata.encode.overlong import fits, split_windows, truncate
 from sftdata.encode.shapes import GuardedSample, ShapeProver
 from sftdata.encode.templates import load_template
 from sftdata.encode.tokenizers import TokenizerFiles
@@ -25,6 +27,8 @@ from sftdata.encode.turns import Refusal
 from sftdata.encode.vocabulary import Vocabulary
 from sftdata.errors import TemplateError, TokenizerError
 from sftdata.records import Drop, Record
+
+Overlong = Literal["drop", "split", "truncate"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +39,9 @@ class EncodeSettings:
     template: str = "auto"
     date: str
     train_on: TrainOn = "all"
+    overlong: Overlong = "drop"
+    seq_len: int | None = None  # needed where overlong is not "drop"
+    strip_trailing_control: bool = False
     backend: Backend | None = None  # None: chosen by `choose_backend`
     guarded: str | None = None  # None: made from the files
 
@@ -52,6 +59,7 @@ class RecordEncoder:
         )
         self.facts = TemplateFacts(self.template, settings.files)
         self._provers: dict[bytes, ShapeProver] = {}
+        self.tally: Counter[str] = Counter()  # what was done to records, see `encode`
 
     @cached_property
     def guarded(self) -> str:
@@ -103,7 +111,47 @@ class RecordEncoder:
             raise TemplateError(name, self.facts.refusal, "name another template: or see `sftdata templates list`")
 
     def encode(self, records: Sequence[Record]) -> list[list[EncodedSample] | Drop]:
-        """For each record its samples, or the reason why it has none. One batch, so that encoding is one call."""
+        """For each record its samples, or the reason why it has none.
+
+        `tally` counts stripped_answers, split_conversations, overlong_turns (those that no window held) and
+        cut_answers.
+        """
+        if self.settings.strip_trailing_control:
+            records = [self._stripped(record) for record in records]
+        results = self._encode_batch(records)
+        if self.settings.overlong != "drop":
+            results = [self._fitted(record, result) for record, result in zip(records, results, strict=True)]
+        return results
+
+    def _stripped(self, record: Record) -> Record:
+        clean = strip_trailing_control(record, self.facts.control)
+        changed = sum(a is not b for a, b in zip(record.messages, clean.messages, strict=True))
+        self.tally["stripped_answers"] += changed
+        return clean
+
+    def _fitted(self, record: Record, result: list[EncodedSample] | Drop) -> list[EncodedSample] | Drop:
+        """The samples of a record brought to seq_len as `overlong` says. What does not fit stays as it is."""
+        seq_len = self.settings.seq_len
+        if isinstance(result, Drop) or seq_len is None or fits(result, seq_len):
+            return result
+        if self.settings.overlong == "truncate":
+            cut = [shorter for sample in result if (shorter := truncate(sample, seq_len)) is not None]
+            if len(cut) < len(result):
+                return result
+            self.tally["cut_answers"] += sum(len(sample.input_ids) > seq_len for sample in result)
+            return cut
+        if record.text is not None:
+            return result
+        trained = trained_turns(record.messages, self.settings.train_on)
+        samples, lost = split_windows(record, trained, seq_len, lambda window: self._encode_batch([window])[0])
+        if not samples:
+            return result
+        self.tally["split_conversations"] += 1
+        self.tally["overlong_turns"] += len(lost)
+        return samples
+
+    def _encode_batch(self, records: Sequence[Record]) -> list[list[EncodedSample] | Drop]:
+        """All records in one batch, so that encoding is one call."""
         results: list[list[EncodedSample] | Drop | None] = []
         waiting: list[list[GuardedSample]] = []
         for record in records:
@@ -198,3 +246,12 @@ class RecordEncoder:
             for text in strings_in(tool):
                 hits.update((found, "tools") for found in find(text))
         return hits
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """What ids say, control tokens included, for people to read."""
+        if self.vocabulary.token_bytes is not None:
+            return self.vocabulary.says(np.array(ids, np.int32)).decode("utf-8", "replace")
+        from tokenizers import Tokenizer
+
+        text: str = Tokenizer.from_str(self.settings.files.json).decode(list(ids), skip_special_tokens=False)
+        return text

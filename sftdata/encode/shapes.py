@@ -25,7 +25,6 @@ from sftdata.encode.facts import TemplateFacts
 from sftdata.encode.turns import SENTINEL, Conversation, Refusal, TextSample, group_turns, prove_turns
 from sftdata.records import Record
 
-
 RECHECK = 64  # one planned conversation in so many is proven anew by the definition
 
 

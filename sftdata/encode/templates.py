@@ -36,6 +36,18 @@ def template_source(name: str) -> str:
         raise TemplateError(name, "is neither a template of ours nor a readable file", f"ours are {known}") from error
 
 
+def is_template(name: str) -> bool:
+    """Whether a name is one of our templates or a file, and not a tokenizer."""
+    return (templates_folder() / f"{name}.jinja").is_file() or Path(name).is_file()
+
+
+def template_summary(name: str) -> str:
+    """The first line of a template's header: whose format it is."""
+    header = template_source(name).partition("{#")[2].partition("#}")[0]
+    lines = (line.strip(" -\t") for line in header.splitlines())
+    return next((line for line in lines if line), "")
+
+
 def load_template(name: str, *, own: Mapping[str, str], special_tokens: Mapping[str, str], today: Date) -> ChatTemplate:
     """The template that the config names, bound to the tokenizer's special tokens.
 

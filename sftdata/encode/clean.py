@@ -1,0 +1,29 @@
+"""Control strings at the end of answers: left-overs of another model's end-of-turn token in scraped data."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from sftdata.encode.control import ControlTokens
+from sftdata.records import Record
+
+
+def trailing_control(text: str, control: ControlTokens) -> tuple[str, str] | None:
+    """The text without a control string that ends it, and that string; None where it ends in none."""
+    stripped = text.rstrip()
+    for start, end, literal in reversed(control.positions(stripped[-80:])):
+        if end == min(len(stripped), 80):
+            return stripped[: len(stripped) - (end - start)].rstrip(), literal
+        break
+    return None
+
+
+def strip_trailing_control(record: Record, control: ControlTokens) -> Record:
+    """The record with its answers freed of control strings at their ends. An answer that is nothing else stays."""
+    messages = []
+    for message in record.messages:
+        content = message.content
+        while message.role == "assistant" and content and (found := trailing_control(content, control)) and found[0]:
+            content = found[0]
+        messages.append(message if content is message.content else replace(message, content=content))
+    return replace(record, messages=tuple(messages))
