@@ -1,4 +1,4 @@
-"""sftdata: raw instruction and chat data in; tokenized, label-masked, packed Arrow shards out, every row accounted for."""
+"""sftdata: raw instruction and chat data in; tokenized, label-masked, packed shards out, every row accounted for."""
 
 from __future__ import annotations
 

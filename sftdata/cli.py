@@ -34,7 +34,9 @@ def _version(value: bool) -> None:
 
 @app.callback()
 def _sftdata(
-    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="print the version")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="print the version")
+    ] = False,
 ) -> None:
     """Turn instruction and chat data into tokenized, label-masked, packed shards."""
 
@@ -55,7 +57,7 @@ def prepare(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="replace the dataset in the output folder")] = False,
 ) -> None:
     """Prepare a dataset: raw files in, packed shards out."""
-    with _told():
+    with told():
         from sftdata.pipeline import prepare as run
 
         began = time.monotonic()
@@ -71,7 +73,7 @@ def prepare(
 @app.command()
 def verify(folder: Annotated[Path, typer.Argument(metavar="DATASET", help="a folder that prepare wrote")]) -> None:
     """Prove a dataset from its files alone: checksums, counts, masks. Exits with 1 at the first thing that is wrong."""
-    with _told():
+    with told():
         from sftdata.store.verify import verify as run
 
         facts = run(folder)
@@ -90,7 +92,7 @@ def inspect(
     max_tokens: Annotated[int, typer.Option(min=1, help="tokens of the row to show")] = 4096,
 ) -> None:
     """Show a dataset, and a packed row with its trained tokens marked."""
-    with _told():
+    with told():
         from sftdata.view.dataset import open_dataset
         from sftdata.view.terminal import print_row, print_summary
 
@@ -105,7 +107,7 @@ def inspect(
 
 
 @contextmanager
-def _told() -> Iterator[None]:
+def told() -> Iterator[None]:
     """A user's mistake becomes one sentence and exit code 1; a fault of ours keeps its traceback."""
     from sftdata.errors import SftDataError
 
@@ -145,7 +147,9 @@ def _config(items: list[str], overrides: list[str]) -> Config:
     if files:
         return load_config(files[0], overrides)
     if not paths:
-        raise ConfigError("command line", "names no data", "give a settings file, or data files with --tokenizer and --out")
+        raise ConfigError(
+            "command line", "names no data", "give a settings file, or data files with --tokenizer and --out"
+        )
     settings: dict[str, Any] = {"sources": [{"path": path} for path in paths]}
     for override in overrides:
         apply_override(settings, override, bare=("out",))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import date as Date
 from pathlib import Path
-from typing import Annotated, Any, Literal, Union
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, PrivateAttr, field_validator
 
@@ -44,16 +44,24 @@ class PackConfig(Settings):
 class SplitConfig(Settings):
     """What is held out for validation."""
 
-    validation: Annotated[Union[int, float], Field(ge=0)] = Field(
+    validation: Annotated[int | float, Field(ge=0)] = Field(
         0, description="a share below 1, or a number of conversations"
     )
+
+    @field_validator("validation", mode="after")
+    @classmethod
+    def _is_share_or_number(cls, value: int | float) -> int | float:
+        """From 1 on it is a number of conversations, and whole."""
+        if value >= 1 and value != int(value):
+            raise ValueError("is a share below 1, or a whole number of conversations")
+        return int(value) if value >= 1 else value
 
 
 class OutConfig(Settings):
     """Where the dataset goes."""
 
     path: str = Field(description="the folder to write")
-    shard_tokens: int = Field(50_000_000, ge=1, description="tokens a shard holds, about")
+    shard_tokens: int = Field(50_000_000, ge=1, le=1_000_000_000, description="tokens a shard holds, about")
 
 
 class Config(Settings):
@@ -76,6 +84,11 @@ class Config(Settings):
     def _is_a_day(cls, value: object) -> object:
         """A day of the calendar; YAML reads an unquoted one as a date."""
         return (value if isinstance(value, Date) else Date.fromisoformat(str(value))).isoformat()
+
+    @property
+    def is_plain_text(self) -> bool:
+        """Whether every source is plain text, which no chat template touches."""
+        return all(source.format == "text" for source in self.sources)
 
     def located(self, path: str) -> str:
         """A path of this config, relative to the folder of its file; URLs and absolute paths stay."""
@@ -133,6 +146,9 @@ def parse_config(settings: Mapping[str, Any], where: str = "config") -> Config:
 
 def is_hub_id(path: str) -> bool:
     """Whether a path has the form ORG/NAME, without a file's suffix or a pattern."""
-    return path.count("/") == 1 and not path.startswith((".", "~", "/")) and not set(path) & set("*?[") and (
-        Path(path).suffix == ""
+    return (
+        path.count("/") == 1
+        and not path.startswith((".", "~", "/"))
+        and not set(path) & set("*?[")
+        and (Path(path).suffix == "")
     )

@@ -10,9 +10,8 @@ from types import TracebackType
 
 from sftdata import __version__
 from sftdata.encode.records import RecordEncoder
-from sftdata.encode.tokenizers import TokenizerFiles
+from sftdata.encode.stage import BatchFacts
 from sftdata.errors import DatasetError, OutputError
-from sftdata.stages import BatchFacts
 from sftdata.store.files import output_faults, write_bytes
 from sftdata.store.manifest import MANIFEST_NAME, FileEntry, Manifest, TokenizerEntry, file_entry
 
@@ -94,22 +93,23 @@ class Workspace:
                 folder.rmdir()
 
 
-def write_tokenizer(folder: Path, files: TokenizerFiles, encoder: RecordEncoder) -> list[FileEntry]:
+def write_tokenizer(folder: Path, encoder: RecordEncoder) -> list[FileEntry]:
     """The tokenizer and template as used, in a form that transformers loads too; their entries."""
-    texts = {"tokenizer.json": files.json, "chat_template.jinja": encoder.template.source}
+    files, template = encoder.settings.files, encoder.template
+    texts = {"tokenizer.json": files.json, "chat_template.jinja": template.source}
     texts["tokenizer_config.json"] = json.dumps(files.config(), indent=2, ensure_ascii=False) + "\n"
-    if encoder.template.tool_source is not None:
-        texts["additional_chat_templates/tool_use.jinja"] = encoder.template.tool_source
+    if template.tool_source is not None:
+        texts["additional_chat_templates/tool_use.jinja"] = template.tool_source
     for name, text in sorted(texts.items()):
         write_bytes(folder / "tokenizer" / name, text.encode())
     return [file_entry(folder, f"tokenizer/{name}") for name in sorted(texts)]
 
 
-def tokenizer_entry(files: TokenizerFiles, encoder: RecordEncoder, facts: BatchFacts) -> TokenizerEntry:
+def tokenizer_entry(source: str, encoder: RecordEncoder, facts: BatchFacts) -> TokenizerEntry:
     """What the manifest says of the tokenizer, with all that proves the masks from the files alone."""
     return TokenizerEntry(
-        source=files.source,
-        sha256=files.sha256,
+        source=source,
+        sha256=encoder.settings.files.sha256,
         vocab_size=encoder.vocabulary.size,
         bos_id=encoder.id_of("bos_token"),
         eos_id=encoder.id_of("eos_token"),
@@ -124,5 +124,3 @@ def tokenizer_entry(files: TokenizerFiles, encoder: RecordEncoder, facts: BatchF
 def describe_versions() -> dict[str, str]:
     """The versions of the tools that decide the bytes."""
     return {"sftdata": __version__, **{name: version(name) for name in TOOLS}}
-
-

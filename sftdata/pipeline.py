@@ -8,24 +8,33 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from sftdata.accounts import Accounts
 from sftdata.config import Config
+from sftdata.curate.exact import content_key
+from sftdata.curate.split import TRAIN
 from sftdata.encode.records import EncodeSettings, RecordEncoder
+from sftdata.encode.stage import BatchFacts, Encode
 from sftdata.encode.tokenizers import load_tokenizer
 from sftdata.engines.base import Engine, Piece
 from sftdata.engines.local import LocalEngine
-from sftdata.errors import SourceError
-from sftdata.fates import Fates
+from sftdata.errors import ConfigError, SourceError
+from sftdata.fates import FATE_COLUMNS, Fates
 from sftdata.machine import count_cores
 from sftdata.output import Workspace, describe_versions, tokenizer_entry, write_tokenizer
 from sftdata.progress import Progress, Quiet
-from sftdata.read.sources import plan_units
 from sftdata.read.explain import no_rows_error
+from sftdata.read.names import distinct_names
+from sftdata.read.sources import plan_units
+from sftdata.read.stage import Read
 from sftdata.read.units import Unit
-from sftdata.stages import UNIT_SCHEMA, BatchFacts, Encode, Read, WriteShards
+from sftdata.samples import PLACED_COLUMNS, SAMPLE_COLUMNS, Samples
 from sftdata.store.ledger import LedgerWriter
 from sftdata.store.manifest import FileEntry, Manifest, PackingEntry, ShardEntry, TemplateEntry, hash_of_shards
+from sftdata.store.stage import WriteShards
 
 UNIT_BYTES = 2 << 20  # of a JSON-lines file that one worker reads at a time; changes no byte of the dataset
+# Where all rows of a source have these, its settings or its format are wrong, not its rows.
+NOT_DATA = {"bad_json", "not_an_object", "unknown_shape", "missing_field"}
 
 
 def prepare(
@@ -40,36 +49,35 @@ def prepare(
     """
     with (
         Workspace(config.located(config.out.path), overwrite=overwrite) as work,
-        LocalEngine(work.spool, workers or count_cores(), progress or Quiet()) as engine,
+        LocalEngine(work.spool, workers or count_cores(), progress or Quiet(), preload=__name__) as engine,
     ):
-        settings = encode_settings(config)
-        encoder = RecordEncoder(settings)
+        encoder = RecordEncoder(encode_settings(config))
         encoder.check()
         sources = config.located_sources()
         units = plan_units(sources, UNIT_BYTES)
 
-        rows = engine.map(Read(tuple(units), sources), give_units(engine, len(units)))
-        fates = Fates(
-            [source.path for source in config.sources],
-            units,
-            engine.collect(rows, ["unit", "line", "key", "reason", "detail", "skip"]),
-        )
+        rows = engine.map(Read(tuple(units), sources, content_key), give_units(engine, len(units)))
+        names = distinct_names(units, [source.path for source in config.sources])
+        fates = Fates(units, names, engine.collect(rows, FATE_COLUMNS))
         refuse_unreadable(config, units, fates)
         if config.dedup.exact:
             fates.drop_duplicates()
 
-        samples = engine.map(Encode(encoder.shared()), rows, fates.beside())
-        seen = take_samples(engine, samples, fates)
-        fates.drop_overlong(config.pack.seq_len)
+        encoded = engine.map(Encode(encoder), rows, fates.beside())
+        samples = Samples(engine.collect(encoded, SAMPLE_COLUMNS))
+        samples.drop_refused(fates)
+        samples.drop_overlong(fates, config.pack.seq_len)
         fates.choose_split(config.split.validation)
 
-        paths = fates.assign_shards(config.out.shard_tokens)
-        pack = WriteShards(str(work.new), paths, config.pack.seq_len, config.pack.strategy, config.seed)
-        placed = engine.group("shard", pack, samples, fates.sample_columns())
-        shards = fates.take_places(engine.collect(placed, ["position", "row", "index", "facts"]))
+        samples.assign_shards(fates, config.out.shard_tokens)
+        refuse_all_held_out(config, samples)
+        pack = WriteShards(str(work.new), samples.paths, config.pack.seq_len, config.pack.strategy, config.seed)
+        placed = engine.group("shard", pack, encoded, samples.beside(fates))
+        shards = samples.take_places(engine.collect(placed, PLACED_COLUMNS))
 
-        ledger = write_ledger(work.new, config, fates, engine, rows)
-        files = write_tokenizer(work.new, settings.files, encoder)
+        ledger = write_ledger(work.new, config, fates, samples, engine, rows)
+        files = write_tokenizer(work.new, encoder)
+        seen = BatchFacts.joined(engine.collect(encoded, ["facts"])["facts"].drop_null().to_pylist())
         manifest = make_manifest(config, encoder, shards, ledger, files, seen)
         work.publish(manifest)
     return manifest
@@ -83,7 +91,7 @@ def encode_settings(config: Config) -> EncodeSettings:
 
 def give_units(engine: Engine, count: int) -> list[Piece]:
     """The numbers of the units as a table, one piece each."""
-    return engine.give(pa.table({"unit": range(count)}, schema=UNIT_SCHEMA), rows_per_piece=1)
+    return engine.give(pa.table({"unit": pa.array(range(count), pa.int32())}), rows_per_piece=1)
 
 
 def refuse_unreadable(config: Config, units: Sequence[Unit], fates: Fates) -> None:
@@ -92,30 +100,26 @@ def refuse_unreadable(config: Config, units: Sequence[Unit], fates: Fates) -> No
         reasons = fates.reasons_of_source(number)
         if not reasons:
             raise SourceError(source.path, "holds no rows", "check the path, or take it out of the sources")
-        if reasons <= {"unknown_shape", "missing_field"}:
+        if reasons <= NOT_DATA:
             raise no_rows_error([unit for unit in units if unit.source == number], source)
 
 
-def take_samples(engine: Engine, samples: Sequence[Piece], fates: Fates) -> BatchFacts:
-    """Tell the fates of all samples; what the batches saw, joined."""
-    encoded = engine.collect(
-        samples, ["row", "sample", "num_tokens", "num_trained", "reason", "detail", "facts"]
-    )
-    fates.take_samples(encoded)
-    seen = BatchFacts()
-    for text in encoded["facts"].drop_null().to_pylist():
-        seen.add_json(text)
-    return seen
+def refuse_all_held_out(config: Config, samples: Samples) -> None:
+    """Raise ConfigError where the validation split takes every conversation."""
+    if samples.paths and not any(path.startswith(f"{TRAIN}/") for path in samples.paths):
+        held = f"{config.split.validation} takes every conversation that could be packed"
+        raise ConfigError("split.validation", held, "hold out fewer, so that some are left to train on")
 
 
 def write_ledger(
-    folder: Path, config: Config, fates: Fates, engine: Engine, rows: Sequence[Piece]
+    folder: Path, config: Config, fates: Fates, samples: Samples, engine: Engine, rows: Sequence[Piece]
 ) -> LedgerWriter:
     """Write the fate of every row."""
     keep = list(dict.fromkeys(name for source in config.sources for name in source.keep))
-    kept = engine.collect(rows, ["keep"])["keep"].combine_chunks() if keep else pa.nulls(fates.size, pa.string())
+    kept = engine.collect(rows, ["keep"])["keep"].combine_chunks() if keep else pa.nulls(0, pa.string())
+    accounts = Accounts(fates, samples, [source.path for source in config.sources], keep, kept)
     with LedgerWriter(folder, keep) as ledger:
-        for table in fates.ledger(keep, kept):
+        for table in accounts.tables():
             ledger.write(table)
     return ledger
 
@@ -130,10 +134,9 @@ def make_manifest(
 ) -> Manifest:
     """All that is known of the dataset."""
     template = None
-    if any(source.format != "text" for source in config.sources):
+    if not config.is_plain_text:
         sha256 = hashlib.sha256(encoder.template.source.encode()).hexdigest()
         template = TemplateEntry(source=config.template, sha256=sha256)
-    tokenizer = tokenizer_entry(encoder.settings.files, encoder, seen)
     return Manifest(
         dataset_hash=hash_of_shards(shards),
         seed=config.seed,
@@ -141,7 +144,7 @@ def make_manifest(
         shards=tuple(shards),
         ledger=tuple(ledger.files),
         files=tuple(files),
-        tokenizer=tokenizer.model_copy(update={"source": config.tokenizer}),
+        tokenizer=tokenizer_entry(config.tokenizer, encoder, seen),
         template=template,
         config=config.model_dump(mode="json", exclude={"out": {"path"}}),
         versions=describe_versions(),

@@ -9,6 +9,7 @@ from typing import Any
 import orjson
 
 ROLES = ("system", "developer", "user", "assistant", "tool")
+KEY_BYTES = 16  # of the key of a record's content, and of its id
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

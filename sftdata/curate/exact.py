@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import unicodedata
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from sftdata.records import Message, Record
-
-KEY_BYTES = 16
+from sftdata.records import KEY_BYTES, Message, Record
 
 
 def content_key(record: Record) -> bytes:
@@ -31,8 +29,7 @@ def content_key(record: Record) -> bytes:
     for message in record.messages:
         digest.update(_message_bytes(message))
     if record.tools or record.template_kwargs:
-        extra = [_canonical_json(record.tools), _canonical_json(record.template_kwargs)]
-        digest.update(b"\x02" + orjson.dumps(extra, option=orjson.OPT_SORT_KEYS))
+        digest.update(b"\x02" + _json_bytes([_plain(record.tools), _plain(record.template_kwargs)]))
     return digest.digest()
 
 
@@ -46,9 +43,9 @@ def canonical(text: str) -> str:
 
 
 def _message_bytes(message: Message) -> bytes:
-    """A message's canonical content. Every field is closed by a byte that no text holds alone."""
+    """A message's canonical content. Lengths stand before texts, so that no text can look like another message."""
     content = "" if message.content is None else canonical(message.content)
-    head = f"{message.role}\x1f{content}\x1e".encode()
+    head = f"{message.role} {len(content)} {content}".encode()
     if (
         message.reasoning is None
         and message.train is None
@@ -60,25 +57,30 @@ def _message_bytes(message: Message) -> bytes:
     calls = [[call.id, call.name, _arguments(call.arguments)] for call in message.tool_calls]
     reasoning = None if message.reasoning is None else canonical(message.reasoning)
     rest = [reasoning, message.train, message.name, message.tool_call_id, calls]
-    return head + b"\x01" + orjson.dumps(rest, option=orjson.OPT_SORT_KEYS)
+    return head + b"\x01" + _json_bytes(rest)
 
 
 def _arguments(arguments: str | Mapping[str, Any]) -> Any:
     """Tool arguments by value, given as JSON text or as an object."""
     if isinstance(arguments, str):
         try:
-            return orjson.loads(arguments)
-        except orjson.JSONDecodeError:
+            return json.loads(arguments)  # not orjson: it would round long numbers
+        except (ValueError, RecursionError):
             return canonical(arguments)
-    return _canonical_json(arguments)
+    return _plain(arguments)
 
 
-def _canonical_json(value: Any) -> Any:
+def _json_bytes(value: Any) -> bytes:
+    """JSON that is the same for the same value, whatever the order of its keys."""
+    return json.dumps(value, sort_keys=True).encode()
+
+
+def _plain(value: Any) -> Any:
     """A JSON value of plain types."""
     if isinstance(value, Mapping):
-        return {str(key): _canonical_json(item) for key, item in value.items()}
+        return {str(key): _plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_canonical_json(item) for item in value]
+        return [_plain(item) for item in value]
     return value
 
 
@@ -103,8 +105,31 @@ def first_occurrences(keys: pa.Array) -> tuple[npt.NDArray[np.int64], npt.NDArra
     return first, occurrence
 
 
-def record_id(key: bytes, occurrence: int) -> str:
-    """A record's id: 32 hex digits of its canonical content and its occurrence number, the same in every run."""
-    if occurrence == 0:
-        return key.hex()
-    return hashlib.blake2b(key + occurrence.to_bytes(8, "little"), digest_size=KEY_BYTES).hexdigest()
+def record_ids(keys: pa.Array, occurrence: npt.NDArray[np.int64]) -> npt.NDArray[np.uint8]:
+    """The ids of records, KEY_BYTES bytes each in a row of an array: a record's canonical content and its occurrence
+    number decide its id, the same in every run. Zeros where the key is null.
+    """
+    ids = key_bytes(keys)
+    for row in np.flatnonzero(occurrence).tolist():
+        content = ids[row].tobytes() + int(occurrence[row]).to_bytes(8, "little")
+        ids[row] = np.frombuffer(hashlib.blake2b(content, digest_size=KEY_BYTES).digest(), np.uint8)
+    return ids
+
+
+def key_bytes(keys: pa.Array) -> npt.NDArray[np.uint8]:
+    """Keys as an array of KEY_BYTES columns, zeros where null."""
+    data = keys.fill_null(bytes(KEY_BYTES)).buffers()[1]
+    first = keys.offset * KEY_BYTES
+    flat = np.frombuffer(data, np.uint8)[first : first + len(keys) * KEY_BYTES]
+    return flat.reshape(len(keys), KEY_BYTES).copy()
+
+
+def hex_strings(values: npt.NDArray[np.uint8], valid: npt.NDArray[np.bool_]) -> pa.Array:
+    """Rows of bytes as strings of hex digits, null where not valid."""
+    codes = values[valid]
+    digits = np.frombuffer(b"0123456789abcdef", np.uint8)
+    text = np.stack([digits[codes >> 4], digits[codes & 15]], axis=-1)
+    offsets = np.concatenate([[0], np.cumsum(valid * (2 * values.shape[1]))])
+    validity = pa.py_buffer(np.packbits(valid, bitorder="little").tobytes())
+    buffers = [validity, pa.py_buffer(offsets.astype(np.int64)), pa.py_buffer(np.ascontiguousarray(text))]
+    return pa.Array.from_buffers(pa.large_string(), len(valid), buffers)

@@ -24,5 +24,6 @@ def choose_validation(
     chosen = np.sort(hashes[candidates])
     if len(chosen) == 0:
         return np.zeros(len(hashes), bool)
-    bound = chosen[min(int(validation), len(chosen)) - 1]
-    return candidates & (hashes <= bound)
+    bound: np.uint64 = chosen[min(int(validation), len(chosen)) - 1]
+    held: npt.NDArray[np.bool_] = candidates & (hashes <= bound)
+    return held

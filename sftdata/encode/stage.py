@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
-from functools import cached_property
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -68,20 +66,20 @@ class BatchFacts:
         return facts
 
 
-@dataclass(frozen=True)
 class Encode:
-    """Rows -> samples. Rows that are dropped already (column `dropped`) are passed by."""
+    """Rows -> samples. Rows that are dropped already (column `dropped`) are passed by.
 
-    settings: EncodeSettings
-    name: str = "encode"
+    Travels to workers as settings that spare them what was found out here: the encoder to use, the guarded tokenizer.
+    """
 
-    @cached_property
-    def encoder(self) -> RecordEncoder:
-        """The worker's encoder."""
-        return RecordEncoder(self.settings)
+    name = "encode"
 
-    def __getstate__(self) -> dict[str, Any]:
-        return {"settings": self.settings, "name": self.name}
+    def __init__(self, encoder: RecordEncoder) -> None:
+        self.encoder = encoder
+
+    def __reduce__(self) -> tuple[Callable[[EncodeSettings], Encode], tuple[EncodeSettings]]:
+        encoder = self.encoder
+        return _encode_with, (replace(encoder.settings, backend=encoder.backend, guarded=encoder.guarded),)
 
     def __call__(self, table: pa.Table) -> Iterator[pa.Table]:
         """The samples of every record, and one entry with a reason for each record that has none."""
@@ -157,3 +155,7 @@ class Encode:
 
 def _joined(arrays: Sequence[npt.NDArray[np.int32]]) -> npt.NDArray[np.int32]:
     return np.concatenate(arrays) if arrays else np.empty(0, np.int32)
+
+
+def _encode_with(settings: EncodeSettings) -> Encode:
+    return Encode(RecordEncoder(settings))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -35,8 +35,11 @@ class Stage(Protocol):
         """What to call it in front of people."""
         ...
 
-    def __call__(self, table: pa.Table) -> pa.Table:
-        """The stage's rows for these rows. A column `num_tokens` in them is counted for the progress."""
+    def __call__(self, table: pa.Table) -> Iterator[pa.Table]:
+        """The stage's rows for these rows: one table or more of one schema, so that not all are in memory at once.
+
+        A column `num_tokens` in them is counted for the progress.
+        """
         ...
 
 

@@ -1,18 +1,79 @@
-"""Reading, end to end: a unit -> rows with their record or their reason."""
+"""Reading, end to end: a unit -> rows with their record or their reason, one by one and as Arrow tables."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
+import pyarrow as pa
+
 from sftdata.read.formats import at_path, to_record
-from sftdata.read.sources import read_raw
+from sftdata.read.sources import lines_in, read_raw
 from sftdata.read.units import Source, Unit
 from sftdata.read.validate import check_structure
-from sftdata.records import Drop, Row
+from sftdata.records import KEY_BYTES, Drop, Record, Row
 
+ROW_SCHEMA = pa.schema(
+    [
+        ("line", pa.int64()),  # 1-based within the unit; 0 in the one entry of a unit without rows
+        ("record", pa.large_binary()),  # Record.to_json; null where no record could be made
+        ("key", pa.binary(KEY_BYTES)),  # of the record's content; null where there is no record
+        ("reason", pa.string()),  # null where nothing is wrong with the row
+        ("detail", pa.string()),
+        ("keep", pa.string()),  # the kept columns, as one JSON object
+        ("skip", pa.int64()),  # line numbers that the unit takes up; only in a unit's first entry
+    ]
+)
+TABLE_ROWS = 4096  # rows held in memory at a time; changes no byte of a dataset
 # Records dropped for these reasons cannot be written as JSON, so they do not travel on.
 _UNWRITABLE = ("bad_characters", "wrong_type")
+
+
+@dataclass(frozen=True)
+class Read:
+    """Units, by their numbers -> rows: parsed, brought into one form, checked, with the key of their content."""
+
+    units: tuple[Unit, ...]
+    sources: tuple[Source, ...]
+    key_of: Callable[[Record], bytes]  # KEY_BYTES bytes, equal for equal content
+    name: str = "read"
+
+    def __call__(self, table: pa.Table) -> Iterator[pa.Table]:
+        """The rows of each unit. Raises SourceError as `read_raw`."""
+        for number in table["unit"].to_pylist():
+            unit = self.units[number]
+            yield from self._tables(unit, self.sources[unit.source])
+
+    def _tables(self, unit: Unit, source: Source) -> Iterator[pa.Table]:
+        skip: int | None = lines_in(unit)
+        entries: list[tuple[Any, ...]] = []
+        for row in rows_of(unit, source):
+            record, drop = row.record, row.drop
+            entry = (
+                row.line,
+                None if record is None else record.to_json(),
+                None if record is None else self.key_of(record),
+                None if drop is None else drop.reason,
+                None if drop is None else drop.detail,
+                None if row.keep is None else json.dumps(row.keep, default=str),
+                skip,
+            )
+            entries.append(entry)
+            skip = None
+            if len(entries) == TABLE_ROWS:
+                yield _table(entries)
+                entries = []
+        if skip is not None:
+            entries.append((0, None, None, None, None, None, skip))
+        if entries:
+            yield _table(entries)
+
+
+def _table(entries: list[tuple[Any, ...]]) -> pa.Table:
+    columns = [pa.array(column, field.type) for column, field in zip(zip(*entries), ROW_SCHEMA)]
+    return pa.Table.from_arrays(columns, schema=ROW_SCHEMA)
 
 
 def rows_of(unit: Unit, source: Source) -> Iterator[Row]:

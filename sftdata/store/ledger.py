@@ -203,7 +203,7 @@ def count_fates(rows: pa.Table) -> Counts:
 
 
 def first_examples(folder: str | Path) -> dict[str, str]:
-    """For each reason the `where` of the first row that was dropped for it. Raises DatasetError as `read_ledger_file`."""
+    """For each reason the `where` of the first row dropped for it. Raises DatasetError as `read_ledger_file`."""
     examples: dict[str, str] = {}
     for path in ledger_files(folder):
         table = read_ledger_file(path, ["where", "reason"])

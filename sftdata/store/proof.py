@@ -144,15 +144,15 @@ class Proof:
     def check(self, rows: Rows, is_text: Bools) -> None:
         """Raise DatasetError with the first thing that does not hold. `is_text` has one entry per sample.
 
-        Every sample: ids are in the vocabulary, each label is the id or -100, at least one token is trained.
-        A text sample: everything is trained but a BOS at its start.
-        A chat sample: its first token is not trained; each trained run ends in an end-of-turn token, holds no other
+        Every sample: ids are in the vocabulary, each label is the id or -100, the first token is not trained, at least
+        one other is.
+        A text sample: everything else is trained.
+        A chat sample: each trained run ends in an end-of-turn token, holds no other
         one and no foreign control token, and stands directly behind a generation prompt; BOS stands at the start only.
         """
         self._check_tokens(rows)
         chat = ~is_text
-        first_trained = rows.trained[rows.sample_starts[:-1]]
-        if (wrong := chat & first_trained).any():
+        if (wrong := rows.trained[rows.sample_starts[:-1]]).any():
             raise rows.fault(int(np.argmax(wrong)), "its first token is trained, with nothing before it to predict it")
         starts, ends = trained_runs(rows)
         run_is_text = is_text[rows.sample_at(starts)]
@@ -174,12 +174,10 @@ class Proof:
             raise rows.fault(int(np.argmax(wrong)), "no token is trained")
 
     def _check_text(self, rows: Rows, starts: Ints64, ends: Ints64) -> None:
-        """Text is one run from the first token, or from behind a BOS, to the last."""
+        """Text is one run from the second token to the last: nothing predicts the first, be it BOS or text."""
         samples = rows.sample_at(starts)
         first, last = rows.sample_starts[samples], rows.sample_starts[samples + 1] - 1
-        bos = -1 if self.tokenizer.bos_id is None else self.tokenizer.bos_id
-        whole = (starts == first) | ((starts == first + 1) & (rows.ids[first] == bos))
-        if (wrong := ~(whole & (ends == last))).any():
+        if (wrong := (starts != first + 1) | (ends != last)).any():
             raise rows.fault(int(samples[np.argmax(wrong)]), "it is plain text, but not trained on whole")
 
     def _check_ends(self, rows: Rows, ends: Ints64, chat_token: Bools) -> None:

@@ -1,0 +1,117 @@
+"""The samples that encoding made, as narrow columns: whose they are, how long, and where they stand in the shards."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from sftdata.curate.split import TRAIN, VALIDATION
+from sftdata.fates import Fates
+from sftdata.store.manifest import ShardEntry
+from sftdata.store.shards import ShardFacts
+
+Ints = npt.NDArray[np.int64]
+Bools = npt.NDArray[np.bool_]
+
+SAMPLE_COLUMNS = ("row", "sample", "num_tokens", "num_trained", "reason", "detail", "rows")  # of ENCODED_SCHEMA
+PLACED_COLUMNS = ("position", "row", "index", "facts")  # of PLACED_SCHEMA
+NOWHERE = -1
+
+
+class Samples:
+    """All samples, in the order of their rows. `encoded` has SAMPLE_COLUMNS of what encoding gave.
+
+    An entry is a sample, a record that could not be encoded, or the mark of a piece without either.
+    """
+
+    def __init__(self, encoded: pa.Table) -> None:
+        piece_rows = encoded["rows"].combine_chunks()
+        piece = np.cumsum(piece_rows.is_valid().to_numpy(zero_copy_only=False)) - 1
+        bases = np.concatenate([[0], np.cumsum(piece_rows.drop_null().to_numpy())]).astype(np.int64)
+        row = encoded["row"].combine_chunks()
+        self._is_row: Bools = row.is_valid().to_numpy(zero_copy_only=False)
+        self.row: Ints = row.fill_null(0).to_numpy() + bases[piece]  # the input row of each entry
+        self.num_tokens: Ints = encoded["num_tokens"].to_numpy().astype(np.int64)
+        self.num_trained: Ints = encoded["num_trained"].to_numpy().astype(np.int64)
+        self._reason = encoded["reason"].combine_chunks()
+        self._detail = encoded["detail"].combine_chunks()
+        self.is_sample: Bools = self._is_row & self._reason.is_null().to_numpy(zero_copy_only=False)
+        self.shard = np.full(len(self.row), NOWHERE, np.int32)  # the number of each sample's shard
+        self.place_row = np.full(len(self.row), NOWHERE, np.int32)
+        self.place_index = np.full(len(self.row), NOWHERE, np.int32)
+        self.paths: tuple[str, ...] = ()  # of the shards, by number
+
+    def drop_refused(self, fates: Fates) -> None:
+        """Drop the rows that could not be encoded."""
+        refused = np.flatnonzero(self._is_row & ~self.is_sample)
+        chosen = pa.array(refused)
+        reasons, details = self._reason.take(chosen).to_pylist(), self._detail.take(chosen).to_pylist()
+        for row, reason, detail in zip(self.row[refused].tolist(), reasons, details, strict=True):
+            fates.drop(np.array([row]), reason, {row: detail} if detail else None)
+
+    def drop_overlong(self, fates: Fates, seq_len: int) -> None:
+        """Drop the rows with a sample that no packed row can hold."""
+        over = np.flatnonzero(self.is_sample & (self.num_tokens > seq_len))
+        limit = f"tokens, and pack.seq_len is {seq_len:,}"
+        details = {
+            row: f"{num_tokens:,} {limit}"
+            for row, num_tokens in zip(self.row[over].tolist(), self.num_tokens[over].tolist(), strict=True)
+        }
+        fates.drop(np.unique(self.row[over]), "overlong", details)
+
+    def assign_shards(self, fates: Fates, shard_tokens: int) -> None:
+        """Give every sample of a live row its shard, by a hash of the record's id."""
+        placed = self.is_sample & fates.live[self.row]
+        held = fates.validation[self.row]
+        hashes = fates.id_bytes.view(">u8")[:, 0][self.row]
+        paths: list[str] = []
+        for split, members in ((TRAIN, placed & ~held), (VALIDATION, placed & held)):
+            if not members.any():
+                continue
+            count = max(1, -(-int(self.num_tokens[members].sum()) // shard_tokens))
+            numbers = (hashes % np.uint64(count)).astype(np.int64)
+            used = np.unique(numbers[members])
+            # A shard that no record hashes to would be empty: the numbers of the others close up.
+            self.shard[members] = len(paths) + np.searchsorted(used, numbers[members])
+            paths += [f"{split}/{i:05}-of-{len(used):05}.arrow" for i in range(len(used))]
+        self.paths = tuple(paths)
+
+    def beside(self, fates: Fates) -> pa.Table:
+        """What the packing stage needs beside each entry."""
+        return pa.table(
+            {
+                "shard": self.shard,
+                "record_id": fates.record_ids(self.row).cast(pa.string()),
+                "position": np.arange(len(self.row)),
+            }
+        )
+
+    def take_places(self, placed: pa.Table) -> list[ShardEntry]:
+        """Learn where each sample stands, from PLACED_COLUMNS; the shards' entries in the order of their numbers."""
+        position = placed["position"].to_numpy()
+        self.place_row[position] = placed["row"].to_numpy()
+        self.place_index[position] = placed["index"].to_numpy()
+        entries = []
+        for text in placed["facts"].drop_null().to_pylist():
+            facts: dict[str, Any] = json.loads(text)
+            path = facts.pop("path")
+            entries.append(ShardEntry.of(path, path.partition("/")[0], ShardFacts(**facts)))
+        return entries
+
+    def sums(self, values: Ints, num_rows: int) -> Ints:
+        """A number of each sample, summed over the samples of each input row."""
+        sums = np.zeros(num_rows, np.int64)
+        np.add.at(sums, self.row, values)
+        return sums
+
+    def places(self) -> pa.Array:
+        """The places of all placed samples, as the ledger holds them."""
+        placed = self.shard != NOWHERE
+        paths = pa.DictionaryArray.from_arrays(pa.array(self.shard[placed]), pa.array(self.paths, pa.string()))
+        columns = [pc.cast(paths, pa.string()), pa.array(self.place_row[placed]), pa.array(self.place_index[placed])]
+        return pa.StructArray.from_arrays(columns, names=["shard", "row", "index"])
