@@ -129,7 +129,7 @@ class _Walk:
 
     @staticmethod
     def _part(level: int, key: object) -> int:
-        """What a part holds: a message's content is text, its other named fields are not; a list's item is a message."""
+        """What a part holds: a message's content is text, its other fields are not; an item of a list is a message."""
         if level == MESSAGE and isinstance(key, str):
             return TEXT if key == "content" else NOTHING
         return level

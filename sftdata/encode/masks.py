@@ -141,7 +141,8 @@ class MaskProver:
             while remaining:
                 last = remaining[-1]
                 prompt, completion = proven[last]
-                ids = np.concatenate([prompt, completion, self._tail_ids(sample, last, len(prompt) + len(completion))])
+                tail = self._tail_ids(sample, last, len(prompt) + len(completion))
+                ids = np.concatenate([prompt, completion, tail])
                 members = [i for i in remaining if _begins(ids, *proven[i])]
                 labels = np.full(len(ids), IGNORE, np.int32)
                 for i in members:
@@ -149,7 +150,7 @@ class MaskProver:
                     stop = start + len(proven[i][1])
                     labels[start:stop] = ids[start:stop]
                 encoded.append(EncodedSample(ids, labels, tuple(sample.turns[i] for i in members)))
-                owners.append(_only(sample, members))
+                owners.append(_only(sample, members, with_tail=len(tail) > 0))
                 remaining = [i for i in remaining if i not in members]
         order = sorted(range(len(encoded)), key=lambda i: encoded[i].turns)
         return self._checked([owners[i] for i in order], [encoded[i] for i in order])
@@ -236,11 +237,13 @@ def _begins(ids: Ids, *parts: Ids) -> bool:
     return True
 
 
-def _only(sample: GuardedSample, members: list[int]) -> GuardedSample:
-    """The sample as if only some of its turns were trained."""
+def _only(sample: GuardedSample, members: list[int], *, with_tail: bool) -> GuardedSample:
+    """The sample as if only some of its turns were trained, up to the last of them, and what follows it on demand."""
     pieces: list[str] = [sample.pieces[0]]
-    for i in range(len(sample.turns)):
-        completion, after = sample.pieces[2 * i + 1], "".join(sample.pieces[2 * i + 2 : 2 * i + 3])
+    last = members[-1]
+    for i in range(last + 1):
+        completion = sample.pieces[2 * i + 1]
+        after = sample.pieces[2 * i + 2] if i < last or with_tail else ""
         if i in members:
             pieces += [completion, after]
         else:
