@@ -86,7 +86,7 @@ class TrainConfig(Settings):
     batch_tokens: int = Field(32_768, ge=1, description="tokens an optimizer step sees, about, over all processes")
     learning_rate: float | None = Field(None, gt=0, description="2e-5 by default, 2e-4 with LoRA")
     schedule: Literal["cosine", "linear", "constant"] = Field("cosine", description="how the learning rate falls")
-    warmup: float = Field(0.03, ge=0, description="a share of the steps below 1, or a number of steps")
+    warmup: float = Field(0.03, ge=0, description="below 1 a share of the steps, from 1 a number of them")
     lora: LoraSettings | None = Field(None, description="train an adapter; true, or a group of settings")
     seed: int = Field(0, ge=0, description="orders the rows and initializes the adapter")
     eval_every: int = Field(0, ge=0, description="steps between validation losses; 0: before and after training")

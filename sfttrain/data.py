@@ -126,6 +126,10 @@ class BatchShape:
         batches = math.ceil(self.num_rows / (self.rows_per_device * self.world_size))
         return math.ceil(batches / self.accumulation)
 
+    def steps(self, epochs: float | None, max_steps: int | None) -> int:
+        """Steps of a run of so many epochs, or of `max_steps`."""
+        return max_steps or math.ceil((epochs or 1) * self.steps_per_epoch)
+
     def describe(self, batch_tokens: int) -> str:
         """The shape in words, beside what was asked for."""
         spread = f"{self.rows_per_device} a process x {self.accumulation} accumulated x {self.world_size} process"

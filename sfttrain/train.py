@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 import shutil
 import time
@@ -113,7 +112,7 @@ def _check_model(config: TrainConfig, shards: Shards) -> str:
 
 def _check_length(config: TrainConfig, shape: BatchShape, place: Run) -> None:
     """Raises ConfigError where the checkpoint to go on from is the end already."""
-    steps = config.max_steps or math.ceil((config.epochs or 1) * shape.steps_per_epoch)
+    steps = shape.steps(config.epochs, config.max_steps)
     if place.first_step >= steps:
         what = f"has {place.first_step:,} of {steps:,} steps done: there is nothing to go on with"
         raise ConfigError(str(place.resume_from), what, "raise max_steps or epochs to train further")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from inspect import signature
 from typing import Any
 
 from trl import SFTConfig, SFTTrainer
@@ -30,6 +31,7 @@ class PackedTrainer(SFTTrainer):  # type: ignore[misc]
         # Trainer counts a step's trained tokens only for models whose forward takes the count. TRL's loss divides by
         # the count itself, so it is right for every model; without it, each batch of a step would weigh the same.
         self.model_accepts_loss_kwargs = True
+        self._trained_only = self._can_score_trained_only()
 
     @property
     def tokens(self) -> int:
@@ -51,6 +53,31 @@ class PackedTrainer(SFTTrainer):  # type: ignore[misc]
         self.tokens_here += sum(batch["input_ids"].numel() for batch in batches)
         self.trained_tokens += int(trained or 0)
         return batches, trained
+
+    def compute_loss(
+        self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None
+    ) -> Any:
+        """TRL's loss. On a CPU the same number from the trained positions alone: TRL scores every position there,
+        which for a small model with a large vocabulary is most of a step."""
+        if return_outputs or not self._trained_only:
+            return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
+        import torch
+
+        inputs = dict(inputs)
+        labels = inputs.pop("labels")[0]  # the collator puts all rows of a batch into one
+        before = (labels[1:] != -100).nonzero().flatten()  # what stands at i is told from what stands before it
+        logits = model(**inputs, use_cache=False, logits_to_keep=before).logits[0].float()
+        total = torch.nn.functional.cross_entropy(logits, labels[before + 1], reduction="sum")
+        if num_items_in_batch is None:
+            return total / max(len(before), 1)
+        return total / num_items_in_batch * self.accelerator.num_processes  # DDP takes the mean over processes
+
+    def _can_score_trained_only(self) -> bool:
+        """Whether the plain loss is asked for, on a CPU, of a model that can leave out positions."""
+        base = self.accelerator.unwrap_model(self.model)
+        base = base.get_base_model() if hasattr(base, "get_base_model") else base
+        plain = self.args.loss_type == "nll" and self.label_smoother is None and not self.aux_loss_enabled
+        return plain and self.args.device.type == "cpu" and "logits_to_keep" in signature(type(base).forward).parameters
 
     def prediction_step(self, model: Any, inputs: Any, prediction_loss_only: bool, ignore_keys: Any = None) -> Any:
         """One batch's mean loss, remembered with the number of tokens it is the mean of."""
@@ -88,6 +115,7 @@ def sft_config(config: TrainConfig, shape: BatchShape, dtype: str, *, validates:
     """
     import torch
 
+    steps = shape.steps(config.epochs, config.max_steps)
     gpu, cpu = torch.cuda.is_available(), torch.accelerator.current_accelerator() is None
     defaults: dict[str, Any] = {
         "per_device_eval_batch_size": shape.rows_per_device,
@@ -106,7 +134,7 @@ def sft_config(config: TrainConfig, shape: BatchShape, dtype: str, *, validates:
         "gradient_accumulation_steps": shape.accumulation,
         "learning_rate": config.rate,
         "lr_scheduler_type": "constant_with_warmup" if config.schedule == "constant" else config.schedule,
-        "warmup_steps": config.warmup,
+        "warmup_steps": int(config.warmup if config.warmup >= 1 else config.warmup * steps),
         "seed": config.seed,
         "data_seed": config.seed,
         "eval_strategy": "steps" if validates and config.eval_every else "no",

@@ -110,3 +110,13 @@ def test_settings_of_the_trainer_reach_it_over_our_defaults():
         "logging_steps": 7,
         "save_total_limit": 5,
     }
+
+
+@pytest.mark.parametrize(("warmup", "steps"), [(0.03, 6), (0.001, 0), (12, 12), (0, 0)])
+def test_warmup_is_a_share_of_the_steps_or_a_number_of_them(warmup: float, steps: int):
+    from sfttrain.data import BatchShape
+    from sfttrain.trainer import sft_config
+
+    shape = BatchShape(1, 2, 1, 10.0, 100, 64)  # 50 steps an epoch
+    config = config_of({**BASE, "epochs": 4, "warmup": warmup})
+    assert sft_config(config, shape, "float32", validates=False, resumes=False).warmup_steps == steps

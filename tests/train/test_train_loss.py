@@ -37,6 +37,16 @@ def test_rows_taken_together_give_the_same_loss(settings: Callable[..., dict[str
     assert first_loss(sfttrain.run(settings(**changes)).out) == pytest.approx(expected, rel=2e-6)
 
 
+def test_trls_own_loss_is_the_same_where_trained_positions_are_not_scored_alone(
+    settings: Callable[..., dict[str, Any]], expected: float, monkeypatch: pytest.MonkeyPatch
+):
+    from sfttrain.trainer import PackedTrainer
+
+    monkeypatch.setattr(PackedTrainer, "_can_score_trained_only", lambda self: False)
+    result = sfttrain.run(settings(batch_tokens=ALL_ROWS, max_steps=1))
+    assert first_loss(result.out) == pytest.approx(expected, rel=2e-6)
+
+
 def test_one_sample_a_row_gives_the_same_loss(
     settings: Callable[..., dict[str, Any]],
     make_shards: Callable[..., Path],
