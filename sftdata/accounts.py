@@ -33,7 +33,7 @@ class Accounts:
         self._num_trained = samples.sums(samples.num_trained, fates.size)
         self._num_places = samples.sums((samples.shard != NOWHERE).astype(np.int64), fates.size)
         self._ends = np.concatenate([[0], np.cumsum(self._num_places)])
-        self._places = samples.places()
+        self._of_places = {"places": samples.places(), **samples.proofs()}
 
     def tables(self) -> Iterator[pa.Table]:
         """One row for each row of the input, in its order, some at a time."""
@@ -59,7 +59,7 @@ class Accounts:
             "duplicate_of": self._repeated(rows),
             "similarity": pa.nulls(len(rows), pa.float64()),
             "split": pa.array([TRAIN, VALIDATION]).take(sides),
-            "places": self._places_of(rows),
+            **self._places_of(rows),
             "num_tokens": pa.array(self._num_tokens[rows], mask=~has_tokens),
             "num_trained_tokens": pa.array(self._num_trained[rows], mask=~has_tokens),
         }
@@ -72,13 +72,16 @@ class Accounts:
         order = pa.array(np.cumsum(is_repeat) - 1, mask=~is_repeat)
         return self._fates.where(repeats[is_repeat]).take(order)
 
-    def _places_of(self, rows: Ints) -> pa.Array:
-        """The places of each row's samples; null where it has none."""
+    def _places_of(self, rows: Ints) -> dict[str, pa.Array]:
+        """Lists with an entry for each of a row's samples: where it stands, and what proves it; null without samples."""
         first, last = int(self._ends[rows[0]]), int(self._ends[rows[-1] + 1])
         starts = np.append(self._ends[rows], last) - first
         is_null = np.append(self._num_places[rows] == 0, False)
         offsets = pa.array(starts.astype(np.int32), mask=is_null)
-        return pa.ListArray.from_arrays(offsets, self._places.slice(first, last - first))
+        return {
+            name: pa.ListArray.from_arrays(offsets, values.slice(first, last - first))
+            for name, values in self._of_places.items()
+        }
 
     def _kept_columns(self, rows: Ints) -> dict[str, pa.Array]:
         """What the sources' `keep` asks for."""

@@ -34,6 +34,14 @@ class DedupConfig(Settings):
     exact: bool = Field(True, description="drop a conversation whose canonical text stands earlier in the data")
 
 
+class CleanConfig(Settings):
+    """What is taken out of texts before they are encoded."""
+
+    strip_trailing_control: bool = Field(
+        False, description="take a control string that ends an answer (another model's <|endoftext|>) off it"
+    )
+
+
 class PackConfig(Settings):
     """How samples are put together into rows."""
 
@@ -73,6 +81,16 @@ class Config(Settings):
     template: str = Field("auto", description="auto: the tokenizer's own; a name in templates/; or a path")
     date: str = Field("2026-01-01", description="the day that templates are told when they ask for today, YYYY-MM-DD")
     seed: int = Field(0, ge=0, description="orders the packed rows")
+    train_on: Literal["all", "last"] = Field(
+        "all", description="which assistant turns are trained, where a message's own weight or train says nothing"
+    )
+    check_tool_calls: bool = Field(True, description="drop calls that do not fit the tools' declared JSON schemas")
+    clean: CleanConfig = CleanConfig()
+    overlong: Literal["drop", "split", "truncate"] = Field(
+        "drop",
+        description="conversations longer than pack.seq_len: drop; split into windows of later turns with as much "
+        "history as fits; or truncate, which cuts answers",
+    )
     dedup: DedupConfig = DedupConfig()
     split: SplitConfig = SplitConfig()
     pack: PackConfig = PackConfig()
@@ -91,14 +109,13 @@ class Config(Settings):
         return all(source.format == "text" for source in self.sources)
 
     def located(self, path: str) -> str:
-        """A path of this config, relative to the folder of its file; URLs and absolute paths stay."""
-        if "://" in path or path.startswith("~") or Path(path).is_absolute():
-            return path
-        return str(self._base / path)
+        """A path of this config: relative to the folder of its file, `~` is the home folder, URLs stay."""
+        return path if "://" in path else str(self._base / Path(path).expanduser())
 
     def located_if_there(self, name: str) -> str:
         """A name that may be a path: located where there is such a file or folder, else as it is."""
-        return self.located(name) if (self._base / name).exists() else name
+        path = self.located(name)
+        return path if Path(path).exists() else name
 
     def located_sources(self) -> tuple[SourceConfig, ...]:
         """The sources with their paths located. ORG/NAME stays where there is no such path: it is a hub id."""

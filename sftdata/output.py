@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Iterable
 from importlib.metadata import version
 from pathlib import Path
 from types import TracebackType
@@ -27,7 +28,9 @@ class Workspace:
     written.
     """
 
-    def __init__(self, out: str | Path, *, overwrite: bool = False) -> None:
+    def __init__(self, out: str, *, overwrite: bool = False) -> None:
+        if "://" in out:
+            raise OutputError(out, "is an address, not a folder", "write to a local folder, and copy the dataset")
         self.out = Path(out)
         self._overwrite = overwrite
         self._work = self.out / WORK_NAME
@@ -40,7 +43,10 @@ class Workspace:
         with output_faults(self.out):
             if self._work.exists():
                 shutil.rmtree(self._work)
-            self.spool.mkdir(parents=True)
+            try:
+                self.spool.mkdir(parents=True)
+            except FileNotFoundError as error:  # folders that nobody can make, such as those below /proc
+                raise OutputError(str(self.out), "the folder cannot be made", "choose another output folder") from error
             self.new.mkdir()
         return self
 
@@ -52,52 +58,63 @@ class Workspace:
             self.out.rmdir()
 
     def _check_free(self) -> None:
-        if self.out.is_file():
-            raise OutputError(str(self.out), "is a file", "name a folder for the dataset")
-        if not self.out.exists():
-            return
         with output_faults(self.out):
+            if self.out.is_file():
+                raise OutputError(str(self.out), "is a file", "name a folder for the dataset")
+            if not self.out.exists():
+                return
             names = {entry.name for entry in self.out.iterdir()} - {WORK_NAME}
         if MANIFEST_NAME in names:
             if not self._overwrite:
                 raise OutputError(
                     str(self.out), "holds a dataset already", "name another folder, or replace it with --overwrite"
                 )
+            try:
+                Manifest.load(self.out)
+            except DatasetError as error:
+                what = f"holds a dataset that cannot be replaced ({error.where} {error.what})"
+                raise OutputError(str(self.out), what, "name another folder, or remove it yourself") from error
         elif names:
             some = ", ".join(sorted(names)[:3])
             raise OutputError(str(self.out), f"is not empty and holds no dataset (it has {some})", "name a new folder")
+
+    def refuse_sources(self, paths: Iterable[str]) -> None:
+        """Raise OutputError where a file that is read lies in the output folder."""
+        out = self.out.resolve()
+        for path in paths:
+            if "://" not in path and out in Path(path).resolve().parents:
+                raise OutputError(str(self.out), f"{path}, a file of the sources, lies in it", "name another folder")
 
     def publish(self, manifest: Manifest) -> None:
         """Put the new dataset in place. The old manifest goes first and the new one comes last."""
         with output_faults(self.out):
             if (self.out / MANIFEST_NAME).exists():
                 self._remove_old()
-            for entry in sorted(self.new.iterdir()):
-                target = self.out / entry.name
-                if target.is_dir():
-                    shutil.rmtree(target)
-                entry.replace(target)
+            for entry in manifest.listed_files():
+                target = self.out / entry.path
+                target.parent.mkdir(parents=True, exist_ok=True)
+                (self.new / entry.path).replace(target)
         manifest.save(self.out)
 
     def _remove_old(self) -> None:
         """Take away the old dataset's files, and nothing that is not listed as one of them."""
-        try:
-            listed = [entry.path for entry in Manifest.load(self.out).listed_files()]
-        except DatasetError:
-            listed = []
+        listed = [Path(entry.path) for entry in Manifest.load(self.out).listed_files()]
         (self.out / MANIFEST_NAME).unlink()
         for path in listed:
             (self.out / path).unlink(missing_ok=True)
-        for folder in {(self.out / path).parent for path in listed} - {self.out}:
-            if folder.is_dir() and not any(folder.iterdir()):
-                folder.rmdir()
+        for folder in sorted({parent for path in listed for parent in path.parents} - {Path()}, reverse=True):
+            place = self.out / folder
+            if place.is_dir() and not any(place.iterdir()):
+                place.rmdir()
 
 
 def write_tokenizer(folder: Path, encoder: RecordEncoder) -> list[FileEntry]:
     """The tokenizer and template as used, in a form that transformers loads too; their entries."""
     files, template = encoder.settings.files, encoder.template
-    texts = {"tokenizer.json": files.json, "chat_template.jinja": template.source}
-    texts["tokenizer_config.json"] = json.dumps(files.config(), indent=2, ensure_ascii=False) + "\n"
+    config = json.dumps(files.config(), indent=2, ensure_ascii=False) + "\n"
+    texts = {"tokenizer.json": files.json, "tokenizer_config.json": config}
+    if template.source:
+        texts["chat_template.jinja"] = template.source
     if template.tool_source is not None:
         texts["additional_chat_templates/tool_use.jinja"] = template.tool_source
     for name, text in sorted(texts.items()):

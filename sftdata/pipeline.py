@@ -14,6 +14,7 @@ from sftdata.curate.exact import content_key
 from sftdata.curate.split import TRAIN
 from sftdata.encode.records import EncodeSettings, RecordEncoder
 from sftdata.encode.stage import BatchFacts, Encode
+from sftdata.encode.templates import NO_TEMPLATE
 from sftdata.encode.tokenizers import load_tokenizer
 from sftdata.engines.base import Engine, Piece
 from sftdata.engines.local import LocalEngine
@@ -52,11 +53,15 @@ def prepare(
         LocalEngine(work.spool, workers or count_cores(), progress or Quiet(), preload=__name__) as engine,
     ):
         encoder = RecordEncoder(encode_settings(config))
-        encoder.check()
+        if not config.is_plain_text:
+            encoder.check()
         sources = config.located_sources()
         units = plan_units(sources, UNIT_BYTES)
+        work.refuse_sources([unit.path for unit in units])
 
-        rows = engine.map(Read(tuple(units), sources, content_key), give_units(engine, len(units)))
+        rows = engine.map(
+            Read(tuple(units), sources, content_key, config.check_tool_calls), give_units(engine, len(units))
+        )
         names = distinct_names(units, [source.path for source in config.sources])
         fates = Fates(units, names, engine.collect(rows, FATE_COLUMNS))
         refuse_unreadable(config, units, fates)
@@ -86,7 +91,18 @@ def prepare(
 def encode_settings(config: Config) -> EncodeSettings:
     """What decides how records are encoded. Raises TokenizerError where the tokenizer cannot be loaded."""
     files = load_tokenizer(config.located_if_there(config.tokenizer), trust_remote_code=config.trust_remote_code)
-    return EncodeSettings(files=files, template=config.located_if_there(config.template), date=config.date)
+    template = config.located_if_there(config.template)
+    if config.is_plain_text and template == "auto" and not files.chat_templates:
+        template = NO_TEMPLATE
+    return EncodeSettings(
+        files=files,
+        template=template,
+        date=config.date,
+        train_on=config.train_on,
+        overlong=config.overlong,
+        seq_len=None if config.overlong == "drop" else config.pack.seq_len,
+        strip_trailing_control=config.clean.strip_trailing_control,
+    )
 
 
 def give_units(engine: Engine, count: int) -> list[Piece]:

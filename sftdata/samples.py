@@ -18,7 +18,8 @@ from sftdata.store.shards import ShardFacts
 Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
 
-SAMPLE_COLUMNS = ("row", "sample", "num_tokens", "num_trained", "reason", "detail", "rows")  # of ENCODED_SCHEMA
+# Of ENCODED_SCHEMA.
+SAMPLE_COLUMNS = ("row", "sample", "num_tokens", "num_trained", "turns", "digest", "reason", "detail", "rows")
 PLACED_COLUMNS = ("position", "row", "index", "facts")  # of PLACED_SCHEMA
 NOWHERE = -1
 
@@ -40,6 +41,8 @@ class Samples:
         self.num_trained: Ints = encoded["num_trained"].to_numpy().astype(np.int64)
         self._reason = encoded["reason"].combine_chunks()
         self._detail = encoded["detail"].combine_chunks()
+        self._turns = encoded["turns"].combine_chunks()
+        self._digest = encoded["digest"].combine_chunks()
         self.is_sample: Bools = self._is_row & self._reason.is_null().to_numpy(zero_copy_only=False)
         self.shard = np.full(len(self.row), NOWHERE, np.int32)  # the number of each sample's shard
         self.place_row = np.full(len(self.row), NOWHERE, np.int32)
@@ -115,3 +118,9 @@ class Samples:
         paths = pa.DictionaryArray.from_arrays(pa.array(self.shard[placed]), pa.array(self.paths, pa.string()))
         columns = [pc.cast(paths, pa.string()), pa.array(self.place_row[placed]), pa.array(self.place_index[placed])]
         return pa.StructArray.from_arrays(columns, names=["shard", "row", "index"])
+
+    def proofs(self) -> dict[str, pa.Array]:
+        """Of all placed samples the turns trained in them and their digests, as the ledger holds them."""
+        placed = pa.array(self.shard != NOWHERE)
+        hex_digests = [digest.hex() for digest in self._digest.filter(placed).to_pylist()]
+        return {"turns": self._turns.filter(placed), "digests": pa.array(hex_digests, pa.string())}

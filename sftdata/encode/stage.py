@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from sftdata.encode.masks import IGNORE, EncodedSample
 from sftdata.encode.records import EncodeSettings, RecordEncoder
-from sftdata.records import Drop, Record
+from sftdata.records import Drop, Record, sample_digest
 
 ENCODED_SCHEMA = pa.schema(
     [
@@ -23,6 +23,8 @@ ENCODED_SCHEMA = pa.schema(
         ("labels", pa.list_(pa.int32())),
         ("num_tokens", pa.int32()),
         ("num_trained", pa.int32()),
+        ("turns", pa.list_(pa.int32())),  # trained in this sample, from 1
+        ("digest", pa.binary(16)),  # sample_digest
         ("reason", pa.string()),  # set where the record has no sample; the lists are then empty
         ("detail", pa.string()),
         ("rows", pa.int64()),  # rows of the piece, samples or not; only in a piece's first entry
@@ -38,6 +40,7 @@ class BatchFacts:
     prompts: set[tuple[int, ...]] = field(default_factory=set)  # ids that stood directly before a trained run
     answer_controls: set[int] = field(default_factory=set)  # control ids inside trained runs, their ends aside
     hits: Counter[tuple[str, str]] = field(default_factory=Counter)  # control strings in text, by (string, role)
+    tally: Counter[str] = field(default_factory=Counter)  # what was done to records: see RecordEncoder.encode
 
     def to_json(self) -> str:
         """The facts as JSON, in a fixed order."""
@@ -46,6 +49,7 @@ class BatchFacts:
                 "prompts": sorted(self.prompts),
                 "answer_controls": sorted(self.answer_controls),
                 "hits": sorted([*key, count] for key, count in self.hits.items()),
+                "tally": dict(sorted(self.tally.items())),
             }
         )
 
@@ -56,6 +60,7 @@ class BatchFacts:
         self.answer_controls.update(payload["answer_controls"])
         for string, role, count in payload["hits"]:
             self.hits[string, role] += count
+        self.tally.update(payload["tally"])
 
     @staticmethod
     def joined(texts: Sequence[str]) -> BatchFacts:
@@ -89,6 +94,7 @@ class Encode:
         facts = BatchFacts()
         for record in records:
             facts.hits.update(self.encoder.control_hits(record))
+        self.encoder.tally.clear()
         entries: list[tuple[int | None, int, EncodedSample | Drop | None, bool]] = []
         for row, record, outcome in zip(live.tolist(), records, self.encoder.encode(records), strict=True):
             is_text = record.text is not None
@@ -96,6 +102,7 @@ class Encode:
                 entries.append((row, 0, outcome, is_text))
             else:
                 entries += [(row, number, sample, is_text) for number, sample in enumerate(outcome)]
+        facts.tally.update(self.encoder.tally)
         yield self._table(entries or [(None, 0, None, False)], facts, table.num_rows)
 
     def _table(
@@ -122,6 +129,8 @@ class Encode:
                 "labels": pa.ListArray.from_arrays(offsets, labels),
                 "num_tokens": lengths,
                 "num_trained": trained[offsets[1:]] - trained[offsets[:-1]],
+                "turns": [_turns(outcome) for outcome in outcomes],
+                "digest": [_digest(outcome) for outcome in outcomes],
                 "reason": [None if drop is None else drop.reason for drop in drops],
                 "detail": [None if drop is None else drop.detail for drop in drops],
                 "rows": [num_rows, *only_first],
@@ -151,6 +160,16 @@ class Encode:
         facts.prompts |= self.encoder.prompts_before(ids, starts, sample_starts)
         goes_on = np.concatenate([trained[1:] & ~is_first[1:-1], [False]])
         facts.answer_controls.update(np.unique(ids[trained & is_control[ids] & goes_on]).tolist())
+
+
+def _turns(outcome: EncodedSample | Drop | None) -> list[int] | None:
+    return [turn + 1 for turn in outcome.turns] if isinstance(outcome, EncodedSample) else None
+
+
+def _digest(outcome: EncodedSample | Drop | None) -> bytes | None:
+    if not isinstance(outcome, EncodedSample):
+        return None
+    return sample_digest(outcome.input_ids.tobytes(), outcome.labels.tobytes())
 
 
 def _joined(arrays: Sequence[npt.NDArray[np.int32]]) -> npt.NDArray[np.int32]:

@@ -11,6 +11,8 @@ from pathlib import Path
 from sftdata.encode.jinja import ChatTemplate
 from sftdata.errors import TemplateError
 
+NO_TEMPLATE = "none"
+
 
 @cache
 def templates_folder() -> Path:
@@ -51,8 +53,11 @@ def template_summary(name: str) -> str:
 def load_template(name: str, *, own: Mapping[str, str], special_tokens: Mapping[str, str], today: Date) -> ChatTemplate:
     """The template that the config names, bound to the tokenizer's special tokens.
 
-    `own` are the tokenizer's templates by name, used for `auto`. Raises TemplateError where there is none.
+    `own` are the tokenizer's templates by name, used for `auto`. `none` is a template that writes nothing, for runs
+    over plain text. Raises TemplateError where there is none.
     """
+    if name == NO_TEMPLATE:
+        return ChatTemplate("", name=name, special_tokens=special_tokens, today=today)
     if name != "auto":
         return ChatTemplate(template_source(name), name=name, special_tokens=special_tokens, today=today)
     source = own.get("default") or next(iter(own.values()), None)

@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from sftdata.read.formats import at_path, to_record
 from sftdata.read.sources import lines_in, read_raw
+from sftdata.read.toolcheck import check_tool_calls
 from sftdata.read.units import Source, Unit
 from sftdata.read.validate import check_structure
 from sftdata.records import KEY_BYTES, Drop, Record, Row
@@ -38,6 +39,7 @@ class Read:
     units: tuple[Unit, ...]
     sources: tuple[Source, ...]
     key_of: Callable[[Record], bytes]  # KEY_BYTES bytes, equal for equal content
+    check_calls: bool = False  # of tools, against their declared schemas
     name: str = "read"
 
     def __call__(self, table: pa.Table) -> Iterator[pa.Table]:
@@ -51,6 +53,8 @@ class Read:
         entries: list[tuple[Any, ...]] = []
         for row in rows_of(unit, source):
             record, drop = row.record, row.drop
+            if self.check_calls and drop is None and record is not None and record.tools:
+                drop = check_tool_calls(record)
             entry = (
                 row.line,
                 None if record is None else record.to_json(),

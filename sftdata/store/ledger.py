@@ -39,6 +39,8 @@ LEDGER_SCHEMA = pa.schema(
         ("similarity", pa.float64()),
         ("split", pa.string()),
         ("places", pa.list_(PLACE)),  # of its samples; null where dropped
+        ("turns", pa.list_(pa.list_(pa.int32()))),  # the turns trained in each place, from 1
+        ("digests", pa.list_(pa.string())),  # sample_digest of each place's sample, in hex
         ("num_tokens", pa.int64()),  # null where nothing was encoded
         ("num_trained_tokens", pa.int64()),
     ]

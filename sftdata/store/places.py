@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from sftdata.errors import DatasetError
+from sftdata.records import sample_digest
 from sftdata.store.ledger import PLACE
 from sftdata.store.manifest import Manifest
 from sftdata.store.proof import TODO, Rows
@@ -30,6 +31,7 @@ class Places:
     owner: Ints64  # of each place: its row in `packed`
     row: Ints64
     index: Ints64
+    digest: Any  # of each place: sample_digest of its sample, in hex
     tokens: Ints64  # of each packed row: tokens found in shards so far
     trained: Ints64
 
@@ -80,9 +82,19 @@ class ShardPlaces:
             raise rows.fault(at, f"the ledger has the record {stated[at]} in this place")
         np.add.at(self.places.tokens, owner, np.diff(rows.sample_starts))
         np.add.at(self.places.trained, owner, rows.trained_counts)
+        self._check_digests(rows, count)
         self.next += count
         is_text: NDArray[np.bool_] = self.places.is_text[owner]
         return is_text
+
+    def _check_digests(self, rows: Rows, count: int) -> None:
+        """Each sample is, id by id and label by label, the one that was encoded and proven."""
+        stated = self.places.digest.slice(self.next, count).to_pylist()
+        ids, labels = memoryview(rows.ids.tobytes()), memoryview(rows.labels.tobytes())
+        ends = (4 * rows.sample_starts).tolist()
+        for at, (start, end, digest) in enumerate(zip(ends, ends[1:], stated, strict=False)):
+            if sample_digest(ids[start:end], labels[start:end]).hex() != digest:
+                raise rows.fault(at, "is not the sample that was encoded: its tokens or labels were changed")
 
     def check_done(self, where: str) -> None:
         """Every place was used. To be called at the shard's end."""
@@ -125,11 +137,22 @@ def places_of(folder: Path, packed: pa.Table, manifest: Manifest) -> Places:
         is_text=is_text.to_numpy(),
         shard_starts=np.searchsorted(shard[order], np.arange(len(manifest.shards) + 1)),
         owner=owner[order],
+        digest=_digests(folder, packed, owner).take(pa.array(order)),
         row=row[order],
         index=index[order],
         tokens=np.zeros(packed.num_rows, np.int64),
         trained=np.zeros(packed.num_rows, np.int64),
     )
+
+
+def _digests(folder: Path, packed: pa.Table, owner: Ints64) -> pa.Array:
+    """The digest of every place. Raises DatasetError where a row has more or fewer digests than places."""
+    counts = pc.list_value_length(packed["digests"]).fill_null(0).to_numpy()
+    places = np.bincount(owner, minlength=packed.num_rows)
+    if (wrong := counts != places).any():
+        row = int(np.argmax(wrong))
+        raise _ledger_fault(folder, packed, row, f"it has {places[row]} places, but {counts[row]} digests")
+    return pa.concat_arrays([pa.array([], pa.string()), *(chunk.flatten() for chunk in packed["digests"].chunks)])
 
 
 def _ints(places: Any, field: str, manifest: Manifest) -> Ints64:

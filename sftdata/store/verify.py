@@ -145,7 +145,7 @@ def _check_ledger(folder: Path, manifest: Manifest) -> Places:
     names: list[Any] = []
     repeats: list[Any] = []
     packed: list[pa.Table] = []
-    keep = ["source", "where", "record_id", "split", "places", "num_tokens", "num_trained_tokens"]
+    keep = ["source", "where", "record_id", "split", "places", "digests", "num_tokens", "num_trained_tokens"]
     for entry in manifest.ledger:
         path = folder / entry.path
         table = read_ledger_file(path, [*keep, "fate", "stage", "reason", "detail", "duplicate_of"])
