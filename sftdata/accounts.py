@@ -73,7 +73,7 @@ class Accounts:
         return self._fates.where(repeats[is_repeat]).take(order)
 
     def _places_of(self, rows: Ints) -> dict[str, pa.Array]:
-        """Lists with an entry for each of a row's samples: where it stands, and what proves it; null without samples."""
+        """Lists with an entry for each sample of a row: where it stands and what proves it; null without samples."""
         first, last = int(self._ends[rows[0]]), int(self._ends[rows[-1] + 1])
         starts = np.append(self._ends[rows], last) - first
         is_null = np.append(self._num_places[rows] == 0, False)

@@ -78,7 +78,7 @@ def prepare(
         refuse_all_held_out(config, samples)
         pack = WriteShards(str(work.new), samples.paths, config.pack.seq_len, config.pack.strategy, config.seed)
         placed = engine.group("shard", pack, encoded, samples.beside(fates))
-        shards = samples.take_places(engine.collect(placed, PLACED_COLUMNS))
+        shards = samples.take_places(engine.collect(placed, PLACED_COLUMNS)) if placed else []
 
         ledger = write_ledger(work.new, config, fates, samples, engine, rows)
         files = write_tokenizer(work.new, encoder)

@@ -61,6 +61,7 @@ class Encoder:
 
     def __init__(self, pipeline: str, backend: Backend, names: Mapping[str, int] | None = None) -> None:
         self.backend = backend
+        self._pipeline = pipeline
         self._fast: Any = None
         self._slow: Any = None
         if backend == "fastokens":
@@ -68,10 +69,7 @@ class Encoder:
 
             self._fast = fastokens.Tokenizer.from_json_str(pipeline)
         else:
-            os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-            from tokenizers import Tokenizer
-
-            self._slow = Tokenizer.from_str(pipeline)
+            self._slow = _load_slow(pipeline)
         self._translation = self._translate(names or {})
 
     def _translate(self, names: Mapping[str, int]) -> Ids | None:
@@ -91,8 +89,16 @@ class Encoder:
 
     def _encode(self, texts: Sequence[str]) -> tuple[Ids, Offsets]:
         if self._fast is not None:
-            ids, offsets = self._fast.encode_batch_flat(list(texts))
+            try:
+                ids, offsets = self._fast.encode_batch_flat(list(texts))
+            except ValueError:  # a byte that the vocabulary lacks: tokenizers leaves it out
+                return self._encode_slowly(texts)
             return np.frombuffer(ids, np.uint32).astype(np.int32), np.frombuffer(offsets, np.uint64).astype(np.int64)
+        return self._encode_slowly(texts)
+
+    def _encode_slowly(self, texts: Sequence[str]) -> tuple[Ids, Offsets]:
+        if self._slow is None:
+            self._slow = _load_slow(self._pipeline)
         lists = [encoding.ids for encoding in self._slow.encode_batch_fast(list(texts), add_special_tokens=False)]
         starts = np.zeros(len(lists) + 1, np.int64)
         np.cumsum([len(ids) for ids in lists], out=starts[1:])
@@ -108,6 +114,13 @@ class Encoder:
         """The id of an entry of the vocabulary."""
         id_: int | None = (self._fast or self._slow).token_to_id(token)
         return id_
+
+
+def _load_slow(pipeline: str) -> Any:
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    from tokenizers import Tokenizer
+
+    return Tokenizer.from_str(pipeline)
 
 
 def choose_backend(pipeline: str, samples: Sequence[str] = ()) -> Backend:

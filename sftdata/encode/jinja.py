@@ -123,6 +123,11 @@ class ChatTemplate:
     ) -> str:
         """The conversation as text. Raises RenderError with the template's own message where it refuses."""
         render = self._render_tools if tools else self._render
+        # As transformers does: a field that is null is absent.
+        messages = [
+            {name: value for name, value in turn.items() if value is not None} if None in turn.values() else turn
+            for turn in messages
+        ]
         try:
             return render(
                 messages=messages,

@@ -106,9 +106,12 @@ class RecordEncoder:
 
     def check(self) -> None:
         """Raise TemplateError where the template cannot train any turn with this tokenizer."""
-        if self.facts.refusal is not None:
+        refusal = self.facts.refusal
+        if refusal is None and not self.facts.end_texts:
+            refusal = "writes no end-of-turn token behind an answer: a model trained so would never stop"
+        if refusal is not None:
             name = self.settings.template if self.settings.template != "auto" else "the tokenizer's chat template"
-            raise TemplateError(name, self.facts.refusal, "name another template: or see `sftdata templates list`")
+            raise TemplateError(name, refusal, "name another template; `sftdata templates list` shows ours")
 
     def encode(self, records: Sequence[Record]) -> list[list[EncodedSample] | Drop]:
         """For each record its samples, or the reason why it has none.

@@ -19,7 +19,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from sftdata.encode.chat import strings_of, to_chat
+from sftdata.encode.chat import strings_in, strings_of, strings_of_message, to_chat
 from sftdata.encode.control import NAMESPACE, PLACEHOLDER, PRIVATE
 from sftdata.encode.facts import TemplateFacts
 from sftdata.encode.turns import SENTINEL, Conversation, Refusal, TextSample, group_turns, prove_turns
@@ -80,8 +80,11 @@ class ShapeProver:
         """The record's samples by turns.py alone."""
         facts = self.facts
         texts = strings_of(record)
-        if any(PRIVATE in text or PLACEHOLDER in text for text in texts):
-            raise Refusal("unproven_mask", "its text holds the private name of a control token")
+        for turn, message in enumerate(record.messages):
+            if any(PRIVATE in text or PLACEHOLDER in text for text in strings_of_message(message)):
+                raise Refusal("unproven_mask", "its text holds the private name of a control token", turn)
+        if any(PRIVATE in text or PLACEHOLDER in text for tool in record.tools for text in strings_in(tool)):
+            raise Refusal("unproven_mask", "its tools hold the private name of a control token")
         chat = to_chat(record, facts)
         turns = prove_turns(chat, trained, facts)
         if self._protection_matters(texts):
