@@ -11,6 +11,7 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
+from sftdata import __version__
 from sftdata.errors import ConfigError, SftDataError
 from sfttrain.config import TrainConfig, config_of, load_config
 from sfttrain.train import Interrupted, Result, run
@@ -23,8 +24,16 @@ def main() -> None:
     app(prog_name="sfttrain")
 
 
+def _say_version(wanted: bool) -> None:
+    if wanted:
+        print(f"sfttrain {__version__}")
+        raise typer.Exit
+
+
 @app.callback()
-def _sfttrain() -> None:
+def _sfttrain(
+    version: Annotated[bool, typer.Option("--version", callback=_say_version, is_eager=True)] = False,
+) -> None:
     """Train a causal language model on the shards that sftdata wrote."""
 
 

@@ -29,6 +29,12 @@ def test_the_command_line_loads_no_torch_before_it_trains():
     assert done.stdout == "[]\n"
 
 
+def test_the_version_is_that_of_the_distribution():
+    import sftdata
+
+    assert CliRunner().invoke(app, ["--version"]).output == f"sfttrain {sftdata.__version__}\n"
+
+
 def test_help_names_every_setting():
     result = CliRunner().invoke(app, ["run", "--help"])
     assert result.exit_code == 0
