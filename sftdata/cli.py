@@ -11,11 +11,14 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
+from sftdata import cli_templates
+
 if TYPE_CHECKING:
     from sftdata.config import Config
     from sftdata.progress import Progress
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None)
+app.add_typer(cli_templates.app, name="templates")
 CONFIG_SUFFIXES = (".yaml", ".yml")
 
 
