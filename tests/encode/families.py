@@ -1,0 +1,70 @@
+"""End-of-turn tokens by template, by hand, and how a test puts a package encoder beside an oracle."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from oracle import Oracle
+
+from sftdata.encode.records import EncodeSettings, RecordEncoder
+from sftdata.encode.tokenizers import load_tokenizer
+from sftdata.read.formats import to_record
+from sftdata.records import Drop, Record
+
+DATE = "2026-01-01"
+TEMPLATES = Path(__file__).resolve().parents[2] / "templates"
+# What a model trained on the format writes to end its turn, from the publishers' descriptions; None is the tokenizer's EOS.
+ENDS: dict[str, tuple[str, ...] | None] = {
+    "alpaca": None,
+    "chatml": ("<|im_end|>",),
+    "command-r": ("<|END_OF_TURN_TOKEN|>",),
+    "deepseek-r1": ("<｜end▁of▁sentence｜>",),
+    "deepseek-v3": ("<｜end▁of▁sentence｜>",),
+    "gemma2": ("<end_of_turn>",),
+    "gemma3": ("<end_of_turn>",),
+    "glm4": ("<|user|>", "<|observation|>"),
+    "glm4.5": ("<|user|>", "<|observation|>"),
+    "gpt-oss": ("<|return|>", "<|call|>"),
+    "llama2": None,
+    "llama3": ("<|eot_id|>",),
+    "llama3.1": ("<|eot_id|>",),
+    "llama3.2": ("<|eot_id|>",),
+    "mistral-nemo": None,
+    "mistral-v0.3": None,
+    "phi3": ("<|end|>",),
+    "phi4": ("<|im_end|>",),
+    "qwen2.5": ("<|im_end|>",),
+    "qwen3": ("<|im_end|>",),
+    "vicuna": None,
+    "zephyr": None,
+}
+SHARED = {"qwen3": "qwen3", "llama3": "llama3", "deepseek_v3": "deepseek-v3", "smollm2": "chatml"}
+
+
+class Pair:
+    """The package's encoder and the oracle for one tokenizer folder and template."""
+
+    def __init__(self, folder: Path, template: str = "auto", *, ends: str, train_on: Any = "all") -> None:
+        files = load_tokenizer(str(folder))
+        self.train_on = train_on
+        self.encoder = RecordEncoder(EncodeSettings(files=files, date=DATE, template=template, train_on=train_on))
+        source = None if template == "auto" else (TEMPLATES / f"{template}.jinja").read_text(encoding="utf-8")
+        self.oracle = Oracle(folder, ENDS[ends] or (), source, DATE)
+        if ENDS[ends] is None:
+            self.oracle.ends = (self.oracle.tokenizer.eos_token,)
+
+    def problems(self, conversation: dict[str, Any]) -> list[str]:
+        """What the oracle finds wrong with the encoder's result for a conversation; none where reading drops it."""
+        record = to_record(conversation, format="messages", columns={}, system=None)
+        if isinstance(record, Drop):
+            return []
+        return self.judge(conversation, self.encode(record))
+
+    def encode(self, record: Record) -> Any:
+        """The encoder's result for one record."""
+        return self.encoder.encode([record])[0]
+
+    def judge(self, conversation: dict[str, Any], result: Any) -> list[str]:
+        """What the oracle finds wrong with a result."""
+        return self.oracle.judge(conversation, result, self.train_on)

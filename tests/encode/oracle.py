@@ -1,0 +1,526 @@
+"""A slow judge of encoded samples, written from the definition of a correct mask and nothing else.
+
+It renders with transformers' own `apply_chat_template(tokenize=False)` and encodes with transformers' own tokenizer, and
+shares no code with the package. For assistant turn k of a conversation:
+
+    prompt      P_k = render(messages[:k], add_generation_prompt=True)
+    rendering   R_k = render(messages[:k + 1])
+    completion  C_k = what follows P_k in R_k, up to and including the first end-of-turn token
+
+Loss belongs on exactly the tokens of C_k, encoded so that the ids before them equal encode(P_k). Control strings in the
+messages are replaced by private characters before rendering (`Masks`), so that a control string in a rendering was
+written by the template. End-of-turn tokens are given by hand, per template.
+"""
+
+from __future__ import annotations
+
+import copy
+import datetime
+import itertools
+import json
+import re
+import unicodedata
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+IGNORE = -100
+INLINE = re.compile(r"\s*<think>(.*?)</think>(.*)", re.DOTALL)
+
+Chat = list[dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Turn:
+    """What the definition says of one trained turn; texts hold the masks' characters for control strings."""
+
+    index: int
+    prompt: str
+    completion: str
+    rendering: str | None  # R_k, where it begins with prompt + completion
+
+
+class Unsatisfied(Exception):
+    """The definition cannot be satisfied: the reasons that a drop may give, and the turn (0-based) it is about."""
+
+    def __init__(self, reasons: Sequence[str], turn: int) -> None:
+        super().__init__(f"turn {turn + 1}: {' or '.join(reasons)}")
+        self.reasons = tuple(reasons)
+        self.turn = turn
+
+
+class Masks:
+    """Stands private characters of plane 16 for control strings in text, the longest string first."""
+
+    def __init__(self, controls: Sequence[str]) -> None:
+        self.controls = sorted(controls, key=lambda text: (-len(text), text))
+
+    def hide(self, text: str) -> str:
+        """The text with a private character for each control string in it."""
+        place, found = 0, []
+        while place < len(text):
+            hit = next((i for i, control in enumerate(self.controls) if text.startswith(control, place)), None)
+            found.append(text[place] if hit is None else chr(0x100000 + hit))
+            place += 1 if hit is None else len(self.controls[hit])
+        return "".join(found)
+
+    def show(self, text: str) -> str:
+        """`hide` undone."""
+        last = 0x100000 + len(self.controls)
+        return "".join(self.controls[ord(c) - 0x100000] if 0x100000 <= ord(c) < last else c for c in text)
+
+
+def change_strings(value: Any, change: Callable[[str], str]) -> Any:
+    """A copy of a JSON value with all its strings changed, keys of objects too."""
+    if isinstance(value, str):
+        return change(value)
+    if isinstance(value, Mapping):
+        return {change_strings(key, change): change_strings(item, change) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [change_strings(item, change) for item in value]
+    return value
+
+
+def change_fields(messages: Chat, change: Callable[[str], str]) -> Chat:
+    """A copy of messages with every field but the role and a call's type changed."""
+    changed = []
+    for message in messages:
+        turn = {key: change_strings(value, change) for key, value in message.items() if key not in ("role", "tool_calls")}
+        turn["role"] = message["role"]
+        if message.get("tool_calls"):
+            turn["tool_calls"] = [{**change_strings(call, change), "type": "function"} for call in message["tool_calls"]]
+        changed.append(turn)
+    return changed
+
+
+class Oracle:
+    """One tokenizer folder under one template. `ends` are its end-of-turn tokens, known by hand."""
+
+    def __init__(self, folder: Path, ends: Sequence[str], template: str | None = None, date: str = "2026-01-01") -> None:
+        from transformers import AutoTokenizer
+
+        self.tokenizer: Any = AutoTokenizer.from_pretrained(str(folder))
+        self.template = template
+        self.ends = tuple(ends)
+        self.today = datetime.datetime.fromisoformat(date)
+        self.pipeline = json.loads(self.tokenizer.backend_tokenizer.to_str())
+        self.added = {entry["content"]: entry for entry in self.pipeline["added_tokens"]}
+        own = self.tokenizer.chat_template
+        source = template or (own if isinstance(own, str) else " ".join(own.values()))
+        named = {str(token) for token in self.tokenizer.all_special_tokens}
+        probe = self._probe()
+        self.controls = {
+            text: entry["id"]
+            for text, entry in self.added.items()
+            if text.strip() and (entry["special"] or text in named or text in source or text in probe)
+        }
+        self.masks = Masks(list(self.controls))
+        self._plain: Any = None
+
+    # Rendering ---------------------------------------------------------------------------------------------------
+
+    def _probe(self) -> str:
+        """What the template writes around a question and an answer, for markers that its source spells in parts."""
+        chat = [{"role": "user", "content": "q"}, {"role": "assistant", "content": "a"}]
+        try:
+            return self.render(chat, None, None, prompt=False) + self.render(chat[:1], None, None, prompt=True)
+        except ValueError:
+            return ""
+
+    def render(self, messages: Chat, tools: Any, kwargs: Mapping[str, Any] | None, *, prompt: bool) -> str:
+        """transformers' rendering; ValueError where the template refuses or fails."""
+        import jinja2
+
+        clock = mock.Mock(**{"now.return_value": self.today})
+        try:
+            with mock.patch("transformers.utils.chat_template_utils.datetime", clock):
+                text = self.tokenizer.apply_chat_template(
+                    copy.deepcopy(messages),
+                    tools=copy.deepcopy(tools) or None,
+                    chat_template=self.template,
+                    tokenize=False,
+                    add_generation_prompt=prompt,
+                    **(kwargs or {}),
+                )
+        except (jinja2.exceptions.TemplateError, TypeError, ValueError, KeyError, IndexError, AttributeError) as error:
+            raise ValueError(str(error)) from error
+        assert isinstance(text, str)
+        return text
+
+    # Encoding ----------------------------------------------------------------------------------------------------
+
+    def encode(self, text: str) -> list[int] | None:
+        """Ids of a rendering whose control strings in fields are hidden; None where only the invariants can tell.
+
+        Without hidden strings it is the tokenizer's own encoding. With them, for byte-level tokenizers, the text
+        between the template's control tokens is encoded by a tokenizer that knows no control tokens.
+        """
+        shown = self.masks.show(text)
+        if shown == text:
+            return list(self.tokenizer(text, add_special_tokens=False)["input_ids"])
+        if not self.is_byte_level():
+            return None
+        if not self.controls:
+            return None
+        ids: list[int] = []
+        pattern = "(" + "|".join(map(re.escape, self.masks.controls)) + ")"
+        for part in re.split(pattern, text):
+            ids += [self.controls[part]] if part in self.controls else self._encode_plain(self.masks.show(part))
+        return ids
+
+    def is_byte_level(self) -> bool:
+        """Whether text between control tokens is encoded as if it stood alone."""
+        kinds = json.dumps([self.pipeline["pre_tokenizer"], self.pipeline["normalizer"]])
+        strips = any(entry[key] for entry in self.added.values() for key in ("lstrip", "rstrip", "single_word"))
+        return '"ByteLevel"' in kinds and '"Prepend"' not in kinds and '"add_prefix_space": true' not in kinds and not strips
+
+    def _encode_plain(self, text: str) -> list[int]:
+        if self._plain is None:
+            from tokenizers import Tokenizer
+
+            left = [entry for entry in self.pipeline["added_tokens"] if entry["content"] not in self.controls]
+            plain = {**self.pipeline, "added_tokens": left, "post_processor": None, "padding": None, "truncation": None}
+            self._plain = Tokenizer.from_str(json.dumps(plain))
+            self._lost = {self._plain.token_to_id(entry["content"]): entry["id"] for entry in left}
+        return [self._lost.get(id_, id_) for id_ in self._plain.encode(text, add_special_tokens=False).ids]
+
+    def spell(self, ids: Sequence[int]) -> str:
+        """The text of ids token by token, with no decoder's ideas about spaces."""
+        from transformers.convert_slow_tokenizer import bytes_to_unicode
+
+        byte_of = {char: byte for byte, char in bytes_to_unicode().items()}
+        byte_level = '"ByteLevel"' in json.dumps([self.pipeline["pre_tokenizer"], self.pipeline["decoder"]])
+        texts = {entry["id"]: text for text, entry in self.added.items()}
+        spelled = b""
+        for id_ in ids:
+            if id_ in texts:
+                spelled += texts[id_].encode()
+                continue
+            token = self.tokenizer.convert_ids_to_tokens(int(id_))
+            if byte_level:
+                spelled += bytes(byte_of[char] for char in token)
+            elif re.fullmatch(r"<0x[0-9A-F]{2}>", token):
+                spelled += bytes([int(token[3:5], 16)])
+            else:
+                spelled += token.replace("\u2581", " ").encode()
+        return spelled.decode("utf-8", "replace")
+
+    def normal(self, text: str) -> str:
+        """The text as far as the tokenizer keeps it: composed, and without what it strips beside its tokens."""
+        form = next((f for f in ("NFKC", "NFKD", "NFC", "NFD") if f'"{f}"' in json.dumps(self.pipeline["normalizer"])), "")
+        for token, entry in self.added.items():
+            if entry["rstrip"]:
+                text = re.sub(re.escape(token) + r"\s+", lambda _, token=token: token, text)
+            if entry["lstrip"]:
+                text = re.sub(r"\s+" + re.escape(token), lambda _, token=token: token, text)
+        return unicodedata.normalize(form, text) if form else text
+
+    def says(self, ids: Sequence[int], text: str, *, first: bool) -> bool:
+        """Whether ids spell the text; at the `first` place a SentencePiece tokenizer may add its space."""
+        spelled, wanted = self.normal(self.spell(ids)), self.normal(self.masks.show(text))
+        # Composition works between control tokens only, so compare once more composed as a whole.
+        return spelled == wanted or (first and spelled == " " + wanted)
+
+    # The definition ----------------------------------------------------------------------------------------------
+
+    def forms(self, messages: Chat) -> Iterator[Chat]:
+        """The ways to give these messages to a template: arguments as text or object, no content as "" or absent,
+        reasoning inline or as a field. As they are comes first."""
+        calls = any(message.get("tool_calls") for message in messages)
+        inline = any(
+            m["role"] == "assistant" and m.get("reasoning_content") is None and INLINE.fullmatch(m.get("content") or "")
+            for m in messages
+        )
+        seen = []
+        for arguments, empty, split in itertools.product(
+            ("given", "object", "text") if calls else ("given",),
+            ("given", "absent", "") if calls else ("given",),
+            (False, True) if inline else (False,),
+        ):
+            form = [_in_form(message, arguments, empty, split) for message in messages]
+            if form not in seen:
+                seen.append(form)
+                yield form
+
+    def turns(self, messages: Chat, tools: Any, kwargs: Any, trained: Sequence[int]) -> list[Turn]:
+        """Prompt and completion of each trained turn, control strings hidden. Raises Unsatisfied."""
+        hidden = change_fields(messages, self.masks.hide)
+        hidden_tools = change_strings(tools, self.masks.hide)
+        return [self._turn(messages, hidden, tools, hidden_tools, kwargs, k) for k in trained]
+
+    def _turn(self, messages: Chat, hidden: Chat, tools: Any, hidden_tools: Any, kwargs: Any, k: int) -> Turn:
+        texts = []
+        for stop, prompt in ((k, True), (k + 1, False)):
+            try:
+                text = self.render(hidden[:stop], hidden_tools, kwargs, prompt=prompt)
+                plain = self.render(messages[:stop], tools, kwargs, prompt=prompt)
+            except ValueError as error:
+                raise Unsatisfied(["template_error"], k) from error
+            if self.masks.show(text) != plain:
+                raise Unsatisfied(["unproven_mask", "lost_field", "no_end_of_turn"], k)  # the template acts on control strings
+            texts.append(text)
+        prompt_text, rendering = texts
+        if rendering.startswith(prompt_text):
+            start = len(prompt_text)
+        else:
+            start = self._cut(hidden, hidden_tools, kwargs, k, prompt_text, rendering)
+        tail = rendering[start:]
+        places = [tail.index(end) + len(end) for end in self.ends if end in tail]
+        if not places:
+            raise Unsatisfied(["no_end_of_turn", "lost_field"], k)
+        completion = tail[: min(places)]
+        if not self._shows_fields(hidden, hidden_tools, kwargs, k, completion):
+            raise Unsatisfied(["lost_field"], k)
+        whole = rendering if rendering.startswith(prompt_text + completion) else None
+        return Turn(k, prompt_text, completion, whole)
+
+    def _cut(self, hidden: Chat, tools: Any, kwargs: Any, k: int, prompt: str, rendering: str) -> int:
+        """Where turn k begins in a rendering that does not begin with its prompt, found with sentinels for contents."""
+        marks = [f"Qz{i}Zq" for i in range(k + 1)]
+        chat = [{**message, "content": mark} for message, mark in zip(hidden, marks)]
+        try:
+            with_marks = self.render(chat, tools, kwargs, prompt=False)
+            prompt_marks = self.render(chat[:k], tools, kwargs, prompt=True)
+        except ValueError as error:
+            raise Unsatisfied(["unproven_mask"], k) from error
+        generation = prompt_marks.rpartition(marks[k - 1])[2]
+        before, found, _ = with_marks.rpartition(marks[k])
+        if not found or marks[k - 1] not in before:
+            raise Unsatisfied(["unproven_mask"], k)
+        between = before.rpartition(marks[k - 1])[2]
+        if not generation or not between.startswith(generation):
+            raise Unsatisfied(["unproven_mask"], k)
+        cut = with_marks.rindex(marks[k - 1]) + len(marks[k - 1]) + len(generation)
+        tail = with_marks[cut:]
+        content = hidden[k].get("content") or ""
+        for written in dict.fromkeys((content, content.strip(), content.lstrip("\n"), content.lstrip())):
+            real = tail.replace(marks[k], written)
+            if rendering.endswith(real) and rendering[: len(rendering) - len(real)].endswith(generation):
+                if prompt.endswith(generation):
+                    return len(rendering) - len(real)
+        raise Unsatisfied(["unproven_mask"], k)
+
+    def _shows_fields(self, hidden: Chat, tools: Any, kwargs: Any, k: int, completion: str) -> bool:
+        """Whether every field of turn k stands in its completion: its text does, and so does a sentinel in its place."""
+        message = hidden[k]
+        for key in ("content", "reasoning_content"):
+            text = message.get(key)
+            if not isinstance(text, str) or not text.strip():
+                continue
+            if text.strip() not in completion or not self._shows(hidden, tools, kwargs, k, {**message, key: "Qzx9Zq"}):
+                return False
+        for number, call in enumerate(message.get("tool_calls") or ()):
+            if not self._shows_call(hidden, tools, kwargs, k, number, call):
+                return False
+        return True
+
+    def _shows_call(self, hidden: Chat, tools: Any, kwargs: Any, k: int, number: int, call: dict[str, Any]) -> bool:
+        """Whether a call's name and arguments are written, the arguments as JSON and not as JSON within JSON."""
+        arguments = call["function"]["arguments"]
+        for function in (
+            {**call["function"], "name": "Qzx9Zq"},
+            {**call["function"], "arguments": {"k": "Qzx9Zq"} if isinstance(arguments, Mapping) else '{"k": "Qzx9Zq"}'},
+        ):
+            calls = list(hidden[k]["tool_calls"])
+            calls[number] = {**call, "function": function}
+            text = self._with(hidden, tools, kwargs, k, {**hidden[k], "tool_calls": calls})
+            if text is None or "Qzx9Zq" not in text or '\\"k\\"' in text or "'k'" in text:
+                return False
+        return True
+
+    def _shows(self, hidden: Chat, tools: Any, kwargs: Any, k: int, message: dict[str, Any]) -> bool:
+        text = self._with(hidden, tools, kwargs, k, message)
+        return text is not None and "Qzx9Zq" in text
+
+    def _with(self, hidden: Chat, tools: Any, kwargs: Any, k: int, message: dict[str, Any]) -> str | None:
+        try:
+            return self.render([*hidden[:k], message], tools, kwargs, prompt=False)
+        except ValueError:
+            return None
+
+    # Judging -----------------------------------------------------------------------------------------------------
+
+    def trained(self, messages: Chat, train_on: str) -> list[int]:
+        """The turns to train: weight or train per message, else the policy; never a turn with nothing before it."""
+        answers = [k for k, message in enumerate(messages) if message["role"] == "assistant"]
+        chosen = []
+        for k in answers:
+            own = messages[k].get("weight", messages[k].get("train"))
+            wanted = bool(own) if own is not None else train_on == "all" or k == answers[-1]
+            if wanted and k > 0:
+                chosen.append(k)
+        return chosen
+
+    def judge(self, conversation: Mapping[str, Any], result: Any, train_on: str = "all") -> list[str]:
+        """What is wrong with a result (samples, or a drop with reason and detail); empty where all is right."""
+        original = conversation["messages"]
+        tools, kwargs = conversation.get("tools"), conversation.get("chat_template_kwargs")
+        trained = self.trained(original, train_on)
+        messages = [{key: value for key, value in m.items() if key not in ("weight", "train")} for m in original]
+        reason = getattr(result, "reason", None)
+        if not trained:
+            return [] if reason == "nothing_to_train" else [f"nothing is to be trained, but got {result}"]
+        outcomes: list[list[Turn] | Unsatisfied] = []
+        for form in self.forms(messages):
+            try:
+                outcomes.append(self.turns(form, tools, kwargs, trained))
+            except Unsatisfied as problem:
+                outcomes.append(problem)
+        proven = [outcome for outcome in outcomes if isinstance(outcome, list)]
+        if reason is not None:
+            return self._judge_drop(result, proven, [o for o in outcomes if isinstance(o, Unsatisfied)])
+        if not proven:
+            return [f"was written, but the definition cannot be satisfied: {outcomes[0]}"]
+        problems = [self._judge_samples(result, turns) for turns in proven]
+        return min(problems, key=len)
+
+    def _judge_drop(self, drop: Any, proven: list[list[Turn]], refused: list[Unsatisfied]) -> list[str]:
+        if proven:
+            return [f"needless drop: {drop.reason}: {drop.detail}"]
+        right = [r for r in refused if drop.reason in r.reasons or any(drop.reason.startswith(x) for x in r.reasons)]
+        if not right:
+            return [f"wrong reason: {drop.reason}: {drop.detail}; the oracle says {refused[0]}"]
+        if not any(f"turn {r.turn + 1}" in (drop.detail or "") for r in right):
+            return [f"wrong turn: {drop.reason}: {drop.detail}; the oracle says {right[0]}"]
+        return []
+
+    def _judge_samples(self, samples: Sequence[Any], turns: list[Turn]) -> list[str]:
+        problems = []
+        places = sorted(index for sample in samples for index in sample.turns)
+        if places != [turn.index for turn in turns]:
+            problems.append(f"trained turns {places}, wanted {[turn.index for turn in turns]}")
+            return problems
+        by_index = {turn.index: turn for turn in turns}
+        for sample in samples:
+            ids = [int(id_) for id_ in sample.input_ids]
+            labels = [int(label) for label in sample.labels]
+            members = [by_index[index] for index in sample.turns]
+            problems += self._judge_sample(ids, labels, members)
+        if not problems:
+            problems += self._judge_splits(samples, turns)
+        return problems
+
+    def _judge_sample(self, ids: list[int], labels: list[int], turns: list[Turn]) -> list[str]:
+        """The invariants on one sample, and its exact ids and labels where they can be derived."""
+        if len(ids) != len(labels) or any(label not in (IGNORE, id_) for id_, label in zip(ids, labels)):
+            return ["a label is neither its id nor -100"]
+        problems = []
+        runs = _runs(labels)
+        if len(runs) != len(turns):
+            return [f"{len(runs)} trained runs for {len(turns)} turns"]
+        bos = self.tokenizer.bos_token_id
+        if bos is not None and ids[:2] == [bos, bos]:
+            problems.append("two BOS")
+        for (start, stop), turn in zip(runs, turns):
+            name = f"turn {turn.index + 1}"
+            expected = self.encode(turn.prompt)
+            if expected is not None and ids[:start] != expected:
+                problems.append(f"{name}: the ids before it are not encode(P): {self._differ(ids[:start], expected)}")
+            if expected is None and not self.says(ids[:start], turn.prompt, first=True):
+                problems.append(f"{name}: the ids before it do not spell P")
+            if ids[stop - 1] not in {self.controls.get(end) for end in self.ends}:
+                problems.append(f"{name}: does not end in an end-of-turn token: {ids[stop - 1]}")
+            if not self.says(ids[start:stop], turn.completion, first=False):
+                problems.append(f"{name}: spells {self.spell(ids[start:stop])!r}, wanted {turn.completion!r}")
+            wanted = self._completion(turn)
+            if wanted is not None and ids[start:stop] not in wanted:
+                problems.append(f"{name}: {self._differ(ids[start:stop], wanted[0])}")
+            problems += self._judge_control(name, ids[:stop], turn.prompt + turn.completion)
+        last = turns[-1]
+        rest = ids[runs[-1][1] :]
+        text = "" if last.rendering is None else last.rendering[len(last.prompt + last.completion) :]
+        if rest and not self.says(rest, text, first=False):
+            problems.append(f"after turn {last.index + 1} stands {self.spell(rest)!r}, wanted {text!r} or nothing")
+        return problems
+
+    def _judge_control(self, name: str, ids: list[int], text: str) -> list[str]:
+        """No control id came from message text: there are as many of each as the template wrote."""
+        known = set(self.controls.values())
+        pattern = re.compile("|".join(map(re.escape, self.masks.controls)) or r"(?!)")
+        wanted = [self.controls[found] for found in pattern.findall(text)]
+        found = [id_ for id_ in ids if id_ in known]
+        return [] if found == wanted else [f"{name}: control ids {found}, the template wrote {wanted}"]
+
+    def _completion(self, turn: Turn) -> list[list[int]] | None:
+        """The ids that C_k may have after encode(P_k): its continuation, or where a token straddles, its own."""
+        prompt, both = self.encode(turn.prompt), self.encode(turn.prompt + turn.completion)
+        if prompt is None or both is None:
+            return None
+        if both[: len(prompt)] == prompt:
+            return [both[len(prompt) :]]
+        alone = self.encode(turn.completion)
+        if self.is_byte_level():
+            return None if alone is None else [alone]
+        found = [alone] if alone is not None and self.says(alone, turn.completion, first=False) else []
+        for anchor in ("\n", "\t", "\u3002", "\x02", "\u4e00"):
+            before, after = self.encode(anchor), self.encode(anchor + turn.completion)
+            if before is not None and after is not None and after[: len(before)] == before:
+                found.append(after[len(before) :])
+        return found or None
+
+    def _judge_splits(self, samples: Sequence[Any], turns: list[Turn]) -> list[str]:
+        """Each turn stands in the longest sample whose ids begin with its prompt and completion."""
+        by_index = {turn.index: turn for turn in turns}
+        problems = []
+        for sample in samples:
+            for index in sample.turns:
+                turn = by_index[index]
+                prompt, wanted = self.encode(turn.prompt), self._completion(turn)
+                if prompt is None or not wanted:
+                    continue
+                for other in samples:
+                    ids = [int(id_) for id_ in other.input_ids]
+                    if max(other.turns) <= max(sample.turns):
+                        continue
+                    own = by_index[max(other.turns)]
+                    fits = any(ids[: len(prompt) + len(ids_)] == prompt + ids_ for ids_ in wanted)
+                    if fits and len(own.prompt) >= len(turn.prompt + turn.completion):
+                        problems.append(f"turn {index + 1} stands in a sample of its own, but fits that of {other.turns}")
+        return problems
+
+    def _differ(self, got: list[int], wanted: list[int]) -> str:
+        at = next((i for i, (a, b) in enumerate(zip(got, wanted)) if a != b), min(len(got), len(wanted)))
+        show = self.tokenizer.convert_ids_to_tokens
+        return f"at {at} got {show(got[at : at + 6])}, wanted {show(wanted[at : at + 6])}"
+
+
+def _in_form(message: dict[str, Any], arguments: str, empty: str, split: bool) -> dict[str, Any]:
+    """A message with its arguments, its missing content and its inline reasoning in another form."""
+    changed = {key: value for key, value in message.items() if value is not None}
+    if message.get("tool_calls"):
+        changed["tool_calls"] = [_call_in_form(call, arguments) for call in message["tool_calls"]]
+        if not message.get("content") and empty != "given":
+            changed.pop("content", None)
+            if empty == "":
+                changed["content"] = ""
+    elif message.get("content") is None:
+        changed["content"] = ""
+    if split and message["role"] == "assistant" and message.get("reasoning_content") is None:
+        inline = INLINE.fullmatch(message.get("content") or "")
+        if inline is not None:
+            changed["reasoning_content"] = inline.group(1).strip("\n")
+            changed["content"] = inline.group(2).lstrip("\n")
+    return changed
+
+
+def _call_in_form(call: dict[str, Any], form: str) -> dict[str, Any]:
+    value = call["function"]["arguments"]
+    if form == "object" and isinstance(value, str):
+        value = json.loads(value)
+    if form == "text" and not isinstance(value, str):
+        value = json.dumps(value, ensure_ascii=False)
+    return {**call, "function": {**call["function"], "arguments": value}}
+
+
+def _runs(labels: Sequence[int]) -> list[tuple[int, int]]:
+    """Start and stop of each run of trained labels."""
+    runs, start = [], None
+    for place, label in enumerate([*labels, IGNORE]):
+        if label != IGNORE and start is None:
+            start = place
+        if label == IGNORE and start is not None:
+            runs.append((start, place))
+            start = None
+    return runs

@@ -1,0 +1,42 @@
+"""The oracle agrees with the encoder on conversations that hypothesis makes, for the shared tokenizers."""
+
+from __future__ import annotations
+
+import functools
+from pathlib import Path
+from typing import Any
+
+import pytest
+from families import SHARED, Pair
+from hypothesis import HealthCheck, given, settings
+from strategies import conversations
+
+quick = settings(max_examples=40, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+
+
+@functools.cache
+def pair_of(folder: Path, ends: str) -> Pair:
+    return Pair(folder, ends=ends)
+
+
+@pytest.fixture(scope="module", params=sorted(SHARED))
+def pair(request: pytest.FixtureRequest, shared: Path) -> Pair:
+    return pair_of(shared / "tokenizers" / request.param, SHARED[request.param])
+
+
+@quick
+@given(conversations(control=False))
+def test_plain_conversations_get_the_ids_and_labels_of_the_definition(pair: Pair, conversation: dict[str, Any]) -> None:
+    assert pair.problems(conversation) == []
+
+
+@quick
+@given(conversations(control=True))
+def test_control_strings_in_text_stay_text(pair: Pair, conversation: dict[str, Any]) -> None:
+    assert pair.problems(conversation) == []
+
+
+@quick
+@given(conversations(any_order=True))
+def test_roles_in_any_order_are_right_or_refused(pair: Pair, conversation: dict[str, Any]) -> None:
+    assert pair.problems(conversation) == []
