@@ -118,9 +118,9 @@ def record_ids(keys: pa.Array, occurrence: npt.NDArray[np.int64]) -> npt.NDArray
 
 def key_bytes(keys: pa.Array) -> npt.NDArray[np.uint8]:
     """Keys as an array of KEY_BYTES columns, zeros where null."""
-    data = keys.fill_null(bytes(KEY_BYTES)).buffers()[1]
-    first = keys.offset * KEY_BYTES
-    flat = np.frombuffer(data, np.uint8)[first : first + len(keys) * KEY_BYTES]
+    filled = keys.fill_null(bytes(KEY_BYTES))
+    first = filled.offset * KEY_BYTES
+    flat = np.frombuffer(filled.buffers()[1], np.uint8)[first : first + len(keys) * KEY_BYTES]
     return flat.reshape(len(keys), KEY_BYTES).copy()
 
 

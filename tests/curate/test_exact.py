@@ -1,0 +1,117 @@
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sftdata.curate.exact import canonical, content_key, first_occurrences, hex_strings, key_bytes, record_ids
+from sftdata.records import Message, Record, ToolCall
+
+CHAT = (Message(role="user", content="Café\nHi"), Message(role="assistant", content="Hello"))
+
+
+def user(content: str, **fields: Any) -> Record:
+    return Record(messages=(Message(role="user", content=content, **fields), CHAT[1]))
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["Café\nHi", "Cafe\u0301\nHi", "Café\r\nHi", "Café\rHi", "  Café\nHi\n\n", "\u00a0Café\nHi\u2003"],
+    ids=["same", "decomposed", "crlf", "cr", "white space around", "wide spaces around"],
+)
+def test_what_people_take_for_the_same_text_has_one_key(content: str) -> None:
+    assert content_key(user(content)) == content_key(Record(messages=CHAT))
+
+
+def call(arguments: str | Mapping[str, Any], id: str | None = None) -> Record:
+    turn = Message(role="assistant", content=None, tool_calls=(ToolCall(name="f", arguments=arguments, id=id),))
+    return Record(messages=(CHAT[0], turn))
+
+
+DIFFERENT = [
+    Record(messages=CHAT),
+    user("Café Hi"),
+    user("café\nHi"),
+    user("Café\n\nHi"),
+    user("Café\nHi", name="Ann"),
+    Record(messages=(*CHAT, *CHAT)),
+    Record(messages=(Message(role="system", content="Café\nHi"), CHAT[1])),
+    Record(messages=(CHAT[0], Message(role="assistant", content="Hello", train=False))),
+    Record(messages=(CHAT[0], Message(role="assistant", content="Hello", reasoning="Hm"))),
+    Record(messages=CHAT, tools=({"name": "f"},)),
+    Record(messages=CHAT, template_kwargs={"enable_thinking": False}),
+    Record(text="Café\nHi"),
+    Record(text="Hello"),
+    call('{"a": 1}'),
+    call('{"a": 2}'),
+    call('{"a": 123456789012345678901}'),
+    call('{"a": 123456789012345678902}'),
+    call("not JSON"),
+    call('{"a": 1}', id="call_1"),
+]
+
+
+def test_different_content_has_different_keys() -> None:
+    keys = [content_key(record) for record in DIFFERENT]
+    assert len(set(keys)) == len(DIFFERENT)
+    assert {len(key) for key in keys} == {16}
+
+
+def test_tool_arguments_count_by_value_not_by_spelling() -> None:
+    keys = {content_key(call(form)) for form in ('{"a": 1, "b": [2]}', '{"b":[2],"a":1}', {"b": (2,), "a": 1})}
+    assert len(keys) == 1
+
+
+texts = st.text(st.sampled_from("ab \x1e\x1f\x01\x02\0019user12"), max_size=12)
+
+
+@settings(deadline=None)
+@given(st.lists(st.tuples(st.sampled_from(["user", "assistant"]), texts), min_size=1, max_size=4), st.data())
+def test_no_text_can_look_like_another_conversation(turns: list[tuple[str, str]], data: st.DataObject) -> None:
+    other = data.draw(st.lists(st.tuples(st.sampled_from(["user", "assistant"]), texts), min_size=1, max_size=4))
+    joined = "".join(f"{role}\x1f{text}\x1e" for role, text in turns[1:])
+    forged = [(turns[0][0], f"{turns[0][1]}\x1e{joined}"[:-1])]
+    for rival in (other, forged):
+        same = [(role, text.strip()) for role, text in rival] == [(role, text.strip()) for role, text in turns]
+        first, second = (
+            content_key(Record(messages=tuple(Message(role=role, content=text) for role, text in chat)))
+            for chat in (turns, rival)
+        )
+        assert (first == second) == same
+
+
+@settings(deadline=None)
+@given(st.text())
+def test_the_canonical_form_is_its_own_canonical_form(text: str) -> None:
+    assert canonical(canonical(text)) == canonical(text)
+
+
+@settings(deadline=None)
+@given(st.lists(st.sampled_from([None, b"a" * 16, b"b" * 16, b"c" * 16]), max_size=30))
+def test_first_occurrences_are_those_that_a_loop_finds(keys: list[bytes | None]) -> None:
+    first, occurrence = first_occurrences(pa.array(keys, pa.binary(16)))
+    for at, key in enumerate(keys):
+        earlier = [other for other in range(at) if key is not None and keys[other] == key]
+        assert first[at] == (earlier[0] if earlier else at)
+        assert occurrence[at] == len(earlier)
+
+
+def test_an_id_is_the_key_in_hex_and_for_repeats_a_hash_of_key_and_number() -> None:
+    key = bytes(range(16))
+    keys = pa.array([None, key, key], pa.binary(16))
+    ids = record_ids(keys, np.array([0, 0, 1]))
+    repeat = hashlib.blake2b(key + b"\1" + bytes(7), digest_size=16).hexdigest()
+    valid = np.array([False, True, True])
+    assert hex_strings(ids, valid).to_pylist() == [None, key.hex(), repeat]
+    assert hex_strings(ids[:0], valid[:0]).to_pylist() == []
+
+
+def test_key_bytes_of_a_slice_are_those_of_its_own_rows() -> None:
+    keys = pa.array([b"a" * 16, None, b"b" * 16], pa.binary(16)).slice(1)
+    assert [row.tobytes() for row in key_bytes(keys)] == [bytes(16), b"b" * 16]
