@@ -108,7 +108,7 @@ def _find_cut(chat: Conversation, k: int, prompt: str, rendering: str, facts: Te
     suffix = _text_after_last_field(chat, k, facts)
     field = before.get("content")
     if suffix and isinstance(field, str):
-        for written in (field, field.strip()):
+        for written in (field, field.strip(), json.dumps(field, ensure_ascii=False)[1:-1], json.dumps(field)[1:-1]):
             mark = written + suffix
             if written and prompt.endswith(mark) and rendering.count(mark) == prompt.count(mark):
                 return rendering.rindex(mark) + len(mark)
