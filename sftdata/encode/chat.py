@@ -100,7 +100,8 @@ def strings_of(record: Record) -> list[str]:
 
 def strings_of_message(message: Message) -> list[str]:
     """Every string of a message that a template may write."""
-    found = [text for text in (message.content, message.reasoning, message.tool_call_id, message.name) if text]
+    found = [message.content] if message.content else []
+    found += [text for text in (message.reasoning, message.tool_call_id, message.name) if text]
     for call in message.tool_calls:
         found.append(call.name)
         found += strings_in(call.arguments)

@@ -47,9 +47,10 @@ class ControlTokens:
 
     def find(self, text: str) -> list[str]:
         """The control strings that stand in a text, in order."""
-        if not any(char in text for char in self._first_chars):
-            return []
-        return self._literal.findall(text)
+        for char in self._first_chars:
+            if char in text:
+                return self._literal.findall(text)
+        return []
 
     def positions(self, text: str) -> list[tuple[int, int, str]]:
         """Start, end and text of every control string in a text, in order."""
@@ -57,7 +58,7 @@ class ControlTokens:
 
     def protect(self, text: str) -> str:
         """Message text with a placeholder for every control string."""
-        if not any(char in text for char in self._first_chars):
+        if not self.find(text):
             return text
         return self._literal.sub(lambda match: f"{PLACEHOLDER}{self._id_of[match.group()]}\ue003", text)
 

@@ -238,17 +238,17 @@ class RecordEncoder:
         labels[0] = IGNORE
         return [EncodedSample(ids, labels, (0,))]
 
-    def control_hits(self, record: Record) -> Counter[tuple[str, str]]:
-        """How often each control string stands in the record's text, by (string, role); tools count as `tools`."""
-        hits: Counter[tuple[str, str]] = Counter()
+    def count_control(self, record: Record, hits: Counter[tuple[str, str]]) -> None:
+        """Add how often each control string stands in the record's text, by (string, role); tools count as `tools`."""
         find = self.facts.control.find
         for message in record.messages:
             for text in strings_of_message(message):
-                hits.update((found, message.role) for found in find(text))
+                for found in find(text):
+                    hits[found, message.role] += 1
         for tool in record.tools:
             for text in strings_in(tool):
-                hits.update((found, "tools") for found in find(text))
-        return hits
+                for found in find(text):
+                    hits[found, "tools"] += 1
 
     def decode(self, ids: Sequence[int]) -> str:
         """What ids say, control tokens included, for people to read."""

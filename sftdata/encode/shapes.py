@@ -62,7 +62,7 @@ class ShapeProver:
         self.facts = facts
         self._trims = any("trim" in source or "strip" in source for source in facts.template.sources)
         self._plans: dict[tuple[object, ...], Plan | None] = {}
-        self._guarded: dict[Plan, tuple[str, ...]] = {}
+        self._layouts: dict[Plan, tuple[tuple[str | int, ...], ...]] = {}
         self._planned = 0
 
     def samples(self, record: Record, trained: list[int]) -> list[GuardedSample]:
@@ -96,6 +96,7 @@ class ShapeProver:
         if record.tools or not self.facts.reads.opaque:
             return None
         contents = []
+        looks = self.facts.reads.needles
         for message in record.messages:
             content = message.content
             if (
@@ -107,7 +108,7 @@ class ShapeProver:
                 or content.isspace()
                 or (self._trims and (content[0].isspace() or content[-1].isspace()))
                 or NAMESPACE in content
-                or self.facts.reads.may_branch_on(content)
+                or (looks and self.facts.reads.may_branch_on(content))
             ):
                 return None
             contents.append(content)
@@ -137,10 +138,11 @@ class ShapeProver:
         used = contents[: len(plan.statics) - 1]
         if not self.facts.reads.verbatim and self._rendering(record, used) != plan.text_with(used):
             return None
-        statics = self._guarded.get(plan)
-        if statics is None:
-            statics = self._guarded[plan] = tuple(guard_pieces(plan, self.facts.control.guard))
-        sample = GuardedSample(fill_pieces(plan, statics, used), plan.turns)
+        layout = self._layouts.get(plan)
+        if layout is None:
+            layout = self._layouts[plan] = layout_of(plan, self.facts.control.guard)
+        pieces = ["".join([used[part] if isinstance(part, int) else part for part in piece]) for piece in layout]
+        sample = GuardedSample(tuple(pieces), plan.turns)
         if self._planned % RECHECK == 0 and self.by_definition(record, list(plan.turns)) != [sample]:
             raise AssertionError(f"the plan of a shape is not what the definition gives: {plan}")
         self._planned += 1
@@ -202,29 +204,16 @@ def plan_of(sample: TextSample, marks: list[str]) -> Plan | None:
     return Plan(tuple(statics), tuple(cuts), sample.turns)
 
 
-def guard_pieces(plan: Plan, guard: Callable[[str], str]) -> list[str]:
-    """The statics cut at the plan's cuts and guarded, in order; `fill_pieces` puts the contents between them."""
-    parts: list[str] = []
+def layout_of(plan: Plan, guard: Callable[[str], str]) -> tuple[tuple[str | int, ...], ...]:
+    """The pieces of a plan's samples: guarded constant texts, and the indices of the contents between them."""
+    pieces: list[list[str | int]] = [[]]
     for index, static in enumerate(plan.statics):
         offsets = [0, *(offset for place, offset in plan.cuts if place == index), len(static)]
-        parts.extend(guard(static[a:b]) for a, b in zip(offsets, offsets[1:]))
-    return parts
-
-
-def fill_pieces(plan: Plan, guarded: tuple[str, ...], contents: list[str]) -> tuple[str, ...]:
-    """The pieces of a sample: guarded statics with the contents between them, cut where the plan says."""
-    pieces: list[str] = []
-    parts: list[str] = []
-    position = 0
-    for index in range(len(plan.statics)):
-        parts.append(guarded[position])
-        position += 1
-        for place, _ in plan.cuts:
-            if place == index:
-                pieces.append("".join(parts))
-                parts = [guarded[position]]
-                position += 1
-        if index < len(contents):
-            parts.append(contents[index])
-    pieces.append("".join(parts))
-    return tuple(pieces)
+        for number, (a, b) in enumerate(zip(offsets, offsets[1:])):
+            if number:
+                pieces.append([])
+            if a < b:
+                pieces[-1].append(guard(static[a:b]))
+        if index < len(plan.statics) - 1:
+            pieces[-1].append(index)
+    return tuple(map(tuple, pieces))

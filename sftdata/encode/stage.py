@@ -93,7 +93,7 @@ class Encode:
         records = [Record.from_json(payload) for payload in payloads]
         facts = BatchFacts()
         for record in records:
-            facts.hits.update(self.encoder.control_hits(record))
+            self.encoder.count_control(record, facts.hits)
         self.encoder.tally.clear()
         entries: list[tuple[int | None, int, EncodedSample | Drop | None, bool]] = []
         for row, record, outcome in zip(live.tolist(), records, self.encoder.encode(records), strict=True):
