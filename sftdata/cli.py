@@ -64,8 +64,7 @@ def prepare(
         from sftdata.pipeline import prepare as run
 
         began = time.monotonic()
-        given = {"tokenizer": tokenizer, "out": out, "pack.seq_len": seq_len}
-        config = _config(items, [f"{key}={_yaml(value)}" for key, value in given.items() if value is not None])
+        config = _config(items, {"tokenizer": tokenizer, "out": out, "pack.seq_len": seq_len})
         with _progress() as progress:
             manifest = run(config, workers=workers, overwrite=overwrite, progress=progress)
         _report(config.located(config.out.path), time.monotonic() - began)
@@ -129,34 +128,45 @@ def _leave(message: str, code: int = 1) -> NoReturn:
     raise typer.Exit(code)
 
 
-def _yaml(value: object) -> str:
-    """A value of the command line as YAML, so that a folder called 123 stays text."""
-    import json
+def _config(items: list[str], options: dict[str, object]) -> Config:
+    """The settings of a file, or of data files and options; `key=value` items apply in either case.
 
-    return json.dumps(value)
-
-
-def _config(items: list[str], overrides: list[str]) -> Config:
-    """The settings of a file, or of data files and options; `key=value` items apply in either case."""
+    Paths in options are relative to the current folder, those in a file and in `key=value` to the file.
+    """
     from sftdata.config import load_config, parse_config
     from sftdata.errors import ConfigError
     from sftdata.settings import apply_override
 
     paths = [item for item in items if "=" not in item or Path(item).exists() or "://" in item]
-    overrides = [item for item in items if item not in paths] + overrides
+    overrides = [item for item in items if item not in paths]
     files = [path for path in paths if path.endswith(CONFIG_SUFFIXES)]
     if files and len(paths) > 1:
         raise ConfigError(files[0], "stands beside other files", "give one settings file, or data files only")
     if files:
-        return load_config(files[0], overrides)
+        return load_config(files[0], overrides + _settings_of(options, Path(files[0]).parent))
     if not paths:
         raise ConfigError(
             "command line", "names no data", "give a settings file, or data files with --tokenizer and --out"
         )
     settings: dict[str, Any] = {"sources": [{"path": path} for path in paths]}
-    for override in overrides:
+    for override in overrides + _settings_of(options, Path()):
         apply_override(settings, override, bare=("out",))
     return parse_config(settings, "command line")
+
+
+def _settings_of(options: dict[str, object], base: Path) -> list[str]:
+    """Options as settings, with the paths in them as seen from `base`; as YAML, so that a folder called 123 is text."""
+    import json
+    import os
+
+    settings = []
+    for key, value in options.items():
+        is_path = isinstance(value, str) and (key == "out" or Path(value).exists()) and "://" not in value
+        if is_path and not Path(str(value)).is_absolute():
+            value = os.path.relpath(Path(str(value)), base)
+        if value is not None:
+            settings.append(f"{key}={json.dumps(value)}")
+    return settings
 
 
 @contextmanager

@@ -53,6 +53,8 @@ def describe_problems(error: ValidationError, root: type[BaseModel]) -> str:
         key = ".".join(str(part) for part in item["loc"] if not str(part).startswith("function-"))
         if item["type"] == "extra_forbidden":
             problems.append(f"{key} is not a setting" + _suggestion(item["loc"], root))
+        elif item["type"] == "too_short" and len(item["input"]) > item["ctx"]["actual_length"]:
+            pass  # its items are wrong, and have been named
         elif item["type"] == "missing":
             problems.append(f"{key} is required")
         elif item["type"] == "value_error":  # a check of ours, in our words, a line each

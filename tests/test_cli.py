@@ -1,0 +1,192 @@
+"""The command line as people meet it: in a process of its own."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+import sftdata
+from sftdata.cli import app
+
+ROWS = [
+    {"prompt": "What is 1?", "completion": "It is 1."},
+    {"prompt": "What is 1?", "completion": "It is 1."},
+    {"prompt": "What is 2?", "completion": " "},
+    {"prompt": "What is 3?", "completion": "It is 3."},
+]
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    path = tmp_path / "a.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in ROWS))
+    return path
+
+
+def run(*arguments: object, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "sftdata", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        cwd=cwd,
+        env={**os.environ, **environment},
+        timeout=120,
+    )
+
+
+def call(*arguments: object) -> tuple[int, str, str]:
+    """The same within this process: exit code, what it said, and what it complained of."""
+    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
+    assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
+    return result.exit_code, result.stdout, result.stderr
+
+
+def tree(folder: Path) -> dict[str, str]:
+    return {
+        path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
+
+
+def test_a_file_and_three_options_are_enough_and_the_screen_tells_the_fate_of_every_row(
+    data: Path, tiny_tokenizer: Path, tmp_path: Path
+) -> None:
+    done = run("prepare", "a.jsonl", "--tokenizer", tiny_tokenizer, "--out", "shards", cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    for part in ("rows read", "4", "- duplicate", "(first: a.jsonl:2)", "- empty_answer", "(first: a.jsonl:3)"):
+        assert part in done.stdout
+    assert done.stdout.splitlines()[-1].endswith("rows/s")
+    checked = run("verify", "shards", cwd=tmp_path)
+    assert (checked.returncode, checked.stderr) == (0, "")
+    assert "4 rows read = 2 packed + 2 dropped" in checked.stdout
+
+
+def test_two_runs_and_one_or_two_workers_give_the_same_folder(tiny_tokenizer: Path, tmp_path: Path) -> None:
+    lines = [json.dumps({"prompt": f"Question {n}", "completion": "The quick brown fox. " * 33}) for n in range(3300)]
+    (tmp_path / "a.jsonl").write_text("\n".join(lines))  # 2.4 MB: two units, as UNIT_BYTES is 2 MB
+    shutil.copytree(tiny_tokenizer, tmp_path / "tok")
+    (tmp_path / "c.yaml").write_text("tokenizer: nowhere\nsources: [a.jsonl]\nout: nowhere\n")
+    (tmp_path / "elsewhere").mkdir()
+    for out, workers, cwd in (("o1", 1, "."), ("o2", 2, "elsewhere"), ("o3", 2, ".")):
+        config, out, tokenizer = (os.path.relpath(tmp_path / name, tmp_path / cwd) for name in ("c.yaml", out, "tok"))
+        changes = ("out.shard_tokens=200000", "pack.seq_len=1024", "--tokenizer", tokenizer)
+        done = run("prepare", config, "--out", out, "--workers", workers, *changes, cwd=tmp_path / cwd)
+        assert done.returncode == 0, done.stderr
+    trees = [tree(tmp_path / out) for out in ("o1", "o2", "o3")]
+    assert len(trees[0]) > 5
+    assert str(tmp_path) not in (tmp_path / "o1" / "manifest.json").read_text()
+    assert trees[0] == trees[1] == trees[2]
+
+
+def test_a_config_with_three_mistakes_names_all_three(data: Path, tmp_path: Path) -> None:
+    (tmp_path / "c.yaml").write_text("sources: [{path: a.jsonl, fromat: auto}]\nout: shards\npack: {seq_len: many}\n")
+    done = run("prepare", "c.yaml", cwd=tmp_path)
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    for part in ("3 problems", "tokenizer is required", "sources.0.fromat", "did you mean", "pack.seq_len"):
+        assert part in done.stderr
+    assert not (tmp_path / "shards").exists()
+
+
+def prepare(tokenizer: Path, *arguments: object) -> tuple[int, str]:
+    """Exit code and complaint of a run; a tokenizer among the arguments wins."""
+    code, _, complaint = call("prepare", "--tokenizer", tokenizer, "--workers", 1, *arguments)
+    return code, complaint
+
+
+def test_mistakes_are_one_line_exit_code_1_and_leave_nothing(
+    data: Path, tiny_tokenizer: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "empty.jsonl").write_text("")
+    (tmp_path / "keys.jsonl").write_text('{"question": "Hi", "answer": "Hello"}\n')
+    (tmp_path / "taken").mkdir()
+    (tmp_path / "taken" / "thesis.tex").write_text("")
+    shutil.copytree(tiny_tokenizer, "open")
+    (tmp_path / "open" / "chat_template.jinja").write_text("{% for m in messages %}{{ m.content }}{% endfor %}")
+    cases: list[tuple[list[object], str]] = [
+        (["a.jsnl", "--out", "o"], "a.jsnl: no such file or folder; did you mean a.jsonl?"),
+        (["empty.jsonl", "--out", "o"], "empty.jsonl: holds no rows"),
+        (["keys.jsonl", "--out", "o"], "columns: {prompt: question, completion: answer}"),
+        (["a.jsonl", "--out", "a.jsonl"], "a.jsonl: is a file"),
+        (["a.jsonl", "--out", "a.jsonl/o"], "a part of this path is a file"),
+        (["a.jsonl", "--out", "taken"], "is not empty and holds no dataset (it has thesis.tex)"),
+        (["a.jsonl", "--out", "/proc/o"], "/proc/o: the folder cannot be made"),
+        (["a.jsonl", "--out", "s3://bucket/o"], "is an address, not a folder"),
+        (["a.jsonl", "--out", "o", "--tokenizer", "nowhere/at/all"], "nowhere/at/all: there is no such folder"),
+        (["a.jsonl", "--out", "o", "--tokenizer", "open"], "writes no end-of-turn token"),
+        (["a.jsonl", "--out", "o", "template=chatmll"], "chatmll: is neither a template of ours nor a readable file"),
+        (["a.jsonl", "--out", "o", "pack.seqlen=9"], "did you mean pack.seq_len?"),
+        (["a.jsonl"], "out is required"),
+        (["--out", "o", "seed=1"], "names no data"),
+        (["missing.yaml"], "missing.yaml: No such file or directory"),
+    ]
+    before = sorted(path.name for path in tmp_path.iterdir())
+    for arguments, sentence in cases:
+        code, complaint = prepare(tiny_tokenizer, *arguments)
+        assert code == 1, (arguments, complaint)
+        assert sentence in complaint, arguments
+        assert len(complaint.splitlines()) == 1, complaint
+    assert sorted(path.name for path in tmp_path.iterdir()) == before
+
+
+def test_a_taken_folder_is_refused_and_overwritten_on_request(data: Path, tiny_tokenizer: Path, tmp_path: Path) -> None:
+    out = tmp_path / "o"
+    assert prepare(tiny_tokenizer, data, "--out", out)[0] == 0
+    before = tree(out)
+    code, complaint = prepare(tiny_tokenizer, data, "--out", out, "pack.seq_len=64")
+    assert (code, "--overwrite" in complaint) == (1, True)
+    assert tree(out) == before
+    assert prepare(tiny_tokenizer, data, "--out", out, "pack.seq_len=64", "--overwrite")[0] == 0
+    assert tree(out) != before
+    assert sftdata.verify(out).packed == 2
+
+
+def test_a_run_that_packs_nothing_exits_with_1_and_the_reasons(tiny_tokenizer: Path, tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_text(json.dumps(ROWS[2]))
+    arguments = ("--tokenizer", tiny_tokenizer, "--out", tmp_path / "o", "--workers", 1)
+    code, said, complaint = call("prepare", tmp_path / "a.jsonl", *arguments)
+    assert code == 1
+    assert "- empty_answer" in said
+    assert "no row was packed" in complaint
+
+
+def test_verify_exits_with_1_and_names_what_is_wrong(data: Path, tiny_tokenizer: Path, tmp_path: Path) -> None:
+    out = tmp_path / "o"
+    assert call("verify", tmp_path)[0] == 1
+    assert prepare(tiny_tokenizer, data, "--out", out)[0] == 0
+    shard = out / "train" / "00000-of-00001.arrow"
+    spoilt = bytearray(shard.read_bytes())
+    spoilt[len(spoilt) // 2] ^= 1
+    shard.write_bytes(spoilt)
+    code, _, complaint = call("verify", out)
+    assert code == 1
+    assert "has another checksum than the manifest" in complaint
+    assert len(complaint.splitlines()) == 1
+
+
+def test_inspect_shows_a_row(data: Path, tiny_tokenizer: Path, tmp_path: Path) -> None:
+    assert prepare(tiny_tokenizer, data, "--out", tmp_path / "o")[0] == 0
+    code, said, _ = call("inspect", tmp_path / "o")
+    assert code == 0
+    assert "It is 1." in said
+
+
+def test_version_and_help() -> None:
+    assert call("--version")[1] == f"sftdata {sftdata.__version__}\n"
+    said = call("--help")[1]
+    assert all(command in said for command in ("prepare", "verify", "inspect"))
+
+
+def test_an_installed_console_script_and_the_module_are_the_same_program(tmp_path: Path) -> None:
+    said = run("--version", cwd=tmp_path, PYTHONPATH=str(Path(sftdata.__file__).parents[1]))
+    assert said.stdout == f"sftdata {sftdata.__version__}\n"

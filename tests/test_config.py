@@ -1,0 +1,132 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sftdata.config import Config, load_config, parse_config
+from sftdata.errors import ConfigError
+
+LEAST: dict[str, Any] = {"tokenizer": "tok", "sources": "a.jsonl", "out": "shards"}
+
+
+def refused(settings: dict[str, Any]) -> str:
+    with pytest.raises(ConfigError) as caught:
+        parse_config(settings)
+    return str(caught.value)
+
+
+def test_three_settings_are_enough_and_bare_paths_stand_for_sources_and_output() -> None:
+    config = parse_config(LEAST)
+    assert [source.path for source in config.sources] == ["a.jsonl"]
+    assert config.out.path == "shards"
+    assert (config.pack.seq_len, config.pack.strategy, config.dedup.exact, config.seed) == (2048, "best_fit", True, 0)
+    both = parse_config({**LEAST, "sources": ["a.jsonl", {"path": "b.csv", "format": "alpaca"}]})
+    assert [(source.path, source.format) for source in both.sources] == [("a.jsonl", "auto"), ("b.csv", "alpaca")]
+
+
+def test_every_problem_is_named_at_once() -> None:
+    said = refused(
+        {"sources": [{"path": "a", "fromat": "auto"}], "out": "o", "pack": {"seq_length": 9, "strategy": "x"}}
+    )
+    assert "4 problems:" in said
+    assert "tokenizer is required" in said
+    assert "sources.0.fromat is not a setting; did you mean sources.0.format?" in said
+    assert "pack.seq_length is not a setting; did you mean pack.seq_len?" in said
+    assert "pack.strategy: input should be 'best_fit' or 'none' (got 'x')" in said
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"sources": []}, "sources: "),
+        ({"date": "2026-02-30"}, "date: day"),
+        ({"seed": -1}, "seed: "),
+        ({"split": {"validation": 2.5}}, "split.validation: is a share below 1, or a whole number of conversations"),
+        ({"split": {"validation": -0.1}}, "split.validation"),
+        ({"out": {}}, "out.path is required"),
+        ({"pack": {"seq_len": 7}}, "pack.seq_len"),
+        ({"seq_len": 2048}, "seq_len is not a setting"),
+    ],
+)
+def test_a_value_that_cannot_be_is_named_with_its_key(change: dict[str, Any], sentence: str) -> None:
+    assert sentence in refused({**LEAST, **change})
+
+
+def test_a_day_may_be_text_or_a_yaml_date(tmp_path: Path) -> None:
+    (tmp_path / "c.yaml").write_text("{tokenizer: t, sources: a, out: o, date: 2026-01-15}")
+    assert load_config(tmp_path / "c.yaml").date == parse_config({**LEAST, "date": "2026-01-15"}).date == "2026-01-15"
+
+
+def test_settings_of_the_command_line_win_over_the_file(tmp_path: Path) -> None:
+    (tmp_path / "c.yaml").write_text("{tokenizer: t, sources: [a, b], out: o, pack: {seq_len: 64}}")
+    changes = [
+        "pack.seq_len=128",
+        "sources.1.format=text",
+        "out.shard_tokens=9",
+        "split.validation=0.5",
+        "template=null",
+    ]
+    config = load_config(tmp_path / "c.yaml", changes[:-1])
+    assert (config.pack.seq_len, config.out.path, config.out.shard_tokens) == (128, "o", 9)
+    assert [source.format for source in config.sources] == ["auto", "text"]
+    assert config.split.validation == 0.5
+    with pytest.raises(ConfigError, match="template"):
+        load_config(tmp_path / "c.yaml", changes)
+
+
+@pytest.mark.parametrize(
+    ("override", "sentence"),
+    [
+        ("pack.seq_len", "is neither a file nor a setting"),
+        ("sources.5.format=text", "there is no entry 5 in a list of 1"),
+        ("tokenizer.path=x", "tokenizer holds a plain value, not settings"),
+        ("seed=[", "the value is not YAML"),
+    ],
+)
+def test_an_override_that_makes_no_sense_is_named(tmp_path: Path, override: str, sentence: str) -> None:
+    (tmp_path / "c.yaml").write_text("{tokenizer: t, sources: [a], out: o}")
+    with pytest.raises(ConfigError, match=sentence):
+        load_config(tmp_path / "c.yaml", [override])
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [(b"", "holds no settings"), (b"- a", "holds no settings"), (b"a: [", "is not YAML"), (b"\xff", "is not UTF-8")],
+)
+def test_a_file_that_holds_no_settings_is_named(tmp_path: Path, content: bytes, sentence: str) -> None:
+    (tmp_path / "c.yaml").write_bytes(content)
+    with pytest.raises(ConfigError, match=sentence):
+        load_config(tmp_path / "c.yaml")
+
+
+def test_a_settings_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"c\.yaml: No such file"):
+        load_config(tmp_path / "c.yaml")
+
+
+def of_file(folder: Path, **settings: str) -> Config:
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "c.yaml").write_text("\n".join(f"{key}: {value}" for key, value in {**LEAST, **settings}.items()))
+    return load_config(folder / "c.yaml")
+
+
+def test_paths_are_relative_to_the_file_that_names_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/ann")
+    config = of_file(tmp_path / "sub")
+    assert config.located("data/a.jsonl") == str(tmp_path / "sub" / "data" / "a.jsonl")
+    assert config.located("/data/a.jsonl") == "/data/a.jsonl"
+    assert config.located("~/a.jsonl") == "/home/ann/a.jsonl"
+    assert config.located("s3://bucket/a.jsonl") == "s3://bucket/a.jsonl"
+
+
+def test_a_name_is_a_path_where_there_is_one_and_a_hub_id_where_there_is_none(tmp_path: Path) -> None:
+    config = of_file(tmp_path, tokenizer="org/name", sources="[org/data, org/*, org/data.jsonl]")
+    assert config.located_if_there(config.tokenizer) == "org/name"
+    below = [str(tmp_path / "org" / "*"), str(tmp_path / "org" / "data.jsonl")]
+    assert [source.path for source in config.located_sources()] == ["org/data", *below]
+    (tmp_path / "org" / "name").mkdir(parents=True)
+    (tmp_path / "org" / "data").mkdir()
+    assert config.located_if_there(config.tokenizer) == str(tmp_path / "org" / "name")
+    assert config.located_sources()[0].path == str(tmp_path / "org" / "data")

@@ -1,0 +1,197 @@
+"""Full disks, killed workers, Ctrl-C: one sentence, exit code 1, and nothing that looks like a dataset."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT)}
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Some 6 MB in 3 units, so that two workers have something to do for a while."""
+    path = tmp_path_factory.mktemp("data") / "a.jsonl"
+    rows = [{"prompt": f"Question {n}", "completion": "The quick brown fox. " * 40} for n in range(6500)]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+def command(data: Path, tokenizer: Path, out: Path, *more: str) -> list[str]:
+    base = [sys.executable, "-m", "sftdata", "prepare", str(data), "--tokenizer", str(tokenizer), "--out", str(out)]
+    return [*base, "--workers", "2", "pack.seq_len=1024", *more]
+
+
+def check_complaint(done: subprocess.CompletedProcess[str], sentence: str) -> None:
+    assert done.returncode == 1, done.stderr
+    assert "Traceback" not in done.stderr
+    assert sentence in done.stderr
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("sftdata: ")
+
+
+def run(arguments: list[str], *wrapper: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([*wrapper, *arguments], capture_output=True, text=True, env=ENVIRONMENT, timeout=120)
+
+
+def mounted(options: str, out: Path) -> tuple[str, ...]:
+    """What to put before a command so that `out` is a file system of its own in it, and a listing of it at the end."""
+    out.mkdir()
+    script = f'mount -t tmpfs -o {options} none "$0" && "$@"; code=$?; echo "left: $(ls -A "$0")"; exit $code'
+    wrapper = ("unshare", "-rm", "sh", "-c", script, str(out))
+    try:
+        works = subprocess.run([*wrapper, "true"], capture_output=True, check=False).returncode == 0
+    except FileNotFoundError:
+        works = False
+    if not works:
+        pytest.skip("this machine does not let a test mount a file system")
+    return wrapper
+
+
+# Sizes at which the disk is full while reading, while encoding, and while packing.
+@pytest.mark.parametrize("size", ["100k", "8m", "17m"])
+def test_a_full_disk_is_one_sentence_and_no_dataset(
+    data: Path, tiny_tokenizer: Path, tmp_path: Path, size: str
+) -> None:
+    out = tmp_path / "out"
+    done = run(command(data, tiny_tokenizer, out), *mounted(f"size={size}", out))
+    check_complaint(done, "the disk is full; free some space")
+    left = done.stdout.rpartition("left: ")[2].split()
+    assert set(left) <= {".work"}
+
+
+def test_a_read_only_disk_is_one_sentence(data: Path, tiny_tokenizer: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    done = run(command(data, tiny_tokenizer, out / "shards"), *mounted("size=1m,ro", out))
+    check_complaint(done, "the file system is read-only")
+
+
+def test_a_limit_on_file_sizes_is_one_sentence(data: Path, tiny_tokenizer: Path, tmp_path: Path) -> None:
+    limit = (
+        "import os, resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (10**6, 10**6)); "
+        "os.execv(sys.argv[1], sys.argv[1:])"
+    )
+    out = tmp_path / "out"
+    done = run(command(data, tiny_tokenizer, out), sys.executable, "-c", limit)
+    check_complaint(done, "the file would be larger than is allowed here")
+    assert not (out / "manifest.json").exists()
+
+
+def started(arguments: list[str]) -> subprocess.Popen[str]:
+    """The command in a process group of its own, as a terminal would start it."""
+    return subprocess.Popen(
+        arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=ENVIRONMENT, start_new_session=True
+    )
+
+
+def wait_for_work(process: subprocess.Popen[str], out: Path) -> None:
+    """Until workers have finished a piece."""
+    deadline = time.monotonic() + 60
+    while not any(path.name[0] != "." for path in (out / ".work").glob("*/*read/*.arrow")):
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+
+
+def workers_of(process: subprocess.Popen[str]) -> list[int]:
+    """The processes below the fork server of the command."""
+    found = []
+    for server in children(process.pid):
+        found += children(server)
+    return found
+
+
+def children(pid: int) -> list[int]:
+    try:
+        return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    except FileNotFoundError:
+        return []
+
+
+def is_alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def group_is_alive(group: int) -> bool:
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def gone(is_gone: Callable[[], bool]) -> bool:
+    """Whether something is gone, within some seconds: processes end one after the other."""
+    deadline = time.monotonic() + 20
+    while not is_gone() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return is_gone()
+
+
+needs_proc = pytest.mark.skipif(
+    not Path(f"/proc/self/task/{os.getpid()}/children").exists(), reason="this system does not list child processes"
+)
+
+
+@needs_proc
+def test_a_killed_worker_is_one_sentence(data: Path, tiny_tokenizer: Path, tmp_path: Path) -> None:
+    process = started(command(data, tiny_tokenizer, tmp_path / "out"))
+    wait_for_work(process, tmp_path / "out")
+    os.kill(workers_of(process)[0], signal.SIGKILL)
+    output, complaint = process.communicate(timeout=60)
+    done = subprocess.CompletedProcess(process.args, process.returncode, output, complaint)
+    check_complaint(done, "a worker process: was ended by the system, most often because memory ran out")
+    assert not (tmp_path / "out" / "manifest.json").exists()
+
+
+def test_ctrl_c_is_one_sentence_and_no_process_is_left(data: Path, tiny_tokenizer: Path, tmp_path: Path) -> None:
+    process = started(command(data, tiny_tokenizer, tmp_path / "out"))
+    wait_for_work(process, tmp_path / "out")
+    os.killpg(process.pid, signal.SIGINT)
+    output, complaint = process.communicate(timeout=60)
+    assert (process.returncode, output) == (130, "")
+    assert "stopped" in complaint
+    assert len(complaint.splitlines()) == 1
+    assert not (tmp_path / "out" / "manifest.json").exists()
+    assert gone(lambda: not group_is_alive(process.pid))
+
+
+@needs_proc
+def test_workers_go_when_the_main_process_is_killed(data: Path, tiny_tokenizer: Path, tmp_path: Path) -> None:
+    process = started(command(data, tiny_tokenizer, tmp_path / "out"))
+    wait_for_work(process, tmp_path / "out")
+    family = [process.pid, *children(process.pid), *workers_of(process)]
+    assert len(family) >= 3
+    process.kill()
+    process.communicate()
+    assert gone(lambda: not any(map(is_alive, family)))
+
+
+def test_a_folder_that_may_not_be_written_is_one_sentence(data: Path, tiny_tokenizer: Path, tmp_path: Path) -> None:
+    if os.geteuid() == 0:
+        pytest.skip("root may write everywhere; the read-only disk stands for it")
+    (tmp_path / "locked").mkdir(mode=0o500)
+    check_complaint(run(command(data, tiny_tokenizer, tmp_path / "locked" / "out")), "you may not write here")
+
+
+def test_the_shards_of_a_run_with_two_workers_pass_verification(
+    data: Path, tiny_tokenizer: Path, tmp_path: Path
+) -> None:
+    done = run(command(data, tiny_tokenizer, tmp_path / "out"))
+    assert done.returncode == 0, done.stderr
+    checked = run([sys.executable, "-m", "sftdata", "verify", str(tmp_path / "out")])
+    assert checked.returncode == 0, checked.stderr
+    shutil.rmtree(tmp_path / "out")
