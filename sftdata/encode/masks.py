@@ -163,7 +163,7 @@ class MaskProver:
         if _begins(both, prompt):
             return prompt, both[len(prompt) :]
         for completion in (alone, *self._anchored(completion_text)):
-            if self._spells(completion, completion_text):
+            if self._spells(completion, completion_text, word_mark=False):
                 return prompt, completion
         return None
 
@@ -213,8 +213,12 @@ class MaskProver:
                 return f"turn {turn + 1}: its tokens do not spell its text"
         return None
 
-    def _spells(self, ids: Ids, guarded: str) -> bool:
-        """Whether ids decode to the text, modulo what the tokenizer's own normalizer changes."""
+    def _spells(self, ids: Ids, guarded: str, *, word_mark: bool = True) -> bool:
+        """Whether ids decode to the text, modulo what the tokenizer's own normalizer changes.
+
+        `word_mark` allows the space that SentencePiece puts before a text, which is right only where the whole
+        conversation is encoded so.
+        """
         text = self._control.reveal(guarded)
         if self._vocabulary.token_bytes is None:
             return np.array_equal(self._encoder.encode_each([guarded])[0], ids)
@@ -224,7 +228,7 @@ class MaskProver:
         spelled = said.decode("utf-8", "replace").replace("\u2581", " ")
         forms = {text, text.replace("\u2581", " ")}
         forms |= {unicodedata.normalize(form, text) for form in ("NFC", "NFKC") for text in tuple(forms)}
-        return spelled in forms or spelled in {" " + form for form in forms}
+        return spelled in forms or (word_mark and spelled in {" " + form for form in forms})
 
 
 def _begins(ids: Ids, *parts: Ids) -> bool:

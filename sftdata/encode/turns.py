@@ -68,7 +68,7 @@ class Conversation:
                 self.messages[:num_messages], tools=self.tools, add_generation_prompt=prompt, kwargs=self.kwargs
             )
         except RenderError as error:
-            raise Refusal("template_error", str(error), num_messages - 1) from error
+            raise Refusal("template_error", str(error), num_messages if prompt else num_messages - 1) from error
 
 
 def prove_turns(chat: Conversation, trained: Sequence[int], facts: TemplateFacts) -> list[ProvenTurn]:
@@ -101,28 +101,32 @@ def _find_cut(chat: Conversation, k: int, prompt: str, rendering: str, facts: Te
     """Where the completion starts in a rendering that does not begin with the prompt.
 
     Some templates write an earlier part of the conversation differently once the answer is there (Mistral moves the
-    system prompt). The cut is proven where the prompt ends in `field + generation prompt` and the rendering holds that
-    very text as often as the prompt does, so that its last occurrence is the same place.
+    system prompt, gpt-oss takes out old thoughts). With sentinels for the texts of turn k and of the one before it,
+
+        prompt      ... before G            G is the generation prompt
+        rendering   ... before G completion
+
+    shows the completion; the cut is proven where the real rendering ends in it, and both the real prompt and the
+    rendering before it end in the same text and G.
     """
-    before = chat.messages[k - 1]
-    suffix = _text_after_last_field(chat, k, facts)
-    field = before.get("content")
-    if suffix and isinstance(field, str):
-        for written in (field, field.strip(), json.dumps(field, ensure_ascii=False)[1:-1], json.dumps(field)[1:-1]):
-            mark = written + suffix
-            if written and prompt.endswith(mark) and rendering.count(mark) == prompt.count(mark):
-                return rendering.rindex(mark) + len(mark)
+    before, own = SENTINEL.format("before"), SENTINEL.format("own")
+    text = chat.messages[k].get("content")
+    has_text = isinstance(text, str) and bool(text.strip())
+    changed = [*chat.messages[: k - 1], {**chat.messages[k - 1], "content": before}, dict(chat.messages[k])]
+    if has_text:
+        changed[k]["content"] = own
+    probe = Conversation(changed, chat.tools, chat.kwargs)
+    generation = probe.render(facts, k, prompt=True).rpartition(before)[2]
+    tail = probe.render(facts, k + 1, prompt=False).rpartition(before)[2]
+    if generation and tail.startswith(generation):
+        pattern = tail[len(generation) :]
+        for written in dict.fromkeys((text, text.strip())) if isinstance(text, str) and has_text else ("",):
+            completion = pattern.replace(own, written)
+            start = len(rendering) - len(completion)
+            ends = {side[-len(generation) - 1 :] for side in (rendering[:start], prompt)}
+            if rendering.endswith(completion) and len(ends) == 1 and prompt.endswith(generation):
+                return start
     raise Refusal("unproven_mask", "the template writes the conversation before it differently once it is answered", k)
-
-
-def _text_after_last_field(chat: Conversation, k: int, facts: TemplateFacts) -> str:
-    """What the prompt holds after the content of the message before turn k."""
-    mark = SENTINEL.format("cut")
-    probe = Conversation([*chat.messages[: k - 1], {**chat.messages[k - 1], "content": mark}], chat.tools, chat.kwargs)
-    try:
-        return probe.render(facts, k, prompt=True).rpartition(mark)[2]
-    except Refusal:
-        return ""
 
 
 def _check_fields(message: Turn, turn: ProvenTurn, facts: TemplateFacts) -> None:
