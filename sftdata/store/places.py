@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from sftdata.errors import DatasetError
 from sftdata.records import sample_digest
-from sftdata.store.ledger import PLACE
+from sftdata.store.ledger import LEDGER_SCHEMA, PLACE
 from sftdata.store.manifest import Manifest
 from sftdata.store.proof import TODO, Rows
 
@@ -32,6 +32,7 @@ class Places:
     row: Ints64
     index: Ints64
     digest: Any  # of each place: sample_digest of its sample, in hex
+    num_turns: Ints64  # of each place: the turns trained in its sample
     tokens: Ints64  # of each packed row: tokens found in shards so far
     trained: Ints64
 
@@ -96,6 +97,14 @@ class ShardPlaces:
             if sample_digest(ids[start:end], labels[start:end]).hex() != digest:
                 raise rows.fault(at, "is not the sample that was encoded: its tokens or labels were changed")
 
+    def check_runs(self, rows: Rows) -> None:
+        """Each trained turn is one run. To be called after `check`, for rows that are proven otherwise."""
+        stated = self.places.num_turns[self.next - rows.num_samples : self.next]
+        if (wrong := stated != rows.run_counts).any():
+            at = int(np.argmax(wrong))
+            runs = f"{rows.run_counts[at]} runs of trained tokens" if rows.run_counts[at] != 1 else "one trained run"
+            raise rows.fault(at, f"holds {runs}, but by the ledger {stated[at]} of its turns are trained")
+
     def check_done(self, where: str) -> None:
         """Every place was used. To be called at the shard's end."""
         if self.next < self.end:
@@ -111,7 +120,8 @@ class ShardPlaces:
 def places_of(folder: Path, packed: pa.Table, manifest: Manifest) -> Places:
     """The places of the ledger's packed rows.
 
-    Raises DatasetError where a record id stands twice, or a place is in an unknown shard or one of another split.
+    Raises DatasetError where a record id stands twice, a place is in an unknown shard or one of another split, or the
+    turns and digests do not fit the places.
     """
     ids = packed["record_id"]
     if pc.count_distinct(ids).as_py() < packed.num_rows:
@@ -130,14 +140,16 @@ def places_of(folder: Path, packed: pa.Table, manifest: Manifest) -> Places:
         at = int(np.argmax(other.to_numpy(zero_copy_only=False)))
         raise _ledger_fault(folder, packed, int(owner[at]), "its place is in a shard of another split")
     order = np.lexsort((index, row, shard))
-    is_text = pc.is_in(packed["source"], value_set=pa.array(sorted(manifest.text_sources), pa.string()))
+    is_text = pc.is_in(packed["source"], value_set=pa.array(sorted(manifest.text_sources), pa.string())).to_numpy()
+    digest = _of_places(folder, packed, "digests", owner)
     return Places(
         folder=folder,
         packed=packed,
-        is_text=is_text.to_numpy(),
+        is_text=is_text,
         shard_starts=np.searchsorted(shard[order], np.arange(len(manifest.shards) + 1)),
         owner=owner[order],
-        digest=_digests(folder, packed, owner).take(pa.array(order)),
+        digest=digest.take(pa.array(order)),
+        num_turns=_num_turns(folder, packed, owner, is_text)[order],
         row=row[order],
         index=index[order],
         tokens=np.zeros(packed.num_rows, np.int64),
@@ -145,14 +157,42 @@ def places_of(folder: Path, packed: pa.Table, manifest: Manifest) -> Places:
     )
 
 
-def _digests(folder: Path, packed: pa.Table, owner: Ints64) -> pa.Array:
-    """The digest of every place. Raises DatasetError where a row has more or fewer digests than places."""
-    counts = pc.list_value_length(packed["digests"]).fill_null(0).to_numpy()
+def _of_places(folder: Path, packed: pa.Table, name: str, owner: Ints64) -> Any:
+    """A column with an entry for each place, flat. Raises DatasetError where a row has more or fewer than places."""
+    counts = pc.list_value_length(packed[name]).fill_null(0).to_numpy()
     places = np.bincount(owner, minlength=packed.num_rows)
     if (wrong := counts != places).any():
         row = int(np.argmax(wrong))
-        raise _ledger_fault(folder, packed, row, f"it has {places[row]} places, but {counts[row]} digests")
-    return pa.concat_arrays([pa.array([], pa.string()), *(chunk.flatten() for chunk in packed["digests"].chunks)])
+        raise _ledger_fault(folder, packed, row, f"it has {places[row]} places, but {counts[row]} {name}")
+    empty = pa.array([], LEDGER_SCHEMA.field(name).type.value_type)
+    return pa.concat_arrays([empty, *(chunk.flatten() for chunk in packed[name].chunks)])
+
+
+def _num_turns(folder: Path, packed: pa.Table, owner: Ints64, is_text: NDArray[np.bool_]) -> Ints64:
+    """The number of turns trained in each place.
+
+    Raises DatasetError where a place names no turn, a turn is trained twice in one record, turns are not in order, or
+    a plain text, which is one turn, has another.
+    """
+    lists = _of_places(folder, packed, "turns", owner)
+    counts: Ints64 = lists.value_lengths().fill_null(0).to_numpy().astype(np.int64)
+    turns: Ints64 = lists.flatten().fill_null(0).to_numpy().astype(np.int64)
+    place = np.repeat(np.arange(len(counts)), counts)
+    row = owner[place]
+
+    def check(bad: NDArray[np.bool_], rows: Ints64, what: str, values: Ints64) -> None:
+        if bad.any():
+            at = int(np.argmax(bad))
+            raise _ledger_fault(folder, packed, int(rows[at]), what.format(values[at]))
+
+    check(counts == 0, owner, "it names no turn that is trained in one of its places", counts)
+    check(turns < 1, row, "turns count from 1, but it names {}", turns)
+    order = np.lexsort((turns, row))
+    again = (np.diff(row[order]) == 0) & (np.diff(turns[order]) == 0)
+    check(again, row[order][1:], "its turn {} is trained twice", turns[order][1:])
+    check((np.diff(place) == 0) & (np.diff(turns) < 0), row[1:], "its turn {} stands behind a later one", turns[1:])
+    check(is_text[row] & (turns != 1), row, "it is plain text, which is one turn, but it names turn {}", turns)
+    return counts
 
 
 def _ints(places: Any, field: str, manifest: Manifest) -> Ints64:

@@ -59,6 +59,20 @@ class Rows:
         return counts
 
     @cached_property
+    def runs(self) -> tuple[Ints64, Ints64]:
+        """First and last token of each stretch of trained tokens; a run ends where its sample ends."""
+        before = np.concatenate([np.zeros(1, np.bool_), self.trained[:-1]])
+        before[self.sample_starts[:-1]] = False
+        after = np.concatenate([self.trained[1:], np.zeros(1, np.bool_)])
+        after[self.sample_starts[1:] - 1] = False
+        return np.flatnonzero(self.trained & ~before), np.flatnonzero(self.trained & ~after)
+
+    @cached_property
+    def run_counts(self) -> Ints64:
+        """The trained runs of each sample."""
+        return np.bincount(self.sample_at(self.runs[0]), minlength=self.num_samples)
+
+    @cached_property
     def row_of_sample(self) -> Ints64:
         """The row of each sample, counted within the shard."""
         return np.repeat(np.arange(len(self.row_starts) - 1), np.diff(self.row_starts)) + self.first_row
@@ -137,24 +151,29 @@ def rows_of(batch: pa.RecordBatch, where: str, first_row: int, seq_len: int) -> 
 
 @dataclass(frozen=True)
 class Proof:
-    """Checks rows against what the manifest says of the tokenizer and the template."""
+    """Checks rows against what the manifest says of the tokenizer and the template.
+
+    `cut_len`, where samples were cut to that many tokens (`overlong: truncate`): one of just that length may end in
+    the middle of an answer or a text.
+    """
 
     tokenizer: TokenizerEntry
+    cut_len: int | None = None
 
     def check(self, rows: Rows, is_text: Bools) -> None:
         """Raise DatasetError with the first thing that does not hold. `is_text` has one entry per sample.
 
         Every sample: ids are in the vocabulary, each label is the id or -100, the first token is not trained, at least
         one other is.
-        A text sample: everything else is trained.
-        A chat sample: each trained run ends in an end-of-turn token, holds no other
-        one and no foreign control token, and stands directly behind a generation prompt; BOS stands at the start only.
+        A text sample: everything else is trained, and it ends in EOS.
+        A chat sample: each trained run ends in an end-of-turn token, holds no other one and no foreign control token,
+        and stands directly behind a generation prompt; BOS stands at the start only.
         """
         self._check_tokens(rows)
         chat = ~is_text
         if (wrong := rows.trained[rows.sample_starts[:-1]]).any():
             raise rows.fault(int(np.argmax(wrong)), "its first token is trained, with nothing before it to predict it")
-        starts, ends = trained_runs(rows)
+        starts, ends = rows.runs
         run_is_text = is_text[rows.sample_at(starts)]
         self._check_text(rows, starts[run_is_text], ends[run_is_text])
         chat_token = np.repeat(chat, np.diff(rows.sample_starts))
@@ -179,15 +198,18 @@ class Proof:
         first, last = rows.sample_starts[samples], rows.sample_starts[samples + 1] - 1
         if (wrong := (starts != first + 1) | (ends != last)).any():
             raise rows.fault(int(samples[np.argmax(wrong)]), "it is plain text, but not trained on whole")
+        if (wrong := (rows.ids[ends] != self.tokenizer.eos_id) & ~self._is_cut(rows, ends)).any():
+            at = int(ends[np.argmax(wrong)])
+            raise rows.fault_at(at, f"ends a plain text, but its id {rows.ids[at]} is not EOS")
 
     def _check_ends(self, rows: Rows, ends: Ints64, chat_token: Bools) -> None:
         """Each trained run of a chat holds one end-of-turn token, the last, and no control token of another role."""
         is_end = self._table(self.tokenizer.end_of_turn_ids)
-        if (wrong := ~is_end[rows.ids[ends]]).any():
+        if (wrong := ~is_end[rows.ids[ends]] & ~self._is_cut(rows, ends)).any():
             at = int(ends[np.argmax(wrong)])
             raise rows.fault_at(at, f"ends a trained run, but its id {rows.ids[at]} is no end-of-turn token")
         inside = rows.trained & chat_token
-        inside[ends] = False
+        inside[ends[is_end[rows.ids[ends]]]] = False
         if (wrong := inside & is_end[rows.ids]).any():
             at = int(np.argmax(wrong))
             raise rows.fault_at(at, f"is an end-of-turn token ({rows.ids[at]}) in the middle of a trained run")
@@ -197,6 +219,12 @@ class Proof:
         if (wrong := inside & foreign[rows.ids]).any():
             at = int(np.argmax(wrong))
             raise rows.fault_at(at, f"is a control token ({rows.ids[at]}) that the template writes in no answer")
+
+    def _is_cut(self, rows: Rows, ends: Ints64) -> Bools:
+        """Which of these ends of runs are where a sample was cut."""
+        samples = rows.sample_at(ends)
+        first, behind = rows.sample_starts[samples], rows.sample_starts[samples + 1]
+        return np.asarray((behind - first == self.cut_len) & (ends == behind - 1))
 
     def _check_prompts(self, rows: Rows, starts: Ints64) -> None:
         """A generation prompt stands directly before each trained run of a chat, within the sample."""
@@ -230,15 +258,6 @@ class Proof:
         table = np.zeros(self.tokenizer.vocab_size, np.bool_)
         table[list(ids)] = True
         return table
-
-
-def trained_runs(rows: Rows) -> tuple[Ints64, Ints64]:
-    """First and last token of each stretch of trained tokens; a run ends where its sample ends."""
-    before = np.concatenate([np.zeros(1, np.bool_), rows.trained[:-1]])
-    before[rows.sample_starts[:-1]] = False
-    after = np.concatenate([rows.trained[1:], np.zeros(1, np.bool_)])
-    after[rows.sample_starts[1:] - 1] = False
-    return np.flatnonzero(rows.trained & ~before), np.flatnonzero(rows.trained & ~after)
 
 
 def _starts(lengths: Ints64) -> Ints64:

@@ -23,6 +23,8 @@ from sftdata.store.shards import read_batches
 
 TOKENIZER_FILE = "tokenizer/tokenizer.json"
 TEMPLATE_FILE = "tokenizer/chat_template.jinja"
+# The ledger's columns with an entry for each sample of a row.
+OF_PLACES = {"places": "a place in a shard", "turns": "a trained turn", "digests": "a digest"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +58,7 @@ def verify(folder: str | Path) -> Facts:
         entry.check(folder)
     _check_tokenizer(folder, manifest)
     places = _check_ledger(folder, manifest)
-    proof = Proof(manifest.tokenizer)
+    proof = Proof(manifest.tokenizer, manifest.seq_len if manifest.config.get("overlong") == "truncate" else None)
     for number, shard in enumerate(manifest.shards):
         _check_shard(folder, manifest, shard, places.of_shard(number), proof)
     places.check_tokens()
@@ -145,7 +147,7 @@ def _check_ledger(folder: Path, manifest: Manifest) -> Places:
     names: list[Any] = []
     repeats: list[Any] = []
     packed: list[pa.Table] = []
-    keep = ["source", "where", "record_id", "split", "places", "digests", "num_tokens", "num_trained_tokens"]
+    keep = ["source", "where", "record_id", "split", *OF_PLACES, "num_tokens", "num_trained_tokens"]
     for entry in manifest.ledger:
         path = folder / entry.path
         table = read_ledger_file(path, [*keep, "fate", "stage", "reason", "detail", "duplicate_of"])
@@ -187,9 +189,10 @@ def _check_fates(path: Path, table: pa.Table, manifest: Manifest) -> None:
         but(is_packed, null(column), f"packed, but its {column} is null")
     for column in ("stage", "reason", "detail"):
         but(is_packed, pc.is_valid(table[column]), f"packed, but with a {column}, {{{column}!r}}")
-    num_places = pc.fill_null(pc.list_value_length(table["places"]), 0)
-    but(is_packed, pc.equal(num_places, 0), "packed, but it has no place in a shard")
-    but(is_dropped, pc.greater(num_places, 0), "dropped, but it has a place in a shard")
+    for column, noun in OF_PLACES.items():
+        number = pc.fill_null(pc.list_value_length(table[column]), 0)
+        but(is_packed, pc.equal(number, 0), f"packed, but without {noun}")
+        but(is_dropped, pc.greater(number, 0), f"dropped, but with {noun}")
     but(is_dropped, pc.invert(_is_in(table["reason"], list(REASONS))), "dropped for no known reason: {reason!r}")
     stages = pa.array([stage for stage, _ in REASONS.values()])
     stage = pc.take(stages, pc.index_in(table["reason"], value_set=pa.array(list(REASONS))))
@@ -221,6 +224,7 @@ def _check_shard(folder: Path, manifest: Manifest, shard: ShardEntry, places: An
         rows = rows_of(batch, where, found["rows"], manifest.seq_len)
         is_text = places.check(rows)
         proof.check(rows, is_text)
+        places.check_runs(rows)
         found["rows"] += batch.num_rows
         found["samples"] += rows.num_samples
         found["tokens"] += len(rows.ids)

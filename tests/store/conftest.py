@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import struct
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +19,7 @@ VOCAB_SIZE = 32  # 8 to 30 are words, 31 is a control token that no template wri
 TRAIN, VALIDATION = "train/00000-of-00001.arrow", "validation/00000-of-00001.arrow"
 
 Row = dict[str, Any]
+FRESH = "taken when the dataset is written"
 
 
 def packed(*samples: tuple[str, str]) -> Row:
@@ -59,21 +61,25 @@ def good_shards() -> dict[str, list[Row]]:
 def ledger_row(where: str, **fields: Any) -> Row:
     """A row of the ledger; what is not given is null."""
     columns = (
-        "record_id", "stage", "reason", "detail", "duplicate_of", "similarity", "split", "places", "num_tokens",
-        "num_trained_tokens",
+        "record_id", "stage", "reason", "detail", "duplicate_of", "similarity", "split", "places", "turns", "digests",
+        "num_tokens", "num_trained_tokens",
     )  # fmt: skip
     source = "notes.txt" if where.startswith("notes") else "chats.jsonl"
     return {**dict.fromkeys(columns), "source": source, "where": where, "fate": "dropped", **fields}
 
 
-def packed_row(where: str, record_id: str, shard: str, row: int, index: int, tokens: int, trained: int) -> Row:
-    """A packed row of the ledger with one sample."""
+def packed_row(
+    where: str, record_id: str, shard: str, row: int, index: int, tokens: int, trained: int, turns: tuple[int, ...]
+) -> Row:
+    """A packed row of the ledger with one sample. Its digest is taken when the dataset is written."""
     return ledger_row(
         where,
         record_id=record_id,
         fate="packed",
         split=shard.split("/")[0],
         places=[{"shard": shard, "row": row, "index": index}],
+        turns=[list(turns)],
+        digests=FRESH,
         num_tokens=tokens,
         num_trained_tokens=trained,
     )
@@ -82,13 +88,13 @@ def packed_row(where: str, record_id: str, shard: str, row: int, index: int, tok
 def good_ledger() -> list[Row]:
     """Seven rows read: five packed, a duplicate, a line that is not JSON."""
     return [
-        packed_row("chats.jsonl:1", "cc", TRAIN, 1, 0, 26, 5),
-        packed_row("chats.jsonl:2", "aa", TRAIN, 0, 0, 15, 3),
+        packed_row("chats.jsonl:1", "cc", TRAIN, 1, 0, 26, 5, (2, 4)),
+        packed_row("chats.jsonl:2", "aa", TRAIN, 0, 0, 15, 3, (2,)),
         ledger_row("chats.jsonl:3", stage="read", reason="bad_json", detail="column 7"),
-        packed_row("chats.jsonl:4", "bb", TRAIN, 0, 1, 13, 2),
+        packed_row("chats.jsonl:4", "bb", TRAIN, 0, 1, 13, 2, (2,)),
         ledger_row("chats.jsonl:5", record_id="a2", stage="dedup", reason="duplicate", duplicate_of="chats.jsonl:2"),
-        packed_row("chats.jsonl:6", "vv", VALIDATION, 0, 0, 13, 2),
-        packed_row("notes.txt:1", "tt", TRAIN, 1, 1, 5, 4),
+        packed_row("chats.jsonl:6", "vv", VALIDATION, 0, 0, 13, 2, (2,)),
+        packed_row("notes.txt:1", "tt", TRAIN, 1, 1, 5, 4, (1,)),
     ]
 
 
@@ -122,11 +128,27 @@ class Dataset:
             table = pa.Table.from_pylist(rows, SHARD_SCHEMA)
             with pa.ipc.new_stream(str(folder / path), SHARD_SCHEMA) as writer:
                 writer.write_table(table)
-        pq.write_table(pa.Table.from_pylist(self.ledger, LEDGER_SCHEMA), folder / "ledger/00000.parquet")
+        ledger = [self.with_digests(row) for row in self.ledger]
+        pq.write_table(pa.Table.from_pylist(ledger, LEDGER_SCHEMA), folder / "ledger/00000.parquet")
         (folder / "tokenizer/tokenizer.json").write_text(json.dumps(self.tokenizer_json))
         (folder / "tokenizer/chat_template.jinja").write_text("{{ messages }}")
         self.write_manifest(folder)
         return folder
+
+    def with_digests(self, row: Row) -> Row:
+        """The ledger's row with the digest of what stands in each of its places, where none are set."""
+        if row["digests"] is not FRESH:
+            return row
+        return {**row, "digests": [self.digest(place) for place in row["places"]]}
+
+    def digest(self, place: Row) -> str:
+        """BLAKE2b of 16 bytes over a sample's ids and then its labels; of nothing where there is no such sample."""
+        rows = self.shards.get(place["shard"], [])
+        row = rows[place["row"]] if place["row"] < len(rows) else {"seq_lengths": []}
+        lengths = row["seq_lengths"] or []
+        start, end = (sum(lengths[: place["index"] + i]) for i in (0, 1))
+        numbers = [*row.get("input_ids", [])[start:end], *row.get("labels", [])[start:end]]
+        return hashlib.blake2b(struct.pack(f"<{len(numbers)}i", *numbers), digest_size=16).hexdigest()
 
     def write_manifest(self, folder: Path) -> None:
         """A manifest that fits the files as they are."""

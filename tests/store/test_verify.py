@@ -193,12 +193,12 @@ LEDGER = [
     lie(fate(2, reason="bored"), "chats.jsonl:3: dropped for no known reason: 'bored'", "unknown reason"),
     lie(fate(2, reason=None), "chats.jsonl:3: dropped for no known reason: None", "no reason"),
     lie(fate(2, stage="pack"), "chats.jsonl:3: bad_json is no reason of the stage 'pack'", "stage"),
-    lie(fate(2, places=place()), "chats.jsonl:3: dropped, but it has a place in a shard", "dropped with a place"),
+    lie(fate(2, places=place()), "chats.jsonl:3: dropped, but with a place in a shard", "dropped with a place"),
     lie(fate(0, reason="overlong"), "chats.jsonl:1: packed, but with a reason, 'overlong'", "packed with a reason"),
     lie(fate(0, detail="x"), "chats.jsonl:1: packed, but with a detail, 'x'", "packed with a detail"),
     lie(fate(0, record_id=None), "chats.jsonl:1: packed, but its record_id is null", "packed without an id"),
     lie(fate(0, num_tokens=None), "chats.jsonl:1: packed, but its num_tokens is null", "packed without tokens"),
-    lie(fate(0, places=[]), "chats.jsonl:1: packed, but it has no place in a shard", "packed without a place"),
+    lie(fate(0, places=[]), "chats.jsonl:1: packed, but without a place in a shard", "packed without a place"),
     lie(fate(0, duplicate_of="chats.jsonl:2"), "chats.jsonl:1: packed, but called a duplicate", "packed duplicate"),
     lie(fate(4, duplicate_of=None), "chats.jsonl:5: a duplicate, but of what is not said", "duplicate of null"),
     lie(fate(4, duplicate_of="chats.jsonl:99"), "a duplicate of chats.jsonl:99, which is not there", "duplicate of 99"),
@@ -370,7 +370,8 @@ def test_control_tokens_that_the_template_writes_in_answers_are_allowed(dataset:
 def test_a_record_with_two_samples_is_held_against_the_sum_of_both(dataset: Any, tmp_path: Path) -> None:
     dataset.shards[TRAIN][0]["record_ids"] = ["aa", "aa"]
     dataset.ledger.pop(3)
-    dataset.ledger[1].update(places=place() + place(index=1), num_tokens=28, num_trained_tokens=5)
+    both = {"places": place() + place(index=1), "turns": [[2], [4]]}
+    dataset.ledger[1].update(**both, num_tokens=28, num_trained_tokens=5)
     verify(dataset.write(tmp_path / "good"))
     dataset.ledger[1].update(num_tokens=15)
     check_refused(dataset.write(tmp_path / "bad"), "num_tokens is 15, but its samples hold 28")
