@@ -50,9 +50,7 @@ class Pair:
         self.train_on = train_on
         self.encoder = RecordEncoder(EncodeSettings(files=files, date=DATE, template=template, train_on=train_on))
         source = None if template == "auto" else (TEMPLATES / f"{template}.jinja").read_text(encoding="utf-8")
-        self.oracle = Oracle(folder, ENDS[ends] or (), source, DATE)
-        if ENDS[ends] is None:
-            self.oracle.ends = (self.oracle.tokenizer.eos_token,)
+        self.oracle = Oracle(folder, ENDS[ends], source, DATE)
 
     def problems(self, conversation: dict[str, Any]) -> list[str]:
         """What the oracle finds wrong with the encoder's result for a conversation; none where reading drops it."""

@@ -1,0 +1,133 @@
+"""Small tokenizers of every kind, built where a test asks for them: byte-level, SentencePiece-like, Unigram, stripping."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+CORPUS = [
+    "What is the capital of France? Paris. The quick brown fox jumps over the lazy dog, 0 1 2 3 4 5 6 7 8 9.",
+    "system user assistant tool model developer: You are a helpful assistant. USER: ASSISTANT: ### Response: [INST] [/INST]",
+    'def f(x):\n    return x\n\n\n{"name": "lookup", "arguments": {"word": "city"}} <tools> </tools> it\'s café naïve',
+    "日本語のテキスト。 مرحبا بالعالم\n\n  two  spaces\t\ttabs\r\n",
+] * 12
+# Of every family that templates/ has a template for, and markers that are not flagged special.
+CONTROL = (
+    "<s>", "</s>", "<unk>", "<|endoftext|>", "<|im_start|>", "<|im_sep|>", "<|im_end|>", "<|user|>", "<|assistant|>", "<|system|>",
+    "<|end|>", "<|observation|>", "[gMASK]", "<sop>", "<|begin_of_text|>", "<|start_header_id|>", "<|end_header_id|>", "<|eot_id|>",
+    "<|eom_id|>", "<|python_tag|>", "<start_of_turn>", "<end_of_turn>", "<bos>", "<|start|>", "<|channel|>", "<|message|>", "<|return|>",
+    "<|call|>", "<|constrain|>", "<｜begin▁of▁sentence｜>", "<｜end▁of▁sentence｜>", "[INST]", "[/INST]", "[TOOL_CALLS]", "[AVAILABLE_TOOLS]",
+    "[/AVAILABLE_TOOLS]", "[TOOL_RESULTS]", "[/TOOL_RESULTS]", "<BOS_TOKEN>", "<|START_OF_TURN_TOKEN|>", "<|END_OF_TURN_TOKEN|>",
+    "<|USER_TOKEN|>", "<|CHATBOT_TOKEN|>", "<|SYSTEM_TOKEN|>",
+)  # fmt: skip
+MARKERS = (
+    "<think>", "</think>", "<tool_call>", "</tool_call>", "<tool_response>", "</tool_response>", "<｜User｜>", "<｜Assistant｜>",
+    "<｜tool▁calls▁begin｜>", "<｜tool▁calls▁end｜>", "<｜tool▁call▁begin｜>", "<｜tool▁call▁end｜>", "<｜tool▁sep｜>",
+    "<｜tool▁outputs▁begin｜>", "<｜tool▁outputs▁end｜>", "<｜tool▁output▁begin｜>", "<｜tool▁output▁end｜>",
+)  # fmt: skip
+CHATML = (
+    "{% for message in messages %}"
+    "{{ '<|im_start|>' + message['role'] + '\\n' + message['content'] + '<|im_end|>' + '\\n' }}"
+    "{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}"
+)
+
+
+def write_folder(folder: Path, tokenizer: Any, template: str | None = CHATML, **config: Any) -> Path:
+    """A tokenizer as a folder that transformers loads."""
+    folder.mkdir(parents=True, exist_ok=True)
+    tokenizer.save(str(folder / "tokenizer.json"))
+    settings = {
+        "tokenizer_class": "PreTrainedTokenizerFast",
+        "clean_up_tokenization_spaces": False,
+        "model_max_length": 10**9,
+        "bos_token": "<s>",
+        "eos_token": "</s>",
+        **config,
+    }
+    (folder / "tokenizer_config.json").write_text(json.dumps(settings), encoding="utf-8")
+    if template is not None:
+        (folder / "chat_template.jinja").write_text(template, encoding="utf-8")
+    return folder
+
+
+def _add(tokenizer: Any, *, rstrip: bool = False) -> Any:
+    """The tokenizer with control tokens flagged special and markers that are not."""
+    from tokenizers import AddedToken
+
+    tokenizer.add_special_tokens([AddedToken(text, special=True, normalized=False, rstrip=rstrip) for text in CONTROL])
+    tokenizer.add_tokens([AddedToken(text, special=False, normalized=False) for text in MARKERS])
+    return tokenizer
+
+
+def byte_level(*, normalizer: Any = None) -> Any:
+    """A byte-level BPE as GPT-2, Llama 3 and Qwen have it."""
+    from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
+
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.normalizer = normalizer
+    pattern = r"'s|'t| ?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.Split(Regex(pattern), "isolated"),
+            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+        ]
+    )
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=900, initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), show_progress=False, special_tokens=[]
+    )
+    tokenizer.train_from_iterator(CORPUS, trainer)
+    return _add(tokenizer)
+
+
+def sentence_piece(*, rstrip: bool = False) -> Any:
+    """A BPE with byte fallback whose normalizer puts a word mark first, as Llama 2's and Phi-3's tokenizer.json has it."""
+    from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
+
+    trained = Tokenizer(models.BPE())
+    trained.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="always")
+    trained.train_from_iterator(CORPUS, trainers.BpeTrainer(vocab_size=700, show_progress=False))
+    model = json.loads(trained.to_str())["model"]
+    pieces = ["<unk>", "<s>", "</s>", *(f"<0x{byte:02X}>" for byte in range(256))]
+    vocab = {piece: i for i, piece in enumerate(dict.fromkeys([*pieces, *model["vocab"]]))}
+    merges = [tuple(merge) for merge in model["merges"]]
+    tokenizer = Tokenizer(models.BPE(vocab, merges, unk_token="<unk>", fuse_unk=True, byte_fallback=True))
+    tokenizer.normalizer = normalizers.Sequence([normalizers.Prepend("\u2581"), normalizers.Replace(" ", "\u2581")])
+    tokenizer.decoder = decoders.Sequence(
+        [decoders.Replace("\u2581", " "), decoders.ByteFallback(), decoders.Fuse(), decoders.Strip(" ", 1, 0)]
+    )
+    return _add(tokenizer, rstrip=rstrip)
+
+
+def unigram() -> Any:
+    """A Unigram model with the Metaspace pre-tokenizer and an unknown token, as T5's and many others'."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+
+    tokenizer = Tokenizer(models.Unigram())
+    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="first")
+    tokenizer.decoder = decoders.Metaspace(prepend_scheme="first")
+    trainer = trainers.UnigramTrainer(
+        vocab_size=400, unk_token="<unk>", special_tokens=["<unk>", "<s>", "</s>"], show_progress=False
+    )
+    tokenizer.train_from_iterator(CORPUS, trainer)
+    return _add(tokenizer)
+
+
+def build(kind: str, folder: Path) -> Path:
+    """A folder with a tokenizer of a kind: byte_level, nfc, sentence_piece, phi (stripping) or unigram."""
+    from tokenizers import normalizers
+
+    makers = {
+        "byte_level": byte_level,
+        "nfc": lambda: byte_level(normalizer=normalizers.NFC()),
+        "sentence_piece": sentence_piece,
+        "phi": lambda: sentence_piece(rstrip=True),
+        "unigram": unigram,
+    }
+    return write_folder(folder / kind, makers[kind]())
+
+
+KINDS = ("byte_level", "nfc", "sentence_piece", "phi", "unigram")
+EOS = {"deepseek-r1": "<｜end▁of▁sentence｜>", "deepseek-v3": "<｜end▁of▁sentence｜>"}
