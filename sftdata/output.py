@@ -14,7 +14,15 @@ from sftdata.encode.records import RecordEncoder
 from sftdata.encode.stage import BatchFacts
 from sftdata.errors import DatasetError, OutputError
 from sftdata.store.files import output_faults, write_bytes
-from sftdata.store.manifest import MANIFEST_NAME, FileEntry, Manifest, TokenizerEntry, file_entry
+from sftdata.store.manifest import (
+    MANIFEST_NAME,
+    ControlString,
+    EncodingEntry,
+    FileEntry,
+    Manifest,
+    TokenizerEntry,
+    file_entry,
+)
 
 WORK_NAME = ".work"
 TOOLS = ("datasets", "fastokens", "jinja2", "pyarrow", "tokenizers")
@@ -135,6 +143,20 @@ def tokenizer_entry(source: str, encoder: RecordEncoder, facts: BatchFacts) -> T
         control_ids=tuple(sorted(encoder.facts.control.ids)),
         answer_control_ids=tuple(sorted(facts.answer_controls)),
         generation_prompts=tuple(sorted(facts.prompts)),
+    )
+
+
+def encoding_entry(encoder: RecordEncoder, facts: BatchFacts) -> EncodingEntry:
+    """What the manifest says of encoding: by what, what it met in the texts, and what it did to records."""
+    hits = sorted(facts.hits.items(), key=lambda item: (-item[1], item[0]))
+    return EncodingEntry(
+        encoder=encoder.backend,
+        control_strings=tuple(ControlString(string=text, role=role, count=n) for (text, role), n in hits),
+        trailing_control=dict(sorted(facts.trailing.items(), key=lambda item: (-item[1], item[0]))),
+        stripped_answers=facts.tally["stripped_answers"],
+        split_conversations=facts.tally["split_conversations"],
+        overlong_turns=facts.tally["overlong_turns"],
+        cut_answers=facts.tally["cut_answers"],
     )
 
 

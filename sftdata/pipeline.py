@@ -21,7 +21,7 @@ from sftdata.engines.local import LocalEngine
 from sftdata.errors import ConfigError, SourceError
 from sftdata.fates import FATE_COLUMNS, Fates
 from sftdata.machine import count_cores
-from sftdata.output import Workspace, describe_versions, tokenizer_entry, write_tokenizer
+from sftdata.output import Workspace, describe_versions, encoding_entry, tokenizer_entry, write_tokenizer
 from sftdata.progress import Progress, Quiet
 from sftdata.read.explain import no_rows_error
 from sftdata.read.names import distinct_names
@@ -162,6 +162,7 @@ def make_manifest(
         files=tuple(files),
         tokenizer=tokenizer_entry(config.tokenizer, encoder, seen),
         template=template,
+        encoding=encoding_entry(encoder, seen),
         config=config.model_dump(mode="json", exclude={"out": {"path"}}),
         versions=describe_versions(),
         counts=ledger.counts,

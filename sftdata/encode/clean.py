@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from sftdata.encode.control import ControlTokens
-from sftdata.records import Record
+from sftdata.records import Message, Record
 
 
 def trailing_control(text: str, control: ControlTokens) -> tuple[str, str] | None:
@@ -18,12 +18,23 @@ def trailing_control(text: str, control: ControlTokens) -> tuple[str, str] | Non
     return None
 
 
+def is_answer(message: Message) -> bool:
+    """Whether a message is an assistant's."""
+    return message.role == "assistant"
+
+
+def endings(record: Record, control: ControlTokens) -> list[str]:
+    """The control string that ends each answer which `strip_trailing_control` would change."""
+    found = [trailing_control(message.content or "", control) for message in record.messages if is_answer(message)]
+    return [end[1] for end in found if end is not None and end[0]]
+
+
 def strip_trailing_control(record: Record, control: ControlTokens) -> Record:
     """The record with its answers freed of control strings at their ends. An answer that is nothing else stays."""
     messages = []
     for message in record.messages:
         content = message.content
-        while message.role == "assistant" and content and (found := trailing_control(content, control)) and found[0]:
+        while is_answer(message) and content and (found := trailing_control(content, control)) and found[0]:
             content = found[0]
         messages.append(message if content is message.content else replace(message, content=content))
     return replace(record, messages=tuple(messages))

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from sftdata.encode.clean import endings
 from sftdata.encode.masks import IGNORE, EncodedSample
 from sftdata.encode.records import EncodeSettings, RecordEncoder
 from sftdata.records import Drop, Record, sample_digest
@@ -40,6 +41,7 @@ class BatchFacts:
     prompts: set[tuple[int, ...]] = field(default_factory=set)  # ids that stood directly before a trained run
     answer_controls: set[int] = field(default_factory=set)  # control ids inside trained runs, their ends aside
     hits: Counter[tuple[str, str]] = field(default_factory=Counter)  # control strings in text, by (string, role)
+    trailing: Counter[str] = field(default_factory=Counter)  # answers that end in a control string, none stripped yet
     tally: Counter[str] = field(default_factory=Counter)  # what was done to records: see RecordEncoder.encode
 
     def to_json(self) -> str:
@@ -49,6 +51,7 @@ class BatchFacts:
                 "prompts": sorted(self.prompts),
                 "answer_controls": sorted(self.answer_controls),
                 "hits": sorted([*key, count] for key, count in self.hits.items()),
+                "trailing": dict(sorted(self.trailing.items())),
                 "tally": dict(sorted(self.tally.items())),
             }
         )
@@ -60,6 +63,7 @@ class BatchFacts:
         self.answer_controls.update(payload["answer_controls"])
         for string, role, count in payload["hits"]:
             self.hits[string, role] += count
+        self.trailing.update(payload["trailing"])
         self.tally.update(payload["tally"])
 
     @staticmethod
@@ -93,7 +97,11 @@ class Encode:
         records = [Record.from_json(payload) for payload in payloads]
         facts = BatchFacts()
         for record in records:
-            self.encoder.count_control(record, facts.hits)
+            hits: Counter[tuple[str, str]] = Counter()
+            self.encoder.count_control(record, hits)
+            if hits:
+                facts.hits.update(hits)
+                facts.trailing.update(endings(record, self.encoder.facts.control))
         self.encoder.tally.clear()
         entries: list[tuple[int | None, int, EncodedSample | Drop | None, bool]] = []
         for row, record, outcome in zip(live.tolist(), records, self.encoder.encode(records), strict=True):

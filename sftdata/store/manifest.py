@@ -110,6 +110,26 @@ class TemplateEntry(Entry):
     sha256: Sha256  # of tokenizer/chat_template.jinja
 
 
+class ControlString(Entry):
+    """A control token's text in messages of one role (`tools` for tool descriptions), where it stayed text."""
+
+    string: str
+    role: str
+    count: Count
+
+
+class EncodingEntry(Entry):
+    """What encoding met and did besides the samples, over all records that came so far, packed or dropped later."""
+
+    encoder: str  # fastokens or tokenizers; the shards are the same with either
+    control_strings: tuple[ControlString, ...] = ()  # the most frequent first
+    trailing_control: dict[str, Count] = Field(default_factory=dict)  # answers that end in a control string, by string
+    stripped_answers: Count = 0  # freed of such an end
+    split_conversations: Count = 0  # overlong: split
+    overlong_turns: Count = 0  # of these conversations, trained in no sample: not even alone do they fit
+    cut_answers: Count = 0  # overlong: truncate
+
+
 class Counts(Entry):
     """The fate of every input row: rows_read is packed plus all of dropped (stage -> reason -> rows)."""
 
@@ -161,6 +181,7 @@ class Manifest(Entry):
     files: tuple[FileEntry, ...] = ()  # everything else in the folder: tokenizer/, report.html
     tokenizer: TokenizerEntry
     template: TemplateEntry | None  # None where every source is plain text
+    encoding: EncodingEntry | None = None  # None where something else than `prepare` wrote the dataset
     config: dict[str, Any]  # resolved, without out.path
     versions: dict[str, str]  # of the tools
     counts: Counts

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 # The inside of a regular expression's [...]: control characters, and spaces and formats other than space, newline, tab.
 INVISIBLE = (
     "\x00-\x08\x0b-\x1f\x7f-\xa0\xad\u0600-\u0605\u061c\u06dd\u070f\u0890\u0891\u08e2\u1680\u180e\u2000-\u200f"
@@ -28,3 +30,8 @@ def stand_in(char: str) -> str:
     if code < 0x20:
         return chr(0x2400 + code)
     return "\u2421" if code == 0x7F else f"<U+{code:04X}>"
+
+
+def safe(text: str) -> str:
+    """Text without a character that a terminal would obey, on one line."""
+    return re.sub(f"[\n\t{INVISIBLE}]", lambda match: stand_in(match[0]), text)

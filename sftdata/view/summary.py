@@ -6,7 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from sftdata.reasons import REASONS
-from sftdata.store.manifest import Manifest, SplitFacts
+from sftdata.store.manifest import EncodingEntry, Manifest, SplitFacts
+from sftdata.view import marks
+
+MAX_STRINGS = 5  # control strings to name
+# Stripping is worth a word from so many answers on, or from this share of the packed rows.
+MANY_ENDINGS, MANY_SHARE = 10, 0.01
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,14 +61,47 @@ def summarize(
     name = name if split is None else f"{split} of {name}"
     title = f"{name}: {count(samples, 'sample')} in {count(rows, 'row')} of at most {manifest.seq_len:,} tokens"
     template = f", template {manifest.template.source}" if manifest.template else ""
-    lines = (
-        f"tokenizer {manifest.tokenizer.source}{template}",
+    encoder = f", encoder {manifest.encoding.encoder}" if manifest.encoding else ""
+    lines = [
+        f"tokenizer {manifest.tokenizer.source}{template}{encoder}",
         f"packing {manifest.packing.strategy}, seed {manifest.seed}, dataset hash {manifest.dataset_hash[:12]}",
-    )
+    ]
     tables = [_splits_table(splits, manifest.seq_len)]
     if split is None:
+        if manifest.encoding is not None:
+            lines += _encoding_lines(manifest.encoding, manifest.counts.packed)
         tables.append(_funnel_table(manifest, examples or {}))
-    return Summary(title, lines, tuple(tables))
+    return Summary(title, tuple(lines), tuple(tables))
+
+
+def _encoding_lines(encoding: EncodingEntry, num_packed: int) -> list[str]:
+    """What stood in the texts, and what was done to conversations that did not fit; nothing where nothing was."""
+    lines = []
+    if encoding.control_strings:
+        named = [f"{marks.safe(hit.string)} {hit.count:,} x {hit.role}" for hit in encoding.control_strings]
+        kept = "kept as text unless stripped" if encoding.stripped_answers else "kept as text"
+        lines.append(f"control strings in text, {kept}: {_first(named)}")
+    if encoding.stripped_answers:
+        lines.append(f"took control strings off the end of {count(encoding.stripped_answers, 'answer')}")
+    elif (endings := sum(encoding.trailing_control.values())) and (
+        endings >= MANY_ENDINGS or endings >= MANY_SHARE * num_packed
+    ):
+        end = "ends" if endings == 1 else "end"
+        strings = _first([marks.safe(string) for string in encoding.trailing_control])
+        advice = "clean.strip_trailing_control: true would take it off"
+        lines.append(f"{count(endings, 'answer')} {end} in {strings}: {advice}")
+    if encoding.split_conversations or encoding.overlong_turns:
+        lost = f"; {count(encoding.overlong_turns, 'turn')} in no window" if encoding.overlong_turns else ""
+        lines.append(f"split {count(encoding.split_conversations, 'conversation')} longer than a row{lost}")
+    if encoding.cut_answers:
+        lines.append(f"cut {count(encoding.cut_answers, 'answer')}")
+    return lines
+
+
+def _first(items: Sequence[str]) -> str:
+    """The first few of many."""
+    more = len(items) - MAX_STRINGS
+    return ", ".join(items[:MAX_STRINGS]) + (f" and {more} more" if more > 0 else "")
 
 
 def count(number: int, noun: str) -> str:

@@ -46,13 +46,13 @@ def print_summary(dataset: Dataset, console: Console | None = None) -> None:
 def print_summary_of(summary: Summary, console: Console | None = None) -> None:
     """A summary's title, lines and tables."""
     console = console or Console()
-    _print(console, Text(safe(summary.title), style="bold"))
+    _print(console, Text(marks.safe(summary.title), style="bold"))
     for line in summary.lines:
-        _print(console, Text(safe(line)))
+        _print(console, Text(marks.safe(line)))
     for table in summary.tables:
         _print(console, Text())
         for number, line in enumerate(table.lines()):
-            _print(console, Text(safe(line), style="bold" if number == 0 else ""))
+            _print(console, Text(marks.safe(line), style="bold" if number == 0 else ""))
 
 
 def print_row(
@@ -61,7 +61,7 @@ def print_row(
     """A packed row, sample after sample, at most `max_tokens` tokens of it (None: all); what is left out is said."""
     console = console or Console()
     row = dataset[row] if isinstance(row, int) else row
-    _print(console, Text(safe(row.title), style="bold"))
+    _print(console, Text(marks.safe(row.title), style="bold"))
     _print_legend(console)
     left = row.num_tokens if max_tokens is None else max_tokens
     for sample in row.samples:
@@ -77,7 +77,7 @@ def print_row(
 def print_sample(sample: Sample, console: Console | None = None, *, max_tokens: int | None = MAX_TOKENS) -> None:
     """One sample by itself, at most `max_tokens` tokens of it (None: all)."""
     console = console or Console()
-    _print(console, Text(safe(sample.title), style="bold"))
+    _print(console, Text(marks.safe(sample.title), style="bold"))
     _print_legend(console)
     _print_sample(console, sample, "", sample.num_tokens if max_tokens is None else max_tokens)
 
@@ -120,11 +120,6 @@ def _segments(sample: Sample, max_tokens: int) -> Iterator[tuple[str, bool, str]
         yield *kind, run
 
 
-def safe(text: str) -> str:
-    """Text without a character that a terminal would obey, on one line."""
-    return re.sub(f"[\n\t{marks.INVISIBLE}]", lambda match: marks.stand_in(match[0]), text)
-
-
 def _append_visible(text: Text, run: str, style: str) -> None:
     """Append with white space and invisible characters made visible."""
     done = 0
@@ -161,7 +156,7 @@ def _print_legend(console: Console) -> None:
 
 def _print_sample(console: Console, sample: Sample, prefix: str, max_tokens: int) -> None:
     head = f"{prefix}{sample.facts} · record {sample.record_id}"
-    _print(console, Text("\u2500\u2500 " + safe(head) + " " + "\u2500" * 2, style="cyan"))
+    _print(console, Text("\u2500\u2500 " + marks.safe(head) + " " + "\u2500" * 2, style="cyan"))
     _print(console, sample_text(sample, max_tokens, _styled(console)))
     if sample.num_tokens > max_tokens:
         more = count(sample.num_tokens - max_tokens, "more token")

@@ -1,0 +1,135 @@
+"""What the summary says of control strings in texts and of conversations that did not fit."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import sftdata
+from sftdata.store.manifest import ControlString, EncodingEntry, Manifest
+from sftdata.view.summary import summarize
+
+STRIP = "clean.strip_trailing_control: true would take it off"
+
+
+def chat(user: str, *answers: str) -> dict[str, Any]:
+    turns = [{"role": "user", "content": user}]
+    for answer in answers:
+        turns += [{"role": "assistant", "content": answer}, {"role": "user", "content": "Go on."}]
+    return {"messages": turns[:-1]}
+
+
+def prepare(folder: Path, tokenizer: Path, rows: list[Any], workers: int = 1, **settings: Any) -> Manifest:
+    folder.mkdir(exist_ok=True)
+    (folder / "chats.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    config = {"tokenizer": str(tokenizer), "sources": [str(folder / "chats.jsonl")], "out": str(folder / "out")}
+    return sftdata.prepare(sftdata.parse_config({**config, **settings}), workers=workers)
+
+
+def added_lines(manifest: Manifest, encoding: EncodingEntry, split: str | None = None) -> list[str]:
+    """The summary's lines behind those about tokenizer and packing."""
+    return list(summarize("x", manifest.model_copy(update={"encoding": encoding}), split).lines[2:])
+
+
+@pytest.fixture
+def manifest(small_dataset: Path) -> Manifest:
+    """A dataset of six packed rows."""
+    return Manifest.load(small_dataset)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_the_manifest_counts_control_strings_by_string_and_role_and_answers_that_end_in_one(
+    tiny_tokenizer: Path, tmp_path: Path, workers: int
+) -> None:
+    rows = [
+        chat("What is <|im_end|>?", "An end.<|endoftext|>"),
+        chat("And <|im_end|> and <|im_start|>?", "Two.<|endoftext|> \n", "Not at the end: <|endoftext|>."),
+        chat("Both?", "Yes.<|im_end|><|endoftext|>"),
+        chat("Nothing else?", "<|endoftext|>"),
+        chat("None?", "None."),
+    ]
+    encoding = prepare(tmp_path, tiny_tokenizer, rows, workers).encoding
+    assert encoding is not None
+    assert [(hit.string, hit.role, hit.count) for hit in encoding.control_strings] == [
+        ("<|endoftext|>", "assistant", 5),
+        ("<|im_end|>", "user", 2),
+        ("<|im_end|>", "assistant", 1),
+        ("<|im_start|>", "user", 1),
+    ]
+    assert encoding.trailing_control == {"<|endoftext|>": 3}  # an answer that is nothing else is left as it is
+    assert encoding.encoder in ("fastokens", "tokenizers")
+    assert (encoding.stripped_answers, encoding.cut_answers, encoding.split_conversations) == (0, 0, 0)
+    assert Manifest.load(tmp_path / "out").encoding == encoding
+
+
+def test_stripping_is_counted_and_advised_no_more(tiny_tokenizer: Path, tmp_path: Path) -> None:
+    rows = [chat(f"Question {n}?", f"Answer {n}.<|endoftext|>", "Yes.") for n in range(3)]
+    loose = prepare(tmp_path / "loose", tiny_tokenizer, rows)
+    clean = prepare(tmp_path / "clean", tiny_tokenizer, rows, clean={"strip_trailing_control": True})
+    assert clean.encoding is not None
+    assert (clean.encoding.stripped_answers, clean.encoding.trailing_control) == (3, {"<|endoftext|>": 3})
+    assert summarize("x", loose).lines[2:] == (
+        "control strings in text, kept as text: <|endoftext|> 3 x assistant",
+        f"3 answers end in <|endoftext|>: {STRIP}",
+    )
+    assert summarize("x", clean).lines[2:] == (
+        "control strings in text, kept as text unless stripped: <|endoftext|> 3 x assistant",
+        "took control strings off the end of 3 answers",
+    )
+
+
+@pytest.mark.parametrize(
+    ("overlong", "line"),
+    [("split", "split 2 conversations longer than a row; 1 turn in no window"), ("truncate", "cut 2 answers")],
+)
+def test_what_was_done_to_conversations_that_do_not_fit_is_said(
+    tiny_tokenizer: Path, tmp_path: Path, overlong: str, line: str
+) -> None:
+    answer = "one two three four " * 3
+    rows = [chat("Hi.", *[answer] * 4), chat("Hello.", answer, "five " * 200, answer), chat("Short?", "Yes.")]
+    manifest = prepare(tmp_path, tiny_tokenizer, rows, overlong=overlong, pack={"seq_len": 128})
+    assert manifest.counts.packed == 3
+    assert summarize("x", manifest).lines[2:] == (line,)
+    sftdata.verify(tmp_path / "out")
+
+
+def test_where_there_is_nothing_to_say_nothing_is_said(tiny_tokenizer: Path, tmp_path: Path) -> None:
+    summary = summarize("x", prepare(tmp_path, tiny_tokenizer, [chat("Hi?", "Hi.")]))
+    assert len(summary.lines) == 2
+    assert summary.lines[0].endswith((", encoder fastokens", ", encoder tokenizers"))
+
+
+def test_the_five_most_frequent_strings_are_named_and_the_others_counted(manifest: Manifest) -> None:
+    hits = [ControlString(string=f"<|{n}|>", role="user", count=12_653 - n) for n in range(8)]
+    assert added_lines(manifest, EncodingEntry(encoder="tokenizers", control_strings=tuple(hits))) == [
+        "control strings in text, kept as text: <|0|> 12,653 x user, <|1|> 12,652 x user, <|2|> 12,651 x user, "
+        "<|3|> 12,650 x user, <|4|> 12,649 x user and 3 more"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("packed", "endings", "said"), [(99, 1, True), (101, 1, False), (950, 9, False), (10_000, 10, True), (0, 0, False)]
+)
+def test_stripping_is_advised_from_ten_answers_or_a_hundredth_of_the_packed_rows_on(
+    manifest: Manifest, packed: int, endings: int, said: bool
+) -> None:
+    manifest = manifest.model_copy(update={"counts": manifest.counts.model_copy(update={"packed": packed})})
+    encoding = EncodingEntry(encoder="tokenizers", trailing_control={"</s>": endings} if endings else {})
+    noun = "answer ends" if endings == 1 else "answers end"
+    assert added_lines(manifest, encoding) == ([f"{endings} {noun} in </s>: {STRIP}"] if said else [])
+
+
+def test_a_control_string_cannot_steer_the_terminal_or_break_the_line(manifest: Manifest) -> None:
+    hit = ControlString(string="\x1b[2J\n<end>", role="user", count=1)
+    encoding = EncodingEntry(encoder="tokenizers", control_strings=(hit,), trailing_control={"\x07\n": 10})
+    assert added_lines(manifest, encoding) == [
+        "control strings in text, kept as text: ␛[2J␊<end> 1 x user",
+        f"10 answers end in ␇␊: {STRIP}",
+    ]
+
+
+def test_the_summary_of_one_split_says_nothing_of_the_whole(manifest: Manifest) -> None:
+    assert added_lines(manifest, EncodingEntry(encoder="tokenizers", cut_answers=3), "train") == []
