@@ -60,7 +60,6 @@ class ShapeProver:
 
     def __init__(self, facts: TemplateFacts) -> None:
         self.facts = facts
-        self._trims = any("trim" in source or "strip" in source for source in facts.template.sources)
         self._plans: dict[tuple[object, ...], Plan | None] = {}
         self._layouts: dict[Plan, tuple[tuple[str | int, ...], ...]] = {}
         self._planned = 0
@@ -96,7 +95,8 @@ class ShapeProver:
         if record.tools or not self.facts.reads.opaque:
             return None
         contents = []
-        looks = self.facts.reads.needles
+        reads = self.facts.reads
+        looks = bool(reads.needles) or reads.trims
         for message in record.messages:
             content = message.content
             if (
@@ -106,9 +106,8 @@ class ShapeProver:
                 or message.tool_call_id is not None
                 or message.name is not None
                 or content.isspace()
-                or (self._trims and (content[0].isspace() or content[-1].isspace()))
                 or NAMESPACE in content
-                or (looks and self.facts.reads.may_branch_on(content))
+                or (looks and reads.may_branch_on(content))
             ):
                 return None
             contents.append(content)
