@@ -8,23 +8,24 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from sftdata.curate.buckets import Buckets, Ints, choose_banding, pairs_in_buckets, sort_into_buckets
+from sftdata.curate.buckets import Buckets, Ints, choose_banding, sort_into_buckets
 from sftdata.curate.jaccard import Fetch, Jaccard
 from sftdata.curate.words import On, message_text, shingles
 from sftdata.records import Record
 
 Signatures = npt.NDArray[np.uint16]
-Similar = Callable[[Ints, Ints], npt.NDArray[np.float64]]  # of pairs of rows; 0 where it cannot reach the threshold
+Similar = Callable[[int, Ints], tuple[Ints, npt.NDArray[np.float64]]]
 
 NUM_HASHES = 256
 SIGNATURE_BYTES = 2 * NUM_HASHES
 _SEED = 42
-_ROWS_AT_ONCE = 1 << 16
+_ROWS_AT_ONCE = 1 << 14
+_LONG = 256  # nodes of a bucket, from where it pays to find out that it is settled
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,103 +80,109 @@ def find_near_duplicates(
 ) -> Verdict:
     """Which rows are dropped as near-duplicates, and of which kept row.
 
-    Rows are taken in the order of `preference`: a row is kept where its similarity to every row kept before it is
-    below the threshold, else it is dropped for the kept row it is most similar to among those found first. So a
-    dropped row is always itself similar to a kept one. Of all pairs at or above the threshold, 99 % or more are
-    compared. Rows that are not signed, or not in `preference`, are kept and compared with nothing.
+    Rows are taken in the order of `preference`. A row that is not dropped yet is kept, and those after it whose
+    similarity to it reaches the threshold are dropped for it: a dropped row is always itself similar to a kept one. Of
+    all pairs at or above the threshold, 99 % or more are compared. Rows that are not signed, or not in `preference`,
+    are kept and compared with nothing.
 
-    Memory: besides the signatures, which may be mapped from a file, about 200 bytes a row, and 200 MB.
+    Memory: besides the signatures, which may be mapped from a file, at most 400 bytes a row, and 100 MB.
     """
     nodes = preference[signed[preference]]
     buckets = sort_into_buckets(signatures, nodes, choose_banding(settings.threshold, NUM_HASHES))
-    crowded = np.flatnonzero((buckets >= 0).any(axis=0))
-    nodes, buckets = nodes[crowded], np.ascontiguousarray(buckets[:, crowded])
-    similar = screened(signatures, nodes, Jaccard(fetch, settings.shingle_words), settings.threshold)
-    survivor, similarity = _choose(buckets, similar, settings.threshold)
-    root = _clusters(buckets, survivor, similar, settings.threshold)
+    similar = similar_nodes(signatures, nodes, Jaccard(fetch, settings.shingle_words), settings.threshold)
+    survivor, similarity, label = _walk(buckets, similar)
 
     rows = np.arange(len(signatures))
     verdict = Verdict(np.full(len(rows), -1, np.int64), np.full(len(rows), np.nan), rows)
     verdict.similarity[nodes] = similarity
     verdict.duplicate_of[nodes] = np.where(survivor >= 0, nodes[survivor], -1)
-    verdict.cluster[nodes] = nodes[root]
+    verdict.cluster[nodes] = nodes[label]
     return verdict
 
 
-def screened(signatures: Signatures, nodes: Ints, jaccard: Jaccard, threshold: float) -> Similar:
-    """The true similarity of pairs of nodes; 0 without a look at the texts where the signatures' agreement is more
-    than three standard deviations of its error below the threshold, which befalls one pair in 700 at the threshold.
+def similar_nodes(signatures: Signatures, nodes: Ints, jaccard: Jaccard, threshold: float) -> Similar:
+    """What finds, of some nodes, those that reach the threshold with a node, and their similarity.
+
+    Node i is row nodes[i]. Texts are compared only where the signatures agree well enough: a pair at the threshold
+    agrees in less with a chance of one in 700 (three standard deviations).
     """
     least = (threshold - 3 * (threshold * (1 - threshold) / NUM_HASHES) ** 0.5) * NUM_HASHES
 
-    def similar(left: Ints, right: Ints) -> npt.NDArray[np.float64]:
-        found = np.zeros(len(left))
-        likely = np.empty(len(left), bool)
-        for start in range(0, len(left), _ROWS_AT_ONCE):
+    def similar(node: int, others: Ints) -> tuple[Ints, npt.NDArray[np.float64]]:
+        own = signatures[nodes[node]]
+        likely = np.empty(len(others), bool)
+        for start in range(0, len(others), _ROWS_AT_ONCE):
             part = slice(start, start + _ROWS_AT_ONCE)
-            agree = signatures[nodes[left[part]]] == signatures[nodes[right[part]]]
-            likely[part] = np.count_nonzero(agree, axis=1) >= least
-        found[likely] = jaccard(nodes[left[likely]], nodes[right[likely]])
-        return found
+            likely[part] = np.count_nonzero(signatures[nodes[others[part]]] == own, axis=1) >= least
+        others = others[likely]
+        if len(others) == 0:
+            return others, np.empty(0)
+        similarity = jaccard(int(nodes[node]), nodes[others])
+        return others[similarity >= threshold], similarity[similarity >= threshold]
 
     return similar
 
 
-def _choose(buckets: Buckets, similar: Similar, threshold: float) -> tuple[Ints, npt.NDArray[np.float64]]:
-    """The kept node that each node is dropped for (-1: it is kept) and their similarity. Nodes come in order of
-    preference.
+def _walk(buckets: Buckets, similar: Similar) -> tuple[Ints, npt.NDArray[np.float64], Ints]:
+    """For every node, in order of preference: the kept node it is dropped for (-1: it is kept), their similarity, and
+    a node that stands for its cluster.
 
-    In rounds, so that no bucket is compared all with all: an open node that comes first in each of its buckets is
-    kept, for whatever could have dropped it was compared with it before; it is compared with the rest of its buckets,
-    which are dropped or stay open.
+    A node is compared with the later ones of its buckets that it could still drop or bring into its cluster.
     """
-    count = buckets.shape[1]
-    survivor, similarity = np.full(count, -1, np.int64), np.full(count, np.nan)
-    first = np.zeros(int(buckets.max(initial=-1)) + 2, np.int64)  # the last place is that of -1: of no bucket
-    undecided = np.arange(count)
-    while len(undecided):
-        for bucket in buckets:
-            first[bucket[undecided[::-1]]] = undecided[::-1]  # where a place is written twice, the last one stays
-        first[-1] = count
-        kept = np.ones(len(undecided), bool)
-        for bucket in buckets:
-            kept &= first[bucket[undecided]] >= undecided
-        leads = np.zeros(count + 1, bool)
-        leads[undecided[kept]] = True
-        undecided = undecided[~kept]
-        for start in range(0, len(undecided), _ROWS_AT_ONCE):
-            nodes = undecided[start : start + _ROWS_AT_ONCE]
-            leader = first[buckets[:, nodes]]
-            codes = np.unique((leader * count + nodes)[leads[leader]])
-            left, right = codes // count, codes % count
-            found = similar(left, right)
-            enough = found >= threshold
-            left, right, found = left[enough], right[enough], found[enough]
-            order = np.lexsort((left, -found, right))
-            dropped, best = np.unique(right[order], return_index=True)
-            survivor[dropped], similarity[dropped] = left[order][best], found[order][best]
-        undecided = undecided[survivor[undecided] < 0]
-    return survivor, similarity
+    count = len(buckets.firsts) - 1
+    survivor, similarity, label = np.full(count, -1, np.int64), np.full(count, np.nan), np.arange(count)
+    clusters: dict[int, list[int]] = {}
+    settled = np.zeros(len(buckets.members) + 1, bool)  # by a bucket's end: nothing in it is left to compare
+    for node in range(count):
+        kept = survivor[node] < 0
+        others = _to_compare(node, buckets, settled, survivor if kept else None, label)
+        if len(others) == 0:
+            continue
+        others, found = similar(node, others)
+        if kept:
+            open_ = survivor[others] < 0
+            survivor[others[open_]], similarity[others[open_]] = node, found[open_]
+        for other in others.tolist():
+            _join(clusters, label, node, other)
+    return survivor, similarity, label
 
 
-def _clusters(buckets: Buckets, survivor: Ints, similar: Similar, threshold: float) -> Ints:
-    """For every node the first node of its cluster: of all that a chain of pairs at the threshold reaches."""
-    root = np.where(survivor >= 0, survivor, np.arange(len(survivor)))
-    for left, right in pairs_in_buckets(buckets, root):
-        linked = similar(left, right) >= threshold
-        for one, other in zip(left[linked].tolist(), right[linked].tolist()):
-            one, other = _top(root, one), _top(root, other)
-            root[max(one, other)] = min(one, other)
-        while True:
-            above = root[root]
-            if np.array_equal(above, root):
-                break
-            root[:] = above
-    return root
+def _to_compare(
+    node: int, buckets: Buckets, settled: npt.NDArray[np.bool_], survivor: Ints | None, label: Ints
+) -> Ints:
+    """The later nodes of a node's buckets that are in another cluster or, with `survivor`, not dropped yet."""
+    parts = []
+    for place in buckets.places[buckets.firsts[node] : buckets.firsts[node + 1]].tolist():
+        end = int(buckets.ends[place])
+        if place + 1 == end or settled[end]:
+            continue
+        later = buckets.members[place + 1 : end]
+        if len(later) > _LONG:
+            left = _left(node, later, survivor, label)
+            settled[end] = survivor is not None and len(left) == 0
+            later = left
+        parts.append(later)
+    if not parts:
+        return np.empty(0, np.int64)
+    return _left(node, np.unique(np.concatenate(parts)).astype(np.int64), survivor, label)
 
 
-def _top(root: Ints, node: int) -> int:
-    """The node that stands for a node's cluster."""
-    while root[node] != node:
-        node = int(root[node])
-    return node
+def _left(node: int, others: npt.NDArray[Any], survivor: Ints | None, label: Ints) -> npt.NDArray[Any]:
+    """Of these nodes, those in another cluster or, with `survivor`, not dropped yet."""
+    wanted = label[others] != label[node]
+    if survivor is not None:
+        wanted |= survivor[others] < 0
+    left: npt.NDArray[Any] = others[wanted]
+    return left
+
+
+def _join(clusters: dict[int, list[int]], label: Ints, one: int, other: int) -> None:
+    """Make one cluster of two nodes' clusters; the smaller one takes the label of the larger."""
+    keep, give = int(label[one]), int(label[other])
+    if keep == give:
+        return
+    if len(clusters.get(keep, ())) < len(clusters.get(give, ())):
+        keep, give = give, keep
+    moved = clusters.pop(give, [give])
+    label[moved] = keep
+    clusters.setdefault(keep, [keep]).extend(moved)

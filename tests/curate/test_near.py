@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 import re
 import unicodedata
@@ -13,9 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sftdata.curate.buckets import choose_banding, pairs_in_buckets, sort_into_buckets
+from sftdata.curate.buckets import Banding, choose_banding, sort_into_buckets
 from sftdata.curate.jaccard import Jaccard
-from sftdata.curate.near import NearSettings, Verdict, answer_chars, find_near_duplicates, ranks, screened, sign
+from sftdata.curate.near import NearSettings, Verdict, answer_chars, find_near_duplicates, ranks, sign, similar_nodes
 from sftdata.curate.words import shingles, text_of
 from sftdata.records import Message, Record, ToolCall
 
@@ -164,19 +163,17 @@ def test_bands_miss_few_pairs_at_the_threshold(threshold: float):
     assert 1 - (1 - threshold**width) ** bands >= 0.99
 
 
-def test_every_pair_of_a_bucket_comes_once():
-    rng = np.random.default_rng(3)
-    buckets = rng.integers(-1, 4, (3, 40)).astype(np.int32)
-    buckets[buckets >= 0] += (np.arange(3, dtype=np.int32)[:, None] * 4 + np.zeros_like(buckets))[buckets >= 0]
-    expected = {
-        (one, other)
-        for one, other in itertools.combinations(range(40), 2)
-        if any(band[one] == band[other] >= 0 for band in buckets)
-    }
-    batches = pairs_in_buckets(buckets, np.arange(40))
-    found = [tuple(sorted(pair)) for left, right in batches for pair in zip(left.tolist(), right.tolist())]
-    assert len(found) == len(set(found))
-    assert set(found) == expected
+def test_nodes_of_equal_signatures_share_every_bucket_and_lone_ones_none():
+    signatures = np.arange(4 * 6, dtype=np.uint16).reshape(4, 6)
+    signatures[3] = signatures[1]
+    signatures[2, :2] = signatures[0, :2]
+    buckets = sort_into_buckets(signatures, np.arange(4), Banding(bands=3, width=2))
+    members, ends = buckets.members.tolist(), buckets.ends.tolist()
+    groups = sorted(tuple(members[start:end]) for start, end in {(ends.index(end), end) for end in ends})
+    assert groups == [(0, 2), (1, 3), (1, 3), (1, 3)]
+    for node in range(4):
+        places = buckets.places[buckets.firsts[node] : buckets.firsts[node + 1]].tolist()
+        assert [members[place] for place in places] == [node] * members.count(node)
 
 
 @settings(max_examples=60, deadline=None)
@@ -231,10 +228,12 @@ def test_on_toolformer_at_least_97_percent_of_all_similar_pairs_are_found(
     signatures, _ = sign(texts, 3)
     rows = np.arange(len(texts))
     buckets = sort_into_buckets(signatures, rows, choose_banding(0.8, 256))
-    similarity = screened(signatures, rows, Jaccard(lambda rows: [texts[row] for row in rows], 3), 0.8)
+    similar = similar_nodes(signatures, rows, Jaccard(lambda rows: [texts[row] for row in rows], 3), 0.8)
     found = set()
-    for left, right in pairs_in_buckets(buckets, rows):
-        enough = similarity(left, right) >= 0.8
-        found.update(zip(left[enough].tolist(), right[enough].tolist()))
+    for row in range(len(texts)):
+        places = buckets.places[buckets.firsts[row] : buckets.firsts[row + 1]].tolist()
+        later = [buckets.members[place + 1 : buckets.ends[place]] for place in places]
+        others, _ = similar(row, np.unique(np.concatenate([*later, np.empty(0, np.int64)])).astype(np.int64))
+        found.update((row, other) for other in others.tolist())
     assert found <= set(truth)
     assert len(found) >= 0.97 * len(truth)
