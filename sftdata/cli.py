@@ -58,6 +58,10 @@ def prepare(
     seq_len: Annotated[int | None, typer.Option(help="tokens a packed row holds at most [default: 2048]")] = None,
     workers: Annotated[int | None, typer.Option(min=1, help="processes [default: one per core]")] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="replace the dataset in the output folder")] = False,
+    fresh: Annotated[bool, typer.Option("--fresh", help="take nothing over from a run that was ended")] = False,
+    keep_work: Annotated[
+        bool, typer.Option("--keep-work", help="keep the work, so that a run with other settings repeats less of it")
+    ] = False,
 ) -> None:
     """Prepare a dataset: raw files in, packed shards out."""
     with told():
@@ -65,8 +69,13 @@ def prepare(
 
         began = time.monotonic()
         config = _config(items, {"tokenizer": tokenizer, "out": out, "pack.seq_len": seq_len})
-        with _progress() as progress:
-            manifest = run(config, workers=workers, overwrite=overwrite, progress=progress)
+        try:
+            with _progress() as progress:
+                manifest = run(
+                    config, workers=workers, overwrite=overwrite, fresh=fresh, keep_work=keep_work, progress=progress
+                )
+        except KeyboardInterrupt:
+            _leave("stopped; no dataset was written, and the same command goes on from here", 130)
         _report(config.located(config.out.path), time.monotonic() - began)
         if not manifest.shards:
             _leave(f"{config.out.path}: no row was packed; the reasons are above")
@@ -118,7 +127,7 @@ def told() -> Iterator[None]:
     except SftDataError as error:
         _leave(str(error))
     except KeyboardInterrupt:
-        _leave("stopped; no dataset was written", 130)
+        _leave("stopped", 130)
     except BrokenPipeError:
         _leave("nobody reads the output any more", 141)
 

@@ -21,17 +21,19 @@ from sftdata.engines.local import LocalEngine
 from sftdata.errors import ConfigError, SourceError
 from sftdata.fates import FATE_COLUMNS, Fates
 from sftdata.machine import count_cores
-from sftdata.output import Workspace, describe_versions, encoding_entry, tokenizer_entry, write_tokenizer
+from sftdata.output import describe_versions, encoding_entry, program_key, tokenizer_entry, write_tokenizer
 from sftdata.progress import Progress, Quiet
 from sftdata.read.explain import no_rows_error
 from sftdata.read.names import distinct_names
 from sftdata.read.sources import plan_units
-from sftdata.read.stage import Read
+from sftdata.read.stage import Read, unit_identities
+from sftdata.read.stamps import stamp_of
 from sftdata.read.units import Unit
 from sftdata.samples import PLACED_COLUMNS, SAMPLE_COLUMNS, Samples
 from sftdata.store.ledger import LedgerWriter
 from sftdata.store.manifest import FileEntry, Manifest, PackingEntry, ShardEntry, TemplateEntry, hash_of_shards
 from sftdata.store.stage import WriteShards
+from sftdata.workspace import Workspace
 
 UNIT_BYTES = 2 << 20  # of a JSON-lines file that one worker reads at a time; changes no byte of the dataset
 # Where all rows of a source have these, its settings or its format are wrong, not its rows.
@@ -39,18 +41,30 @@ NOT_DATA = {"bad_json", "not_an_object", "unknown_shape", "missing_field"}
 
 
 def prepare(
-    config: Config, *, workers: int | None = None, overwrite: bool = False, progress: Progress | None = None
+    config: Config,
+    *,
+    workers: int | None = None,
+    overwrite: bool = False,
+    fresh: bool = False,
+    keep_work: bool = False,
+    progress: Progress | None = None,
 ) -> Manifest:
     """Prepare a dataset and give its manifest, which is also in the output folder.
 
     `workers` processes are used (default: one per core); their number changes no byte of the dataset. An output
     folder that holds a dataset is replaced only with `overwrite`, and only once the new one is whole.
 
+    A run that was ended is gone on with: what it did stands in OUT/.work under keys of what went in, and only what is
+    missing, or depends on something that changed, is done. `fresh` takes nothing over; `keep_work` keeps the work
+    after success too, for a run with other settings.
+
     Raises SftDataError (SourceError, TokenizerError, TemplateError, OutputError, ...) for what a user can put right.
     """
+    workers = workers or count_cores()
+    out = config.located(config.out.path)
     with (
-        Workspace(config.located(config.out.path), overwrite=overwrite) as work,
-        LocalEngine(work.spool, workers or count_cores(), progress or Quiet(), preload=__name__) as engine,
+        Workspace(out, config.model_dump(mode="json"), overwrite=overwrite, fresh=fresh, keep_work=keep_work) as work,
+        LocalEngine(work.pieces, workers, progress or Quiet(), preload=__name__, salt=program_key()) as engine,
     ):
         encoder = RecordEncoder(encode_settings(config))
         if not config.is_plain_text:
@@ -59,9 +73,10 @@ def prepare(
         units = plan_units(sources, UNIT_BYTES)
         work.refuse_sources([unit.path for unit in units])
 
-        rows = engine.map(
-            Read(tuple(units), sources, content_key, config.check_tool_calls), give_units(engine, len(units))
-        )
+        stamps = tuple(stamp_of(unit) for unit in units)
+        identities = unit_identities(units, sources, config.check_tool_calls, threads=workers)
+        read = Read(tuple(units), sources, content_key, config.check_tool_calls, stamps)
+        rows = engine.map(read, engine.give(pa.table({"unit": range(len(units))}), identities))
         names = distinct_names(units, [source.path for source in config.sources])
         fates = Fates(units, names, engine.collect(rows, FATE_COLUMNS))
         refuse_unreadable(config, units, fates)
@@ -76,7 +91,7 @@ def prepare(
 
         samples.assign_shards(fates, config.out.shard_tokens)
         refuse_all_held_out(config, samples)
-        pack = WriteShards(str(work.new), samples.paths, config.pack.seq_len, config.pack.strategy, config.seed)
+        pack = WriteShards(str(work.shards), config.pack.seq_len, config.pack.strategy, config.seed)
         placed = engine.group("shard", pack, encoded, samples.beside(fates))
         shards = samples.take_places(engine.collect(placed, PLACED_COLUMNS)) if placed else []
 
@@ -85,6 +100,7 @@ def prepare(
         seen = BatchFacts.joined(engine.collect(encoded, ["facts"])["facts"].drop_null().to_pylist())
         manifest = make_manifest(config, encoder, shards, ledger, files, seen)
         work.publish(manifest)
+        engine.forget_unused()
     return manifest
 
 
@@ -103,11 +119,6 @@ def encode_settings(config: Config) -> EncodeSettings:
         seq_len=None if config.overlong == "drop" else config.pack.seq_len,
         strip_trailing_control=config.clean.strip_trailing_control,
     )
-
-
-def give_units(engine: Engine, count: int) -> list[Piece]:
-    """The numbers of the units as a table, one piece each."""
-    return engine.give(pa.table({"unit": pa.array(range(count), pa.int32())}), rows_per_piece=1)
 
 
 def refuse_unreadable(config: Config, units: Sequence[Unit], fates: Fates) -> None:

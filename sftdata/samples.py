@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -99,12 +98,11 @@ class Samples:
         position = placed["position"].to_numpy()
         self.place_row[position] = placed["row"].to_numpy()
         self.place_index[position] = placed["index"].to_numpy()
-        entries = []
-        for text in placed["facts"].drop_null().to_pylist():
-            facts: dict[str, Any] = json.loads(text)
-            path = facts.pop("path")
-            entries.append(ShardEntry.of(path, path.partition("/")[0], ShardFacts(**facts)))
-        return entries
+        facts = [ShardFacts(**json.loads(text)) for text in placed["facts"].drop_null().to_pylist()]
+        return [
+            ShardEntry.of(path, path.partition("/")[0], written)
+            for path, written in zip(self.paths, facts, strict=True)
+        ]
 
     def sums(self, values: Ints, num_rows: int) -> Ints:
         """A number of each sample, summed over the samples of each input row."""

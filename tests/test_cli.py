@@ -103,7 +103,7 @@ def prepare(tokenizer: Path, *arguments: object) -> tuple[int, str]:
     return code, complaint
 
 
-def test_mistakes_are_one_line_exit_code_1_and_leave_nothing(
+def test_mistakes_are_one_line_exit_code_1_and_leave_no_dataset(
     data: Path, tiny_tokenizer: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -136,6 +136,10 @@ def test_mistakes_are_one_line_exit_code_1_and_leave_nothing(
         assert code == 1, (arguments, complaint)
         assert sentence in complaint, arguments
         assert len(complaint.splitlines()) == 1, complaint
+        if (tmp_path / "o").exists():  # what was read may be of use to a next run
+            assert [path.name for path in (tmp_path / "o").iterdir()] == [".work"]
+            assert "keys.jsonl" in arguments
+            shutil.rmtree("o")
     assert sorted(path.name for path in tmp_path.iterdir()) == before
 
 

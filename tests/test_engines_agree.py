@@ -51,8 +51,11 @@ class MemoryEngine:
     def collect(self, table: Sequence[pa.Table], columns: Sequence[str]) -> pa.Table:
         return pa.concat_tables(table).select(list(columns))
 
-    def give(self, table: pa.Table, rows_per_piece: int, **_: Any) -> list[pa.Table]:
-        return [table.slice(start, rows_per_piece) for start in range(0, table.num_rows, rows_per_piece)]
+    def give(self, table: pa.Table, keys: object = None) -> list[pa.Table]:
+        return [table.slice(row, 1) for row in range(table.num_rows)]
+
+    def forget_unused(self) -> None:
+        pass
 
 
 def with_columns(table: pa.Table, beside: pa.Table) -> pa.Table:

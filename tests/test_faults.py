@@ -97,7 +97,7 @@ def started(arguments: list[str]) -> subprocess.Popen[str]:
 def wait_for_work(process: subprocess.Popen[str], out: Path) -> None:
     """Until workers have finished a piece."""
     deadline = time.monotonic() + 60
-    while not any(path.name[0] != "." for path in (out / ".work").glob("*/*read/*.arrow")):
+    while not any(path.name[0] != "." for path in (out / ".work").glob("pieces/read/*.arrow")):
         assert process.poll() is None, process.communicate()
         assert time.monotonic() < deadline
         time.sleep(0.005)

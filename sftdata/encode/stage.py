@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -89,6 +91,28 @@ class Encode:
     def __reduce__(self) -> tuple[Callable[[EncodeSettings], Encode], tuple[EncodeSettings]]:
         encoder = self.encoder
         return _encode_with, (replace(encoder.settings, backend=encoder.backend, guarded=encoder.guarded),)
+
+    @cached_property
+    def key(self) -> str:
+        """All that decides how a record is encoded; which backend does it decides nothing."""
+        settings, template = self.encoder.settings, self.encoder.template
+        files = settings.files
+        parts = [
+            files.sha256,
+            dict(files.special_tokens),
+            template.source,
+            template.tool_source,
+            settings.date,
+            settings.train_on,
+            settings.overlong,
+            settings.seq_len,
+            settings.strip_trailing_control,
+        ]
+        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+    def is_there(self, result: pa.Table) -> bool:
+        """Yes: the samples are all there is."""
+        return True
 
     def __call__(self, table: pa.Table) -> Iterator[pa.Table]:
         """The samples of every record, and one entry with a reason for each record that has none."""

@@ -12,11 +12,15 @@ import pyarrow as pa
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """Some rows of a table: a slice of an Arrow file. One piece is one unit of work."""
+    """Some rows of a table: a slice of an Arrow file. One piece is one unit of work.
+
+    Pieces of equal keys hold equal rows, in whatever run; None where nobody knows before reading them.
+    """
 
     path: Path
     start: int
     num_rows: int
+    key: str | None
 
     def read(self, columns: Sequence[str] | None = None) -> pa.Table:
         """The rows, mapped into memory."""
@@ -33,6 +37,15 @@ class Stage(Protocol):
     @property
     def name(self) -> str:
         """What to call it in front of people."""
+        ...
+
+    @property
+    def key(self) -> str:
+        """All that decides its results besides the rows it is given: equal keys, equal results."""
+        ...
+
+    def is_there(self, result: pa.Table) -> bool:
+        """Whether a result of an earlier run can still stand for the work: what it names outside itself is there."""
         ...
 
     def __call__(self, table: pa.Table) -> Iterator[pa.Table]:
@@ -61,6 +74,6 @@ class Engine(Protocol):
         """Narrow columns of the whole table."""
         ...
 
-    def give(self, table: pa.Table, rows_per_piece: int) -> list[Piece]:
-        """A small table as pieces."""
+    def give(self, table: pa.Table, keys: Sequence[str | None] | None = None) -> list[Piece]:
+        """A small table as pieces of one row, with what each stands for as keys (default: the table's own content)."""
         ...

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import os
 import pickle
@@ -17,24 +18,59 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from sftdata.engines.base import Piece, Stage
-from sftdata.store.files import output_faults
+from sftdata.store.files import file_sha256, output_faults
+
+Part = tuple[Piece, npt.NDArray[np.int64] | None]
 
 
 @dataclass(frozen=True)
 class Job:
-    """Rows of pieces (all, where no rows are named), with more columns beside them, and the file for the result."""
+    """Rows of pieces (all, where no rows are named), with more columns beside them, and the file for the result.
 
-    parts: Sequence[tuple[Piece, npt.NDArray[np.int64] | None]]
+    Equal keys are equal work; None where what goes in is known only when it has been read.
+    """
+
+    parts: Sequence[Part]
     beside: pa.Table | None
     out: Path
+    key: str | None
 
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """What a job gave: rows in its file, and the tokens in them as far as they say."""
+    """What a job gave: the key of its result, rows in its file, and the tokens in them as far as they say."""
 
+    key: str
     num_rows: int
     num_tokens: int
+
+
+def job_key(salt: str, stage: Stage, parts: Sequence[Part], beside: pa.Table | None) -> str | None:
+    """A checksum of all that decides a job's result."""
+    digest = hashlib.sha256()
+
+    def add(data: bytes) -> None:
+        digest.update(len(data).to_bytes(8, "little") + data)
+
+    for text in (salt, stage.name, stage.key):
+        add(text.encode())
+    for piece, rows in parts:
+        if piece.key is None:
+            return None
+        add(piece.key.encode())
+        add(b"" if rows is None else rows.tobytes())
+    if beside is not None:
+        add(table_bytes(beside))
+    return digest.hexdigest()
+
+
+def table_bytes(table: pa.Table) -> bytes:
+    """A table as bytes, equal for equal rows."""
+    sink = pa.BufferOutputStream()
+    rows = table.take(pa.array(np.arange(table.num_rows)))  # a copy: a slice's bytes may hold its neighbours too
+    with pa.ipc.new_stream(sink, table.schema) as writer:
+        writer.write_table(rows.combine_chunks())
+    return sink.getvalue().to_pybytes()  # type: ignore[no-any-return]
 
 
 def run_job(stage: Stage | Path, job: Job) -> Done:
@@ -51,9 +87,20 @@ def run_job(stage: Stage | Path, job: Job) -> Done:
         for result in itertools.chain([first], results):
             write(result)
             num_rows += result.num_rows
-            if "num_tokens" in result.column_names:
-                num_tokens += int(pc.sum(result["num_tokens"]).as_py() or 0)
-    return Done(num_rows, num_tokens)
+            num_tokens += _tokens(result)
+    return Done(job.key or file_sha256(job.out), num_rows, num_tokens)
+
+
+def earlier_result(stage: Stage, job: Job) -> Done | None:
+    """What an earlier run did of this job, or None where it has to be done."""
+    if job.key is None or not job.out.exists():
+        return None
+    try:
+        with pa.memory_map(str(job.out)) as file:
+            result = pa.ipc.open_file(file).read_all()
+    except pa.ArrowInvalid:  # a file that a power cut left
+        return None
+    return Done(job.key, result.num_rows, _tokens(result)) if stage.is_there(result) else None
 
 
 @lru_cache(maxsize=2)
@@ -66,6 +113,10 @@ def load_stage(path: Path) -> Stage:
 def _rows(piece: Piece, rows: npt.NDArray[np.int64] | None) -> pa.Table:
     table = piece.read()
     return table if rows is None else table.take(pa.array(rows))
+
+
+def _tokens(result: pa.Table) -> int:
+    return int(pc.sum(result["num_tokens"]).as_py() or 0) if "num_tokens" in result.column_names else 0
 
 
 @contextmanager

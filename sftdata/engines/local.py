@@ -12,7 +12,17 @@ import numpy as np
 import pyarrow as pa
 
 from sftdata.engines.base import Piece, Stage
-from sftdata.engines.jobs import Done, Job, run_job, table_writer, write_bytes
+from sftdata.engines.jobs import (
+    Done,
+    Job,
+    Part,
+    earlier_result,
+    job_key,
+    run_job,
+    table_bytes,
+    table_writer,
+    write_bytes,
+)
 from sftdata.engines.pool import Pool
 from sftdata.progress import Progress, Quiet
 from sftdata.store.files import output_faults
@@ -23,15 +33,26 @@ MAX_PIECE_ROWS = 4096  # changes no byte of a dataset
 class LocalEngine:
     """Runs stages in `workers` processes; with one worker, or one piece, in this process. Used with `with`.
 
-    `preload` names a module that holds what most stages need, imported once for all workers.
+    Results stand in `folder` under the key of what went in: work that an earlier run did there is taken over. `salt`
+    is part of every key. `preload` names a module that holds what most stages need, imported once for all workers.
     """
 
-    def __init__(self, folder: Path, workers: int, progress: Progress | None = None, preload: str = "sftdata") -> None:
+    def __init__(
+        self,
+        folder: Path,
+        workers: int,
+        progress: Progress | None = None,
+        *,
+        preload: str = "sftdata",
+        salt: str = "",
+    ) -> None:
         self._folder = folder
         self._workers = workers
         self._progress = progress or Quiet()
         self._preload = preload
+        self._salt = salt
         self._serial = 0
+        self._used: set[Path] = set()
         self._pool: Pool | None = None
 
     def __enter__(self) -> LocalEngine:
@@ -45,18 +66,16 @@ class LocalEngine:
 
     def map(self, stage: Stage, table: Sequence[Piece], beside: pa.Table | None = None) -> list[Piece]:
         """See Engine.map."""
-        folder = self._new_folder(stage.name)
         jobs = []
         row = 0
-        for number, piece in enumerate(table):
-            columns = None if beside is None else beside.slice(row, piece.num_rows).combine_chunks()
+        for piece in table:
+            columns = None if beside is None else beside.slice(row, piece.num_rows)
             row += piece.num_rows
-            jobs.append(Job([(piece, None)], columns, folder / f"{number:06}.arrow"))
-        return [part for piece in self._run(stage, jobs) for part in _parts(piece)]
+            jobs.append(self._job(stage, [(piece, None)], columns))
+        return [part for piece in self._run(stage, jobs) for part in _parts(piece, MAX_PIECE_ROWS)]
 
     def group(self, key: str, stage: Stage, table: Sequence[Piece], beside: pa.Table) -> list[Piece]:
         """See Engine.group."""
-        folder = self._new_folder(stage.name)
         keys = beside[key].combine_chunks().fill_null(-1).to_numpy(zero_copy_only=False)
         starts = np.cumsum([0, *(piece.num_rows for piece in table)])
         order = np.argsort(keys, kind="stable")
@@ -68,36 +87,60 @@ class LocalEngine:
             rows = order[begin:end]
             owner = np.searchsorted(starts, rows, side="right") - 1
             cuts = [*np.flatnonzero(np.diff(owner, prepend=-1)), len(rows)]
-            parts = [(table[owner[a]], rows[a:b] - starts[owner[a]]) for a, b in zip(cuts, cuts[1:])]
-            jobs.append(Job(parts, beside.take(pa.array(rows)).combine_chunks(), folder / f"{value:06}.arrow"))
+            parts: list[Part] = [(table[owner[a]], rows[a:b] - starts[owner[a]]) for a, b in zip(cuts, cuts[1:])]
+            jobs.append(self._job(stage, parts, beside.take(pa.array(rows))))
         return self._run(stage, jobs)
 
     def collect(self, table: Sequence[Piece], columns: Sequence[str]) -> pa.Table:
         """See Engine.collect."""
         return pa.concat_tables([_copied(piece.read(columns)) for piece in table])
 
-    def give(self, table: pa.Table, rows_per_piece: int) -> list[Piece]:
+    def give(self, table: pa.Table, keys: Sequence[str | None] | None = None) -> list[Piece]:
         """See Engine.give."""
-        path = self._new_folder("given") / "given.arrow"
+        data = table_bytes(table)
+        content = hashlib.sha256(data).hexdigest()
+        path = self._new_file("given", content)
         with table_writer(path, table.schema) as write:
             write(table)
-        return list(_parts(Piece(path, 0, table.num_rows), rows_per_piece))
+        if keys is None:
+            keys = [f"{content}:{row}" for row in range(table.num_rows)]
+        return [Piece(path, row, 1, key) for row, key in enumerate(keys)]
 
-    def _new_folder(self, name: str) -> Path:
-        folder = self._folder / f"{self._serial:02}-{name}"
-        self._serial += 1
-        with output_faults(folder):
-            folder.mkdir(parents=True, exist_ok=True)
-        return folder
+    def forget_unused(self) -> None:
+        """Take away the results of earlier runs that this one had no use for."""
+        for path in self._folder.glob("*/*"):
+            if path not in self._used:
+                path.unlink()
+
+    def _job(self, stage: Stage, parts: Sequence[Part], beside: pa.Table | None) -> Job:
+        beside = None if beside is None else beside.combine_chunks()
+        key = job_key(self._salt, stage, parts, beside)
+        name = key
+        if name is None:
+            self._serial += 1
+            name = f"unkeyed-{self._serial}"
+        return Job(parts, beside, self._new_file(stage.name, name), key)
+
+    def _new_file(self, folder: str, name: str) -> Path:
+        path = self._folder / folder / f"{name}.arrow"
+        if path.parent not in self._used:
+            with output_faults(path.parent):
+                path.parent.mkdir(parents=True, exist_ok=True)
+            self._used.add(path.parent)
+        self._used.add(path)
+        return path
 
     def _run(self, stage: Stage, jobs: Sequence[Job]) -> list[Piece]:
-        """Run all jobs; their results in the order of the jobs."""
-        self._progress.start(stage.name, len(jobs))
-        num_rows = [0] * len(jobs)
-        for number, done in self._results(stage, jobs):
-            num_rows[number] = done.num_rows
-            self._progress.advance(done.num_rows, done.num_tokens)
-        return [Piece(job.out, 0, rows) for job, rows in zip(jobs, num_rows, strict=True)]
+        """Do all jobs, once where their keys are equal; their results in the order of the jobs."""
+        done = {job.out: earlier for job in jobs if (earlier := earlier_result(stage, job)) is not None}
+        if done:
+            self._progress.note(f"{stage.name}: {len(done):,} of {len(jobs):,} pieces are there from an earlier run")
+        left = list({job.out: job for job in jobs if job.out not in done}.values())
+        self._progress.start(stage.name, len(left))
+        for number, result in self._results(stage, left):
+            done[left[number].out] = result
+            self._progress.advance(result.num_rows, result.num_tokens)
+        return [Piece(job.out, 0, done[job.out].num_rows, done[job.out].key) for job in jobs]
 
     def _results(self, stage: Stage, jobs: Sequence[Job]) -> Iterator[tuple[int, Done]]:
         """What the jobs gave, as they are done, each with its number."""
@@ -110,13 +153,14 @@ class LocalEngine:
         if self._pool is None:
             self._pool = Pool(self._workers, self._preload)
         yield from self._pool.run(run_job, [(path, job) for job in jobs])
+        path.unlink()
 
 
-def _parts(piece: Piece, max_rows: int | None = None) -> Iterator[Piece]:
+def _parts(piece: Piece, max_rows: int) -> Iterator[Piece]:
     """A result cut so that no unit of work is very large. An empty result stays one piece."""
-    max_rows = max_rows or MAX_PIECE_ROWS
     for start in range(0, max(piece.num_rows, 1), max_rows):
-        yield Piece(piece.path, piece.start + start, min(max_rows, piece.num_rows - start))
+        num_rows = min(max_rows, piece.num_rows - start)
+        yield Piece(piece.path, start, num_rows, f"{piece.key}:{start}:{num_rows}")
 
 
 def _copied(table: pa.Table) -> pa.Table:

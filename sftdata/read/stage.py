@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +12,7 @@ import pyarrow as pa
 
 from sftdata.read.formats import at_path, to_record
 from sftdata.read.sources import lines_in, read_raw
+from sftdata.read.stamps import Stamp, check_unchanged, unit_keys
 from sftdata.read.toolcheck import check_tool_calls
 from sftdata.read.units import Source, Unit
 from sftdata.read.validate import check_structure
@@ -40,13 +42,21 @@ class Read:
     sources: tuple[Source, ...]
     key_of: Callable[[Record], bytes]  # KEY_BYTES bytes, equal for equal content
     check_calls: bool = False  # of tools, against their declared schemas
+    stamps: tuple[Stamp | None, ...] = ()  # of the units' files, as they must be before and after
     name: str = "read"
+    key: str = ""  # all that decides the rows of a unit is in the unit's own key: see unit_identities
+
+    def is_there(self, result: pa.Table) -> bool:
+        """Yes: the rows are all there is."""
+        return True
 
     def __call__(self, table: pa.Table) -> Iterator[pa.Table]:
         """The rows of each unit. Raises SourceError as `read_raw`."""
         for number in table["unit"].to_pylist():
             unit = self.units[number]
             yield from self._tables(unit, self.sources[unit.source])
+            if self.stamps:
+                check_unchanged(unit, self.stamps[number])
 
     def _tables(self, unit: Unit, source: Source) -> Iterator[pa.Table]:
         skip: int | None = lines_in(unit)
@@ -73,6 +83,25 @@ class Read:
             entries.append((0, None, None, None, None, None, skip))
         if entries:
             yield _table(entries)
+
+
+def unit_identities(
+    units: Sequence[Unit], sources: Sequence[Source], check_calls: bool, threads: int
+) -> list[str | None]:
+    """For each unit a key that is equal where its rows are: the bytes read and how they are read, but not their place.
+
+    None where the bytes are on a remote store.
+    """
+    identities: list[str | None] = []
+    for unit, content in zip(units, unit_keys(units, threads), strict=True):
+        source = sources[unit.source]
+        rows = (0, None) if unit.kind == "jsonl" else (unit.start, unit.end)
+        place = (unit.start == 0, unit.end is None, *rows)
+        columns = sorted(source.columns.items())
+        how = (unit.kind, unit.compression, source.format, columns, source.system, source.keep, check_calls)
+        text = json.dumps([content, *place, *how])
+        identities.append(None if content is None else hashlib.sha256(text.encode()).hexdigest())
+    return identities
 
 
 def _table(entries: list[tuple[Any, ...]]) -> pa.Table:

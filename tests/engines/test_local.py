@@ -13,6 +13,7 @@ import pyarrow as pa
 import pytest
 
 from sftdata.engines import local
+from sftdata.engines.base import Piece
 from sftdata.engines.local import LocalEngine
 from sftdata.errors import OutputError, SourceError, WorkerError
 
@@ -22,6 +23,10 @@ class Double:
     """Each row twice, with what stands beside it, in two tables."""
 
     name: str = "double"
+    key: str = ""
+
+    def is_there(self, result: pa.Table) -> bool:
+        return True
 
     def __call__(self, table: pa.Table) -> Iterator[pa.Table]:
         yield table
@@ -31,6 +36,10 @@ class Double:
 @dataclass(frozen=True)
 class Sum:
     name: str = "sum"
+    key: str = ""
+
+    def is_there(self, result: pa.Table) -> bool:
+        return True
 
     def __call__(self, table: pa.Table) -> Iterator[pa.Table]:
         yield pa.table({"group": table["group"][:1], "sum": [sum(table["x"].to_pylist())], "rows": [table.num_rows]})
@@ -40,6 +49,10 @@ class Sum:
 class Fail:
     how: str
     name: str = "fail"
+    key: str = ""
+
+    def is_there(self, result: pa.Table) -> bool:
+        return True
 
     def __call__(self, table: pa.Table) -> Iterator[pa.Table]:
         if table["x"][0].as_py() == 0:
@@ -73,37 +86,49 @@ class Told:
         self.heard.append((text,))
 
 
+@dataclass(frozen=True)
+class Spread:
+    """Each row n as n rows, in one table."""
+
+    name: str = "spread"
+    key: str = ""
+
+    def is_there(self, result: pa.Table) -> bool:
+        return True
+
+    def __call__(self, table: pa.Table) -> Iterator[pa.Table]:
+        yield pa.table({"x": pa.array([n for n in table["x"].to_pylist() for _ in range(n)], pa.int64())})
+
+
+def spread(engine: LocalEngine, *numbers: int) -> list[Piece]:
+    return engine.map(Spread(), engine.give(pa.table({"x": pa.array(numbers, pa.int64())})))
+
+
 @pytest.mark.parametrize("workers", [1, 2])
 def test_map_keeps_the_order_of_pieces_and_gives_each_what_stands_beside_it(tmp_path: Path, workers: int) -> None:
     with LocalEngine(tmp_path, workers) as engine:
-        table = engine.give(pa.table({"x": range(10)}), rows_per_piece=3)
-        assert [piece.num_rows for piece in table] == [3, 3, 3, 1]
-        beside = pa.table({"y": [x * 10 for x in range(10)]})
-        doubled = engine.collect(engine.map(Double(), table, beside), ["x", "y"])
-    order = [0, 1, 2, 0, 1, 2, 3, 4, 5, 3, 4, 5, 6, 7, 8, 6, 7, 8, 9, 9]
-    assert doubled.to_pydict() == {"x": order, "y": [x * 10 for x in order]}
+        table = spread(engine, 3, 1, 2)
+        assert [piece.num_rows for piece in table] == [3, 1, 2]
+        doubled = engine.collect(engine.map(Double(), table, pa.table({"y": range(6)})), ["x", "y"])
+    assert doubled["x"].to_pylist() == [3, 3, 3, 3, 3, 3, 1, 1, 2, 2, 2, 2]
+    assert doubled["y"].to_pylist() == [0, 1, 2, 0, 1, 2, 3, 3, 4, 5, 4, 5]
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_group_brings_all_rows_of_a_key_together_and_leaves_out_rows_without_one(
-    tmp_path: Path, workers: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_group_brings_all_rows_of_a_key_together_and_leaves_out_rows_without_one(tmp_path: Path, workers: int) -> None:
     rng = np.random.default_rng(0)
-    keys = [None if key == 0 else int(key) for key in rng.integers(0, 6, 100)]
+    numbers = [int(n) for n in rng.integers(0, 9, 20)]
+    xs = [n for n in numbers for _ in range(n)]
+    keys = [None if key == 0 else int(key) for key in rng.integers(0, 6, len(xs))]
     keys[3] = -1
     with LocalEngine(tmp_path, workers) as engine:
-        table = engine.give(pa.table({"x": range(100)}), rows_per_piece=7)
-        pieces = engine.group("group", Sum(), table, pa.table({"group": pa.array(keys, pa.int32())}))
+        beside = pa.table({"group": pa.array(keys, pa.int32())})
+        pieces = engine.group("group", Sum(), spread(engine, *numbers), beside)
         found = engine.collect(pieces, ["group", "sum", "rows"]).to_pylist()
-    expected = [
-        {
-            "group": key,
-            "sum": sum(x for x, other in enumerate(keys) if other == key),
-            "rows": keys.count(key),
-        }
+    assert found == [
+        {"group": key, "sum": sum(x for x, other in zip(xs, keys) if other == key), "rows": keys.count(key)}
         for key in (1, 2, 3, 4, 5)
     ]
-    assert found == expected
 
 
 def test_results_are_cut_into_pieces_of_bounded_size_and_empty_ones_stay(
@@ -111,18 +136,93 @@ def test_results_are_cut_into_pieces_of_bounded_size_and_empty_ones_stay(
 ) -> None:
     monkeypatch.setattr(local, "MAX_PIECE_ROWS", 4)
     with LocalEngine(tmp_path, 1) as engine:
-        table = engine.give(pa.table({"x": pa.array(range(5))}), rows_per_piece=5)
-        assert [piece.num_rows for piece in engine.map(Double(), table)] == [4, 4, 2]
-        empty = engine.give(pa.table({"x": pa.array([], pa.int64())}), rows_per_piece=5)
-        assert [piece.num_rows for piece in engine.map(Double(), empty)] == [0]
-        assert engine.collect(empty, ["x"]).num_rows == 0
+        table = spread(engine, 10, 0, 4)
+        assert [piece.num_rows for piece in table] == [4, 4, 2, 0, 4]
+        assert engine.collect(table, ["x"]).num_rows == 14
+        assert engine.collect(table[3:4], ["x"]).num_rows == 0
+        assert len({piece.key for piece in table}) == 5
+
+
+@dataclass(frozen=True)
+class Logged:
+    """The rows as they are; leaves a line in a file for every call."""
+
+    log: Path
+    key: str = ""
+    there: bool = True
+    name: str = "logged"
+
+    def is_there(self, result: pa.Table) -> bool:
+        return self.there
+
+    def __call__(self, table: pa.Table) -> Iterator[pa.Table]:
+        with self.log.open("a") as file:
+            file.write(f"{table['x'].to_pylist()}\n")
+        yield table
+
+
+def calls(stage: Logged, folder: Path, numbers: list[int], beside: list[int] | None = None, **more: str) -> list[str]:
+    """What a new engine asks of the stage for these rows, a piece each."""
+    stage.log.write_text("")
+    with LocalEngine(folder, 1, **more) as engine:
+        table = engine.give(pa.table({"x": numbers}), [str(number) for number in numbers])
+        result = engine.map(stage, table, None if beside is None else pa.table({"y": beside}))
+        assert engine.collect(result, ["x"])["x"].to_pylist() == numbers
+    return stage.log.read_text().splitlines()
+
+
+def test_work_is_done_again_exactly_where_something_that_decides_it_has_changed(tmp_path: Path) -> None:
+    stage, folder = Logged(tmp_path / "log"), tmp_path / "pieces"
+    assert calls(stage, folder, [1, 2, 3]) == ["[1]", "[2]", "[3]"]
+    assert calls(stage, folder, [1, 2, 3]) == []
+    assert calls(stage, folder, [3, 4, 1]) == ["[4]"]
+    assert calls(stage, folder, [1, 2], beside=[7, 7]) == ["[1]", "[2]"]
+    assert calls(stage, folder, [1, 2], beside=[7, 8]) == ["[2]"]
+    assert calls(Logged(tmp_path / "log", key="other"), folder, [1]) == ["[1]"]
+    assert calls(stage, folder, [1], salt="another version") == ["[1]"]
+    assert calls(Logged(tmp_path / "log", there=False), folder, [1]) == ["[1]"]
+
+
+def test_a_result_that_is_not_whole_is_made_again(tmp_path: Path) -> None:
+    stage, folder = Logged(tmp_path / "log"), tmp_path / "pieces"
+    calls(stage, folder, [1])
+    (result,) = (folder / "logged").iterdir()
+    for spoilt in (b"", result.read_bytes()[:-10]):
+        result.write_bytes(spoilt)
+        assert calls(stage, folder, [1]) == ["[1]"]
+
+
+def test_equal_work_is_done_once(tmp_path: Path) -> None:
+    assert calls(Logged(tmp_path / "log"), tmp_path / "pieces", [5, 6, 5]) == ["[5]", "[6]"]
+
+
+def test_work_on_what_has_no_key_is_always_done_and_its_result_has_one(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    for expected in (["[1]", "[1]"], ["[1]"]):
+        log.write_text("")
+        with LocalEngine(tmp_path / "pieces", 1) as engine:
+            first = engine.map(Logged(log), engine.give(pa.table({"x": [1]}), [None]))
+            assert first[0].key is not None
+            engine.map(Logged(log), first)
+        assert log.read_text().splitlines() == expected
+
+
+def test_what_a_run_had_no_use_for_can_be_forgotten(tmp_path: Path) -> None:
+    stage, folder = Logged(tmp_path / "log"), tmp_path / "pieces"
+    calls(stage, folder, [1, 2])
+    with LocalEngine(folder, 1) as engine:
+        engine.map(stage, engine.give(pa.table({"x": [2]}), ["2"]))
+        engine.forget_unused()
+    assert calls(stage, folder, [1, 2]) == ["[1]"]
 
 
 def test_progress_hears_of_every_piece(tmp_path: Path) -> None:
     told = Told()
     with LocalEngine(tmp_path, 1, told) as engine:
-        engine.map(Double(), engine.give(pa.table({"num_tokens": [5, 6, 7]}), rows_per_piece=2))
-    assert told.heard == [("double", 2), (4, 22), (2, 14)]
+        engine.map(Double(), engine.give(pa.table({"num_tokens": [5, 6, 7]})))
+        engine.map(Double(), engine.give(pa.table({"num_tokens": [5, 6, 7]})))
+    there = "double: 3 of 3 pieces are there from an earlier run"
+    assert told.heard == [("double", 3), (2, 10), (2, 12), (2, 14), (there,), ("double", 0)]
 
 
 @pytest.mark.parametrize("workers", [1, 2])
@@ -131,24 +231,24 @@ def test_the_error_of_a_piece_is_the_error_of_the_run(
     tmp_path: Path, workers: int, how: str, error: type[Exception]
 ) -> None:
     with pytest.raises(error), LocalEngine(tmp_path, workers) as engine:
-        engine.map(Fail(how), engine.give(pa.table({"x": range(4)}), rows_per_piece=1))
+        engine.map(Fail(how), engine.give(pa.table({"x": range(4)})))
 
 
 def test_a_worker_that_the_system_ends_is_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(WorkerError, match="was ended by the system"), LocalEngine(tmp_path, 2) as engine:
-        engine.map(Fail("die"), engine.give(pa.table({"x": range(4)}), rows_per_piece=1))
+        engine.map(Fail("die"), engine.give(pa.table({"x": range(4)})))
 
 
 def test_a_work_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(OutputError, match="a part of this path is a file"), LocalEngine(tmp_path / "file", 1) as engine:
-        engine.give(pa.table({"x": [1]}), rows_per_piece=1)
+        engine.give(pa.table({"x": [1]}))
 
 
 def test_no_worker_is_left_when_the_engine_is_done(tmp_path: Path) -> None:
     before = threading.active_count()
     with LocalEngine(tmp_path, 2) as engine:
-        engine.map(Double(), engine.give(pa.table({"x": range(4)}), rows_per_piece=1))
+        engine.map(Double(), engine.give(pa.table({"x": range(4)})))
         assert engine._pool is not None
         workers = list(engine._pool._executor._processes)
     deadline = time.monotonic() + 10
@@ -160,8 +260,8 @@ def test_no_worker_is_left_when_the_engine_is_done(tmp_path: Path) -> None:
 
 
 def test_two_engines_in_one_folder_do_not_mix_up_their_stages(tmp_path: Path) -> None:
-    for workers, stage in ((2, Fail("none")), (2, Double())):
-        with LocalEngine(tmp_path, workers) as engine:
-            table = engine.give(pa.table({"x": range(1, 5)}), rows_per_piece=1)
+    for stage in (Fail("none"), Double()):
+        with LocalEngine(tmp_path, 2) as engine:
+            table = engine.give(pa.table({"x": range(1, 5)}))
             result = engine.collect(engine.map(stage, table), ["x"]).num_rows
     assert result == 8

@@ -1,0 +1,182 @@
+"""The output folder while a dataset is made: refused where it is taken, filled aside, and published whole.
+
+OUT/.work/lock      held by the run; a dead process does not hold it
+          pieces/   results of stages, named by the key of what went in: a later run takes them over
+          shards/   packed shards, named by their checksum
+          new/      the other files of the dataset
+          publishing.json   while files are put in place: which files, so that a later run can clear up
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from sftdata.errors import DatasetError, OutputError
+from sftdata.lock import FolderLock
+from sftdata.store.files import output_faults, write_bytes
+from sftdata.store.manifest import MANIFEST_NAME, Manifest
+
+WORK_NAME = ".work"
+
+
+class Workspace:
+    """Where a run works. Used with `with`.
+
+    Whatever ends the block early leaves no dataset behind, an older one as it was, and the work so far for the next
+    run; `fresh` throws earlier work away first, and `keep_work` keeps it after success too. `config` tells one run
+    from another. Raises OutputError where the folder holds a dataset and `overwrite` is off, holds something else,
+    cannot be written, or is worked on by another run.
+    """
+
+    def __init__(
+        self,
+        out: str,
+        config: Mapping[str, Any],
+        *,
+        overwrite: bool = False,
+        fresh: bool = False,
+        keep_work: bool = False,
+    ) -> None:
+        if "://" in out:
+            raise OutputError(out, "is an address, not a folder", "write to a local folder, and copy the dataset")
+        self.out = Path(out)
+        self._config = hashlib.sha256(json.dumps(config, sort_keys=True).encode()).hexdigest()
+        self._overwrite = overwrite
+        self._fresh = fresh
+        self._keep_work = keep_work
+        self._work = self.out / WORK_NAME
+        self.pieces = self._work / "pieces"
+        self.shards = self._work / "shards"
+        self.new = self._work / "new"
+        self._notes = self._work / "publishing.json"
+        self._lock = FolderLock(self._work)
+        self._made = False
+
+    def __enter__(self) -> Workspace:
+        with output_faults(self.out):
+            self._check_free()
+            self._made = not self.out.exists()
+            try:
+                self._work.mkdir(parents=True, exist_ok=True)
+            except FileNotFoundError as error:  # folders that nobody can make, such as those below /proc
+                raise OutputError(str(self.out), "the folder cannot be made", "choose another output folder") from error
+            if not self._lock.acquire():
+                todo = "wait for it, or name another folder"
+                raise OutputError(str(self.out), "another run is writing into this folder", todo)
+            try:
+                self._check_free()  # now that nobody else changes it
+                self._clear()
+            except BaseException:
+                self._lock.release(remove=False)
+                raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is None:
+            keep = self._keep_work
+        else:
+            keep = any(path.name[0] != "." for path in self.pieces.glob("*/*.arrow")) or self._notes.exists()
+        shutil.rmtree(self.new, ignore_errors=True)
+        if keep:
+            self._lock.release(remove=False)
+            return
+        for path in (self.pieces, self.shards):
+            shutil.rmtree(path, ignore_errors=True)
+        self._notes.unlink(missing_ok=True)
+        self._lock.release(remove=True)
+        _remove_if_empty(self._work)
+        if kind is not None and self._made:
+            _remove_if_empty(self.out)
+
+    def refuse_sources(self, paths: Iterable[str]) -> None:
+        """Raise OutputError where a file that is read lies in the output folder."""
+        out = self.out.resolve()
+        for path in paths:
+            if "://" not in path and out in Path(path).resolve().parents:
+                raise OutputError(str(self.out), f"{path}, a file of the sources, lies in it", "name another folder")
+
+    def publish(self, manifest: Manifest) -> None:
+        """Put the new dataset in place. The old manifest goes first and the new one comes last."""
+        files = {entry.path: self.new / entry.path for entry in manifest.listed_files()}
+        files.update({entry.path: self.shards / f"{entry.sha256}.arrow" for entry in manifest.shards})
+        with output_faults(self.out):
+            earlier = {*self._unfinished().get("files", ()), *self._old_files()}
+            notes = {"config": self._config, "files": sorted({*files, *earlier})}
+            write_bytes(self._notes, json.dumps(notes).encode())
+            (self.out / MANIFEST_NAME).unlink(missing_ok=True)
+            _remove_files(self.out, sorted(earlier - files.keys()))
+            for name, made in files.items():
+                target = self.out / name
+                target.parent.mkdir(parents=True, exist_ok=True)
+                made.replace(target)
+        manifest.save(self.out)
+        self._notes.unlink()
+
+    def _check_free(self) -> None:
+        """Raise OutputError where the folder may not be written to."""
+        if self.out.is_file():
+            raise OutputError(str(self.out), "is a file", "name a folder for the dataset")
+        if not self.out.exists():
+            return
+        unfinished = self._unfinished()
+        names = {entry.name for entry in self.out.iterdir()} - {WORK_NAME}
+        if MANIFEST_NAME in names:
+            if not self._overwrite and unfinished.get("config") != self._config:
+                raise OutputError(
+                    str(self.out), "holds a dataset already", "name another folder, or replace it with --overwrite"
+                )
+            self._old_files()
+        elif names - {Path(name).parts[0] for name in unfinished.get("files", ())}:
+            some = ", ".join(sorted(names)[:3])
+            raise OutputError(str(self.out), f"is not empty and holds no dataset (it has {some})", "name a new folder")
+
+    def _clear(self) -> None:
+        """Take away what a run that was ended left half done."""
+        if self._fresh:
+            shutil.rmtree(self.pieces, ignore_errors=True)
+            shutil.rmtree(self.shards, ignore_errors=True)
+        shutil.rmtree(self.new, ignore_errors=True)
+        for folder in (self.pieces, self.shards, self.new):
+            folder.mkdir(exist_ok=True)
+        for hidden in (*self.pieces.glob("*/.*.tmp"), *self.pieces.glob("*.stage"), *self.shards.glob(".*")):
+            hidden.unlink(missing_ok=True)
+
+    def _unfinished(self) -> Mapping[str, Any]:
+        """What a run noted that was ended while it published; empty where none was."""
+        try:
+            notes: Mapping[str, Any] = json.loads(self._notes.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return {}
+        return notes
+
+    def _old_files(self) -> list[str]:
+        """The files of the dataset that is in the folder. Raises OutputError where its manifest cannot be read."""
+        if not (self.out / MANIFEST_NAME).exists():
+            return []
+        try:
+            return [entry.path for entry in Manifest.load(self.out).listed_files()]
+        except DatasetError as error:
+            what = f"holds a dataset that cannot be replaced ({error.where} {error.what})"
+            raise OutputError(str(self.out), what, "name another folder, or remove it yourself") from error
+
+
+def _remove_files(folder: Path, names: Iterable[str]) -> None:
+    """Take files away, and the folders that are empty without them."""
+    paths = [Path(name) for name in names]
+    for path in paths:
+        (folder / path).unlink(missing_ok=True)
+    for parent in sorted({parent for path in paths for parent in path.parents} - {Path()}, reverse=True):
+        _remove_if_empty(folder / parent)
+
+
+def _remove_if_empty(folder: Path) -> None:
+    if folder.is_dir() and not any(folder.iterdir()):
+        folder.rmdir()
