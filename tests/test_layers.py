@@ -25,6 +25,7 @@ RULES: dict[str, set[str]] = {
     "settings": {"errors"},
     "config": {"errors", "settings"},
     **{phase: {"errors", "reasons", "records", "progress"} for phase in PHASES},
+    "curate": {"errors", "reasons", "records", "progress", "settings"},  # its settings stand beside its stages
     "engines": {"errors", "progress", "store.files"},
     "view": {"errors", "reasons", "store.manifest", "store.shards", "store.ledger"},
     "pipeline": {"*", "!cli", "!view"},

@@ -1,0 +1,196 @@
+"""What personal data and secrets look like in a text, each with the check that tells it from other numbers and words.
+
+Every finder yields (start, end) in the text. They are made for precision: a number is a telephone number only where its
+form or the word before it says so, a card only where its checksum and its issuer do.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Iterator
+
+Span = tuple[int, int]
+
+# A name before the @ and a domain behind it. `git@github.com:` is an address of a machine; `icon@2x.png` a picture.
+_EMAIL = re.compile(
+    r"(?<![\w.%+/-])(?!git@)[\w%+-](?:[\w.%+-]{0,62}[\w%+-])?@(?!\dx\.)(?:[^\W_](?:[\w-]{0,61}[^\W_])?\.){1,8}[^\W\d_]{2,24}(?![\w@])"
+)
+
+# The formats are those that the makers document, as gathered in gitleaks' and detect-secrets' rules.
+# What one of these keys holds at least, by the rarest character in it: a text without any of that needs no search.
+_KEY_MARKS = {
+    "_": ("ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_pat_", "k_live_", "k_test_", "hf_", "npm_"),
+    "-": ("sk-", "xox", "xapp-", "glpat-", "GOCSPX-", "pypi-"),
+    ".": ("eyJ", "SG.", "ya29.", "hooks.slack.com"),
+    "I": ("AKIA", "ASIA", "ABIA", "AIza"),
+}
+_API_KEY = re.compile(
+    r"(?<![A-Za-z0-9_])(?:"
+    r"(?:AKIA|ASIA|ABIA)[A-Z0-9]{16}"  # AWS
+    r"|gh[pousr]_[A-Za-z0-9]{36,255}|github_pat_[A-Za-z0-9_]{70,100}|glpat-[A-Za-z0-9_-]{20,}"  # GitHub, GitLab
+    r"|sk-(?:proj|svcacct|admin|None)-[A-Za-z0-9_-]{20,}|sk-ant-[A-Za-z0-9_-]{20,}|sk-or-v1-[a-f0-9]{32,}"
+    r"|sk-[A-Za-z0-9]{32,64}"  # OpenAI and those who took over its form
+    r"|xox[abeprs]-[A-Za-z0-9-]{10,}|xapp-\d-[A-Za-z0-9-]{10,}"  # Slack
+    r"|AIza[A-Za-z0-9_-]{35}|GOCSPX-[A-Za-z0-9_-]{28}|ya29\.[A-Za-z0-9_-]{20,}"  # Google
+    r"|[sr]k_(?:live|test)_[A-Za-z0-9]{16,}"  # Stripe
+    r"|hf_[A-Za-z]{30,40}|npm_[A-Za-z0-9]{36}|pypi-AgEI[A-Za-z0-9_-]{50,}"
+    r"|SG\.[A-Za-z0-9_-]{22}\.[A-Za-z0-9_-]{43}"  # SendGrid
+    r"|eyJ[A-Za-z0-9_-]{10,}\.eyJ[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{10,}"  # JSON web tokens
+    r")(?![A-Za-z0-9_])"
+    r"|(?<=hooks\.slack\.com/services/)T[A-Z0-9]{8,12}/B[A-Z0-9]{8,12}/[A-Za-z0-9]{20,}"
+)
+_AWS_SECRET = re.compile(
+    r"secret_?(?:access_?)?key[\"']?\s{0,3}[:=]{1,2}>?\s{0,3}[\"']?([A-Za-z0-9/+]{40})(?![A-Za-z0-9/+])", re.I
+)
+_PRIVATE_KEY = re.compile(
+    r"-----BEGIN (?:[A-Z0-9]+ ){0,3}PRIVATE KEY(?: BLOCK)?-----.*?"
+    r"(?:-----END (?:[A-Z0-9]+ ){0,3}PRIVATE KEY(?: BLOCK)?-----|\Z)",
+    re.DOTALL,
+)
+
+# What every number below holds, but for an address of version 6; most texts have nothing of it.
+_MANY_DIGITS = re.compile(r"\d[\d ()./-]{5,}\d")
+_IPV6_MIDDLE = re.compile(r":[0-9A-Fa-f]{0,4}:")
+
+_IBAN_HEAD = re.compile(r"(?<![A-Za-z0-9])[A-Z]{2}\d\d(?= ?[A-Z0-9]{4})")
+# Lengths by country, from the IBAN registry of SWIFT.
+_IBAN_LENGTHS = {
+    country: length
+    for length, countries in {
+        15: "NO", 16: "BE", 18: "DK FI FO GL NL SD", 19: "MK SI", 20: "AT BA EE KZ LT LU MN XK",
+        21: "CH CR HR LI LV", 22: "BG BH DE GB GE IE ME RS", 23: "AE GI IL IQ OM SO TL",
+        24: "AD CZ ES MD PK RO SA SE SK TN VG", 25: "LY PT ST", 26: "IS TR", 27: "BI DJ FR GR IT MC MR SM",
+        28: "AL AZ BY CY DO GT HU LB NI PL SV", 29: "BR EG PS QA UA", 30: "JO KW MU YE", 31: "MT SC",
+        32: "LC", 33: "RU",
+    }.items()
+    for country in countries.split()
+}  # fmt: skip
+
+_CARD = re.compile(
+    r"(?<![\w.,$€£#+-])"
+    r"(?:\d{4}([ -])\d{4}\1\d{4}\1\d{4}(?:\1\d{3})?|\d{4}([ -])\d{6}\2\d{4,5}|\d{14,16})"
+    r"(?!\w|[.,-]\d|[ -]\d{4})"
+)
+
+_IPV4 = re.compile(r"(?<![\w.])(?:\d{1,3}\.){3}\d{1,3}(?!\w|\.\w)")
+_IPV6 = re.compile(r"(?<![\w:.])(?:[23][0-9A-Fa-f]{3}|[fF][cdeCDE][0-9A-Fa-f]{2})(?::[0-9A-Fa-f]{0,4}){2,7}(?![\w:])")
+_VERSION_BEFORE = re.compile(
+    r"(?:\bv|\bver(?:sion|\.)?|\brelease|\bbuild|\bfirmware|\bsection|§|==|~=|>=|<=)[\s:=]{0,3}\Z", re.I
+)
+# Public name servers, which are nobody's own.
+_PUBLIC_SERVERS = frozenset({"8.8.8.8", "8.8.4.4", "1.1.1.1", "1.0.0.1", "9.9.9.9", "208.67.222.222", "208.67.220.220"})
+
+
+def has_many_digits(text: str) -> bool:
+    """Whether the text holds anything that may be an account, a card, a telephone, or an address of version 4."""
+    return _MANY_DIGITS.search(text) is not None
+
+
+def emails(text: str) -> Iterator[Span]:
+    """E-mail addresses."""
+    if "@" in text:
+        for found in _EMAIL.finditer(text):
+            yield found.span()
+
+
+def private_keys(text: str) -> Iterator[Span]:
+    """PEM and PGP private keys, whole; one that is never closed runs to the end of the text."""
+    if "PRIVATE KEY" in text:
+        for found in _PRIVATE_KEY.finditer(text):
+            yield found.span()
+
+
+def api_keys(text: str) -> Iterator[Span]:
+    """Keys and tokens in the well-known formats. A row of few characters, as in sk-xxxxxxxx, stands for a key."""
+    if any(rare in text and any(mark in text for mark in marks) for rare, marks in _KEY_MARKS.items()):
+        for found in _API_KEY.finditer(text):
+            if len(set(found.group())) >= 10:
+                yield found.span()
+    if "ecret" in text or "ECRET" in text:
+        for found in _AWS_SECRET.finditer(text):
+            if len(set(found.group(1))) >= 10:
+                yield found.span(1)
+
+
+def ibans(text: str) -> Iterator[Span]:
+    """Account numbers whose country, length and checksum (ISO 7064, mod 97) agree."""
+    for head in _IBAN_HEAD.finditer(text):
+        end = _iban_end(text, head.start(), _IBAN_LENGTHS.get(head.group()[:2], 0))
+        if end is not None:
+            yield head.start(), end
+
+
+def _iban_end(text: str, start: int, length: int) -> int | None:
+    """Where the account number of that many characters ends, single spaces between them not counted."""
+    characters: list[str] = []
+    position = start
+    while len(characters) < length and position < len(text):
+        character = text[position]
+        if character == " ":
+            if text[position - 1] == " ":
+                return None
+        elif character.isascii() and (character.isdigit() or character.isupper()):
+            characters.append(character)
+        else:
+            return None
+        position += 1
+    if not length or len(characters) < length or text[position : position + 1].isalnum():
+        return None
+    digits = "".join(str(int(character, 36)) for character in characters[4:] + characters[:4])
+    return position if int(digits) % 97 == 1 else None
+
+
+def credit_cards(text: str) -> Iterator[Span]:
+    """Card numbers in the groups printed on cards, or in one piece, whose issuer and checksum (Luhn) agree."""
+    for found in _CARD.finditer(text):
+        digits = re.sub(r"\D", "", found.group())
+        if _is_issued(digits) and luhn(digits):
+            yield found.span()
+
+
+def _is_issued(digits: str) -> bool:
+    """Whether an issuer has numbers with this beginning and length (ISO 7812 ranges in use)."""
+    two, three, four = int(digits[:2]), int(digits[:3]), int(digits[:4])
+    if len(digits) == 16:
+        return (
+            digits[0] == "4"  # Visa
+            or 51 <= two <= 55 or 2221 <= four <= 2720  # Mastercard
+            or four == 6011 or two == 65 or 644 <= three <= 649  # Discover
+            or 3528 <= four <= 3589  # JCB
+            or two == 62  # UnionPay
+        )  # fmt: skip
+    if len(digits) == 15:
+        return two in (34, 37)  # American Express
+    if len(digits) == 14:
+        return 300 <= three <= 305 or two in (36, 38)  # Diners Club
+    return len(digits) == 19 and (two == 62 or digits[0] == "4")
+
+
+def luhn(digits: str) -> bool:
+    """Whether the last digit is the check digit of the others (ISO 7812, annex B), and not all digits are the same."""
+    total = 0
+    for index, digit in enumerate(reversed(digits)):
+        value = int(digit) * (1 + index % 2)
+        total += value - 9 if value > 9 else value
+    return total % 10 == 0 and len(set(digits)) > 1
+
+
+def ip_addresses(text: str, private: bool, has_numbers: bool = True) -> Iterator[Span]:
+    """Internet addresses of version 4 and 6; those that lead to nobody (192.168.1.1, 127.0.0.1) only with `private`.
+
+    `has_numbers` is what `has_many_digits` says, where it is known: without them there is no address of version 4.
+    """
+    candidates = list(_IPV4.finditer(text)) if has_numbers else []
+    if _IPV6_MIDDLE.search(text):
+        candidates += _IPV6.finditer(text)
+    for found in candidates:
+        try:
+            address = ipaddress.ip_address(found.group())
+        except ValueError:
+            continue
+        if not private and (not address.is_global or found.group() in _PUBLIC_SERVERS):
+            continue
+        if address.version == 4 and _VERSION_BEFORE.search(text, max(0, found.start() - 12), found.start()):
+            continue
+        yield found.span()

@@ -1,0 +1,86 @@
+"""Telephone numbers in a text, told from other numbers by form, by the word before them, and by libphonenumber."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+
+Span = tuple[int, int]
+
+_RUN = re.compile(r"\d[\d ()./-]{5,}\d")
+_INTERNATIONAL = re.compile(r"(?<![\w+])\+[1-9][\d ()./-]{5,20}\d(?!\w)")
+# The North American form with its separators says by itself what it is, also with an area code that nobody has.
+_NORTH_AMERICAN = re.compile(
+    r"(?<![\w.,$€£/+=*-])(?:\+?1[ .-]?)?(?:\(\d{3}\) ?-?|\d{3}[.-])\d{3}[.-]\d{4}(?!\w|[.,/*+=-]\d| ?[*+=/] ?\d)"
+)
+_TRUNK = re.compile(
+    r"(?<![\w.,$€£/+*=-])(?<!\d )(?:\(0[1-9]\d{0,4}\)|0[1-9]\d{0,4})(?:[ ./-]{1,3}\d{2,8}){1,5}(?!\w|[.,/*+=-]\d)"
+)
+_CUE = re.compile(
+    r"\b(?:(?:tele)?phones?|tel|tele(?:f|ph)[a-zéo]{2,4}|mobile|mobil|cell|call(?:ing|ed)?(?: (?:me|us|him|her|them))?|"
+    r"(?:tele)?fax|whats ?app|sms|text(?:ing)?(?: (?:me|us))?|dial|handy|hotline|contact)"
+    r"(?:[ _]?(?:number|num|no|nr|n°))?(?: (?:is|at|on|under|toll-free at))?[\"'`]?[.:：=#]{0,2}[ \"'`]{0,2}\(?\Z"
+    r"|(?:电话|手机|手机号|联系方式|号码)(?:是|为|号码)?[:： ]{0,2}\Z",
+    re.IGNORECASE,
+)
+_DIGITS_AFTER_CUE = re.compile(r"(?<![\w.,$€£+-])\(?\d[\d ()./-]{5,18}\d(?!\w|[.,/*+=-]\d| ?[*+=/%] ?\d)")
+_LOCAL = re.compile(r"\d{3}[ .-]\d{4}")
+# Dates, and ranges of years or of times: 2006-08 2004 2002, 0900-0130.
+_DATE = re.compile(
+    r"\(?\d{1,4}[./-]\d{1,2}[./-]\d{1,4}\b|.*\b(?:19|20)\d\d\D+(?:19|20)\d\d\b|[0-2]\d[0-5]\d-[0-2]\d[0-5]\d\Z"
+)
+_CUE_CHARS = 40
+
+
+def phones(text: str, regions: Sequence[str]) -> Iterator[Span]:
+    """Telephone numbers: international ones (+49 ...), North American ones with separators, national ones of the
+    regions with a leading 0 and separators, and any number that is valid in a region behind a word such as `phone`."""
+    for run in _RUN.finditer(text):
+        # Two characters before a run say what it is part of, four behind it whether it goes on; the rest is no matter.
+        start, end = max(0, run.start() - 2), run.end() + 4
+        yield from _telling_forms(text, start, end, regions)
+        yield from _behind_cues(text, start, end, regions)
+
+
+def _telling_forms(text: str, start: int, end: int, regions: Sequence[str]) -> Iterator[Span]:
+    """Numbers whose form says what they are, in a part of the text."""
+    for found in _INTERNATIONAL.finditer(text, start, end):
+        if length := _valid_length(found.group(), (None,)):
+            yield found.start(), found.start() + length
+    for found in _NORTH_AMERICAN.finditer(text, start, end):
+        yield found.span()
+    for found in _TRUNK.finditer(text, start, end):
+        if not _DATE.match(found.group()) and (length := _valid_length(found.group(), regions)):
+            yield found.start(), found.start() + length
+
+
+def _behind_cues(text: str, start: int, end: int, regions: Sequence[str]) -> Iterator[Span]:
+    """Numbers that the word before them says to be telephones, in a part of the text."""
+    for found in _DIGITS_AFTER_CUE.finditer(text, start, end):
+        if not _CUE.search(text, max(0, found.start() - _CUE_CHARS), found.start()):
+            continue
+        if _LOCAL.fullmatch(found.group()):
+            yield found.span()
+        elif not _DATE.match(found.group()) and (length := _valid_length(found.group(), regions)):
+            yield found.start(), found.start() + length
+
+
+def _valid_length(candidate: str, regions: Sequence[str | None]) -> int | None:
+    """The length of the longest beginning of the candidate, in whole groups, that is a valid number; or None."""
+    import phonenumbers
+
+    ends = [len(candidate)] + [found.start() for found in reversed(list(re.finditer(r"[ ./-]+\(?", candidate)))]
+    for end in ends:
+        head = candidate[:end]
+        if sum(map(str.isdigit, head)) < 7:
+            return None
+        for region in regions:
+            try:
+                number = phonenumbers.parse(head, region)
+            except phonenumbers.NumberParseException:
+                continue
+            if phonenumbers.is_valid_number(number) or (
+                region is None and end < 20 and not head[1:].isdigit() and phonenumbers.is_possible_number(number)
+            ):
+                return end - (len(head) - len(head.rstrip(" (./-")))
+    return None
