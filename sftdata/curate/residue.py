@@ -1,0 +1,135 @@
+"""What a conversion left behind in an answer: control tokens, template headers, blanks, mojibake, open code blocks."""
+
+from __future__ import annotations
+
+import re
+
+import ftfy
+from ftfy.badness import is_bad
+
+# Control tokens as the chat templates of Llama, Qwen, Mistral, Gemma, DeepSeek, Phi and Zephyr write them.
+_CONTROL = re.compile(
+    r"<\|[A-Za-z][A-Za-z0-9_]{1,30}\|>|<｜[^\s<>｜]{2,40}｜>|\[/?INST\]|<</?SYS>>|<(?:start|end)_of_turn>"
+    r"|\A\s*<s>|</s>\s*\Z"
+)
+_TRAILING_CONTROL = re.compile(rf"(?:\s*(?:{_CONTROL.pattern}))+\s*\Z")
+# Headers of instruction templates at the start of a line: Alpaca's, and a speaker's name where the answer begins.
+_NAMED_START = re.compile(r"\s*(?:ASSISTANT|Assistant|Response):")
+_HEADER = re.compile(rf"^### ?(?:Instruction|Response|Human|Assistant|User)s?:|\A{_NAMED_START.pattern}", re.MULTILINE)
+_MARKS = ("<|", "<｜", "INST]", "SYS>>", "_of_turn>", "<s>", "</s>", "###")  # without one of these, nothing is found
+_PROMPT_TAIL = re.compile(
+    r"(?:### ?(?:Response|Assistant|Output):|\bASSISTANT:|\[/INST\]|<\|im_start\|>assistant)\s*\Z"
+)
+_BRACES = re.compile(r"\{\{ ?[\w.]{1,40} ?\}\}")
+_BRACKETS = re.compile(
+    r"\[(?:insert|enter|add|your|recipient|sender|company|client|customer)(?:'s)?\b[^\]\[\n]{0,60}\](?!\()"
+    r"|<(?:insert|your)[ _][^<>\n]{1,40}>",
+    re.IGNORECASE,
+)
+_CODE_BLOCK = re.compile(r"^[ \t]*(```+|~~~+).*?(?:^[ \t]*\1|\Z)", re.MULTILINE | re.DOTALL)
+_CODE_SPAN = re.compile(r"`[^`\n]*`")
+_FENCE = re.compile(r"^[ \t]*(`{3,}(?!.*`)|~{3,})[ \t]*(\S*)", re.MULTILINE)
+_CODE_LINE = re.compile(
+    r"[;{}]\s*$|^\s*(?:#include|import |from \w+ import|def |class |function |public |private |const |let |var "
+    r"|return\b"
+    r"|(?:for|while|if)\b.*[:({]\s*$|end\b|</?[a-z][\w-]*[ >]|SELECT |INSERT |\{%|\w[\w.]* ?(?:=|<-|:=) ?\S)",
+    re.MULTILINE,
+)
+
+
+def without_trailing_control(text: str) -> str:
+    """The text without control tokens and white space at its end."""
+    text = text.rstrip()
+    if text[-1:] in ">]":
+        text = _TRAILING_CONTROL.sub("", text)
+    return text
+
+
+def template_residue(text: str) -> str | None:
+    """A control token or header of a chat template that stands outside code, or None."""
+    if not any(mark in text for mark in _MARKS) and _NAMED_START.match(text) is None:
+        return None
+    if _CONTROL.search(text) is None and _HEADER.search(text) is None:
+        return None
+    judged = without_code(text)
+    found = _CONTROL.search(judged) or _HEADER.search(judged)
+    return found.group().strip() if found else None
+
+
+def prompt_residue(text: str) -> str | None:
+    """The header that ends a prompt which another template has already been applied to, or None."""
+    tail = text[-40:].rstrip()
+    found = _PROMPT_TAIL.search(tail) if tail.endswith((":", "]", "assistant")) else None
+    return found.group().strip() if found else None
+
+
+def unfilled_placeholder(text: str, brackets: bool) -> str | None:
+    """A blank such as {{name}} that nobody filled in, or None; with `brackets`, [Your Name] counts too.
+
+    Code is full of double braces that are meant so (Jinja, Vue, Go), and is not judged.
+    """
+    found = _BRACES.search(text) if "{{" in text else None
+    if found is None and brackets and ("[" in text or "<" in text):
+        found = _BRACKETS.search(text)
+    if found is None or looks_like_code(text):
+        return None
+    judged = without_code(text)
+    found = _BRACES.search(judged) or (_BRACKETS.search(judged) if brackets else None)
+    return found.group() if found else None
+
+
+def mojibake(text: str) -> tuple[str, str | None] | None:
+    """A piece of text that was decoded wrongly and how it reads when decoded rightly, or None.
+
+    The right reading is None where letters were lost (U+FFFD). A piece counts only where ftfy both finds it unlikely
+    and can decode it, so languages with many accents are left alone.
+    """
+    if text.isascii():
+        return None
+    if "\ufffd" in text:
+        return "\ufffd", None
+    if not is_bad(text):
+        return None
+    for line in text.splitlines():
+        if is_bad(line) and (mended := ftfy.fix_encoding(line)) != line:
+            return _difference(line, mended)
+    return None
+
+
+def _difference(line: str, mended: str) -> tuple[str, str]:
+    """The first word that differs, in both readings."""
+    for wrong, right in zip(line.split(" "), mended.split(" ")):
+        if wrong != right:
+            return wrong, right
+    return line, mended
+
+
+def open_code_fence(text: str) -> int | None:
+    """The line (from 1) of a code block that is opened and never closed, or None.
+
+    CommonMark's rules, but for the indentation, which is free: blocks stand inside lists.
+    """
+    if "```" not in text and "~~~" not in text:
+        return None
+    fence, opened_at = "", 0
+    for found in _FENCE.finditer(text):
+        marks, info = found.group(1), found.group(2)
+        if not fence:
+            fence, opened_at = marks, found.start()
+        elif not info and marks[0] == fence[0] and len(marks) >= len(fence):
+            fence = ""
+    return text.count("\n", 0, opened_at) + 1 if fence else None
+
+
+def without_code(text: str) -> str:
+    """The text without its code blocks and code spans."""
+    if "`" not in text and "~~~" not in text:
+        return text
+    return _CODE_SPAN.sub(" ", _CODE_BLOCK.sub(" ", text))
+
+
+def looks_like_code(text: str) -> bool:
+    """Whether at least a third of the lines outside code blocks look like code, or code starts the text."""
+    lines = [line for line in without_code(text).splitlines() if line.strip()]
+    num_code = sum(1 for line in lines if _CODE_LINE.search(line))
+    return num_code * 3 >= len(lines) and num_code > 0
