@@ -103,7 +103,7 @@ def private_keys(text: str) -> Iterator[Span]:
 
 def api_keys(text: str) -> Iterator[Span]:
     """Keys and tokens in the well-known formats. A row of few characters, as in sk-xxxxxxxx, stands for a key."""
-    if any(rare in text and any(mark in text for mark in marks) for rare, marks in _KEY_MARKS.items()):
+    if _may_hold_key(text):
         for found in _API_KEY.finditer(text):
             if len(set(found.group())) >= 10:
                 yield found.span()
@@ -111,6 +111,16 @@ def api_keys(text: str) -> Iterator[Span]:
         for found in _AWS_SECRET.finditer(text):
             if len(set(found.group(1))) >= 10:
                 yield found.span(1)
+
+
+def _may_hold_key(text: str) -> bool:
+    """Whether the text holds a mark of a key. Plain loops, for every text comes here, and any() takes twice as long."""
+    for rare, marks in _KEY_MARKS.items():
+        if rare in text:
+            for mark in marks:
+                if mark in text:
+                    return True
+    return False
 
 
 def ibans(text: str) -> Iterator[Span]:

@@ -109,7 +109,7 @@ def _search(text: str, settings: PrivacyConfig) -> tuple[Finding, ...]:
     """One pass over a text. Of findings that overlap, the kind that comes first in KINDS stays."""
     found: list[Finding] = []
     has_numbers = patterns.has_many_digits(text)
-    for kind in KINDS:
+    for kind in KINDS if has_numbers else _WITHOUT_NUMBERS:
         if kind in settings.kinds:
             for start, end in _spans(kind, text, settings, has_numbers):
                 if not any(start < other.end and other.start < end for other in found):
@@ -123,12 +123,12 @@ def _spans(kind: Kind, text: str, settings: PrivacyConfig, has_numbers: bool) ->
         return patterns.ip_addresses(text, settings.private_ips, has_numbers)
     if kind in _IN_WORDS:
         return _IN_WORDS[kind](text)
-    if not has_numbers:
-        return ()
     return phones(text, settings.phone_regions) if kind == "phone" else _IN_NUMBERS[kind](text)
 
 
 _IN_WORDS = {"private_key": patterns.private_keys, "api_key": patterns.api_keys, "email": patterns.emails}
+# What a text without many digits may hold.
+_WITHOUT_NUMBERS: tuple[Kind, ...] = ("private_key", "api_key", "email", "ip_address")
 _IN_NUMBERS = {"iban": patterns.ibans, "credit_card": patterns.credit_cards}
 
 
@@ -180,6 +180,8 @@ def redact_record(record: Record, settings: PrivacyConfig = DEFAULT) -> tuple[Re
     found: list[Finding] = []
 
     def clean(value: Any, place: str) -> Any:
+        if value is None:
+            return None
         cleaned, findings = _redact_value(value, settings)
         found.extend(replace(finding, place=place) for finding in findings)
         return cleaned

@@ -48,12 +48,12 @@ def _repeated_parts(text: str, limits: RepetitionConfig) -> tuple[str, str] | No
         counts = Counter(parts)
         if len(counts) == len(parts):
             continue
-        most = max(counts, key=lambda part: (counts[part] - 1) * len(part))
         share = 1 - len(counts) / len(parts)
-        if share > max_share:
-            return f"{share:.0%} of the {kind} stand earlier", most
         char_share = 1 - sum(map(len, counts)) / sum(map(len, parts))
-        if char_share > max_char_share:
+        if share > max_share or char_share > max_char_share:
+            most = max(counts, key=lambda part: (counts[part] - 1) * len(part))
+            if share > max_share:
+                return f"{share:.0%} of the {kind} stand earlier", most
             return f"{char_share:.0%} of the characters are in {kind} that stand earlier", most
     return None
 

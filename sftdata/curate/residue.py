@@ -12,7 +12,8 @@ _CONTROL = re.compile(
     r"<\|[A-Za-z][A-Za-z0-9_]{1,30}\|>|<｜[^\s<>｜]{2,40}｜>|\[/?INST\]|<</?SYS>>|<(?:start|end)_of_turn>"
     r"|\A\s*<s>|</s>\s*\Z"
 )
-_TRAILING_CONTROL = re.compile(rf"(?:\s*(?:{_CONTROL.pattern}))+\s*\Z")
+_LAST_CONTROL = re.compile(rf"(?:{_CONTROL.pattern})\Z")
+_LAST_CHARS = 50  # more than any control token has
 # Headers of instruction templates at the start of a line: Alpaca's, and a speaker's name where the answer begins.
 _NAMED_START = re.compile(r"\s*(?:ASSISTANT|Assistant|Response):")
 _HEADER = re.compile(rf"^### ?(?:Instruction|Response|Human|Assistant|User)s?:|\A{_NAMED_START.pattern}", re.MULTILINE)
@@ -40,8 +41,8 @@ _CODE_LINE = re.compile(
 def without_trailing_control(text: str) -> str:
     """The text without control tokens and white space at its end."""
     text = text.rstrip()
-    if text[-1:] in ">]":
-        text = _TRAILING_CONTROL.sub("", text)
+    while text[-1:] in (">", "]") and (found := _LAST_CONTROL.search(text, max(0, len(text) - _LAST_CHARS))):
+        text = text[: found.start()].rstrip()
     return text
 
 
