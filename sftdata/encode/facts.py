@@ -6,7 +6,7 @@ sentinels, so that what the template writes and what it was given cannot be conf
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -16,11 +16,10 @@ from sftdata.encode.jinja import ChatTemplate, RenderError, Turn, make_environme
 from sftdata.encode.literals import Reads, reads_of
 from sftdata.encode.tokenizers import TokenizerFiles
 
-USER = "\ue004user\ue005"
-ANSWER = "\ue004answer\ue005"
-LATER = "\ue004later\ue005"
-THOUGHT = "\ue004thought\ue005"
-VALUE = "\ue004value\ue005"
+# Sentinels are plain small letters, so that no escaping of any kind changes them.
+MARK = "zqx{}xqz"
+USER, ANSWER, LATER = MARK.format("user"), MARK.format("answer"), MARK.format("later")
+THOUGHT, VALUE = MARK.format("thought"), MARK.format("value")
 TOOL = {
     "type": "function",
     "function": {
@@ -53,6 +52,7 @@ class TemplateFacts:
     template: ChatTemplate
     files: TokenizerFiles
     kwargs: Mapping[str, Any] = field(default_factory=dict)
+    seen_fields: dict[Hashable, dict[str, bool]] = field(default_factory=dict)  # see fields.py; by shape of turn
 
     def _write(self, messages: list[Turn], *, tools: bool = False, prompt: bool = False) -> str | None:
         """A probe's rendering, or None where the template refuses it."""

@@ -21,8 +21,8 @@ from dataclasses import dataclass
 
 from sftdata.encode.chat import strings_in, strings_of, strings_of_message, to_chat
 from sftdata.encode.control import NAMESPACE, PLACEHOLDER, PRIVATE
-from sftdata.encode.facts import TemplateFacts
-from sftdata.encode.turns import SENTINEL, Conversation, Refusal, TextSample, group_turns, prove_turns
+from sftdata.encode.facts import MARK, TemplateFacts
+from sftdata.encode.turns import Conversation, Refusal, TextSample, group_turns, prove_turns
 from sftdata.records import Record
 
 RECHECK = 64  # one planned conversation in so many is proven anew by the definition
@@ -122,7 +122,7 @@ class ShapeProver:
 
     def _make_plan(self, roles: tuple[str, ...], trained: list[int]) -> Plan | None:
         """The plan of a shape, or None where conversations of it are not one sample with every content in it once."""
-        marks = [SENTINEL.format(i) for i in range(len(roles))]
+        marks = [MARK.format(i) for i in range(len(roles))]
         messages = [{"role": role, "content": mark} for role, mark in zip(roles, marks)]
         try:
             samples = group_turns(prove_turns(Conversation(messages, None, self.facts.kwargs), trained, self.facts))
@@ -162,11 +162,8 @@ class ShapeProver:
         return GuardedSample(tuple(guard(sample.text[a:b]) for a, b in zip(cuts, cuts[1:])), sample.turns)
 
     def _protection_matters(self, texts: list[str]) -> bool:
-        """Whether the template might see that control strings were replaced by placeholders."""
-        reads = self.facts.reads
-        if not any(self.facts.control.find(text) for text in texts):
-            return False
-        return not reads.opaque or any(reads.may_branch_on(text) for text in texts)
+        """Whether control strings were replaced by placeholders, which the template might write differently."""
+        return any(self.facts.control.find(text) for text in texts)
 
     def _check_protection(self, record: Record, chat: Conversation, trained: list[int]) -> None:
         """Refuse a conversation that the template writes differently because its control strings are protected."""

@@ -18,7 +18,7 @@ from sftdata.errors import TokenizerError
 SPECIAL_NAMES = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
 # Classes that take tokenizer.json as it is. The others may rebuild the pipeline from the vocabulary when transformers
 # loads them, so their tokenizer.json is asked of transformers itself.
-PLAIN_CLASSES = ("", "PreTrainedTokenizerFast", "TokenizersBackend", "PreTrainedTokenizer")
+PLAIN_CLASSES = (None, "PreTrainedTokenizerFast", "TokenizersBackend", "PreTrainedTokenizer")
 HUB_FILES = (
     "tokenizer*",
     "*.jinja",
@@ -140,14 +140,28 @@ def _read_json(path: Path) -> dict[str, Any]:
 
 def _is_plain(config: Mapping[str, Any], pipeline: Path) -> bool:
     """Whether tokenizer.json alone says how the tokenizer tokenizes."""
-    if config.get("tokenizer_class", "") not in PLAIN_CLASSES or config.get("auto_map"):
+    named_class = config.get("tokenizer_class")
+    if (
+        named_class not in PLAIN_CLASSES
+        or config.get("auto_map")
+        or isinstance(config.get("extra_special_tokens"), dict)
+    ):
         return False
-    extra = {entry.get("content") for entry in (config.get("added_tokens_decoder") or {}).values()}
-    extra |= {_content(config.get(name)) for name in SPECIAL_NAMES} - {None}
-    if not extra:
-        return True
-    known = {entry["content"] for entry in _parse(pipeline.read_text(encoding="utf-8")).get("added_tokens") or []}
-    return extra <= known
+    if named_class is None and _read_json(pipeline.with_name("config.json")).get("model_type"):
+        return False
+    known = {
+        entry["content"]: entry for entry in _parse(pipeline.read_text(encoding="utf-8")).get("added_tokens") or []
+    }
+    named = {**config, **_read_json(pipeline.with_name("special_tokens_map.json"))}
+    texts = {_content(named.get(name)) for name in SPECIAL_NAMES} - {None}
+    for name in ("additional_special_tokens", "extra_special_tokens"):
+        texts |= {_content(token) for token in named.get(name) or []}
+    texts |= _read_json(pipeline.with_name("added_tokens.json")).keys()
+    return texts <= known.keys() and all(
+        known.get(entry.get("content"), {}).get(flag, False) == entry.get(flag, False)
+        for entry in (config.get("added_tokens_decoder") or {}).values()
+        for flag in ("content", "special", "lstrip", "rstrip", "single_word", "normalized")
+    )
 
 
 def _check_loads(text: str, source: str) -> None:
@@ -160,8 +174,8 @@ def _check_loads(text: str, source: str) -> None:
 
 
 def _special_tokens(folder: Path, config: Mapping[str, Any]) -> dict[str, str]:
-    """The named tokens, from tokenizer_config.json or the older special_tokens_map.json."""
-    named = {**_read_json(folder / "special_tokens_map.json"), **config}
+    """The named tokens; special_tokens_map.json wins over tokenizer_config.json, as in transformers."""
+    named = {**config, **_read_json(folder / "special_tokens_map.json")}
     tokens = {}
     for name in SPECIAL_NAMES:
         value = _content(named.get(name))
@@ -178,12 +192,17 @@ def _content(token: object) -> str | None:
 
 
 def _chat_templates(folder: Path, config: Mapping[str, Any]) -> dict[str, str]:
-    """The chat templates by name: chat_template.jinja wins over chat_template.json, and that over the config."""
-    value = _read_json(folder / "chat_template.json").get("chat_template") or config.get("chat_template")
-    templates = dict(_named_templates(value))
+    """The chat templates by name: the .jinja files alone where there are any, else the config's.
+
+    The older chat_template.json of processors is a last resort.
+    """
+    templates = {}
     file = folder / "chat_template.jinja"
     if file.is_file():
         templates["default"] = file.read_text(encoding="utf-8")
+    else:
+        value = config.get("chat_template") or _read_json(folder / "chat_template.json").get("chat_template")
+        templates = dict(_named_templates(value))
     for extra in sorted(folder.glob("additional_chat_templates/*.jinja")):
         templates[extra.stem] = extra.read_text(encoding="utf-8")
     return templates
@@ -218,7 +237,7 @@ def _load_with_transformers(source: str, folder: Path, trust_remote_code: bool) 
     backend = getattr(tokenizer, "backend_tokenizer", None)
     if backend is None:
         raise TokenizerError(source, "has no fast tokenizer", "convert it to a tokenizer.json first")
-    named = {name: str(value) for name in SPECIAL_NAMES if (value := getattr(tokenizer, name, None)) is not None}
+    named = {name: str(value) for name, value in tokenizer.special_tokens_map.items() if not isinstance(value, list)}
     return TokenizerFiles(
         source=source,
         json=backend.to_str(),

@@ -12,17 +12,14 @@ the template. What cannot be shown to satisfy the definition is refused with a r
 
 from __future__ import annotations
 
-import contextlib
-import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sftdata.encode.facts import TemplateFacts
+from sftdata.encode.facts import MARK, TemplateFacts
+from sftdata.encode.fields import lost_field, shape_of
 from sftdata.encode.jinja import RenderError, Turn
 from sftdata.records import Drop
-
-SENTINEL = "\ue004{}\ue005"
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,20 +75,22 @@ def prove_turns(chat: Conversation, trained: Sequence[int], facts: TemplateFacts
         prompt = chat.render(facts, k, prompt=True)
         rendering = chat.render(facts, k + 1, prompt=False)
         if rendering.startswith(prompt):
-            completion = _cut_at_end(rendering[len(prompt) :], k, facts)
+            completion = _cut_at_end(chat.messages[k], rendering[len(prompt) :], k, facts)
             turn = ProvenTurn(k, prompt, completion, rendering)
         else:
             start = _find_cut(chat, k, prompt, rendering, facts)
-            turn = ProvenTurn(k, prompt, _cut_at_end(rendering[start:], k, facts), None)
-        _check_fields(chat.messages[k], turn, facts)
+            turn = ProvenTurn(k, prompt, _cut_at_end(chat.messages[k], rendering[start:], k, facts), None)
+        _check_fields(chat, turn, facts)
         turns.append(turn)
     return turns
 
 
-def _cut_at_end(tail: str, k: int, facts: TemplateFacts) -> str:
+def _cut_at_end(turn: Turn, tail: str, k: int, facts: TemplateFacts) -> str:
     """The text up to and including the first end-of-turn token."""
     places = [(place, len(end)) for end in facts.end_texts if (place := tail.find(end)) >= 0]
     if not places:
+        if str(turn.get("content") or "").strip() not in tail:
+            raise Refusal("lost_field", "content", k)
         raise Refusal("no_end_of_turn", "the template writes no end-of-turn token after it", k)
     place, length = min(places)
     return tail[: place + length]
@@ -109,7 +108,7 @@ def _find_cut(chat: Conversation, k: int, prompt: str, rendering: str, facts: Te
     shows the completion; the cut is proven where the real rendering ends in it, and both the real prompt and the
     rendering before it end in the same text and G.
     """
-    before, own = SENTINEL.format("before"), SENTINEL.format("own")
+    before, own = MARK.format("before"), MARK.format("own")
     text = chat.messages[k].get("content")
     has_text = isinstance(text, str) and bool(text.strip())
     changed = [*chat.messages[: k - 1], {**chat.messages[k - 1], "content": before}, dict(chat.messages[k])]
@@ -129,48 +128,17 @@ def _find_cut(chat: Conversation, k: int, prompt: str, rendering: str, facts: Te
     raise Refusal("unproven_mask", "the template writes the conversation before it differently once it is answered", k)
 
 
-def _check_fields(message: Turn, turn: ProvenTurn, facts: TemplateFacts) -> None:
-    """Every field of a trained turn is visible in its completion; a template that skips one teaches the wrong thing."""
-    written = turn.completion
-    content = message.get("content")
-    if isinstance(content, str) and content.strip() not in written:
-        raise Refusal("lost_field", "content", turn.index)
-    reasoning = message.get("reasoning_content")
-    if (
-        isinstance(reasoning, str)
-        and reasoning.strip()
-        and not (facts.shows_reasoning and reasoning.strip() in written)
-    ):
-        raise Refusal("lost_field", "reasoning_content", turn.index)
-    for call in message.get("tool_calls") or ():
-        function = call["function"]
-        parts = [function["name"], *_leaves(function["arguments"])]
-        if not facts.shows_tool_calls or not all(_is_written(part, written) for part in parts):
-            raise Refusal("lost_field", "tool_calls", turn.index)
+def _check_fields(chat: Conversation, turn: ProvenTurn, facts: TemplateFacts) -> None:
+    """Refuse a turn of which the template leaves out a field."""
+    k = turn.index
 
+    def render(changed: Turn) -> str:
+        return facts.template.render([*chat.messages[:k], changed], tools=chat.tools, kwargs=chat.kwargs)
 
-def _leaves(value: Any) -> Iterator[Any]:
-    """The names and plain values inside tool arguments, given as an object or as JSON text."""
-    if isinstance(value, str):
-        with contextlib.suppress(ValueError):
-            value = json.loads(value)
-    stack = [value]
-    while stack:
-        item = stack.pop()
-        if isinstance(item, Mapping):
-            yield from item.keys()
-            stack.extend(item.values())
-        elif isinstance(item, list):
-            stack.extend(item)
-        elif item is not None:
-            yield item
-
-
-def _is_written(part: object, text: str) -> bool:
-    """Whether a value stands in the text, as it is or in one of JSON's spellings."""
-    if isinstance(part, str):
-        return part in text or json.dumps(part, ensure_ascii=False)[1:-1] in text or json.dumps(part)[1:-1] in text
-    return json.dumps(part) in text or str(part) in text
+    seen = facts.seen_fields.setdefault((bool(chat.tools), shape_of(chat.messages[: k + 1], facts)), {})
+    lost = lost_field(chat.messages[k], turn.completion, render, seen)
+    if lost is not None:
+        raise Refusal("lost_field", lost, k)
 
 
 def group_turns(turns: Sequence[ProvenTurn]) -> list[TextSample]:
