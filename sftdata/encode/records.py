@@ -141,7 +141,7 @@ class RecordEncoder:
             cut = [shorter for sample in result if (shorter := truncate(sample, seq_len)) is not None]
             if len(cut) < len(result):
                 return result
-            self.tally["cut_answers"] += sum(len(sample.input_ids) > seq_len for sample in result)
+            self.tally["cut_answers"] += sum(bool(np.any(sample.labels[seq_len:] != IGNORE)) for sample in result)
             return cut
         if record.text is not None:
             return result
