@@ -112,10 +112,9 @@ class Index:
             number = len(wheres)
             wheres.append(item.where)
             grams.append(np.unique(run_hashes(words, size)))
-            whole = whole_hash(words, item.text).tolist()
-            wholes.extend((one, number) for one in whole)
+            wholes.extend((one, number) for one in whole_hash(words, item.text).tolist())
             if size <= 2 * len(words) < 2 * size:
-                shorts.append((whole[0], number, len(words)))
+                shorts.append((int(run_hashes(words, len(words))[0]), number, len(words)))
         firsts = np.concatenate([np.zeros(1, np.int64), np.cumsum([len(one) for one in grams], dtype=np.int64)])
         flat = np.concatenate([*grams, np.empty(0, np.uint64)])
         triggers, trigger_items = _triggers(flat, firsts, settings.overlap)
