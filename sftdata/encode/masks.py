@@ -216,8 +216,8 @@ class MaskProver:
     def _spells(self, ids: Ids, guarded: str, *, word_mark: bool = True) -> bool:
         """Whether ids decode to the text, modulo what the tokenizer's own normalizer changes.
 
-        `word_mark` allows the space that SentencePiece puts before a text, which is right only where the whole
-        conversation is encoded so.
+        `word_mark` allows the space that SentencePiece puts before a text and behind every added token, which is right
+        only where the whole conversation is encoded so.
         """
         text = self._control.reveal(guarded)
         if self._vocabulary.token_bytes is None:
@@ -228,7 +228,10 @@ class MaskProver:
         spelled = said.decode("utf-8", "replace").replace("\u2581", " ")
         forms = {text, text.replace("\u2581", " ")}
         forms |= {unicodedata.normalize(form, text) for form in ("NFC", "NFKC") for text in tuple(forms)}
-        return spelled in forms or (word_mark and spelled in {" " + form for form in forms})
+        if not word_mark or spelled in forms:
+            return spelled in forms
+        bare = self._vocabulary.without_word_marks
+        return bare(spelled) in {bare(form) for form in forms}
 
 
 def _begins(ids: Ids, *parts: Ids) -> bool:

@@ -93,6 +93,16 @@ class Vocabulary:
             table[id_] = content.encode()
         return table
 
+    @cached_property
+    def _marked(self) -> re.Pattern[str]:
+        """An added token, or the start, and one space behind it."""
+        added = "|".join(re.escape(text) for text in sorted(self._added.values(), key=len, reverse=True))
+        return re.compile(f"(^|{added}) " if added else "(^) ")
+
+    def without_word_marks(self, text: str) -> str:
+        """A text without the one space that SentencePiece may put at its start and behind added tokens."""
+        return self._marked.sub(r"\1", text)
+
     def says(self, ids: npt.NDArray[np.int32]) -> bytes:
         """The bytes that ids spell. Only where `token_bytes` is not None."""
         assert self.token_bytes is not None
