@@ -9,6 +9,7 @@ OUT/.work/lock      held by the run; a dead process does not hold it
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import shutil
@@ -19,7 +20,7 @@ from typing import Any
 
 from sftdata.errors import DatasetError, OutputError
 from sftdata.lock import FolderLock
-from sftdata.store.files import output_faults, write_bytes
+from sftdata.store.files import output_faults, sync_folder, write_bytes
 from sftdata.store.manifest import MANIFEST_NAME, Manifest
 
 WORK_NAME = ".work"
@@ -86,11 +87,13 @@ class Workspace:
             keep = any(path.name[0] != "." for path in self.pieces.glob("*/*.arrow")) or self._notes.exists()
         shutil.rmtree(self.new, ignore_errors=True)
         if keep:
+            if kind is None:
+                self._notes.unlink(missing_ok=True)
             self._lock.release(remove=False)
             return
         for path in (self.pieces, self.shards):
             shutil.rmtree(path, ignore_errors=True)
-        self._notes.unlink(missing_ok=True)
+        self._notes.unlink(missing_ok=True)  # as late as this: a run killed just now is gone on with
         self._lock.release(remove=True)
         _remove_if_empty(self._work)
         if kind is not None and self._made:
@@ -105,20 +108,21 @@ class Workspace:
 
     def publish(self, manifest: Manifest) -> None:
         """Put the new dataset in place. The old manifest goes first and the new one comes last."""
-        files = {entry.path: self.new / entry.path for entry in manifest.listed_files()}
-        files.update({entry.path: self.shards / f"{entry.sha256}.arrow" for entry in manifest.shards})
+        made = {entry.path: f"{self.new.name}/{entry.path}" for entry in manifest.listed_files()}
+        made.update({entry.path: f"{self.shards.name}/{entry.sha256}.arrow" for entry in manifest.shards})
+        manifest.save(self.new)
         with output_faults(self.out):
-            earlier = {*self._unfinished().get("files", ()), *self._old_files()}
-            notes = {"config": self._config, "files": sorted({*files, *earlier})}
+            leftover = {*self._unfinished().get("files", ()), *self._old_files()} - made.keys()
+            notes = {"config": self._config, "files": {**dict.fromkeys(leftover), **made}}
             write_bytes(self._notes, json.dumps(notes).encode())
             (self.out / MANIFEST_NAME).unlink(missing_ok=True)
-            _remove_files(self.out, sorted(earlier - files.keys()))
-            for name, made in files.items():
+            _remove_files(self.out, leftover)
+            for name, place in made.items():
                 target = self.out / name
                 target.parent.mkdir(parents=True, exist_ok=True)
-                made.replace(target)
-        manifest.save(self.out)
-        self._notes.unlink()
+                (self._work / place).replace(target)
+            (self.new / MANIFEST_NAME).replace(self.out / MANIFEST_NAME)
+            sync_folder(self.out)
 
     def _check_free(self) -> None:
         """Raise OutputError where the folder may not be written to."""
@@ -139,15 +143,24 @@ class Workspace:
             raise OutputError(str(self.out), f"is not empty and holds no dataset (it has {some})", "name a new folder")
 
     def _clear(self) -> None:
-        """Take away what a run that was ended left half done."""
+        """Take away what a run that was ended left half done; take back what it put in place without a manifest."""
+        for folder in (self.pieces, self.shards):
+            folder.mkdir(exist_ok=True)
+        if not (self.out / MANIFEST_NAME).exists():
+            for name, place in self._unfinished().get("files", {}).items():
+                if place is not None and place.startswith(f"{self.shards.name}/") and not (self._work / place).exists():
+                    with contextlib.suppress(FileNotFoundError):
+                        (self.out / name).replace(self._work / place)
         if self._fresh:
             shutil.rmtree(self.pieces, ignore_errors=True)
             shutil.rmtree(self.shards, ignore_errors=True)
         shutil.rmtree(self.new, ignore_errors=True)
         for folder in (self.pieces, self.shards, self.new):
             folder.mkdir(exist_ok=True)
-        for hidden in (*self.pieces.glob("*/.*.tmp"), *self.pieces.glob("*.stage"), *self.shards.glob(".*")):
-            hidden.unlink(missing_ok=True)
+        halves = ((self._work, ".*.tmp"), (self.pieces, "*/.*.tmp"), (self.pieces, "*.stage"), (self.shards, ".*"))
+        for folder, pattern in halves:
+            for path in folder.glob(pattern):
+                path.unlink(missing_ok=True)
 
     def _unfinished(self) -> Mapping[str, Any]:
         """What a run noted that was ended while it published; empty where none was."""

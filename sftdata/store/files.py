@@ -98,7 +98,7 @@ def atomic_write(path: str | Path) -> Iterator[Sink]:
             hidden.replace(path)
         finally:
             hidden.unlink(missing_ok=True)
-        _sync_folder(path.parent)
+        sync_folder(path.parent)
 
 
 def write_bytes(path: str | Path, data: bytes) -> str:
@@ -134,7 +134,7 @@ def file_sha256(path: str | Path) -> str:
     return digest.hexdigest()
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
     """Make a rename last through a power cut, on systems where a folder can be flushed."""
     if os.name != "posix":
         return
