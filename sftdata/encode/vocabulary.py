@@ -95,12 +95,12 @@ class Vocabulary:
 
     @cached_property
     def _marked(self) -> re.Pattern[str]:
-        """An added token, or the start, and one space behind it."""
+        """An added token, or the start, and the spaces behind it."""
         added = "|".join(re.escape(text) for text in sorted(self._added.values(), key=len, reverse=True))
-        return re.compile(f"(^|{added}) " if added else "(^) ")
+        return re.compile(f"(^|{added}) +" if added else "(^) +")
 
     def without_word_marks(self, text: str) -> str:
-        """A text without the one space that SentencePiece may put at its start and behind added tokens."""
+        """A text without the spaces at its start and behind added tokens, where SentencePiece may put one more."""
         return self._marked.sub(r"\1", text)
 
     def says(self, ids: npt.NDArray[np.int32]) -> bytes:
