@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 
@@ -60,6 +61,7 @@ def encoding_entry(encoder: RecordEncoder, facts: BatchFacts) -> EncodingEntry:
     )
 
 
+@cache
 def describe_versions() -> dict[str, str]:
     """The versions of the tools that decide the bytes."""
     return {"sftdata": __version__, **{name: version(name) for name in TOOLS}}
