@@ -1,0 +1,41 @@
+"""At most so many rows for each value of a column, as InstructGPT kept 200 prompts a user (arXiv 2203.02155, 3.2)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+
+@dataclass(frozen=True, slots=True)
+class CapSettings:
+    """The column, which `keep` of a source must name, and how many rows of one value stay."""
+
+    column: str
+    max_records: int = 200
+
+
+def over_cap(values: pa.Array, preference: npt.NDArray[np.int64], max_records: int) -> npt.NDArray[np.int64]:
+    """For every row over the cap, its number among the rows of its value (from 1); 0 where it stays.
+
+    Rows are counted in the order of `preference`; those that are not in it, and those of no value, are neither counted
+    nor dropped.
+    """
+    number = np.zeros(len(values), np.int64)
+    codes = pc.fill_null(pc.dictionary_encode(values).indices, -1).to_numpy(zero_copy_only=False)
+    rows = preference[codes[preference] >= 0]
+    order = np.argsort(codes[rows], kind="stable")
+    grouped = codes[rows][order]
+    starts = np.flatnonzero(np.diff(grouped, prepend=-1))
+    sizes = np.diff(np.append(starts, len(grouped)))
+    place = np.arange(len(grouped)) - np.repeat(starts, sizes) + 1
+    number[rows[order]] = np.where(place > max_records, place, 0)
+    return number
+
+
+def cap_evidence(column: str, number: int, max_records: int) -> str:
+    """Why a row is over its cap. The value is not named: it may be a person's."""
+    return f"row {number} of its {column}; {max_records} are kept"
