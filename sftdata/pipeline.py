@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from typing import TypeVar
 
 import pyarrow as pa
 
@@ -35,6 +37,7 @@ from sftdata.store.manifest import FileEntry, Manifest, PackingEntry, ShardEntry
 from sftdata.store.stage import WriteShards
 from sftdata.workspace import Workspace
 
+ResultT = TypeVar("ResultT")
 UNIT_BYTES = 2 << 20  # of a JSON-lines file that one worker reads at a time; changes no byte of the dataset
 # Where all rows of a source have these, its settings or its format are wrong, not its rows.
 NOT_DATA = {"bad_json", "not_an_object", "unknown_shape", "missing_field"}
@@ -66,12 +69,14 @@ def prepare(
         Workspace(out, config.model_dump(mode="json"), overwrite=overwrite, fresh=fresh, keep_work=keep_work) as work,
         LocalEngine(work.pieces, workers, progress or Quiet(), preload=__name__, salt=program_key()) as engine,
     ):
-        encoder = RecordEncoder(encode_settings(config))
-        if not config.is_plain_text:
-            encoder.check()
         sources = config.located_sources()
         units = plan_units(sources, UNIT_BYTES)
         work.refuse_sources([unit.path for unit in units])
+        engine.warm_up(len(units))
+        encoder = RecordEncoder(encode_settings(config))
+        if not config.is_plain_text:
+            encoder.check()
+        settled = in_background(encoder.shared)
 
         stamps = tuple(stamp_of(unit) for unit in units)
         identities = unit_identities(units, sources, config.check_tool_calls, threads=workers)
@@ -83,6 +88,7 @@ def prepare(
         if config.dedup.exact:
             fates.drop_duplicates()
 
+        settled.result()
         encoded = engine.map(Encode(encoder), rows, fates.beside())
         samples = Samples(engine.collect(encoded, SAMPLE_COLUMNS))
         samples.drop_refused(fates)
@@ -102,6 +108,14 @@ def prepare(
         work.publish(manifest)
         engine.forget_unused()
     return manifest
+
+
+def in_background(work: Callable[[], ResultT]) -> Future[ResultT]:
+    """Something that the run needs later, begun now while workers read."""
+    thread = ThreadPoolExecutor(1)
+    result = thread.submit(work)
+    thread.shutdown(wait=False)
+    return result
 
 
 def encode_settings(config: Config) -> EncodeSettings:

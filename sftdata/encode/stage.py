@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
@@ -89,8 +89,7 @@ class Encode:
         self.encoder = encoder
 
     def __reduce__(self) -> tuple[Callable[[EncodeSettings], Encode], tuple[EncodeSettings]]:
-        encoder = self.encoder
-        return _encode_with, (replace(encoder.settings, backend=encoder.backend, guarded=encoder.guarded),)
+        return _encode_with, (self.encoder.shared(),)
 
     @cached_property
     def key(self) -> str:

@@ -23,7 +23,7 @@ from sftdata.engines.jobs import (
     table_writer,
     write_bytes,
 )
-from sftdata.engines.pool import Pool
+from sftdata.engines.pool import Pool, warm_up
 from sftdata.progress import Progress, Quiet
 from sftdata.store.files import output_faults
 
@@ -63,6 +63,11 @@ class LocalEngine:
     ) -> None:
         if self._pool is not None:
             self._pool.close(at_once=kind is not None)
+
+    def warm_up(self, num_jobs: int) -> None:
+        """Begin to start workers, where so many jobs will need them."""
+        if self._workers > 1 and num_jobs > 1 and self._pool is None:
+            warm_up(self._preload)
 
     def map(self, stage: Stage, table: Sequence[Piece], beside: pa.Table | None = None) -> list[Piece]:
         """See Engine.map."""

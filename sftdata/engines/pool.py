@@ -18,6 +18,15 @@ from sftdata.errors import WorkerError
 ResultT = TypeVar("ResultT")
 
 
+def warm_up(preload: str) -> None:
+    """Let the server that workers come from begin its imports now, where there is one. Returns at once."""
+    if sys.platform == "linux":
+        from multiprocessing import forkserver
+
+        _context(preload)
+        forkserver.ensure_running()
+
+
 class Pool:
     """`size` worker processes. They start when first used; `close` ends them."""
 
