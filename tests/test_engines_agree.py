@@ -57,6 +57,9 @@ class MemoryEngine:
     def forget_unused(self) -> None:
         pass
 
+    def warm_up(self, num_jobs: int) -> None:
+        pass
+
 
 def with_columns(table: pa.Table, beside: pa.Table) -> pa.Table:
     for name in beside.column_names:
