@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -66,3 +67,9 @@ class Pair:
     def judge(self, conversation: dict[str, Any], result: Any) -> list[str]:
         """What the oracle finds wrong with a result."""
         return self.oracle.judge(conversation, result, self.train_on)
+
+
+@cache
+def shared_pair(folder: Path, name: str) -> Pair:
+    """The pair of one of the shared tokenizers with its own template; loading takes seconds, so it is kept."""
+    return Pair(folder / "tokenizers" / name, ends=SHARED[name])

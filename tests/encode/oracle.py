@@ -40,7 +40,6 @@ class Turn:
     prompt: str
     completion: str
     rendering: str | None  # R_k, where it begins with prompt + completion
-    hard: bool = False  # R_k does not begin with the prompt, and nothing stands before it to tell the cut by
 
 
 class Unsatisfied(Exception):
@@ -221,7 +220,7 @@ class Oracle:
         if self.is_byte_level():
             return text
         # SentencePiece cannot tell its word mark from a space, and may write one after a control token.
-        pattern = "(" + "|".join(map(re.escape, self.masks.controls)) + ") "
+        pattern = "(" + "|".join(map(re.escape, self.masks.controls)) + ") *"
         return re.sub(pattern, lambda match: match.group(1), text.replace("\u2581", " "))
 
     def says(self, ids: Sequence[int], text: str, *, first: bool) -> bool:
@@ -280,8 +279,7 @@ class Oracle:
         if not self._shows_fields(hidden, hidden_tools, kwargs, k, completion):
             raise Unsatisfied(["lost_field"], k)
         whole = rendering if rendering.startswith(prompt_text + completion) else None
-        hard = not rendering.startswith(prompt_text) and not (hidden[k - 1].get("content") or "").strip()
-        turn = Turn(k, prompt_text, completion, whole, hard)
+        turn = Turn(k, prompt_text, completion, whole)
         if not self._can_be_encoded(turn):
             raise Unsatisfied(["unproven_mask"], k)
         return turn
@@ -300,28 +298,26 @@ class Oracle:
 
     def _cut(self, hidden: Chat, tools: Any, kwargs: Any, k: int, prompt: str, rendering: str) -> int:
         """Where turn k begins in a rendering that does not begin with its prompt, found with sentinels for contents."""
-        marks = [f"Qz{i}Zq" for i in range(k + 1)]
-        chat = [{**message, "content": mark} for message, mark in zip(hidden, marks)]
+        marks = [f"qz{i}zq" for i in range(k + 1)]
+        chat = [
+            {**message, "content": mark} if (message.get("content") or "").strip() else message
+            for message, mark in zip(hidden, marks)
+        ]
         try:
             with_marks = self.render(chat, tools, kwargs, prompt=False)
             prompt_marks = self.render(chat[:k], tools, kwargs, prompt=True)
         except ValueError as error:
             raise Unsatisfied(["unproven_mask"], k) from error
         generation = prompt_marks.rpartition(marks[k - 1])[2]
-        before, found, _ = with_marks.rpartition(marks[k])
-        if not found or marks[k - 1] not in before:
+        _, found, after = with_marks.rpartition(marks[k - 1])
+        if not found or marks[k - 1] not in prompt_marks or not generation or not after.startswith(generation):
             raise Unsatisfied(["unproven_mask"], k)
-        between = before.rpartition(marks[k - 1])[2]
-        if not generation or not between.startswith(generation):
-            raise Unsatisfied(["unproven_mask"], k)
-        cut = with_marks.rindex(marks[k - 1]) + len(marks[k - 1]) + len(generation)
-        tail = with_marks[cut:]
         content = hidden[k].get("content") or ""
         for written in dict.fromkeys((content, content.strip(), content.lstrip("\n"), content.lstrip())):
-            real = tail.replace(marks[k], written)
-            if rendering.endswith(real) and rendering[: len(rendering) - len(real)].endswith(generation):
-                if prompt.endswith(generation):
-                    return len(rendering) - len(real)
+            tail = after[len(generation) :].replace(marks[k], written)
+            before = rendering[: len(rendering) - len(tail)]
+            if rendering.endswith(tail) and before.endswith(generation) and prompt.endswith(generation):
+                return len(before)
         raise Unsatisfied(["unproven_mask"], k)
 
     def _shows_fields(self, hidden: Chat, tools: Any, kwargs: Any, k: int, completion: str) -> bool:
@@ -331,7 +327,7 @@ class Oracle:
             text = message.get(key)
             if not isinstance(text, str) or not text.strip():
                 continue
-            if text.strip() not in completion or not self._shows(hidden, tools, kwargs, k, {**message, key: "Qzx9Zq"}):
+            if text.strip() not in completion or not self._shows(hidden, tools, kwargs, k, {**message, key: "qzx9zq"}):
                 return False
         for number, call in enumerate(message.get("tool_calls") or ()):
             if not self._shows_call(hidden, tools, kwargs, k, number, call):
@@ -342,19 +338,19 @@ class Oracle:
         """Whether a call's name and arguments are written, the arguments as JSON and not as JSON within JSON."""
         arguments = call["function"]["arguments"]
         for function in (
-            {**call["function"], "name": "Qzx9Zq"},
-            {**call["function"], "arguments": {"k": "Qzx9Zq"} if isinstance(arguments, Mapping) else '{"k": "Qzx9Zq"}'},
+            {**call["function"], "name": "qzx9zq"},
+            {**call["function"], "arguments": {"k": "qzx9zq"} if isinstance(arguments, Mapping) else '{"k": "qzx9zq"}'},
         ):
             calls = list(hidden[k]["tool_calls"])
             calls[number] = {**call, "function": function}
             text = self._with(hidden, tools, kwargs, k, {**hidden[k], "tool_calls": calls})
-            if text is None or "Qzx9Zq" not in text or '\\"k\\"' in text or "'k'" in text:
+            if text is None or "qzx9zq" not in text or '\\"k\\"' in text or "'k'" in text:
                 return False
         return True
 
     def _shows(self, hidden: Chat, tools: Any, kwargs: Any, k: int, message: dict[str, Any]) -> bool:
         text = self._with(hidden, tools, kwargs, k, message)
-        return text is not None and "Qzx9Zq" in text
+        return text is not None and "qzx9zq" in text
 
     def _with(self, hidden: Chat, tools: Any, kwargs: Any, k: int, message: dict[str, Any]) -> str | None:
         try:
@@ -399,9 +395,6 @@ class Oracle:
         return min(problems, key=len)
 
     def _judge_drop(self, drop: Any, proven: list[list[Turn]], refused: list[Unsatisfied]) -> list[str]:
-        if proven and drop.reason == "unproven_mask":
-            if any(turn.hard and f"turn {turn.index + 1}" in (drop.detail or "") for turn in proven[0]):
-                return []
         if proven:
             return [f"needless drop: {drop.reason}: {drop.detail}"]
         right = [r for r in refused if drop.reason in r.reasons or any(drop.reason.startswith(x) for x in r.reasons)]

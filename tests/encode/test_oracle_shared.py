@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-import functools
 from pathlib import Path
 from typing import Any
 
 import pytest
-from families import SHARED, Pair
+from families import SHARED, Pair, shared_pair
 from hypothesis import HealthCheck, given, settings
 from strategies import conversations
 
-quick = settings(max_examples=40, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
-
-
-@functools.cache
-def pair_of(folder: Path, ends: str) -> Pair:
-    return Pair(folder, ends=ends)
+quick = settings(max_examples=30, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 
 
 @pytest.fixture(scope="module", params=sorted(SHARED))
 def pair(request: pytest.FixtureRequest, shared: Path) -> Pair:
-    return pair_of(shared / "tokenizers" / request.param, SHARED[request.param])
+    return shared_pair(shared, request.param)
 
 
 @quick
@@ -39,4 +33,10 @@ def test_control_strings_in_text_stay_text(pair: Pair, conversation: dict[str, A
 @quick
 @given(conversations(any_order=True))
 def test_roles_in_any_order_are_right_or_refused(pair: Pair, conversation: dict[str, Any]) -> None:
+    assert pair.problems(conversation) == []
+
+
+@quick
+@given(conversations(tools=True, reasoning=True, weights=True, kwargs=({"enable_thinking": False},)))
+def test_tools_reasoning_and_weights_are_right_or_refused(pair: Pair, conversation: dict[str, Any]) -> None:
     assert pair.problems(conversation) == []

@@ -101,8 +101,9 @@ def sentence_piece(*, rstrip: bool = False) -> Any:
     return _add(tokenizer, rstrip=rstrip)
 
 
-def unigram() -> Any:
-    """A Unigram model with the Metaspace pre-tokenizer and an unknown token, as T5's and many others'."""
+def unigram(*, byte_fallback: bool = True) -> Any:
+    """A Unigram model with the Metaspace pre-tokenizer, as T5's and many others'; without byte_fallback it has only an
+    unknown token for characters that it does not know."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
     tokenizer = Tokenizer(models.Unigram())
@@ -112,6 +113,11 @@ def unigram() -> Any:
         vocab_size=400, unk_token="<unk>", special_tokens=["<unk>", "<s>", "</s>"], show_progress=False
     )
     tokenizer.train_from_iterator(CORPUS, trainer)
+    if byte_fallback:
+        pipeline = json.loads(tokenizer.to_str())
+        pipeline["model"]["vocab"] += [[f"<0x{byte:02X}>", -30.0] for byte in range(256)]
+        pipeline["model"]["byte_fallback"] = True
+        tokenizer = Tokenizer.from_str(json.dumps(pipeline))
     return _add(tokenizer)
 
 

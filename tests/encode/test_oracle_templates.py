@@ -1,0 +1,73 @@
+"""The oracle agrees with the encoder for every template of ours, and for tokenizers of every kind."""
+
+from __future__ import annotations
+
+import functools
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tiny_tokenizers
+from families import ENDS, Pair
+from hypothesis import HealthCheck, given, settings
+from strategies import conversations
+
+quick = settings(max_examples=12, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+# Kinds other than byte-level are tried under templates that differ in what stands at the borders of a turn.
+BORDERS = ("alpaca", "chatml", "gemma2", "llama2", "mistral-v0.3", "phi3", "vicuna", "zephyr")
+CASES = [("byte_level", name) for name in sorted(ENDS)] + [
+    (kind, name) for kind in tiny_tokenizers.KINDS if kind != "byte_level" for name in BORDERS
+]
+
+
+@functools.cache
+def pair_of(folder: Path, template: str) -> Pair:
+    return Pair(folder, template, ends=template)
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    folder = tmp_path_factory.mktemp("tokenizers")
+    return {kind: tiny_tokenizers.build(kind, folder) for kind in tiny_tokenizers.KINDS}
+
+
+@pytest.fixture(params=CASES, ids=["-".join(case) for case in CASES])
+def pair(request: pytest.FixtureRequest, folders: dict[str, Path]) -> Pair:
+    kind, template = request.param
+    folder = folders[kind]
+    if template.startswith("deepseek"):
+        folder = _with_deepseek_names(folder)
+    return pair_of(folder, template)
+
+
+def _with_deepseek_names(folder: Path) -> Path:
+    """The same tokenizer with DeepSeek's tokens as its BOS and EOS."""
+    changed = folder.with_name(f"{folder.name}_deepseek")
+    if not changed.exists():
+        changed.mkdir()
+        (changed / "tokenizer.json").write_bytes((folder / "tokenizer.json").read_bytes())
+        config = json.loads((folder / "tokenizer_config.json").read_text(encoding="utf-8"))
+        config |= {"bos_token": "<｜begin▁of▁sentence｜>", "eos_token": "<｜end▁of▁sentence｜>"}
+        (changed / "tokenizer_config.json").write_text(json.dumps(config), encoding="utf-8")
+    return changed
+
+
+@quick
+@given(conversations(control=False))
+def test_plain_conversations_are_encoded_as_defined(pair: Pair, conversation: dict[str, Any]) -> None:
+    assert pair.problems(conversation) == []
+
+
+@quick
+@given(conversations(tools=True, reasoning=True, weights=True, kwargs=({"enable_thinking": False},)))
+def test_tools_reasoning_weights_and_control_strings_are_right_or_refused(
+    pair: Pair, conversation: dict[str, Any]
+) -> None:
+    assert pair.problems(conversation) == []
+
+
+@quick
+@given(conversations(any_order=True, reasoning=True))
+def test_roles_in_any_order_are_right_or_refused(pair: Pair, conversation: dict[str, Any]) -> None:
+    assert pair.problems(conversation) == []
