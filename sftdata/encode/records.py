@@ -59,6 +59,7 @@ class RecordEncoder:
         )
         self.facts = TemplateFacts(self.template, settings.files)
         self._provers: dict[bytes, ShapeProver] = {}
+        self._met: set[bytes] = set()  # the keys of the provers that the last batch needed
         self.tally: Counter[str] = Counter()  # what was done to records, see `encode`
 
     @cached_property
@@ -119,6 +120,7 @@ class RecordEncoder:
         `tally` counts stripped_answers, split_conversations, overlong_turns (those that no window held) and
         cut_answers.
         """
+        self._met.clear()
         if self.settings.strip_trailing_control:
             records = [self._stripped(record) for record in records]
         results = self._encode_batch(records)
@@ -187,15 +189,16 @@ class RecordEncoder:
         if key not in self._provers:
             facts = self.facts if not kwargs else TemplateFacts(self.template, self.settings.files, kwargs)
             self._provers[key] = ShapeProver(facts)
+        self._met.add(key)
         return self._provers[key]
 
     def generation_prompts(self) -> list[tuple[int, ...]]:
-        """Ids of what the template writes between the last message and a completion, the longest first.
+        """Ids of what the template writes between the last message and a completion in the last batch, longest first.
 
         Where such a text does not begin with a control token, its first id is left out: it may merge with the text
         before it.
         """
-        every = [self.facts, *(prover.facts for prover in self._provers.values())]
+        every = [self.facts, *(self._provers[key].facts for key in sorted(self._met))]
         texts = dict.fromkeys(text for facts in every for text in facts.generation_prompts)
         encoded = self.encoder.encode_each(list(texts))
         found = {
