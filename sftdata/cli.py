@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 
 from sftdata import cli_templates
+from sftdata.light import shun_pandas
 
 if TYPE_CHECKING:
     from sftdata.config import Config
@@ -24,6 +25,7 @@ CONFIG_SUFFIXES = (".yaml", ".yml")
 
 def main() -> None:
     """Run the command line; exits with 0, 1 after a mistake of the user's, 130 after Ctrl-C."""
+    shun_pandas()
     app(prog_name="sftdata")
 
 

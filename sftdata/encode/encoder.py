@@ -9,6 +9,8 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from sftdata.errors import TokenizerError
+
 Ids = npt.NDArray[np.int32]
 Offsets = npt.NDArray[np.int64]
 Backend = Literal["fastokens", "tokenizers"]
@@ -120,7 +122,10 @@ def _load_slow(pipeline: str) -> Any:
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     from tokenizers import Tokenizer
 
-    return Tokenizer.from_str(pipeline)
+    try:
+        return Tokenizer.from_str(pipeline)
+    except Exception as error:
+        raise TokenizerError("tokenizer.json", f"cannot be loaded: {error}", "see what the folder holds") from error
 
 
 def choose_backend(pipeline: str, samples: Sequence[str] = ()) -> Backend:

@@ -69,7 +69,7 @@ def _context(preload: str) -> Any:
     if sys.platform != "linux":
         return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([preload])
+    context.set_forkserver_preload(["sftdata.engines.preload", preload])
     return context
 
 
