@@ -74,7 +74,7 @@ def _main_hidden() -> Iterator[None]:
     standard input, could not be run again.
     """
     main = sys.modules["__main__"]
-    hidden = {name: main.__dict__[name] for name in ("__spec__", "__file__") if name in main.__dict__}
+    hidden: dict[str, Any] = {name: main.__dict__[name] for name in ("__spec__", "__file__") if name in main.__dict__}
     main.__spec__ = None
     main.__dict__.pop("__file__", None)
     try:
