@@ -18,7 +18,7 @@ CONTROL = (
 )  # fmt: skip
 PIECES = (
     "<|im_end|", "<|im_end", "|>", "<|", "im_end|>", "<", ">", "[", "]", "[[", "]]", "{{ x }}", "{% endif %}", "<think", "/think>",
-    "</", "think>", "USER:", "ASSISTANT:", "### Response:\n", "assistant\n", "system", "<0x0A>", "\u2581", "\u2581\u2581a", "Ġ", "None",
+    "</", "think>", "USER:", "ASSISTANT:", "### Response:\n", "assistant\n", "system", "\u2581", "\u2581\u2581a", "Ġ", "None",
     "\ue000sftdata", "\ue002", "\ue003", "\ue004", "\ue005",
 )  # fmt: skip
 SPACES = ("", " ", "  ", "\n", "\n\n", "\t", " \n", "\r\n", "\u00a0", "\u3000", "\u200b")
