@@ -57,6 +57,7 @@ def prepare(
     ],
     tokenizer: Annotated[str | None, typer.Option(help="a folder or a hub id")] = None,
     out: Annotated[str | None, typer.Option(help="the folder for the dataset")] = None,
+    encoder: Annotated[str | None, typer.Option(help="auto, fast or hf [default: auto]")] = None,
     seq_len: Annotated[int | None, typer.Option(help="tokens a packed row holds at most [default: 2048]")] = None,
     workers: Annotated[int | None, typer.Option(min=1, help="processes [default: one per core]")] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="replace the dataset in the output folder")] = False,
@@ -70,7 +71,7 @@ def prepare(
         from sftdata.pipeline import prepare as run
 
         began = time.monotonic()
-        config = _config(items, {"tokenizer": tokenizer, "out": out, "pack.seq_len": seq_len})
+        config = _config(items, {"tokenizer": tokenizer, "out": out, "encoder": encoder, "pack.seq_len": seq_len})
         try:
             with _progress() as progress:
                 manifest = run(

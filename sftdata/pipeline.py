@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -14,6 +15,7 @@ from sftdata.accounts import Accounts
 from sftdata.config import Config
 from sftdata.curate.exact import content_key
 from sftdata.curate.split import TRAIN
+from sftdata.encode.encoder import Backend
 from sftdata.encode.records import EncodeSettings, RecordEncoder
 from sftdata.encode.stage import BatchFacts, Encode
 from sftdata.encode.templates import NO_TEMPLATE
@@ -37,6 +39,7 @@ from sftdata.store.manifest import FileEntry, Manifest, PackingEntry, ShardEntry
 from sftdata.store.stage import WriteShards
 from sftdata.workspace import Workspace
 
+BACKENDS: dict[str, Backend | None] = {"auto": None, "fast": "fastokens", "hf": "tokenizers"}
 ResultT = TypeVar("ResultT")
 UNIT_BYTES = 2 << 20  # of a JSON-lines file that one worker reads at a time; changes no byte of the dataset
 # Where all rows of a source have these, its settings or its format are wrong, not its rows.
@@ -90,6 +93,13 @@ def prepare(
 
         settled.result()
         encoded = engine.map(Encode(encoder), rows, fates.beside())
+        seen = joined_facts(engine, encoded)
+        if seen.disagreed:
+            said = "fastokens gives other ids than tokenizers for some of this text: encoding again with tokenizers"
+            (progress or Quiet()).note(said)
+            encoder = RecordEncoder(replace(encoder.settings, backend="tokenizers"))
+            encoded = engine.map(Encode(encoder), rows, fates.beside())
+            seen = joined_facts(engine, encoded)
         samples = Samples(engine.collect(encoded, SAMPLE_COLUMNS))
         samples.drop_refused(fates)
         samples.drop_overlong(fates, config.pack.seq_len)
@@ -103,11 +113,15 @@ def prepare(
 
         ledger = write_ledger(work.new, config, fates, samples, engine, rows)
         files = write_tokenizer(work.new, encoder)
-        seen = BatchFacts.joined(engine.collect(encoded, ["facts"])["facts"].drop_null().to_pylist())
         manifest = make_manifest(config, encoder, shards, ledger, files, seen)
         work.publish(manifest)
         engine.forget_unused()
     return manifest
+
+
+def joined_facts(engine: Engine, encoded: Sequence[Piece]) -> BatchFacts:
+    """What the batches of encoding saw."""
+    return BatchFacts.joined(engine.collect(encoded, ["facts"])["facts"].drop_null().to_pylist())
 
 
 def in_background(work: Callable[[], ResultT]) -> Future[ResultT]:
@@ -132,6 +146,7 @@ def encode_settings(config: Config) -> EncodeSettings:
         overlong=config.overlong,
         seq_len=None if config.overlong == "drop" else config.pack.seq_len,
         strip_trailing_control=config.clean.strip_trailing_control,
+        backend=BACKENDS[config.encoder],
     )
 
 
@@ -187,7 +202,7 @@ def make_manifest(
         files=tuple(files),
         tokenizer=tokenizer_entry(config.tokenizer, encoder, seen),
         template=template,
-        encoding=encoding_entry(encoder, seen),
+        encoding=encoding_entry(seen),
         config=config.model_dump(mode="json", exclude={"out": {"path"}}),
         versions=describe_versions(),
         counts=ledger.counts,
