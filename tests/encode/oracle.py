@@ -1,6 +1,6 @@
 """A slow judge of encoded samples, written from the definition of a correct mask and nothing else.
 
-It renders with transformers' own `apply_chat_template(tokenize=False)` and encodes with transformers' own tokenizer, and
+It renders with transformers' own `apply_chat_template(tokenize=False)`, encodes with transformers' own tokenizer and
 shares no code with the package. For assistant turn k of a conversation:
 
     prompt      P_k = render(messages[:k], add_generation_prompt=True)
@@ -91,10 +91,11 @@ def change_fields(messages: Chat, change: Callable[[str], str]) -> Chat:
     """A copy of messages with every field but the role and a call's type changed."""
     changed = []
     for message in messages:
-        turn = {key: change_strings(value, change) for key, value in message.items() if key not in ("role", "tool_calls")}
-        turn["role"] = message["role"]
+        texts = {key: value for key, value in message.items() if key not in ("role", "tool_calls")}
+        turn = {"role": message["role"], **change_strings(texts, change)}
         if message.get("tool_calls"):
-            turn["tool_calls"] = [{**change_strings(call, change), "type": "function"} for call in message["tool_calls"]]
+            calls = change_strings(message["tool_calls"], change)
+            turn["tool_calls"] = [{**call, "type": "function"} for call in calls]
         changed.append(turn)
     return changed
 
@@ -102,7 +103,9 @@ def change_fields(messages: Chat, change: Callable[[str], str]) -> Chat:
 class Oracle:
     """One tokenizer folder under one template. `ends` are its end-of-turn tokens, known by hand; None: its EOS."""
 
-    def __init__(self, folder: Path, ends: Sequence[str] | None, template: str | None = None, date: str = "2026-01-01") -> None:
+    def __init__(
+        self, folder: Path, ends: Sequence[str] | None, template: str | None = None, date: str = "2026-01-01"
+    ) -> None:
         from transformers import AutoTokenizer
 
         self.tokenizer: Any = AutoTokenizer.from_pretrained(str(folder))
@@ -125,8 +128,8 @@ class Oracle:
         self._plain: Any = None
         self._byte_level = self._find_byte_level()
         self._spelling = self._find_spelling()
-        form = next((f for f in ("NFKC", "NFKD", "NFC", "NFD") if f'"{f}"' in json.dumps(self.pipeline["normalizer"])), "")
-        self._form = form
+        normalizer = json.dumps(self.pipeline["normalizer"])
+        self._form: Any = next((form for form in ("NFKC", "NFKD", "NFC", "NFD") if f'"{form}"' in normalizer), "")
         self._strips = [(text, entry) for text, entry in self.added.items() if entry["lstrip"] or entry["rstrip"]]
         self._parts = re.compile(f"({self.masks.pattern.pattern})")
         self._marked = re.compile("(" + "|".join(map(re.escape, self.added)) + ")[ \u2581]*")
@@ -146,6 +149,7 @@ class Oracle:
         """transformers' rendering; ValueError where the template refuses or fails."""
         import jinja2
 
+        failures = (TypeError, ValueError, LookupError, AttributeError, ArithmeticError)
         clock = _Clock(self.today)
         try:
             with mock.patch("transformers.utils.chat_template_utils.datetime", clock):
@@ -157,7 +161,7 @@ class Oracle:
                     add_generation_prompt=prompt,
                     **(kwargs or {}),
                 )
-        except (jinja2.exceptions.TemplateError, TypeError, ValueError, KeyError, IndexError, AttributeError) as error:
+        except (jinja2.exceptions.TemplateError, *failures) as error:
             raise ValueError(str(error)) from error
         assert isinstance(text, str)
         return text
@@ -193,7 +197,8 @@ class Oracle:
     def _find_byte_level(self) -> bool:
         kinds = json.dumps([self.pipeline["pre_tokenizer"], self.pipeline["normalizer"]])
         strips = any(entry[key] for entry in self.added.values() for key in ("lstrip", "rstrip", "single_word"))
-        return '"ByteLevel"' in kinds and '"Prepend"' not in kinds and '"add_prefix_space": true' not in kinds and not strips
+        marks = '"Prepend"' in kinds or '"add_prefix_space": true' in kinds
+        return '"ByteLevel"' in kinds and not marks and not strips
 
     def _encode_plain(self, text: str) -> list[int]:
         if self._plain is None:
@@ -289,7 +294,8 @@ class Oracle:
             except ValueError as error:
                 raise Unsatisfied(["template_error"], k) from error
             if self.masks.show(text) != plain:
-                raise Unsatisfied(["unproven_mask", "lost_field", "no_end_of_turn"], k)  # the template acts on control strings
+                # The template acts on control strings.
+                raise Unsatisfied(["unproven_mask", "lost_field", "no_end_of_turn"], k)
             texts.append(text)
         prompt_text, rendering = texts
         if rendering.startswith(prompt_text):
@@ -346,7 +352,7 @@ class Oracle:
         raise Unsatisfied(["unproven_mask"], k)
 
     def _shows_fields(self, hidden: Chat, tools: Any, kwargs: Any, k: int, completion: str) -> bool:
-        """Whether every field of turn k stands in its completion: its text does, and so does a sentinel in its place."""
+        """Whether every field of turn k stands in its completion: its text does, and so would a sentinel."""
         message = hidden[k]
         for key in ("content", "reasoning_content"):
             text = message.get(key)
@@ -527,7 +533,7 @@ class Oracle:
                         continue
                     fits = any(ids[: len(prompt) + len(ids_)] == prompt + ids_ for ids_ in wanted)
                     if fits and len(own.prompt) >= len(turn.prompt + turn.completion):
-                        problems.append(f"turn {index + 1} stands in a sample of its own, but fits that of {other.turns}")
+                        problems.append(f"turn {index + 1} has a sample of its own, but fits that of {other.turns}")
         return problems
 
     def _differ(self, got: list[int], wanted: list[int]) -> str:

@@ -1,5 +1,6 @@
 """Small tokenizers of every kind, built where a test asks for them: byte-level, SentencePiece-like, Unigram, stripping."""
 
+# ruff: noqa: E501 (tables read better with a row a line)
 from __future__ import annotations
 
 import json
