@@ -7,10 +7,15 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+# A slow machine is no failure.
+settings.register_profile("sftdata", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("sftdata")
 
 CHATML = (
     "{% for message in messages %}"
