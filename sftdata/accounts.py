@@ -57,7 +57,7 @@ class Accounts:
             "reason": _REASONS.take(reason),
             "detail": pa.array([fates.detail.get(row) for row in rows.tolist()], pa.string()),
             "duplicate_of": self._repeated(rows),
-            "similarity": pa.nulls(len(rows), pa.float64()),
+            "similarity": pa.array(fates.similarity[rows], mask=np.isnan(fates.similarity[rows])),
             "split": pa.array([TRAIN, VALIDATION]).take(sides),
             **self._places_of(rows),
             "num_tokens": pa.array(self._num_tokens[rows], mask=~has_tokens),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
@@ -11,9 +11,13 @@ from typing import TypeVar
 import pyarrow as pa
 
 from sftdata.accounts import Accounts
+from sftdata.comparing import choose_split, count_private, drop_contaminated, drop_near_duplicates, sources_to_read
 from sftdata.config import Config
 from sftdata.curate.exact import content_key
+from sftdata.curate.languages import require_languages
+from sftdata.curate.near import NearSettings
 from sftdata.curate.split import TRAIN
+from sftdata.curate.stage import Judge
 from sftdata.encode.records import EncodeSettings, RecordEncoder
 from sftdata.encode.stage import BatchFacts, Encode
 from sftdata.encode.templates import NO_TEMPLATE
@@ -69,10 +73,11 @@ def prepare(
         Workspace(out, config.model_dump(mode="json"), overwrite=overwrite, fresh=fresh, keep_work=keep_work) as work,
         LocalEngine(work.pieces, workers, progress or Quiet(), preload=__name__, salt=program_key()) as engine,
     ):
-        sources = config.located_sources()
+        sources = sources_to_read(config)
         units = plan_units(sources, UNIT_BYTES)
         work.refuse_sources([unit.path for unit in units])
         engine.warm_up(len(units))
+        judge = make_judge(config)
         encoder = RecordEncoder(encode_settings(config))
         if not config.is_plain_text:
             encoder.check()
@@ -80,20 +85,25 @@ def prepare(
 
         stamps = tuple(stamp_of(unit) for unit in units)
         identities = unit_identities(units, sources, config.check_tool_calls, threads=workers)
-        read = Read(tuple(units), sources, content_key, config.check_tool_calls, stamps)
+        read = Read(tuple(units), sources, content_key, config.check_tool_calls, stamps, judge)
         rows = engine.map(read, engine.give(pa.table({"unit": range(len(units))}), identities))
         names = distinct_names(units, [source.path for source in config.sources])
         fates = Fates(units, names, engine.collect(rows, FATE_COLUMNS))
         refuse_unreadable(config, units, fates)
         if config.dedup.exact:
             fates.drop_duplicates()
+        if config.dedup.near is not None:
+            near = NearSettings(**config.dedup.near.model_dump())
+            drop_near_duplicates(engine, rows, fates, near, work.new / "signatures")
+        if config.decontaminate.against:
+            drop_contaminated(engine, rows, fates, config, work.new / "evaluation")
 
         settled.result()
         encoded = engine.map(Encode(encoder), rows, fates.beside())
         samples = Samples(engine.collect(encoded, SAMPLE_COLUMNS))
         samples.drop_refused(fates)
         samples.drop_overlong(fates, config.pack.seq_len)
-        fates.choose_split(config.split.validation)
+        choose_split(engine, rows, fates, config)
 
         samples.assign_shards(fates, config.out.shard_tokens)
         refuse_all_held_out(config, samples)
@@ -104,10 +114,19 @@ def prepare(
         ledger = write_ledger(work.new, config, fates, samples, engine, rows)
         files = write_tokenizer(work.new, encoder)
         seen = BatchFacts.joined(engine.collect(encoded, ["facts"])["facts"].drop_null().to_pylist())
-        manifest = make_manifest(config, encoder, shards, ledger, files, seen)
+        private = count_private(engine, rows, fates) if config.privacy.mode != "off" else {}
+        manifest = make_manifest(config, encoder, shards, ledger, files, seen, private)
         work.publish(manifest)
         engine.forget_unused()
     return manifest
+
+
+def make_judge(config: Config) -> Judge | None:
+    """What judges single records, or None where nothing is asked for. Raises ConfigError where a library is missing."""
+    if config.filters.languages:
+        require_languages()
+    judge = Judge(config.filters, config.privacy)
+    return None if judge.is_off else judge
 
 
 def in_background(work: Callable[[], ResultT]) -> Future[ResultT]:
@@ -172,6 +191,7 @@ def make_manifest(
     ledger: LedgerWriter,
     files: Sequence[FileEntry],
     seen: BatchFacts,
+    private: Mapping[str, int],
 ) -> Manifest:
     """All that is known of the dataset."""
     template = None
@@ -191,5 +211,6 @@ def make_manifest(
         config=config.model_dump(mode="json", exclude={"out": {"path"}}),
         versions=describe_versions(),
         counts=ledger.counts,
+        privacy=dict(private),
         packing=PackingEntry.of(config.pack.strategy, config.pack.seq_len, shards),
     )

@@ -23,7 +23,7 @@ RULES: dict[str, set[str]] = {
     "progress": {"errors"},
     "machine": {"errors"},
     "settings": {"errors"},
-    "config": {"errors", "settings"},
+    "config": {"errors", "settings", "curate.filter_settings", "curate.privacy"},  # the settings that stand there
     **{phase: {"errors", "reasons", "records", "progress"} for phase in PHASES},
     "curate": {"errors", "reasons", "records", "progress", "settings"},  # its settings stand beside its stages
     "engines": {"errors", "progress", "store.files"},

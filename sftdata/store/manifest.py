@@ -185,6 +185,7 @@ class Manifest(Entry):
     config: dict[str, Any]  # resolved, without out.path
     versions: dict[str, str]  # of the tools
     counts: Counts
+    privacy: dict[str, Count] = Field(default_factory=dict)  # personal data by kind, in rows packed or dropped for it
     packing: PackingEntry
 
     @property

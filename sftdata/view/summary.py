@@ -70,6 +70,7 @@ def summarize(
     if split is None:
         if manifest.encoding is not None:
             lines += _encoding_lines(manifest.encoding, manifest.counts.packed)
+        lines += _privacy_lines(manifest)
         tables.append(_funnel_table(manifest, examples or {}))
     return Summary(title, tuple(lines), tuple(tables))
 
@@ -96,6 +97,15 @@ def _encoding_lines(encoding: EncodingEntry, num_packed: int) -> list[str]:
     if encoding.cut_answers:
         lines.append(f"cut {count(encoding.cut_answers, 'answer')}")
     return lines
+
+
+def _privacy_lines(manifest: Manifest) -> list[str]:
+    """The personal data that was found, by kind; nothing where none was."""
+    if not manifest.privacy:
+        return []
+    mode = manifest.config.get("privacy", {}).get("mode")
+    done = {"redact": "replaced", "drop": "dropped with their rows"}.get(mode, "left as they are")
+    return [f"personal data, {done}: " + ", ".join(f"{n:,} {marks.safe(kind)}" for kind, n in manifest.privacy.items())]
 
 
 def _first(items: Sequence[str]) -> str:
