@@ -26,6 +26,13 @@ class SourceConfig(Settings):
     )
     system: str | None = Field(None, description="a system prompt for conversations that have none")
     keep: tuple[str, ...] = Field((), description="columns to copy into the ledger")
+    max_records: int | None = Field(None, ge=1, description="use so many of its conversations at most")
+    repeat: int = Field(
+        1, ge=1, le=100, description="use each conversation so often in training; with weights, so often at most"
+    )
+    weight: float | None = Field(
+        None, ge=0, description="its share of the trained tokens, relative to the other sources' weights"
+    )
     split: str = Field("train", description="the split to read of a hub dataset")
     subset: str | None = Field(None, description="the configuration (subset) to read of a hub dataset")
 

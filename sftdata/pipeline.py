@@ -27,6 +27,7 @@ from sftdata.engines.local import LocalEngine
 from sftdata.errors import ConfigError, SourceError
 from sftdata.fates import FATE_COLUMNS, Fates
 from sftdata.machine import count_cores
+from sftdata.mixing import check_mixture, limit_records, mix_sources
 from sftdata.output import describe_versions, encoding_entry, program_key, tokenizer_entry, write_tokenizer
 from sftdata.progress import Progress, Quiet
 from sftdata.read.explain import no_rows_error
@@ -37,7 +38,15 @@ from sftdata.read.stamps import stamp_of
 from sftdata.read.units import Unit
 from sftdata.samples import PLACED_COLUMNS, SAMPLE_COLUMNS, Samples
 from sftdata.store.ledger import LedgerWriter
-from sftdata.store.manifest import FileEntry, Manifest, PackingEntry, ShardEntry, TemplateEntry, hash_of_shards
+from sftdata.store.manifest import (
+    FileEntry,
+    Manifest,
+    MixtureEntry,
+    PackingEntry,
+    ShardEntry,
+    TemplateEntry,
+    hash_of_shards,
+)
 from sftdata.store.stage import WriteShards
 from sftdata.workspace import Workspace
 
@@ -78,6 +87,7 @@ def prepare(
         work.refuse_sources([unit.path for unit in units])
         engine.warm_up(len(units))
         judge = make_judge(config)
+        check_mixture(config)
         encoder = RecordEncoder(encode_settings(config))
         if not config.is_plain_text:
             encoder.check()
@@ -103,19 +113,21 @@ def prepare(
         samples = Samples(engine.collect(encoded, SAMPLE_COLUMNS))
         samples.drop_refused(fates)
         samples.drop_overlong(fates, config.pack.seq_len)
+        limit_records(fates, samples, config)
         choose_split(engine, rows, fates, config)
+        mixture = mix_sources(fates, samples, config)
 
         samples.assign_shards(fates, config.out.shard_tokens)
         refuse_all_held_out(config, samples)
         pack = WriteShards(str(work.shards), config.pack.seq_len, config.pack.strategy, config.seed)
-        placed = engine.group("shard", pack, encoded, samples.beside(fates))
+        placed = engine.group("shard", pack, samples.with_copies(encoded), samples.beside(fates))
         shards = samples.take_places(engine.collect(placed, PLACED_COLUMNS)) if placed else []
 
         ledger = write_ledger(work.new, config, fates, samples, engine, rows)
         files = write_tokenizer(work.new, encoder)
         seen = BatchFacts.joined(engine.collect(encoded, ["facts"])["facts"].drop_null().to_pylist())
         private = count_private(engine, rows, fates) if config.privacy.mode != "off" else {}
-        manifest = make_manifest(config, encoder, shards, ledger, files, seen, private)
+        manifest = make_manifest(config, encoder, shards, ledger, files, seen, private, mixture)
         work.publish(manifest)
         engine.forget_unused()
     return manifest
@@ -192,6 +204,7 @@ def make_manifest(
     files: Sequence[FileEntry],
     seen: BatchFacts,
     private: Mapping[str, int],
+    mixture: Sequence[MixtureEntry],
 ) -> Manifest:
     """All that is known of the dataset."""
     template = None
@@ -212,5 +225,6 @@ def make_manifest(
         versions=describe_versions(),
         counts=ledger.counts,
         privacy=dict(private),
+        mixture=tuple(mixture),
         packing=PackingEntry.of(config.pack.strategy, config.pack.seq_len, shards),
     )

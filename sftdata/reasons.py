@@ -51,6 +51,8 @@ REASONS: dict[str, tuple[str, str]] = {
     "unproven_mask": ("encode", "the trained tokens cannot be proven to be what the model must write"),
     "nothing_to_train": ("encode", "no turn of the conversation is to be trained"),
     "overlong": ("pack", "the sample is longer than pack.seq_len"),
+    "over_max_records": ("mixture", "its source gives max_records conversations without it"),
+    "over_weight": ("mixture", "its source has its share of the trained tokens without it"),
 }
 
 

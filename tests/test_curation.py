@@ -44,8 +44,8 @@ def config_of(out: Path, tokenizer: Path, sources: list[Any], **more: Any) -> sf
 
 def prepare(out: Path, tokenizer: Path, rows: list[Any], workers: int = 1, **more: Any) -> list[dict[str, Any]]:
     """The ledger of a dataset made from rows, once it is proven."""
-    data = write_lines(out.parent / "data.jsonl", rows)
-    sftdata.prepare(config_of(out, tokenizer, [str(data)], **more), workers=workers)
+    source = {"path": str(write_lines(out.parent / "data.jsonl", rows)), **more.pop("source", {})}
+    sftdata.prepare(config_of(out, tokenizer, [source], **more), workers=workers)
     sftdata.verify(out)
     return ledger(out)
 
@@ -311,6 +311,7 @@ ROWS = st.one_of(
     privacy=st.sampled_from(["off", "report", "redact", "drop"]),
     against=st.lists(st.builds(" ".join, WORDS.filter(bool)), max_size=3),
     split=st.sampled_from([{}, {"validation": 0.2}, {"validation": 0.2, "by": "user"}]),
+    source=st.sampled_from([{}, {"max_records": 3}, {"repeat": 3}, {"repeat": 2, "weight": 1.0, "max_records": 9}]),
 )
 def test_every_row_is_packed_or_has_a_reason_whatever_is_on(
     tiny_tokenizer: Path,
@@ -322,6 +323,7 @@ def test_every_row_is_packed_or_has_a_reason_whatever_is_on(
     privacy: str,
     against: list[str],
     split: dict[str, Any],
+    source: dict[str, Any],
 ) -> None:
     shutil.rmtree(tmp_path / "run", ignore_errors=True)
     rows = [{**chat("Where does it go?", LONG), "user": 1}, {**chat("What is it?", GOOD), "user": 2}, *rows]
@@ -336,6 +338,7 @@ def test_every_row_is_packed_or_has_a_reason_whatever_is_on(
             privacy=privacy,
             decontaminate={"against": [str(tests)], "ngram_words": 3},
             split=split,
+            source=source,
         )
     except ConfigError as error:
         assert error.where == "split.validation"  # by chance all rows are held out

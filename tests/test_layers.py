@@ -29,6 +29,8 @@ RULES: dict[str, set[str]] = {
     "engines": {"errors", "progress", "store.files"},
     "view": {"errors", "reasons", "store.manifest", "store.shards", "store.ledger"},
     "pipeline": {"*", "!cli", "!view"},
+    "comparing": {"*", "!pipeline", "!cli", "!view"},  # the parts of the pipeline that look at all rows
+    "audit": {"*", "!engines", "!cli"},  # shows rows as the views do
     "cli": {"*"},
     "__main__": {"cli"},
     "__init__": {"config", "pipeline", "store.manifest", "store.verify", "view.dataset"},

@@ -71,6 +71,8 @@ def summarize(
         if manifest.encoding is not None:
             lines += _encoding_lines(manifest.encoding, manifest.counts.packed)
         lines += _privacy_lines(manifest)
+        if manifest.mixture:
+            tables.append(_mixture_table(manifest))
         tables.append(_funnel_table(manifest, examples or {}))
     return Summary(title, tuple(lines), tuple(tables))
 
@@ -134,6 +136,24 @@ def _splits_row(name: str, facts: SplitFacts, seq_len: int) -> tuple[str, ...]:
     counts = (facts.shards, facts.rows, facts.samples, facts.tokens, facts.trained_tokens)
     trained_share = _share(facts.trained_tokens, facts.tokens)
     return name, *(f"{number:,}" for number in counts), trained_share, _share(facts.tokens, facts.rows * seq_len)
+
+
+def _mixture_table(manifest: Manifest) -> Table:
+    """What each source was asked for and gave to the training split."""
+    rows = [
+        (
+            entry.source,
+            "-" if entry.asked is None else f"{entry.asked:.2%}",
+            f"{entry.got:.2%}",
+            f"{entry.trained_tokens:,}",
+            f"{entry.available_tokens:,}",
+            f"{entry.records:,}",
+            f"{entry.copies:,}",
+        )
+        for entry in manifest.mixture
+    ]
+    head = ("source", "asked", "got", "trained", "available", "records", "copies")
+    return Table(head, tuple(rows), frozenset({0}))
 
 
 def _funnel_table(manifest: Manifest, examples: Mapping[str, str]) -> Table:
