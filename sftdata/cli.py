@@ -168,9 +168,8 @@ def config_of(items: list[str], options: dict[str, object], absent: Mapping[str,
     if files:
         return load_config(files[0], overrides + _settings_of(options, Path(files[0]).parent), absent)
     if not paths:
-        raise ConfigError(
-            "command line", "names no data", "give a settings file, or data files" + ("" if absent else " with --tokenizer and --out")
-        )
+        needed = "" if absent else " with --tokenizer and --out"
+        raise ConfigError("command line", "names no data", f"give a settings file, or data files{needed}")
     settings: dict[str, Any] = {**absent, "sources": [{"path": path} for path in paths]}
     for override in overrides + _settings_of(options, Path()):
         apply_override(settings, override, bare=("out",))
