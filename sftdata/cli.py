@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 
 from sftdata import cli_check, cli_templates
+from sftdata.light import shun_pandas
 
 if TYPE_CHECKING:
     from sftdata.config import Config
@@ -25,6 +26,7 @@ CONFIG_SUFFIXES = (".yaml", ".yml")
 
 def main() -> None:
     """Run the command line; exits with 0, 1 after a mistake of the user's, 130 after Ctrl-C."""
+    shun_pandas()
     app(prog_name="sftdata")
 
 
@@ -56,6 +58,7 @@ def prepare(
     ],
     tokenizer: Annotated[str | None, typer.Option(help="a folder or a hub id")] = None,
     out: Annotated[str | None, typer.Option(help="the folder for the dataset")] = None,
+    encoder: Annotated[str | None, typer.Option(help="auto, fast or hf [default: auto]")] = None,
     seq_len: Annotated[int | None, typer.Option(help="tokens a packed row holds at most [default: 2048]")] = None,
     workers: Annotated[int | None, typer.Option(min=1, help="processes [default: one per core]")] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="replace the dataset in the output folder")] = False,
@@ -69,7 +72,7 @@ def prepare(
         from sftdata.pipeline import prepare as run
 
         began = time.monotonic()
-        config = config_of(items, {"tokenizer": tokenizer, "out": out, "pack.seq_len": seq_len})
+        config = config_of(items, {"tokenizer": tokenizer, "out": out, "encoder": encoder, "pack.seq_len": seq_len})
         try:
             with shown_progress() as progress:
                 manifest = run(

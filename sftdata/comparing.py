@@ -30,6 +30,20 @@ WHOLE_FILES = 1 << 62  # bytes that one unit of an evaluation file holds: lines 
 KEPT_PIECES = 64  # of records, mapped into memory while near-duplicates are compared
 
 
+def compare_rows(engine: Engine, rows: Sequence[Piece], fates: Fates, config: Config, scratch: Path) -> None:
+    """Drop the live rows that repeat others, and those that hold evaluation items. `scratch` is a folder to work in.
+
+    Raises SourceError as `evaluation_items`.
+    """
+    if config.dedup.exact:
+        fates.drop_duplicates()
+    if config.dedup.near is not None:
+        near = NearSettings(**config.dedup.near.model_dump())
+        drop_near_duplicates(engine, rows, fates, near, scratch / "signatures")
+    if config.decontaminate.against:
+        drop_contaminated(engine, rows, fates, config, scratch / "evaluation")
+
+
 def drop_near_duplicates(
     engine: Engine, rows: Sequence[Piece], fates: Fates, settings: NearSettings, scratch: Path
 ) -> None:

@@ -149,6 +149,11 @@ class Config(Settings):
     tokenizer: str = Field(description="a folder or a hub id")
     sources: tuple[SourceConfig, ...] = Field(min_length=1, description="the data, in order")
     out: OutConfig
+    encoder: Literal["auto", "fast", "hf"] = Field(
+        "auto",
+        description="auto: fastokens where it gives the ids of Hugging Face tokenizers; or insist on fast (fastokens) "
+        "or hf (tokenizers); the ids are the same",
+    )
     template: str = Field("auto", description="auto: the tokenizer's own; a name in templates/; or a path")
     date: str = Field("2026-01-01", description="the day that templates are told when they ask for today, YYYY-MM-DD")
     seed: int = Field(0, ge=0, description="orders the packed rows")

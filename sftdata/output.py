@@ -47,11 +47,11 @@ def tokenizer_entry(source: str, encoder: RecordEncoder, facts: BatchFacts) -> T
     )
 
 
-def encoding_entry(encoder: RecordEncoder, facts: BatchFacts) -> EncodingEntry:
+def encoding_entry(facts: BatchFacts) -> EncodingEntry:
     """What the manifest says of encoding: by what, what it met in the texts, and what it did to records."""
     hits = sorted(facts.hits.items(), key=lambda item: (-item[1], item[0]))
     return EncodingEntry(
-        encoder=encoder.backend,
+        encoder=" and ".join(sorted(facts.backends)),
         control_strings=tuple(ControlString(string=text, role=role, count=n) for (text, role), n in hits),
         trailing_control=dict(sorted(facts.trailing.items(), key=lambda item: (-item[1], item[0]))),
         stripped_answers=facts.tally["stripped_answers"],

@@ -5,19 +5,20 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
 import pyarrow as pa
 
 from sftdata.accounts import Accounts
-from sftdata.comparing import choose_split, count_private, drop_contaminated, drop_near_duplicates, sources_to_read
+from sftdata.comparing import choose_split, compare_rows, count_private, sources_to_read
 from sftdata.config import Config
 from sftdata.curate.exact import content_key
 from sftdata.curate.languages import require_languages
-from sftdata.curate.near import NearSettings
 from sftdata.curate.split import TRAIN
 from sftdata.curate.stage import Judge
+from sftdata.encode.encoder import Backend
 from sftdata.encode.records import EncodeSettings, RecordEncoder
 from sftdata.encode.stage import BatchFacts, Encode
 from sftdata.encode.templates import NO_TEMPLATE
@@ -50,6 +51,7 @@ from sftdata.store.manifest import (
 from sftdata.store.stage import WriteShards
 from sftdata.workspace import Workspace
 
+BACKENDS: dict[str, Backend | None] = {"auto": None, "fast": "fastokens", "hf": "tokenizers"}
 ResultT = TypeVar("ResultT")
 UNIT_BYTES = 2 << 20  # of a JSON-lines file that one worker reads at a time; changes no byte of the dataset
 # Where all rows of a source have these, its settings or its format are wrong, not its rows.
@@ -100,16 +102,17 @@ def prepare(
         names = distinct_names(units, [source.path for source in config.sources])
         fates = Fates(units, names, engine.collect(rows, FATE_COLUMNS))
         refuse_unreadable(config, units, fates)
-        if config.dedup.exact:
-            fates.drop_duplicates()
-        if config.dedup.near is not None:
-            near = NearSettings(**config.dedup.near.model_dump())
-            drop_near_duplicates(engine, rows, fates, near, work.new / "signatures")
-        if config.decontaminate.against:
-            drop_contaminated(engine, rows, fates, config, work.new / "evaluation")
+        compare_rows(engine, rows, fates, config, work.new)
 
         settled.result()
         encoded = engine.map(Encode(encoder), rows, fates.beside())
+        seen = joined_facts(engine, encoded)
+        if seen.disagreed:
+            said = "fastokens gives other ids than tokenizers for some of this text: encoding again with tokenizers"
+            (progress or Quiet()).note(said)
+            encoder = RecordEncoder(replace(encoder.settings, backend="tokenizers"))
+            encoded = engine.map(Encode(encoder), rows, fates.beside())
+            seen = joined_facts(engine, encoded)
         samples = Samples(engine.collect(encoded, SAMPLE_COLUMNS))
         samples.drop_refused(fates)
         samples.drop_overlong(fates, config.pack.seq_len)
@@ -125,7 +128,6 @@ def prepare(
 
         ledger = write_ledger(work.new, config, fates, samples, engine, rows)
         files = write_tokenizer(work.new, encoder)
-        seen = BatchFacts.joined(engine.collect(encoded, ["facts"])["facts"].drop_null().to_pylist())
         private = count_private(engine, rows, fates) if config.privacy.mode != "off" else {}
         manifest = make_manifest(config, encoder, shards, ledger, files, seen, private, mixture)
         work.publish(manifest)
@@ -139,6 +141,11 @@ def make_judge(config: Config) -> Judge | None:
         require_languages()
     judge = Judge(config.filters, config.privacy)
     return None if judge.is_off else judge
+
+
+def joined_facts(engine: Engine, encoded: Sequence[Piece]) -> BatchFacts:
+    """What the batches of encoding saw."""
+    return BatchFacts.joined(engine.collect(encoded, ["facts"])["facts"].drop_null().to_pylist())
 
 
 def in_background(work: Callable[[], ResultT]) -> Future[ResultT]:
@@ -163,6 +170,7 @@ def encode_settings(config: Config) -> EncodeSettings:
         overlong=config.overlong,
         seq_len=None if config.overlong == "drop" else config.pack.seq_len,
         strip_trailing_control=config.clean.strip_trailing_control,
+        backend=BACKENDS[config.encoder],
     )
 
 
@@ -220,7 +228,7 @@ def make_manifest(
         files=tuple(files),
         tokenizer=tokenizer_entry(config.tokenizer, encoder, seen),
         template=template,
-        encoding=encoding_entry(encoder, seen),
+        encoding=encoding_entry(seen),
         config=config.model_dump(mode="json", exclude={"out": {"path"}}),
         versions=describe_versions(),
         counts=ledger.counts,

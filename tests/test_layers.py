@@ -18,15 +18,16 @@ PHASES = {"read", "curate", "encode", "store"}
 # What each part of sftdata may import of sftdata besides itself. Parts not named here are glue.
 RULES: dict[str, set[str]] = {
     "errors": set(),
+    "light": set(),
     "reasons": set(),
     "records": set(),
     "progress": {"errors"},
     "machine": {"errors"},
     "settings": {"errors"},
     "config": {"errors", "settings", "curate.filter_settings", "curate.privacy"},  # the settings that stand there
-    **{phase: {"errors", "reasons", "records", "progress"} for phase in PHASES},
+    **{phase: {"errors", "light", "reasons", "records", "progress"} for phase in PHASES},
     "curate": {"errors", "reasons", "records", "progress", "settings"},  # its settings stand beside its stages
-    "engines": {"errors", "progress", "store.files"},
+    "engines": {"errors", "light", "progress", "store.files"},
     "view": {"errors", "reasons", "store.manifest", "store.shards", "store.ledger"},
     "pipeline": {"*", "!cli", "!view"},
     "comparing": {"*", "!pipeline", "!cli", "!view"},  # the parts of the pipeline that look at all rows

@@ -9,6 +9,8 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from sftdata.errors import TokenizerError
+
 Ids = npt.NDArray[np.int32]
 Offsets = npt.NDArray[np.int64]
 Backend = Literal["fastokens", "tokenizers"]
@@ -65,9 +67,7 @@ class Encoder:
         self._fast: Any = None
         self._slow: Any = None
         if backend == "fastokens":
-            import fastokens
-
-            self._fast = fastokens.Tokenizer.from_json_str(pipeline)
+            self._fast = _load_fast(pipeline)
         else:
             self._slow = _load_slow(pipeline)
         self._translation = self._translate(names or {})
@@ -110,27 +110,45 @@ class Encoder:
         ids, offsets = self.encode(texts)
         return [ids[offsets[i] : offsets[i + 1]] for i in range(len(texts))]
 
+    def agrees(self, texts: Sequence[str]) -> bool:
+        """Whether the texts have the ids that tokenizers gives them."""
+        if self._fast is None:
+            return True
+        ids, offsets = self._encode(texts)
+        wanted, wanted_offsets = self._encode_slowly(texts)
+        return np.array_equal(ids, wanted) and np.array_equal(offsets, wanted_offsets)
+
     def token_to_id(self, token: str) -> int | None:
         """The id of an entry of the vocabulary."""
         id_: int | None = (self._fast or self._slow).token_to_id(token)
         return id_
 
 
+def _load_fast(pipeline: str) -> Any:
+    try:
+        import fastokens
+
+        return fastokens.Tokenizer.from_json_str(pipeline)
+    except (ImportError, ValueError, RuntimeError, OSError) as error:
+        why = f"cannot be loaded by fastokens: {error}"
+        raise TokenizerError("tokenizer.json", why, "set encoder: auto or hf") from error
+
+
 def _load_slow(pipeline: str) -> Any:
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     from tokenizers import Tokenizer
 
-    return Tokenizer.from_str(pipeline)
-
-
-def choose_backend(pipeline: str, samples: Sequence[str] = ()) -> Backend:
-    """fastokens where it loads the tokenizer and agrees with tokenizers on hard strings and on the run's own text."""
     try:
-        fast = Encoder(pipeline, "fastokens")
-    except (ImportError, ValueError, RuntimeError, OSError):
-        return "tokenizers"
-    texts = [*PROBE, *(f"{a}{b}" for a in PROBE[5:12] for b in PROBE[12:20]), *samples]
-    fast_ids, fast_offsets = fast.encode(texts)
-    ids, offsets = Encoder(pipeline, "tokenizers").encode(texts)
-    same = np.array_equal(fast_ids, ids) and np.array_equal(fast_offsets, offsets)
-    return "fastokens" if same else "tokenizers"
+        return Tokenizer.from_str(pipeline)
+    except Exception as error:
+        raise TokenizerError("tokenizer.json", f"cannot be loaded: {error}", "see what the folder holds") from error
+
+
+def verified_encoder(pipeline: str, names: Mapping[str, int] | None = None) -> Encoder:
+    """fastokens where it loads the tokenizer and agrees with tokenizers on hard strings, else tokenizers."""
+    try:
+        fast = Encoder(pipeline, "fastokens", names)
+    except TokenizerError:
+        return Encoder(pipeline, "tokenizers", names)
+    hard = [*PROBE, *(f"{a}{b}" for a in PROBE[5:12] for b in PROBE[12:20])]
+    return fast if fast.agrees(hard) else Encoder(pipeline, "tokenizers", names)

@@ -35,16 +35,27 @@ class _Generation(jinja2.ext.Extension):
     def parse(self, parser: jinja2.parser.Parser) -> jinja2.nodes.Node:
         line = next(parser.stream).lineno
         body = parser.parse_statements(("name:endgeneration",), drop_needle=True)
-        return jinja2.nodes.If(jinja2.nodes.Const(True), body, [], []).set_lineno(line)
+        return jinja2.nodes.Scope(body).set_lineno(line)
 
 
-class _Namespace(jinja2.utils.Namespace):
+class _TemplateNamespace(jinja2.utils.Namespace):
     """Jinja's namespace without underscore names, as transformers has it: no way into Python's internals."""
 
+    def __init__(*args: Any, **attributes: Any) -> None:
+        self, *given = args
+        wanted = dict(*given, **attributes)
+        for name in wanted:
+            _refuse_private(name)
+        jinja2.utils.Namespace.__init__(self, wanted)
+
     def __setitem__(self, name: str, value: object) -> None:
-        if name.startswith("_"):
-            raise jinja2.exceptions.SecurityError(f"a namespace cannot hold {name!r}")
-        super().__setitem__(name, value)
+        _refuse_private(name)
+        jinja2.utils.Namespace.__setitem__(self, name, value)
+
+
+def _refuse_private(name: object) -> None:
+    if isinstance(name, str) and name.startswith("_"):
+        raise jinja2.exceptions.SecurityError(f"a namespace cannot hold {name!r}")
 
 
 def _raise_exception(message: str) -> None:
@@ -73,7 +84,7 @@ def make_environment(today: Date) -> jinja2.Environment:
     environment.filters["tojson"] = _tojson
     environment.globals["raise_exception"] = _raise_exception
     environment.globals["strftime_now"] = strftime_now
-    environment.globals["namespace"] = _Namespace
+    environment.globals["namespace"] = _TemplateNamespace
     return environment
 
 

@@ -170,7 +170,7 @@ class MaskProver:
     def _anchored(self, text: str) -> list[Ids]:
         """Encodings of a text as a continuation, for tokenizers that mark the start of a text with a space."""
         found = []
-        for anchor in ("\n", "\x01", "\u3002"):
+        for anchor in ("\n", "\t", "\x01", "\u3002", "\u4e00"):
             before, both = self._encoder.encode_each([anchor, anchor + text])
             if _begins(both, before):
                 found.append(both[len(before) :])

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from sftdata.encode.chat import TrainOn, strings_in, strings_of_message, trained_turns
 from sftdata.encode.clean import strip_trailing_control
 from sftdata.encode.control import PRIVATE, guard_pipeline, private_name
-from sftdata.encode.encoder import Backend, Encoder, Ids, choose_backend
+from sftdata.encode.encoder import Backend, Encoder, Ids, verified_encoder
 from sftdata.encode.facts import TemplateFacts
 from sftdata.encode.masks import IGNORE, EncodedSample, MaskProver
 from sftdata.encode.overlong import fits, split_windows, truncate
@@ -42,7 +42,7 @@ class EncodeSettings:
     overlong: Overlong = "drop"
     seq_len: int | None = None  # needed where overlong is not "drop"
     strip_trailing_control: bool = False
-    backend: Backend | None = None  # None: chosen by `choose_backend`
+    backend: Backend | None = None  # None: chosen by `verified_encoder`
     guarded: str | None = None  # None: made from the files
 
 
@@ -70,7 +70,7 @@ class RecordEncoder:
     @cached_property
     def backend(self) -> Backend:
         """The encoder in use."""
-        return self.settings.backend or choose_backend(self.guarded)
+        return self.encoder.backend
 
     @cached_property
     def vocabulary(self) -> Vocabulary:
@@ -81,11 +81,13 @@ class RecordEncoder:
     def encoder(self) -> Encoder:
         """The guarded tokenizer, loaded."""
         names = {private_name(id_): id_ for id_ in self.facts.control.ids}
-        return Encoder(self.guarded, self.backend, names)
+        if self.settings.backend is None:
+            return verified_encoder(self.guarded, names)
+        return Encoder(self.guarded, self.settings.backend, names)
 
     def shared(self) -> EncodeSettings:
         """The settings with what has been found out already, for workers that encode the same way."""
-        return replace(self.settings, guarded=self.guarded, backend=self.backend)
+        return replace(self.settings, guarded=self.guarded)
 
     def id_of(self, name: str) -> int | None:
         """The id of one of the tokenizer's named tokens, such as eos_token."""

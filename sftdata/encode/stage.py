@@ -34,6 +34,8 @@ ENCODED_SCHEMA = pa.schema(
         ("facts", pa.string()),  # BatchFacts of the piece; only in its first entry
     ]
 )
+# Of each batch, so many texts are encoded by both encoders, up to so many characters of each.
+CHECKED_TEXTS, CHECKED_CHARS = 8, 1000
 
 
 @dataclass
@@ -45,6 +47,8 @@ class BatchFacts:
     hits: Counter[tuple[str, str]] = field(default_factory=Counter)  # control strings in text, by (string, role)
     trailing: Counter[str] = field(default_factory=Counter)  # answers that end in a control string, none stripped yet
     tally: Counter[str] = field(default_factory=Counter)  # what was done to records: see RecordEncoder.encode
+    backends: set[str] = field(default_factory=set)  # what encoded
+    disagreed: bool = False  # the fast encoder gave other ids than tokenizers for some of the run's own text
 
     def to_json(self) -> str:
         """The facts as JSON, in a fixed order."""
@@ -55,6 +59,8 @@ class BatchFacts:
                 "hits": sorted([*key, count] for key, count in self.hits.items()),
                 "trailing": dict(sorted(self.trailing.items())),
                 "tally": dict(sorted(self.tally.items())),
+                "backends": sorted(self.backends),
+                "disagreed": self.disagreed,
             }
         )
 
@@ -67,6 +73,8 @@ class BatchFacts:
             self.hits[string, role] += count
         self.trailing.update(payload["trailing"])
         self.tally.update(payload["tally"])
+        self.backends.update(payload["backends"])
+        self.disagreed |= payload["disagreed"]
 
     @staticmethod
     def joined(texts: Sequence[str]) -> BatchFacts:
@@ -93,7 +101,7 @@ class Encode:
 
     @cached_property
     def key(self) -> str:
-        """All that decides how a record is encoded; which backend does it decides nothing."""
+        """All that decides how a record is encoded, and the backend where one is asked for by name."""
         settings, template = self.encoder.settings, self.encoder.template
         files = settings.files
         parts = [
@@ -106,6 +114,7 @@ class Encode:
             settings.overlong,
             settings.seq_len,
             settings.strip_trailing_control,
+            settings.backend,
         ]
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
@@ -134,6 +143,8 @@ class Encode:
             else:
                 entries += [(row, number, sample, is_text) for number, sample in enumerate(outcome)]
         facts.tally.update(self.encoder.tally)
+        facts.backends.add(self.encoder.backend)
+        facts.disagreed = not self.encoder.encoder.agrees(_some_texts(records))
         yield self._table(entries or [(None, 0, None, False)], facts, table.num_rows)
 
     def _table(
@@ -191,6 +202,12 @@ class Encode:
         facts.prompts |= self.encoder.prompts_before(ids, starts, sample_starts)
         goes_on = np.concatenate([trained[1:] & ~is_first[1:-1], [False]])
         facts.answer_controls.update(np.unique(ids[trained & is_control[ids] & goes_on]).tolist())
+
+
+def _some_texts(records: Sequence[Record]) -> list[str]:
+    """A few texts of a batch, spread over it, to try the encoder on."""
+    some = records[:: max(1, len(records) // CHECKED_TEXTS)][:CHECKED_TEXTS]
+    return [(record.text or record.messages[-1].content or "")[:CHECKED_CHARS] for record in some]
 
 
 def _turns(outcome: EncodedSample | Drop | None) -> list[int] | None:

@@ -14,6 +14,7 @@ from typing import Any
 import orjson
 
 from sftdata.errors import TokenizerError
+from sftdata.light import allow_pandas
 
 SPECIAL_NAMES = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
 # Classes that take tokenizer.json as it is. The others may rebuild the pipeline from the vocabulary when transformers
@@ -95,7 +96,6 @@ def load_tokenizer(source: str, *, trust_remote_code: bool = False) -> Tokenizer
     pipeline = folder / "tokenizer.json"
     if pipeline.is_file() and _is_plain(config, pipeline):
         text = pipeline.read_text(encoding="utf-8")
-        _check_loads(text, source)
         return TokenizerFiles(
             source=source,
             json=text,
@@ -164,15 +164,6 @@ def _is_plain(config: Mapping[str, Any], pipeline: Path) -> bool:
     )
 
 
-def _check_loads(text: str, source: str) -> None:
-    from tokenizers import Tokenizer
-
-    try:
-        Tokenizer.from_str(text)
-    except Exception as error:  # the library raises plain Exception for every fault in the file
-        raise TokenizerError(source, f"its tokenizer.json cannot be loaded: {error}") from error
-
-
 def _special_tokens(folder: Path, config: Mapping[str, Any]) -> dict[str, str]:
     """The named tokens; special_tokens_map.json wins over tokenizer_config.json, as in transformers."""
     named = {**config, **_read_json(folder / "special_tokens_map.json")}
@@ -223,6 +214,7 @@ def _named_templates(value: object) -> Iterator[tuple[str, str]]:
 def _load_with_transformers(source: str, folder: Path, trust_remote_code: bool) -> TokenizerFiles:
     """The tokenizer as transformers builds it, for folders whose files do not say it by themselves."""
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+    allow_pandas()
     from transformers import AutoTokenizer
 
     options: dict[str, Any] = {"trust_remote_code": trust_remote_code}

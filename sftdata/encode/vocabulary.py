@@ -47,17 +47,21 @@ class Vocabulary:
         """
         pre = self._kinds["pre_tokenizer"]
         prefix = any(part.get("add_prefix_space") for part in _parts(self._pipeline.get("pre_tokenizer")))
-        swallow = any(
-            entry.get("lstrip") or entry.get("rstrip") or entry.get("single_word")
-            for entry in self._pipeline.get("added_tokens") or []
-        )
         return (
             self._pipeline["model"].get("type") == "BPE"
             and self._kinds["normalizer"] <= _LOCAL_NORMALIZERS
             and "ByteLevel" in pre
             and pre <= _LOCAL_PRETOKENIZERS
             and not prefix
-            and not swallow
+            and not self._swallows
+        )
+
+    @cached_property
+    def _swallows(self) -> bool:
+        """Whether an added token takes in white space beside it, or is matched only as a word."""
+        return any(
+            entry.get("lstrip") or entry.get("rstrip") or entry.get("single_word")
+            for entry in self._pipeline.get("added_tokens") or []
         )
 
     @cached_property
@@ -97,10 +101,14 @@ class Vocabulary:
     def _marked(self) -> re.Pattern[str]:
         """An added token, or the start, and the spaces behind it."""
         added = "|".join(re.escape(text) for text in sorted(self._added.values(), key=len, reverse=True))
-        return re.compile(f"(^|{added}) +" if added else "(^) +")
+        space = r"\s" if self._swallows else " "
+        return re.compile(f"(^|{added}){space}+" if added else f"(^){space}+")
 
     def without_word_marks(self, text: str) -> str:
-        """A text without the spaces at its start and behind added tokens, where SentencePiece may put one more."""
+        """A text without the spaces at its start and behind added tokens.
+
+        There SentencePiece may put one more, and a token with rstrip takes them in.
+        """
         return self._marked.sub(r"\1", text)
 
     def says(self, ids: npt.NDArray[np.int32]) -> bytes:

@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from multiprocessing.connection import wait
 from typing import Any, TypeVar
 
@@ -41,8 +42,9 @@ class Pool:
         """
         futures: dict[Future[ResultT], int] = {}
         try:
-            for number, arguments in enumerate(calls):
-                futures[self._executor.submit(function, *arguments)] = number
+            with _main_hidden():
+                for number, arguments in enumerate(calls):
+                    futures[self._executor.submit(function, *arguments)] = number
             for future in as_completed(futures):
                 yield futures[future], future.result()
         except BrokenProcessPool as error:
@@ -64,12 +66,29 @@ class Pool:
         self._executor.shutdown(wait=True, cancel_futures=True)
 
 
+@contextmanager
+def _main_hidden() -> Iterator[None]:
+    """Start workers that do not run the user's program again: multiprocessing would import it into each of them.
+
+    Nothing that is sent to a worker lives there, and a program without `if __name__ == "__main__"`, or one read from
+    standard input, could not be run again.
+    """
+    main = sys.modules["__main__"]
+    hidden: dict[str, Any] = {name: main.__dict__[name] for name in ("__spec__", "__file__") if name in main.__dict__}
+    main.__spec__ = None
+    main.__dict__.pop("__file__", None)
+    try:
+        yield
+    finally:
+        main.__dict__.update(hidden)
+
+
 def _context(preload: str) -> Any:
     """How workers start: from a clean server process, so that no lock of this process's threads is copied."""
     if sys.platform != "linux":
         return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([preload])
+    context.set_forkserver_preload(["sftdata.engines.preload", preload])
     return context
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import posixpath
 
 from sftdata.errors import SourceError
+from sftdata.light import allow_pandas
 from sftdata.read.units import Source
 
 
@@ -14,6 +15,7 @@ def split_files(dataset: str, source: Source) -> list[tuple[str, str]]:
     `dataset` is "ORG/NAME", with "@REVISION" behind it for a branch, tag or commit. Raises SourceError where there
     is no such dataset, subset or split, or no way to reach it.
     """
+    allow_pandas()
     import datasets
 
     name, _, revision = dataset.partition("@")

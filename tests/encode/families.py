@@ -15,7 +15,7 @@ from sftdata.records import Drop, Record
 
 DATE = "2026-01-01"
 TEMPLATES = Path(__file__).resolve().parents[2] / "templates"
-# What a model trained on the format writes to end its turn, from the publishers' descriptions; None is the tokenizer's EOS.
+# What a model trained on the format writes to end its turn, as its publisher says; None is the tokenizer's EOS.
 ENDS: dict[str, tuple[str, ...] | None] = {
     "alpaca": None,
     "chatml": ("<|im_end|>",),

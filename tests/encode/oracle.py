@@ -1,6 +1,6 @@
 """A slow judge of encoded samples, written from the definition of a correct mask and nothing else.
 
-It renders with transformers' own `apply_chat_template(tokenize=False)` and encodes with transformers' own tokenizer, and
+It renders with transformers' own `apply_chat_template(tokenize=False)`, encodes with transformers' own tokenizer and
 shares no code with the package. For assistant turn k of a conversation:
 
     prompt      P_k = render(messages[:k], add_generation_prompt=True)
@@ -56,20 +56,24 @@ class Masks:
 
     def __init__(self, controls: Sequence[str]) -> None:
         self.controls = sorted(controls, key=lambda text: (-len(text), text))
+        self.pattern = re.compile("|".join(map(re.escape, self.controls)) or r"(?!)")
+        # SentencePiece spells its word mark as a space, also within a string that looks like a control token.
+        self._spelled = re.compile(self.pattern.pattern.replace("\u2581", "[\u2581 ]"))
+        self._chars = {control: chr(0x100000 + i) for i, control in enumerate(self.controls)}
+        self._shown = {0x100000 + i: control for i, control in enumerate(self.controls)}
 
     def hide(self, text: str) -> str:
         """The text with a private character for each control string in it."""
-        place, found = 0, []
-        while place < len(text):
-            hit = next((i for i, control in enumerate(self.controls) if text.startswith(control, place)), None)
-            found.append(text[place] if hit is None else chr(0x100000 + hit))
-            place += 1 if hit is None else len(self.controls[hit])
-        return "".join(found)
+        return self.pattern.sub(lambda match: self._chars[match.group()], text)
+
+    def hide_spelled(self, text: str) -> str:
+        """`hide` for text spelled by tokens."""
+        chars = {control.replace("\u2581", " "): char for control, char in self._chars.items()}
+        return self._spelled.sub(lambda match: chars[match.group().replace("\u2581", " ")], text)
 
     def show(self, text: str) -> str:
         """`hide` undone."""
-        last = 0x100000 + len(self.controls)
-        return "".join(self.controls[ord(c) - 0x100000] if 0x100000 <= ord(c) < last else c for c in text)
+        return text.translate(self._shown)
 
 
 def change_strings(value: Any, change: Callable[[str], str]) -> Any:
@@ -87,10 +91,11 @@ def change_fields(messages: Chat, change: Callable[[str], str]) -> Chat:
     """A copy of messages with every field but the role and a call's type changed."""
     changed = []
     for message in messages:
-        turn = {key: change_strings(value, change) for key, value in message.items() if key not in ("role", "tool_calls")}
-        turn["role"] = message["role"]
+        texts = {key: value for key, value in message.items() if key not in ("role", "tool_calls")}
+        turn = {"role": message["role"], **change_strings(texts, change)}
         if message.get("tool_calls"):
-            turn["tool_calls"] = [{**change_strings(call, change), "type": "function"} for call in message["tool_calls"]]
+            calls = change_strings(message["tool_calls"], change)
+            turn["tool_calls"] = [{**call, "type": "function"} for call in calls]
         changed.append(turn)
     return changed
 
@@ -98,7 +103,9 @@ def change_fields(messages: Chat, change: Callable[[str], str]) -> Chat:
 class Oracle:
     """One tokenizer folder under one template. `ends` are its end-of-turn tokens, known by hand; None: its EOS."""
 
-    def __init__(self, folder: Path, ends: Sequence[str] | None, template: str | None = None, date: str = "2026-01-01") -> None:
+    def __init__(
+        self, folder: Path, ends: Sequence[str] | None, template: str | None = None, date: str = "2026-01-01"
+    ) -> None:
         from transformers import AutoTokenizer
 
         self.tokenizer: Any = AutoTokenizer.from_pretrained(str(folder))
@@ -119,6 +126,14 @@ class Oracle:
         wanted = (self.tokenizer.eos_token,) if ends is None else ends
         self.ends = tuple(end for end in wanted if end in self.controls)
         self._plain: Any = None
+        self._byte_level = self._find_byte_level()
+        self._spelling = self._find_spelling()
+        normalizer = json.dumps(self.pipeline["normalizer"])
+        self._form: Any = next((form for form in ("NFKC", "NFKD", "NFC", "NFD") if f'"{form}"' in normalizer), "")
+        self._strips = [(text, entry) for text, entry in self.added.items() if entry["lstrip"] or entry["rstrip"]]
+        self._parts = re.compile(f"({self.masks.pattern.pattern})")
+        self._marked = re.compile("(" + "|".join(map(re.escape, self.added)) + ")[ \u2581]*")
+        self._ids_of: dict[str, list[int]] = {}
 
     # Rendering ---------------------------------------------------------------------------------------------------
 
@@ -134,6 +149,7 @@ class Oracle:
         """transformers' rendering; ValueError where the template refuses or fails."""
         import jinja2
 
+        failures = (TypeError, ValueError, LookupError, AttributeError, ArithmeticError)
         clock = _Clock(self.today)
         try:
             with mock.patch("transformers.utils.chat_template_utils.datetime", clock):
@@ -145,7 +161,7 @@ class Oracle:
                     add_generation_prompt=prompt,
                     **(kwargs or {}),
                 )
-        except (jinja2.exceptions.TemplateError, TypeError, ValueError, KeyError, IndexError, AttributeError) as error:
+        except (jinja2.exceptions.TemplateError, *failures) as error:
             raise ValueError(str(error)) from error
         assert isinstance(text, str)
         return text
@@ -160,22 +176,29 @@ class Oracle:
         """
         shown = self.masks.show(text)
         if shown == text:
-            return list(self.tokenizer(text, add_special_tokens=False)["input_ids"])
+            if text not in self._ids_of:
+                if len(self._ids_of) > 200:
+                    self._ids_of.clear()
+                self._ids_of[text] = list(self.tokenizer(text, add_special_tokens=False)["input_ids"])
+            return self._ids_of[text]
         if not self.is_byte_level():
             return None
         if not self.controls:
             return None
         ids: list[int] = []
-        pattern = "(" + "|".join(map(re.escape, self.masks.controls)) + ")"
-        for part in re.split(pattern, text):
+        for part in self._parts.split(text):
             ids += [self.controls[part]] if part in self.controls else self._encode_plain(self.masks.show(part))
         return ids
 
     def is_byte_level(self) -> bool:
         """Whether text between control tokens is encoded as if it stood alone."""
+        return self._byte_level
+
+    def _find_byte_level(self) -> bool:
         kinds = json.dumps([self.pipeline["pre_tokenizer"], self.pipeline["normalizer"]])
         strips = any(entry[key] for entry in self.added.values() for key in ("lstrip", "rstrip", "single_word"))
-        return '"ByteLevel"' in kinds and '"Prepend"' not in kinds and '"add_prefix_space": true' not in kinds and not strips
+        marks = '"Prepend"' in kinds or '"add_prefix_space": true' in kinds
+        return '"ByteLevel"' in kinds and not marks and not strips
 
     def _encode_plain(self, text: str) -> list[int]:
         if self._plain is None:
@@ -187,46 +210,53 @@ class Oracle:
             self._lost = {self._plain.token_to_id(entry["content"]): entry["id"] for entry in left}
         return [self._lost.get(id_, id_) for id_ in self._plain.encode(text, add_special_tokens=False).ids]
 
-    def spell(self, ids: Sequence[int]) -> str:
-        """The text of ids token by token, with no decoder's ideas about spaces."""
+    def _find_spelling(self) -> Callable[[str], bytes]:
+        """How a token of the model spells bytes: by GPT-2's byte characters, or as SentencePiece does."""
         from transformers.convert_slow_tokenizer import bytes_to_unicode
 
         byte_of = {char: byte for byte, char in bytes_to_unicode().items()}
-        byte_level = '"ByteLevel"' in json.dumps([self.pipeline["pre_tokenizer"], self.pipeline["decoder"]])
-        texts = {entry["id"]: text for text, entry in self.added.items()}
-        spelled = b""
-        for id_ in ids:
-            if id_ in texts:
-                spelled += texts[id_].encode()
+        if '"ByteLevel"' in json.dumps([self.pipeline["pre_tokenizer"], self.pipeline["decoder"]]):
+            return lambda token: bytes(byte_of[char] for char in token)
+        return lambda token: (
+            bytes([int(token[3:5], 16)])
+            if re.fullmatch(r"<0x[0-9A-F]{2}>", token)
+            else token.replace("\u2581", " ").encode()
+        )
+
+    def spell(self, ids: Sequence[int]) -> str:
+        """The text of ids token by token, with no decoder's ideas about spaces; control strings in text are hidden."""
+        spelled, text = "", b""
+        for token in [*self.tokenizer.convert_ids_to_tokens(list(ids)), ""]:
+            if token and token not in self.added:
+                text += self._spelling(token)
                 continue
-            token = self.tokenizer.convert_ids_to_tokens(int(id_))
-            if byte_level:
-                spelled += bytes(byte_of[char] for char in token)
-            elif re.fullmatch(r"<0x[0-9A-F]{2}>", token):
-                spelled += bytes([int(token[3:5], 16)])
-            else:
-                spelled += token.replace("\u2581", " ").encode()
-        return spelled.decode("utf-8", "replace")
+            spelled += self.masks.hide_spelled(text.decode("utf-8", "replace")) + token
+            text = b""
+        return spelled
 
     def normal(self, text: str) -> str:
         """The text as far as the tokenizer keeps it: composed, and without what it strips beside its tokens."""
-        form = next((f for f in ("NFKC", "NFKD", "NFC", "NFD") if f'"{f}"' in json.dumps(self.pipeline["normalizer"])), "")
-        for token, entry in self.added.items():
+        for token, entry in self._strips:
             if entry["rstrip"]:
                 text = re.sub(re.escape(token) + r"\s+", lambda _, token=token: token, text)
             if entry["lstrip"]:
                 text = re.sub(r"\s+" + re.escape(token), lambda _, token=token: token, text)
-        text = unicodedata.normalize(form, text) if form else text
+        text = unicodedata.normalize(self._form, text) if self._form else text
         if self.is_byte_level():
             return text
-        # SentencePiece cannot tell its word mark from a space, and may write one after a control token.
-        pattern = "(" + "|".join(map(re.escape, self.masks.controls)) + ") *"
-        return re.sub(pattern, lambda match: match.group(1), text.replace("\u2581", " "))
+        # SentencePiece cannot tell its word mark from a space, and may write one after an added token.
+        return self._marked.sub(lambda match: match.group(1), text).replace("\u2581", " ")
 
-    def says(self, ids: Sequence[int], text: str, *, first: bool) -> bool:
-        """Whether ids spell the text; at the `first` place a SentencePiece tokenizer may add its space."""
-        spelled, wanted = self.normal(self.spell(ids)), self.normal(self.masks.show(text))
-        return spelled == wanted or (first and not self.is_byte_level() and spelled == self.normal(" ") + wanted)
+    def says(self, ids: Sequence[int], text: str, *, after: str = "") -> bool:
+        """Whether ids, which stand behind the text `after`, spell the text, as far as the tokenizer keeps it.
+
+        A SentencePiece tokenizer may write its space at the start of everything and after an added token.
+        """
+        before, both = self.normal(after), self.normal(after + text)
+        wanted = both[len(before) :] if both.startswith(before) else self.normal(text)
+        spelled = self.normal(self.spell(ids))
+        spaced = not self.is_byte_level() and (not after or any(before.endswith(token) for token in self.added))
+        return spelled == wanted or (spaced and spelled.lstrip(" ") == wanted.lstrip(" "))
 
     # The definition ----------------------------------------------------------------------------------------------
 
@@ -264,7 +294,8 @@ class Oracle:
             except ValueError as error:
                 raise Unsatisfied(["template_error"], k) from error
             if self.masks.show(text) != plain:
-                raise Unsatisfied(["unproven_mask", "lost_field", "no_end_of_turn"], k)  # the template acts on control strings
+                # The template acts on control strings.
+                raise Unsatisfied(["unproven_mask", "lost_field", "no_end_of_turn"], k)
             texts.append(text)
         prompt_text, rendering = texts
         if rendering.startswith(prompt_text):
@@ -292,7 +323,7 @@ class Oracle:
             return True
         both = turn.prompt + turn.completion
         return any(
-            self.says(ids, turn.completion, first=self._after_control(turn.prompt)) and not self._judge_control("", prompt + ids, both)
+            self.says(ids, turn.completion, after=turn.prompt) and not self._judge_control("", prompt + ids, both)
             for ids in wanted
         )
 
@@ -321,7 +352,7 @@ class Oracle:
         raise Unsatisfied(["unproven_mask"], k)
 
     def _shows_fields(self, hidden: Chat, tools: Any, kwargs: Any, k: int, completion: str) -> bool:
-        """Whether every field of turn k stands in its completion: its text does, and so does a sentinel in its place."""
+        """Whether every field of turn k stands in its completion: its text does, and so would a sentinel."""
         message = hidden[k]
         for key in ("content", "reasoning_content"):
             text = message.get(key)
@@ -380,23 +411,29 @@ class Oracle:
         reason = getattr(result, "reason", None)
         if not trained:
             return [] if reason == "nothing_to_train" else [f"nothing is to be trained, but got {result}"]
-        outcomes: list[list[Turn] | Unsatisfied] = []
+        refused: list[Unsatisfied] = []
+        wrong: list[list[str]] = []
+        proven = 0
         for form in self.forms(messages):
             try:
-                outcomes.append(self.turns(form, tools, kwargs, trained))
+                turns = self.turns(form, tools, kwargs, trained)
             except Unsatisfied as problem:
-                outcomes.append(problem)
-        proven = [outcome for outcome in outcomes if isinstance(outcome, list)]
+                refused.append(problem)
+                continue
+            proven += 1
+            if reason is not None:
+                return [f"needless drop: {reason}: {result.detail}"]
+            problems = self._judge_samples(result, turns)
+            if not problems:
+                return []
+            wrong.append(problems)
         if reason is not None:
-            return self._judge_drop(result, proven, [o for o in outcomes if isinstance(o, Unsatisfied)])
+            return self._judge_drop(result, refused)
         if not proven:
-            return [f"was written, but the definition cannot be satisfied: {outcomes[0]}"]
-        problems = [self._judge_samples(result, turns) for turns in proven]
-        return min(problems, key=len)
+            return [f"was written, but the definition cannot be satisfied: {refused[0]}"]
+        return min(wrong, key=len)
 
-    def _judge_drop(self, drop: Any, proven: list[list[Turn]], refused: list[Unsatisfied]) -> list[str]:
-        if proven:
-            return [f"needless drop: {drop.reason}: {drop.detail}"]
+    def _judge_drop(self, drop: Any, refused: list[Unsatisfied]) -> list[str]:
         right = [r for r in refused if drop.reason in r.reasons or any(drop.reason.startswith(x) for x in r.reasons)]
         if not right:
             return [f"wrong reason: {drop.reason}: {drop.detail}; the oracle says {refused[0]}"]
@@ -438,11 +475,11 @@ class Oracle:
             expected = self.encode(turn.prompt)
             if expected is not None and ids[:start] != expected:
                 problems.append(f"{name}: the ids before it are not encode(P): {self._differ(ids[:start], expected)}")
-            if expected is None and not self.says(ids[:start], turn.prompt, first=True):
+            if expected is None and not self.says(ids[:start], turn.prompt):
                 problems.append(f"{name}: the ids before it do not spell P")
             if ids[stop - 1] not in {self.controls.get(end) for end in self.ends}:
                 problems.append(f"{name}: does not end in an end-of-turn token: {ids[stop - 1]}")
-            if not self.says(ids[start:stop], turn.completion, first=self._after_control(turn.prompt)):
+            if not self.says(ids[start:stop], turn.completion, after=turn.prompt):
                 problems.append(f"{name}: spells {self.spell(ids[start:stop])!r}, wanted {turn.completion!r}")
             wanted = self._completion(turn)
             if wanted is not None and ids[start:stop] not in wanted:
@@ -451,21 +488,16 @@ class Oracle:
         last = turns[-1]
         rest = ids[runs[-1][1] :]
         text = "" if last.rendering is None else last.rendering[len(last.prompt + last.completion) :]
-        if rest and not self.says(rest, text, first=True):
+        if rest and not self.says(rest, text, after=last.prompt + last.completion):
             problems.append(f"after turn {last.index + 1} stands {self.spell(rest)!r}, wanted {text!r} or nothing")
         return problems
 
     def _judge_control(self, name: str, ids: list[int], text: str) -> list[str]:
         """No control id came from message text: there are as many of each as the template wrote."""
         known = set(self.controls.values())
-        pattern = re.compile("|".join(map(re.escape, self.masks.controls)) or r"(?!)")
-        wanted = [self.controls[found] for found in pattern.findall(text)]
+        wanted = [self.controls[found] for found in self.masks.pattern.findall(text)]
         found = [id_ for id_ in ids if id_ in known]
         return [] if found == wanted else [f"{name}: control ids {found}, the template wrote {wanted}"]
-
-    def _after_control(self, prompt: str) -> bool:
-        """Whether a prompt ends in a control token, after which a SentencePiece tokenizer may write its space."""
-        return any(prompt.endswith(control) for control in self.controls)
 
     def _completion(self, turn: Turn) -> list[list[int]] | None:
         """The ids that C_k may have after encode(P_k): its continuation, or where a token straddles, its own."""
@@ -477,7 +509,7 @@ class Oracle:
         alone = self.encode(turn.completion)
         if self.is_byte_level():
             return None if alone is None else [alone]
-        found = [alone] if alone is not None and self.says(alone, turn.completion, first=False) else []
+        found = [alone] if alone is not None and self.says(alone, turn.completion, after="x") else []
         for anchor in ("\n", "\t", "\u3002", "\x02", "\u4e00"):
             before, after = self.encode(anchor), self.encode(anchor + turn.completion)
             if before is not None and after is not None and after[: len(before)] == before:
@@ -501,7 +533,7 @@ class Oracle:
                         continue
                     fits = any(ids[: len(prompt) + len(ids_)] == prompt + ids_ for ids_ in wanted)
                     if fits and len(own.prompt) >= len(turn.prompt + turn.completion):
-                        problems.append(f"turn {index + 1} stands in a sample of its own, but fits that of {other.turns}")
+                        problems.append(f"turn {index + 1} has a sample of its own, but fits that of {other.turns}")
         return problems
 
     def _differ(self, got: list[int], wanted: list[int]) -> str:

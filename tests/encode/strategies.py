@@ -1,5 +1,6 @@
 """Conversations that people would not think of: any Unicode, any order of roles, control strings anywhere."""
 
+# ruff: noqa: E501 (tables read better with a row a line)
 from __future__ import annotations
 
 import json
@@ -18,7 +19,7 @@ CONTROL = (
 )  # fmt: skip
 PIECES = (
     "<|im_end|", "<|im_end", "|>", "<|", "im_end|>", "<", ">", "[", "]", "[[", "]]", "{{ x }}", "{% endif %}", "<think", "/think>",
-    "</", "think>", "USER:", "ASSISTANT:", "### Response:\n", "assistant\n", "system", "<0x0A>", "\u2581", "\u2581\u2581a", "Ġ", "None",
+    "</", "think>", "USER:", "ASSISTANT:", "### Response:\n", "assistant\n", "system", "\u2581", "\u2581\u2581a", "Ġ", "None",
     "\ue000sftdata", "\ue002", "\ue003", "\ue004", "\ue005",
 )  # fmt: skip
 SPACES = ("", " ", "  ", "\n", "\n\n", "\t", " \n", "\r\n", "\u00a0", "\u3000", "\u200b")
@@ -45,14 +46,21 @@ def filled(text: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
 
 def tool(name: str) -> dict[str, Any]:
     """A tool's declaration that accepts any arguments."""
-    return {"type": "function", "function": {"name": name, "description": f"Does {name}.", "parameters": {"type": "object", "properties": {}}}}
+    return {
+        "type": "function",
+        "function": {"name": name, "description": f"Does {name}.", "parameters": {"type": "object", "properties": {}}},
+    }
 
 
 @st.composite
 def _call(draw: st.DrawFn, text: st.SearchStrategy[str], number: int) -> dict[str, Any]:
     leaf = st.one_of(text, st.integers(-9, 999), st.booleans(), st.sampled_from(["x", "", 0.5]))
     names = st.sampled_from(["word", "city", "n"])
-    arguments = draw(st.dictionaries(names, st.one_of(leaf, st.lists(leaf, max_size=2), st.dictionaries(names, leaf, max_size=1)), max_size=2))
+    arguments = draw(
+        st.dictionaries(
+            names, st.one_of(leaf, st.lists(leaf, max_size=2), st.dictionaries(names, leaf, max_size=1)), max_size=2
+        )
+    )
     given = json.dumps(arguments, ensure_ascii=draw(st.booleans())) if draw(st.booleans()) else arguments
     name = draw(st.sampled_from(["lookup", "get_weather"]))
     return {"id": f"call{number:05d}", "type": "function", "function": {"name": name, "arguments": given}}
@@ -93,8 +101,8 @@ def conversations(
         return {"role": "user", "content": content}
 
     if any_order:
-        for role in draw(st.lists(st.sampled_from(["user", "assistant", "system", "assistant"]), min_size=1, max_size=6)):
-            messages.append(answer() if role == "assistant" else {**question(), "role": role})
+        roles = draw(st.lists(st.sampled_from(["user", "assistant", "system", "assistant"]), min_size=1, max_size=6))
+        messages.extend(answer() if role == "assistant" else {**question(), "role": role} for role in roles)
     else:
         if draw(st.booleans()):
             messages.append({"role": "system", "content": draw(filled(text))})

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -29,10 +30,16 @@ def pair(request: pytest.FixtureRequest, shared: Path) -> Pair:
 
 def records(shared: Path, name: str, every: int) -> list[Record]:
     """Every n-th record of a file, or all of them where SFTDATA_SLOW is set."""
-    source = SourceConfig(path=str(shared / "data" / name))
-    rows = [row for unit in plan_units([source]) for row in rows_of(unit, source)]
-    found = [row.record for row in rows if row.record is not None and row.drop is None]
+    found = all_records(shared / "data" / name)
     return found if SLOW else found[::every]
+
+
+@cache
+def all_records(path: Path) -> list[Record]:
+    """The records of a file that pass the structure checks."""
+    source = SourceConfig(path=str(path))
+    rows = [row for unit in plan_units([source]) for row in rows_of(unit, source)]
+    return [row.record for row in rows if row.record is not None and row.drop is None]
 
 
 def judged(pair: Pair, found: list[Record]) -> Iterator[tuple[dict[str, Any], Any, list[str]]]:
@@ -45,9 +52,7 @@ def judged(pair: Pair, found: list[Record]) -> Iterator[tuple[dict[str, Any], An
 
 
 @pytest.mark.parametrize(("name", "every"), [("mix20k.jsonl", 53), ("glaive_en.json", 4), ("sharegpt_dummy.json", 25)])
-def test_every_sample_of_real_data_is_what_the_definition_says(
-    pair: Pair, shared: Path, name: str, every: int
-) -> None:
+def test_every_sample_of_real_data_is_what_the_definition_says(pair: Pair, shared: Path, name: str, every: int) -> None:
     bad = []
     samples = 0
     for conversation, result, problems in judged(pair, records(shared, name, every)):

@@ -7,10 +7,18 @@ from typing import Any
 
 import pytest
 from families import SHARED, Pair, shared_pair
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from strategies import conversations
 
-quick = settings(max_examples=30, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+# Conversations are small as they are; shrinking them with real tokenizers would take minutes.
+quick = settings(
+    max_examples=20,
+    deadline=None,
+    derandomize=True,
+    database=None,
+    phases=[Phase.generate],
+    suppress_health_check=list(HealthCheck),
+)
 
 
 @pytest.fixture(scope="module", params=sorted(SHARED))

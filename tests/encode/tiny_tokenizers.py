@@ -1,5 +1,6 @@
 """Small tokenizers of every kind, built where a test asks for them: byte-level, SentencePiece-like, Unigram, stripping."""
 
+# ruff: noqa: E501 (tables read better with a row a line)
 from __future__ import annotations
 
 import json
@@ -52,12 +53,17 @@ def write_folder(folder: Path, tokenizer: Any, template: str | None = CHATML, **
     return folder
 
 
-def _add(tokenizer: Any, *, rstrip: bool = False) -> Any:
-    """The tokenizer with control tokens flagged special and markers that are not."""
+def _add(tokenizer: Any, *, rstrip: bool = False, marked: bool = False) -> Any:
+    """The tokenizer with control tokens flagged special and markers that are not.
+
+    Where tokens are `marked` with SentencePiece's word mark, markers that hold one themselves are left out.
+    """
     from tokenizers import AddedToken
 
+    markers = [text for text in MARKERS if not (marked and "\u2581" in text)]
+
     tokenizer.add_special_tokens([AddedToken(text, special=True, normalized=False, rstrip=rstrip) for text in CONTROL])
-    tokenizer.add_tokens([AddedToken(text, special=False, normalized=False) for text in MARKERS])
+    tokenizer.add_tokens([AddedToken(text, special=False, normalized=False) for text in markers])
     return tokenizer
 
 
@@ -98,7 +104,7 @@ def sentence_piece(*, rstrip: bool = False) -> Any:
     tokenizer.decoder = decoders.Sequence(
         [decoders.Replace("\u2581", " "), decoders.ByteFallback(), decoders.Fuse(), decoders.Strip(" ", 1, 0)]
     )
-    return _add(tokenizer, rstrip=rstrip)
+    return _add(tokenizer, rstrip=rstrip, marked=True)
 
 
 def unigram(*, byte_fallback: bool = True) -> Any:
@@ -118,7 +124,7 @@ def unigram(*, byte_fallback: bool = True) -> Any:
         pipeline["model"]["vocab"] += [[f"<0x{byte:02X}>", -30.0] for byte in range(256)]
         pipeline["model"]["byte_fallback"] = True
         tokenizer = Tokenizer.from_str(json.dumps(pipeline))
-    return _add(tokenizer)
+    return _add(tokenizer, marked=True)
 
 
 def build(kind: str, folder: Path) -> Path:

@@ -1,0 +1,40 @@
+"""Keeping pandas out of processes of ours: the command line, and the workers.
+
+pyarrow imports pandas, where it is installed, the first time it is given a list, to ask whether the list is pandas'
+own. That takes longer than everything else that a process imports, and nothing here uses pandas. Programs that use
+sftdata as a library are left as they are.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from importlib.abc import MetaPathFinder
+from importlib.machinery import ModuleSpec
+from types import ModuleType
+
+
+class _NoPandas(MetaPathFinder):
+    """Says that there is no pandas."""
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        if fullname == "pandas":
+            raise ModuleNotFoundError("pandas is kept out of this process", name="pandas")
+        return None
+
+
+_NO_PANDAS = _NoPandas()
+
+
+def shun_pandas() -> None:
+    """Keep pandas out of this process from now on, unless it is there already."""
+    if "pandas" not in sys.modules and _NO_PANDAS not in sys.meta_path:
+        sys.meta_path.insert(0, _NO_PANDAS)
+
+
+def allow_pandas() -> None:
+    """Let pandas be imported again, for a library that cannot do without."""
+    if _NO_PANDAS in sys.meta_path:
+        sys.meta_path.remove(_NO_PANDAS)

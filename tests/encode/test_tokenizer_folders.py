@@ -1,0 +1,96 @@
+"""Tokenizer folders are read as transformers reads them: ids, named tokens, added tokens and chat templates."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tiny_tokenizers
+
+from sftdata.encode.tokenizers import load_tokenizer
+from sftdata.errors import TokenizerError
+
+TEXTS = ("<s>Hello  world\n", "  x<|im_end|> y</think>", " a", "<|user|> \nq", "café e\u0301 <new_tok> Q")
+NAMED = [{"name": "default", "template": "D"}, {"name": "tool_use", "template": "T"}]
+TOKEN = {"lstrip": False, "rstrip": False, "normalized": False, "single_word": False, "special": True}
+# name: (kind of tokenizer, changes of tokenizer_config.json (None removes), files to write (None removes))
+FOLDERS: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
+    "template in a file": ("byte_level", {}, {}),
+    "template in the config": ("byte_level", {"chat_template": "C"}, {"chat_template.jinja": None}),
+    "the file wins over the config": ("byte_level", {"chat_template": "C"}, {}),
+    "named templates": ("byte_level", {"chat_template": NAMED}, {"chat_template.jinja": None}),
+    "additional templates": ("byte_level", {}, {"additional_chat_templates/tool_use.jinja": "T"}),
+    "Windows line endings in a template": ("byte_level", {}, {"chat_template.jinja": "A\r\nB\n"}),
+    "no template": ("byte_level", {}, {"chat_template.jinja": None}),
+    "no class": ("byte_level", {"tokenizer_class": None}, {}),
+    "no class, but a Llama": ("sentence_piece", {"tokenizer_class": None}, {"config.json": {"model_type": "llama"}}),
+    "LlamaTokenizer": ("sentence_piece", {"tokenizer_class": "LlamaTokenizer"}, {}),
+    "LlamaTokenizerFast, byte-level": ("byte_level", {"tokenizer_class": "LlamaTokenizerFast"}, {}),
+    "Qwen2Tokenizer": ("byte_level", {"tokenizer_class": "Qwen2Tokenizer"}, {}),
+    "GPT2Tokenizer": ("byte_level", {"tokenizer_class": "GPT2Tokenizer"}, {}),
+    "GemmaTokenizer": ("sentence_piece", {"tokenizer_class": "GemmaTokenizer"}, {}),
+    "T5Tokenizer": ("unigram", {"tokenizer_class": "T5Tokenizer"}, {}),
+    "added tokens only in the config": (
+        "byte_level",
+        {"added_tokens_decoder": {"5000": {"content": "<new_tok>", **TOKEN}}},
+        {},
+    ),
+    "an EOS that no file knows": ("byte_level", {"eos_token": "<new_tok>"}, {}),
+    "an EOS as an object": ("byte_level", {"eos_token": {"__type": "AddedToken", "content": "</s>", **TOKEN}}, {}),
+    "named tokens in the older map": (
+        "byte_level",
+        {"eos_token": None, "bos_token": None},
+        {"special_tokens_map.json": {"eos_token": "<|im_end|>", "bos_token": {"content": "<s>"}}},
+    ),
+    "no config": ("byte_level", {}, {"tokenizer_config.json": None}),
+    "settings of the tokenizing call": ("byte_level", {"add_prefix_space": True, "add_bos_token": True}, {}),
+}
+
+
+def make_folder(folder: Path, kind: str, config: Mapping[str, Any], files: Mapping[str, Any]) -> Path:
+    """A tokenizer folder with changes."""
+    folder = tiny_tokenizers.build(kind, folder)
+    settings = json.loads((folder / "tokenizer_config.json").read_text(encoding="utf-8")) | config
+    settings = {name: value for name, value in settings.items() if value is not None}
+    (folder / "tokenizer_config.json").write_text(json.dumps(settings), encoding="utf-8")
+    for name, content in files.items():
+        path = folder / name
+        path.parent.mkdir(exist_ok=True)
+        if content is None:
+            path.unlink()
+        else:
+            path.write_bytes((content if isinstance(content, str) else json.dumps(content)).encode())
+    return folder
+
+
+@pytest.mark.parametrize("name", FOLDERS)
+def test_a_folder_is_read_as_transformers_reads_it(tmp_path: Path, name: str) -> None:
+    from tokenizers import Tokenizer
+    from transformers import AutoTokenizer
+
+    folder = make_folder(tmp_path, *FOLDERS[name])
+    theirs: Any = AutoTokenizer.from_pretrained(str(folder))
+    ours = load_tokenizer(str(folder))
+    tokenizer = Tokenizer.from_str(ours.json)
+    for text in TEXTS:
+        wanted = theirs(text, add_special_tokens=False)["input_ids"]
+        assert tokenizer.encode(text, add_special_tokens=False).ids == wanted
+    templates = theirs.chat_template or {}
+    assert dict(ours.chat_templates) == ({"default": templates} if isinstance(templates, str) else dict(templates))
+    assert dict(ours.special_tokens) == {k: v for k, v in theirs.special_tokens_map.items() if isinstance(v, str)}
+    assert {token.content: token.special for token in ours.added_tokens()} == {
+        token.content: token.special for token in theirs.added_tokens_decoder.values()
+    }
+
+
+def test_a_folder_without_a_tokenizer_is_an_error_that_names_it(tmp_path: Path) -> None:
+    with pytest.raises(TokenizerError, match=str(tmp_path)):
+        load_tokenizer(str(tmp_path))
+
+
+def test_a_path_that_is_no_folder_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(TokenizerError, match="no such folder"):
+        load_tokenizer(str(tmp_path / "nowhere"))
