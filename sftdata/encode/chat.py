@@ -53,8 +53,9 @@ def _turn(message: Message, facts: TemplateFacts, guard: Callable[[str], str]) -
         content = ""
     turn: Turn = {"role": message.role, "content": content if content is None else guard(content)}
     if reasoning is not None:
-        # transformers passes reasoning under both names, so that templates of either habit see it.
-        turn["reasoning_content"] = turn["thinking"] = guard(reasoning)
+        # transformers passes reasoning under both names and in this order, so that templates of either habit see it.
+        thought = guard(reasoning)
+        turn = {"thinking": thought, **turn, "reasoning_content": thought}
     if message.tool_calls:
         turn["tool_calls"] = [_call(call, facts, guard) for call in message.tool_calls]
     if message.tool_call_id is not None:

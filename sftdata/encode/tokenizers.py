@@ -94,8 +94,9 @@ def load_tokenizer(source: str, *, trust_remote_code: bool = False) -> Tokenizer
     folder = _folder_of(source)
     config = _read_json(folder / "tokenizer_config.json")
     pipeline = folder / "tokenizer.json"
+    if pipeline.is_file():
+        text = _checked_pipeline(pipeline, source)
     if pipeline.is_file() and _is_plain(config, pipeline):
-        text = pipeline.read_text(encoding="utf-8")
         return TokenizerFiles(
             source=source,
             json=text,
@@ -103,6 +104,18 @@ def load_tokenizer(source: str, *, trust_remote_code: bool = False) -> Tokenizer
             chat_templates=_chat_templates(folder, config),
         )
     return _load_with_transformers(source, folder, trust_remote_code)
+
+
+def _checked_pipeline(path: Path, source: str) -> str:
+    """The text of tokenizer.json, if it is one."""
+    try:
+        text = path.read_text(encoding="utf-8")
+        pipeline: Any = _parse(text)
+    except (ValueError, OSError) as error:
+        raise TokenizerError(source, f"its tokenizer.json cannot be read: {error}", "fetch it again") from error
+    if not isinstance(pipeline, dict) or not isinstance(pipeline.get("model"), dict):
+        raise TokenizerError(source, "its tokenizer.json holds no tokenizer", "fetch it again")
+    return text
 
 
 def _folder_of(source: str) -> Path:

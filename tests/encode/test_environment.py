@@ -34,6 +34,8 @@ SOURCES = {
     "json options": "{{ tools | tojson(ensure_ascii=true, separators=(',', ':'), sort_keys=true) }}",
     "loop controls": "{% for m in messages %}{% if loop.index > 2 %}{% break %}{% endif %}{% if loop.first %}{% continue %}{% endif %}{{ m.role }}{% endfor %}",
     "generation markers": "a{% generation %}{{ messages[0].content }}{% endgeneration %}b\n{%- generation -%}\n x {%- endgeneration %}",
+    "a variable set in a generation block": "{% set x = 1 %}{% generation %}{% set x = 2 %}{{ x }}{% endgeneration %}{{ x }}",
+    "underscore at a namespace's making": "{% set ns = namespace(_a=1) %}{{ 1 }}",
     "today": "{{ strftime_now('%d %b %Y, %A %H:%M') }}",
     "namespace": "{% set ns = namespace(a=1, self=2) %}{% set ns.a = ns.a + 1 %}{{ ns.a }}",
     "underscore in a namespace": "{% set ns = namespace() %}{% set ns._a = 1 %}",

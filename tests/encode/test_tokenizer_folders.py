@@ -38,6 +38,26 @@ FOLDERS: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
         {"added_tokens_decoder": {"5000": {"content": "<new_tok>", **TOKEN}}},
         {},
     ),
+    "added tokens with other flags in the config": (
+        "byte_level",
+        {"added_tokens_decoder": {"944": {"content": "<think>", **TOKEN}}},
+        {},
+    ),
+    "named special tokens beyond the usual ones": (
+        "byte_level",
+        {"extra_special_tokens": {"image_token": "<image>"}},
+        {},
+    ),
+    "further special tokens": ("byte_level", {"additional_special_tokens": ["<think>", "<new_tok>"]}, {}),
+    "added tokens in a file of their own": ("byte_level", {}, {"added_tokens.json": {"<new_tok>": 1500}}),
+    "no class, but a Qwen2": ("byte_level", {"tokenizer_class": None}, {"config.json": {"model_type": "qwen2"}}),
+    "a map that contradicts the config": ("byte_level", {}, {"special_tokens_map.json": {"eos_token": "<|im_end|>"}}),
+    "named templates and a file": ("byte_level", {"chat_template": NAMED}, {}),
+    "the config wins over a processor's template": (
+        "byte_level",
+        {"chat_template": "C"},
+        {"chat_template.jinja": None, "chat_template.json": {"chat_template": "J"}},
+    ),
     "an EOS that no file knows": ("byte_level", {"eos_token": "<new_tok>"}, {}),
     "an EOS as an object": ("byte_level", {"eos_token": {"__type": "AddedToken", "content": "</s>", **TOKEN}}, {}),
     "named tokens in the older map": (
