@@ -9,6 +9,7 @@ import typer
 
 if TYPE_CHECKING:
     from sftdata.audit import Audit, SourceFacts, Words
+    from sftdata.config import EvaluationConfig
     from sftdata.view.summary import Summary, Table
 
 
@@ -20,7 +21,14 @@ def check(
             help="as for prepare; tokenizer and out are not needed",
         ),
     ],
-    against: Annotated[list[str] | None, typer.Option(help="an evaluation file; may be given several times")] = None,
+    against: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="FILE",
+            help="an evaluation file, or {path: FILE, columns: {prompt: COLUMN, completion: COLUMN}}; "
+            "may be given several times",
+        ),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="print JSON, for programs")] = False,
     strict: Annotated[bool, typer.Option("--strict", help="exit with code 1 where anything is found")] = False,
 ) -> None:
@@ -33,7 +41,7 @@ def check(
 
         config = config_of(items, {}, NOT_NEEDED)
         with shown_progress() as progress:
-            found = audit(config, against=against or (), progress=progress)
+            found = audit(config, against=[_evaluation(text) for text in against or ()], progress=progress)
         if as_json:
             print(json.dumps(found.to_dict(), indent=2))
         else:
@@ -42,12 +50,31 @@ def check(
             raise typer.Exit(1)
 
 
+def _evaluation(text: str) -> str | EvaluationConfig:
+    """An evaluation file as the command line names it: a path, or settings in braces."""
+    import yaml
+
+    from sftdata.config import EvaluationConfig
+    from sftdata.errors import ConfigError
+    from sftdata.settings import check_settings
+
+    if not text.startswith("{"):
+        return text
+    try:
+        settings = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ConfigError("--against", f"{text} is not YAML", "write {path: FILE, columns: {...}}") from error
+    return check_settings(EvaluationConfig, settings, "--against")
+
+
 def summarize(audit: Audit) -> Summary:
     """An audit in a few lines and tables."""
     from sftdata.view.summary import Summary, count
 
     title = f"{count(audit.rows, 'row')}, {audit.rows_with_findings:,} of them with findings"
     lines = [f"held against {count(audit.evaluation_items, 'evaluation item')}"] if audit.evaluation_items else []
+    if any(one.default_rows is not None for one in audit.findings):
+        lines.append("by default: the rows that `filters: default` drops; the others are for you to judge")
     if not audit.findings:
         return Summary(title, (*lines, "nothing was found"), (_sources_table(audit),))
     return Summary(title, tuple(lines), (_sources_table(audit), _findings_table(audit), _examples_table(audit)))
@@ -74,10 +101,18 @@ def _findings_table(audit: Audit) -> Table:
     from sftdata.view.summary import Table
 
     rows = [
-        (one.kind, f"{one.rows:,}", _share(one.share), one.setting or "(always dropped)", one.meaning)
+        (
+            one.kind,
+            f"{one.rows:,}",
+            _share(one.share),
+            "" if one.default_rows is None else f"{one.default_rows:,}",
+            one.setting or "(always dropped)",
+            one.meaning,
+        )
         for one in audit.findings
     ]
-    return Table(("finding", "rows", "share", "setting that acts on it", ""), tuple(rows), frozenset({0, 3, 4}))
+    head = ("finding", "rows", "share", "by default", "setting that acts on it", "")
+    return Table(head, tuple(rows), frozenset({0, 4, 5}))
 
 
 def _share(share: float) -> str:

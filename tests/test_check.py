@@ -97,9 +97,10 @@ LINE = {kind: number for number, kind in enumerate(PLANTED, 2)}
 STORY_LINE = len(PLANTED) + 2
 
 
-@pytest.fixture
-def planted(tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def planted(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """data.jsonl with a sound row, the planted ones and the story; exam.jsonl with one item; both named in c.yaml."""
+    tmp_path = tmp_path_factory.mktemp("planted")
     rows = [SOUND, *PLANTED.values(), pair("Tell a story.", STORY)]
     # The story that the near-duplicate repeats must come before it.
     rows[LINE["near_duplicate"] - 1], rows[-1] = rows[-1], rows[LINE["near_duplicate"] - 1]
@@ -109,7 +110,7 @@ def planted(tmp_path: Path) -> Path:
     return tmp_path
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def found(planted: Path) -> Audit:
     return audit(str(planted / "data.jsonl"), against=[planted / "exam.jsonl"])
 
@@ -222,6 +223,14 @@ def test_one_row_counts_for_every_filter_it_fails(tmp_path: Path) -> None:
     assert audit(data).rows_with_findings == 1
 
 
+def test_what_the_default_filters_drop_is_told_beside_what_the_strict_ones_do(found: Audit) -> None:
+    strict_alone = {"answer_too_long", "unfilled_placeholder", "cut_off", "foreign_identity", "refusal"}
+    by_default = {one.kind: one.default_rows for one in found.findings}
+    assert {kind for kind, rows in by_default.items() if rows == 0} == strict_alone
+    assert by_default["mojibake"] == by_default["repetitive"] == by_default["boilerplate"] == 1
+    assert by_default["duplicate"] is by_default["email"] is by_default["trailing_control"] is None
+
+
 def test_words_and_formats_are_those_of_each_source(tmp_path: Path) -> None:
     one = write(tmp_path / "one.jsonl", *[pair("a " * number, "b " * 2 * number) for number in range(1, 21)])
     two = write(tmp_path / "two.jsonl", b'{"text": "one two three"}', b'{"instruction": "Do", "output": "Done."}')
@@ -285,14 +294,14 @@ def test_the_json_keeps_its_keys(planted: Path) -> None:
     assert list(told["sources"][0]) == ["path", "rows", "sound", "formats", "prompt_words", "answer_words"]
     assert list(told["sources"][0]["answer_words"]) == ["median", "p95", "max"]
     for one in told["findings"]:
-        assert list(one) == ["kind", "stage", "rows", "share", "meaning", "setting", "examples"]
+        assert list(one) == ["kind", "stage", "rows", "share", "meaning", "default_rows", "setting", "examples"]
         assert [list(example) for example in one["examples"]] == [["where", "text"]]
 
 
 def test_the_screen_names_every_kind_with_its_row_and_its_setting(planted: Path) -> None:
     code, said, _ = call("check", planted / "c.yaml")
     assert code == 0
-    assert said.startswith("44 rows, 42 of them with findings\nheld against 2 evaluation items\n")
+    assert said.startswith("44 rows, 42 of them with findings\nheld against 2 evaluation items\nby default: the rows")
     lines = said.splitlines()
     for kind, line in LINE.items():
         assert sum(text.startswith(kind + " ") for text in lines) == 2
@@ -354,6 +363,18 @@ def test_against_is_seen_from_the_current_folder_and_the_configs_files_from_its_
     monkeypatch.chdir(planted / "work")
     code, said, _ = call("check", "../c.yaml", "--against", "more.jsonl", "--json")
     assert (code, json.loads(said)["evaluation_items"]) == (0, 3)
+
+
+def test_against_takes_the_columns_of_an_evaluation_file(tmp_path: Path) -> None:
+    data = write(tmp_path / "a.jsonl", pair(ITEM, "16"))
+    exam = write(tmp_path / "exam.jsonl", json.dumps({"q": ITEM, "a": "16"}).encode())
+    how = f"{{path: {exam}, columns: {{prompt: q, completion: a}}}}"
+    code, said, _ = call("check", data, "--against", how, "--json")
+    assert (code, [one["kind"] for one in json.loads(said)["findings"]]) == (0, ["contaminated"])
+    assert json.loads(said)["findings"][0]["setting"] == f"decontaminate: {{against: [{how}]}}"
+    for wrong, sentence in (("{path: [", "is not YAML"), ("{paht: a}", "paht is not a setting")):
+        code, _, complaint = call("check", data, "--against", wrong)
+        assert code == 1 and sentence in complaint and "Traceback" not in complaint
 
 
 def test_the_shared_data_is_checked_and_its_known_faults_are_found(shared: Path) -> None:

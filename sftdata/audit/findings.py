@@ -64,6 +64,7 @@ class Finding:
     rows: int
     share: float  # of all rows read
     meaning: str
+    default_rows: int | None  # of a filter: the rows that `filters: default` drops for it; else None
     setting: str | None  # the line of the config that acts on it; None: every run drops such rows
     examples: tuple[Example, ...]  # the first ones
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from sftdata.audit.excerpts import HIDDEN, excerpt, shown
 from sftdata.audit.findings import QUALITY, TRAILING_CONTROL
@@ -22,6 +23,7 @@ class Looks:
         """Of `filters`, only the languages are asked for; of `privacy`, all but the mode and the kinds."""
         self.privacy = privacy.model_copy(update={"mode": "report", "kinds": KINDS})
         self._filters = [FilterConfig(preset="off", **settings) for settings in QUALITY.values()]
+        self._default = {kind: _as_by_default(settings) for kind, settings in QUALITY.items()}
         if filters.languages:
             names = ("languages", "language_score", "language_min_letters")
             self._filters.append(FilterConfig(preset="off", **{name: getattr(filters, name) for name in names}))
@@ -35,6 +37,10 @@ class Looks:
         for settings in self._filters:
             if drop := filter_record(record, settings):
                 yield drop.reason, shown(redact(drop.detail or "", self.privacy)[0])
+
+    def is_for_default(self, kind: str, record: Record) -> bool:
+        """Whether the default preset drops the record for a kind of quality finding that it has."""
+        return kind in self._default and filter_record(record, self._default[kind]) is not None
 
     def ends(self, record: Record) -> Iterator[Evidence]:
         """The control string that ends an answer, where there is one."""
@@ -62,6 +68,12 @@ class Looks:
         if is_private:
             return HIDDEN
         return shown(redact(detail or "", self.privacy)[0])
+
+
+def _as_by_default(settings: Mapping[str, Any]) -> FilterConfig:
+    """One filter as the default preset has it."""
+    default = FilterConfig()
+    return FilterConfig(preset="off", **{name: getattr(default, name) for name in settings})
 
 
 def _around(redacted: Record, placeholder: str, num_chars: int = 30) -> str:

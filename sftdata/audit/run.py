@@ -53,7 +53,9 @@ NOT_NEEDED: Mapping[str, Any] = {"tokenizer": "", "out": ""}  # of a config: an 
 Data = Config | str | Path | Sequence[str | Path | SourceConfig]
 
 
-def audit(data: Data, *, against: Sequence[str | Path] = (), progress: Progress | None = None) -> Audit:
+def audit(
+    data: Data, *, against: Sequence[str | Path | EvaluationConfig] = (), progress: Progress | None = None
+) -> Audit:
     """Everything that reading and curation have to say about raw data.
 
     `data` is a config, of which the tokenizer, the output and all that follows curation are not looked at, or paths
@@ -85,14 +87,16 @@ def _config_of(data: Data) -> Config:
     return parse_config({**NOT_NEEDED, "sources": sources}, "audit")
 
 
-def _with_evaluations(config: Config, against: Sequence[str | Path]) -> Config:
+def _with_evaluations(config: Config, against: Sequence[str | Path | EvaluationConfig]) -> Config:
     """The config with more evaluation files, whose paths are relative to the current folder."""
     if not against:
         return config
-    files = [
-        EvaluationConfig(path=str(Path(path).absolute()) if Path(path).exists() else str(path)) for path in against
+    files = [one if isinstance(one, EvaluationConfig) else EvaluationConfig(path=str(one)) for one in against]
+    here = [
+        file.model_copy(update={"path": str(Path(file.path).absolute())}) if Path(file.path).exists() else file
+        for file in files
     ]
-    more = config.decontaminate.model_copy(update={"against": (*config.decontaminate.against, *files)})
+    more = config.decontaminate.model_copy(update={"against": (*config.decontaminate.against, *here)})
     return config.model_copy(update={"decontaminate": more})
 
 
@@ -133,6 +137,7 @@ class _Run:
         self._index = Index.build(evaluation_items(config), settings) if config.decontaminate.against else None
         self._facts = [_Source() for _ in sources]
         self._counts: Counter[str] = Counter()
+        self._by_default: Counter[str] = Counter()
         self._examples: dict[str, list[Example]] = {}
         self._found = bytearray()  # of each row, whether there is any finding
         # Of each record: its row, the unit and line it stands at, the key of its content.
@@ -185,6 +190,7 @@ class _Run:
             words = HIDDEN if private else excerpt(hit.excerpt, self._looks.privacy)
             evidence.append(("contaminated", shown(str(replace(hit, excerpt=words)))))
         for kind, text in evidence:
+            self._by_default[kind] += self._looks.is_for_default(kind, record)
             self._note(kind, row, unit, line, text)
         self._row.append(row)
         self._unit.append(unit)
@@ -250,6 +256,7 @@ class _Run:
                 rows=self._counts[kind],
                 share=self._counts[kind] / total,
                 meaning=meaning,
+                default_rows=self._by_default[kind] if kind in QUALITY else None,
                 setting=lines.get(kind),
                 examples=tuple(self._examples[kind]),
             )
@@ -266,7 +273,10 @@ class _Run:
 
     def _lines(self, near: NearSettings) -> dict[str, str]:
         """The lines that depend on the data or the config."""
-        files = [file.path for file in self._config.decontaminate.against]
+        files = [
+            {"path": file.path, **file.model_dump(exclude={"path"}, exclude_defaults=True)}
+            for file in self._config.decontaminate.against
+        ]
         chosen = {name: value for name, value in asdict(near).items() if value != getattr(NearSettings(), name)}
         lines = {
             "near_duplicate": settings_line({"dedup": {"near": {"threshold": near.threshold, **chosen}}}),
