@@ -12,10 +12,13 @@ import numpy.typing as npt
 import pyarrow as pa
 from xxhash import xxh3_64_intdigest
 
-from sftdata.config import Config, SourceConfig
+from sftdata.config import CapConfig, Config, SourceConfig
+from sftdata.curate.caps import cap_evidence, over_cap
 from sftdata.curate.contamination import ContaminationSettings, Index, Item, item_text
+from sftdata.curate.exact import key_bytes
 from sftdata.curate.near import NUM_HASHES, NearSettings, find_near_duplicates, ranks
-from sftdata.curate.stage import SIGNED_SCHEMA, Decontaminate, Sign, items_key
+from sftdata.curate.prefix import drop_shared_prefixes
+from sftdata.curate.stage import SIGNED_SCHEMA, Decontaminate, PrefixKeys, Sign, items_key
 from sftdata.curate.words import text_of
 from sftdata.engines.base import Engine, Piece
 from sftdata.errors import ConfigError, SourceError
@@ -33,15 +36,19 @@ KEPT_PIECES = 64  # of records, mapped into memory while near-duplicates are com
 def compare_rows(engine: Engine, rows: Sequence[Piece], fates: Fates, config: Config, scratch: Path) -> None:
     """Drop the live rows that repeat others, and those that hold evaluation items. `scratch` is a folder to work in.
 
-    Raises SourceError as `evaluation_items`.
+    Raises SourceError as `evaluation_items`, and ConfigError where no row has the column of a cap.
     """
     if config.dedup.exact:
         fates.drop_duplicates()
     if config.dedup.near is not None:
         near = NearSettings(**config.dedup.near.model_dump())
         drop_near_duplicates(engine, rows, fates, near, scratch / "signatures")
+    if config.dedup.prefix is not None:
+        drop_shared_prefixes_of(engine, rows, fates, config.dedup.prefix.chars)
     if config.decontaminate.against:
         drop_contaminated(engine, rows, fates, config, scratch / "evaluation")
+    for cap in config.dedup.caps:
+        drop_over_cap(engine, rows, fates, cap)
 
 
 def drop_near_duplicates(
@@ -92,6 +99,25 @@ class _Texts:
                 self._open.popitem(last=False)
         self._open.move_to_end(number)
         return self._open[number]
+
+
+def drop_shared_prefixes_of(engine: Engine, rows: Sequence[Piece], fates: Fates, chars: int) -> None:
+    """Drop the live rows whose prompt begins like that of a live row before them."""
+    column = engine.collect(engine.map(PrefixKeys(chars), rows, fates.beside()), ["prefix"])["prefix"].combine_chunks()
+    present = column.is_valid().to_numpy(zero_copy_only=False)
+    keys = key_bytes(column).view(np.uint64)
+    fates.drop_repeats(drop_shared_prefixes(keys, present, np.flatnonzero(fates.live)), "shared_prefix")
+
+
+def drop_over_cap(engine: Engine, rows: Sequence[Piece], fates: Fates, cap: CapConfig) -> None:
+    """Drop the live rows over a cap, counted in their order. Raises ConfigError where no row has the column."""
+    values = pa.array(_values(engine, rows, cap.column), pa.string())
+    if values.null_count == len(values):
+        raise ConfigError("dedup.caps", f"no row has the column {cap.column}", "name a column of your data")
+    numbers = over_cap(values, np.flatnonzero(fates.live), cap.max_records)
+    over = np.flatnonzero(numbers)
+    details = {row: cap_evidence(cap.column, int(numbers[row]), cap.max_records) for row in over.tolist()}
+    fates.drop(over, "over_cap", details)
 
 
 def drop_contaminated(engine: Engine, rows: Sequence[Piece], fates: Fates, config: Config, folder: Path) -> None:
@@ -145,20 +171,25 @@ def _hashes_of_values(
     engine: Engine, rows: Sequence[Piece], column: str
 ) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.bool_]]:
     """A hash of each row's value of a column, and which rows have one."""
-    kept = engine.collect(rows, ["keep"])["keep"].to_pylist()
-    texts = [as_text(json.loads(text).get(column)) if text else None for text in kept]
+    texts = _values(engine, rows, column)
     hashes = np.array([0 if text is None else xxh3_64_intdigest(text.encode()) for text in texts], np.uint64)
     return hashes, np.array([text is not None for text in texts], np.bool_)
 
 
+def _values(engine: Engine, rows: Sequence[Piece], column: str) -> list[str | None]:
+    """Each row's value of a column that was kept, as text."""
+    kept = engine.collect(rows, ["keep"])["keep"].to_pylist()
+    return [as_text(json.loads(text).get(column)) if text else None for text in kept]
+
+
 def sources_to_read(config: Config) -> tuple[SourceConfig, ...]:
-    """The sources, located, with the column that decides the split kept too."""
-    by = config.split.by
-    sources = config.located_sources()
-    if by == "content" or not config.split.validation:
-        return sources
+    """The sources, located, with the columns kept too that decide the split and are capped."""
+    wanted = [cap.column for cap in config.dedup.caps]
+    if config.split.by != "content" and config.split.validation:
+        wanted.append(config.split.by)
     return tuple(
-        source if by in source.keep else source.model_copy(update={"keep": (*source.keep, by)}) for source in sources
+        source.model_copy(update={"keep": tuple(dict.fromkeys([*source.keep, *wanted]))}) if wanted else source
+        for source in config.located_sources()
     )
 
 

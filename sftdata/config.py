@@ -58,13 +58,31 @@ class NearConfig(Settings):
         return {"on" if key is True else key: item for key, item in value.items()} if isinstance(value, dict) else value
 
 
+class PrefixConfig(Settings):
+    """When two prompts begin alike."""
+
+    chars: int = Field(200, ge=1, description="characters that two prompts share at their start")
+
+
+class CapConfig(Settings):
+    """At most so many rows for each value of a column."""
+
+    column: str = Field(description="a column of the data, such as user_id")
+    max_records: int = Field(200, ge=1, description="rows of one value that stay (200 as InstructGPT)")
+
+
 class DedupConfig(Settings):
     """Which repeated conversations are dropped."""
 
     exact: bool = Field(True, description="drop a conversation whose canonical text stands earlier in the data")
     near: NearConfig | None = Field(None, description="drop near-duplicates of a kept conversation; off, or settings")
 
-    @field_validator("near", mode="before")
+    prefix: PrefixConfig | None = Field(
+        None, description="drop prompts that begin like a kept one (InstructGPT, arXiv 2203.02155); off, or settings"
+    )
+    caps: tuple[CapConfig, ...] = Field((), description="columns of whose values only so many rows are kept")
+
+    @field_validator("near", "prefix", mode="before")
     @classmethod
     def _on_or_off(cls, value: object) -> object:
         """A bare `on` stands for the default settings. YAML reads a bare `on` as true, and `off` as false."""

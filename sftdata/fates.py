@@ -111,6 +111,12 @@ class Fates:
         self.cluster = verdict.cluster
         self.drop(repeats, "near_duplicate")
 
+    def drop_repeats(self, duplicate_of: Ints, reason: str) -> None:
+        """Drop the live rows for which another row is named (-1: none is)."""
+        repeats = np.flatnonzero((duplicate_of >= 0) & self.live)
+        self.repeats[repeats] = duplicate_of[repeats]
+        self.drop(repeats, reason)
+
     def is_dropped_for(self, entry: int, reason: str) -> bool:
         """Whether this is why a row was dropped."""
         return int(self.reason[entry]) == REASON_NAMES.index(reason)

@@ -44,6 +44,8 @@ REASONS: dict[str, tuple[str, str]] = {
     "private_data": ("privacy", "the record holds personal data or a secret, and privacy.mode is drop"),
     "duplicate": ("dedup", "the same conversation stands earlier in the data"),
     "near_duplicate": ("dedup", "a kept row shares most of its words in their order; similarity says how many"),
+    "shared_prefix": ("dedup", "its prompt begins like a kept row's, for dedup.prefix.chars characters"),
+    "over_cap": ("dedup", "more rows of one value of a column than dedup.caps allows"),
     "contaminated": ("decontaminate", "the record holds an item of an evaluation file"),
     "template_error": ("encode", "the chat template refuses the conversation"),
     "no_end_of_turn": ("encode", "the chat template writes no end-of-turn token after a trained turn"),

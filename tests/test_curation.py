@@ -231,11 +231,34 @@ def test_an_evaluation_file_with_a_row_that_cannot_be_read_is_refused(tiny_token
         prepare(tmp_path / "out", tiny_tokenizer, [chat("Hi", GOOD)], decontaminate={"against": str(tests)})
 
 
+def test_prompts_that_begin_alike_name_the_row_that_is_kept(tiny_tokenizer: Path, tmp_path: Path) -> None:
+    rows = [chat(LONG + f" Why {n}?", f"Answer {n}.") for n in range(3)] + [
+        chat("Why?", "So."),
+        chat("Why not?", "So."),
+    ]
+    chars = {"prefix": {"chars": len(LONG)}}
+    found = prepare(tmp_path / "out", tiny_tokenizer, rows, dedup=chars)
+    assert [row["reason"] for row in found] == [None, "shared_prefix", "shared_prefix", None, None]
+    assert [row["duplicate_of"] for row in found] == [None, "data.jsonl:1", "data.jsonl:1", None, None]
+    assert [row["similarity"] for row in found] == [None] * 5
+
+
+def test_a_cap_keeps_the_first_rows_of_each_value(tiny_tokenizer: Path, tmp_path: Path) -> None:
+    users = ["a", "b", "a", "a", None, "b", "a", None, None]
+    rows = [{**chat(f"Question {n}?", "Yes."), "user": user} for n, user in enumerate(users)]
+    cap = {"caps": [{"column": "user", "max_records": 2}]}
+    found = prepare(tmp_path / "out", tiny_tokenizer, rows, dedup=cap)
+    assert [at for at, row in enumerate(found) if row["reason"] == "over_cap"] == [3, 6]
+    assert found[6]["detail"] == "row 4 of its user; 2 are kept"
+    with pytest.raises(ConfigError, match=r"dedup\.caps: no row has the column usr"):
+        prepare(tmp_path / "no" / "out", tiny_tokenizer, rows, dedup={"caps": [{"column": "usr"}]})
+
+
 def everything(tests: Path) -> dict[str, Any]:
     return {
         "filters": "default",
         "privacy": "redact",
-        "dedup": {"near": {"threshold": 0.8}},
+        "dedup": {"near": {"threshold": 0.8}, "prefix": {"chars": 60}, "caps": [{"column": "user", "max_records": 3}]},
         "decontaminate": {"against": [str(tests)]},
         "split": {"validation": 0.3, "by": "user"},
     }
@@ -244,6 +267,7 @@ def everything(tests: Path) -> dict[str, Any]:
 def many_rows() -> list[dict[str, Any]]:
     rows = [*PRIVATE, chat(QUESTION, "72"), *itertools.chain.from_iterable(map(planted, range(12)))]
     rows += [chat(f"Question {n}", "```\nx") for n in range(5)]
+    rows += [chat(f"{LONG} Why {n}?", f"w{n} " * 20) for n in range(3)] + [chat(f"Q{n}", f"A{n}") for n in range(20)]
     return [{**row, "user": n % 9} for n, row in enumerate(rows)]
 
 
@@ -259,7 +283,15 @@ def test_workers_and_sizes_of_pieces_change_no_byte_with_everything_on(tiny_toke
         made.append([(path.name, path.read_bytes()) for path in files])
         reasons = Counter(row["reason"] for row in ledger(tmp_path / "out"))
         shutil.rmtree(tmp_path / "out")
-    assert set(reasons) == {None, "duplicate", "near_duplicate", "contaminated", "open_code_fence"}
+    assert set(reasons) == {
+        None,
+        "duplicate",
+        "near_duplicate",
+        "shared_prefix",
+        "over_cap",
+        "contaminated",
+        "open_code_fence",
+    }
     assert made[0] == made[1] == made[2]
 
 
@@ -311,6 +343,8 @@ ROWS = st.one_of(
     privacy=st.sampled_from(["off", "report", "redact", "drop"]),
     against=st.lists(st.builds(" ".join, WORDS.filter(bool)), max_size=3),
     split=st.sampled_from([{}, {"validation": 0.2}, {"validation": 0.2, "by": "user"}]),
+    prefix=st.sampled_from([None, {"chars": 4}]),
+    caps=st.sampled_from([[], [{"column": "user", "max_records": 1}]]),
     source=st.sampled_from([{}, {"max_records": 3}, {"repeat": 3}, {"repeat": 2, "weight": 1.0, "max_records": 9}]),
 )
 def test_every_row_is_packed_or_has_a_reason_whatever_is_on(
@@ -323,6 +357,8 @@ def test_every_row_is_packed_or_has_a_reason_whatever_is_on(
     privacy: str,
     against: list[str],
     split: dict[str, Any],
+    prefix: dict[str, Any] | None,
+    caps: list[dict[str, Any]],
     source: dict[str, Any],
 ) -> None:
     shutil.rmtree(tmp_path / "run", ignore_errors=True)
@@ -333,7 +369,7 @@ def test_every_row_is_packed_or_has_a_reason_whatever_is_on(
             tmp_path / "run" / "out",
             tiny_tokenizer,
             rows,
-            dedup={"exact": exact, "near": near},
+            dedup={"exact": exact, "near": near, "prefix": prefix, "caps": caps},
             filters=filters,
             privacy=privacy,
             decontaminate={"against": [str(tests)], "ngram_words": 3},

@@ -16,6 +16,7 @@ import pyarrow as pa
 from sftdata.curate.contamination import ContaminationSettings, Index, find_contamination, turns_of
 from sftdata.curate.filter_settings import FilterConfig
 from sftdata.curate.near import SIGNATURE_BYTES, NearSettings, answer_chars, sign
+from sftdata.curate.prefix import PREFIX_BYTES, prefix_key
 from sftdata.curate.privacy import PrivacyConfig, describe, redact, redact_record
 from sftdata.curate.words import text_of
 from sftdata.records import Drop, Record
@@ -102,6 +103,29 @@ class Sign:
                 entries[row] = signature.tobytes() if has_one else None
             lengths[live] = [answer_chars(record) for record in records]
         yield pa.table({"signature": pa.array(entries, SIGNED_SCHEMA.field(0).type), "answer_chars": lengths})
+
+
+@dataclass(frozen=True)
+class PrefixKeys:
+    """Rows -> the key of the start of each prompt, one entry a row; null where it is shorter, or the row is dropped."""
+
+    chars: int
+    name: str = "prefix"
+
+    @property
+    def key(self) -> str:
+        """What decides a key."""
+        return str(self.chars)
+
+    def is_there(self, result: pa.Table) -> bool:
+        """Yes: the keys are all there is."""
+        return True
+
+    def __call__(self, table: pa.Table) -> Iterator[pa.Table]:
+        """An entry for each row."""
+        rows = zip(table["dropped"].to_pylist(), table["record"].to_pylist(), strict=True)
+        keys = [None if dropped else prefix_key(Record.from_json(payload), self.chars) for dropped, payload in rows]
+        yield pa.table({"prefix": pa.array(keys, pa.binary(PREFIX_BYTES))})
 
 
 @dataclass(frozen=True)
