@@ -29,9 +29,11 @@ class Accounts:
         self._fates = fates
         self._sources = pa.array(sources, pa.string())
         self._keep, self._kept = keep_columns(keep), kept
-        self._num_tokens = samples.sums(samples.num_tokens, fates.size)
-        self._num_trained = samples.sums(samples.num_trained, fates.size)
-        self._num_places = samples.sums((samples.shard != NOWHERE).astype(np.int64), fates.size)
+        is_placed = samples.shard != NOWHERE
+        times = np.where(is_placed, samples.copies, 1)
+        self._num_tokens = samples.sums(samples.num_tokens * times, fates.size)
+        self._num_trained = samples.sums(samples.num_trained * times, fates.size)
+        self._num_places = samples.sums(times * is_placed, fates.size)
         self._ends = np.concatenate([[0], np.cumsum(self._num_places)])
         self._of_places = {"places": samples.places(), **samples.proofs()}
 
@@ -57,7 +59,7 @@ class Accounts:
             "reason": _REASONS.take(reason),
             "detail": pa.array([fates.detail.get(row) for row in rows.tolist()], pa.string()),
             "duplicate_of": self._repeated(rows),
-            "similarity": pa.nulls(len(rows), pa.float64()),
+            "similarity": pa.array(fates.similarity[rows], mask=np.isnan(fates.similarity[rows])),
             "split": pa.array([TRAIN, VALIDATION]).take(sides),
             **self._places_of(rows),
             "num_tokens": pa.array(self._num_tokens[rows], mask=~has_tokens),

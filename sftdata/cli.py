@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
-from sftdata import cli_templates
+from sftdata import cli_check, cli_templates
 from sftdata.light import shun_pandas
 
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None)
 app.add_typer(cli_templates.app, name="templates")
+app.command()(cli_check.check)
 CONFIG_SUFFIXES = (".yaml", ".yml")
 
 
@@ -71,9 +72,9 @@ def prepare(
         from sftdata.pipeline import prepare as run
 
         began = time.monotonic()
-        config = _config(items, {"tokenizer": tokenizer, "out": out, "encoder": encoder, "pack.seq_len": seq_len})
+        config = config_of(items, {"tokenizer": tokenizer, "out": out, "encoder": encoder, "pack.seq_len": seq_len})
         try:
-            with _progress() as progress:
+            with shown_progress() as progress:
                 manifest = run(
                     config, workers=workers, overwrite=overwrite, fresh=fresh, keep_work=keep_work, progress=progress
                 )
@@ -120,6 +121,18 @@ def inspect(
             print_row(dataset, row or 0, max_tokens=max_tokens)
 
 
+@app.command()
+def why(
+    folder: Annotated[Path, typer.Argument(metavar="DATASET", help="a folder that prepare wrote")],
+    where: Annotated[str, typer.Argument(metavar="FILE:LINE", help="a row of the input, such as chats.jsonl:17")],
+) -> None:
+    """Tell what became of a row of the input, and why."""
+    with told():
+        from sftdata.view.why import explain
+
+        print(explain(folder, where))
+
+
 @contextmanager
 def told() -> Iterator[None]:
     """A user's mistake becomes one sentence and exit code 1; a fault of ours keeps its traceback."""
@@ -140,10 +153,11 @@ def _leave(message: str, code: int = 1) -> NoReturn:
     raise typer.Exit(code)
 
 
-def _config(items: list[str], options: dict[str, object]) -> Config:
+def config_of(items: list[str], options: dict[str, object], absent: Mapping[str, Any] = {}) -> Config:
     """The settings of a file, or of data files and options; `key=value` items apply in either case.
 
-    Paths in options are relative to the current folder, those in a file and in `key=value` to the file.
+    Paths in options are relative to the current folder, those in a file and in `key=value` to the file. `absent` holds
+    what stands in for required settings that are left out, where nothing will read them.
     """
     from sftdata.config import load_config, parse_config
     from sftdata.errors import ConfigError
@@ -155,12 +169,11 @@ def _config(items: list[str], options: dict[str, object]) -> Config:
     if files and len(paths) > 1:
         raise ConfigError(files[0], "stands beside other files", "give one settings file, or data files only")
     if files:
-        return load_config(files[0], overrides + _settings_of(options, Path(files[0]).parent))
+        return load_config(files[0], overrides + _settings_of(options, Path(files[0]).parent), absent)
     if not paths:
-        raise ConfigError(
-            "command line", "names no data", "give a settings file, or data files with --tokenizer and --out"
-        )
-    settings: dict[str, Any] = {"sources": [{"path": path} for path in paths]}
+        needed = "" if absent else " with --tokenizer and --out"
+        raise ConfigError("command line", "names no data", f"give a settings file, or data files{needed}")
+    settings: dict[str, Any] = {**absent, "sources": [{"path": path} for path in paths]}
     for override in overrides + _settings_of(options, Path()):
         apply_override(settings, override, bare=("out",))
     return parse_config(settings, "command line")
@@ -182,7 +195,7 @@ def _settings_of(options: dict[str, object], base: Path) -> list[str]:
 
 
 @contextmanager
-def _progress() -> Iterator[Progress]:
+def shown_progress() -> Iterator[Progress]:
     """A bar on a terminal, lines elsewhere."""
     from sftdata.progress import Bar, Lines
 

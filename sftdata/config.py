@@ -7,8 +7,10 @@ from datetime import date as Date
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, PrivateAttr, field_validator
+from pydantic import Field, PrivateAttr, field_validator, model_validator
 
+from sftdata.curate.filter_settings import FilterConfig
+from sftdata.curate.privacy import PrivacyConfig
 from sftdata.settings import Settings, apply_override, check_settings, read_settings
 
 FORMATS = Literal["auto", "messages", "sharegpt", "alpaca", "prompt_completion", "text"]
@@ -24,14 +26,98 @@ class SourceConfig(Settings):
     )
     system: str | None = Field(None, description="a system prompt for conversations that have none")
     keep: tuple[str, ...] = Field((), description="columns to copy into the ledger")
+    max_records: int | None = Field(None, ge=1, description="use so many of its conversations at most")
+    repeat: int = Field(
+        1, ge=1, le=100, description="use each conversation so often in training; with weights, so often at most"
+    )
+    weight: float | None = Field(
+        None, ge=0, description="its share of the trained tokens, relative to the other sources' weights"
+    )
     split: str = Field("train", description="the split to read of a hub dataset")
     subset: str | None = Field(None, description="the configuration (subset) to read of a hub dataset")
+
+
+class NearConfig(Settings):
+    """When two conversations are near-duplicates, and which of them is kept."""
+
+    threshold: float = Field(
+        0.8,
+        gt=0,
+        le=1,
+        description="share of their word shingles that two conversations have in common (Jaccard similarity; "
+        "0.8 as in Lee et al., arXiv 2107.06499)",
+    )
+    on: Literal["conversation", "prompt", "answer"] = Field("conversation", description="the text that is compared")
+    shingle_words: int = Field(3, ge=1, le=100, description="words in a shingle")
+    keep: Literal["first", "longest_answer"] = Field("first", description="which one stays")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _on_is_a_name(cls, value: object) -> object:
+        """YAML reads the bare key `on` as true."""
+        return {"on" if key is True else key: item for key, item in value.items()} if isinstance(value, dict) else value
+
+
+class PrefixConfig(Settings):
+    """When two prompts begin alike."""
+
+    chars: int = Field(200, ge=1, description="characters that two prompts share at their start")
+
+
+class CapConfig(Settings):
+    """At most so many rows for each value of a column."""
+
+    column: str = Field(description="a column of the data, such as user_id")
+    max_records: int = Field(200, ge=1, description="rows of one value that stay (200 as InstructGPT)")
 
 
 class DedupConfig(Settings):
     """Which repeated conversations are dropped."""
 
     exact: bool = Field(True, description="drop a conversation whose canonical text stands earlier in the data")
+    near: NearConfig | None = Field(None, description="drop near-duplicates of a kept conversation; off, or settings")
+
+    prefix: PrefixConfig | None = Field(
+        None, description="drop prompts that begin like a kept one (InstructGPT, arXiv 2203.02155); off, or settings"
+    )
+    caps: tuple[CapConfig, ...] = Field((), description="columns of whose values only so many rows are kept")
+
+    @field_validator("near", "prefix", mode="before")
+    @classmethod
+    def _on_or_off(cls, value: object) -> object:
+        """A bare `on` stands for the default settings. YAML reads a bare `on` as true, and `off` as false."""
+        if value is None or value is False or value == "off":
+            return None
+        return {} if value is True or value == "on" else value
+
+
+class EvaluationConfig(Settings):
+    """An evaluation set whose items must not be trained on, and how to read it."""
+
+    path: str = Field(description="as a source's")
+    format: FORMATS = Field("auto", description="as a source's")
+    columns: dict[str, str] = Field(default_factory=dict, description="as a source's")
+    split: str = Field("test", description="the split to read of a hub dataset")
+    subset: str | None = Field(None, description="the configuration (subset) to read of a hub dataset")
+
+
+class DecontaminateConfig(Settings):
+    """Which rows are dropped for holding what a model will be tested with."""
+
+    against: tuple[EvaluationConfig, ...] = Field((), description="evaluation files, each a path or settings")
+    ngram_words: int = Field(8, ge=1, le=100, description="words in a run that is compared (8 as Tulu 3)")
+    overlap: float = Field(
+        0.5,
+        ge=0,
+        lt=1,
+        description="a row with more than this share of an item's runs is dropped (Tulu 3, arXiv 2411.15124)",
+    )
+
+    @field_validator("against", mode="before")
+    @classmethod
+    def _paths_are_files(cls, value: object) -> object:
+        """A bare path stands for a file with nothing else set."""
+        return _with_paths(value)
 
 
 class CleanConfig(Settings):
@@ -54,6 +140,9 @@ class SplitConfig(Settings):
 
     validation: Annotated[int | float, Field(ge=0)] = Field(
         0, description="a share below 1, or a number of conversations"
+    )
+    by: str = Field(
+        "content", description="what stays on one side: equal conversations, or rows of one value of this column"
     )
 
     @field_validator("validation", mode="after")
@@ -96,7 +185,14 @@ class Config(Settings):
         description="conversations longer than pack.seq_len: drop; split into windows of later turns with as much "
         "history as fits; or truncate, which cuts answers",
     )
+    filters: FilterConfig = Field(
+        FilterConfig(preset="off"), description="answers too poor to train on: off, default, strict, or a mapping"
+    )
+    privacy: PrivacyConfig = Field(
+        PrivacyConfig(mode="off"), description="personal data and secrets: off, report, redact, drop, or a mapping"
+    )
     dedup: DedupConfig = DedupConfig()
+    decontaminate: DecontaminateConfig = DecontaminateConfig()
     split: SplitConfig = SplitConfig()
     pack: PackConfig = PackConfig()
     trust_remote_code: bool = Field(False, description="let a hub tokenizer run its own code")
@@ -124,21 +220,23 @@ class Config(Settings):
 
     def located_sources(self) -> tuple[SourceConfig, ...]:
         """The sources with their paths located. ORG/NAME stays where there is no such path: it is a hub id."""
+        return tuple(source.model_copy(update={"path": self._located_data(source.path)}) for source in self.sources)
+
+    def located_evaluations(self) -> tuple[SourceConfig, ...]:
+        """The evaluation files as sources, with their paths located."""
         return tuple(
-            source.model_copy(update={"path": self.located_if_there(path) if is_hub_id(path) else self.located(path)})
-            for source in self.sources
-            for path in [source.path]
+            SourceConfig(**{**file.model_dump(), "path": self._located_data(file.path)})
+            for file in self.decontaminate.against
         )
+
+    def _located_data(self, path: str) -> str:
+        return self.located_if_there(path) if is_hub_id(path) else self.located(path)
 
     @field_validator("sources", mode="before")
     @classmethod
     def _paths_are_sources(cls, value: object) -> object:
         """A bare path stands for a source with nothing else set."""
-        if isinstance(value, (str, Mapping)):
-            value = [value]
-        if isinstance(value, Sequence):
-            return [{"path": item} if isinstance(item, str) else item for item in value]
-        return value
+        return _with_paths(value)
 
     @field_validator("out", mode="before")
     @classmethod
@@ -147,16 +245,26 @@ class Config(Settings):
         return {"path": value} if isinstance(value, str) else value
 
 
-def load_config(path: str | Path, overrides: Sequence[str] = ()) -> Config:
+def _with_paths(value: object) -> object:
+    """A list of settings in which paths may stand bare; one entry may stand without a list."""
+    if isinstance(value, (str, Mapping)):
+        value = [value]
+    if isinstance(value, Sequence):
+        return [{"path": item} if isinstance(item, str) else item for item in value]
+    return value
+
+
+def load_config(path: str | Path, overrides: Sequence[str] = (), absent: Mapping[str, Any] = {}) -> Config:
     """Read a YAML file and apply `dotted.key=value` overrides. Paths in the file are relative to the file.
 
+    `absent` holds what stands in for required keys that the file leaves out, where nothing will read them.
     Raises ConfigError naming every problem of the file and the overrides at once.
     """
     path = Path(path)
     settings = read_settings(path, "`tokenizer:`, `sources:` and `out:`")
     for override in overrides:
         apply_override(settings, override, bare=("out",))
-    config = parse_config(settings, str(path))
+    config = parse_config({**absent, **settings}, str(path))
     config._base = path.parent
     return config
 

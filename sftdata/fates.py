@@ -11,7 +11,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from sftdata.curate.exact import first_occurrences, hex_strings, key_bytes, record_ids
-from sftdata.curate.split import choose_validation
+from sftdata.curate.near import Verdict
+from sftdata.curate.split import choose_validation, joined_hashes
 from sftdata.read.units import Unit
 from sftdata.reasons import REASONS
 
@@ -38,6 +39,8 @@ class Fates:
         self.reason = _reason_codes(rows["reason"])
         self.detail = _details(rows["detail"])
         self.repeats: Ints = np.full(self.size, -1, np.int64)  # the row that a duplicate repeats
+        self.similarity = np.full(self.size, np.nan)  # of a near-duplicate to that row
+        self.cluster: Ints | None = None  # equal for rows linked by near-duplicates
         self.validation: Bools = np.zeros(self.size, np.bool_)
         self._source: Ints = np.array([unit.source for unit in units], np.int64)
         self._names = pa.array(names, pa.string())
@@ -100,10 +103,39 @@ class Fates:
         self.repeats[repeats] = first[repeats]
         self.drop(repeats, "duplicate")
 
-    def choose_split(self, validation: int | float) -> None:
-        """Choose the live rows that are held out, by a hash of their content."""
-        hashes = key_bytes(self._key).view(np.uint64)[:, 1]
-        self.validation = choose_validation(hashes, self.live, validation)
+    def drop_near(self, verdict: Verdict) -> None:
+        """Drop the near-duplicates of a verdict over all rows, and remember what belongs together."""
+        repeats = np.flatnonzero((verdict.duplicate_of >= 0) & self.live)
+        self.repeats[repeats] = verdict.duplicate_of[repeats]
+        self.similarity[repeats] = verdict.similarity[repeats]
+        self.cluster = verdict.cluster
+        self.drop(repeats, "near_duplicate")
+
+    def drop_repeats(self, duplicate_of: Ints, reason: str) -> None:
+        """Drop the live rows for which another row is named (-1: none is)."""
+        repeats = np.flatnonzero((duplicate_of >= 0) & self.live)
+        self.repeats[repeats] = duplicate_of[repeats]
+        self.drop(repeats, reason)
+
+    def is_dropped_for(self, entry: int, reason: str) -> bool:
+        """Whether this is why a row was dropped."""
+        return int(self.reason[entry]) == REASON_NAMES.index(reason)
+
+    def choose_split(
+        self, validation: int | float, values: npt.NDArray[np.uint64] | None = None, present: Bools | None = None
+    ) -> None:
+        """Choose the live rows that are held out, by a hash of their content or, where `present`, of `values`.
+
+        Rows of equal content, of an equal value, or of one cluster of near-duplicates stay on one side.
+        """
+        hashes: npt.NDArray[np.uint64] = key_bytes(self._key).view(np.uint64)[:, 1]
+        live = self.live
+        if validation and (values is not None or self.cluster is not None):
+            own = hashes if values is None or present is None else np.where(present, values, hashes)
+            groups = [hashes[live]] if self.cluster is None else [hashes[live], self.cluster[live]]
+            hashes = np.zeros_like(hashes)
+            hashes[live] = joined_hashes(own[live], groups)
+        self.validation = choose_validation(hashes, live, validation)
 
     def beside(self) -> pa.Table:
         """What the encoding stage needs beside each entry."""

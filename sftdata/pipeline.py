@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -12,9 +12,12 @@ from typing import TypeVar
 import pyarrow as pa
 
 from sftdata.accounts import Accounts
+from sftdata.comparing import choose_split, compare_rows, count_private, sources_to_read
 from sftdata.config import Config
 from sftdata.curate.exact import content_key
+from sftdata.curate.languages import require_languages
 from sftdata.curate.split import TRAIN
+from sftdata.curate.stage import Judge
 from sftdata.encode.encoder import Backend
 from sftdata.encode.records import EncodeSettings, RecordEncoder
 from sftdata.encode.stage import BatchFacts, Encode
@@ -25,6 +28,7 @@ from sftdata.engines.local import LocalEngine
 from sftdata.errors import ConfigError, SourceError
 from sftdata.fates import FATE_COLUMNS, Fates
 from sftdata.machine import count_cores
+from sftdata.mixing import check_mixture, limit_records, mix_sources
 from sftdata.output import describe_versions, encoding_entry, program_key, tokenizer_entry, write_tokenizer
 from sftdata.progress import Progress, Quiet
 from sftdata.read.explain import no_rows_error
@@ -35,7 +39,15 @@ from sftdata.read.stamps import stamp_of
 from sftdata.read.units import Unit
 from sftdata.samples import PLACED_COLUMNS, SAMPLE_COLUMNS, Samples
 from sftdata.store.ledger import LedgerWriter
-from sftdata.store.manifest import FileEntry, Manifest, PackingEntry, ShardEntry, TemplateEntry, hash_of_shards
+from sftdata.store.manifest import (
+    FileEntry,
+    Manifest,
+    MixtureEntry,
+    PackingEntry,
+    ShardEntry,
+    TemplateEntry,
+    hash_of_shards,
+)
 from sftdata.store.stage import WriteShards
 from sftdata.workspace import Workspace
 
@@ -72,10 +84,12 @@ def prepare(
         Workspace(out, config.model_dump(mode="json"), overwrite=overwrite, fresh=fresh, keep_work=keep_work) as work,
         LocalEngine(work.pieces, workers, progress or Quiet(), preload=__name__, salt=program_key()) as engine,
     ):
-        sources = config.located_sources()
+        sources = sources_to_read(config)
         units = plan_units(sources, UNIT_BYTES)
         work.refuse_sources([unit.path for unit in units])
         engine.warm_up(len(units))
+        judge = make_judge(config)
+        check_mixture(config)
         encoder = RecordEncoder(encode_settings(config))
         if not config.is_plain_text:
             encoder.check()
@@ -83,13 +97,12 @@ def prepare(
 
         stamps = tuple(stamp_of(unit) for unit in units)
         identities = unit_identities(units, sources, config.check_tool_calls, threads=workers)
-        read = Read(tuple(units), sources, content_key, config.check_tool_calls, stamps)
+        read = Read(tuple(units), sources, content_key, config.check_tool_calls, stamps, judge)
         rows = engine.map(read, engine.give(pa.table({"unit": range(len(units))}), identities))
         names = distinct_names(units, [source.path for source in config.sources])
         fates = Fates(units, names, engine.collect(rows, FATE_COLUMNS))
         refuse_unreadable(config, units, fates)
-        if config.dedup.exact:
-            fates.drop_duplicates()
+        compare_rows(engine, rows, fates, config, work.new)
 
         settled.result()
         encoded = engine.map(Encode(encoder), rows, fates.beside())
@@ -103,20 +116,31 @@ def prepare(
         samples = Samples(engine.collect(encoded, SAMPLE_COLUMNS))
         samples.drop_refused(fates)
         samples.drop_overlong(fates, config.pack.seq_len)
-        fates.choose_split(config.split.validation)
+        limit_records(fates, samples, config)
+        choose_split(engine, rows, fates, config)
+        mixture = mix_sources(fates, samples, config)
 
         samples.assign_shards(fates, config.out.shard_tokens)
         refuse_all_held_out(config, samples)
         pack = WriteShards(str(work.shards), config.pack.seq_len, config.pack.strategy, config.seed)
-        placed = engine.group("shard", pack, encoded, samples.beside(fates))
+        placed = engine.group("shard", pack, samples.with_copies(encoded), samples.beside(fates))
         shards = samples.take_places(engine.collect(placed, PLACED_COLUMNS)) if placed else []
 
         ledger = write_ledger(work.new, config, fates, samples, engine, rows)
         files = write_tokenizer(work.new, encoder)
-        manifest = make_manifest(config, encoder, shards, ledger, files, seen)
+        private = count_private(engine, rows, fates) if config.privacy.mode != "off" else {}
+        manifest = make_manifest(config, encoder, shards, ledger, files, seen, private, mixture)
         work.publish(manifest)
         engine.forget_unused()
     return manifest
+
+
+def make_judge(config: Config) -> Judge | None:
+    """What judges single records, or None where nothing is asked for. Raises ConfigError where a library is missing."""
+    if config.filters.languages:
+        require_languages()
+    judge = Judge(config.filters, config.privacy)
+    return None if judge.is_off else judge
 
 
 def joined_facts(engine: Engine, encoded: Sequence[Piece]) -> BatchFacts:
@@ -187,6 +211,8 @@ def make_manifest(
     ledger: LedgerWriter,
     files: Sequence[FileEntry],
     seen: BatchFacts,
+    private: Mapping[str, int],
+    mixture: Sequence[MixtureEntry],
 ) -> Manifest:
     """All that is known of the dataset."""
     template = None
@@ -206,5 +232,7 @@ def make_manifest(
         config=config.model_dump(mode="json", exclude={"out": {"path"}}),
         versions=describe_versions(),
         counts=ledger.counts,
+        privacy=dict(private),
+        mixture=tuple(mixture),
         packing=PackingEntry.of(config.pack.strategy, config.pack.seq_len, shards),
     )

@@ -28,7 +28,6 @@ REASONS: dict[str, tuple[str, str]] = {
     "empty_prompt": ("validate", "the user's turn is empty"),
     "tool_result_without_call": ("validate", "a tool's result answers no tool call"),
     "invalid_tool_call": ("validate", "a tool call does not fit the JSON schema declared for it"),
-    "duplicate": ("dedup", "the same conversation stands earlier in the data"),
     "answer_too_short": ("filter", "an answer is shorter than filters.min_answer_chars or min_answer_words"),
     "answer_too_long": ("filter", "an answer is longer than filters.max_answer_chars or max_answer_words"),
     "template_residue": ("filter", "a control token or header of a template stands in an answer, or ends the prompt"),
@@ -43,12 +42,19 @@ REASONS: dict[str, tuple[str, str]] = {
     "repetitive": ("filter", "an answer repeats itself more than filters.repetition allows"),
     "wrong_language": ("filter", "an answer is in a language that filters.languages does not name"),
     "private_data": ("privacy", "the record holds personal data or a secret, and privacy.mode is drop"),
+    "duplicate": ("dedup", "the same conversation stands earlier in the data"),
+    "near_duplicate": ("dedup", "a kept row shares most of its words in their order; similarity says how many"),
+    "shared_prefix": ("dedup", "its prompt begins like a kept row's, for dedup.prefix.chars characters"),
+    "over_cap": ("dedup", "more rows of one value of a column than dedup.caps allows"),
+    "contaminated": ("decontaminate", "the record holds an item of an evaluation file"),
     "template_error": ("encode", "the chat template refuses the conversation"),
     "no_end_of_turn": ("encode", "the chat template writes no end-of-turn token after a trained turn"),
     "lost_field": ("encode", "the chat template leaves out a field of a trained turn"),
     "unproven_mask": ("encode", "the trained tokens cannot be proven to be what the model must write"),
     "nothing_to_train": ("encode", "no turn of the conversation is to be trained"),
     "overlong": ("pack", "the sample is longer than pack.seq_len"),
+    "over_max_records": ("mixture", "its source gives max_records conversations without it"),
+    "over_weight": ("mixture", "its source has its share of the trained tokens without it"),
 }
 
 

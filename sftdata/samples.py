@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +23,7 @@ Bools = npt.NDArray[np.bool_]
 SAMPLE_COLUMNS = ("row", "sample", "num_tokens", "num_trained", "turns", "digest", "reason", "detail", "rows")
 PLACED_COLUMNS = ("position", "row", "index", "facts")  # of PLACED_SCHEMA
 NOWHERE = -1
+PieceT = TypeVar("PieceT")
 
 
 class Samples:
@@ -42,10 +45,12 @@ class Samples:
         self._detail = encoded["detail"].combine_chunks()
         self._turns = encoded["turns"].combine_chunks()
         self._digest = encoded["digest"].combine_chunks()
+        self._sample: Ints = encoded["sample"].to_numpy().astype(np.int64)
         self.is_sample: Bools = self._is_row & self._reason.is_null().to_numpy(zero_copy_only=False)
         self.shard = np.full(len(self.row), NOWHERE, np.int32)  # the number of each sample's shard
-        self.place_row = np.full(len(self.row), NOWHERE, np.int32)
-        self.place_index = np.full(len(self.row), NOWHERE, np.int32)
+        self.copies: Ints = np.ones(len(self.row), np.int64)  # how often a sample stands in its shard, if it does
+        self._max_copies = 1
+        self._place_row = self._place_index = np.empty(0, np.int32)  # of copy c of sample i at c * len(row) + i
         self.paths: tuple[str, ...] = ()  # of the shards, by number
 
     def drop_refused(self, fates: Fates) -> None:
@@ -66,6 +71,11 @@ class Samples:
         }
         fates.drop(np.unique(self.row[over]), "overlong", details)
 
+    def repeat(self, copies: Ints) -> None:
+        """Let the samples of each input row stand in the shards so often."""
+        self.copies = copies[self.row]
+        self._max_copies = int(self.copies.max(initial=1))
+
     def assign_shards(self, fates: Fates, shard_tokens: int) -> None:
         """Give every sample of a live row its shard, by a hash of the record's id."""
         placed = self.is_sample & fates.live[self.row]
@@ -75,7 +85,7 @@ class Samples:
         for split, members in ((TRAIN, placed & ~held), (VALIDATION, placed & held)):
             if not members.any():
                 continue
-            count = max(1, -(-int(self.num_tokens[members].sum()) // shard_tokens))
+            count = max(1, -(-int((self.num_tokens * self.copies)[members].sum()) // shard_tokens))
             numbers = (hashes % np.uint64(count)).astype(np.int64)
             used = np.unique(numbers[members])
             # A shard that no record hashes to would be empty: the numbers of the others close up.
@@ -83,21 +93,34 @@ class Samples:
             paths += [f"{split}/{i:05}-of-{len(used):05}.arrow" for i in range(len(used))]
         self.paths = tuple(paths)
 
+    def with_copies(self, table: Sequence[PieceT]) -> list[PieceT]:
+        """The pieces of the table of samples, once for each copy that some sample has: what `beside` stands beside."""
+        return list(table) * self._max_copies
+
     def beside(self, fates: Fates) -> pa.Table:
-        """What the packing stage needs beside each entry."""
-        return pa.table(
-            {
-                "shard": self.shard,
-                "record_id": fates.record_ids(self.row).cast(pa.string()),
-                "position": np.arange(len(self.row)),
-            }
-        )
+        """What the packing stage needs beside each entry of `with_copies`."""
+        record_id = fates.record_ids(self.row).cast(pa.string())
+        samples = int(self._sample.max(initial=0)) + 1
+        tables = [
+            pa.table(
+                {
+                    "shard": np.where(self.copies > copy, self.shard, np.int32(NOWHERE)),
+                    "record_id": record_id,
+                    "number": self._sample + copy * samples,
+                    "position": np.arange(len(self.row)) + copy * len(self.row),
+                }
+            )
+            for copy in range(self._max_copies)
+        ]
+        return pa.concat_tables(tables)
 
     def take_places(self, placed: pa.Table) -> list[ShardEntry]:
         """Learn where each sample stands, from PLACED_COLUMNS; the shards' entries in the order of their numbers."""
         position = placed["position"].to_numpy()
-        self.place_row[position] = placed["row"].to_numpy()
-        self.place_index[position] = placed["index"].to_numpy()
+        size = self._max_copies * len(self.row)
+        self._place_row, self._place_index = np.full((2, size), NOWHERE, np.int32)
+        self._place_row[position] = placed["row"].to_numpy()
+        self._place_index[position] = placed["index"].to_numpy()
         facts = [ShardFacts(**json.loads(text)) for text in placed["facts"].drop_null().to_pylist()]
         return [
             ShardEntry.of(path, path.partition("/")[0], written)
@@ -112,13 +135,20 @@ class Samples:
 
     def places(self) -> pa.Array:
         """The places of all placed samples, as the ledger holds them."""
-        placed = self.shard != NOWHERE
-        paths = pa.DictionaryArray.from_arrays(pa.array(self.shard[placed]), pa.array(self.paths, pa.string()))
-        columns = [pc.cast(paths, pa.string()), pa.array(self.place_row[placed]), pa.array(self.place_index[placed])]
+        entry, copy = self._placed()
+        place = copy * len(self.row) + entry
+        paths = pa.DictionaryArray.from_arrays(pa.array(self.shard[entry]), pa.array(self.paths, pa.string()))
+        columns = [pc.cast(paths, pa.string()), pa.array(self._place_row[place]), pa.array(self._place_index[place])]
         return pa.StructArray.from_arrays(columns, names=["shard", "row", "index"])
 
     def proofs(self) -> dict[str, pa.Array]:
         """Of all placed samples the turns trained in them and their digests, as the ledger holds them."""
-        placed = pa.array(self.shard != NOWHERE)
-        hex_digests = [digest.hex() for digest in self._digest.filter(placed).to_pylist()]
-        return {"turns": self._turns.filter(placed), "digests": pa.array(hex_digests, pa.string())}
+        placed = pa.array(self._placed()[0])
+        hex_digests = [digest.hex() for digest in self._digest.take(placed).to_pylist()]
+        return {"turns": self._turns.take(placed), "digests": pa.array(hex_digests, pa.string())}
+
+    def _placed(self) -> tuple[Ints, Ints]:
+        """Every placed sample once for each of its copies, in order, and the number of the copy."""
+        counts = np.where(self.shard != NOWHERE, self.copies, 0)
+        entry = np.repeat(np.arange(len(self.row)), counts)
+        return entry, np.arange(len(entry)) - np.repeat(np.cumsum(counts) - counts, counts)

@@ -48,10 +48,32 @@ def test_every_problem_is_named_at_once() -> None:
         ({"out": {}}, "out.path is required"),
         ({"pack": {"seq_len": 7}}, "pack.seq_len"),
         ({"seq_len": 2048}, "seq_len is not a setting"),
+        ({"dedup": {"near": {"treshold": 0.7}}}, "did you mean dedup.near.threshold?"),
+        ({"dedup": {"near": {"threshold": 0}}}, "dedup.near.threshold"),
+        ({"filters": "hard"}, "'hard' is not a preset of the filters"),
+        ({"privacy": "hide"}, "privacy"),
+        ({"decontaminate": {"overlap": 1}}, "decontaminate.overlap"),
     ],
 )
 def test_a_value_that_cannot_be_is_named_with_its_key(change: dict[str, Any], sentence: str) -> None:
     assert sentence in refused({**LEAST, **change})
+
+
+def test_bare_words_stand_for_filters_privacy_and_near_duplicates_as_yaml_reads_them(tmp_path: Path) -> None:
+    def read(text: str) -> Config:
+        (tmp_path / "c.yaml").write_text(f"{{tokenizer: t, sources: a, out: o, {text}}}")
+        return load_config(tmp_path / "c.yaml")
+
+    plain = read("seed: 0")
+    assert (plain.filters.is_off, plain.privacy.mode, plain.dedup.near) == (True, "off", None)
+    off = read("filters: off, privacy: off, dedup: {near: off}")
+    assert (off.filters.is_off, off.privacy.mode, off.dedup.near) == (True, "off", None)
+    bare = read("filters: strict, privacy: redact, dedup: {near: on}, decontaminate: {against: e.jsonl}")
+    assert (bare.filters.preset, bare.filters.refusals, bare.privacy.mode) == ("strict", True, "redact")
+    assert bare.dedup.near is not None and bare.dedup.near.threshold == 0.8
+    assert [source.path for source in bare.located_evaluations()] == [str(tmp_path / "e.jsonl")]
+    full = read("dedup: {near: {threshold: 0.7, on: prompt}}, filters: {refusals: true}").dedup.near
+    assert full is not None and (full.on, full.threshold) == ("prompt", 0.7)
 
 
 def test_a_day_may_be_text_or_a_yaml_date(tmp_path: Path) -> None:

@@ -24,12 +24,14 @@ RULES: dict[str, set[str]] = {
     "progress": {"errors"},
     "machine": {"errors"},
     "settings": {"errors"},
-    "config": {"errors", "settings"},
+    "config": {"errors", "settings", "curate.filter_settings", "curate.privacy"},  # the settings that stand there
     **{phase: {"errors", "light", "reasons", "records", "progress"} for phase in PHASES},
     "curate": {"errors", "reasons", "records", "progress", "settings"},  # its settings stand beside its stages
     "engines": {"errors", "light", "progress", "store.files"},
     "view": {"errors", "reasons", "store.manifest", "store.shards", "store.ledger"},
     "pipeline": {"*", "!cli", "!view"},
+    "comparing": {"*", "!pipeline", "!cli", "!view"},  # the parts of the pipeline that look at all rows
+    "audit": {"*", "!engines", "!cli"},  # shows rows as the views do
     "cli": {"*"},
     "__main__": {"cli"},
     "__init__": {"config", "pipeline", "store.manifest", "store.verify", "view.dataset"},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -18,6 +19,7 @@ from pydantic import BaseModel
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+IN_TABLES = ("filters.", "privacy.")  # settings that have tables of their own
 MODEL = "HuggingFaceTB/SmolLM2-135M-Instruct"  # in the tests, a folder of this name holds a tiny model
 
 
@@ -68,7 +70,8 @@ def keys_of(value: object, prefix: str = "") -> set[str]:
         return set().union(*(keys_of(item, prefix) for item in value))
     if not isinstance(value, dict):
         return {prefix.rstrip(".")}
-    return {prefix.rstrip(".")} | set().union(*(keys_of(item, f"{prefix}{key}.") for key, item in value.items()))
+    named = {"on" if key is True else key: item for key, item in value.items()}  # YAML reads a bare `on` as true
+    return {prefix.rstrip(".")} | set().union(*(keys_of(item, f"{prefix}{key}.") for key, item in named.items()))
 
 
 def test_the_table_of_reasons_is_the_list_in_reasons_py() -> None:
@@ -110,7 +113,24 @@ def test_every_setting_stands_in_the_example(name: str) -> None:
 
     (block,) = (block for block in blocks("yaml") if block.name == name)
     every = set(settings_of(Config if name == "prepare.yaml" else TrainConfig))
+    every = {key.partition(".")[0] if key.startswith(IN_TABLES) else key for key in every}
     assert every - keys_of(yaml.safe_load(block.text)) == set()
+
+
+def test_the_tables_of_filters_and_privacy_are_their_settings() -> None:
+    from sftdata.curate.filter_settings import FilterConfig
+    from sftdata.curate.privacy import PrivacyConfig
+
+    presets = [FilterConfig.model_validate(preset).model_dump(mode="json") for preset in ("default", "strict")]
+    cases = [("| filters", FilterConfig, presets), ("| privacy", PrivacyConfig, [PrivacyConfig().model_dump()])]
+    for heading, model, given in cases:
+        shown = {name: [json.loads(cell) for cell in cells[:-1]] for name, *cells in table(heading)}
+        assert set(shown) == set(settings_of(model))
+        for name, values in shown.items():
+            for value, settings in zip(values, given, strict=True):
+                for key in name.split("."):
+                    settings = settings[key]
+                assert value == json.loads(json.dumps(settings)), name
 
 
 def test_every_path_in_the_tree_exists_and_every_part_of_sftdata_stands_in_it() -> None:
@@ -201,7 +221,7 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 
 def test_the_commands_and_then_the_python_run_as_they_stand(checkout: Path, environment: dict[str, str]) -> None:
     lines = [line for block in blocks("bash") for line in block.text.splitlines() if not line.startswith("make ")]
-    assert len(lines) == 13
+    assert len(lines) == 14
     script = "\n".join(["set -euxo pipefail", *lines])
     run = subprocess.run(["bash", "-c", script], cwd=checkout, env=environment, capture_output=True, text=True)
     assert run.returncode == 0, run.stderr[-4000:]

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import pyarrow as pa
 
@@ -14,7 +14,7 @@ from sftdata.read.formats import at_path, to_record
 from sftdata.read.sources import lines_in, read_raw
 from sftdata.read.stamps import Stamp, check_unchanged, unit_keys
 from sftdata.read.toolcheck import check_tool_calls
-from sftdata.read.units import Source, Unit
+from sftdata.read.units import RawRow, Source, Unit
 from sftdata.read.validate import check_structure
 from sftdata.records import KEY_BYTES, Drop, Record, Row
 
@@ -26,12 +26,26 @@ ROW_SCHEMA = pa.schema(
         ("reason", pa.string()),  # null where nothing is wrong with the row
         ("detail", pa.string()),
         ("keep", pa.string()),  # the kept columns, as one JSON object
+        ("private", pa.string()),  # personal data found, {kind: count} as JSON; null where there is none
         ("skip", pa.int64()),  # line numbers that the unit takes up; only in a unit's first entry
     ]
 )
 TABLE_ROWS = 4096  # rows held in memory at a time; changes no byte of a dataset
 # Records dropped for these reasons cannot be written as JSON, so they do not travel on.
 _UNWRITABLE = ("bad_characters", "wrong_type")
+
+
+class Judge(Protocol):
+    """Decides on a record by itself, once its structure is sound."""
+
+    @property
+    def key(self) -> str:
+        """All that decides the verdict besides the record."""
+        ...
+
+    def __call__(self, record: Record) -> tuple[Record, Drop | None, Mapping[str, int]]:
+        """The record to go on with, why it is dropped, if it is, and counts of the personal data in it, by kind."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -43,8 +57,13 @@ class Read:
     key_of: Callable[[Record], bytes]  # KEY_BYTES bytes, equal for equal content
     check_calls: bool = False  # of tools, against their declared schemas
     stamps: tuple[Stamp | None, ...] = ()  # of the units' files, as they must be before and after
+    judge: Judge | None = None  # of records that pass the checks
     name: str = "read"
-    key: str = ""  # all that decides the rows of a unit is in the unit's own key: see unit_identities
+
+    @property
+    def key(self) -> str:
+        """What the judge goes by. All else that decides a unit's rows is in its own key: see unit_identities."""
+        return "" if self.judge is None else self.judge.key
 
     def is_there(self, result: pa.Table) -> bool:
         """Yes: the rows are all there is."""
@@ -65,6 +84,9 @@ class Read:
             record, drop = row.record, row.drop
             if self.check_calls and drop is None and record is not None and record.tools:
                 drop = check_tool_calls(record)
+            private: Mapping[str, int] = {}
+            if self.judge is not None and drop is None and record is not None:
+                record, drop, private = self.judge(record)
             entry = (
                 row.line,
                 None if record is None else record.to_json(),
@@ -72,6 +94,7 @@ class Read:
                 None if drop is None else drop.reason,
                 None if drop is None else drop.detail,
                 None if row.keep is None else json.dumps(row.keep, default=str),
+                json.dumps(private) if private else None,
                 skip,
             )
             entries.append(entry)
@@ -80,7 +103,7 @@ class Read:
                 yield _table(entries)
                 entries = []
         if skip is not None:
-            entries.append((0, None, None, None, None, None, skip))
+            entries.append((0, None, None, None, None, None, None, skip))
         if entries:
             yield _table(entries)
 
@@ -111,21 +134,23 @@ def _table(entries: list[tuple[Any, ...]]) -> pa.Table:
 
 def rows_of(unit: Unit, source: Source) -> Iterator[Row]:
     """Every row of a unit, in order, as a record, or dropped with its reason. Raises SourceError as `read_raw`."""
-    format, columns, system, keep = source.format, source.columns, source.system, source.keep
-    for line, value, drop in read_raw(unit):
-        kept = {path: _kept(value, path) for path in keep} if keep else None
-        if drop is not None:
-            yield Row(line, None, drop, kept)
-            continue
-        record = to_record(value, format=format, columns=columns, system=system)
-        if isinstance(record, Drop):
-            yield Row(line, None, record, kept)
-            continue
-        problem = check_structure(record)
-        if problem is not None and problem.reason in _UNWRITABLE:
-            yield Row(line, None, problem, kept)
-        else:
-            yield Row(line, record, problem, kept)
+    for raw in read_raw(unit):
+        yield row_of(raw, source)
+
+
+def row_of(raw: RawRow, source: Source) -> Row:
+    """A raw row as a record, or dropped with its reason. Never raises, whatever the row holds."""
+    line, value, drop = raw
+    kept = {path: _kept(value, path) for path in source.keep} if source.keep else None
+    if drop is not None:
+        return Row(line, None, drop, kept)
+    record = to_record(value, format=source.format, columns=source.columns, system=source.system)
+    if isinstance(record, Drop):
+        return Row(line, None, record, kept)
+    problem = check_structure(record)
+    if problem is not None and problem.reason in _UNWRITABLE:
+        return Row(line, None, problem, kept)
+    return Row(line, record, problem, kept)
 
 
 def _kept(value: object, path: str) -> Any:

@@ -143,6 +143,18 @@ class Counts(Entry):
         return sum(sum(reasons.values()) for reasons in self.dropped.values())
 
 
+class MixtureEntry(Entry):
+    """What one source was asked for and gave to the training split, after every other step."""
+
+    source: str  # its path, as configured
+    asked: float | None  # share of the trained tokens; None without weights
+    got: Annotated[float, Field(ge=0, le=1)]
+    records: Count  # used at least once
+    copies: Count  # uses of records
+    trained_tokens: Count  # in all copies
+    available_tokens: Count  # trained tokens that max_records and repeat would have allowed
+
+
 class PackingEntry(Entry):
     """How full the rows are: fill is the share of rows * seq_len that holds tokens."""
 
@@ -185,6 +197,8 @@ class Manifest(Entry):
     config: dict[str, Any]  # resolved, without out.path
     versions: dict[str, str]  # of the tools
     counts: Counts
+    privacy: dict[str, Count] = Field(default_factory=dict)  # personal data by kind, in rows packed or dropped for it
+    mixture: tuple[MixtureEntry, ...] = ()  # a line for each source; empty where nothing was asked for
     packing: PackingEntry
 
     @property

@@ -149,7 +149,7 @@ def places_of(folder: Path, packed: pa.Table, manifest: Manifest) -> Places:
         shard_starts=np.searchsorted(shard[order], np.arange(len(manifest.shards) + 1)),
         owner=owner[order],
         digest=digest.take(pa.array(order)),
-        num_turns=_num_turns(folder, packed, owner, is_text)[order],
+        num_turns=_num_turns(folder, packed, owner, is_text, manifest)[order],
         row=row[order],
         index=index[order],
         tokens=np.zeros(packed.num_rows, np.int64),
@@ -168,11 +168,12 @@ def _of_places(folder: Path, packed: pa.Table, name: str, owner: Ints64) -> Any:
     return pa.concat_arrays([empty, *(chunk.flatten() for chunk in packed[name].chunks)])
 
 
-def _num_turns(folder: Path, packed: pa.Table, owner: Ints64, is_text: NDArray[np.bool_]) -> Ints64:
+def _num_turns(folder: Path, packed: pa.Table, owner: Ints64, is_text: NDArray[np.bool_], manifest: Manifest) -> Ints64:
     """The number of turns trained in each place.
 
-    Raises DatasetError where a place names no turn, a turn is trained twice in one record, turns are not in order, or
-    a plain text, which is one turn, has another.
+    Raises DatasetError where a place names no turn, a turn is trained twice in one copy of a record, a source's
+    records have more copies than its `repeat` allows, turns are not in order, or a plain text, which is one turn, has
+    another.
     """
     lists = _of_places(folder, packed, "turns", owner)
     counts: Ints64 = lists.value_lengths().fill_null(0).to_numpy().astype(np.int64)
@@ -187,12 +188,52 @@ def _num_turns(folder: Path, packed: pa.Table, owner: Ints64, is_text: NDArray[n
 
     check(counts == 0, owner, "it names no turn that is trained in one of its places", counts)
     check(turns < 1, row, "turns count from 1, but it names {}", turns)
+    limit = _repeats(packed, manifest)
     order = np.lexsort((turns, row))
     again = (np.diff(row[order]) == 0) & (np.diff(turns[order]) == 0)
-    check(again, row[order][1:], "its turn {} is trained twice", turns[order][1:])
+    again_in_one = (np.diff(place) == 0) & (np.diff(turns) == 0)
+    check(again_in_one, row[1:], "its turn {} is trained twice", turns[1:])
+    check(again & (limit[row[order][1:]] == 1), row[order][1:], "its turn {} is trained twice", turns[order][1:])
+    if again.any():
+        _check_copies(folder, packed, owner, row, turns, limit)
     check((np.diff(place) == 0) & (np.diff(turns) < 0), row[1:], "its turn {} stands behind a later one", turns[1:])
     check(is_text[row] & (turns != 1), row, "it is plain text, which is one turn, but it names turn {}", turns)
     return counts
+
+
+def _repeats(packed: pa.Table, manifest: Manifest) -> Ints64:
+    """How often each packed row may stand in the shards."""
+    allowed: dict[str, int] = {}
+    for source in manifest.config.get("sources", ()):
+        allowed[source["path"]] = max(allowed.get(source["path"], 1), source.get("repeat", 1))
+    values = np.array([*allowed.values(), 1], np.int64)
+    at = pc.index_in(packed["source"], value_set=pa.array(allowed, pa.string())).fill_null(len(allowed))
+    repeats: Ints64 = values[at.to_numpy()]
+    return repeats
+
+
+def _check_copies(folder: Path, packed: pa.Table, owner: Ints64, row: Ints64, turns: Ints64, limit: Ints64) -> None:
+    """Records that stand several times: as often as their source allows, each turn as often, each copy the same.
+
+    `owner` has the row of each place, `row` that of each trained turn.
+    """
+    pairs, times = np.unique(np.stack([row, turns]), axis=1, return_counts=True)
+    most = np.zeros(packed.num_rows, np.int64)
+    np.maximum.at(most, pairs[0], times)
+    if (uneven := times != most[pairs[0]]).any():
+        at = int(np.argmax(uneven))
+        what = f"its turn {pairs[1][at]} is trained {times[at]} times, but another {most[pairs[0][at]]} times"
+        raise _ledger_fault(folder, packed, int(pairs[0][at]), what)
+    if (over := most > limit).any():
+        at = int(np.argmax(over))
+        what = f"it stands {most[at]} times in the shards, but its source is repeated {limit[at]} times at most"
+        raise _ledger_fault(folder, packed, at, what)
+    for at in np.flatnonzero(most > 1).tolist():
+        samples: dict[tuple[int, ...], set[str]] = {}
+        for named, digest in zip(packed["turns"][at].as_py(), packed["digests"][at].as_py()):
+            samples.setdefault(tuple(named), set()).add(digest)
+        if any(len(digests) > 1 for digests in samples.values()) or len(packed["turns"][at]) != most[at] * len(samples):
+            raise _ledger_fault(folder, packed, at, "its copies are not the same samples")
 
 
 def _ints(places: Any, field: str, manifest: Manifest) -> Ints64:

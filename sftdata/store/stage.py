@@ -41,7 +41,8 @@ class WriteShards:
 
     def __call__(self, table: pa.Table) -> Iterator[pa.Table]:
         """Pack and write; one entry for each sample. Raises OutputError where the folder cannot be written."""
-        samples = table.select(["record_id", "sample", "input_ids", "labels"])
+        samples = table.select(["record_id", "number", "input_ids", "labels"])
+        samples = samples.rename_columns(["record_id", "sample", "input_ids", "labels"])
         shard = build_shard(samples, self.seq_len, self.strategy, self.seed)
         made = Path(self.folder, f".{os.getpid()}-{table['shard'][0]}.arrow")
         facts = write_shard(made, shard)

@@ -150,7 +150,7 @@ def _check_ledger(folder: Path, manifest: Manifest) -> Places:
     keep = ["source", "where", "record_id", "split", *OF_PLACES, "num_tokens", "num_trained_tokens"]
     for entry in manifest.ledger:
         path = folder / entry.path
-        table = read_ledger_file(path, [*keep, "fate", "stage", "reason", "detail", "duplicate_of"])
+        table = read_ledger_file(path, [*keep, "fate", "stage", "reason", "detail", "duplicate_of", "similarity"])
         if table.num_rows != entry.rows:
             raise DatasetError(str(path), f"holds {table.num_rows} rows instead of {entry.rows}", TODO)
         _check_fates(path, table, manifest)
@@ -198,9 +198,16 @@ def _check_fates(path: Path, table: pa.Table, manifest: Manifest) -> None:
     stage = pc.take(stages, pc.index_in(table["reason"], value_set=pa.array(list(REASONS))))
     right = pc.fill_null(pc.equal(table["stage"], stage), False)
     but(is_dropped, pc.invert(right), "{reason} is no reason of the stage {stage!r}")
-    is_duplicate = pc.fill_null(pc.equal(table["reason"], "duplicate"), False)
+    is_near = pc.fill_null(pc.equal(table["reason"], "near_duplicate"), False)
+    is_duplicate = pc.or_(is_near, pc.is_in(table["reason"], value_set=pa.array(["duplicate", "shared_prefix"])))
     but(is_duplicate, null("duplicate_of"), "a duplicate, but of what is not said")
     but(is_packed, pc.is_valid(table["duplicate_of"]), "packed, but called a duplicate of {duplicate_of!r}")
+    but(pc.invert(is_duplicate), pc.is_valid(table["duplicate_of"]), "no duplicate, but called one of {duplicate_of!r}")
+    is_similar = pc.and_(pc.greater(table["similarity"], 0), pc.less_equal(table["similarity"], 1))
+    but(is_near, pc.invert(pc.fill_null(is_similar, False)), "a near-duplicate, but with a similarity of {similarity}")
+    but(pc.invert(is_near), pc.is_valid(table["similarity"]), "no near-duplicate, but with a similarity")
+    is_shown = pc.is_in(table["reason"], value_set=pa.array(["contaminated", "private_data", "over_cap"]))
+    but(is_shown, null("detail"), "{reason}, but by what is not said")
 
 
 def _check_repeats(folder: Path, names: Sequence[Any], repeats: Sequence[Any]) -> None:

@@ -70,6 +70,9 @@ def summarize(
     if split is None:
         if manifest.encoding is not None:
             lines += _encoding_lines(manifest.encoding, manifest.counts.packed)
+        lines += _privacy_lines(manifest)
+        if manifest.mixture:
+            tables.append(_mixture_table(manifest))
         tables.append(_funnel_table(manifest, examples or {}))
     return Summary(title, tuple(lines), tuple(tables))
 
@@ -98,6 +101,15 @@ def _encoding_lines(encoding: EncodingEntry, num_packed: int) -> list[str]:
     return lines
 
 
+def _privacy_lines(manifest: Manifest) -> list[str]:
+    """The personal data that was found, by kind; nothing where none was."""
+    if not manifest.privacy:
+        return []
+    mode = manifest.config.get("privacy", {}).get("mode")
+    done = {"redact": "replaced", "drop": "dropped with their rows"}.get(mode, "left as they are")
+    return [f"personal data, {done}: " + ", ".join(f"{n:,} {marks.safe(kind)}" for kind, n in manifest.privacy.items())]
+
+
 def _first(items: Sequence[str]) -> str:
     """The first few of many."""
     more = len(items) - MAX_STRINGS
@@ -124,6 +136,24 @@ def _splits_row(name: str, facts: SplitFacts, seq_len: int) -> tuple[str, ...]:
     counts = (facts.shards, facts.rows, facts.samples, facts.tokens, facts.trained_tokens)
     trained_share = _share(facts.trained_tokens, facts.tokens)
     return name, *(f"{number:,}" for number in counts), trained_share, _share(facts.tokens, facts.rows * seq_len)
+
+
+def _mixture_table(manifest: Manifest) -> Table:
+    """What each source was asked for and gave to the training split."""
+    rows = [
+        (
+            entry.source,
+            "-" if entry.asked is None else f"{entry.asked:.2%}",
+            f"{entry.got:.2%}",
+            f"{entry.trained_tokens:,}",
+            f"{entry.available_tokens:,}",
+            f"{entry.records:,}",
+            f"{entry.copies:,}",
+        )
+        for entry in manifest.mixture
+    ]
+    head = ("source", "asked", "got", "trained", "available", "records", "copies")
+    return Table(head, tuple(rows), frozenset({0}))
 
 
 def _funnel_table(manifest: Manifest, examples: Mapping[str, str]) -> Table:

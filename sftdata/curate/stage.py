@@ -1,0 +1,169 @@
+"""Curation as stages: the verdict on one record by itself, signatures, and overlap with evaluation sets, as tables."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from sftdata.curate.contamination import ContaminationSettings, Index, find_contamination, turns_of
+from sftdata.curate.filter_settings import FilterConfig
+from sftdata.curate.near import SIGNATURE_BYTES, NearSettings, answer_chars, sign
+from sftdata.curate.prefix import PREFIX_BYTES, prefix_key
+from sftdata.curate.privacy import PrivacyConfig, describe, redact, redact_record
+from sftdata.curate.words import text_of
+from sftdata.records import Drop, Record
+
+SIGNED_SCHEMA = pa.schema(
+    [
+        ("signature", pa.binary(SIGNATURE_BYTES)),  # null where the row is dropped already or its text is blank
+        ("answer_chars", pa.int64()),
+    ]
+)
+CHECKED_SCHEMA = pa.schema([("hit", pa.string())])  # the evidence; null where no evaluation item is in the row
+
+
+@dataclass(frozen=True)
+class Judge:
+    """What becomes of a record by itself: filters, then privacy."""
+
+    filters: FilterConfig
+    privacy: PrivacyConfig
+
+    @cached_property
+    def is_filtering(self) -> bool:
+        """Whether a filter is on."""
+        return not self.filters.is_off
+
+    @property
+    def is_off(self) -> bool:
+        """Whether nothing is looked at."""
+        return not self.is_filtering and self.privacy.mode == "off"
+
+    @cached_property
+    def key(self) -> str:
+        """All that decides the verdict besides the record."""
+        filters = self.filters.model_dump(mode="json", exclude={"preset"}) if self.is_filtering else None
+        privacy = None if self.privacy.mode == "off" else self.privacy.model_dump(mode="json")
+        return json.dumps([filters, privacy], sort_keys=True)
+
+    def __call__(self, record: Record) -> tuple[Record, Drop | None, Mapping[str, int]]:
+        """The record, redacted where that is asked for; why it is dropped, if it is; its personal data, by kind.
+
+        A record that the filters drop is not searched for personal data.
+        """
+        if self.is_filtering:
+            from sftdata.curate.filters import filter_record  # imports ftfy, which takes a moment
+
+            if drop := filter_record(record, self.filters):
+                return record, drop, {}
+        if self.privacy.mode == "off":
+            return record, None, {}
+        redacted, found = redact_record(record, self.privacy)
+        if not found:
+            return record, None, {}
+        counts = Counter(finding.kind for finding in found)
+        if self.privacy.mode == "drop":
+            return record, Drop("private_data", describe(found)), counts
+        return (redacted if self.privacy.mode == "redact" else record), None, counts
+
+
+@dataclass(frozen=True)
+class Sign:
+    """Rows -> the signatures of their texts, one entry a row. Rows that are dropped already have none."""
+
+    settings: NearSettings
+    name: str = "sign"
+
+    @property
+    def key(self) -> str:
+        """What decides a signature: not the threshold, nor who is kept."""
+        return f"{self.settings.on} {self.settings.shingle_words}"
+
+    def is_there(self, result: pa.Table) -> bool:
+        """Yes: the signatures are all there is."""
+        return True
+
+    def __call__(self, table: pa.Table) -> Iterator[pa.Table]:
+        """An entry for each row."""
+        live = np.flatnonzero(~table["dropped"].to_numpy(zero_copy_only=False))
+        records = [Record.from_json(payload) for payload in table["record"].take(pa.array(live)).to_pylist()]
+        entries: list[bytes | None] = [None] * table.num_rows
+        lengths = np.zeros(table.num_rows, np.int64)
+        if records:
+            signatures, signed = sign([text_of(one, self.settings.on) for one in records], self.settings.shingle_words)
+            for row, signature, has_one in zip(live.tolist(), signatures.astype("<u2"), signed.tolist(), strict=True):
+                entries[row] = signature.tobytes() if has_one else None
+            lengths[live] = [answer_chars(record) for record in records]
+        yield pa.table({"signature": pa.array(entries, SIGNED_SCHEMA.field(0).type), "answer_chars": lengths})
+
+
+@dataclass(frozen=True)
+class PrefixKeys:
+    """Rows -> the key of the start of each prompt, one entry a row; null where it is shorter, or the row is dropped."""
+
+    chars: int
+    name: str = "prefix"
+
+    @property
+    def key(self) -> str:
+        """What decides a key."""
+        return str(self.chars)
+
+    def is_there(self, result: pa.Table) -> bool:
+        """Yes: the keys are all there is."""
+        return True
+
+    def __call__(self, table: pa.Table) -> Iterator[pa.Table]:
+        """An entry for each row."""
+        rows = zip(table["dropped"].to_pylist(), table["record"].to_pylist(), strict=True)
+        keys = [None if dropped else prefix_key(Record.from_json(payload), self.chars) for dropped, payload in rows]
+        yield pa.table({"prefix": pa.array(keys, pa.binary(PREFIX_BYTES))})
+
+
+@dataclass(frozen=True)
+class Decontaminate:
+    """Rows -> the evidence for each row that holds an item of the index in `folder`, one entry a row."""
+
+    folder: str
+    settings: ContaminationSettings
+    items_key: str  # of the index's items
+    name: str = "decontaminate"
+
+    @cached_property
+    def key(self) -> str:
+        """What decides the evidence: the items and how they are matched."""
+        return json.dumps([self.items_key, asdict(self.settings)])
+
+    @cached_property
+    def index(self) -> Index:
+        """The index, mapped into memory."""
+        return Index.read(Path(self.folder), self.settings)
+
+    def is_there(self, result: pa.Table) -> bool:
+        """Yes: the evidence is all there is."""
+        return True
+
+    def __call__(self, table: pa.Table) -> Iterator[pa.Table]:
+        """An entry for each row. Personal data in the matched text is replaced in the evidence."""
+        dropped = table["dropped"].to_pylist()
+        hits: list[str | None] = [None] * table.num_rows
+        for row, payload in enumerate(table["record"].to_pylist()):
+            if not dropped[row] and (hit := find_contamination(turns_of(Record.from_json(payload)), self.index)):
+                hits[row] = redact(str(hit))[0]
+        yield pa.table({"hit": hits}, schema=CHECKED_SCHEMA)
+
+
+def items_key(items: Iterator[tuple[str, str]]) -> str:
+    """A checksum of evaluation items: where each stands, and its text."""
+    digest = hashlib.sha256()
+    for item in items:
+        digest.update(json.dumps(item).encode())
+    return digest.hexdigest()

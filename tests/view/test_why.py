@@ -1,0 +1,108 @@
+"""`sftdata why`: the fate of one row, with its evidence."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+import sftdata
+from sftdata.cli import app
+from sftdata.errors import DatasetError
+from sftdata.store.ledger import read_ledger
+from sftdata.view.why import explain
+
+LONG = "The train to the coast leaves at nine and calls at every village on the way down to the sea before noon."
+
+
+def chat(*turns: str) -> dict[str, Any]:
+    roles = ["user", "assistant"] * len(turns)
+    return {"messages": [{"role": role, "content": turn} for role, turn in zip(roles, turns)]}
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory: pytest.TempPathFactory, tiny_tokenizer: Path) -> Path:
+    folder = tmp_path_factory.mktemp("why")
+    rows: dict[str, list[Any]] = {
+        "a/chat.jsonl": [
+            chat("Hi", "Hello", "And?", "Bye"),
+            chat("Go on.", LONG),
+            chat("Go on.", LONG + " Then it rests."),
+        ],
+        "b/chat.jsonl": [{"x\x1b": 1}, chat("Hi", "Hello", "And?", "Bye"), chat("Write", "To a@b-c.org")],
+        "only.jsonl": [chat("Hi", "word " * 300)],
+    }
+    for name, content in rows.items():
+        path = folder / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("".join(json.dumps(row) + "\n" for row in content))
+    settings = {
+        "tokenizer": str(tiny_tokenizer),
+        "sources": ["a/chat.jsonl", "b/chat.jsonl", "only.jsonl"],
+        "out": "out",
+        "pack": {"seq_len": 256},
+        "dedup": {"near": {"threshold": 0.7}},
+        "privacy": "drop",
+    }
+    (folder / "prepare.yaml").write_text(json.dumps(settings))
+    sftdata.prepare(sftdata.load_config(folder / "prepare.yaml"), workers=1)
+    return folder / "out"
+
+
+def test_a_kept_row_is_told_with_its_places_turns_and_tokens(dataset: Path) -> None:
+    row = read_ledger(dataset).to_pylist()[0]
+    (place,) = row["places"]
+    said = explain(dataset, "a/chat.jsonl:1")
+    assert said.splitlines()[0] == "a/chat.jsonl:1 of a/chat.jsonl: packed"
+    assert f"{place['shard']}, row {place['row']}, index {place['index']}: trained turns 2, 4" in said
+    assert f"{row['num_tokens']} tokens, {row['num_trained_tokens']} trained" in said
+    assert "split train" in said and row["record_id"] in said
+
+
+@pytest.mark.parametrize(
+    ("where", "sentences"),
+    [
+        (
+            "a/chat.jsonl:3",
+            ["dropped by dedup as near_duplicate", "repeats a/chat.jsonl:2, with a similarity of 0.880"],
+        ),
+        ("b/chat.jsonl:1", ["dropped by format as unknown_shape"]),
+        ("b/chat.jsonl:2", ["dropped by dedup as duplicate", "repeats a/chat.jsonl:1"]),
+        ("b/chat.jsonl:3", ["dropped by privacy as private_data", "1 email in message 1"]),
+        ("only.jsonl:1", ["dropped by pack as overlong", "pack.seq_len is 256"]),
+    ],
+)
+def test_a_dropped_row_is_told_with_its_evidence(dataset: Path, where: str, sentences: list[str]) -> None:
+    said = explain(dataset, where)
+    assert said.startswith(f"{where} of ")
+    assert all(sentence in said for sentence in sentences), said
+    assert "\x1b" not in said
+
+
+def test_a_name_that_means_several_rows_tells_all_and_one_with_folders_before_it_is_known(dataset: Path) -> None:
+    said = explain(dataset, "chat.jsonl:2")
+    assert [part.partition(" of ")[0] for part in said.split("\n\n")] == ["a/chat.jsonl:2", "b/chat.jsonl:2"]
+    assert explain(dataset, "some/where/b/chat.jsonl:2") == explain(dataset, "b/chat.jsonl:2")
+
+
+@pytest.mark.parametrize(
+    ("where", "todo"),
+    [
+        ("only.jsonl:2", "the last line of only.jsonl that holds a row is 1"),
+        ("other.jsonl:1", "its files are a/chat.jsonl, b/chat.jsonl, only.jsonl"),
+        ("only.jsonl", "write it as FILE:LINE"),
+    ],
+)
+def test_a_row_that_is_not_there_is_an_error_in_one_sentence(dataset: Path, where: str, todo: str) -> None:
+    with pytest.raises(DatasetError, match=todo):
+        explain(dataset, where)
+    result = CliRunner().invoke(app, ["why", str(dataset), where])
+    assert result.exit_code == 1 and todo in result.stderr and len(result.stderr.splitlines()) == 1
+
+
+def test_the_command_prints_it(dataset: Path) -> None:
+    result = CliRunner().invoke(app, ["why", str(dataset), "only.jsonl:1"])
+    assert (result.exit_code, result.stdout) == (0, explain(dataset, "only.jsonl:1") + "\n")
