@@ -26,7 +26,7 @@ export TMPDIR                   := $(CACHE)/tmp
 endif
 
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint types clean
+.PHONY: help demo test lint types bench clean
 
 help:
 	@sed -n 's/^# \{0,1\}//p;/^$$/q' Makefile
@@ -49,6 +49,10 @@ lint: $(READY)
 
 types: $(READY)
 	$(BIN)/mypy
+
+# Speed and memory as ratios of one run, kept in tests/bench/RESULTS.md; needs the shared folder, and an idle machine.
+bench: $(READY)
+	python tests/bench/bench.py
 
 # Takes away what the targets above made.
 clean:
