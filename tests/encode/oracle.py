@@ -27,6 +27,8 @@ from typing import Any
 from unittest import mock
 
 IGNORE = -100
+# Unicode's white space, as Rust has it; Python's \s has four control characters more.
+SPACE = "[\t-\r \x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]+"
 INLINE = re.compile(r"\s*<think>(.*?)</think>(.*)", re.DOTALL)
 
 Chat = list[dict[str, Any]]
@@ -238,9 +240,9 @@ class Oracle:
         """The text as far as the tokenizer keeps it: composed, and without what it strips beside its tokens."""
         for token, entry in self._strips:
             if entry["rstrip"]:
-                text = re.sub(re.escape(token) + r"\s+", lambda _, token=token: token, text)
+                text = re.sub(re.escape(token) + SPACE, lambda _, token=token: token, text)
             if entry["lstrip"]:
-                text = re.sub(r"\s+" + re.escape(token), lambda _, token=token: token, text)
+                text = re.sub(SPACE + re.escape(token), lambda _, token=token: token, text)
         text = unicodedata.normalize(self._form, text) if self._form else text
         if self.is_byte_level():
             return text

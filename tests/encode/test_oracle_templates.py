@@ -25,7 +25,7 @@ quick = settings(
 # Kinds other than byte-level are tried under templates that differ in what stands at the borders of a turn.
 BORDERS = {
     "nfc": ("chatml", "mistral-v0.3", "qwen3"),
-    "phi": ("alpaca", "chatml", "gemma2", "llama2"),
+    "phi": ("alpaca", "chatml", "gemma2", "llama2", "mistral-v0.3", "phi3", "zephyr"),
     "sentence_piece": ("chatml", "gemma2", "gpt-oss", "llama2", "mistral-v0.3", "phi3", "qwen3", "vicuna", "zephyr"),
     "unigram": ("alpaca", "chatml", "gemma2", "llama2", "mistral-v0.3", "phi3", "qwen3", "vicuna", "zephyr"),
 }

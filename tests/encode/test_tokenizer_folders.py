@@ -114,3 +114,10 @@ def test_a_folder_without_a_tokenizer_is_an_error_that_names_it(tmp_path: Path) 
 def test_a_path_that_is_no_folder_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(TokenizerError, match="no such folder"):
         load_tokenizer(str(tmp_path / "nowhere"))
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"model": 3}', '{"version": "1.0"}'])
+def test_a_broken_tokenizer_json_is_an_error_that_names_the_folder(tmp_path: Path, text: str) -> None:
+    (tmp_path / "tokenizer.json").write_text(text, encoding="utf-8")
+    with pytest.raises(TokenizerError, match=tmp_path.name):
+        load_tokenizer(str(tmp_path))
