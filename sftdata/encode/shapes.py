@@ -135,17 +135,28 @@ class ShapeProver:
     def _by_plan(self, record: Record, contents: list[str], plan: Plan) -> GuardedSample | None:
         """The sample as planned, or None where the template did not write what the plan expects."""
         used = contents[: len(plan.statics) - 1]
-        if not self.facts.reads.verbatim and self._rendering(record, used) != plan.text_with(used):
-            return None
+        if not self.facts.reads.verbatim and (
+            any(self.facts.control.find(text) for text in used) or self._rendering(record, used) != plan.text_with(used)
+        ):
+            return None  # what the template does to a control string is a matter for the definition
         layout = self._layouts.get(plan)
         if layout is None:
             layout = self._layouts[plan] = layout_of(plan, self.facts.control.guard)
         pieces = ["".join([used[part] if isinstance(part, int) else part for part in piece]) for piece in layout]
         sample = GuardedSample(tuple(pieces), plan.turns)
-        if self._planned % RECHECK == 0 and self.by_definition(record, list(plan.turns)) != [sample]:
-            raise AssertionError(f"the plan of a shape is not what the definition gives: {plan}")
+        if self._planned % RECHECK == 0:
+            self._recheck(record, plan, sample)
         self._planned += 1
         return sample
+
+    def _recheck(self, record: Record, plan: Plan, sample: GuardedSample) -> None:
+        """Hold a planned sample against the definition. A difference is a fault of ours, and ends the run."""
+        try:
+            proven = self.by_definition(record, list(plan.turns))
+        except Refusal as refusal:
+            raise AssertionError(f"the definition refuses what a plan gave: {refusal}; {plan}") from refusal
+        if proven != [sample]:
+            raise AssertionError(f"the plan of a shape is not what the definition gives: {plan}")
 
     def _rendering(self, record: Record, contents: list[str]) -> str | None:
         """The first messages of a plain record as the template writes them; None where it refuses."""
