@@ -19,9 +19,9 @@ ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT)}
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Some 6 MB in 3 units, so that two workers have something to do for a while."""
+    """Some 18 MB in 9 units, so that two workers have something to do for a while."""
     path = tmp_path_factory.mktemp("data") / "a.jsonl"
-    rows = [{"prompt": f"Question {n}", "completion": "The quick brown fox. " * 40} for n in range(6500)]
+    rows = [{"prompt": f"Question {n}", "completion": "The quick brown fox. " * 40} for n in range(19500)]
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     return path
 
