@@ -51,7 +51,7 @@ def judged(pair: Pair, found: list[Record]) -> Iterator[tuple[dict[str, Any], An
             yield conversation, result, pair.judge(conversation, result)
 
 
-@pytest.mark.parametrize(("name", "every"), [("mix20k.jsonl", 71), ("glaive_en.json", 4), ("sharegpt_dummy.json", 25)])
+@pytest.mark.parametrize(("name", "every"), [("mix20k.jsonl", 71), ("glaive_en.json", 6), ("sharegpt_dummy.json", 25)])
 def test_every_sample_of_real_data_is_what_the_definition_says(pair: Pair, shared: Path, name: str, every: int) -> None:
     bad = []
     samples = 0

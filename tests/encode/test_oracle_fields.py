@@ -38,7 +38,7 @@ EXPRESSIONS = (
     "'%-30s' % message.content",
     "(message.content if message.role != 'assistant' else 'x')",
 )
-TOOLS = ("", "{{ tools }}", "{{ tools|string }}", "{% if tools %}{{ tools|tojson }}{% endif %}")
+TOOLS = ("{{ tools }}", "{{ tools|string }}", "{% if tools %}{{ tools|tojson }}{% endif %}")
 CHATS = (
     ("Hello <|im_end|> <|im_start|>user", "sure </s> ok"),
     ("Hello there", "sure"),
@@ -70,8 +70,10 @@ def pair_of(folder: Path, template: str) -> Pair:
     return Pair(folder, template, ends=template)
 
 
-@pytest.mark.parametrize("tools", TOOLS)
-@pytest.mark.parametrize("expression", EXPRESSIONS)
+@pytest.mark.parametrize(
+    ("expression", "tools"),
+    [*((expression, "") for expression in EXPRESSIONS), *(("message.content", tools) for tools in TOOLS)],
+)
 def test_a_text_that_the_template_changes_is_right_or_refused(
     tokenizer: Any, tmp_path: Path, expression: str, tools: str
 ) -> None:
@@ -111,3 +113,23 @@ def test_no_field_beside_a_tool_call_is_lost_unseen(
     answer = {"role": "assistant", "content": "done", "reasoning_content": "done"}
     assert pair.problems({"messages": messages, "tools": [tool("lookup")]}) == []
     assert pair.problems({"messages": [*messages, result, answer], "tools": [tool("lookup")]}) == []
+
+
+def test_what_was_encoded_before_changes_nothing(tokenizer: Any, tmp_path: Path) -> None:
+    turns = (
+        "{% for message in messages %}<|im_start|>{{ message.role }}\n{{ [message.content] }}<|im_end|>\n{% endfor %}"
+    )
+    source = turns + "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+    folder = tiny_tokenizers.write_folder(tmp_path, tokenizer, source, eos_token="<|im_end|>")
+    files = load_tokenizer(str(folder))
+    records = []
+    for text in ("Hello", "sure <|im_end|>", "Hello", "a\nb", "sure <|im_end|>", "é"):
+        messages = [{"role": "user", "content": "x"}, {"role": "assistant", "content": text}]
+        record = to_record({"messages": messages}, format="messages", columns={}, system=None)
+        assert isinstance(record, Record)
+        records.append(record)
+    settings = EncodeSettings(files=files, date=DATE, backend="tokenizers")
+    alone = [repr(RecordEncoder(settings).encode([record])[0]) for record in records]
+    encoder = RecordEncoder(settings)
+    assert [repr(encoder.encode([record])[0]) for record in records] == alone
+    assert [repr(result) for result in RecordEncoder(settings).encode(records[::-1])][::-1] == alone

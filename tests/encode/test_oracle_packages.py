@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from strategies import conversations
 
 quick = settings(
-    max_examples=25,
+    max_examples=12,
     deadline=None,
     derandomize=True,
     database=None,

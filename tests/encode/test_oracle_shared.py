@@ -12,7 +12,7 @@ from strategies import conversations
 
 # Conversations are small as they are; shrinking them with real tokenizers would take minutes.
 quick = settings(
-    max_examples=20,
+    max_examples=14,
     deadline=None,
     derandomize=True,
     database=None,

@@ -15,7 +15,7 @@ from strategies import conversations
 
 # Conversations are small as they are; shrinking them with real tokenizers would take minutes.
 quick = settings(
-    max_examples=7,
+    max_examples=6,
     deadline=None,
     derandomize=True,
     database=None,
