@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TypeVar
 
 import pyarrow as pa
 
@@ -52,7 +50,6 @@ from sftdata.store.stage import WriteShards
 from sftdata.workspace import Workspace
 
 BACKENDS: dict[str, Backend | None] = {"auto": None, "fast": "fastokens", "hf": "tokenizers"}
-ResultT = TypeVar("ResultT")
 UNIT_BYTES = 2 << 20  # of a JSON-lines file that one worker reads at a time; changes no byte of the dataset
 # Where all rows of a source have these, its settings or its format are wrong, not its rows.
 NOT_DATA = {"bad_json", "not_an_object", "unknown_shape", "missing_field"}
@@ -93,7 +90,6 @@ def prepare(
         encoder = RecordEncoder(encode_settings(config))
         if not config.is_plain_text:
             encoder.check()
-        settled = in_background(encoder.shared)
 
         stamps = tuple(stamp_of(unit) for unit in units)
         identities = unit_identities(units, sources, config.check_tool_calls, threads=workers)
@@ -104,7 +100,6 @@ def prepare(
         refuse_unreadable(config, units, fates)
         compare_rows(engine, rows, fates, config, work.new)
 
-        settled.result()
         encoded = engine.map(Encode(encoder), rows, fates.beside())
         seen = joined_facts(engine, encoded)
         if seen.disagreed:
@@ -146,14 +141,6 @@ def make_judge(config: Config) -> Judge | None:
 def joined_facts(engine: Engine, encoded: Sequence[Piece]) -> BatchFacts:
     """What the batches of encoding saw."""
     return BatchFacts.joined(engine.collect(encoded, ["facts"])["facts"].drop_null().to_pylist())
-
-
-def in_background(work: Callable[[], ResultT]) -> Future[ResultT]:
-    """Something that the run needs later, begun now while workers read."""
-    thread = ThreadPoolExecutor(1)
-    result = thread.submit(work)
-    thread.shutdown(wait=False)
-    return result
 
 
 def encode_settings(config: Config) -> EncodeSettings:
