@@ -1,4 +1,4 @@
-"""Keeping pandas out of processes of ours: the command line, and the workers.
+"""Processes of ours: the command line, and the workers. In them there is no pandas, and workers may be forked.
 
 pyarrow imports pandas, where it is installed, the first time it is given a list, to ask whether the list is pandas'
 own. That takes longer than everything else that a process imports, and nothing here uses pandas. Programs that use
@@ -26,6 +26,18 @@ class _NoPandas(MetaPathFinder):
 
 
 _NO_PANDAS = _NoPandas()
+_state = {"ours": False}
+
+
+def take_over() -> None:
+    """Say that this process is ours alone: nothing but sftdata runs in it."""
+    _state["ours"] = True
+    shun_pandas()
+
+
+def can_fork() -> bool:
+    """Whether workers may be copies of this process: it is ours alone, and the system is known to copy it well."""
+    return _state["ours"] and sys.platform == "linux"
 
 
 def shun_pandas() -> None:

@@ -16,11 +16,9 @@ from sftdata.curate.exact import content_key
 from sftdata.curate.languages import require_languages
 from sftdata.curate.split import TRAIN
 from sftdata.curate.stage import Judge
-from sftdata.encode.encoder import Backend
-from sftdata.encode.records import EncodeSettings, RecordEncoder
+from sftdata.encode.records import RecordEncoder
 from sftdata.encode.stage import BatchFacts, Encode
-from sftdata.encode.templates import NO_TEMPLATE
-from sftdata.encode.tokenizers import load_tokenizer
+from sftdata.encoding import make_encoder
 from sftdata.engines.base import Engine, Piece
 from sftdata.engines.local import LocalEngine
 from sftdata.errors import ConfigError, SourceError
@@ -49,7 +47,6 @@ from sftdata.store.manifest import (
 from sftdata.store.stage import WriteShards
 from sftdata.workspace import Workspace
 
-BACKENDS: dict[str, Backend | None] = {"auto": None, "fast": "fastokens", "hf": "tokenizers"}
 UNIT_BYTES = 2 << 20  # of a JSON-lines file that one worker reads at a time; changes no byte of the dataset
 # Where all rows of a source have these, its settings or its format are wrong, not its rows.
 NOT_DATA = {"bad_json", "not_an_object", "unknown_shape", "missing_field"}
@@ -63,6 +60,7 @@ def prepare(
     fresh: bool = False,
     keep_work: bool = False,
     progress: Progress | None = None,
+    encoder: RecordEncoder | None = None,
 ) -> Manifest:
     """Prepare a dataset and give its manifest, which is also in the output folder.
 
@@ -71,7 +69,7 @@ def prepare(
 
     A run that was ended is gone on with: what it did stands in OUT/.work under keys of what went in, and only what is
     missing, or depends on something that changed, is done. `fresh` takes nothing over; `keep_work` keeps the work
-    after success too, for a run with other settings.
+    after success too, for a run with other settings. `encoder` is what `make_encoder` gave, where it was called before.
 
     Raises SftDataError (SourceError, TokenizerError, TemplateError, OutputError, ...) for what a user can put right.
     """
@@ -87,19 +85,19 @@ def prepare(
         engine.warm_up(len(units))
         judge = make_judge(config)
         check_mixture(config)
-        encoder = RecordEncoder(encode_settings(config))
-        if not config.is_plain_text:
-            encoder.check()
+        encoder = encoder or make_encoder(config)
 
         stamps = tuple(stamp_of(unit) for unit in units)
         identities = unit_identities(units, sources, config.check_tool_calls, threads=workers)
         read = Read(tuple(units), sources, content_key, config.check_tool_calls, stamps, judge)
-        rows = engine.map(read, engine.give(pa.table({"unit": range(len(units))}), identities))
+        given = engine.give(pa.table({"unit": range(len(units))}), identities)
+        rows = engine.map(read, given)
         names = distinct_names(units, [source.path for source in config.sources])
         fates = Fates(units, names, engine.collect(rows, FATE_COLUMNS))
         refuse_unreadable(config, units, fates)
         compare_rows(engine, rows, fates, config, work.new)
 
+        encoder.wait()
         encoded = engine.map(Encode(encoder), rows, fates.beside())
         seen = joined_facts(engine, encoded)
         if seen.disagreed:
@@ -141,24 +139,6 @@ def make_judge(config: Config) -> Judge | None:
 def joined_facts(engine: Engine, encoded: Sequence[Piece]) -> BatchFacts:
     """What the batches of encoding saw."""
     return BatchFacts.joined(engine.collect(encoded, ["facts"])["facts"].drop_null().to_pylist())
-
-
-def encode_settings(config: Config) -> EncodeSettings:
-    """What decides how records are encoded. Raises TokenizerError where the tokenizer cannot be loaded."""
-    files = load_tokenizer(config.located_if_there(config.tokenizer), trust_remote_code=config.trust_remote_code)
-    template = config.located_if_there(config.template)
-    if config.is_plain_text and template == "auto" and not files.chat_templates:
-        template = NO_TEMPLATE
-    return EncodeSettings(
-        files=files,
-        template=template,
-        date=config.date,
-        train_on=config.train_on,
-        overlong=config.overlong,
-        seq_len=None if config.overlong == "drop" else config.pack.seq_len,
-        strip_trailing_control=config.clean.strip_trailing_control,
-        backend=BACKENDS[config.encoder],
-    )
 
 
 def refuse_unreadable(config: Config, units: Sequence[Unit], fates: Fates) -> None:

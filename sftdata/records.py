@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -22,9 +22,11 @@ class ToolCall:
     id: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Message:
-    """One turn. `content` is None only where a turn holds nothing but tool calls."""
+class Message(NamedTuple):
+    """One turn. `content` is None only where a turn holds nothing but tool calls.
+
+    A named tuple, as the record is: every row makes some, and a frozen dataclass takes four times as long to make.
+    """
 
     role: str
     content: str | None
@@ -35,8 +37,10 @@ class Message:
     train: bool | None = None  # None: as the config's train_on says
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Record:
+_NO_MORE = Message("", None)[2:]
+
+
+class Record(NamedTuple):
     """A conversation that passed the formats: what later stages check, curate and encode.
 
     `text` is set instead of messages for the `text` format, which is trained on whole and knows no template.
@@ -52,7 +56,12 @@ class Record:
         """The record in OpenAI's form as one JSON object. The same record always gives the same bytes."""
         if self.text is not None:
             return orjson.dumps({"text": self.text})
-        payload: dict[str, Any] = {"messages": [message_to_dict(message) for message in self.messages]}
+        payload: dict[str, Any] = {
+            "messages": [
+                {"role": message[0], "content": message[1]} if is_plain(message) else message_to_dict(message)
+                for message in self.messages
+            ]
+        }
         if self.tools:
             payload["tools"] = self.tools
         if self.template_kwargs:
@@ -66,10 +75,20 @@ class Record:
         if "text" in payload:
             return Record(text=payload["text"])
         return Record(
-            messages=tuple(message_from_dict(message) for message in payload["messages"]),
+            messages=tuple(
+                [
+                    Message(turn["role"], turn["content"]) if len(turn) == 2 else message_from_dict(turn)
+                    for turn in payload["messages"]
+                ]
+            ),
             tools=tuple(payload.get("tools", ())),
             template_kwargs=payload.get("chat_template_kwargs"),
         )
+
+
+def is_plain(message: Message) -> bool:
+    """Whether a message is nothing but a role and a content."""
+    return message[2:] == _NO_MORE
 
 
 def message_to_dict(message: Message) -> dict[str, Any]:
@@ -96,8 +115,6 @@ def tool_call_to_dict(call: ToolCall) -> dict[str, Any]:
 
 def message_from_dict(turn: Mapping[str, Any]) -> Message:
     """The message that `message_to_dict` wrote."""
-    if len(turn) == 2:  # nearly all of them
-        return Message(role=turn["role"], content=turn["content"])
     return Message(
         role=turn["role"],
         content=turn["content"],
@@ -120,8 +137,7 @@ class Drop:
     detail: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(NamedTuple):
     """One input row on its way through reading: a record, or the reason why there is none, or both.
 
     `line` is 1-based within the unit it was read from. A row that the structure checks drop keeps its record.
@@ -134,7 +150,7 @@ class Row:
 
 
 def sample_digest(input_ids: bytes | memoryview, labels: bytes | memoryview) -> bytes:
-    """16 bytes (BLAKE2b, RFC 7693) of a sample's input_ids and labels, each as little-endian int32.
+    """16 bytes (BLAKE2b, RFC 7693) of a sample's input_ids and labels, each as little-endian int32, without gaps.
 
     Taken when a sample is encoded and held against the shards by `verify`: what was proven is what is stored.
     """

@@ -13,7 +13,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from sftdata.records import KEY_BYTES, Message, Record
+from sftdata.records import KEY_BYTES, Message, Record, is_plain
 
 
 def content_key(record: Record) -> bytes:
@@ -26,8 +26,7 @@ def content_key(record: Record) -> bytes:
     if record.text is not None:
         digest.update(b"text\0" + canonical(record.text).encode())
         return digest.digest()
-    for message in record.messages:
-        digest.update(_message_bytes(message))
+    digest.update(b"".join([_message_bytes(message) for message in record.messages]))
     if record.tools or record.template_kwargs:
         digest.update(b"\x02" + _json_bytes([_plain(record.tools), _plain(record.template_kwargs)]))
     return digest.digest()
@@ -46,13 +45,7 @@ def _message_bytes(message: Message) -> bytes:
     """A message's canonical content. Lengths stand before texts, so that no text can look like another message."""
     content = "" if message.content is None else canonical(message.content)
     head = f"{message.role} {len(content)} {content}".encode()
-    if (
-        message.reasoning is None
-        and message.train is None
-        and message.name is None
-        and message.tool_call_id is None
-        and not message.tool_calls
-    ):
+    if is_plain(message):
         return head
     calls = [[call.id, call.name, _arguments(call.arguments)] for call in message.tool_calls]
     reasoning = None if message.reasoning is None else canonical(message.reasoning)

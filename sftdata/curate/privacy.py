@@ -193,7 +193,7 @@ def redact_record(record: Record, settings: PrivacyConfig = DEFAULT) -> tuple[Re
     text = clean(record.text, "text")
     if not found:
         return record, ()
-    return replace(record, messages=messages, tools=tools, text=text), tuple(found)
+    return record._replace(messages=messages, tools=tools, text=text), tuple(found)
 
 
 def _redact_message(message: Message, place: str, clean: Any) -> Message:
@@ -203,7 +203,7 @@ def _redact_message(message: Message, place: str, clean: Any) -> Message:
     calls = tuple(_redact_call(call, f"{place}, tool call", clean) for call in message.tool_calls)
     if content is message.content and reasoning is message.reasoning and calls == message.tool_calls:
         return message
-    return replace(message, content=content, reasoning=reasoning, tool_calls=calls)
+    return message._replace(content=content, reasoning=reasoning, tool_calls=calls)
 
 
 def _redact_call(call: ToolCall, place: str, clean: Any) -> ToolCall:

@@ -81,6 +81,7 @@ class Sign:
 
     settings: NearSettings
     name: str = "sign"
+    columns: tuple[str, ...] = ("record",)
 
     @property
     def key(self) -> str:
@@ -111,6 +112,7 @@ class PrefixKeys:
 
     chars: int
     name: str = "prefix"
+    columns: tuple[str, ...] = ("record",)
 
     @property
     def key(self) -> str:
@@ -136,6 +138,7 @@ class Decontaminate:
     settings: ContaminationSettings
     items_key: str  # of the index's items
     name: str = "decontaminate"
+    columns: tuple[str, ...] = ("record",)
 
     @cached_property
     def key(self) -> str:

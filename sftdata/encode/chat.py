@@ -5,26 +5,33 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any, Literal
 
 from sftdata.encode.facts import TemplateFacts
 from sftdata.encode.jinja import Turn
 from sftdata.encode.turns import Conversation
-from sftdata.records import Message, Record, ToolCall
+from sftdata.records import Message, Record, ToolCall, is_plain
 
 TrainOn = Literal["all", "last"]
 _INLINE_THOUGHT = re.compile(r"\s*<think>(.*?)</think>(.*)", re.DOTALL)
 
 
-def trained_turns(messages: Sequence[Message], train_on: TrainOn) -> list[int]:
+def trained_turns(messages: Sequence[Message], train_on: TrainOn) -> tuple[int, ...]:
     """The 0-based indices of the turns to train on.
 
     A message's own `train` decides for itself; the others follow `train_on`. A turn with nothing before it answers
     no prompt and is never trained.
     """
-    answers = [i for i, message in enumerate(messages) if message.role == "assistant"]
+    roles = tuple([message.role for message in messages])
+    return _trained(roles, tuple([message.train for message in messages]), train_on)
+
+
+@lru_cache(maxsize=1 << 12)
+def _trained(roles: tuple[str, ...], train: tuple[bool | None, ...], train_on: TrainOn) -> tuple[int, ...]:
+    answers = [i for i, role in enumerate(roles) if role == "assistant"]
     by_policy = set(answers if train_on == "all" else answers[-1:])
-    return [i for i in answers if i > 0 and (i in by_policy if messages[i].train is None else messages[i].train)]
+    return tuple([i for i in answers if i > 0 and (i in by_policy if train[i] is None else train[i])])
 
 
 def to_chat(record: Record, facts: TemplateFacts, *, protect: bool = True) -> Conversation:
@@ -102,6 +109,8 @@ def strings_of(record: Record) -> list[str]:
 def strings_of_message(message: Message) -> list[str]:
     """Every string of a message that a template may write."""
     found = [message.content] if message.content else []
+    if is_plain(message):
+        return found
     found += [text for text in (message.reasoning, message.tool_call_id, message.name) if text]
     for call in message.tool_calls:
         found.append(call.name)

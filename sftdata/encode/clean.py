@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from sftdata.encode.control import ControlTokens
 from sftdata.records import Message, Record
 
@@ -11,11 +9,10 @@ from sftdata.records import Message, Record
 def trailing_control(text: str, control: ControlTokens) -> tuple[str, str] | None:
     """The text without a control string that ends it, and that string; None where it ends in none."""
     stripped = text.rstrip()
-    for start, end, literal in reversed(control.positions(stripped[-80:])):
-        if end == min(len(stripped), 80):
-            return stripped[: len(stripped) - (end - start)].rstrip(), literal
-        break
-    return None
+    found = control.find(stripped)
+    if not found or not stripped.endswith(found[-1]):
+        return None
+    return stripped.removesuffix(found[-1]).rstrip(), found[-1]
 
 
 def is_answer(message: Message) -> bool:
@@ -36,5 +33,5 @@ def strip_trailing_control(record: Record, control: ControlTokens) -> Record:
         content = message.content
         while is_answer(message) and content and (found := trailing_control(content, control)) and found[0]:
             content = found[0]
-        messages.append(message if content is message.content else replace(message, content=content))
-    return replace(record, messages=tuple(messages))
+        messages.append(message if content is message.content else message._replace(content=content))
+    return record._replace(messages=tuple(messages))

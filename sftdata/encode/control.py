@@ -4,7 +4,9 @@ A control token is an added token that is special, or that the chat template wri
 
     literal      <|im_end|>             in the template's output, in the user's text, in tokenizer.json
     placeholder  \\ue002sftdata:7\\ue003  stands for the literal in message text while the template renders it
-    private      \\ue000sftdata:7\\ue001  the token's name in the guarded tokenizer, the only text that gives its id
+    private      \\x01sftdata:7\\x02      the token's name in the guarded tokenizer, the only text that gives its id
+
+The private name is ASCII, so that a text of ASCII stays one when it is put together with it.
 
 So after rendering protected fields, every literal was written by the template; it becomes the private name, the
 placeholders become the user's text again, and one plain encode by the guarded tokenizer gives control ids exactly
@@ -22,7 +24,7 @@ import orjson
 from sftdata.encode.tokenizers import AddedToken, TokenizerFiles
 
 NAMESPACE = "sftdata:"
-PRIVATE = "\ue000" + NAMESPACE  # how every private name begins
+PRIVATE = "\x01" + NAMESPACE  # how every private name begins
 PLACEHOLDER = "\ue002" + NAMESPACE  # how every placeholder begins
 
 
@@ -37,7 +39,7 @@ class ControlTokens:
         literals = sorted(self._id_of, key=lambda text: (-len(text), text))
         self._literal = re.compile("|".join(map(re.escape, literals)) or r"(?!)")
         self._placeholder = re.compile("\ue002sftdata:(\\d+)\ue003")
-        self._private = re.compile("\ue000sftdata:(\\d+)\ue001")
+        self._private = re.compile("\x01sftdata:(\\d+)\x02")
         self._text_of = {token.id: token.content for token in tokens}
         self._first_chars = "".join(sorted({text[0] for text in literals}))
 
@@ -47,14 +49,8 @@ class ControlTokens:
 
     def find(self, text: str) -> list[str]:
         """The control strings that stand in a text, in order."""
-        for char in self._first_chars:
-            if char in text:
-                return self._literal.findall(text)
-        return []
-
-    def positions(self, text: str) -> list[tuple[int, int, str]]:
-        """Start, end and text of every control string in a text, in order."""
-        return [(*match.span(), match.group()) for match in self._literal.finditer(text)]
+        start = min([at for char in self._first_chars if (at := text.find(char)) >= 0], default=-1)
+        return [] if start < 0 else self._literal.findall(text, start)
 
     def protect(self, text: str) -> str:
         """Message text with a placeholder for every control string."""
@@ -74,14 +70,14 @@ class ControlTokens:
 
     def reveal(self, guarded: str) -> str:
         """`guard` undone: private names as the literals they stand for."""
-        if "\ue000" not in guarded:
+        if PRIVATE not in guarded:
             return guarded
         return self._private.sub(lambda match: self._text_of[int(match.group(1))], guarded)
 
 
 def private_name(token_id: int) -> str:
     """The name that a control token has in the guarded tokenizer."""
-    return f"{PRIVATE}{token_id}\ue001"
+    return f"{PRIVATE}{token_id}\x02"
 
 
 def control_tokens(files: TokenizerFiles, template_texts: Iterable[str]) -> ControlTokens:
@@ -104,11 +100,12 @@ def control_tokens(files: TokenizerFiles, template_texts: Iterable[str]) -> Cont
 def guard_pipeline(pipeline: Mapping[str, Any], control: ControlTokens) -> str:
     """tokenizer.json in which each control token has its private name instead of its text.
 
-    It has no post-processor, padding or truncation: what is encoded is the text.
+    It has no post-processor, padding or truncation: what is encoded is the text. Private names are matched in the text
+    as it is, before a normalizer could change them.
     """
     names = {token.content: private_name(token.id) for token in control.tokens}
     added = [
-        {**entry, "content": names.get(entry["content"], entry["content"])}
+        {**entry, "content": names[entry["content"]], "normalized": False} if entry["content"] in names else entry
         for entry in pipeline.get("added_tokens") or []
     ]
     guarded = {

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
@@ -57,24 +59,53 @@ PROBE = (
 class Encoder:
     """One tokenizer.json, ready to encode batches without adding special tokens.
 
-    `names` are entries of the vocabulary and the ids they must have; where the library gave one another id, ids are
-    translated.
+    `asked` is the library to use; None is fastokens where it loads the tokenizer and agrees with tokenizers on hard
+    strings, else tokenizers. `names` are entries of the vocabulary and the ids they must have; where the library gave
+    one another id, ids are translated. Raises TokenizerError when first used, where a library that is needed cannot
+    load the tokenizer.
     """
 
-    def __init__(self, pipeline: str, backend: Backend, names: Mapping[str, int] | None = None) -> None:
-        self.backend = backend
+    def __init__(self, pipeline: str, asked: Backend | None = None, names: Mapping[str, int] | None = None) -> None:
         self._pipeline = pipeline
-        self._fast: Any = None
-        self._slow: Any = None
-        if backend == "fastokens":
-            self._fast = _load_fast(pipeline)
-        else:
-            self._slow = _load_slow(pipeline)
-        self._translation = self._translate(names or {})
+        self._asked = asked
+        self._names = names or {}
 
-    def _translate(self, names: Mapping[str, int]) -> Ids | None:
+    def load(self) -> None:
+        """Load now what is otherwise loaded at first use, side by side. Encodes nothing, and so leaves no threads."""
+        with ThreadPoolExecutor(1) as beside:
+            slow = beside.submit(lambda: self._asked != "fastokens" and self._slow)
+            _ = self._fast
+            slow.result()
+
+    @cached_property
+    def _fast(self) -> Any:
+        """fastokens' tokenizer, or None where it is not asked for or does not take this one."""
+        if self._asked == "tokenizers":
+            return None
+        try:
+            return _load_fast(self._pipeline)
+        except TokenizerError:
+            if self._asked is None:
+                return None
+            raise
+
+    @cached_property
+    def _slow(self) -> Any:
+        return _load_slow(self._pipeline)
+
+    @cached_property
+    def backend(self) -> Backend:
+        """The library that encodes."""
+        if self._asked is not None:
+            return self._asked
+        hard = [*PROBE, *(f"{a}{b}" for a in PROBE[5:12] for b in PROBE[12:20])]
+        return "fastokens" if self._fast is not None and self._is_exact(hard) else "tokenizers"
+
+    @cached_property
+    def _translation(self) -> Ids | None:
         """A table from the library's ids to the ids wanted, or None where they are the same."""
-        moved = {found: id_ for name, id_ in names.items() if (found := self.token_to_id(name)) not in (id_, None)}
+        id_of = (self._fast if self.backend == "fastokens" else self._slow).token_to_id
+        moved = {found: id_ for name, id_ in self._names.items() if (found := id_of(name)) not in (id_, None)}
         if not moved:
             return None
         table = np.arange(1 + max([*moved, *moved.values()]), dtype=np.int32)
@@ -88,17 +119,16 @@ class Encoder:
         return (ids if self._translation is None else self._translation[ids]), offsets
 
     def _encode(self, texts: Sequence[str]) -> tuple[Ids, Offsets]:
-        if self._fast is not None:
-            try:
-                ids, offsets = self._fast.encode_batch_flat(list(texts))
-            except ValueError:  # a byte that the vocabulary lacks: tokenizers leaves it out
-                return self._encode_slowly(texts)
-            return np.frombuffer(ids, np.uint32).astype(np.int32), np.frombuffer(offsets, np.uint64).astype(np.int64)
-        return self._encode_slowly(texts)
+        return self._encode_fast(texts) if self.backend == "fastokens" else self._encode_slowly(texts)
+
+    def _encode_fast(self, texts: Sequence[str]) -> tuple[Ids, Offsets]:
+        try:
+            ids, offsets = self._fast.encode_batch_flat(list(texts))
+        except ValueError:  # a byte that the vocabulary lacks: tokenizers leaves it out
+            return self._encode_slowly(texts)
+        return np.frombuffer(ids, np.uint32).view(np.int32), np.frombuffer(offsets, np.uint64).view(np.int64)
 
     def _encode_slowly(self, texts: Sequence[str]) -> tuple[Ids, Offsets]:
-        if self._slow is None:
-            self._slow = _load_slow(self._pipeline)
         lists = [encoding.ids for encoding in self._slow.encode_batch_fast(list(texts), add_special_tokens=False)]
         starts = np.zeros(len(lists) + 1, np.int64)
         np.cumsum([len(ids) for ids in lists], out=starts[1:])
@@ -112,15 +142,16 @@ class Encoder:
 
     def agrees(self, texts: Sequence[str]) -> bool:
         """Whether the texts have the ids that tokenizers gives them."""
-        if self._fast is None:
-            return True
-        ids, offsets = self._encode(texts)
+        return self.backend == "tokenizers" or self._is_exact(texts)
+
+    def _is_exact(self, texts: Sequence[str]) -> bool:
+        ids, offsets = self._encode_fast(texts)
         wanted, wanted_offsets = self._encode_slowly(texts)
         return np.array_equal(ids, wanted) and np.array_equal(offsets, wanted_offsets)
 
     def token_to_id(self, token: str) -> int | None:
         """The id of an entry of the vocabulary."""
-        id_: int | None = (self._fast or self._slow).token_to_id(token)
+        id_: int | None = (self._slow if self._fast is None else self._fast).token_to_id(token)
         return id_
 
 
@@ -142,13 +173,3 @@ def _load_slow(pipeline: str) -> Any:
         return Tokenizer.from_str(pipeline)
     except Exception as error:
         raise TokenizerError("tokenizer.json", f"cannot be loaded: {error}", "see what the folder holds") from error
-
-
-def verified_encoder(pipeline: str, names: Mapping[str, int] | None = None) -> Encoder:
-    """fastokens where it loads the tokenizer and agrees with tokenizers on hard strings, else tokenizers."""
-    try:
-        fast = Encoder(pipeline, "fastokens", names)
-    except TokenizerError:
-        return Encoder(pipeline, "tokenizers", names)
-    hard = [*PROBE, *(f"{a}{b}" for a in PROBE[5:12] for b in PROBE[12:20])]
-    return fast if fast.agrees(hard) else Encoder(pipeline, "tokenizers", names)

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from sftdata.encode.control import PRIVATE, ControlTokens
+from sftdata.encode.control import PRIVATE, ControlTokens, private_name
 from sftdata.encode.encoder import Encoder, Ids
 from sftdata.encode.shapes import GuardedSample
 from sftdata.encode.vocabulary import Vocabulary
@@ -23,8 +23,7 @@ from sftdata.records import Drop
 IGNORE = -100
 
 
-@dataclass(frozen=True, slots=True)
-class EncodedSample:
+class EncodedSample(NamedTuple):
     """input_ids and labels, int32 of one length, and the 0-based turns trained."""
 
     input_ids: Ids
@@ -51,6 +50,12 @@ class MaskProver:
         self._is_end[list(end_ids)] = True
         self._is_control = np.zeros(vocabulary.size, bool)
         self._is_control[[id_ for id_ in control.ids if id_ < vocabulary.size]] = True
+        self._guarded_bytes: list[bytes] | None = None  # what each id says in the text that is encoded
+        if vocabulary.token_bytes is not None:
+            self._guarded_bytes = [spelled or b"" for spelled in vocabulary.token_bytes]
+            for id_ in control.ids:
+                self._guarded_bytes[id_] = private_name(id_).encode()
+            self._num_bytes = np.fromiter(map(len, self._guarded_bytes), np.int64, vocabulary.size)
 
     def encode(self, groups: Sequence[Sequence[GuardedSample]]) -> list[list[EncodedSample] | Drop]:
         """For each record's samples their encoded form, or why the record cannot be trained on."""
@@ -102,18 +107,24 @@ class MaskProver:
     ) -> npt.NDArray[np.bool_]:
         """Which pieces certainly satisfy the invariants that `_problem` checks: the same checks, on a whole batch."""
         counted = np.concatenate([[0], np.cumsum(self._is_control[ids])])
-        wanted = np.fromiter((piece.count(PRIVATE) for piece in pieces), np.int64, len(pieces))
+        wanted = np.fromiter([piece.count(PRIVATE) for piece in pieces], np.int64, len(pieces))
         fine: npt.NDArray[np.bool_] = counted[cuts[1:]] - counted[cuts[:-1]] == wanted
         runs = np.flatnonzero(trained)
         filled = cuts[runs + 1] > cuts[runs]
         fine[runs] &= filled
         fine[runs[filled]] &= self._is_end[ids[cuts[runs[filled] + 1] - 1]]
-        if self._vocabulary.token_bytes is None:
+        if self._guarded_bytes is None:
             fine[runs] = False
             return fine
-        for i in runs.tolist():
-            if self._vocabulary.says(ids[cuts[i] : cuts[i + 1]]) != self._control.reveal(pieces[i]).encode():
-                fine[i] = False
+        texts = [pieces[i].encode() for i in runs.tolist()]
+        in_runs = ids[np.repeat(trained, np.diff(cuts))]
+        said = b"".join(map(self._guarded_bytes.__getitem__, in_runs.tolist()))
+        said_ends = np.cumsum(self._num_bytes[in_runs])[np.cumsum(np.diff(cuts)[runs]) - 1] if filled.all() else None
+        ends = np.cumsum(np.fromiter(map(len, texts), np.int64, len(texts)))
+        if said_ends is not None and np.array_equal(said_ends, ends) and said == b"".join(texts):
+            return fine
+        for i, text in zip(runs.tolist(), texts):
+            fine[i] &= text == b"".join(map(self._guarded_bytes.__getitem__, ids[cuts[i] : cuts[i + 1]].tolist()))
         return fine
 
     def _doubled_bos(self, ids: Ids, starts: npt.NDArray[np.int64]) -> set[int]:

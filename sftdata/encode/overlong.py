@@ -8,7 +8,6 @@ system         user A2 user A3      A3 trained, with as much history as fits
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 
 import numpy as np
 
@@ -71,14 +70,14 @@ def encode_window(record: Record, start: int, trained: Sequence[int], encode: En
     head = [i for i, message in enumerate(record.messages[:start]) if message.role in ("system", "developer")]
     kept = [*head, *range(start, trained[-1] + 1)]
     messages = tuple(_trained_or_not(record.messages[i], i in trained) for i in kept)
-    outcome = encode(replace(record, messages=messages))
+    outcome = encode(record._replace(messages=messages))
     if isinstance(outcome, Drop):
         return outcome
-    return [replace(sample, turns=tuple(kept[turn] for turn in sample.turns)) for sample in outcome]
+    return [sample._replace(turns=tuple(kept[turn] for turn in sample.turns)) for sample in outcome]
 
 
 def _trained_or_not(message: Message, is_trained: bool) -> Message:
-    return replace(message, train=is_trained) if message.role == "assistant" else message
+    return message._replace(train=is_trained) if message.role == "assistant" else message
 
 
 def truncate(sample: EncodedSample, seq_len: int) -> EncodedSample | None:

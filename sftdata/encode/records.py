@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import date as Date
 from functools import cached_property
@@ -16,7 +17,7 @@ import numpy.typing as npt
 from sftdata.encode.chat import TrainOn, strings_in, strings_of_message, trained_turns
 from sftdata.encode.clean import strip_trailing_control
 from sftdata.encode.control import PRIVATE, guard_pipeline, private_name
-from sftdata.encode.encoder import Backend, Encoder, Ids, verified_encoder
+from sftdata.encode.encoder import Backend, Encoder, Ids
 from sftdata.encode.facts import TemplateFacts
 from sftdata.encode.masks import IGNORE, EncodedSample, MaskProver
 from sftdata.encode.overlong import fits, split_windows, truncate
@@ -42,7 +43,7 @@ class EncodeSettings:
     overlong: Overlong = "drop"
     seq_len: int | None = None  # needed where overlong is not "drop"
     strip_trailing_control: bool = False
-    backend: Backend | None = None  # None: chosen by `verified_encoder`
+    backend: Backend | None = None  # None: see Encoder
     guarded: str | None = None  # None: made from the files
 
 
@@ -61,6 +62,7 @@ class RecordEncoder:
         self._provers: dict[bytes, ShapeProver] = {}
         self._met: set[bytes] = set()  # the keys of the provers that the last batch needed
         self.tally: Counter[str] = Counter()  # what was done to records, see `encode`
+        self._loading: Future[None] | None = None
 
     @cached_property
     def guarded(self) -> str:
@@ -79,11 +81,25 @@ class RecordEncoder:
 
     @cached_property
     def encoder(self) -> Encoder:
-        """The guarded tokenizer, loaded."""
+        """The guarded tokenizer."""
         names = {private_name(id_): id_ for id_ in self.facts.control.ids}
-        if self.settings.backend is None:
-            return verified_encoder(self.guarded, names)
         return Encoder(self.guarded, self.settings.backend, names)
+
+    def begin_loading(self) -> None:
+        """Load in a thread what is otherwise loaded when the first record comes. Until `wait`, ask nothing else."""
+        self._loader = ThreadPoolExecutor(1)
+        self._loading = self._loader.submit(self._load)
+
+    def wait(self) -> None:
+        """Wait for what `begin_loading` began. Raises what loading raised."""
+        if self._loading is not None:
+            self._loading.result()
+            self._loader.shutdown()
+            self._loading = None
+
+    def _load(self) -> None:
+        self.encoder.load()
+        _ = self._masks
 
     def shared(self) -> EncodeSettings:
         """The settings with what has been found out already, for workers that encode the same way."""
@@ -243,17 +259,24 @@ class RecordEncoder:
         labels[0] = IGNORE
         return [EncodedSample(ids, labels, (0,))]
 
-    def count_control(self, record: Record, hits: Counter[tuple[str, str]]) -> None:
-        """Add how often each control string stands in the record's text, by (string, role); tools count as `tools`."""
+    def count_control(self, record: Record, hits: Counter[tuple[str, str]]) -> bool:
+        """Add how often each control string stands in the record's text, by (string, role); tools count as `tools`.
+
+        Gives whether there is any.
+        """
         find = self.facts.control.find
+        seen = False
         for message in record.messages:
             for text in strings_of_message(message):
                 for found in find(text):
                     hits[found, message.role] += 1
+                    seen = True
         for tool in record.tools:
             for text in strings_in(tool):
                 for found in find(text):
                     hits[found, "tools"] += 1
+                    seen = True
+        return seen
 
     def decode(self, ids: Sequence[int]) -> str:
         """What ids say, control tokens included, for people to read."""

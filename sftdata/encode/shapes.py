@@ -16,20 +16,21 @@ that the template compares with, or where the shape needs a split, the definitio
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
+from typing import NamedTuple
 
 from sftdata.encode.chat import strings_in, strings_of, strings_of_message, to_chat
 from sftdata.encode.control import NAMESPACE, PLACEHOLDER, PRIVATE
 from sftdata.encode.facts import MARK, TemplateFacts
 from sftdata.encode.turns import Conversation, Refusal, TextSample, group_turns, prove_turns
-from sftdata.records import Record
+from sftdata.records import Record, is_plain
 
 RECHECK = 64  # one planned conversation in so many is proven anew by the definition
 
 
-@dataclass(frozen=True, slots=True)
-class GuardedSample:
+class GuardedSample(NamedTuple):
     """A sample's text for the guarded tokenizer, cut at its completions: pieces[1], pieces[3], ... are trained."""
 
     pieces: tuple[str, ...]
@@ -61,10 +62,11 @@ class ShapeProver:
     def __init__(self, facts: TemplateFacts) -> None:
         self.facts = facts
         self._plans: dict[tuple[object, ...], Plan | None] = {}
-        self._layouts: dict[Plan, tuple[tuple[str | int, ...], ...]] = {}
+        self._layouts: dict[Plan, tuple[Layout, ...]] = {}
         self._planned = 0
+        self._looks = facts.reads.trims or bool(facts.reads.needles)
 
-    def samples(self, record: Record, trained: list[int]) -> list[GuardedSample]:
+    def samples(self, record: Record, trained: tuple[int, ...]) -> list[GuardedSample]:
         """The record's samples. Raises Refusal with the reason where one cannot be proven."""
         contents = self._plain_contents(record)
         if contents is not None:
@@ -75,7 +77,7 @@ class ShapeProver:
                     return [sample]
         return self.by_definition(record, trained)
 
-    def by_definition(self, record: Record, trained: list[int]) -> list[GuardedSample]:
+    def by_definition(self, record: Record, trained: Sequence[int]) -> list[GuardedSample]:
         """The record's samples by turns.py alone."""
         facts = self.facts
         texts = strings_of(record)
@@ -92,35 +94,31 @@ class ShapeProver:
 
     def _plain_contents(self, record: Record) -> list[str] | None:
         """The contents, where the record is nothing but roles and contents that the template does not look into."""
-        if record.tools or not self.facts.reads.opaque:
+        reads = self.facts.reads
+        if record.tools or not reads.opaque:
             return None
         contents = []
-        reads = self.facts.reads
-        looks = bool(reads.needles) or reads.trims
         for message in record.messages:
             content = message.content
             if (
                 not content
-                or message.reasoning is not None
-                or message.tool_calls
-                or message.tool_call_id is not None
-                or message.name is not None
+                or not (is_plain(message) or is_plain(message._replace(train=None)))
                 or content.isspace()
                 or NAMESPACE in content
-                or (looks and reads.may_branch_on(content))
+                or (self._looks and reads.may_branch_on(content))
             ):
                 return None
             contents.append(content)
         return contents
 
-    def _plan(self, record: Record, trained: list[int]) -> Plan | None:
-        roles = tuple(message.role for message in record.messages)
-        shape = (roles, tuple(trained))
+    def _plan(self, record: Record, trained: tuple[int, ...]) -> Plan | None:
+        roles = tuple([message.role for message in record.messages])
+        shape = (roles, trained)
         if shape not in self._plans:
             self._plans[shape] = self._make_plan(roles, trained)
         return self._plans[shape]
 
-    def _make_plan(self, roles: tuple[str, ...], trained: list[int]) -> Plan | None:
+    def _make_plan(self, roles: tuple[str, ...], trained: tuple[int, ...]) -> Plan | None:
         """The plan of a shape, or None where conversations of it are not one sample with every content in it once."""
         marks = [MARK.format(i) for i in range(len(roles))]
         messages = [{"role": role, "content": mark} for role, mark in zip(roles, marks)]
@@ -142,8 +140,8 @@ class ShapeProver:
         layout = self._layouts.get(plan)
         if layout is None:
             layout = self._layouts[plan] = layout_of(plan, self.facts.control.guard)
-        pieces = ["".join([used[part] if isinstance(part, int) else part for part in piece]) for piece in layout]
-        sample = GuardedSample(tuple(pieces), plan.turns)
+        pieces = tuple([piece.text if piece.of is None else piece.text % piece.of(used) for piece in layout])
+        sample = GuardedSample(pieces, plan.turns)
         if self._planned % RECHECK == 0:
             self._recheck(record, plan, sample)
         self._planned += 1
@@ -152,7 +150,7 @@ class ShapeProver:
     def _recheck(self, record: Record, plan: Plan, sample: GuardedSample) -> None:
         """Hold a planned sample against the definition. A difference is a fault of ours, and ends the run."""
         try:
-            proven = self.by_definition(record, list(plan.turns))
+            proven = self.by_definition(record, plan.turns)
         except Refusal as refusal:
             raise AssertionError(f"the definition refuses what a plan gave: {refusal}; {plan}") from refusal
         if proven != [sample]:
@@ -176,7 +174,7 @@ class ShapeProver:
         """Whether control strings were replaced by placeholders, which the template might write differently."""
         return any(self.facts.control.find(text) for text in texts)
 
-    def _check_protection(self, record: Record, chat: Conversation, trained: list[int]) -> None:
+    def _check_protection(self, record: Record, chat: Conversation, trained: Sequence[int]) -> None:
         """Refuse a conversation that the template writes differently because its control strings are protected."""
         facts = self.facts
         plain = to_chat(record, facts, protect=False)
@@ -211,8 +209,15 @@ def plan_of(sample: TextSample, marks: list[str]) -> Plan | None:
     return Plan(tuple(statics), tuple(cuts), sample.turns)
 
 
-def layout_of(plan: Plan, guard: Callable[[str], str]) -> tuple[tuple[str | int, ...], ...]:
-    """The pieces of a plan's samples: guarded constant texts, and the indices of the contents between them."""
+class Layout(NamedTuple):
+    """A piece of a plan's samples: a guarded text, and where it holds contents, as %s, how to choose them."""
+
+    text: str
+    of: Callable[[Sequence[str]], str | tuple[str, ...]] | None  # for the `%` operator; None: the text is constant
+
+
+def layout_of(plan: Plan, guard: Callable[[str], str]) -> tuple[Layout, ...]:
+    """The pieces of a plan's samples."""
     pieces: list[list[str | int]] = [[]]
     for index, static in enumerate(plan.statics):
         offsets = [0, *(offset for place, offset in plan.cuts if place == index), len(static)]
@@ -223,4 +228,13 @@ def layout_of(plan: Plan, guard: Callable[[str], str]) -> tuple[tuple[str | int,
                 pieces[-1].append(guard(static[a:b]))
         if index < len(plan.statics) - 1:
             pieces[-1].append(index)
-    return tuple(map(tuple, pieces))
+    return tuple(map(_layout, pieces))
+
+
+def _layout(piece: list[str | int]) -> Layout:
+    """The layout of constant texts with indices of contents between them."""
+    contents = [part for part in piece if isinstance(part, int)]
+    if not contents:
+        return Layout("".join(map(str, piece)), None)
+    text = "".join("%s" if isinstance(part, int) else part.replace("%", "%%") for part in piece)
+    return Layout(text, itemgetter(*contents))

@@ -92,6 +92,7 @@ class Encode:
     """
 
     name = "encode"
+    columns = ("record",)
 
     def __init__(self, encoder: RecordEncoder) -> None:
         self.encoder = encoder
@@ -129,10 +130,7 @@ class Encode:
         records = [Record.from_json(payload) for payload in payloads]
         facts = BatchFacts()
         for record in records:
-            hits: Counter[tuple[str, str]] = Counter()
-            self.encoder.count_control(record, hits)
-            if hits:
-                facts.hits.update(hits)
+            if self.encoder.count_control(record, facts.hits):
                 facts.trailing.update(endings(record, self.encoder.facts.control))
         self.encoder.tally.clear()
         entries: list[tuple[int | None, int, EncodedSample | Drop | None, bool]] = []
@@ -217,7 +215,7 @@ def _turns(outcome: EncodedSample | Drop | None) -> list[int] | None:
 def _digest(outcome: EncodedSample | Drop | None) -> bytes | None:
     if not isinstance(outcome, EncodedSample):
         return None
-    return sample_digest(outcome.input_ids.tobytes(), outcome.labels.tobytes())
+    return sample_digest(outcome.input_ids.data, outcome.labels.data)
 
 
 def _joined(arrays: Sequence[npt.NDArray[np.int32]]) -> npt.NDArray[np.int32]:

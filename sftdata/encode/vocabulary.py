@@ -136,12 +136,15 @@ def _types(component: Any) -> list[str]:
 
 
 _BYTES = byte_characters()
+# To the character of the byte's number; whatever else there is below 256 leaves that range.
+_LATIN = {ord(char): byte for char, byte in _BYTES.items()}
+_LATIN.update({byte: 0x10000 + byte for byte in range(256) if byte not in _LATIN})
 
 
 def _byte_level(token: str) -> bytes:
     try:
-        return bytes([_BYTES[char] for char in token])
-    except KeyError:
+        return token.translate(_LATIN).encode("latin-1")
+    except UnicodeEncodeError:
         return token.encode()
 
 

@@ -44,6 +44,11 @@ class Stage(Protocol):
         """All that decides its results besides the rows it is given: equal keys, equal results."""
         ...
 
+    @property
+    def columns(self) -> Sequence[str]:
+        """The columns of the pieces that it looks at; those given beside them it always has."""
+        ...
+
     def is_there(self, result: pa.Table) -> bool:
         """Whether a result of an earlier run can still stand for the work: what it names outside itself is there."""
         ...

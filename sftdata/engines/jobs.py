@@ -76,7 +76,7 @@ def table_bytes(table: pa.Table) -> bytes:
 def run_job(stage: Stage | Path, job: Job) -> Done:
     """Run a job; the stage is given itself, or as the path of its pickle."""
     call = load_stage(stage) if isinstance(stage, Path) else stage
-    table = pa.concat_tables([_rows(piece, rows) for piece, rows in job.parts])
+    table = pa.concat_tables([_rows(piece, rows, call.columns) for piece, rows in job.parts])
     if job.beside is not None:
         for name in job.beside.column_names:
             table = table.append_column(name, job.beside[name])
@@ -110,8 +110,8 @@ def load_stage(path: Path) -> Stage:
     return stage
 
 
-def _rows(piece: Piece, rows: npt.NDArray[np.int64] | None) -> pa.Table:
-    table = piece.read()
+def _rows(piece: Piece, rows: npt.NDArray[np.int64] | None, columns: Sequence[str]) -> pa.Table:
+    table = piece.read(columns)
     return table if rows is None else table.take(pa.array(rows))
 
 

@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 
 from sftdata.engines.base import Piece, Stage
+from sftdata.engines.forked import run_forked
 from sftdata.engines.jobs import (
     Done,
     Job,
@@ -24,6 +25,7 @@ from sftdata.engines.jobs import (
     write_bytes,
 )
 from sftdata.engines.pool import Pool, warm_up
+from sftdata.light import can_fork
 from sftdata.progress import Progress, Quiet
 from sftdata.store.files import output_faults
 
@@ -66,7 +68,7 @@ class LocalEngine:
 
     def warm_up(self, num_jobs: int) -> None:
         """Begin to start workers, where so many jobs will need them."""
-        if self._workers > 1 and num_jobs > 1 and self._pool is None:
+        if self._workers > 1 and num_jobs > 1 and self._pool is None and not can_fork():
             warm_up(self._preload)
 
     def map(self, stage: Stage, table: Sequence[Piece], beside: pa.Table | None = None) -> list[Piece]:
@@ -151,6 +153,9 @@ class LocalEngine:
         """What the jobs gave, as they are done, each with its number."""
         if self._workers == 1 or len(jobs) <= 1:
             yield from ((number, run_job(stage, job)) for number, job in enumerate(jobs))
+            return
+        if can_fork():
+            yield from run_forked(self._workers, run_job, [(stage, job) for job in jobs])
             return
         data = pickle.dumps(stage)
         path = self._folder / f"{hashlib.sha256(data).hexdigest()}.stage"

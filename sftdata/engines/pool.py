@@ -48,11 +48,7 @@ class Pool:
             for future in as_completed(futures):
                 yield futures[future], future.result()
         except BrokenProcessPool as error:
-            raise WorkerError(
-                "a worker process",
-                "was ended by the system, most often because memory ran out",
-                "use fewer --workers or a machine with more memory, and run the same command again",
-            ) from error
+            raise killed_worker() from error
         finally:
             for future in futures:
                 future.cancel()
@@ -64,6 +60,15 @@ class Pool:
             for process in list((getattr(self._executor, "_processes", None) or {}).values()):
                 process.terminate()
         self._executor.shutdown(wait=True, cancel_futures=True)
+
+
+def killed_worker() -> WorkerError:
+    """What to say where the system ended a worker."""
+    return WorkerError(
+        "a worker process",
+        "was ended by the system, most often because memory ran out",
+        "use fewer --workers or a machine with more memory, and run the same command again",
+    )
 
 
 @contextmanager
@@ -95,6 +100,11 @@ def _context(preload: str) -> Any:
 def _begin_worker() -> None:
     """Leave Ctrl-C to the main process, and end when it ends, however it ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    leave_with_parent()
+
+
+def leave_with_parent() -> None:
+    """End this worker when the main process ends."""
     parent = multiprocessing.parent_process()
     if parent is not None:
         threading.Thread(target=_leave_after, args=(parent.sentinel,), daemon=True).start()

@@ -36,7 +36,7 @@ MEDIA = ("image", "images", "audio", "audios", "video", "videos")
 
 _TURN = ("role", "content", "from", "value")
 _COMMON = (*SYSTEM, *TOOLS, *KWARGS)
-_BESIDES = frozenset((*_COMMON, *MEDIA))
+BESIDES = frozenset((*_COMMON, *MEDIA))
 _LEADING = {
     "messages": CONVERSATION[:1],
     "sharegpt": CONVERSATIONS[:2],
@@ -228,7 +228,7 @@ def _record(
     row: Mapping[str, Any], messages: tuple[Message, ...], columns: Mapping[str, str], system: str | None
 ) -> Record:
     """A conversation with what the row says about it as a whole: system prompt, tools, template arguments."""
-    if not columns and system is None and row.keys().isdisjoint(_BESIDES):
+    if not columns and system is None and row.keys().isdisjoint(BESIDES):
         return Record(messages=messages)  # most rows
     own = lookup(row, SYSTEM, columns)
     if own is not None and _text(own, "system").strip():

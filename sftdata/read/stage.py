@@ -11,6 +11,7 @@ from typing import Any, Protocol
 import pyarrow as pa
 
 from sftdata.read.formats import at_path, to_record
+from sftdata.read.plain import plain_record
 from sftdata.read.sources import lines_in, read_raw
 from sftdata.read.stamps import Stamp, check_unchanged, unit_keys
 from sftdata.read.toolcheck import check_tool_calls
@@ -59,6 +60,7 @@ class Read:
     stamps: tuple[Stamp | None, ...] = ()  # of the units' files, as they must be before and after
     judge: Judge | None = None  # of records that pass the checks
     name: str = "read"
+    columns: tuple[str, ...] = ("unit",)
 
     @property
     def key(self) -> str:
@@ -144,6 +146,10 @@ def row_of(raw: RawRow, source: Source) -> Row:
     kept = {path: _kept(value, path) for path in source.keep} if source.keep else None
     if drop is not None:
         return Row(line, None, drop, kept)
+    if not source.columns and source.system is None:
+        plain = plain_record(value, source.format)
+        if plain is not None:
+            return Row(line, plain, None, kept)
     record = to_record(value, format=source.format, columns=source.columns, system=source.system)
     if isinstance(record, Drop):
         return Row(line, None, record, kept)

@@ -30,7 +30,7 @@ def check_structure(record: Record) -> Drop | None:
 
 
 def _check_text(text: str) -> Drop | None:
-    flaw = _flaw(text)
+    flaw = find_flaw(text)
     if flaw is not None:
         return Drop("bad_characters", f"the text holds {flaw}")
     return Drop("empty_answer", "the text is empty") if not text or text.isspace() else None
@@ -39,16 +39,16 @@ def _check_text(text: str) -> Drop | None:
 def _check_characters(messages: Sequence[Message]) -> Drop | None:
     for number, message in enumerate(messages, 1):
         text = message.content
-        flaw = _flaw(text) if text else None
+        flaw = find_flaw(text) if text else None
         if flaw is None and (message.reasoning or message.name or message.tool_call_id):
             others = (message.reasoning, message.name, message.tool_call_id)
-            flaw = next((found for other in others if other and (found := _flaw(other))), None)
+            flaw = next((found for other in others if other and (found := find_flaw(other))), None)
         if flaw is not None:
             return Drop("bad_characters", f"{_turn(number, message)} holds {flaw}")
     return None
 
 
-def _flaw(text: str) -> str | None:
+def find_flaw(text: str) -> str | None:
     """What no tokenizer can be given, or None."""
     if "\0" in text:
         return f"a null character at {text.index(chr(0)) + 1}"

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 Ints = NDArray[np.int64]
 Ints32 = NDArray[np.int32]
 Strategy = Literal["best_fit", "none"]
-BULK_FROM = 16  # samples of one length, on average, from which moving them together is the faster way
+BULK_FROM = 80  # samples of one length, on average, from which moving them together is the faster way
 
 
 @dataclass(frozen=True, slots=True)

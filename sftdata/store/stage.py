@@ -33,6 +33,7 @@ class WriteShards:
     strategy: Strategy
     seed: int
     name: str = "pack"
+    columns: tuple[str, ...] = ("input_ids", "labels")
 
     @property
     def key(self) -> str:

@@ -38,10 +38,6 @@ def test_the_longest_control_string_is_found_first() -> None:
     assert ControlTokens(TOKENS).find("a<|im_end|>x</think><|im_end|>") == ["<|im_end|>x", "</think>", "<|im_end|>"]
 
 
-def test_positions_are_those_of_the_text() -> None:
-    assert ControlTokens(TOKENS).positions("ab</think>") == [(2, 10, "</think>")]
-
-
 @given(pieces.map("".join))
 def test_protected_text_holds_no_control_string_and_comes_back(text: str) -> None:
     control = ControlTokens(TOKENS)

@@ -80,21 +80,21 @@ def test_train_on_last_trains_the_last_answer_only(make: Any) -> None:
 
 def test_a_turn_with_nothing_before_it_is_never_trained() -> None:
     messages = [Message(role="assistant", content="a"), Message(role="user", content="b")]
-    assert trained_turns(messages, "all") == []
+    assert trained_turns(messages, "all") == ()
 
 
 @pytest.mark.parametrize(
     ("train", "policy", "expected"),
     [
-        ((None, None), "all", [1, 3]),
-        ((None, None), "last", [3]),
-        ((False, None), "all", [3]),
-        ((True, None), "last", [1, 3]),
-        ((None, False), "last", []),
-        ((False, False), "all", []),
+        ((None, None), "all", (1, 3)),
+        ((None, None), "last", (3,)),
+        ((False, None), "all", (3,)),
+        ((True, None), "last", (1, 3)),
+        ((None, False), "last", ()),
+        ((False, False), "all", ()),
     ],
 )
-def test_a_turns_own_mark_wins_over_the_policy(train: tuple[Any, Any], policy: Any, expected: list[int]) -> None:
+def test_a_turns_own_mark_wins_over_the_policy(train: tuple[Any, Any], policy: Any, expected: tuple[int, ...]) -> None:
     roles = ["user", "assistant", "user", "assistant"]
     marks = [None, train[0], None, train[1]]
     messages = [Message(role=role, content="x", train=mark) for role, mark in zip(roles, marks)]

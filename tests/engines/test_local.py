@@ -23,6 +23,7 @@ class Double:
     """Each row twice, with what stands beside it, in two tables."""
 
     name: str = "double"
+    columns: tuple[str, ...] = ("x",)
     key: str = ""
 
     def is_there(self, result: pa.Table) -> bool:
@@ -36,6 +37,7 @@ class Double:
 @dataclass(frozen=True)
 class Sum:
     name: str = "sum"
+    columns: tuple[str, ...] = ("x",)
     key: str = ""
 
     def is_there(self, result: pa.Table) -> bool:
@@ -49,6 +51,7 @@ class Sum:
 class Fail:
     how: str
     name: str = "fail"
+    columns: tuple[str, ...] = ("x",)
     key: str = ""
 
     def is_there(self, result: pa.Table) -> bool:
@@ -91,6 +94,7 @@ class Spread:
     """Each row n as n rows, in one table."""
 
     name: str = "spread"
+    columns: tuple[str, ...] = ("x",)
     key: str = ""
 
     def is_there(self, result: pa.Table) -> bool:
@@ -151,6 +155,7 @@ class Logged:
     key: str = ""
     there: bool = True
     name: str = "logged"
+    columns: tuple[str, ...] = ("x",)
 
     def is_there(self, result: pa.Table) -> bool:
         return self.there
@@ -219,8 +224,8 @@ def test_what_a_run_had_no_use_for_can_be_forgotten(tmp_path: Path) -> None:
 def test_progress_hears_of_every_piece(tmp_path: Path) -> None:
     told = Told()
     with LocalEngine(tmp_path, 1, told) as engine:
-        engine.map(Double(), engine.give(pa.table({"num_tokens": [5, 6, 7]})))
-        engine.map(Double(), engine.give(pa.table({"num_tokens": [5, 6, 7]})))
+        engine.map(Double(columns=("num_tokens",)), engine.give(pa.table({"num_tokens": [5, 6, 7]})))
+        engine.map(Double(columns=("num_tokens",)), engine.give(pa.table({"num_tokens": [5, 6, 7]})))
     there = "double: 3 of 3 pieces are there from an earlier run"
     assert told.heard == [("double", 3), (2, 10), (2, 12), (2, 14), (there,), ("double", 0)]
 

@@ -1,0 +1,63 @@
+"""Rows read without a long look: the same records as the formats and the structure checks give, or none."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sftdata.read.formats import to_record
+from sftdata.read.plain import plain_record
+from sftdata.read.validate import check_structure
+from sftdata.records import Drop, Message, Record
+
+texts = st.one_of(
+    st.text(max_size=4),
+    st.sampled_from(["", " ", "\n", "hi", "\0", "\ud800", "é", "<tool_call>", "<image>"]),
+    st.sampled_from([None, 3, ["a"], {"type": "text"}]),
+)
+roles = st.sampled_from(
+    ["user", "assistant", "system", "developer", "tool", "human", "gpt", "USER", "function_call", "nobody", None, 7, []]
+)
+turn = st.one_of(
+    st.fixed_dictionaries({"role": roles, "content": texts}),
+    st.fixed_dictionaries({"from": roles, "value": texts}),
+    st.fixed_dictionaries({"role": roles, "value": texts}),
+    st.fixed_dictionaries({"role": roles, "content": texts}, optional={"weight": st.sampled_from([0, 1, None])}),
+    st.sampled_from(["hi", "ab", None, ["role", "content"], {}]),
+)
+likely_turns = st.lists(texts, min_size=1, max_size=5).map(
+    lambda said: [{"role": ("user", "assistant")[i % 2], "content": text} for i, text in enumerate(said)]
+)
+turns = st.one_of(likely_turns, st.lists(turn, max_size=4), st.sampled_from([None, "[]", {}, 5]))
+rows = st.one_of(
+    st.dictionaries(
+        st.sampled_from(["messages", "conversations", "conversation", "source", "prompt", "system", "tools", "image"]),
+        turns,
+        max_size=3,
+    ),
+    turns,
+)
+
+
+@given(rows, st.sampled_from(["auto", "messages", "sharegpt", "alpaca"]))
+def test_a_plain_row_is_what_the_long_look_makes_of_it(row: Any, format: str) -> None:
+    found = plain_record(row, format)
+    if found is not None:
+        slow = to_record(row, format=format, columns={}, system=None)
+        assert found == slow
+        assert not isinstance(slow, Drop)
+        assert check_structure(slow) is None
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"messages": [{"role": "user", "content": "q"}, {"role": "assistant", "content": "a"}], "source": "x"},
+        {"conversations": [{"from": "human", "value": "q"}, {"from": "gpt", "value": "a"}]},
+    ],
+)
+def test_ordinary_rows_are_read_without_a_long_look(row: Any) -> None:
+    assert plain_record(row, "auto") == Record((Message("user", "q"), Message("assistant", "a")))
