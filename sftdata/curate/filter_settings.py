@@ -25,14 +25,20 @@ Share = Annotated[float, Field(ge=0, le=1)]
 class RepetitionConfig(Settings):
     """When an answer repeats itself too much: the measures of Gopher (arXiv 2112.11446, table A1), as shares.
 
-    An answer is dropped where one of its shares is above the limit; 1 turns a limit off. Gopher's own limits (in the
-    preset `strict`) are for web pages. Of GSM8K, where sentences are alike, they drop 7 %, all of it sound; so the
-    default limits ask that half of an answer be repeats. That is more than any sound answer among 38,000 public ones
-    has (0.43 of it in repeated runs of 5 words, 0.33 of its lines), and less than any loop.
+    An answer is dropped where one of its shares is above the limit; 1 turns a limit off. The default limits ask that
+    half of an answer be repeats. That is more than any sound answer among 38,000 public ones has (0.43 of it in
+    repeated runs of 5 words, 0.33 of its lines), and less than any loop.
+
+    Gopher's own limits are for web pages. Short answers repeat some of their few words, and are sound: worked sums,
+    lists, songs. Of those answers, Gopher's limits drop 11 % where they have 50 to 150 words, and 2 % from 200 words
+    on. So the preset `strict` holds long answers to them, and shorter ones to the default limits.
     """
 
     enabled: bool = Field(True, description="drop answers that repeat themselves")
     min_words: int = Field(30, ge=1, description="shorter answers are not judged (Gopher: 50, its shortest page)")
+    long_words: int = Field(
+        0, ge=0, description="answers of at least so many words have the limits below, shorter ones those of `default`"
+    )
     duplicate_lines: Share = Field(0.5, description="share of lines that stand earlier (Gopher: 0.30)")
     duplicate_line_chars: Share = Field(0.5, description="share of characters in such lines (Gopher: 0.20)")
     duplicate_paragraphs: Share = Field(0.5, description="share of paragraphs that stand earlier (Gopher: 0.30)")
@@ -49,7 +55,7 @@ class RepetitionConfig(Settings):
 
 GOPHER: dict[str, Any] = {
     "enabled": True,
-    "min_words": 50,
+    "long_words": 200,
     "duplicate_lines": 0.30,
     "duplicate_line_chars": 0.20,
     "duplicate_paragraphs": 0.30,
@@ -93,7 +99,7 @@ class FilterConfig(Settings):
     identity: bool = Field(
         False, description="answers that say they are another maker's model (as Tulu, arXiv 2306.04751)"
     )
-    refusals: bool = Field(False, description="answers that decline the request")
+    refusals: bool = Field(False, description="answers that decline the request; not judged where tools are declared")
     refusal_max_words: int = Field(
         80, ge=1, description="a longer answer is no refusal (as WizardLM, arXiv 2304.12244, section 2.2)"
     )

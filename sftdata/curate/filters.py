@@ -37,7 +37,7 @@ def filter_record(record: Record, settings: FilterConfig) -> Drop | None:
             _length(bare, settings)
             or _residue(bare if settings.residue == "inside" else answer, prompt, settings)
             or _broken(bare, settings)
-            or _manners(bare, prompt, settings)
+            or _manners(bare, prompt, bool(record.tools), settings)
             or _repetitive(bare, settings)
             or _language(bare, settings)
         )
@@ -90,7 +90,7 @@ def _residue(answer: str, prompt: str | None, settings: FilterConfig) -> Drop | 
         if prompt is not None and (found := prompt_residue(prompt)):
             return Drop("template_residue", f"the prompt ends in {found}: a template was applied to it before")
     if settings.placeholders != "off":
-        found = unfilled_placeholder(answer, brackets=settings.placeholders == "all")
+        found = unfilled_placeholder(answer, brackets=settings.placeholders == "all", prompt=prompt)
         if found:
             return Drop("unfilled_placeholder", f"holds {_shown(found, answer)}")
     return None
@@ -115,8 +115,11 @@ def _broken(answer: str, settings: FilterConfig) -> Drop | None:
     return None
 
 
-def _manners(answer: str, prompt: str | None, settings: FilterConfig) -> Drop | None:
-    """Answers that answer nothing, or speak as another model."""
+def _manners(answer: str, prompt: str | None, has_tools: bool, settings: FilterConfig) -> Drop | None:
+    """Answers that answer nothing, or speak as another model.
+
+    Where tools are declared, refusals stay: that no tool does what is asked, is an answer to be learned.
+    """
     if settings.echo and prompt is not None and 2 * len(answer) >= settings.echo_share * len(prompt):
         asked, said = _plain(prompt), _plain(answer)
         if said and len(said) >= settings.echo_share * len(asked) and said in asked:
@@ -125,7 +128,7 @@ def _manners(answer: str, prompt: str | None, settings: FilterConfig) -> Drop | 
         return Drop("boilerplate", f"says {phrase!r}")
     if settings.identity and (phrase := foreign_identity(answer)):
         return Drop("foreign_identity", f"says {phrase!r}")
-    if settings.refusals and (phrase := refusal(answer)):
+    if settings.refusals and not has_tools and (phrase := refusal(answer)):
         num_words = count_words(answer)
         if num_words <= settings.refusal_max_words:
             return Drop("refusal", f"{num_words} words that begin {_shown(phrase, answer)}")

@@ -16,6 +16,12 @@ Span = tuple[int, int]
 _EMAIL = re.compile(
     r"(?<![\w.%+/-])(?!git@)[\w%+-](?:[\w.%+-]{0,62}[\w%+-])?@(?!\dx\.)(?:[^\W_](?:[\w-]{0,61}[^\W_])?\.){1,8}[^\W\d_]{2,24}(?![\w@])"
 )
+# Domains reserved for examples and tests (RFC 2606), and names that stand for the reader's own.
+_NOBODYS_EMAIL = re.compile(
+    r"[^@]*@(?:.*\.)?(?:example\.(?:com|net|org)|example|test|invalid|localhost)\Z"
+    r"|your[._-]?(?:e-?mail|user ?name|name|id|address)@",
+    re.IGNORECASE,
+)
 
 # The formats are those that the makers document, as gathered in gitleaks' and detect-secrets' rules.
 # What one of these keys holds at least, by the rarest character in it: a text without any of that needs no search.
@@ -88,10 +94,11 @@ def has_many_digits(text: str) -> bool:
 
 
 def emails(text: str) -> Iterator[Span]:
-    """E-mail addresses."""
+    """E-mail addresses; not those that are nobody's, such as john@example.com and your_name@company.com."""
     if "@" in text:
         for found in _EMAIL.finditer(text):
-            yield found.span()
+            if not _NOBODYS_EMAIL.match(found.group()):
+                yield found.span()
 
 
 def private_keys(text: str) -> Iterator[Span]:

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from sftdata.curate.filter_settings import RepetitionConfig
 
 _HAS_WORD = re.compile(r"\w")
+_DEFAULT = RepetitionConfig()
 _PARAGRAPH = re.compile(r"\n\s*\n")
 
 
@@ -22,6 +23,8 @@ def repetition(text: str, limits: RepetitionConfig) -> tuple[str, str] | None:
     words = text.split()
     if len(words) < limits.min_words:
         return None
+    if len(words) < limits.long_words:
+        limits = _DEFAULT
     if "\n" in text and (found := _repeated_parts(text, limits)):
         return found
     # Where repeats cover a share of the text, at least that share of it is words that stand earlier. Counting those is

@@ -27,8 +27,10 @@ _BRACKETS = re.compile(
     r"|<(?:insert|your)[ _][^<>\n]{1,40}>",
     re.IGNORECASE,
 )
+_ASKS_FOR_BLANKS = re.compile(r"\b(?:templates?|placeholders?|fill[- ]in)\b", re.IGNORECASE)
 _CODE_BLOCK = re.compile(r"^[ \t]*(```+|~~~+).*?(?:^[ \t]*\1|\Z)", re.MULTILINE | re.DOTALL)
 _CODE_SPAN = re.compile(r"`[^`\n]*`")
+_QUOTE = re.compile(r"[\"'`]")
 _FENCE = re.compile(r"^[ \t]*(`{3,}(?!.*`)|~{3,})[ \t]*(\S*)", re.MULTILINE)
 _CODE_LINE = re.compile(
     r"[;{}]\s*$|^\s*(?:#include|import |from \w+ import|def |class |function |public |private |const |let |var "
@@ -64,19 +66,22 @@ def prompt_residue(text: str) -> str | None:
     return found.group().strip() if found else None
 
 
-def unfilled_placeholder(text: str, brackets: bool) -> str | None:
+def unfilled_placeholder(text: str, brackets: bool, prompt: str | None = None) -> str | None:
     """A blank such as {{name}} that nobody filled in, or None; with `brackets`, [Your Name] counts too.
 
-    Code is full of double braces that are meant so (Jinja, Vue, Go), and is not judged.
+    Code is full of double braces that are meant so (Jinja, Vue, Go), and is not judged. Neither is the answer to a
+    prompt that asks for a template, nor a blank in brackets that the prompt has as well: the answer had to keep it.
     """
     found = _BRACES.search(text) if "{{" in text else None
     if found is None and brackets and ("[" in text or "<" in text):
         found = _BRACKETS.search(text)
-    if found is None or looks_like_code(text):
+    if found is None or looks_like_code(text) or (prompt is not None and _ASKS_FOR_BLANKS.search(prompt)):
         return None
     judged = without_code(text)
-    found = _BRACES.search(judged) or (_BRACKETS.search(judged) if brackets else None)
-    return found.group() if found else None
+    if found := _BRACES.search(judged):
+        return found.group()
+    blanks = (found.group() for found in _BRACKETS.finditer(judged)) if brackets else iter(())
+    return next((blank for blank in blanks if prompt is None or blank not in prompt), None)
 
 
 def mojibake(text: str) -> tuple[str, str | None] | None:
@@ -134,3 +139,14 @@ def looks_like_code(text: str) -> bool:
     lines = [line for line in without_code(text).splitlines() if line.strip()]
     num_code = sum(1 for line in lines if _CODE_LINE.search(line))
     return num_code * 3 >= len(lines) and num_code > 0
+
+
+def outside_code(pattern: re.Pattern[str], text: str) -> str | None:
+    """The first match, within one line, that neither a code block nor a string in a line of code holds; or None."""
+    if pattern.search(text) is None:
+        return None
+    for line in without_code(text).splitlines():
+        found = pattern.search(line)
+        if found and not (_QUOTE.search(line, 0, found.start()) and _CODE_LINE.search(line)):
+            return found.group()
+    return None

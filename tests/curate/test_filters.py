@@ -81,10 +81,71 @@ def test_the_strict_preset_also_drops_what_is_a_matter_of_taste(answer: str, nam
         "Sorry, we are closed today, she said.",
         "I will not go quietly, he wrote.",
         "Unfortunately, it rained.",
+        "I'm sorry, but I'm unable to come to work today. I have a fever.",
+        "Unfortunately, I cannot attend the meeting on Monday.",
+        "Unfortunately, I cannot determine the angle from two sides. We would need additional information.",
+        "I'm sorry, but I can't estimate its temperature without further details, such as where it stands.",
     ],
 )
 def test_what_only_sounds_like_a_refusal_passes(answer: str) -> None:
     assert reason(answer, STRICT) is None
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        "I'm sorry, but I cannot go into that.",
+        "I'm sorry, I can't meet your request.",
+        "I'm sorry, but I can't help with that. For more information, see a doctor.",
+    ],
+)
+def test_a_refusal_in_other_words_is_one(answer: str) -> None:
+    assert reason(answer, STRICT) == "refusal"
+
+
+def test_with_tools_declared_it_is_an_answer_that_none_of_them_fits() -> None:
+    messages = chat("I'm sorry, but I'm unable to order food. I can make lists.", "Order a pizza, please.").messages
+    tool = {"type": "function", "function": {"name": "make_list", "parameters": {"type": "object", "properties": {}}}}
+    drop = filter_record(Record(messages=messages), STRICT)
+    assert drop is not None and drop.reason == "refusal"
+    assert filter_record(Record(messages=messages, tools=(tool,)), STRICT) is None
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        'int main() {\n    string text = "Hello, I am an AI language model!";\n    return count(text);\n}',
+        "text = 'I am ChatGPT, a model trained by OpenAI.'\nprint(len(text))",
+        "Here it is:\n```\nI am ChatGPT.\nAs an AI language model, I sing.\n```\nIt is quoted.",
+    ],
+)
+def test_what_code_quotes_the_answer_does_not_say(answer: str) -> None:
+    assert reason(answer, STRICT) is None
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        "<p>As an AI language model, I have no home.</p>",
+        'He asked "Why?"\nAs an AI language model, I cannot tell.',
+        "As an AI language model, I cannot run it, but try this:\n```\nls\n```",
+    ],
+)
+def test_what_is_said_beside_code_counts(answer: str) -> None:
+    assert reason(answer) == "boilerplate"
+
+
+def test_a_template_that_was_asked_for_has_blanks() -> None:
+    letter = "Dear {{customer}},\nThank you for your order.\n[Your Name]"
+    assert reason(letter, STRICT, "Write a template for a thank-you letter.") is None
+    assert reason(letter, STRICT, "Thank our customer.") == "unfilled_placeholder"
+
+
+def test_a_blank_in_brackets_that_the_prompt_has_is_kept_and_not_left() -> None:
+    prompt = "Correct this: Yours sincerly, [Your Name]"
+    assert reason("Yours sincerely, [Your Name]", STRICT, prompt) is None
+    assert reason("Dear [Recipient],\nYours sincerely, [Your Name]", STRICT, prompt) == "unfilled_placeholder"
+    assert reason("I am {{name}}.", DEFAULT, "Are you {{name}}?") == "unfilled_placeholder"
 
 
 def test_a_long_answer_is_no_refusal() -> None:
@@ -136,10 +197,20 @@ def test_closed_code_blocks_pass(answer: str) -> None:
 
 @pytest.mark.parametrize(
     "end",
-    ["and so on", "#### 42", "see https://example.org", "what it is for you", "Kubb", "It is over", "Vitamin C", "(a)"],
+    [
+        *("and so on", "#### 42", "see https://example.org", "what it is for you", "Kubb", "It is over", "Vitamin C"),
+        *("(a)", "The right answer is option A", "Her home is LA"),
+    ],
 )
 def test_answers_may_end_without_a_full_stop(end: str) -> None:
     assert reason(f"{PLAIN} The river is wide there, and boats pass under more than thirty bridges. {end}") is None
+
+
+def test_a_preposition_may_end_the_only_sentence_of_an_answer() -> None:
+    answer = "Because his grandmother had a pool behind the house and he needed someone to swim with"
+    assert reason(answer, STRICT) is None
+    assert reason(f"{PLAIN} {answer}", STRICT) == "cut_off"  # who writes full stops would have written one here
+    assert reason(answer.replace("with", "with the"), STRICT) == "cut_off"
 
 
 def test_an_answer_that_repeats_the_prompt_is_dropped() -> None:

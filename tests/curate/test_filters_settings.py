@@ -121,13 +121,34 @@ def test_short_answers_are_not_judged() -> None:
     assert repetition("ha " * 30, RepetitionConfig()) is not None
 
 
-def test_worked_arithmetic_passes_by_default_and_not_by_gophers_limits(shared: Path) -> None:
+LOOP = "I see the sea. " * 10  # 40 words
+
+
+def test_limits_for_long_answers_leave_shorter_ones_to_the_default_limits() -> None:
+    sums = " ".join(f"In week {number} she saves {3 * number} coins." for number in range(1, 21))  # 140 words
+    page = RepetitionConfig.model_validate({"top_ngrams": {2: 0.2}, "long_words": 141})
+    assert repetition(sums, page) is None
+    assert repetition(sums, page.model_copy(update={"long_words": 140})) is not None  # "she saves", "In week": 28 %
+    assert repetition(LOOP, page) is not None
+
+
+def test_the_strict_preset_drops_every_loop_that_the_default_one_drops() -> None:
+    record = Record(messages=(Message(role="user", content="Hi"), Message(role="assistant", content=LOOP)))
+    reasons = [
+        drop.reason for name in ("default", "strict") if (drop := filter_record(record, FilterConfig(preset=name)))
+    ]
+    assert reasons == ["repetitive", "repetitive"]
+
+
+def test_worked_arithmetic_passes_every_preset_and_not_gophers_limits(shared: Path) -> None:
     answers = [
         json.loads(line)["answer"]
         for line in (shared / "data/gsm8k_test.jsonl").read_text(encoding="utf-8").splitlines()
     ]
     assert not any(repetition(answer, RepetitionConfig()) for answer in answers)
-    dropped = sum(repetition(answer, GOPHER) is not None for answer in answers)
+    assert sum(repetition(answer, GOPHER) is not None for answer in answers) <= 2
+    as_published = GOPHER.model_copy(update={"min_words": 50, "long_words": 0})
+    dropped = sum(repetition(answer, as_published) is not None for answer in answers)
     assert 0.03 < dropped / len(answers) < 0.10
 
 

@@ -41,7 +41,9 @@ def kinds(text: str, settings: PrivacyConfig | None = None) -> list[str]:
     [
         ("maria.keller@posteo.de", "email"),
         ("john+news@mail.example.co.uk", "email"),
-        ("jürgen@müller.example", "email"),
+        ("jürgen@müller.ch", "email"),
+        ("yourik@posteo.de", "email"),
+        ("jo@best-example.com", "email"),
         ("+49 30 901820", "phone"),
         ("+1 650 253 0000", "phone"),
         ("+442083661177", "phone"),
@@ -96,6 +98,8 @@ def test_it_is_found_whole_and_replaced(secret: str, kind: str) -> None:
         "127.0.0.1 192.168.1.1 10.0.0.7 0.0.0.0 255.255.255.0 8.8.8.8 999.1.1.1 1.2.3.4.5",
         "std::cout << a::b; fe80::1 ::1 12:30:45 2001:db8::1",
         "git@github.com:user/repo.git, icon@2x.png, @decorator, a @ b, package@1.2.3",
+        "john@example.com, a.b@mail.example.org, jo@firm.example, x@y.test",  # reserved for examples, RFC 2606
+        "yourname@yourdomain.com your_email@gmail.com Your.Name@firm.com youremail@firm.de",
         "4111 1111 1111 1112",  # a wrong check digit
         "DE88 3704 0044 0532 0130 00",  # a wrong checksum
         "AB12 CDEF GHIJ KLMN OPQR",
