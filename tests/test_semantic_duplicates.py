@@ -24,26 +24,6 @@ from sftdata.store.ledger import read_ledger
 from sftdata.view.why import explain
 
 WORDS = ["the", "red", "blue", "train", "sea", "nine", "goes", "to", "a", "harbour", "and", "stops", "at", "last"]
-    "the",
-    "red",
-    "blue",
-    "train",
-    "sea",
-    "nine",
-    "goes",
-    "to",
-    "a",
-    "harbour",
-    "and",
-    "stops",
-    "at",
-    "every",
-    "village",
-    "on",
-    "its",
-    "way",
-    "down",
-]
 
 
 def chat(user: str, assistant: str = "Yes.") -> dict[str, Any]:
