@@ -117,12 +117,13 @@ def test_workers_and_sizes_of_pieces_change_no_byte(
     sentence_model: Path, tiny_tokenizer: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rows = [chat(text) for text in sentences(60)]
-    settings = {"model": str(sentence_model), "threshold": 0.9}
+    settings = {"model": str(sentence_model), "threshold": 0.99}
     made = []
     for workers, unit_bytes, piece_rows in ((1, 1 << 20, 4096), (2, 999, 7)):
         monkeypatch.setattr(pipeline, "UNIT_BYTES", unit_bytes)
         monkeypatch.setattr(local, "MAX_PIECE_ROWS", piece_rows)
-        prepare(tmp_path, tiny_tokenizer, rows, settings, workers=workers, split={"validation": 0.3})
+        found = prepare(tmp_path, tiny_tokenizer, rows, settings, workers=workers, split={"validation": 0.3})
+        assert {row["reason"] for row in found} == {None, "semantic_duplicate"}
         files = sorted(path for path in (tmp_path / "out").rglob("*") if path.is_file())
         made.append([(path.name, path.read_bytes()) for path in files])
         shutil.rmtree(tmp_path / "out")
