@@ -64,7 +64,7 @@ $(READY): pyproject.toml constraints.txt
 	@mkdir -p .cache/tmp
 	@$(BIN)/python -c "" 2>/dev/null || { echo "making .venv"; "$(PYTHON)" -m venv --clear .venv; }
 	@echo "installing into .venv; the first time this takes some minutes"
-	@$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[train,notebook,demo,dev]"
+	@$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[train,semantic,notebook,demo,dev]"
 	# A test reads a tokenizer that this package holds, and nothing else of it; without it the test is skipped.
 	-"$(BIN)/python" -m pip install --quiet --no-deps mistral-common==1.13.1
 	@touch $@
