@@ -1,24 +1,32 @@
-"""What `prepare` decides over all rows at once: near-duplicates, evaluation items in the data, and split groups."""
+"""What `prepare` decides over all rows at once: duplicates of several kinds, evaluation items in the
+data, and split groups.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
+from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 from xxhash import xxh3_64_intdigest
 
-from sftdata.config import CapConfig, Config, SourceConfig
+from sftdata.config import Config, SourceConfig
+from sftdata.curate import embedding
 from sftdata.curate.caps import cap_evidence, over_cap
 from sftdata.curate.contamination import ContaminationSettings, Index, Item, item_text
+from sftdata.curate.dedup_settings import CapConfig, Keep, NearConfig, SemanticConfig
 from sftdata.curate.exact import key_bytes
-from sftdata.curate.near import NUM_HASHES, NearSettings, find_near_duplicates, ranks
+from sftdata.curate.near import find_near_duplicates, ranks
 from sftdata.curate.prefix import drop_shared_prefixes
-from sftdata.curate.stage import SIGNED_SCHEMA, Decontaminate, PrefixKeys, Sign, items_key
+from sftdata.curate.semantic import find_semantic_duplicates
+from sftdata.curate.stage import VECTORS_SCHEMA, Decontaminate, Embed, PrefixKeys, Sign, items_key
 from sftdata.curate.words import text_of
 from sftdata.engines.base import Engine, Piece
 from sftdata.errors import ConfigError, SourceError
@@ -27,6 +35,7 @@ from sftdata.read.names import distinct_names
 from sftdata.read.sources import plan_units
 from sftdata.read.stage import rows_of
 from sftdata.records import Record
+from sftdata.store.files import file_sha256
 from sftdata.store.ledger import as_text
 
 WHOLE_FILES = 1 << 62  # bytes that one unit of an evaluation file holds: lines then count from its start
@@ -38,48 +47,100 @@ def compare_rows(engine: Engine, rows: Sequence[Piece], fates: Fates, config: Co
 
     Raises SourceError as `evaluation_items`, and ConfigError where no row has the column of a cap.
     """
-    if config.dedup.exact:
+    dedup = config.dedup
+    if dedup.exact:
         fates.drop_duplicates()
-    if config.dedup.near is not None:
-        near = NearSettings(**config.dedup.near.model_dump())
-        drop_near_duplicates(engine, rows, fates, near, scratch / "signatures")
-    if config.dedup.prefix is not None:
-        drop_shared_prefixes_of(engine, rows, fates, config.dedup.prefix.chars)
+    if dedup.near is not None:
+        drop_near_duplicates(engine, rows, fates, dedup.near, scratch / "signatures")
+    if dedup.prefix is not None:
+        drop_shared_prefixes_of(engine, rows, fates, dedup.prefix.chars)
+    if dedup.semantic is not None:  # the slowest comes when the others have left as few rows as they will
+        drop_semantic_duplicates(engine, rows, fates, located_semantic(config, dedup.semantic), scratch / "embeddings")
     if config.decontaminate.against:
         drop_contaminated(engine, rows, fates, config, scratch / "evaluation")
-    for cap in config.dedup.caps:
+    for cap in dedup.caps:
         drop_over_cap(engine, rows, fates, cap)
 
 
+def check_comparisons(config: Config) -> None:
+    """Raise ConfigError where what a comparison needs is not there."""
+    if config.dedup.semantic is not None:
+        located_semantic(config, config.dedup.semantic)
+
+
 def drop_near_duplicates(
-    engine: Engine, rows: Sequence[Piece], fates: Fates, settings: NearSettings, scratch: Path
+    engine: Engine, rows: Sequence[Piece], fates: Fates, settings: NearConfig, scratch: Path
 ) -> None:
     """Drop the live rows that are near-duplicates of a kept one. `scratch` is a file for the signatures."""
     signed = engine.map(Sign(settings), rows, fates.beside())
-    matrix = np.memmap(scratch, np.uint16, "w+", shape=(max(fates.size, 1), NUM_HASHES))
-    scratch.unlink()  # it stays mapped as long as it is needed, and nothing is left of it after a crash
-    has_one = np.zeros(fates.size, np.bool_)
-    answer_chars = np.zeros(fates.size, np.int64)
+    signatures, has_one, preference = _vectors(engine, signed, fates.size, "<u2", settings.keep, scratch)
+    texts = _Texts(engine, rows, settings)
+    verdict = find_near_duplicates(signatures, has_one, preference, texts, settings)
+    fates.drop_similar(verdict, "near_duplicate")
+
+
+def drop_semantic_duplicates(
+    engine: Engine, rows: Sequence[Piece], fates: Fates, settings: SemanticConfig, scratch: Path
+) -> None:
+    """Drop the live rows that say the same as a kept one in other words. `scratch` is a file for the embeddings.
+
+    `settings.model` is located. Raises ConfigError where it cannot be loaded.
+    """
+    stage = Embed(settings.model, model_key(Path(settings.model)), settings.on)
+    embedded = engine.map(stage, rows, fates.beside())
+    vectors, has_one, preference = _vectors(engine, embedded, fates.size, "<f4", settings.keep, scratch)
+    verdict = find_semantic_duplicates(vectors, has_one, preference, settings.threshold)
+    fates.drop_similar(verdict, "semantic_duplicate")
+
+
+def located_semantic(config: Config, settings: SemanticConfig) -> SemanticConfig:
+    """The settings with the model's folder located. Raises ConfigError as `embedding.require_encoder`."""
+    folder = config.located(settings.model)
+    embedding.require_encoder(folder)
+    return settings.model_copy(update={"model": folder})
+
+
+def model_key(folder: Path) -> str:
+    """A checksum of all that decides a model's vectors: its files, and the libraries that run it."""
+    digest = hashlib.sha256()
+    for name in embedding.TOOLS:
+        digest.update(f"{name} {version(name)}\n".encode())
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        digest.update(f"{path.relative_to(folder).as_posix()} {file_sha256(path)}\n".encode())
+    return digest.hexdigest()
+
+
+def _vectors(
+    engine: Engine, pieces: Sequence[Piece], num_rows: int, dtype: str, keep: Keep, scratch: Path
+) -> tuple[npt.NDArray[Any], npt.NDArray[np.bool_], Ints]:
+    """What Sign or Embed gave: a matrix with a vector for each row, mapped from the file `scratch`; which rows have
+    one; and the rows in the order in which they are preferred.
+    """
+    matrix: npt.NDArray[Any] = np.empty((num_rows, 0), dtype)  # until a row says how long a vector is
+    has_one = np.zeros(num_rows, np.bool_)
+    answer_chars = np.zeros(num_rows, np.int64)
     row = 0
-    for piece in signed:
-        table = engine.collect([piece], SIGNED_SCHEMA.names)
+    for piece in pieces:
+        table = engine.collect([piece], VECTORS_SCHEMA.names)
         here = slice(row, row + table.num_rows)
         row += table.num_rows
-        column = table["signature"].combine_chunks()
-        valid = column.is_valid().to_numpy(zero_copy_only=False)
-        joined = b"".join(column.drop_null().to_pylist())
-        matrix[here][valid] = np.frombuffer(joined, "<u2").reshape(-1, NUM_HASHES)
-        has_one[here] = valid
         answer_chars[here] = table["answer_chars"].to_numpy()
-    texts = _Texts(engine, rows, settings)
-    verdict = find_near_duplicates(matrix[: fates.size], has_one, ranks(settings.keep, answer_chars), texts, settings)
-    fates.drop_near(verdict)
+        column = table["vector"].combine_chunks()
+        has_one[here] = valid = column.is_valid().to_numpy(zero_copy_only=False)
+        if not valid.any():
+            continue
+        vectors = np.frombuffer(b"".join(column.drop_null().to_pylist()), dtype).reshape(np.count_nonzero(valid), -1)
+        if matrix.shape[1] == 0:
+            matrix = np.memmap(scratch, dtype, "w+", shape=(num_rows, vectors.shape[1]))
+            scratch.unlink()  # it stays mapped as long as it is needed, and nothing is left of it after a crash
+        matrix[here][valid] = vectors
+    return matrix, has_one, ranks(keep, answer_chars)
 
 
 class _Texts:
     """The compared texts of rows, fetched from the pieces that hold them."""
 
-    def __init__(self, engine: Engine, rows: Sequence[Piece], settings: NearSettings) -> None:
+    def __init__(self, engine: Engine, rows: Sequence[Piece], settings: NearConfig) -> None:
         self._engine, self._rows, self._on = engine, rows, settings.on
         self._starts = np.cumsum([0, *(piece.num_rows for piece in rows)])
         self._open: OrderedDict[int, pa.ChunkedArray] = OrderedDict()

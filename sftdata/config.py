@@ -7,8 +7,9 @@ from datetime import date as Date
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, PrivateAttr, field_validator, model_validator
+from pydantic import Field, PrivateAttr, field_validator
 
+from sftdata.curate.dedup_settings import DedupConfig
 from sftdata.curate.filter_settings import FilterConfig
 from sftdata.curate.privacy import PrivacyConfig
 from sftdata.settings import Settings, apply_override, check_settings, read_settings
@@ -35,60 +36,6 @@ class SourceConfig(Settings):
     )
     split: str = Field("train", description="the split to read of a hub dataset")
     subset: str | None = Field(None, description="the configuration (subset) to read of a hub dataset")
-
-
-class NearConfig(Settings):
-    """When two conversations are near-duplicates, and which of them is kept."""
-
-    threshold: float = Field(
-        0.8,
-        gt=0,
-        le=1,
-        description="share of their word shingles that two conversations have in common (Jaccard similarity; "
-        "0.8 as in Lee et al., arXiv 2107.06499)",
-    )
-    on: Literal["conversation", "prompt", "answer"] = Field("conversation", description="the text that is compared")
-    shingle_words: int = Field(3, ge=1, le=100, description="words in a shingle")
-    keep: Literal["first", "longest_answer"] = Field("first", description="which one stays")
-
-    @model_validator(mode="before")
-    @classmethod
-    def _on_is_a_name(cls, value: object) -> object:
-        """YAML reads the bare key `on` as true."""
-        return {"on" if key is True else key: item for key, item in value.items()} if isinstance(value, dict) else value
-
-
-class PrefixConfig(Settings):
-    """When two prompts begin alike."""
-
-    chars: int = Field(200, ge=1, description="characters that two prompts share at their start")
-
-
-class CapConfig(Settings):
-    """At most so many rows for each value of a column."""
-
-    column: str = Field(description="a column of the data, such as user_id")
-    max_records: int = Field(200, ge=1, description="rows of one value that stay (200 as InstructGPT)")
-
-
-class DedupConfig(Settings):
-    """Which repeated conversations are dropped."""
-
-    exact: bool = Field(True, description="drop a conversation whose canonical text stands earlier in the data")
-    near: NearConfig | None = Field(None, description="drop near-duplicates of a kept conversation; off, or settings")
-
-    prefix: PrefixConfig | None = Field(
-        None, description="drop prompts that begin like a kept one (InstructGPT, arXiv 2203.02155); off, or settings"
-    )
-    caps: tuple[CapConfig, ...] = Field((), description="columns of whose values only so many rows are kept")
-
-    @field_validator("near", "prefix", mode="before")
-    @classmethod
-    def _on_or_off(cls, value: object) -> object:
-        """A bare `on` stands for the default settings. YAML reads a bare `on` as true, and `off` as false."""
-        if value is None or value is False or value == "off":
-            return None
-        return {} if value is True or value == "on" else value
 
 
 class EvaluationConfig(Settings):

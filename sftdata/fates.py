@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -39,8 +40,8 @@ class Fates:
         self.reason = _reason_codes(rows["reason"])
         self.detail = _details(rows["detail"])
         self.repeats: Ints = np.full(self.size, -1, np.int64)  # the row that a duplicate repeats
-        self.similarity = np.full(self.size, np.nan)  # of a near-duplicate to that row
-        self.cluster: Ints | None = None  # equal for rows linked by near-duplicates
+        self.similarity = np.full(self.size, np.nan)  # of a near-duplicate or a semantic one to that row
+        self.cluster: npt.NDArray[Any] | None = None  # equal for rows linked by such duplicates
         self.validation: Bools = np.zeros(self.size, np.bool_)
         self._source: Ints = np.array([unit.source for unit in units], np.int64)
         self._names = pa.array(names, pa.string())
@@ -103,13 +104,18 @@ class Fates:
         self.repeats[repeats] = first[repeats]
         self.drop(repeats, "duplicate")
 
-    def drop_near(self, verdict: Verdict) -> None:
-        """Drop the near-duplicates of a verdict over all rows, and remember what belongs together."""
+    def drop_similar(self, verdict: Verdict, reason: str) -> None:
+        """Drop the near-duplicates, or the semantic ones, of a verdict over all rows, and remember what belongs
+        together: rows that a row links which is dropped now, or was by another verdict, do.
+        """
         repeats = np.flatnonzero((verdict.duplicate_of >= 0) & self.live)
-        self.repeats[repeats] = verdict.duplicate_of[repeats]
         self.similarity[repeats] = verdict.similarity[repeats]
-        self.cluster = verdict.cluster
-        self.drop(repeats, "near_duplicate")
+        self.drop_repeats(verdict.duplicate_of, reason)
+        if self.cluster is None:
+            self.cluster = verdict.cluster
+        else:
+            entries = np.arange(self.size, dtype=np.uint64)
+            self.cluster = joined_hashes(entries, [self.cluster, verdict.cluster])
 
     def drop_repeats(self, duplicate_of: Ints, reason: str) -> None:
         """Drop the live rows for which another row is named (-1: none is)."""
@@ -126,7 +132,8 @@ class Fates:
     ) -> None:
         """Choose the live rows that are held out, by a hash of their content or, where `present`, of `values`.
 
-        Rows of equal content, of an equal value, or of one cluster of near-duplicates stay on one side.
+        Rows of equal content, of an equal value, or of one cluster of such duplicates as `drop_similar`
+        drops stay on one side.
         """
         hashes: npt.NDArray[np.uint64] = key_bytes(self._key).view(np.uint64)[:, 1]
         live = self.live

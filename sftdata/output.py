@@ -9,6 +9,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from sftdata import __version__
+from sftdata.curate import embedding
 from sftdata.encode.records import RecordEncoder
 from sftdata.encode.stage import BatchFacts
 from sftdata.store.files import write_bytes
@@ -62,9 +63,10 @@ def encoding_entry(facts: BatchFacts) -> EncodingEntry:
 
 
 @cache
-def describe_versions() -> dict[str, str]:
-    """The versions of the tools that decide the bytes."""
-    return {"sftdata": __version__, **{name: version(name) for name in TOOLS}}
+def describe_versions(*, semantic: bool = False) -> dict[str, str]:
+    """The versions of the tools that decide the bytes, those of `dedup.semantic` among them where it is on."""
+    tools = sorted({*TOOLS, *embedding.TOOLS, "faiss-cpu"}) if semantic else TOOLS
+    return {"sftdata": __version__, **{name: version(name) for name in tools}}
 
 
 def program_key() -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from sftdata.accounts import Accounts
-from sftdata.comparing import choose_split, compare_rows, count_private, sources_to_read
+from sftdata.comparing import check_comparisons, choose_split, compare_rows, count_private, sources_to_read
 from sftdata.config import Config
 from sftdata.curate.exact import content_key
 from sftdata.curate.languages import require_languages
@@ -85,6 +85,7 @@ def prepare(
         engine.warm_up(len(units))
         judge = make_judge(config)
         check_mixture(config)
+        check_comparisons(config)
         encoder = encoder or make_encoder(config)
 
         stamps = tuple(stamp_of(unit) for unit in units)
@@ -197,7 +198,7 @@ def make_manifest(
         template=template,
         encoding=encoding_entry(seen),
         config=config.model_dump(mode="json", exclude={"out": {"path"}}),
-        versions=describe_versions(),
+        versions=describe_versions(semantic=config.dedup.semantic is not None),
         counts=ledger.counts,
         privacy=dict(private),
         mixture=tuple(mixture),

@@ -45,6 +45,7 @@ REASONS: dict[str, tuple[str, str]] = {
     "duplicate": ("dedup", "the same conversation stands earlier in the data"),
     "near_duplicate": ("dedup", "a kept row shares most of its words in their order; similarity says how many"),
     "shared_prefix": ("dedup", "its prompt begins like a kept row's, for dedup.prefix.chars characters"),
+    "semantic_duplicate": ("dedup", "a kept row says the same, as the model sees it; similarity is the cosine"),
     "over_cap": ("dedup", "more rows of one value of a column than dedup.caps allows"),
     "contaminated": ("decontaminate", "the record holds an item of an evaluation file"),
     "template_error": ("encode", "the chat template refuses the conversation"),

@@ -50,6 +50,8 @@ def test_every_problem_is_named_at_once() -> None:
         ({"seq_len": 2048}, "seq_len is not a setting"),
         ({"dedup": {"near": {"treshold": 0.7}}}, "did you mean dedup.near.threshold?"),
         ({"dedup": {"near": {"threshold": 0}}}, "dedup.near.threshold"),
+        ({"dedup": {"semantic": "on"}}, "dedup.semantic.model is required"),
+        ({"dedup": {"semantic": {"model": "m", "threshold": 1.1}}}, "dedup.semantic.threshold"),
         ({"filters": "hard"}, "'hard' is not a preset of the filters"),
         ({"privacy": "hide"}, "privacy"),
         ({"decontaminate": {"overlap": 1}}, "decontaminate.overlap"),
@@ -74,6 +76,9 @@ def test_bare_words_stand_for_filters_privacy_and_near_duplicates_as_yaml_reads_
     assert [source.path for source in bare.located_evaluations()] == [str(tmp_path / "e.jsonl")]
     full = read("dedup: {near: {threshold: 0.7, on: prompt}}, filters: {refusals: true}").dedup.near
     assert full is not None and (full.on, full.threshold) == ("prompt", 0.7)
+    assert (plain.dedup.semantic, read("dedup: {semantic: off}").dedup.semantic) == (None, None)
+    semantic = read("dedup: {semantic: {model: m, on: answer}}").dedup.semantic
+    assert semantic is not None and (semantic.on, semantic.threshold, semantic.keep) == ("answer", 0.95, "first")
 
 
 def test_a_day_may_be_text_or_a_yaml_date(tmp_path: Path) -> None:

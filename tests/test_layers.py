@@ -24,9 +24,10 @@ RULES: dict[str, set[str]] = {
     "progress": {"errors"},
     "machine": {"errors"},
     "settings": {"errors"},
-    "config": {"errors", "settings", "curate.filter_settings", "curate.privacy"},  # the settings that stand there
+    # The settings that stand there.
+    "config": {"errors", "settings", "curate.dedup_settings", "curate.filter_settings", "curate.privacy"},
     **{phase: {"errors", "light", "reasons", "records", "progress"} for phase in PHASES},
-    "curate": {"errors", "reasons", "records", "progress", "settings"},  # its settings stand beside its stages
+    "curate": {"errors", "light", "reasons", "records", "progress", "settings"},  # its settings stand beside its stages
     "engines": {"errors", "light", "progress", "store.files"},
     "view": {"errors", "reasons", "store.manifest", "store.shards", "store.ledger"},
     "pipeline": {"*", "!cli", "!view"},

@@ -19,7 +19,7 @@ from pydantic import BaseModel
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-IN_TABLES = ("filters.", "privacy.")  # settings that have tables of their own
+IN_TABLES = ("filters", "privacy", "dedup.semantic")  # groups of settings that have tables of their own
 MODEL = "HuggingFaceTB/SmolLM2-135M-Instruct"  # in the tests, a folder of this name holds a tiny model
 
 
@@ -113,16 +113,21 @@ def test_every_setting_stands_in_the_example(name: str) -> None:
 
     (block,) = (block for block in blocks("yaml") if block.name == name)
     every = set(settings_of(Config if name == "prepare.yaml" else TrainConfig))
-    every = {key.partition(".")[0] if key.startswith(IN_TABLES) else key for key in every}
+    every = {next((group for group in IN_TABLES if key.startswith(f"{group}.")), key) for key in every}
     assert every - keys_of(yaml.safe_load(block.text)) == set()
 
 
-def test_the_tables_of_filters_and_privacy_are_their_settings() -> None:
+def test_the_tables_of_filters_privacy_and_semantic_duplicates_are_their_settings() -> None:
+    from sftdata.curate.dedup_settings import SemanticConfig
     from sftdata.curate.filter_settings import FilterConfig
     from sftdata.curate.privacy import PrivacyConfig
 
     presets = [FilterConfig.model_validate(preset).model_dump(mode="json") for preset in ("default", "strict")]
-    cases = [("| filters", FilterConfig, presets), ("| privacy", PrivacyConfig, [PrivacyConfig().model_dump()])]
+    cases = [
+        ("| filters", FilterConfig, presets),
+        ("| privacy", PrivacyConfig, [PrivacyConfig().model_dump()]),
+        ("| dedup.semantic", SemanticConfig, [SemanticConfig(model="models/all-MiniLM-L6-v2").model_dump()]),
+    ]
     for heading, model, given in cases:
         shown = {name: [json.loads(cell) for cell in cells[:-1]] for name, *cells in table(heading)}
         assert set(shown) == set(settings_of(model))

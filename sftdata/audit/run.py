@@ -6,7 +6,8 @@ import tempfile
 from array import array
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from contextlib import ExitStack, closing
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,15 +28,15 @@ from sftdata.audit.findings import (
     settings_line,
 )
 from sftdata.audit.looks import Looks
-from sftdata.audit.spool import Spool
-from sftdata.comparing import evaluation_items
+from sftdata.audit.spool import NearTexts, SemanticTexts, Texts
+from sftdata.comparing import evaluation_items, located_semantic
 from sftdata.config import Config, EvaluationConfig, SourceConfig, parse_config
 from sftdata.curate.contamination import ContaminationSettings, Index, find_contamination, turns_of
+from sftdata.curate.dedup_settings import NearConfig, SemanticConfig
 from sftdata.curate.exact import content_key, first_occurrences
 from sftdata.curate.filters import count_words
-from sftdata.curate.near import NearSettings, answer_chars
+from sftdata.curate.near import Verdict
 from sftdata.curate.privacy import KINDS
-from sftdata.curate.words import text_of
 from sftdata.errors import SourceError
 from sftdata.progress import Progress, Quiet
 from sftdata.read.explain import no_rows_error, suggest_mapping
@@ -60,21 +61,27 @@ def audit(
 
     `data` is a config, of which the tokenizer, the output and all that follows curation are not looked at, or paths
     and sources. `against` are evaluation files besides those of the config. Whatever the config switches off is
-    looked for all the same; thresholds of near-duplicates and decontamination, languages and telephone regions are
-    those of the config.
+    looked for all the same, but semantic duplicates, for which the config names a model; thresholds of near-duplicates
+    and decontamination, languages and telephone regions are those of the config.
 
-    Memory: about 500 bytes a row; texts and signatures lie in a scratch folder, removed at the end.
-    Raises SourceError where a file cannot be read, or where no row of all is a conversation.
+    Memory: about 500 bytes a row; texts, signatures and embeddings lie in a scratch folder, removed at the end.
+    Raises SourceError where a file cannot be read, or where no row of all is a conversation, and ConfigError where the
+    model cannot be loaded.
     """
     config = _with_evaluations(_config_of(data), against)
     sources = config.located_sources()
     units = plan_units(sources)
-    near = NearSettings(**config.dedup.near.model_dump()) if config.dedup.near else NearSettings()
-    with tempfile.TemporaryDirectory(prefix="sftdata-check-") as folder, Spool(Path(folder), near) as spool:
-        run = _Run(config, sources, units, distinct_names(units, [source.path for source in config.sources]), spool)
+    near, semantic = config.dedup.near or NearConfig(), config.dedup.semantic
+    with tempfile.TemporaryDirectory(prefix="sftdata-check-") as folder, ExitStack() as opened:
+        near_texts = opened.enter_context(closing(NearTexts(Path(folder), near)))
+        semantic_texts = None
+        if semantic is not None:
+            located = located_semantic(config, semantic)
+            semantic_texts = opened.enter_context(closing(SemanticTexts(Path(folder), located)))
+        run = _Run(config, sources, units, near_texts, semantic_texts)
         run.read(progress or Quiet())
         run.refuse_no_rows()
-        run.compare()
+        run.compare(progress or Quiet())
         return run.audit(near)
 
 
@@ -128,10 +135,12 @@ class _Run:
         config: Config,
         sources: Sequence[SourceConfig],
         units: Sequence[Unit],
-        names: Sequence[str],
-        spool: Spool,
+        near_texts: NearTexts,
+        semantic_texts: SemanticTexts | None,
     ) -> None:
-        self._config, self._sources, self._units, self._names, self._spool = config, sources, units, names, spool
+        self._config, self._sources, self._units = config, sources, units
+        self._names = distinct_names(units, [source.path for source in config.sources])
+        self._near_texts, self._semantic_texts = near_texts, semantic_texts
         self._looks = Looks(config.filters, config.privacy)
         settings = ContaminationSettings(config.decontaminate.ngram_words, config.decontaminate.overlap)
         self._index = Index.build(evaluation_items(config), settings) if config.decontaminate.against else None
@@ -196,7 +205,9 @@ class _Run:
         self._unit.append(unit)
         self._line.append(line)
         self._keys += content_key(record)
-        self._spool.add(text_of(record, self._spool.settings.on), answer_chars(record))
+        self._near_texts.add(record)
+        if self._semantic_texts is not None:
+            self._semantic_texts.add(record)
 
     def _is_wanted(self, kind: str) -> bool:
         """Whether one more example of a kind is shown."""
@@ -221,8 +232,8 @@ class _Run:
         if self._counts.keys() <= NOT_DATA and not self._row:
             raise no_rows_error([unit for unit in self._units if unit.source == 0], self._sources[0])
 
-    def compare(self) -> None:
-        """What records have in common: the same content, and near-duplicates among the rest."""
+    def compare(self, progress: Progress) -> None:
+        """What records have in common: the same content, near-duplicates among the rest, and so on."""
         if not self._row:
             return
         keys = pa.FixedSizeBinaryArray.from_buffers(
@@ -231,21 +242,28 @@ class _Run:
         first = first_occurrences(keys)[0]
         repeats = first != np.arange(len(first))
         for number in np.flatnonzero(repeats).tolist():
-            self._note_pair("duplicate", number, int(first[number]), "the same as")
-        verdict = self._spool.compare(repeats)
-        for number in np.flatnonzero(verdict.duplicate_of >= 0).tolist():
-            alike = f"{verdict.similarity[number]:.0%} of the runs of words of"
-            self._note_pair("near_duplicate", number, int(verdict.duplicate_of[number]), alike)
+            self._note_pair("duplicate", number, int(first[number]), "the same as", self._near_texts)
+        near = self._near_texts.compare(repeats)
+        self._note_similar("near_duplicate", near, "{:.0%} of the runs of words of", self._near_texts)
+        if self._semantic_texts is not None:
+            same = self._semantic_texts.compare(repeats | (near.duplicate_of >= 0), progress)
+            self._note_similar("semantic_duplicate", same, "a cosine of {:.4f} to", self._semantic_texts)
 
-    def _note_pair(self, kind: str, number: int, kept: int, how: str) -> None:
+    def _note_similar(self, kind: str, verdict: Verdict, how: str, texts: Texts) -> None:
+        """The records that a verdict drops."""
+        for number in np.flatnonzero(verdict.duplicate_of >= 0).tolist():
+            similar = how.format(verdict.similarity[number])
+            self._note_pair(kind, number, int(verdict.duplicate_of[number]), similar, texts)
+
+    def _note_pair(self, kind: str, number: int, kept: int, how: str, texts: Texts) -> None:
         """A record that repeats a kept one."""
         text = ""
         if self._is_wanted(kind):
-            words = excerpt(self._spool.text(number), self._looks.privacy)
+            words = excerpt(texts.text(number), self._looks.privacy)
             text = f"{how} {self._where(self._unit[kept], self._line[kept])}: {words!r}"
         self._note(kind, self._row[number], self._unit[number], self._line[number], text)
 
-    def audit(self, near: NearSettings) -> Audit:
+    def audit(self, near: NearConfig) -> Audit:
         """What was found, in the order in which it is told."""
         lines = {**_fixed_lines(), **self._lines(near)}
         total = len(self._found)
@@ -271,18 +289,19 @@ class _Run:
             findings=findings,
         )
 
-    def _lines(self, near: NearSettings) -> dict[str, str]:
+    def _lines(self, near: NearConfig) -> dict[str, str]:
         """The lines that depend on the data or the config."""
         files = [
             {"path": file.path, **file.model_dump(exclude={"path"}, exclude_defaults=True)}
             for file in self._config.decontaminate.against
         ]
-        chosen = {name: value for name, value in asdict(near).items() if value != getattr(NearSettings(), name)}
         lines = {
-            "near_duplicate": settings_line({"dedup": {"near": {"threshold": near.threshold, **chosen}}}),
+            "near_duplicate": _comparison_line("near", near),
             "contaminated": settings_line({"decontaminate": {"against": files}}),
             "wrong_language": settings_line({"filters": {"languages": self._config.filters.languages}}),
         }
+        if self._config.dedup.semantic is not None:
+            lines["semantic_duplicate"] = _comparison_line("semantic", self._config.dedup.semantic)
         mapped = [pair for pair in zip(self._config.sources, self._facts) if pair[1].mapping]
         if mapped:
             source, mapping = mapped[0][0], mapped[0][1].mapping or {}
@@ -302,6 +321,12 @@ def _fixed_lines() -> dict[str, str]:
         TRAILING_CONTROL: settings_line({"clean": {"strip_trailing_control": True}}),
         **dict.fromkeys(KINDS, settings_line({"privacy": {"mode": "redact"}})),
     }
+
+
+def _comparison_line(name: str, settings: NearConfig | SemanticConfig) -> str:
+    """The line that compares rows so: the threshold, and what is not as it is by default."""
+    chosen = {"threshold": settings.threshold, **settings.model_dump(exclude_defaults=True)}
+    return settings_line({"dedup": {name: chosen}})
 
 
 def _format_of(raw: RawRow, source: SourceConfig) -> str:

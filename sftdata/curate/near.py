@@ -8,34 +8,24 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from sftdata.curate.buckets import Buckets, Ints, choose_banding, sort_into_buckets
+from sftdata.curate.dedup_settings import Keep, NearConfig
 from sftdata.curate.jaccard import Fetch, Jaccard
-from sftdata.curate.words import On, message_text, shingles
+from sftdata.curate.words import message_text, shingles
 from sftdata.records import Record
 
 Signatures = npt.NDArray[np.uint16]
 Similar = Callable[[int, Ints], tuple[Ints, npt.NDArray[np.float64]]]
 
 NUM_HASHES = 256
-SIGNATURE_BYTES = 2 * NUM_HASHES
 _SEED = 42
 _ROWS_AT_ONCE = 1 << 14
 _LONG = 256  # nodes of a bucket, from where it pays to find out that it is settled
-
-
-@dataclass(frozen=True, slots=True)
-class NearSettings:
-    """When two records are near-duplicates, and which of them is kept."""
-
-    threshold: float = 0.8  # Jaccard similarity of the shingle sets, above 0 and at most 1
-    on: On = "conversation"
-    shingle_words: int = 3
-    keep: Literal["first", "longest_answer"] = "first"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +58,7 @@ def answer_chars(record: Record) -> int:
     return sum(len(message_text(message)) for message in record.messages if message.role == "assistant")
 
 
-def ranks(keep: Literal["first", "longest_answer"], answer_lengths: Ints) -> Ints:
+def ranks(keep: Keep, answer_lengths: Ints) -> Ints:
     """Rows in the order in which they are preferred: as they stand, or by the length of their answers."""
     if keep == "first":
         return np.arange(len(answer_lengths))
@@ -76,7 +66,7 @@ def ranks(keep: Literal["first", "longest_answer"], answer_lengths: Ints) -> Int
 
 
 def find_near_duplicates(
-    signatures: Signatures, signed: npt.NDArray[np.bool_], preference: Ints, fetch: Fetch, settings: NearSettings
+    signatures: Signatures, signed: npt.NDArray[np.bool_], preference: Ints, fetch: Fetch, settings: NearConfig
 ) -> Verdict:
     """Which rows are dropped as near-duplicates, and of which kept row.
 

@@ -6,8 +6,6 @@ casefolded and with single spaces, are those of a kept prompt; a shorter prompt 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 import numpy.typing as npt
 from xxhash import xxh3_128_digest
@@ -16,13 +14,6 @@ from sftdata.curate.words import normal, text_of
 from sftdata.records import Record
 
 PREFIX_BYTES = 16
-
-
-@dataclass(frozen=True, slots=True)
-class PrefixSettings:
-    """How long a prefix two prompts must share, in characters. 200 are two to three sentences."""
-
-    chars: int = 200
 
 
 def prefix_key(record: Record, chars: int) -> bytes | None:

@@ -6,71 +6,20 @@ Jaccard similarity does for near-duplicates.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Literal, Protocol
+from collections.abc import Iterator
 
 import numpy as np
 import numpy.typing as npt
 
+from sftdata.curate.embedding import Floats
 from sftdata.curate.near import Verdict
-from sftdata.curate.words import On
-from sftdata.errors import ConfigError
 
-Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int64]
+Cosines = npt.NDArray[np.float64]
 
+DECIMALS = 4  # of a cosine: another order of summing, or another processor, changes the seventh
 _ROWS_AT_ONCE = 1024
-
-
-@dataclass(frozen=True, slots=True)
-class SemanticSettings:
-    """Which encoder, and how close two texts must be."""
-
-    model: str  # the folder of a sentence-transformers model
-    threshold: float = 0.95  # cosine similarity
-    on: On = "prompt"
-    keep: Literal["first", "longest_answer"] = "first"
-
-
-class Encoder(Protocol):
-    """What turns texts into vectors. A text's vector must depend on the text alone."""
-
-    def encode(self, texts: Sequence[str]) -> Floats:
-        """One row for every text, [len(texts), dimensions]."""
-        ...
-
-
-class SentenceEncoder:
-    """A sentence-transformers model in a local folder, on the CPU. Texts longer than the model reads are cut."""
-
-    def __init__(self, folder: str | Path) -> None:
-        if not Path(folder).is_dir():
-            raise ConfigError("dedup.semantic.model", f"{folder} is not a folder", "name one that holds the model")
-        try:
-            from sentence_transformers import SentenceTransformer
-        except ImportError as error:
-            raise ConfigError(
-                "dedup.semantic", "needs packages that are not installed", "pip install 'sftdata[semantic]'"
-            ) from error
-        self._model: Any = SentenceTransformer(str(folder), device="cpu", local_files_only=True)
-
-    def encode(self, texts: Sequence[str]) -> Floats:
-        """One row for every text."""
-        vectors = self._model.encode(list(texts), convert_to_numpy=True, show_progress_bar=False)
-        return np.asarray(vectors, np.float32)
-
-
-def embed(texts: Sequence[str], encoder: Encoder) -> tuple[Floats, npt.NDArray[np.bool_]]:
-    """The texts' vectors, made to have length 1, and which texts have one: those that are not blank, and whose vector
-    is not zero.
-    """
-    vectors = np.array(encoder.encode(texts), np.float32)
-    lengths = np.linalg.norm(vectors, axis=1, keepdims=True) if len(texts) else np.empty((0, 1), np.float32)
-    np.divide(vectors, lengths, out=vectors, where=lengths > 0)
-    blank = np.array([not text.strip() for text in texts], bool)
-    return vectors, ~blank & (lengths[:, 0] > 0)
+_KEPT_BYTES = 64 << 20  # of the kept rows' vectors in memory at once
 
 
 def find_semantic_duplicates(
@@ -78,43 +27,70 @@ def find_semantic_duplicates(
 ) -> Verdict:
     """Which rows are dropped as semantic duplicates, and of which kept row.
 
-    Rows are taken in the order of `preference`: a row is dropped where its cosine to a row kept before it reaches the
-    threshold, for the one it is closest to. Every kept row is looked at (faiss IndexFlatIP), so the time grows with
-    rows times kept rows. A cluster holds the kept rows that some dropped row is close to, and that row.
+    Rows are taken in the order of `preference`: a row is dropped where its cosine to a row kept before it, rounded to
+    DECIMALS, reaches the threshold; for the one it is closest to, and of several as close, the first. Every kept row is
+    looked at (faiss, IndexFlatIP), so the time grows with rows times kept rows. A cluster holds the kept rows that some
+    dropped row is close to, and that row. Rows that are not embedded, or not in `preference`, are kept and compared
+    with nothing.
 
-    Memory: the vectors of the kept rows, and the pairs of _ROWS_AT_ONCE rows with the kept rows close to them.
+    Memory: besides the vectors, which may be mapped from a file, 40 bytes a row, 150 MB, and what _ROWS_AT_ONCE rows
+    have in pairs at the threshold.
     """
-    import faiss
-
     nodes = preference[embedded[preference]]
     rows = np.arange(len(vectors))
     verdict = Verdict(np.full(len(rows), -1, np.int64), np.full(len(rows), np.nan), rows)
-    index = faiss.IndexFlatIP(vectors.shape[1])
-    kept: list[int] = []  # rows, in the order in which the index holds them
+    kept = np.empty(len(nodes), np.int64)
+    num_kept = 0
     for start in range(0, len(nodes), _ROWS_AT_ONCE):
         block = nodes[start : start + _ROWS_AT_ONCE]
         own = np.ascontiguousarray(vectors[block])
-        limits, cosines, places = index.range_search(own, float(np.nextafter(np.float32(threshold), np.float32(-1))))
-        among = own @ own.T
+        among = _rounded(own @ own.T)
         fresh: list[int] = []  # places in the block of rows that are kept
-        for place, row in enumerate(block.tolist()):
-            part = slice(int(limits[place]), int(limits[place + 1]))
-            inside = [other for other in fresh if among[place, other] >= threshold]
-            close = [kept[other] for other in places[part].tolist()] + block[inside].tolist()
-            if not close:
+        for place, (before, cosines) in enumerate(_kept_before(own, vectors, kept[:num_kept], threshold)):
+            row, own_cosines = block[place], among[place, fresh]
+            near = own_cosines >= threshold
+            close = np.concatenate([before, block[fresh][near]])
+            if len(close) == 0:
                 fresh.append(place)
                 continue
-            values = cosines[part].tolist() + among[place, inside].tolist()
-            best = max(range(len(close)), key=lambda at: (values[at], -at))
-            verdict.duplicate_of[row], verdict.similarity[row] = close[best], min(values[best], 1.0)
-            _unite(verdict.cluster, [*close, row])
-        index.add(np.ascontiguousarray(own[fresh]))
-        kept.extend(block[fresh].tolist())
+            values = np.concatenate([cosines, own_cosines[near]])
+            best = int(values.argmax())
+            verdict.duplicate_of[row], verdict.similarity[row] = close[best], min(float(values[best]), 1.0)
+            _unite(verdict.cluster, [*close.tolist(), int(row)])
+        kept[num_kept : num_kept + len(fresh)] = block[fresh]
+        num_kept += len(fresh)
     while True:
         above = verdict.cluster[verdict.cluster]
         if np.array_equal(above, verdict.cluster):
             return verdict
         verdict.cluster[:] = above
+
+
+def _kept_before(own: Floats, vectors: Floats, kept: Ints, threshold: float) -> Iterator[tuple[Ints, Cosines]]:
+    """For each of some vectors, the kept rows that reach the threshold, in their order, and their cosines."""
+    import faiss
+
+    found: list[list[tuple[Ints, Cosines]]] = [[] for _ in own]
+    at_once = max(1, _KEPT_BYTES // own.strides[0])
+    for start in range(0, len(kept), at_once):
+        part = kept[start : start + at_once]
+        index = faiss.IndexFlatIP(own.shape[1])
+        index.add(np.ascontiguousarray(vectors[part]))
+        limits, cosines, places = index.range_search(own, threshold - 10.0**-DECIMALS)
+        for number, (begin, end) in enumerate(zip(limits[:-1].tolist(), limits[1:].tolist())):
+            order = begin + np.argsort(places[begin:end])
+            values = _rounded(cosines[order])
+            found[number].append((part[places[order[values >= threshold]]], values[values >= threshold]))
+    for parts in found:
+        yield (
+            np.concatenate([np.empty(0, np.int64), *(rows for rows, _ in parts)]),
+            np.concatenate([np.empty(0), *(values for _, values in parts)]),
+        )
+
+
+def _rounded(cosines: npt.NDArray[np.float32]) -> Cosines:
+    """Cosines with as many decimals as count."""
+    return np.asarray(np.round(cosines.astype(np.float64), DECIMALS), np.float64)
 
 
 def _unite(cluster: Ints, rows: list[int]) -> None:

@@ -1,29 +1,35 @@
-"""Curation as stages: the verdict on one record by itself, signatures, and overlap with evaluation sets, as tables."""
+"""Curation as stages, over tables: the verdict on one record by itself, what its text is compared by, and overlap with
+evaluation sets.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from sftdata.curate.contamination import ContaminationSettings, Index, find_contamination, turns_of
+from sftdata.curate.dedup_settings import NearConfig
+from sftdata.curate.embedding import Encoder, SentenceEncoder, embed
 from sftdata.curate.filter_settings import FilterConfig
-from sftdata.curate.near import SIGNATURE_BYTES, NearSettings, answer_chars, sign
+from sftdata.curate.near import answer_chars, sign
 from sftdata.curate.prefix import PREFIX_BYTES, prefix_key
 from sftdata.curate.privacy import PrivacyConfig, describe, redact, redact_record
-from sftdata.curate.words import text_of
+from sftdata.curate.words import On, text_of
 from sftdata.records import Drop, Record
 
-SIGNED_SCHEMA = pa.schema(
+VECTORS_SCHEMA = pa.schema(
     [
-        ("signature", pa.binary(SIGNATURE_BYTES)),  # null where the row is dropped already or its text is blank
+        ("vector", pa.binary()),  # null where the row is dropped already or its text is blank
         ("answer_chars", pa.int64()),
     ]
 )
@@ -79,7 +85,7 @@ class Judge:
 class Sign:
     """Rows -> the signatures of their texts, one entry a row. Rows that are dropped already have none."""
 
-    settings: NearSettings
+    settings: NearConfig
     name: str = "sign"
     columns: tuple[str, ...] = ("record",)
 
@@ -94,16 +100,53 @@ class Sign:
 
     def __call__(self, table: pa.Table) -> Iterator[pa.Table]:
         """An entry for each row."""
-        live = np.flatnonzero(~table["dropped"].to_numpy(zero_copy_only=False))
-        records = [Record.from_json(payload) for payload in table["record"].take(pa.array(live)).to_pylist()]
-        entries: list[bytes | None] = [None] * table.num_rows
-        lengths = np.zeros(table.num_rows, np.int64)
-        if records:
-            signatures, signed = sign([text_of(one, self.settings.on) for one in records], self.settings.shingle_words)
-            for row, signature, has_one in zip(live.tolist(), signatures.astype("<u2"), signed.tolist(), strict=True):
-                entries[row] = signature.tobytes() if has_one else None
-            lengths[live] = [answer_chars(record) for record in records]
-        yield pa.table({"signature": pa.array(entries, SIGNED_SCHEMA.field(0).type), "answer_chars": lengths})
+        yield _vectors_of(table, self.settings.on, lambda texts: sign(texts, self.settings.shingle_words))
+
+
+@dataclass(frozen=True)
+class Embed:
+    """Rows -> the embeddings of their texts, one entry a row. Rows that are dropped already have none."""
+
+    folder: str  # of the model
+    model_key: str  # a checksum of all that decides what the model makes of a text
+    on: On
+    name: str = "embed"
+    columns: tuple[str, ...] = ("record",)
+
+    @property
+    def key(self) -> str:
+        """What decides an embedding: not the threshold, nor who is kept."""
+        return f"{self.on} {self.model_key}"
+
+    @cached_property
+    def encoder(self) -> Encoder:
+        """The model, loaded by the first row that needs it."""
+        return SentenceEncoder(self.folder)
+
+    def is_there(self, result: pa.Table) -> bool:
+        """Yes: the embeddings are all there is."""
+        return True
+
+    def __call__(self, table: pa.Table) -> Iterator[pa.Table]:
+        """An entry for each row."""
+        yield _vectors_of(table, self.on, lambda texts: embed(texts, self.encoder))
+
+
+def _vectors_of(
+    table: pa.Table, on: On, vectors_of: Callable[[list[str]], tuple[npt.NDArray[Any], npt.NDArray[np.bool_]]]
+) -> pa.Table:
+    """Vectors of the texts of the rows that are not dropped, in VECTORS_SCHEMA, the low byte of a number first."""
+    live = np.flatnonzero(~table["dropped"].to_numpy(zero_copy_only=False))
+    records = [Record.from_json(payload) for payload in table["record"].take(pa.array(live)).to_pylist()]
+    entries: list[bytes | None] = [None] * table.num_rows
+    lengths = np.zeros(table.num_rows, np.int64)
+    if records:
+        vectors, has_one = vectors_of([text_of(record, on) for record in records])
+        vectors = vectors.astype(vectors.dtype.newbyteorder("<"), copy=False)
+        for row, vector, is_there in zip(live.tolist(), vectors, has_one.tolist(), strict=True):
+            entries[row] = vector.tobytes() if is_there else None
+        lengths[live] = [answer_chars(record) for record in records]
+    return pa.table({"vector": entries, "answer_chars": lengths}, VECTORS_SCHEMA)
 
 
 @dataclass(frozen=True)

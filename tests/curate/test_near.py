@@ -13,8 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sftdata.curate.buckets import Banding, choose_banding, sort_into_buckets
+from sftdata.curate.dedup_settings import NearConfig
 from sftdata.curate.jaccard import Jaccard
-from sftdata.curate.near import NearSettings, Verdict, answer_chars, find_near_duplicates, ranks, sign, similar_nodes
+from sftdata.curate.near import Verdict, answer_chars, find_near_duplicates, ranks, sign, similar_nodes
 from sftdata.curate.words import shingles, text_of
 from sftdata.records import Message, Record, ToolCall
 
@@ -51,7 +52,7 @@ def judge(texts: list[str], keep_order: list[int] | None = None, threshold: floa
     signatures, signed = sign(texts, 3)
     order = np.arange(len(texts)) if keep_order is None else np.array(keep_order, np.int64)
     return find_near_duplicates(
-        signatures, signed, order, lambda rows: [texts[row] for row in rows], NearSettings(threshold=threshold)
+        signatures, signed, order, lambda rows: [texts[row] for row in rows], NearConfig(threshold=threshold)
     )
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from sftdata.curate.prefix import PrefixSettings, drop_shared_prefixes, prefix_key
+from sftdata.curate.dedup_settings import PrefixConfig
+from sftdata.curate.prefix import drop_shared_prefixes, prefix_key
 from sftdata.records import Message, Record
 
 
@@ -29,7 +30,7 @@ def test_a_shorter_prompt_and_a_system_prompt_have_no_say():
 
 
 def test_two_hundred_characters_are_the_default():
-    assert PrefixSettings().chars == 200
+    assert PrefixConfig().chars == 200
 
 
 def test_the_preferred_row_of_a_prefix_is_kept_and_absent_rows_take_no_part():
