@@ -49,7 +49,7 @@ def run_forked(
             for connection in wait(list(workers)):
                 yield _answer(connection)
                 following = next(waiting, None)
-                connection.send(following)
+                _tell(connection, following)
                 if following is None:
                     workers.pop(connection).join()
                     connection.close()
@@ -59,6 +59,14 @@ def run_forked(
             worker.terminate()
             worker.join()
             connection.close()
+
+
+def _tell(connection: Any, number: int | None) -> None:
+    """Send a worker its next call, or None where there is none. Raises WorkerError where it is gone."""
+    try:
+        connection.send(number)
+    except ConnectionError as end:
+        raise killed_worker() from end
 
 
 def _answer(connection: Any) -> tuple[int, Any]:
