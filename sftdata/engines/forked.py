@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from multiprocessing.connection import wait
 from typing import Any, TypeVar
 
-from sftdata.engines.pool import killed_worker, leave_with_parent
+from sftdata.engines.pool import begin_worker, killed_worker
 
 ResultT = TypeVar("ResultT")
 
@@ -82,9 +82,8 @@ def _answer(connection: Any) -> tuple[int, Any]:
 
 def _serve(function: Callable[..., Any], calls: Sequence[tuple[Any, ...]], connection: Any, first: int) -> None:
     """A worker's life: make the calls whose numbers come, until None comes."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    leave_with_parent()
+    begin_worker()
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # so that it can be ended, whatever this process does with it
     os.environ["RAYON_NUM_THREADS"] = "1"  # of tokenizers: there are as many workers as cores already
     gc.set_threshold(100_000, 50, 50)  # rows are made of many small objects, and hardly ever of cycles
     number: int | None = first

@@ -32,7 +32,7 @@ class Pool:
     """`size` worker processes. They start when first used; `close` ends them."""
 
     def __init__(self, size: int, preload: str) -> None:
-        self._executor = ProcessPoolExecutor(size, mp_context=_context(preload), initializer=_begin_worker)
+        self._executor = ProcessPoolExecutor(size, mp_context=_context(preload), initializer=begin_worker)
 
     def run(self, function: Callable[..., ResultT], calls: Sequence[tuple[Any, ...]]) -> Iterator[tuple[int, ResultT]]:
         """The results of calls as they come, each with its number.
@@ -97,14 +97,9 @@ def _context(preload: str) -> Any:
     return context
 
 
-def _begin_worker() -> None:
+def begin_worker() -> None:
     """Leave Ctrl-C to the main process, and end when it ends, however it ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    leave_with_parent()
-
-
-def leave_with_parent() -> None:
-    """End this worker when the main process ends."""
     parent = multiprocessing.parent_process()
     if parent is not None:
         threading.Thread(target=_leave_after, args=(parent.sentinel,), daemon=True).start()
