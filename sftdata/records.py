@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import orjson
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 ROLES = ("system", "developer", "user", "assistant", "tool")
 KEY_BYTES = 16  # of the key of a record's content, and of its id
@@ -56,12 +59,7 @@ class Record(NamedTuple):
         """The record in OpenAI's form as one JSON object. The same record always gives the same bytes."""
         if self.text is not None:
             return orjson.dumps({"text": self.text})
-        payload: dict[str, Any] = {
-            "messages": [
-                {"role": message[0], "content": message[1]} if is_plain(message) else message_to_dict(message)
-                for message in self.messages
-            ]
-        }
+        payload: dict[str, Any] = {"messages": [message_to_dict(message) for message in self.messages]}
         if self.tools:
             payload["tools"] = self.tools
         if self.template_kwargs:
@@ -75,15 +73,16 @@ class Record(NamedTuple):
         if "text" in payload:
             return Record(text=payload["text"])
         return Record(
-            messages=tuple(
-                [
-                    Message(turn["role"], turn["content"]) if len(turn) == 2 else message_from_dict(turn)
-                    for turn in payload["messages"]
-                ]
-            ),
+            messages=tuple([message_from_dict(turn) for turn in payload["messages"]]),
             tools=tuple(payload.get("tools", ())),
             template_kwargs=payload.get("chat_template_kwargs"),
         )
+
+
+def live_records(table: pa.Table) -> Iterator[tuple[int, Record]]:
+    """The rows of a table that are not `dropped` already: the number of each, from 0, and its `record`."""
+    rows = zip(table["dropped"].to_pylist(), table["record"].to_pylist(), strict=True)
+    return ((row, Record.from_json(payload)) for row, (dropped, payload) in enumerate(rows) if not dropped)
 
 
 def is_plain(message: Message) -> bool:
@@ -94,6 +93,8 @@ def is_plain(message: Message) -> bool:
 def message_to_dict(message: Message) -> dict[str, Any]:
     """A message as chat templates and OpenAI's API know it; absent fields are left out, never null-padded."""
     turn: dict[str, Any] = {"role": message.role, "content": message.content}
+    if is_plain(message):
+        return turn
     if message.reasoning is not None:
         turn["reasoning_content"] = message.reasoning
     if message.tool_calls:
@@ -115,6 +116,8 @@ def tool_call_to_dict(call: ToolCall) -> dict[str, Any]:
 
 def message_from_dict(turn: Mapping[str, Any]) -> Message:
     """The message that `message_to_dict` wrote."""
+    if len(turn) == 2:  # nearly all of them
+        return Message(turn["role"], turn["content"])
     return Message(
         role=turn["role"],
         content=turn["content"],

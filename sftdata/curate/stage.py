@@ -25,7 +25,7 @@ from sftdata.curate.near import answer_chars, sign
 from sftdata.curate.prefix import PREFIX_BYTES, prefix_key
 from sftdata.curate.privacy import PrivacyConfig, describe, redact, redact_record
 from sftdata.curate.words import On, text_of
-from sftdata.records import Drop, Record
+from sftdata.records import Drop, Record, live_records
 
 VECTORS_SCHEMA = pa.schema(
     [
@@ -136,16 +136,15 @@ def _vectors_of(
     table: pa.Table, on: On, vectors_of: Callable[[list[str]], tuple[npt.NDArray[Any], npt.NDArray[np.bool_]]]
 ) -> pa.Table:
     """Vectors of the texts of the rows that are not dropped, in VECTORS_SCHEMA, the low byte of a number first."""
-    live = np.flatnonzero(~table["dropped"].to_numpy(zero_copy_only=False))
-    records = [Record.from_json(payload) for payload in table["record"].take(pa.array(live)).to_pylist()]
+    live = list(live_records(table))
     entries: list[bytes | None] = [None] * table.num_rows
     lengths = np.zeros(table.num_rows, np.int64)
-    if records:
-        vectors, has_one = vectors_of([text_of(record, on) for record in records])
+    if live:
+        vectors, has_one = vectors_of([text_of(record, on) for _, record in live])
         vectors = vectors.astype(vectors.dtype.newbyteorder("<"), copy=False)
-        for row, vector, is_there in zip(live.tolist(), vectors, has_one.tolist(), strict=True):
+        for (row, record), vector, is_there in zip(live, vectors, has_one.tolist(), strict=True):
             entries[row] = vector.tobytes() if is_there else None
-        lengths[live] = [answer_chars(record) for record in records]
+            lengths[row] = answer_chars(record)
     return pa.table({"vector": entries, "answer_chars": lengths}, VECTORS_SCHEMA)
 
 
@@ -168,8 +167,9 @@ class PrefixKeys:
 
     def __call__(self, table: pa.Table) -> Iterator[pa.Table]:
         """An entry for each row."""
-        rows = zip(table["dropped"].to_pylist(), table["record"].to_pylist(), strict=True)
-        keys = [None if dropped else prefix_key(Record.from_json(payload), self.chars) for dropped, payload in rows]
+        keys: list[bytes | None] = [None] * table.num_rows
+        for row, record in live_records(table):
+            keys[row] = prefix_key(record, self.chars)
         yield pa.table({"prefix": pa.array(keys, pa.binary(PREFIX_BYTES))})
 
 
@@ -199,10 +199,9 @@ class Decontaminate:
 
     def __call__(self, table: pa.Table) -> Iterator[pa.Table]:
         """An entry for each row. Personal data in the matched text is replaced in the evidence."""
-        dropped = table["dropped"].to_pylist()
         hits: list[str | None] = [None] * table.num_rows
-        for row, payload in enumerate(table["record"].to_pylist()):
-            if not dropped[row] and (hit := find_contamination(turns_of(Record.from_json(payload)), self.index)):
+        for row, record in live_records(table):
+            if hit := find_contamination(turns_of(record), self.index):
                 hits[row] = redact(str(hit))[0]
         yield pa.table({"hit": hits}, schema=CHECKED_SCHEMA)
 

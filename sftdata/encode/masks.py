@@ -48,8 +48,8 @@ class MaskProver:
         self._control = control
         self._is_end = np.zeros(vocabulary.size, bool)
         self._is_end[list(end_ids)] = True
-        self._is_control = np.zeros(vocabulary.size, bool)
-        self._is_control[[id_ for id_ in control.ids if id_ < vocabulary.size]] = True
+        self.is_control = np.zeros(vocabulary.size, bool)  # by id
+        self.is_control[list(control.ids)] = True
         self._guarded_bytes: list[bytes] | None = None  # what each id says in the text that is encoded
         if vocabulary.token_bytes is not None:
             self._guarded_bytes = [spelled or b"" for spelled in vocabulary.token_bytes]
@@ -106,7 +106,7 @@ class MaskProver:
         trained: npt.NDArray[np.bool_],
     ) -> npt.NDArray[np.bool_]:
         """Which pieces certainly satisfy the invariants that `_problem` checks: the same checks, on a whole batch."""
-        counted = np.concatenate([[0], np.cumsum(self._is_control[ids])])
+        counted = np.concatenate([[0], np.cumsum(self.is_control[ids])])
         wanted = np.fromiter([piece.count(PRIVATE) for piece in pieces], np.int64, len(pieces))
         fine: npt.NDArray[np.bool_] = counted[cuts[1:]] - counted[cuts[:-1]] == wanted
         runs = np.flatnonzero(trained)
@@ -118,14 +118,18 @@ class MaskProver:
             return fine
         texts = [pieces[i].encode() for i in runs.tolist()]
         in_runs = ids[np.repeat(trained, np.diff(cuts))]
-        said = b"".join(map(self._guarded_bytes.__getitem__, in_runs.tolist()))
         said_ends = np.cumsum(self._num_bytes[in_runs])[np.cumsum(np.diff(cuts)[runs]) - 1] if filled.all() else None
         ends = np.cumsum(np.fromiter(map(len, texts), np.int64, len(texts)))
-        if said_ends is not None and np.array_equal(said_ends, ends) and said == b"".join(texts):
+        if said_ends is not None and np.array_equal(said_ends, ends) and self._says(in_runs) == b"".join(texts):
             return fine
         for i, text in zip(runs.tolist(), texts):
-            fine[i] &= text == b"".join(map(self._guarded_bytes.__getitem__, ids[cuts[i] : cuts[i + 1]].tolist()))
+            fine[i] &= text == self._says(ids[cuts[i] : cuts[i + 1]])
         return fine
+
+    def _says(self, ids: Ids) -> bytes:
+        """The bytes of ids as the guarded tokenizer's text has them. Only where the vocabulary knows its bytes."""
+        assert self._guarded_bytes is not None
+        return b"".join(map(self._guarded_bytes.__getitem__, ids.tolist()))
 
     def _doubled_bos(self, ids: Ids, starts: npt.NDArray[np.int64]) -> set[int]:
         """The samples that begin with two BOS tokens."""
@@ -207,7 +211,7 @@ class MaskProver:
         """The first invariant that does not hold, or None."""
         ids = result.input_ids
         wanted = sum(piece.count(PRIVATE) for piece in sample.pieces)
-        found = int(self._is_control[ids].sum())
+        found = int(self.is_control[ids].sum())
         if found != wanted:
             return "its control tokens are not those that the template wrote"
         if self._bos_id is not None and len(ids) > 1 and ids[0] == ids[1] == self._bos_id:

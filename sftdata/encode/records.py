@@ -87,15 +87,14 @@ class RecordEncoder:
 
     def begin_loading(self) -> None:
         """Load in a thread what is otherwise loaded when the first record comes. Until `wait`, ask nothing else."""
-        self._loader = ThreadPoolExecutor(1)
-        self._loading = self._loader.submit(self._load)
+        loader = ThreadPoolExecutor(1)
+        self._loading = loader.submit(self._load)
+        loader.shutdown(wait=False)
 
     def wait(self) -> None:
         """Wait for what `begin_loading` began. Raises what loading raised."""
         if self._loading is not None:
             self._loading.result()
-            self._loader.shutdown()
-            self._loading = None
 
     def _load(self) -> None:
         self.encoder.load()
@@ -118,6 +117,11 @@ class RecordEncoder:
         """Ids that may end a trained run: the template's end-of-turn tokens, and EOS for records of plain text."""
         eos = self.id_of("eos_token")
         return tuple(sorted({*self.facts.end_ids, *(() if eos is None else (eos,))}))
+
+    @property
+    def is_control(self) -> npt.NDArray[np.bool_]:
+        """Which ids are control tokens, by id."""
+        return self._masks.is_control
 
     @cached_property
     def _masks(self) -> MaskProver:

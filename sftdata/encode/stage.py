@@ -16,7 +16,7 @@ import pyarrow as pa
 from sftdata.encode.clean import endings
 from sftdata.encode.masks import IGNORE, EncodedSample
 from sftdata.encode.records import EncodeSettings, RecordEncoder
-from sftdata.records import Drop, Record, sample_digest
+from sftdata.records import Drop, Record, live_records, sample_digest
 
 ENCODED_SCHEMA = pa.schema(
     [
@@ -125,16 +125,15 @@ class Encode:
 
     def __call__(self, table: pa.Table) -> Iterator[pa.Table]:
         """The samples of every record, and one entry with a reason for each record that has none."""
-        live = np.flatnonzero(~table["dropped"].to_numpy(zero_copy_only=False))
-        payloads = table["record"].take(pa.array(live)).to_pylist()
-        records = [Record.from_json(payload) for payload in payloads]
+        live = list(live_records(table))
+        records = [record for _, record in live]
         facts = BatchFacts()
         for record in records:
             if self.encoder.count_control(record, facts.hits):
                 facts.trailing.update(endings(record, self.encoder.facts.control))
         self.encoder.tally.clear()
         entries: list[tuple[int | None, int, EncodedSample | Drop | None, bool]] = []
-        for row, record, outcome in zip(live.tolist(), records, self.encoder.encode(records), strict=True):
+        for (row, record), outcome in zip(live, self.encoder.encode(records), strict=True):
             is_text = record.text is not None
             if isinstance(outcome, Drop):
                 entries.append((row, 0, outcome, is_text))
@@ -194,12 +193,10 @@ class Encode:
         starts = np.flatnonzero(trained & ~np.concatenate([[False], trained[:-1]]) & ~is_first[:-1])
         if not len(starts):
             return
-        is_control = np.zeros(self.encoder.vocabulary.size, bool)
-        is_control[[id_ for id_ in self.encoder.facts.control.ids if id_ < len(is_control)]] = True
         sample_starts = offsets[np.searchsorted(offsets, starts, side="right") - 1].astype(np.int64)
         facts.prompts |= self.encoder.prompts_before(ids, starts, sample_starts)
         goes_on = np.concatenate([trained[1:] & ~is_first[1:-1], [False]])
-        facts.answer_controls.update(np.unique(ids[trained & is_control[ids] & goes_on]).tolist())
+        facts.answer_controls.update(np.unique(ids[trained & self.encoder.is_control[ids] & goes_on]).tolist())
 
 
 def _some_texts(records: Sequence[Record]) -> list[str]:
