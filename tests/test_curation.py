@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.util
 import itertools
-import json
 import re
 import shutil
 import subprocess
@@ -19,6 +18,7 @@ import numpy.typing as npt
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from raw_rows import chat, write_lines
 
 import sftdata
 from sftdata import pipeline
@@ -30,16 +30,6 @@ from sftdata.store.shards import read_shard
 
 LONG = "The train to the coast leaves at nine and calls at every village on the way down to the sea before noon."
 GOOD = "Paris is the capital of France."
-
-
-def chat(user: str, assistant: str) -> dict[str, Any]:
-    return {"messages": [{"role": "user", "content": user}, {"role": "assistant", "content": assistant}]}
-
-
-def write_lines(path: Path, rows: list[Any]) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
-    return path
 
 
 def config_of(out: Path, tokenizer: Path, sources: list[Any], **more: Any) -> sftdata.Config:

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from raw_rows import chat, write_lines
 
 import sftdata
 from sftdata import pipeline
@@ -23,16 +24,6 @@ from sftdata.store.ledger import read_ledger
 from sftdata.store.shards import read_shard
 
 SEQ_LEN = 64
-
-
-def chat(user: str, assistant: str) -> dict[str, Any]:
-    return {"messages": [{"role": "user", "content": user}, {"role": "assistant", "content": assistant}]}
-
-
-def write_lines(path: Path, rows: list[Any]) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
-    return path
 
 
 def prepare(out: Path, tokenizer: Path, sources: list[Any], workers: int = 1, **more: Any) -> sftdata.Manifest:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
+from raw_rows import chat, write_lines
 
 import sftdata
 from sftdata import pipeline
@@ -24,16 +25,6 @@ from sftdata.store.ledger import read_ledger
 from sftdata.view.why import explain
 
 WORDS = ["the", "red", "blue", "train", "sea", "nine", "goes", "to", "a", "harbour", "and", "stops", "at", "last"]
-
-
-def chat(user: str, assistant: str = "Yes.") -> dict[str, Any]:
-    return {"messages": [{"role": "user", "content": user}, {"role": "assistant", "content": assistant}]}
-
-
-def write_lines(path: Path, rows: list[Any]) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
-    return path
 
 
 def settings_for(tmp_path: Path, tokenizer: Path, semantic: dict[str, Any], **more: Any) -> dict[str, Any]:
