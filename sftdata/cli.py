@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 
 from sftdata import cli_check, cli_templates
-from sftdata.light import can_fork, take_over
+from sftdata.light import can_fork, leave, take_over
 
 if TYPE_CHECKING:
     from sftdata.config import Config
@@ -28,7 +28,10 @@ CONFIG_SUFFIXES = (".yaml", ".yml")
 def main() -> None:
     """Run the command line; exits with 0, 1 after a mistake of the user's, 130 after Ctrl-C."""
     take_over()
-    app(prog_name="sftdata")
+    try:
+        app(prog_name="sftdata")
+    except SystemExit as end:
+        leave(end.code)
 
 
 def _version(value: bool) -> None:

@@ -7,11 +7,13 @@ sftdata as a library are left as they are.
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec
 from types import ModuleType
+from typing import NoReturn
 
 
 class _NoPandas(MetaPathFinder):
@@ -32,7 +34,22 @@ _state = {"ours": False}
 def take_over() -> None:
     """Say that this process is ours alone: nothing but sftdata runs in it."""
     _state["ours"] = True
+    # Else importing numpy starts a thread for each core, and nothing here multiplies matrices.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     shun_pandas()
+
+
+def leave(code: str | int | None) -> NoReturn:
+    """End this process without taking down piece by piece what the system takes back whole: that takes 0.15 s."""
+    if isinstance(code, str):
+        print(code, file=sys.stderr)
+        code = 1
+    try:
+        sys.stdout.flush()
+        sys.stderr.flush()
+    except OSError:  # nobody reads the output any more
+        code = code or 141
+    os._exit(code or 0)
 
 
 def can_fork() -> bool:

@@ -106,7 +106,7 @@ class Samples:
                 {
                     "shard": np.where(self.copies > copy, self.shard, np.int32(NOWHERE)),
                     "record_id": record_id,
-                    "number": self._sample + copy * samples,
+                    "sample": pa.array(self._sample + copy * samples, pa.int32()),
                     "position": np.arange(len(self.row)) + copy * len(self.row),
                 }
             )

@@ -31,7 +31,7 @@ class Piece:
         return table.slice(self.start, self.num_rows)
 
 
-class Stage(Protocol):
+class AnyStage(Protocol):
     """Rows in, rows out. Picklable; what is costly to make is made on first use and kept by the worker."""
 
     @property
@@ -53,10 +53,26 @@ class Stage(Protocol):
         """Whether a result of an earlier run can still stand for the work: what it names outside itself is there."""
         ...
 
+
+class Stage(AnyStage, Protocol):
+    """What `map` runs."""
+
     def __call__(self, table: pa.Table) -> Iterator[pa.Table]:
         """The stage's rows for these rows: one table or more of one schema, so that not all are in memory at once.
 
         A column `num_tokens` in them is counted for the progress.
+        """
+        ...
+
+
+class GroupStage(AnyStage, Protocol):
+    """What `group` runs."""
+
+    def __call__(self, members: pa.Table, table: pa.Table) -> Iterator[pa.Table]:
+        """The stage's rows for one group.
+
+        `members` has the columns beside the group's rows, and in `at` where each row stands in `table`. That holds
+        all rows of the pieces, mapped into memory: nothing is copied before the stage asks for it.
         """
         ...
 
@@ -68,7 +84,7 @@ class Engine(Protocol):
         """The stage on every piece. `beside` holds more columns, one row for each row of the table."""
         ...
 
-    def group(self, key: str, stage: Stage, table: Sequence[Piece], beside: pa.Table) -> list[Piece]:
+    def group(self, key: str, stage: GroupStage, table: Sequence[Piece], beside: pa.Table) -> list[Piece]:
         """The stage on all rows of each value of the integer column `key` of `beside`; rows without one are left out.
 
         The pieces come in the order of the keys. The rows of a group are in no particular order.

@@ -17,7 +17,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from sftdata.engines.base import Piece, Stage
+from sftdata.engines.base import AnyStage, Piece
 from sftdata.store.files import file_sha256, output_faults
 
 Part = tuple[Piece, npt.NDArray[np.int64] | None]
@@ -25,7 +25,7 @@ Part = tuple[Piece, npt.NDArray[np.int64] | None]
 
 @dataclass(frozen=True)
 class Job:
-    """Rows of pieces (all, where no rows are named), with more columns beside them, and the file for the result.
+    """Rows of pieces (all, or for a group those named), with more columns beside them, and the file for the result.
 
     Equal keys are equal work; None where what goes in is known only when it has been read.
     """
@@ -34,6 +34,11 @@ class Job:
     beside: pa.Table | None
     out: Path
     key: str | None
+
+    @property
+    def is_group(self) -> bool:
+        """Whether it is for a stage of groups."""
+        return self.parts[0][1] is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +50,7 @@ class Done:
     num_tokens: int
 
 
-def job_key(salt: str, stage: Stage, parts: Sequence[Part], beside: pa.Table | None) -> str | None:
+def job_key(salt: str, stage: AnyStage, parts: Sequence[Part], beside: pa.Table | None) -> str | None:
     """A checksum of all that decides a job's result."""
     digest = hashlib.sha256()
 
@@ -73,14 +78,16 @@ def table_bytes(table: pa.Table) -> bytes:
     return sink.getvalue().to_pybytes()  # type: ignore[no-any-return]
 
 
-def run_job(stage: Stage | Path, job: Job) -> Done:
+def run_job(stage: AnyStage | Path, job: Job) -> Done:
     """Run a job; the stage is given itself, or as the path of its pickle."""
     call = load_stage(stage) if isinstance(stage, Path) else stage
-    table = pa.concat_tables([_rows(piece, rows, call.columns) for piece, rows in job.parts])
-    if job.beside is not None:
-        for name in job.beside.column_names:
+    table = pa.concat_tables([piece.read(call.columns) for piece, _ in job.parts])
+    if job.is_group:
+        results = call(_members(job), table)
+    else:
+        for name in [] if job.beside is None else job.beside.column_names:
             table = table.append_column(name, job.beside[name])
-    results = call(table)
+        results = call(table)
     num_rows = num_tokens = 0
     first = next(results)
     with table_writer(job.out, first.schema) as write:
@@ -91,7 +98,7 @@ def run_job(stage: Stage | Path, job: Job) -> Done:
     return Done(job.key or file_sha256(job.out), num_rows, num_tokens)
 
 
-def earlier_result(stage: Stage, job: Job) -> Done | None:
+def earlier_result(stage: AnyStage, job: Job) -> Done | None:
     """What an earlier run did of this job, or None where it has to be done."""
     if job.key is None or not job.out.exists():
         return None
@@ -104,15 +111,17 @@ def earlier_result(stage: Stage, job: Job) -> Done | None:
 
 
 @lru_cache(maxsize=2)
-def load_stage(path: Path) -> Stage:
+def load_stage(path: Path) -> AnyStage:
     """A stage from its pickle. Its name holds its checksum, so that the same path is always the same stage."""
-    stage: Stage = pickle.loads(path.read_bytes())
+    stage: AnyStage = pickle.loads(path.read_bytes())
     return stage
 
 
-def _rows(piece: Piece, rows: npt.NDArray[np.int64] | None, columns: Sequence[str]) -> pa.Table:
-    table = piece.read(columns)
-    return table if rows is None else table.take(pa.array(rows))
+def _members(job: Job) -> pa.Table:
+    """The columns beside a group's rows, with the place of each row in the job's table."""
+    starts = np.cumsum([0, *(piece.num_rows for piece, _ in job.parts)])
+    at = [start + rows for start, (_, rows) in zip(starts, job.parts) if rows is not None]
+    return job.beside.append_column("at", pa.array(np.concatenate(at)))
 
 
 def _tokens(result: pa.Table) -> int:

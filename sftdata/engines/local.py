@@ -11,7 +11,7 @@ from types import TracebackType
 import numpy as np
 import pyarrow as pa
 
-from sftdata.engines.base import Piece, Stage
+from sftdata.engines.base import AnyStage, GroupStage, Piece, Stage
 from sftdata.engines.forked import run_forked
 from sftdata.engines.jobs import (
     Done,
@@ -81,7 +81,7 @@ class LocalEngine:
             jobs.append(self._job(stage, [(piece, None)], columns))
         return [part for piece in self._run(stage, jobs) for part in _parts(piece, MAX_PIECE_ROWS)]
 
-    def group(self, key: str, stage: Stage, table: Sequence[Piece], beside: pa.Table) -> list[Piece]:
+    def group(self, key: str, stage: GroupStage, table: Sequence[Piece], beside: pa.Table) -> list[Piece]:
         """See Engine.group."""
         keys = beside[key].combine_chunks().fill_null(-1).to_numpy(zero_copy_only=False)
         starts = np.cumsum([0, *(piece.num_rows for piece in table)])
@@ -119,7 +119,7 @@ class LocalEngine:
             if path not in self._used:
                 path.unlink()
 
-    def _job(self, stage: Stage, parts: Sequence[Part], beside: pa.Table | None) -> Job:
+    def _job(self, stage: AnyStage, parts: Sequence[Part], beside: pa.Table | None) -> Job:
         beside = None if beside is None else beside.combine_chunks()
         key = job_key(self._salt, stage, parts, beside)
         name = key
@@ -137,7 +137,7 @@ class LocalEngine:
         self._used.add(path)
         return path
 
-    def _run(self, stage: Stage, jobs: Sequence[Job]) -> list[Piece]:
+    def _run(self, stage: AnyStage, jobs: Sequence[Job]) -> list[Piece]:
         """Do all jobs, once where their keys are equal; their results in the order of the jobs."""
         done = {job.out: earlier for job in jobs if (earlier := earlier_result(stage, job)) is not None}
         if done:
@@ -149,7 +149,7 @@ class LocalEngine:
             self._progress.advance(result.num_rows, result.num_tokens)
         return [Piece(job.out, 0, done[job.out].num_rows, done[job.out].key) for job in jobs]
 
-    def _results(self, stage: Stage, jobs: Sequence[Job]) -> Iterator[tuple[int, Done]]:
+    def _results(self, stage: AnyStage, jobs: Sequence[Job]) -> Iterator[tuple[int, Done]]:
         """What the jobs gave, as they are done, each with its number."""
         if self._workers == 1 or len(jobs) <= 1:
             yield from ((number, run_job(stage, job)) for number, job in enumerate(jobs))

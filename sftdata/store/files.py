@@ -9,6 +9,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from threading import Thread
 from typing import BinaryIO, cast
 
 from sftdata.errors import OutputError
@@ -28,6 +29,7 @@ _FAULTS = {
     errno.EIO: ("the disk reports an error", "check the disk, or choose another output folder"),
 }
 _READ_BYTES = 1 << 20
+HASHED_BESIDE = 1 << 20  # bytes, from where a write and its checksum are worth a thread each
 _serial = itertools.count()
 
 
@@ -43,8 +45,16 @@ class Sink:
     def write(self, data: bytes | memoryview) -> int:
         """Write all of `data`. Raises OSError where the machine cannot."""
         view = memoryview(data).cast("B")
-        self._file.write(view)
-        self._digest.update(view)
+        if view.nbytes < HASHED_BESIDE:
+            self._digest.update(view)
+            self._file.write(view)
+        else:
+            hashing = Thread(target=self._digest.update, args=(view,))
+            hashing.start()
+            try:
+                self._file.write(view)
+            finally:
+                hashing.join()
         self.size_bytes += view.nbytes
         return view.nbytes
 

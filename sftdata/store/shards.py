@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 from sftdata.errors import DatasetError
 from sftdata.store.files import atomic_write
 from sftdata.store.pack import Packing, Strategy, pack
+from sftdata.store.tokens import TokenColumns
 
 IGNORE = -100  # the label of a token without loss
 
@@ -55,10 +57,12 @@ class ShardFacts:
 class Shard:
     """Samples with their places in packed rows. `row` and `index` are aligned with the samples given.
 
-    The packed rows are made batch by batch when asked for, so that a shard is never in memory twice.
+    The packed rows are made batch by batch when asked for, so that a shard is never in memory whole.
     """
 
-    samples: pa.Table  # as given
+    tokens: TokenColumns
+    at: NDArray[np.int64]  # where each sample stands in `tokens`
+    record_id: pa.Array  # of each sample
     row: NDArray[np.int32]
     index: NDArray[np.int32]
     order: NDArray[np.int64]  # the samples' positions in the order in which they stand in the rows
@@ -75,8 +79,23 @@ class Shard:
         rows_per_batch = max(1, BATCH_TOKENS // self.seq_len)
         for first in range(0, self.num_rows, rows_per_batch):
             starts = self.row_starts[first : first + rows_per_batch + 1]
-            order = pa.array(self.order[starts[0] : starts[-1]])
-            yield _rows_batch(self.samples.take(order), starts - starts[0])
+            yield self._batch(self.order[starts[0] : starts[-1]], starts - starts[0])
+
+    def _batch(self, order: NDArray[np.int64], starts: NDArray[np.int64]) -> pa.RecordBatch:
+        """One batch of packed rows: samples in order, row r holding those from starts[r] to starts[r + 1]."""
+        at = self.at[order]
+        lengths = self.tokens.lengths[at].astype(np.int32)
+        ends = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths, dtype=np.int64)])
+        token_starts = pa.array(ends[starts].astype(np.int32))
+        sample_starts = pa.array(starts.astype(np.int32))
+        ids, labels = self.tokens.gather(at)
+        columns = [
+            pa.ListArray.from_arrays(token_starts, pa.array(ids)),
+            pa.ListArray.from_arrays(token_starts, pa.array(labels)),
+            pa.ListArray.from_arrays(sample_starts, pa.array(lengths)),
+            pa.ListArray.from_arrays(sample_starts, self.record_id.take(pa.array(order))),
+        ]
+        return pa.RecordBatch.from_arrays(columns, schema=SHARD_SCHEMA)
 
     def table(self) -> pa.Table:
         """All packed rows at once."""
@@ -84,33 +103,37 @@ class Shard:
 
 
 def build_shard(samples: pa.Table, seq_len: int, strategy: Strategy, seed: int) -> Shard:
-    """Pack samples (SAMPLE_SCHEMA, in any order) into rows that do not depend on the order they came in.
+    """Pack samples (SAMPLE_SCHEMA, in any order): see `pack_samples`."""
+    tokens = TokenColumns(samples)
+    return pack_samples(tokens, np.arange(samples.num_rows), samples, seq_len, strategy, seed)
 
+
+def pack_samples(
+    tokens: TokenColumns, at: NDArray[np.int64], members: pa.Table, seq_len: int, strategy: Strategy, seed: int
+) -> Shard:
+    """Pack samples into rows that do not depend on the order they came in.
+
+    `members` has the columns `record_id` and `sample` of each; their tokens stand `at` these places in `tokens`.
     Samples are sorted by record id and sample number, packed, and the rows ordered by a hash of the seed and each
     row's first sample. Raises ValueError where a sample is empty, longer than seq_len, there twice, or has more or
     fewer labels than ids (the stages before have seen to that), or where there are more than 2^31 - 1 tokens.
     """
-    num_ids = pc.list_value_length(samples["input_ids"])
-    if not num_ids.equals(pc.list_value_length(samples["labels"])):
-        raise ValueError("input_ids and labels of a sample differ in length")
-    num_tokens = pc.sum(num_ids).as_py() or 0
-    if num_tokens > np.iinfo(np.int32).max:
+    lengths = tokens.lengths[at]
+    if (num_tokens := int(lengths.sum())) > np.iinfo(np.int32).max:
         raise ValueError(f"a shard holds 2^31 - 1 tokens at most, not {num_tokens}")
-    samples = samples.combine_chunks()
-    by_id = pc.sort_indices(samples, sort_keys=[("record_id", "ascending"), ("sample", "ascending")])
-    ids = samples["record_id"].take(by_id).to_pylist()
-    numbers = samples["sample"].take(by_id).to_pylist()
-    keys = list(zip(ids, numbers, strict=True))
+    members = members.select(["record_id", "sample"]).combine_chunks()
+    by_id = pc.sort_indices(members, sort_keys=[("record_id", "ascending"), ("sample", "ascending")])
+    keys = list(zip(*(members[name].take(by_id).to_pylist() for name in ("record_id", "sample")), strict=True))
     if any(a == b for a, b in itertools.pairwise(keys)):
         raise ValueError("two samples have the same record id and number")
-    lengths = num_ids.take(by_id).to_numpy()
-    packing = _shuffle_rows(pack(lengths, seq_len, strategy), keys, seed)
     position = by_id.to_numpy()
+    packing = _shuffle_rows(pack(lengths[position], seq_len, strategy), keys, seed)
     row = np.empty(len(position), np.int32)
     index = np.empty(len(position), np.int32)
     row[position] = packing.row
     index[position] = packing.index
-    return Shard(samples, row, index, position[packing.order()], packing.row_starts(), seq_len)
+    record_id = pa.chunked_array(members["record_id"].chunks, pa.string()).combine_chunks()
+    return Shard(tokens, at, record_id, row, index, position[packing.order()], packing.row_starts(), seq_len)
 
 
 def write_shard(path: str | Path, shard: Shard) -> ShardFacts:
@@ -119,14 +142,19 @@ def write_shard(path: str | Path, shard: Shard) -> ShardFacts:
     Raises OutputError where the folder cannot be written.
     """
     rows = samples = tokens = trained = 0
-    with atomic_write(path) as sink, pa.ipc.new_stream(sink, SHARD_SCHEMA) as writer:
+    with atomic_write(path) as sink, pa.ipc.new_stream(sink, SHARD_SCHEMA) as writer, ThreadPoolExecutor(1) as beside:
+        writing: Future[None] | None = None
         for batch in shard.batches():
-            writer.write_batch(batch)
+            if writing is not None:
+                writing.result()
+            writing = beside.submit(writer.write_batch, batch)  # while the next one is put together
             labels = _values(batch.column("labels"))
             rows += batch.num_rows
             samples += len(_values(batch.column("seq_lengths")))
             tokens += len(labels)
             trained += int(np.count_nonzero(labels != IGNORE))
+        if writing is not None:
+            writing.result()
     return ShardFacts(rows, samples, tokens, trained, sink.size_bytes, sink.sha256)
 
 
@@ -166,24 +194,6 @@ def _shuffle_rows(packing: Packing, keys: list[tuple[str, int]], seed: int) -> P
     new_row = np.empty(len(firsts), np.int32)
     new_row[old_rows] = np.arange(len(firsts), dtype=np.int32)
     return Packing(new_row[packing.row], packing.index, packing.num_rows)
-
-
-def _rows_batch(samples: pa.Table, starts: NDArray[np.int64]) -> pa.RecordBatch:
-    """One batch of packed rows: `samples` in order, row r holding those from starts[r] to starts[r + 1]."""
-    lengths = pc.list_value_length(samples["input_ids"]).to_numpy().astype(np.int32)
-    ends = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths, dtype=np.int64)])
-    token_starts = pa.array(ends[starts].astype(np.int32))
-    sample_starts = pa.array(starts.astype(np.int32))
-    ids = pa.concat_arrays([pc.list_flatten(chunk) for chunk in samples["input_ids"].chunks])
-    labels = pa.concat_arrays([pc.list_flatten(chunk) for chunk in samples["labels"].chunks])
-    records = pa.concat_arrays(samples["record_id"].chunks)
-    columns = [
-        pa.ListArray.from_arrays(token_starts, ids),
-        pa.ListArray.from_arrays(token_starts, labels),
-        pa.ListArray.from_arrays(sample_starts, pa.array(lengths)),
-        pa.ListArray.from_arrays(sample_starts, records),
-    ]
-    return pa.RecordBatch.from_arrays(columns, schema=SHARD_SCHEMA)
 
 
 def _values(column: Any) -> NDArray[np.int32]:

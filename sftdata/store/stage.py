@@ -12,7 +12,8 @@ import pyarrow as pa
 
 from sftdata.store.files import output_faults
 from sftdata.store.pack import Strategy
-from sftdata.store.shards import ShardFacts, build_shard, write_shard
+from sftdata.store.shards import ShardFacts, pack_samples, write_shard
+from sftdata.store.tokens import TokenColumns
 
 PLACED_SCHEMA = pa.schema(
     [
@@ -40,18 +41,17 @@ class WriteShards:
         """All that decides what becomes of samples."""
         return f"{self.seq_len} {self.strategy} {self.seed}"
 
-    def __call__(self, table: pa.Table) -> Iterator[pa.Table]:
+    def __call__(self, members: pa.Table, table: pa.Table) -> Iterator[pa.Table]:
         """Pack and write; one entry for each sample. Raises OutputError where the folder cannot be written."""
-        samples = table.select(["record_id", "number", "input_ids", "labels"])
-        samples = samples.rename_columns(["record_id", "sample", "input_ids", "labels"])
-        shard = build_shard(samples, self.seq_len, self.strategy, self.seed)
-        made = Path(self.folder, f".{os.getpid()}-{table['shard'][0]}.arrow")
+        tokens, at = TokenColumns(table), members["at"].to_numpy()
+        shard = pack_samples(tokens, at, members, self.seq_len, self.strategy, self.seed)
+        made = Path(self.folder, f".{os.getpid()}-{members['shard'][0]}.arrow")
         facts = write_shard(made, shard)
         with output_faults(made):
             made.replace(shard_path(self.folder, facts))
-        notes = [json.dumps(asdict(facts)), *[None] * (table.num_rows - 1)]
+        notes = [json.dumps(asdict(facts)), *[None] * (members.num_rows - 1)]
         yield pa.table(
-            {"position": table["position"], "row": shard.row, "index": shard.index, "facts": notes},
+            {"position": members["position"], "row": shard.row, "index": shard.index, "facts": notes},
             schema=PLACED_SCHEMA,
         )
 

@@ -43,8 +43,9 @@ class Sum:
     def is_there(self, result: pa.Table) -> bool:
         return True
 
-    def __call__(self, table: pa.Table) -> Iterator[pa.Table]:
-        yield pa.table({"group": table["group"][:1], "sum": [sum(table["x"].to_pylist())], "rows": [table.num_rows]})
+    def __call__(self, members: pa.Table, table: pa.Table) -> Iterator[pa.Table]:
+        total = sum(table["x"].take(members["at"]).to_pylist())
+        yield pa.table({"group": members["group"][:1], "sum": [total], "rows": [members.num_rows]})
 
 
 @dataclass(frozen=True)
