@@ -9,6 +9,8 @@ from sftdata.records import Message, Record
 def trailing_control(text: str, control: ControlTokens) -> tuple[str, str] | None:
     """The text without a control string that ends it, and that string; None where it ends in none."""
     stripped = text.rstrip()
+    if not stripped.endswith(control.literals):
+        return None
     found = control.find(stripped)
     if not found or not stripped.endswith(found[-1]):
         return None

@@ -42,6 +42,8 @@ class ControlTokens:
         self._private = re.compile("\x01sftdata:(\\d+)\x02")
         self._text_of = {token.id: token.content for token in tokens}
         self._first_chars = "".join(sorted({text[0] for text in literals}))
+        self._first_char = self._first_chars if len(self._first_chars) == 1 else None  # most often <
+        self.literals = tuple(literals)
 
     def id_of(self, literal: str) -> int | None:
         """The id of a control token by its text."""
@@ -49,7 +51,10 @@ class ControlTokens:
 
     def find(self, text: str) -> list[str]:
         """The control strings that stand in a text, in order."""
-        start = min([at for char in self._first_chars if (at := text.find(char)) >= 0], default=-1)
+        if self._first_char is not None:
+            start = text.find(self._first_char)
+        else:
+            start = min([at for char in self._first_chars if (at := text.find(char)) >= 0], default=-1)
         return [] if start < 0 else self._literal.findall(text, start)
 
     def protect(self, text: str) -> str:

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 
 from sftdata.encode.control import PRIVATE, ControlTokens, private_name
 from sftdata.encode.encoder import Encoder, Ids
@@ -55,7 +56,7 @@ class MaskProver:
             self._guarded_bytes = [spelled or b"" for spelled in vocabulary.token_bytes]
             for id_ in control.ids:
                 self._guarded_bytes[id_] = private_name(id_).encode()
-            self._num_bytes = np.fromiter(map(len, self._guarded_bytes), np.int64, vocabulary.size)
+            self._spelled = pa.array(self._guarded_bytes, pa.binary())
 
     def encode(self, groups: Sequence[Sequence[GuardedSample]]) -> list[list[EncodedSample] | Drop]:
         """For each record's samples their encoded form, or why the record cannot be trained on."""
@@ -116,14 +117,13 @@ class MaskProver:
         if self._guarded_bytes is None:
             fine[runs] = False
             return fine
-        texts = [pieces[i].encode() for i in runs.tolist()]
-        in_runs = ids[np.repeat(trained, np.diff(cuts))]
-        said_ends = np.cumsum(self._num_bytes[in_runs])[np.cumsum(np.diff(cuts)[runs]) - 1] if filled.all() else None
-        ends = np.cumsum(np.fromiter(map(len, texts), np.int64, len(texts)))
-        if said_ends is not None and np.array_equal(said_ends, ends) and self._says(in_runs) == b"".join(texts):
+        texts = pa.array([pieces[i] for i in runs.tolist()], pa.string())
+        said = self._spelled.take(pa.array(ids[np.repeat(trained, np.diff(cuts))]))
+        ends = np.concatenate([[0], np.cumsum(np.diff(cuts)[runs])])  # of the runs, in said
+        if np.array_equal(_offsets(said)[ends], _offsets(texts)) and _bytes(said) == _bytes(texts):
             return fine
-        for i, text in zip(runs.tolist(), texts):
-            fine[i] &= text == self._says(ids[cuts[i] : cuts[i + 1]])
+        for i in runs.tolist():
+            fine[i] &= pieces[i].encode() == self._says(ids[cuts[i] : cuts[i + 1]])
         return fine
 
     def _says(self, ids: Ids) -> bytes:
@@ -247,6 +247,16 @@ class MaskProver:
             return spelled in forms
         bare = self._vocabulary.without_word_marks
         return bare(spelled) in {bare(form) for form in forms}
+
+
+def _offsets(array: pa.Array) -> npt.NDArray[np.int32]:
+    """Where each text of an array without nulls begins in its bytes, and where the last one ends."""
+    return np.frombuffer(array.buffers()[1], np.int32, len(array) + 1)
+
+
+def _bytes(array: pa.Array) -> memoryview:
+    """All bytes of an array that begins where its buffer does."""
+    return memoryview(array.buffers()[2] or b"")[: _offsets(array)[-1]]
 
 
 def _begins(ids: Ids, *parts: Ids) -> bool:

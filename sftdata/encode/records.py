@@ -27,7 +27,7 @@ from sftdata.encode.tokenizers import TokenizerFiles
 from sftdata.encode.turns import Refusal
 from sftdata.encode.vocabulary import Vocabulary
 from sftdata.errors import TemplateError, TokenizerError
-from sftdata.records import Drop, Record
+from sftdata.records import Drop, Record, is_plain
 
 Overlong = Literal["drop", "split", "truncate"]
 
@@ -271,7 +271,8 @@ class RecordEncoder:
         find = self.facts.control.find
         seen = False
         for message in record.messages:
-            for text in strings_of_message(message):
+            texts = (message.content or "",) if is_plain(message) else strings_of_message(message)
+            for text in texts:
                 for found in find(text):
                     hits[found, message.role] += 1
                     seen = True

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -80,13 +81,14 @@ def table_bytes(table: pa.Table) -> bytes:
 
 def run_job(stage: AnyStage | Path, job: Job) -> Done:
     """Run a job; the stage is given itself, or as the path of its pickle."""
-    call = load_stage(stage) if isinstance(stage, Path) else stage
+    call: Any = load_stage(stage) if isinstance(stage, Path) else stage
     table = pa.concat_tables([piece.read(call.columns) for piece, _ in job.parts])
     if job.is_group:
-        results = call(_members(job), table)
+        results = call(_members(job.beside, job.parts), table)
     else:
-        for name in [] if job.beside is None else job.beside.column_names:
-            table = table.append_column(name, job.beside[name])
+        if job.beside is not None:
+            for name in job.beside.column_names:
+                table = table.append_column(name, job.beside[name])
         results = call(table)
     num_rows = num_tokens = 0
     first = next(results)
@@ -117,11 +119,11 @@ def load_stage(path: Path) -> AnyStage:
     return stage
 
 
-def _members(job: Job) -> pa.Table:
-    """The columns beside a group's rows, with the place of each row in the job's table."""
-    starts = np.cumsum([0, *(piece.num_rows for piece, _ in job.parts)])
-    at = [start + rows for start, (_, rows) in zip(starts, job.parts) if rows is not None]
-    return job.beside.append_column("at", pa.array(np.concatenate(at)))
+def _members(beside: pa.Table, parts: Sequence[Part]) -> pa.Table:
+    """The columns beside a group's rows, with the place of each row in the table of all pieces."""
+    starts = np.cumsum([0, *(piece.num_rows for piece, _ in parts)])
+    at = [start + rows for start, (_, rows) in zip(starts, parts) if rows is not None]
+    return beside.append_column("at", pa.array(np.concatenate(at)))
 
 
 def _tokens(result: pa.Table) -> int:
