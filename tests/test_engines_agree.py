@@ -14,7 +14,7 @@ import pytest
 
 import sftdata
 from sftdata import pipeline
-from sftdata.engines.base import Stage
+from sftdata.engines.base import GroupStage, Stage
 
 
 class MemoryEngine:
@@ -39,13 +39,14 @@ class MemoryEngine:
             results.append(pa.concat_tables(stage(piece)))
         return results
 
-    def group(self, key: str, stage: Stage, table: Sequence[pa.Table], beside: pa.Table) -> list[pa.Table]:
-        whole = with_columns(pa.concat_tables(table), beside)
+    def group(self, key: str, stage: GroupStage, table: Sequence[pa.Table], beside: pa.Table) -> list[pa.Table]:
+        whole = pa.concat_tables(table)
+        numbered = beside.append_column("at", pa.array(np.arange(whole.num_rows)))
         keys = beside[key].to_pylist()
         results = []
         for value in sorted({key for key in keys if key is not None and key >= 0}):
             rows = self._rng.permutation([row for row, other in enumerate(keys) if other == value])
-            results.append(pa.concat_tables(stage(whole.take(pa.array(rows)))))
+            results.append(pa.concat_tables(stage(numbered.take(pa.array(rows)), whole)))
         return results
 
     def collect(self, table: Sequence[pa.Table], columns: Sequence[str]) -> pa.Table:
