@@ -12,11 +12,10 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 
 from sftdata import cli_check, cli_templates
-from sftdata.light import can_fork, leave, take_over
+from sftdata.light import leave, take_over
 
 if TYPE_CHECKING:
     from sftdata.config import Config
-    from sftdata.encode.records import RecordEncoder
     from sftdata.progress import Progress
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None)
@@ -75,7 +74,6 @@ def prepare(
     with told():
         began = time.monotonic()
         config = config_of(items, {"tokenizer": tokenizer, "out": out, "encoder": encoder, "pack.seq_len": seq_len})
-        encoding = _begin_encoding(config)
         from sftdata.pipeline import prepare as run
 
         try:
@@ -87,7 +85,6 @@ def prepare(
                     fresh=fresh,
                     keep_work=keep_work,
                     progress=progress,
-                    encoder=encoding,
                 )
         except KeyboardInterrupt:
             _leave("stopped; no dataset was written, and the same command goes on from here", 130)
@@ -188,16 +185,6 @@ def config_of(items: list[str], options: dict[str, object], absent: Mapping[str,
     for override in overrides + _settings_of(options, Path()):
         apply_override(settings, override, bare=("out",))
     return parse_config(settings, "command line")
-
-
-def _begin_encoding(config: Config) -> RecordEncoder:
-    """What encodes, being loaded while the rest of the program is."""
-    from sftdata.encoding import make_encoder
-
-    encoder = make_encoder(config)
-    if can_fork():
-        encoder.begin_loading()
-    return encoder
 
 
 def _settings_of(options: dict[str, object], base: Path) -> list[str]:

@@ -17,7 +17,7 @@ import numpy.typing as npt
 import pyarrow as pa
 from xxhash import xxh3_64_intdigest
 
-from sftdata.config import Config, SourceConfig
+from sftdata.config import Config
 from sftdata.curate import embedding
 from sftdata.curate.caps import cap_evidence, over_cap
 from sftdata.curate.contamination import ContaminationSettings, Index, Item, item_text
@@ -60,12 +60,6 @@ def compare_rows(engine: Engine, rows: Sequence[Piece], fates: Fates, config: Co
         drop_contaminated(engine, rows, fates, config, scratch / "evaluation")
     for cap in dedup.caps:
         drop_over_cap(engine, rows, fates, cap)
-
-
-def check_comparisons(config: Config) -> None:
-    """Raise ConfigError where what a comparison needs is not there."""
-    if config.dedup.semantic is not None:
-        located_semantic(config, config.dedup.semantic)
 
 
 def drop_near_duplicates(
@@ -241,17 +235,6 @@ def _values(engine: Engine, rows: Sequence[Piece], column: str) -> list[str | No
     """Each row's value of a column that was kept, as text."""
     kept = engine.collect(rows, ["keep"])["keep"].to_pylist()
     return [as_text(json.loads(text).get(column)) if text else None for text in kept]
-
-
-def sources_to_read(config: Config) -> tuple[SourceConfig, ...]:
-    """The sources, located, with the columns kept too that decide the split and are capped."""
-    wanted = [cap.column for cap in config.dedup.caps]
-    if config.split.by != "content" and config.split.validation:
-        wanted.append(config.split.by)
-    return tuple(
-        source.model_copy(update={"keep": tuple(dict.fromkeys([*source.keep, *wanted]))}) if wanted else source
-        for source in config.located_sources()
-    )
 
 
 def count_private(engine: Engine, rows: Sequence[Piece], fates: Fates) -> dict[str, int]:

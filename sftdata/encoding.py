@@ -7,6 +7,7 @@ from sftdata.encode.encoder import Backend
 from sftdata.encode.records import EncodeSettings, RecordEncoder
 from sftdata.encode.templates import NO_TEMPLATE
 from sftdata.encode.tokenizers import load_tokenizer
+from sftdata.light import can_fork
 
 BACKENDS: dict[str, Backend | None] = {"auto": None, "fast": "fastokens", "hf": "tokenizers"}
 
@@ -19,6 +20,17 @@ def make_encoder(config: Config) -> RecordEncoder:
     encoder = RecordEncoder(encode_settings(config))
     if not config.is_plain_text:
         encoder.check()
+    return encoder
+
+
+def begin_encoding(config: Config) -> RecordEncoder:
+    """What encodes the records of a run, being loaded where the workers will be copies of this process.
+
+    Raises what `make_encoder` raises.
+    """
+    encoder = make_encoder(config)
+    if can_fork():
+        encoder.begin_loading()
     return encoder
 
 

@@ -7,6 +7,7 @@ sftdata as a library are left as they are.
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from typing import NoReturn
@@ -31,6 +32,7 @@ def take_over() -> None:
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     # Else pydantic looks through all that is installed for plugins.
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
+    gc.set_threshold(100_000, 50, 50)  # rows are made of many small objects, and hardly ever of cycles
     shun_pandas()
 
 

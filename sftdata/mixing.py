@@ -6,15 +6,10 @@ import numpy as np
 import numpy.typing as npt
 
 from sftdata.config import Config
-from sftdata.curate.mixture import SourceShare, check_shares, mix
+from sftdata.curate.mixture import SourceShare, mix
 from sftdata.fates import Fates
 from sftdata.samples import Samples
 from sftdata.store.manifest import MixtureEntry
-
-
-def check_mixture(config: Config) -> None:
-    """Raises ConfigError where some sources have a weight and others none."""
-    check_shares([SourceShare(weight=source.weight) for source in config.sources])
 
 
 def limit_records(fates: Fates, samples: Samples, config: Config) -> None:

@@ -1,21 +1,14 @@
-"""What a dataset holds besides shards and ledger: the tokenizer as used, and the versions of the tools."""
+"""What a dataset holds besides shards and ledger: the tokenizer as used, and what is said of encoding."""
 
 from __future__ import annotations
 
-import hashlib
 import json
-from functools import cache
-from importlib.metadata import version
 from pathlib import Path
 
-from sftdata import __version__
-from sftdata.curate import embedding
 from sftdata.encode.records import RecordEncoder
 from sftdata.encode.stage import BatchFacts
 from sftdata.store.files import write_bytes
 from sftdata.store.manifest import ControlString, EncodingEntry, FileEntry, TokenizerEntry, file_entry
-
-TOOLS = ("datasets", "fastokens", "jinja2", "pyarrow", "tokenizers")
 
 
 def write_tokenizer(folder: Path, encoder: RecordEncoder) -> list[FileEntry]:
@@ -60,19 +53,3 @@ def encoding_entry(facts: BatchFacts) -> EncodingEntry:
         overlong_turns=facts.tally["overlong_turns"],
         cut_answers=facts.tally["cut_answers"],
     )
-
-
-@cache
-def describe_versions(*, semantic: bool = False) -> dict[str, str]:
-    """The versions of the tools that decide the bytes, those of `dedup.semantic` among them where it is on."""
-    tools = sorted({*TOOLS, *embedding.TOOLS, "faiss-cpu"}) if semantic else TOOLS
-    return {"sftdata": __version__, **{name: version(name) for name in tools}}
-
-
-def program_key() -> str:
-    """A checksum of this program and its tools: earlier work of another version is not taken over."""
-    digest = hashlib.sha256(json.dumps(describe_versions()).encode())
-    package = Path(__file__).parent
-    for path in sorted(package.rglob("*.py")):
-        digest.update(f"{path.relative_to(package)}\0".encode() + path.read_bytes())
-    return digest.hexdigest()

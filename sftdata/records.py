@@ -56,20 +56,37 @@ class Record(NamedTuple):
     text: str | None = None
 
     def to_json(self) -> bytes:
-        """The record in OpenAI's form as one JSON object. The same record always gives the same bytes."""
+        """The record as JSON: nearly always just its roles and contents by turns, else in OpenAI's form.
+
+        The same record always gives the same bytes.
+        """
         if self.text is not None:
             return orjson.dumps({"text": self.text})
+        if self[1:] == _NO_MORE_FIELDS:
+            parts: list[str | None] = []
+            for message in self.messages:
+                if message[2:] != _NO_MORE:
+                    break
+                parts += message[:2]
+            else:
+                return orjson.dumps(parts)
+        return orjson.dumps(self.to_dict())
+
+    def to_dict(self) -> dict[str, Any]:
+        """A conversation in OpenAI's form."""
         payload: dict[str, Any] = {"messages": [message_to_dict(message) for message in self.messages]}
         if self.tools:
             payload["tools"] = self.tools
         if self.template_kwargs:
             payload["chat_template_kwargs"] = self.template_kwargs
-        return orjson.dumps(payload)
+        return payload
 
     @staticmethod
     def from_json(data: bytes | str) -> Record:
         """What `to_json` wrote, read back."""
         payload = orjson.loads(data)
+        if type(payload) is list:
+            return Record(tuple(map(Message, payload[::2], payload[1::2])))
         if "text" in payload:
             return Record(text=payload["text"])
         return Record(
@@ -77,6 +94,9 @@ class Record(NamedTuple):
             tools=tuple(payload.get("tools", ())),
             template_kwargs=payload.get("chat_template_kwargs"),
         )
+
+
+_NO_MORE_FIELDS = Record()[1:]
 
 
 def live_records(table: pa.Table) -> Iterator[tuple[int, Record]]:

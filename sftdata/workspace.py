@@ -16,12 +16,14 @@ import shutil
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sftdata.errors import DatasetError, OutputError
 from sftdata.lock import FolderLock
-from sftdata.store.files import output_faults, sync_folder, write_bytes
-from sftdata.store.manifest import MANIFEST_NAME, Manifest
+from sftdata.store.files import MANIFEST_NAME, output_faults, sync_folder, write_bytes
+
+if TYPE_CHECKING:
+    from sftdata.store.manifest import Manifest
 
 WORK_NAME = ".work"
 
@@ -174,6 +176,8 @@ class Workspace:
         """The files of the dataset that is in the folder. Raises OutputError where its manifest cannot be read."""
         if not (self.out / MANIFEST_NAME).exists():
             return []
+        from sftdata.store.manifest import Manifest
+
         try:
             return [entry.path for entry in Manifest.load(self.out).listed_files()]
         except DatasetError as error:

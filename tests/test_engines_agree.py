@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,15 @@ class MemoryEngine:
     def __exit__(self, *_: object) -> None:
         pass
 
-    def map(self, stage: Stage, table: Sequence[pa.Table], beside: pa.Table | None = None) -> list[pa.Table]:
+    def map(
+        self,
+        stage: Stage,
+        table: Sequence[pa.Table],
+        beside: pa.Table | None = None,
+        meanwhile: Callable[[], object] | None = None,
+    ) -> list[pa.Table]:
+        if meanwhile is not None:
+            meanwhile()
         results = []
         row = 0
         for piece in table:

@@ -39,7 +39,7 @@ from sftdata.curate.near import Verdict
 from sftdata.curate.privacy import KINDS
 from sftdata.errors import SourceError
 from sftdata.progress import Progress, Quiet
-from sftdata.read.explain import no_rows_error, suggest_mapping
+from sftdata.read.explain import NOT_DATA, no_rows_error, suggest_mapping
 from sftdata.read.formats import detect
 from sftdata.read.names import distinct_names
 from sftdata.read.sources import lines_in, plan_units, read_raw
@@ -225,8 +225,6 @@ class _Run:
 
     def refuse_no_rows(self) -> None:
         """Raise SourceError where there is no row at all, or none of which a conversation can be made."""
-        from sftdata.pipeline import NOT_DATA
-
         if not self._found:
             raise SourceError(self._config.sources[0].path, "holds no rows", "check the path, or take it out")
         if self._counts.keys() <= NOT_DATA and not self._row:

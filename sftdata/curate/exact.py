@@ -22,14 +22,13 @@ def content_key(record: Record) -> bytes:
     Canonical: Unicode NFC, line ends as one newline, no white space around a text. Roles, tool calls, tools, template
     arguments and which turns are trained count as content.
     """
-    digest = hashlib.blake2b(digest_size=KEY_BYTES)
     if record.text is not None:
-        digest.update(b"text\0" + canonical(record.text).encode())
-        return digest.digest()
-    digest.update(b"".join([_message_bytes(message) for message in record.messages]))
-    if record.tools or record.template_kwargs:
-        digest.update(b"\x02" + _json_bytes([_plain(record.tools), _plain(record.template_kwargs)]))
-    return digest.digest()
+        content = f"text\0{canonical(record.text)}"
+    else:
+        content = "".join([_message_text(message) for message in record.messages])
+        if record.tools or record.template_kwargs:
+            content += "\x02" + _json_text([_plain(record.tools), _plain(record.template_kwargs)])
+    return hashlib.blake2b(content.encode(), digest_size=KEY_BYTES).digest()
 
 
 def canonical(text: str) -> str:
@@ -41,16 +40,16 @@ def canonical(text: str) -> str:
     return text.strip()
 
 
-def _message_bytes(message: Message) -> bytes:
+def _message_text(message: Message) -> str:
     """A message's canonical content. Lengths stand before texts, so that no text can look like another message."""
     content = "" if message.content is None else canonical(message.content)
-    head = f"{message.role} {len(content)} {content}".encode()
+    head = f"{message.role} {len(content)} {content}"
     if is_plain(message):
         return head
     calls = [[call.id, call.name, _arguments(call.arguments)] for call in message.tool_calls]
     reasoning = None if message.reasoning is None else canonical(message.reasoning)
     rest = [reasoning, message.train, message.name, message.tool_call_id, calls]
-    return head + b"\x01" + _json_bytes(rest)
+    return head + "\x01" + _json_text(rest)
 
 
 def _arguments(arguments: str | Mapping[str, Any]) -> Any:
@@ -63,9 +62,9 @@ def _arguments(arguments: str | Mapping[str, Any]) -> Any:
     return _plain(arguments)
 
 
-def _json_bytes(value: Any) -> bytes:
+def _json_text(value: Any) -> str:
     """JSON that is the same for the same value, whatever the order of its keys."""
-    return json.dumps(value, sort_keys=True).encode()
+    return json.dumps(value, sort_keys=True)
 
 
 def _plain(value: Any) -> Any:

@@ -48,11 +48,6 @@ class Judge:
         """Whether a filter is on."""
         return not self.filters.is_off
 
-    @property
-    def is_off(self) -> bool:
-        """Whether nothing is looked at."""
-        return not self.is_filtering and self.privacy.mode == "off"
-
     @cached_property
     def key(self) -> str:
         """All that decides the verdict besides the record."""

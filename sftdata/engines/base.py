@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -80,8 +80,17 @@ class GroupStage(AnyStage, Protocol):
 class Engine(Protocol):
     """Three verbs over tables that may be larger than memory. A table is a list of pieces, in the order of its rows."""
 
-    def map(self, stage: Stage, table: Sequence[Piece], beside: pa.Table | None = None) -> list[Piece]:
-        """The stage on every piece. `beside` holds more columns, one row for each row of the table."""
+    def map(
+        self,
+        stage: Stage,
+        table: Sequence[Piece],
+        beside: pa.Table | None = None,
+        meanwhile: Callable[[], object] | None = None,
+    ) -> list[Piece]:
+        """The stage on every piece. `beside` holds more columns, one row for each row of the table.
+
+        `meanwhile` is called once, here, while the stage runs elsewhere if it does. What it raises ends the stage.
+        """
         ...
 
     def group(self, key: str, stage: GroupStage, table: Sequence[Piece], beside: pa.Table) -> list[Piece]:

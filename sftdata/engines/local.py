@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import pickle
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 
@@ -71,7 +71,13 @@ class LocalEngine:
         if self._workers > 1 and num_jobs > 1 and self._pool is None and not can_fork():
             warm_up(self._preload)
 
-    def map(self, stage: Stage, table: Sequence[Piece], beside: pa.Table | None = None) -> list[Piece]:
+    def map(
+        self,
+        stage: Stage,
+        table: Sequence[Piece],
+        beside: pa.Table | None = None,
+        meanwhile: Callable[[], object] | None = None,
+    ) -> list[Piece]:
         """See Engine.map."""
         jobs = []
         row = 0
@@ -79,7 +85,7 @@ class LocalEngine:
             columns = None if beside is None else beside.slice(row, piece.num_rows)
             row += piece.num_rows
             jobs.append(self._job(stage, [(piece, None)], columns))
-        return [part for piece in self._run(stage, jobs) for part in _parts(piece, MAX_PIECE_ROWS)]
+        return [part for piece in self._run(stage, jobs, meanwhile) for part in _parts(piece, MAX_PIECE_ROWS)]
 
     def group(self, key: str, stage: GroupStage, table: Sequence[Piece], beside: pa.Table) -> list[Piece]:
         """See Engine.group."""
@@ -137,32 +143,36 @@ class LocalEngine:
         self._used.add(path)
         return path
 
-    def _run(self, stage: AnyStage, jobs: Sequence[Job]) -> list[Piece]:
+    def _run(self, stage: AnyStage, jobs: Sequence[Job], meanwhile: Callable[[], object] | None = None) -> list[Piece]:
         """Do all jobs, once where their keys are equal; their results in the order of the jobs."""
         done = {job.out: earlier for job in jobs if (earlier := earlier_result(stage, job)) is not None}
         if done:
             self._progress.note(f"{stage.name}: {len(done):,} of {len(jobs):,} pieces are there from an earlier run")
         left = list({job.out: job for job in jobs if job.out not in done}.values())
         self._progress.start(stage.name, len(left))
-        for number, result in self._results(stage, left):
+        for number, result in self._results(stage, left, meanwhile):
             done[left[number].out] = result
             self._progress.advance(result.num_rows, result.num_tokens)
         return [Piece(job.out, 0, done[job.out].num_rows, done[job.out].key) for job in jobs]
 
-    def _results(self, stage: AnyStage, jobs: Sequence[Job]) -> Iterator[tuple[int, Done]]:
+    def _results(
+        self, stage: AnyStage, jobs: Sequence[Job], meanwhile: Callable[[], object] | None
+    ) -> Iterator[tuple[int, Done]]:
         """What the jobs gave, as they are done, each with its number."""
         if self._workers == 1 or len(jobs) <= 1:
+            if meanwhile is not None:
+                meanwhile()
             yield from ((number, run_job(stage, job)) for number, job in enumerate(jobs))
             return
         if can_fork():
-            yield from run_forked(self._workers, run_job, [(stage, job) for job in jobs])
+            yield from run_forked(self._workers, run_job, [(stage, job) for job in jobs], meanwhile)
             return
         data = pickle.dumps(stage)
         path = self._folder / f"{hashlib.sha256(data).hexdigest()}.stage"
         write_bytes(path, data)
         if self._pool is None:
             self._pool = Pool(self._workers, self._preload)
-        yield from self._pool.run(run_job, [(path, job) for job in jobs])
+        yield from self._pool.run(run_job, [(path, job) for job in jobs], meanwhile)
         path.unlink()
 
 

@@ -34,8 +34,13 @@ class Pool:
     def __init__(self, size: int, preload: str) -> None:
         self._executor = ProcessPoolExecutor(size, mp_context=_context(preload), initializer=begin_worker)
 
-    def run(self, function: Callable[..., ResultT], calls: Sequence[tuple[Any, ...]]) -> Iterator[tuple[int, ResultT]]:
-        """The results of calls as they come, each with its number.
+    def run(
+        self,
+        function: Callable[..., ResultT],
+        calls: Sequence[tuple[Any, ...]],
+        meanwhile: Callable[[], object] | None = None,
+    ) -> Iterator[tuple[int, ResultT]]:
+        """The results of calls as they come, each with its number. `meanwhile` is called once they run.
 
         The first exception of a call is raised, and the calls not begun are not made. Raises WorkerError where the
         system ended a worker.
@@ -45,6 +50,8 @@ class Pool:
             with _main_hidden():
                 for number, arguments in enumerate(calls):
                     futures[self._executor.submit(function, *arguments)] = number
+            if meanwhile is not None:
+                meanwhile()
             for future in as_completed(futures):
                 yield futures[future], future.result()
         except BrokenProcessPool as error:

@@ -12,6 +12,9 @@ from sftdata.read.units import Source, Unit
 from sftdata.read.validate import check_structure
 from sftdata.records import Drop
 
+# Where all rows of a source have these, its settings or its format are wrong, not its rows.
+NOT_DATA = {"bad_json", "not_an_object", "unknown_shape", "missing_field"}
+
 # What people call the two sides of an exchange, likeliest first.
 _QUESTIONS = ("question", "query", "prompt", "instruction", "input", "problem", "user", "source", "title")
 _ANSWERS = (

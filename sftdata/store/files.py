@@ -28,6 +28,7 @@ _FAULTS = {
     errno.ENAMETOOLONG: ("the path is too long for this file system", "choose another output folder"),
     errno.EIO: ("the disk reports an error", "check the disk, or choose another output folder"),
 }
+MANIFEST_NAME = "manifest.json"  # of the file that makes a folder a dataset; written last
 _READ_BYTES = 1 << 20
 HASHED_BESIDE = 1 << 20  # bytes, from where a write and its checksum are worth a thread each
 _serial = itertools.count()

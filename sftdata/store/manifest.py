@@ -11,10 +11,9 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from sftdata.errors import DatasetError
-from sftdata.store.files import file_sha256, write_bytes
+from sftdata.store.files import MANIFEST_NAME, file_sha256, write_bytes
 from sftdata.store.shards import ShardFacts
 
-MANIFEST_NAME = "manifest.json"
 SCHEMA_VERSION = 1
 
 Count = Annotated[int, Field(ge=0)]

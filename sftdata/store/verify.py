@@ -15,8 +15,9 @@ import pyarrow.compute as pc
 
 from sftdata.errors import DatasetError
 from sftdata.reasons import REASONS
+from sftdata.store.files import MANIFEST_NAME
 from sftdata.store.ledger import DROPPED, PACKED, Tally, read_ledger_file
-from sftdata.store.manifest import MANIFEST_NAME, Manifest, PackingEntry, ShardEntry, hash_of_shards
+from sftdata.store.manifest import Manifest, PackingEntry, ShardEntry, hash_of_shards
 from sftdata.store.places import Places, places_of
 from sftdata.store.proof import TODO, Proof, cut_batches, rows_of
 from sftdata.store.shards import read_batches

@@ -5,7 +5,6 @@ A sample of the rows by default; all of them with SFTDATA_SLOW=1.
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterator
 from functools import cache
@@ -47,7 +46,7 @@ def judged(pair: Pair, found: list[Record]) -> Iterator[tuple[dict[str, Any], An
     for start in range(0, len(found), BATCH):
         batch = found[start : start + BATCH]
         for record, result in zip(batch, pair.encoder.encode(batch), strict=True):
-            conversation = json.loads(record.to_json())
+            conversation = record.to_dict()
             yield conversation, result, pair.judge(conversation, result)
 
 

@@ -1,0 +1,162 @@
+"""From the rows as read to the dataset: decided on, encoded, packed, accounted for. The rest of the data path."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import pyarrow as pa
+
+from sftdata.accounts import Accounts
+from sftdata.comparing import choose_split, compare_rows, count_private
+from sftdata.config import Config
+from sftdata.curate.split import TRAIN
+from sftdata.encode.records import RecordEncoder
+from sftdata.encode.stage import BatchFacts, Encode
+from sftdata.engines.base import Engine, Piece
+from sftdata.errors import ConfigError, SourceError
+from sftdata.fates import FATE_COLUMNS, Fates
+from sftdata.mixing import limit_records, mix_sources
+from sftdata.output import encoding_entry, tokenizer_entry, write_tokenizer
+from sftdata.progress import Progress
+from sftdata.read.explain import NOT_DATA, no_rows_error
+from sftdata.read.units import Unit
+from sftdata.samples import PLACED_COLUMNS, SAMPLE_COLUMNS, Samples
+from sftdata.store.ledger import LedgerWriter
+from sftdata.store.manifest import (
+    FileEntry,
+    Manifest,
+    MixtureEntry,
+    PackingEntry,
+    ShardEntry,
+    TemplateEntry,
+    hash_of_shards,
+)
+from sftdata.store.stage import WriteShards
+from sftdata.versions import describe_versions
+from sftdata.workspace import Workspace
+
+
+class Assembly:
+    """What makes a dataset of rows that were read."""
+
+    def __init__(
+        self, config: Config, encoder: RecordEncoder, engine: Engine, work: Workspace, progress: Progress
+    ) -> None:
+        self._config = config
+        self._encoder = encoder
+        self._engine = engine
+        self._work = work
+        self._progress = progress
+
+    def make(self, units: Sequence[Unit], names: Sequence[str], rows: Sequence[Piece]) -> Manifest:
+        """Make the dataset of the rows of these units, which the ledger calls by these names, and publish it."""
+        config, engine = self._config, self._engine
+        fates = Fates(units, names, engine.collect(rows, FATE_COLUMNS))
+        refuse_unreadable(config, units, fates)
+        compare_rows(engine, rows, fates, config, self._work.new)
+
+        encoded, seen = self._encoded(rows, fates)
+        samples = Samples(engine.collect(encoded, SAMPLE_COLUMNS))
+        samples.drop_refused(fates)
+        samples.drop_overlong(fates, config.pack.seq_len)
+        limit_records(fates, samples, config)
+        choose_split(engine, rows, fates, config)
+        mixture = mix_sources(fates, samples, config)
+
+        samples.assign_shards(fates, config.out.shard_tokens)
+        refuse_all_held_out(config, samples)
+        pack = WriteShards(str(self._work.shards), config.pack.seq_len, config.pack.strategy, config.seed)
+        placed = engine.group("shard", pack, samples.with_copies(encoded), samples.beside(fates))
+        shards = samples.take_places(engine.collect(placed, PLACED_COLUMNS)) if placed else []
+
+        ledger = write_ledger(self._work.new, config, fates, samples, engine, rows)
+        files = write_tokenizer(self._work.new, self._encoder)
+        private = count_private(engine, rows, fates) if config.privacy.mode != "off" else {}
+        manifest = make_manifest(config, self._encoder, shards, ledger, files, seen, private, mixture)
+        self._work.publish(manifest)
+        return manifest
+
+    def _encoded(self, rows: Sequence[Piece], fates: Fates) -> tuple[list[Piece], BatchFacts]:
+        """The samples of the live rows, and what was seen in them."""
+        self._encoder.wait()
+        encoded = self._engine.map(Encode(self._encoder), rows, fates.beside())
+        seen = joined_facts(self._engine, encoded)
+        if seen.disagreed:
+            said = "fastokens gives other ids than tokenizers for some of this text: encoding again with tokenizers"
+            self._progress.note(said)
+            self._encoder = RecordEncoder(replace(self._encoder.settings, backend="tokenizers"))
+            encoded = self._engine.map(Encode(self._encoder), rows, fates.beside())
+            seen = joined_facts(self._engine, encoded)
+        return encoded, seen
+
+
+def joined_facts(engine: Engine, encoded: Sequence[Piece]) -> BatchFacts:
+    """What the batches of encoding saw."""
+    return BatchFacts.joined(engine.collect(encoded, ["facts"])["facts"].drop_null().to_pylist())
+
+
+def refuse_unreadable(config: Config, units: Sequence[Unit], fates: Fates) -> None:
+    """Raise SourceError for a source of which no row can be made out: its settings are wrong, not its rows."""
+    for number, source in enumerate(config.located_sources()):
+        reasons = fates.reasons_of_source(number)
+        if not reasons:
+            raise SourceError(source.path, "holds no rows", "check the path, or take it out of the sources")
+        if reasons <= NOT_DATA:
+            raise no_rows_error([unit for unit in units if unit.source == number], source)
+
+
+def refuse_all_held_out(config: Config, samples: Samples) -> None:
+    """Raise ConfigError where the validation split takes every conversation."""
+    if samples.paths and not any(path.startswith(f"{TRAIN}/") for path in samples.paths):
+        held = f"{config.split.validation} takes every conversation that could be packed"
+        raise ConfigError("split.validation", held, "hold out fewer, so that some are left to train on")
+
+
+def write_ledger(
+    folder: Path, config: Config, fates: Fates, samples: Samples, engine: Engine, rows: Sequence[Piece]
+) -> LedgerWriter:
+    """Write the fate of every row."""
+    keep = list(dict.fromkeys(name for source in config.sources for name in source.keep))
+    kept = engine.collect(rows, ["keep"])["keep"].combine_chunks() if keep else pa.nulls(0, pa.string())
+    accounts = Accounts(fates, samples, [source.path for source in config.sources], keep, kept)
+    with LedgerWriter(folder, keep) as ledger:
+        for table in accounts.tables():
+            ledger.write(table)
+    return ledger
+
+
+def make_manifest(
+    config: Config,
+    encoder: RecordEncoder,
+    shards: Sequence[ShardEntry],
+    ledger: LedgerWriter,
+    files: Sequence[FileEntry],
+    seen: BatchFacts,
+    private: Mapping[str, int],
+    mixture: Sequence[MixtureEntry],
+) -> Manifest:
+    """All that is known of the dataset."""
+    template = None
+    if not config.is_plain_text:
+        sha256 = hashlib.sha256(encoder.template.source.encode()).hexdigest()
+        template = TemplateEntry(source=config.template, sha256=sha256)
+    return Manifest(
+        dataset_hash=hash_of_shards(shards),
+        seed=config.seed,
+        seq_len=config.pack.seq_len,
+        shards=tuple(shards),
+        ledger=tuple(ledger.files),
+        files=tuple(files),
+        tokenizer=tokenizer_entry(config.tokenizer, encoder, seen),
+        template=template,
+        encoding=encoding_entry(seen),
+        config=config.model_dump(mode="json", exclude={"out": {"path"}}),
+        versions=describe_versions(semantic=config.dedup.semantic is not None),
+        counts=ledger.counts,
+        privacy=dict(private),
+        mixture=tuple(mixture),
+        packing=PackingEntry.of(config.pack.strategy, config.pack.seq_len, shards),
+    )
