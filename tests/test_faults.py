@@ -110,16 +110,17 @@ def check_goes_on(arguments: list[str], out: Path, undisturbed: dict[str, bytes]
 
 
 def started(arguments: list[str]) -> subprocess.Popen[str]:
-    """The command in a process group of its own, as a terminal would start it; nice, so that it is not done before
-    this process, where others keep the cores busy, comes to disturb it.
+    """The command in a process group of its own, as a terminal would start it: with Ctrl-C heard, which the shell takes
+    from what it starts in the background, as it may have started these tests.
     """
     return subprocess.Popen(
-        ["nice", "-n", "19", *arguments],
+        arguments,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         env=ENVIRONMENT,
         start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
 
 

@@ -24,10 +24,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from sftdata.curate.words import Hashes, message_text, run_hashes, whole_hash, word_hashes, word_spans
+from sftdata.curate.words import Hashes, Ints, message_text, run_hashes, whole_hash, word_spans, words_in
 from sftdata.records import Record
-
-Ints = npt.NDArray[np.int64]
 
 EXCERPT_CHARS = 200
 _FLAGS = 16  # places of the first filter for every n-gram in the index
@@ -108,7 +106,7 @@ class Index:
         shorts: list[tuple[int, int, int]] = []
         size = settings.ngram_words
         for item in items:
-            words = word_hashes(item.text)
+            words, _ = words_in([item.text])
             number = len(wheres)
             wheres.append(item.where)
             grams.append(np.unique(run_hashes(words, size)))
@@ -209,13 +207,12 @@ def _triggers(grams: Hashes, firsts: Ints, overlap: float) -> tuple[Hashes, npt.
 
 def find_contamination(turns: Sequence[str], index: Index) -> Hit | None:
     """The evaluation item that a record of these turns holds, the best match first; None where it holds none."""
-    words = [word_hashes(turn) for turn in turns]
-    for turn, own in zip(turns, words):
-        for whole in whole_hash(own, turn):
+    flat, firsts = words_in(turns)
+    for turn, first, last in zip(turns, firsts.tolist(), firsts[1:].tolist()):
+        for whole in whole_hash(flat[first:last], turn):
             found = _lookup(index.wholes, index.whole_items, whole)
             if found is not None:
                 return Hit(index.where(found), "exact", 1.0, turn.strip()[:EXCERPT_CHARS])
-    flat = np.concatenate([*words, np.empty(0, np.uint64)])
     size = index.settings.ngram_words
     best, score = _most_overlap(np.unique(run_hashes(flat, size)), index)
     if best is not None:

@@ -6,7 +6,8 @@ a bucket are compared by the true Jaccard similarity of their shingles, so that 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from array import array
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,15 +17,16 @@ import numpy.typing as npt
 from sftdata.curate.buckets import Buckets, Ints, choose_banding, sort_into_buckets
 from sftdata.curate.dedup_settings import Keep, NearConfig
 from sftdata.curate.jaccard import Fetch, Jaccard
-from sftdata.curate.words import message_text, shingles
+from sftdata.curate.words import message_text, shingles_in
 from sftdata.records import Record
 
 Signatures = npt.NDArray[np.uint16]
-Similar = Callable[[int, Ints], tuple[Ints, npt.NDArray[np.float64]]]
 
 NUM_HASHES = 256
 _SEED = 42
+_CHARS_AT_ONCE = 1 << 18
 _ROWS_AT_ONCE = 1 << 14
+_NODES_AT_ONCE, _PAIRS_AT_ONCE = 512, 4096  # of the walk
 _LONG = 256  # nodes of a bucket, from where it pays to find out that it is settled
 
 
@@ -44,13 +46,28 @@ def sign(texts: Sequence[str], shingle_words: int) -> tuple[Signatures, npt.NDAr
     """
     from rensa import RMinHash  # algorithm version 2: a test holds its numbers
 
-    sets = [shingles(text, shingle_words) for text in texts]
-    sizes = np.array([len(one) for one in sets], np.uint64)
-    offsets = np.concatenate([np.zeros(1, np.uint64), np.cumsum(sizes, dtype=np.uint64)])
-    hashes = np.concatenate([*sets, np.empty(0, np.uint64)])
-    digests = RMinHash.digest_matrix_from_flat_token_hashes(hashes, offsets, NUM_HASHES, _SEED).to_rows()
-    signatures = np.array(digests, np.uint32).reshape(len(texts), NUM_HASHES).astype(np.uint16)
-    return signatures, sizes > 0
+    digests = array("I")
+    sizes = []
+    for some in _grouped(texts):
+        hashes, offsets = shingles_in(some, shingle_words)
+        matrix = RMinHash.digest_matrix_from_flat_token_hashes(hashes, offsets.astype(np.uint64), NUM_HASHES, _SEED)
+        for row in matrix.to_rows():
+            digests.fromlist(row)
+        sizes.append(np.diff(offsets))
+    signatures = np.frombuffer(digests, np.uint32).reshape(len(texts), NUM_HASHES).astype(np.uint16)
+    return signatures, np.concatenate([*sizes, np.empty(0, np.int64)]) > 0
+
+
+def _grouped(texts: Sequence[str]) -> Iterator[Sequence[str]]:
+    """The texts, some at a time: the arrays that are made of them are many times as large as they are."""
+    first = chars = 0
+    for number, text in enumerate(texts):
+        chars += len(text)
+        if chars > _CHARS_AT_ONCE:
+            yield texts[first : number + 1]
+            first, chars = number + 1, 0
+    if first < len(texts):
+        yield texts[first:]
 
 
 def answer_chars(record: Record) -> int:
@@ -79,7 +96,7 @@ def find_near_duplicates(
     """
     nodes = preference[signed[preference]]
     buckets = sort_into_buckets(signatures, nodes, choose_banding(settings.threshold, NUM_HASHES))
-    similar = similar_nodes(signatures, nodes, Jaccard(fetch, settings.shingle_words), settings.threshold)
+    similar = Similar(signatures, nodes, Jaccard(fetch, settings.shingle_words), settings.threshold)
     survivor, similarity, label = _walk(buckets, similar)
 
     rows = np.arange(len(signatures))
@@ -90,50 +107,76 @@ def find_near_duplicates(
     return verdict
 
 
-def similar_nodes(signatures: Signatures, nodes: Ints, jaccard: Jaccard, threshold: float) -> Similar:
-    """What finds, of some nodes, those that reach the threshold with a node, and their similarity.
+class Similar:
+    """Which of some nodes reach the threshold with a node, and their similarity. Node i is row nodes[i].
 
-    Node i is row nodes[i]. Texts are compared only where the signatures agree well enough: a pair at the threshold
-    agrees in less with a chance of one in 700 (three standard deviations).
+    Texts are compared only where the signatures agree well enough: a pair at the threshold agrees in less with a
+    chance of one in 700 (three standard deviations).
     """
-    least = (threshold - 3 * (threshold * (1 - threshold) / NUM_HASHES) ** 0.5) * NUM_HASHES
 
-    def similar(node: int, others: Ints) -> tuple[Ints, npt.NDArray[np.float64]]:
-        own = signatures[nodes[node]]
-        likely = np.empty(len(others), bool)
-        for start in range(0, len(others), _ROWS_AT_ONCE):
-            part = slice(start, start + _ROWS_AT_ONCE)
-            likely[part] = np.count_nonzero(signatures[nodes[others[part]]] == own, axis=1) >= least
-        others = others[likely]
-        if len(others) == 0:
-            return others, np.empty(0)
-        similarity = jaccard(int(nodes[node]), nodes[others])
-        return others[similarity >= threshold], similarity[similarity >= threshold]
+    def __init__(self, signatures: Signatures, nodes: Ints, jaccard: Jaccard, threshold: float) -> None:
+        self._signatures = signatures
+        self._nodes = nodes
+        self._jaccard = jaccard
+        self._threshold = threshold
+        self._least = (threshold - 3 * (threshold * (1 - threshold) / NUM_HASHES) ** 0.5) * NUM_HASHES
 
-    return similar
+    def likely(self, pairs: Sequence[tuple[int, Ints]]) -> list[Ints]:
+        """For each node and its others, the others whose signatures agree with its own; their texts are made ready."""
+        found = []
+        for node, others in pairs:
+            own = self._signatures[self._nodes[node]]
+            agree = np.empty(len(others), bool)
+            for start in range(0, len(others), _ROWS_AT_ONCE):
+                part = slice(start, start + _ROWS_AT_ONCE)
+                agree[part] = (
+                    np.count_nonzero(self._signatures[self._nodes[others[part]]] == own, axis=1) >= self._least
+                )
+            found.append(others[agree])
+        wanted = [np.append(others, node) for (node, _), others in zip(pairs, found) if len(others)]
+        if wanted:
+            self._jaccard.prepare(np.unique(self._nodes[np.concatenate(wanted)]))
+        return found
+
+    def __call__(self, node: int, others: Ints) -> tuple[Ints, npt.NDArray[np.float64]]:
+        """Of others that are likely to, those that do."""
+        similarity = self._jaccard(int(self._nodes[node]), self._nodes[others])
+        return others[similarity >= self._threshold], similarity[similarity >= self._threshold]
 
 
 def _walk(buckets: Buckets, similar: Similar) -> tuple[Ints, npt.NDArray[np.float64], Ints]:
     """For every node, in order of preference: the kept node it is dropped for (-1: it is kept), their similarity, and
     a node that stands for its cluster.
 
-    A node is compared with the later ones of its buckets that it could still drop or bring into its cluster.
+    A node is compared with the later ones of its buckets that it could still drop or bring into its cluster. What
+    these are is found for some nodes at a time, and looked at again when a node's turn comes.
     """
     count = len(buckets.firsts) - 1
     survivor, similarity, label = np.full(count, -1, np.int64), np.full(count, np.nan), np.arange(count)
     clusters: dict[int, list[int]] = {}
     settled = np.zeros(len(buckets.members) + 1, bool)  # by a bucket's end: nothing in it is left to compare
-    for node in range(count):
-        kept = survivor[node] < 0
-        others = _to_compare(node, buckets, settled, survivor if kept else None, label)
-        if len(others) == 0:
-            continue
-        others, found = similar(node, others)
-        if kept:
-            open_ = survivor[others] < 0
-            survivor[others[open_]], similarity[others[open_]] = node, found[open_]
-        for other in others.tolist():
-            _join(clusters, label, node, other)
+    node = 0
+    while node < count:
+        pairs: list[tuple[int, Ints]] = []
+        num_pairs = 0
+        stop = min(node + _NODES_AT_ONCE, count)
+        while node < stop and num_pairs < _PAIRS_AT_ONCE:
+            others = _to_compare(node, buckets, settled, survivor if survivor[node] < 0 else None, label)
+            if len(others):
+                pairs.append((node, others))
+                num_pairs += len(others)
+            node += 1
+        for (own, _), others in zip(pairs, similar.likely(pairs), strict=True):
+            kept = survivor[own] < 0
+            others = _left(own, others, survivor if kept else None, label)
+            if len(others) == 0:
+                continue
+            others, found = similar(own, others)
+            if kept:
+                open_ = survivor[others] < 0
+                survivor[others[open_]], similarity[others[open_]] = own, found[open_]
+            for other in others.tolist():
+                _join(clusters, label, own, other)
     return survivor, similarity, label
 
 

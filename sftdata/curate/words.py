@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from typing import Literal
+from collections.abc import Sequence
+from functools import cache, lru_cache
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +21,7 @@ from sftdata.records import Message, Record
 
 On = Literal["conversation", "prompt", "answer"]
 Hashes = npt.NDArray[np.uint64]
+Ints = npt.NDArray[np.int64]
 
 _ROLES: dict[str, frozenset[str]] = {
     "conversation": frozenset({"user", "assistant", "tool"}),
@@ -26,7 +29,8 @@ _ROLES: dict[str, frozenset[str]] = {
     "answer": frozenset({"assistant"}),
 }
 _WORD = re.compile(r"\w+")
-_BASE = 0x9E3779B97F4A7C15  # odd: of the polynomial over a run's word hashes, modulo 2**64
+_BASE = 0x9E3779B97F4A7C15  # odd: of polynomials modulo 2**64 over a word's characters, and over a run's words
+_WINDOW = 1 << 13  # characters
 
 
 def text_of(record: Record, on: On) -> str:
@@ -60,10 +64,68 @@ def normal(text: str) -> str:
     return text.casefold()
 
 
-def word_hashes(text: str) -> Hashes:
-    """One hash for every word of a text."""
-    found = _WORD.findall(normal(text))
-    return np.fromiter(map(_hash, found), np.uint64, len(found))
+def words_in(texts: Sequence[str]) -> tuple[Hashes, Ints]:
+    """One hash for every word of every text, and len(texts) + 1 offsets of the texts in them.
+
+    The hash is a polynomial over the word's characters, modulo 2**64 (Karp and Rabin 1987): a difference of two sums
+    that run over the whole text, times a power that takes the word's place out of it.
+    """
+    forms = [normal(text) for text in texts]
+    codes = _characters("\n".join(["", *forms, ""]))  # a line end is in no word
+    is_word = _word_characters()[codes]
+    edges = np.flatnonzero(is_word[1:] != is_word[:-1]) + 1
+    starts, ends = edges[::2], edges[1::2]
+    hashes = np.empty(len(starts), np.uint64)
+    first = 0
+    while first < len(starts):  # some words at a time, so that they stay in the processor's cache
+        begin = starts[first]
+        last = max(first + 1, int(np.searchsorted(ends, begin + _WINDOW, "right")))
+        part = codes[begin : ends[last - 1]]
+        powers, inverses = _powers(1 << max(len(part) - 1, _WINDOW - 1).bit_length())
+        sums = np.zeros(len(part) + 1, np.uint64)
+        np.cumsum(_values(part) * powers[: len(part)], out=sums[1:])
+        places = starts[first:last] - begin
+        hashes[first:last] = (sums[ends[first:last] - begin] - sums[places]) * inverses[places]
+        first = last
+    begins = np.cumsum([1, *(len(form) + 1 for form in forms)])
+    return _mixed(hashes), np.searchsorted(starts, begins)
+
+
+def _characters(text: str) -> npt.NDArray[Any]:
+    """The code points of a text. Half of a surrogate pair, which JSON can hold, counts as a character."""
+    if text.isascii():
+        return np.frombuffer(text.encode(), np.uint8)
+    return np.frombuffer(text.encode("utf-32-le", "surrogatepass"), "<u4")
+
+
+@cache
+def _word_characters() -> npt.NDArray[np.bool_]:
+    """Whether a character is part of a word, by code point."""
+    table = np.zeros(0x110000, np.bool_)
+    for match in _WORD.finditer(np.arange(len(table), dtype="<u4").tobytes().decode("utf-32-le", "surrogatepass")):
+        table[slice(*match.span())] = True
+    return table
+
+
+@lru_cache(maxsize=2)
+def _powers(count: int) -> tuple[Hashes, Hashes]:
+    """The first powers of the base, and of its inverse modulo 2**64."""
+    powers, inverses = (np.full(count, base, np.uint64) for base in (_BASE, pow(_BASE, -1, 1 << 64)))
+    powers[0] = inverses[0] = 1
+    return np.cumprod(powers), np.cumprod(inverses)
+
+
+def _values(codes: npt.NDArray[Any]) -> Hashes:
+    """A number of 64 bits for each character."""
+    if codes.dtype == np.uint8:
+        values: Hashes = _ascii_values()[codes]
+        return values
+    return _mixed((codes.astype(np.uint64) + np.uint64(1)) * np.uint64(_BASE))
+
+
+@cache
+def _ascii_values() -> Hashes:
+    return _values(np.arange(128, dtype=np.uint32))
 
 
 def word_spans(text: str) -> tuple[str, list[tuple[int, int]]]:
@@ -87,14 +149,25 @@ def run_hashes(words: Hashes, length: int) -> Hashes:
     return _mixed(runs)
 
 
-def shingles(text: str, length: int) -> Hashes:
-    """The hashes of a text's runs of `length` words, with repeats. A shorter text is one run; a text without words is
-    one run of its characters; an empty text has none.
+def shingles_in(texts: Sequence[str], length: int) -> tuple[Hashes, Ints]:
+    """The hashes of every text's runs of `length` words, with repeats, and len(texts) + 1 offsets of the texts in them.
+
+    A shorter text is one run; a text without words is one run of its characters; an empty text has none.
     """
-    words = word_hashes(text)
-    if len(words) >= length:
-        return run_hashes(words, length)
-    return whole_hash(words, text)
+    words, firsts = words_in(texts)
+    counts = np.maximum(np.diff(firsts) - length + 1, 0)
+    short = {i: whole_hash(words[firsts[i] : firsts[i + 1]], texts[i]) for i in np.flatnonzero(counts == 0).tolist()}
+    sizes = counts.copy()
+    sizes[list(short)] = [len(whole) for whole in short.values()]
+    offsets = np.concatenate([[0], np.cumsum(sizes)])
+    found = np.empty(offsets[-1], np.uint64)
+    if counts.any():
+        within = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)  # of a run in its text
+        runs = run_hashes(words, length)
+        found[np.repeat(offsets[:-1], counts) + within] = runs[np.repeat(firsts[:-1], counts) + within]
+    for i, whole in short.items():
+        found[offsets[i] : offsets[i + 1]] = whole
+    return found, offsets
 
 
 def whole_hash(words: Hashes, text: str) -> Hashes:
