@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -28,7 +28,7 @@ class ToolCall:
 class Message(NamedTuple):
     """One turn. `content` is None only where a turn holds nothing but tool calls.
 
-    A named tuple, as the record is: every row makes some, and a frozen dataclass takes four times as long to make.
+    A named tuple: a frozen dataclass takes four times as long to make.
     """
 
     role: str
@@ -43,34 +43,91 @@ class Message(NamedTuple):
 _NO_MORE = Message("", None)[2:]
 
 
-class Record(NamedTuple):
-    """A conversation that passed the formats: what later stages check, curate and encode.
+class Plain(NamedTuple):
+    """A conversation that is nothing but roles and contents: as many of one as of the other."""
+
+    roles: tuple[str, ...]
+    contents: Sequence[str]
+
+
+class Record:
+    """A conversation that passed the formats: what later stages check, curate and encode. Not to be changed.
 
     `text` is set instead of messages for the `text` format, which is trained on whole and knows no template.
-    `template_kwargs` go to the chat template as they are (`enable_thinking` and the like).
+    `template_kwargs` go to the chat template as they are (`enable_thinking` and the like). Most conversations are
+    plain: those are made and carried as roles and contents, and have messages when these are asked for.
     """
 
-    messages: tuple[Message, ...] = ()
-    tools: tuple[Mapping[str, Any], ...] = ()
-    template_kwargs: Mapping[str, Any] | None = None
-    text: str | None = None
+    __slots__ = ("_messages", "_plain", "template_kwargs", "text", "tools")
+
+    def __init__(
+        self,
+        messages: tuple[Message, ...] = (),
+        tools: tuple[Mapping[str, Any], ...] = (),
+        template_kwargs: Mapping[str, Any] | None = None,
+        text: str | None = None,
+    ) -> None:
+        self._messages: tuple[Message, ...] | None = messages
+        self._plain: Plain | tuple[()] | None = None  # None: not asked for yet; (): it is not plain
+        self.tools = tools
+        self.template_kwargs = template_kwargs
+        self.text = text
+
+    @staticmethod
+    def of_plain(plain: Plain) -> Record:
+        """A plain conversation."""
+        record = Record()
+        record._messages, record._plain = None, plain
+        return record
+
+    @property
+    def messages(self) -> tuple[Message, ...]:
+        """The turns."""
+        if self._messages is None:
+            assert self._plain
+            self._messages = tuple(map(Message, *self._plain))
+        return self._messages
+
+    @property
+    def plain(self) -> Plain | None:
+        """The roles and contents, where there is nothing else: no tools, template arguments or fields of turns."""
+        if self._plain is None:
+            self._plain = self._found_plain() or ()
+        return self._plain or None
+
+    def _found_plain(self) -> Plain | None:
+        if self.text is not None or self.tools or self.template_kwargs:
+            return None
+        contents = [message.content for message in self.messages if message.content is not None and is_plain(message)]
+        if len(contents) < len(self.messages):
+            return None
+        return Plain(tuple([message.role for message in self.messages]), contents)
+
+    def replaced(self, **changes: Any) -> Record:
+        """The record with some of its fields changed."""
+        fields = {name: getattr(self, name) for name in ("messages", "tools", "template_kwargs", "text")}
+        return Record(**{**fields, **changes})
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Record) and self._fields() == other._fields()
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        return "Record(messages={!r}, tools={!r}, template_kwargs={!r}, text={!r})".format(*self._fields())
+
+    def _fields(self) -> tuple[Any, ...]:
+        return self.messages, self.tools, self.template_kwargs, self.text
 
     def to_json(self) -> bytes:
         """The record as JSON: nearly always just its roles and contents by turns, else in OpenAI's form.
 
         The same record always gives the same bytes.
         """
-        if self.text is not None:
-            return orjson.dumps({"text": self.text})
-        if self[1:] == _NO_MORE_FIELDS:
-            parts: list[str | None] = []
-            for message in self.messages:
-                if message[2:] != _NO_MORE:
-                    break
-                parts += message[:2]
-            else:
-                return orjson.dumps(parts)
-        return orjson.dumps(self.to_dict())
+        plain = self.plain
+        if plain is not None:
+            return orjson.dumps([part for turn in zip(*plain) for part in turn])
+        return orjson.dumps(self.to_dict() if self.text is None else {"text": self.text})
 
     def to_dict(self) -> dict[str, Any]:
         """A conversation in OpenAI's form."""
@@ -86,7 +143,7 @@ class Record(NamedTuple):
         """What `to_json` wrote, read back."""
         payload = orjson.loads(data)
         if type(payload) is list:
-            return Record(tuple(map(Message, payload[::2], payload[1::2])))
+            return Record.of_plain(Plain(tuple(payload[::2]), payload[1::2]))
         if "text" in payload:
             return Record(text=payload["text"])
         return Record(
@@ -94,9 +151,6 @@ class Record(NamedTuple):
             tools=tuple(payload.get("tools", ())),
             template_kwargs=payload.get("chat_template_kwargs"),
         )
-
-
-_NO_MORE_FIELDS = Record()[1:]
 
 
 def live_records(table: pa.Table) -> Iterator[tuple[int, Record]]:
@@ -136,8 +190,6 @@ def tool_call_to_dict(call: ToolCall) -> dict[str, Any]:
 
 def message_from_dict(turn: Mapping[str, Any]) -> Message:
     """The message that `message_to_dict` wrote."""
-    if len(turn) == 2:  # nearly all of them
-        return Message(turn["role"], turn["content"])
     return Message(
         role=turn["role"],
         content=turn["content"],

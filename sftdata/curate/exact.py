@@ -25,7 +25,12 @@ def content_key(record: Record) -> bytes:
     if record.text is not None:
         content = f"text\0{canonical(record.text)}"
     else:
-        content = "".join([_message_text(message) for message in record.messages])
+        if record.plain is not None:
+            roles, contents = record.plain
+            turns = [_turn_text(role, canonical(content)) for role, content in zip(roles, contents)]
+        else:
+            turns = [_message_text(message) for message in record.messages]
+        content = "".join(turns)
         if record.tools or record.template_kwargs:
             content += "\x02" + _json_text([_plain(record.tools), _plain(record.template_kwargs)])
     return hashlib.blake2b(content.encode(), digest_size=KEY_BYTES).digest()
@@ -40,10 +45,14 @@ def canonical(text: str) -> str:
     return text.strip()
 
 
+def _turn_text(role: str, content: str) -> str:
+    """A turn by its canonical content. Lengths stand before texts, so that no text can look like another turn."""
+    return f"{role} {len(content)} {content}"
+
+
 def _message_text(message: Message) -> str:
-    """A message's canonical content. Lengths stand before texts, so that no text can look like another message."""
-    content = "" if message.content is None else canonical(message.content)
-    head = f"{message.role} {len(content)} {content}"
+    """A message's canonical content."""
+    head = _turn_text(message.role, "" if message.content is None else canonical(message.content))
     if is_plain(message):
         return head
     calls = [[call.id, call.name, _arguments(call.arguments)] for call in message.tool_calls]

@@ -193,7 +193,7 @@ def redact_record(record: Record, settings: PrivacyConfig = DEFAULT) -> tuple[Re
     text = clean(record.text, "text")
     if not found:
         return record, ()
-    return record._replace(messages=messages, tools=tools, text=text), tuple(found)
+    return record.replaced(messages=messages, tools=tools, text=text), tuple(found)
 
 
 def _redact_message(message: Message, place: str, clean: Any) -> Message:

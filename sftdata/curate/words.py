@@ -41,7 +41,10 @@ def text_of(record: Record, on: On) -> str:
     """
     if record.text is not None:
         return record.text
-    return "\n".join(message_text(message) for message in record.messages if message.role in _ROLES[on])
+    roles = _ROLES[on]
+    if record.plain is not None:
+        return "\n".join([content for role, content in zip(*record.plain) if role in roles])
+    return "\n".join(message_text(message) for message in record.messages if message.role in roles)
 
 
 def message_text(message: Message) -> str:

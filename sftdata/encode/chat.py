@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any, Literal
 
@@ -17,21 +17,23 @@ TrainOn = Literal["all", "last"]
 _INLINE_THOUGHT = re.compile(r"\s*<think>(.*?)</think>(.*)", re.DOTALL)
 
 
-def trained_turns(messages: Sequence[Message], train_on: TrainOn) -> tuple[int, ...]:
+def trained_turns(record: Record, train_on: TrainOn) -> tuple[int, ...]:
     """The 0-based indices of the turns to train on.
 
     A message's own `train` decides for itself; the others follow `train_on`. A turn with nothing before it answers
     no prompt and is never trained.
     """
-    roles = tuple([message.role for message in messages])
-    return _trained(roles, tuple([message.train for message in messages]), train_on)
+    if record.plain is not None:
+        return _trained(record.plain.roles, None, train_on)
+    roles = tuple([message.role for message in record.messages])
+    return _trained(roles, tuple([message.train for message in record.messages]), train_on)
 
 
 @lru_cache(maxsize=1 << 12)
-def _trained(roles: tuple[str, ...], train: tuple[bool | None, ...], train_on: TrainOn) -> tuple[int, ...]:
+def _trained(roles: tuple[str, ...], train: tuple[bool | None, ...] | None, train_on: TrainOn) -> tuple[int, ...]:
     answers = [i for i, role in enumerate(roles) if role == "assistant"]
     by_policy = set(answers if train_on == "all" else answers[-1:])
-    return tuple([i for i in answers if i > 0 and (i in by_policy if train[i] is None else train[i])])
+    return tuple([i for i in answers if i > 0 and (i in by_policy if train is None or train[i] is None else train[i])])
 
 
 def to_chat(record: Record, facts: TemplateFacts, *, protect: bool = True) -> Conversation:

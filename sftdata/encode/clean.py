@@ -24,7 +24,11 @@ def is_answer(message: Message) -> bool:
 
 def endings(record: Record, control: ControlTokens) -> list[str]:
     """The control string that ends each answer which `strip_trailing_control` would change."""
-    found = [trailing_control(message.content or "", control) for message in record.messages if is_answer(message)]
+    if record.plain is not None:
+        answers = [content for role, content in zip(*record.plain) if role == "assistant"]
+    else:
+        answers = [message.content or "" for message in record.messages if is_answer(message)]
+    found = [trailing_control(answer, control) for answer in answers]
     return [end[1] for end in found if end is not None and end[0]]
 
 
@@ -36,4 +40,4 @@ def strip_trailing_control(record: Record, control: ControlTokens) -> Record:
         while is_answer(message) and content and (found := trailing_control(content, control)) and found[0]:
             content = found[0]
         messages.append(message if content is message.content else message._replace(content=content))
-    return record._replace(messages=tuple(messages))
+    return record.replaced(messages=tuple(messages))

@@ -70,7 +70,7 @@ def encode_window(record: Record, start: int, trained: Sequence[int], encode: En
     head = [i for i, message in enumerate(record.messages[:start]) if message.role in ("system", "developer")]
     kept = [*head, *range(start, trained[-1] + 1)]
     messages = tuple(_trained_or_not(record.messages[i], i in trained) for i in kept)
-    outcome = encode(record._replace(messages=messages))
+    outcome = encode(record.replaced(messages=messages))
     if isinstance(outcome, Drop):
         return outcome
     return [sample._replace(turns=tuple(kept[turn] for turn in sample.turns)) for sample in outcome]

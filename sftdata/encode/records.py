@@ -27,7 +27,7 @@ from sftdata.encode.tokenizers import TokenizerFiles
 from sftdata.encode.turns import Refusal
 from sftdata.encode.vocabulary import Vocabulary
 from sftdata.errors import TemplateError, TokenizerError
-from sftdata.records import Drop, Record, is_plain
+from sftdata.records import Drop, Record
 
 Overlong = Literal["drop", "split", "truncate"]
 
@@ -169,7 +169,7 @@ class RecordEncoder:
             return cut
         if record.text is not None:
             return result
-        trained = trained_turns(record.messages, self.settings.train_on)
+        trained = trained_turns(record, self.settings.train_on)
         samples, lost = split_windows(record, trained, seq_len, lambda window: self._encode_batch([window])[0])
         if not samples:
             return result
@@ -197,7 +197,7 @@ class RecordEncoder:
         """The record's samples as text; None for a record of plain text, which no template touches."""
         if record.text is not None:
             return None
-        trained = trained_turns(record.messages, self.settings.train_on)
+        trained = trained_turns(record, self.settings.train_on)
         if not trained:
             return Drop("nothing_to_train", "no turn of it is to be trained")
         try:
@@ -270,9 +270,14 @@ class RecordEncoder:
         """
         find = self.facts.control.find
         seen = False
+        if record.plain is not None:
+            for role, text in zip(*record.plain):
+                for found in find(text):
+                    hits[found, role] += 1
+                    seen = True
+            return seen
         for message in record.messages:
-            texts = (message.content or "",) if is_plain(message) else strings_of_message(message)
-            for text in texts:
+            for text in strings_of_message(message):
                 for found in find(text):
                     hits[found, message.role] += 1
                     seen = True

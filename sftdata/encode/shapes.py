@@ -25,7 +25,7 @@ from sftdata.encode.chat import strings_in, strings_of, strings_of_message, to_c
 from sftdata.encode.control import NAMESPACE, PLACEHOLDER, PRIVATE
 from sftdata.encode.facts import MARK, TemplateFacts
 from sftdata.encode.turns import Conversation, Refusal, TextSample, group_turns, prove_turns
-from sftdata.records import Record, is_plain
+from sftdata.records import Plain, Record
 
 RECHECK = 256  # one planned conversation in so many is proven anew by the definition
 
@@ -48,7 +48,7 @@ class Plan:
     cuts: tuple[tuple[int, int], ...]
     turns: tuple[int, ...]
 
-    def text_with(self, contents: list[str]) -> str:
+    def text_with(self, contents: Sequence[str]) -> str:
         """The rendering that the plan expects for these contents."""
         parts = [self.statics[0]]
         for content, static in zip(contents, self.statics[1:]):
@@ -68,11 +68,11 @@ class ShapeProver:
 
     def samples(self, record: Record, trained: tuple[int, ...]) -> list[GuardedSample]:
         """The record's samples. Raises Refusal with the reason where one cannot be proven."""
-        contents = self._plain_contents(record)
-        if contents is not None:
-            plan = self._plan(record, trained)
+        plain = self._plain(record)
+        if plain is not None:
+            plan = self._plan(plain.roles, trained)
             if plan is not None:
-                sample = self._by_plan(record, contents, plan)
+                sample = self._by_plan(record, plain, plan)
                 if sample is not None:
                     return [sample]
         return self.by_definition(record, trained)
@@ -92,27 +92,28 @@ class ShapeProver:
             self._check_protection(record, chat, trained)
         return [self._guard(sample) for sample in group_turns(turns)]
 
-    def _plain_contents(self, record: Record) -> list[str] | None:
-        """The contents, where the record is nothing but roles and contents that the template does not look into."""
+    def _plain(self, record: Record) -> Plain | None:
+        """The record where it is nothing but roles and contents that the template does not look into."""
         reads = self.facts.reads
         if record.tools or not reads.opaque:
             return None
-        contents = []
-        for message in record.messages:
-            content = message.content
+        plain = record.plain
+        if plain is None:  # what is trained, and arguments of the template, are known without it
+            messages = tuple([message._replace(train=None) for message in record.messages])
+            plain = Record(messages).plain
+            if plain is None:
+                return None
+        for content in plain.contents:
             if (
                 not content
-                or not (is_plain(message) or is_plain(message._replace(train=None)))
                 or content.isspace()
                 or NAMESPACE in content
                 or (self._looks and reads.may_branch_on(content))
             ):
                 return None
-            contents.append(content)
-        return contents
+        return plain
 
-    def _plan(self, record: Record, trained: tuple[int, ...]) -> Plan | None:
-        roles = tuple([message.role for message in record.messages])
+    def _plan(self, roles: tuple[str, ...], trained: tuple[int, ...]) -> Plan | None:
         shape = (roles, trained)
         if shape not in self._plans:
             self._plans[shape] = self._make_plan(roles, trained)
@@ -130,11 +131,12 @@ class ShapeProver:
             return None
         return plan_of(samples[0], marks[: trained[-1] + 1])
 
-    def _by_plan(self, record: Record, contents: list[str], plan: Plan) -> GuardedSample | None:
+    def _by_plan(self, record: Record, plain: Plain, plan: Plan) -> GuardedSample | None:
         """The sample as planned, or None where the template did not write what the plan expects."""
-        used = contents[: len(plan.statics) - 1]
+        used = plain.contents[: len(plan.statics) - 1]
         if not self.facts.reads.verbatim and (
-            any(self.facts.control.find(text) for text in used) or self._rendering(record, used) != plan.text_with(used)
+            any(self.facts.control.find(text) for text in used)
+            or self._rendering(plain.roles, used) != plan.text_with(used)
         ):
             return None  # what the template does to a control string is a matter for the definition
         layout = self._layouts.get(plan)
@@ -156,9 +158,9 @@ class ShapeProver:
         if proven != [sample]:
             raise AssertionError(f"the plan of a shape is not what the definition gives: {plan}")
 
-    def _rendering(self, record: Record, contents: list[str]) -> str | None:
+    def _rendering(self, roles: Sequence[str], contents: Sequence[str]) -> str | None:
         """The first messages of a plain record as the template writes them; None where it refuses."""
-        messages = [{"role": message.role, "content": text} for message, text in zip(record.messages, contents)]
+        messages = [{"role": role, "content": text} for role, text in zip(roles, contents)]
         try:
             return Conversation(messages, None, self.facts.kwargs).render(self.facts, len(contents), prompt=False)
         except Refusal:

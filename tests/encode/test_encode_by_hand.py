@@ -79,8 +79,8 @@ def test_train_on_last_trains_the_last_answer_only(make: Any) -> None:
 
 
 def test_a_turn_with_nothing_before_it_is_never_trained() -> None:
-    messages = [Message(role="assistant", content="a"), Message(role="user", content="b")]
-    assert trained_turns(messages, "all") == ()
+    messages = (Message(role="assistant", content="a"), Message(role="user", content="b"))
+    assert trained_turns(Record(messages), "all") == ()
 
 
 @pytest.mark.parametrize(
@@ -97,8 +97,8 @@ def test_a_turn_with_nothing_before_it_is_never_trained() -> None:
 def test_a_turns_own_mark_wins_over_the_policy(train: tuple[Any, Any], policy: Any, expected: tuple[int, ...]) -> None:
     roles = ["user", "assistant", "user", "assistant"]
     marks = [None, train[0], None, train[1]]
-    messages = [Message(role=role, content="x", train=mark) for role, mark in zip(roles, marks)]
-    assert trained_turns(messages, policy) == expected
+    messages = tuple(Message(role=role, content="x", train=mark) for role, mark in zip(roles, marks))
+    assert trained_turns(Record(messages), policy) == expected
 
 
 def test_a_record_without_a_trained_turn_is_dropped(make: Any) -> None:
@@ -203,7 +203,7 @@ def test_what_is_known_of_a_shape_is_what_the_definition_gives(make: Any, name: 
     prover = ShapeProver(make(name=name, eos="</s>").facts)
     for texts in ("hi|yo", "a b|c\nd|e|f", "x</s>|y</s> z|u|v", "1|2|3|4|5|6"):
         record = chat(*texts.split("|"))
-        trained = trained_turns(record.messages, "all")
+        trained = trained_turns(record, "all")
         for _ in range(2):
             assert prover.samples(record, trained) == prover.by_definition(record, trained)
 
