@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from sftdata.encode.encoded import IGNORE, EncodedSample
 from sftdata.encode.facts import CALL_IDS, TOOL
-from sftdata.encode.masks import IGNORE, EncodedSample
 from sftdata.encode.records import RecordEncoder
 from sftdata.records import Drop, Message, Record, ToolCall
 

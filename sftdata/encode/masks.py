@@ -9,27 +9,17 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
 from sftdata.encode.control import PRIVATE, ControlTokens, private_name
+from sftdata.encode.encoded import IGNORE, Encoded, EncodedSample
 from sftdata.encode.encoder import Encoder, Ids
 from sftdata.encode.shapes import GuardedSample
 from sftdata.encode.vocabulary import Vocabulary
 from sftdata.records import Drop
-
-IGNORE = -100
-
-
-class EncodedSample(NamedTuple):
-    """input_ids and labels, int32 of one length, and the 0-based turns trained."""
-
-    input_ids: Ids
-    labels: Ids
-    turns: tuple[int, ...]
 
 
 class MaskProver:
@@ -58,13 +48,13 @@ class MaskProver:
                 self._guarded_bytes[id_] = private_name(id_).encode()
             self._spelled = pa.array(self._guarded_bytes, pa.binary())
 
-    def encode(self, groups: Sequence[Sequence[GuardedSample]]) -> list[list[EncodedSample] | Drop]:
-        """For each record's samples their encoded form, or why the record cannot be trained on."""
+    def encode(self, groups: Sequence[Sequence[GuardedSample]]) -> Encoded:
+        """The samples of each record encoded, or why the record cannot be trained on."""
         if self._vocabulary.is_local:
             return self._encode_pieces(groups)
-        return [self._encode_exactly(samples) for samples in groups]
+        return Encoded.of([self._encode_exactly(samples) for samples in groups])
 
-    def _encode_pieces(self, groups: Sequence[Sequence[GuardedSample]]) -> list[list[EncodedSample] | Drop]:
+    def _encode_pieces(self, groups: Sequence[Sequence[GuardedSample]]) -> Encoded:
         """All pieces in one batch; samples of several turns also whole, because prompts span earlier answers."""
         samples = [sample for group in groups for sample in group]
         pieces = [piece for sample in samples for piece in sample.pieces]
@@ -77,27 +67,25 @@ class MaskProver:
         labels = np.where(np.repeat(trained, np.diff(cuts)), flat, np.int32(IGNORE))
         fine = self._fine_pieces(pieces, flat, cuts, trained)
         starts = cuts[first]
+        owners = np.repeat(np.arange(len(groups)), [len(group) for group in groups])
+        encoded = Encoded(flat, labels, starts, owners, [sample.turns for sample in samples], {})
         exact = set()
         for number, i in enumerate(several):
             whole = ids[offsets[len(pieces) + number] : offsets[len(pieces) + number + 1]]
             if not np.array_equal(whole, flat[starts[i] : starts[i + 1]]):
-                exact.add(i)
+                exact.add(int(owners[i]))
         suspect = set(np.flatnonzero(np.add.reduceat(~fine, first[:-1])).tolist()) if samples else set()
-        suspect |= self._doubled_bos(flat, starts)
-        results: list[list[EncodedSample] | Drop] = []
-        i = 0
-        for group in groups:
-            numbers = range(i, i + len(group))
-            i += len(group)
-            if not exact.isdisjoint(numbers):
-                results.append(self._encode_exactly(group))
-                continue
-            encoded = [
-                EncodedSample(flat[starts[n] : starts[n + 1]], labels[starts[n] : starts[n + 1]], samples[n].turns)
-                for n in numbers
-            ]
-            results.append(encoded if suspect.isdisjoint(numbers) else self._checked(group, encoded))
-        return results
+        suspect = {int(owners[i]) for i in suspect | self._doubled_bos(flat, starts)}
+        if not exact and not suspect:
+            return encoded
+        results = encoded.results()
+        for number in sorted(exact | suspect):
+            group, result = groups[number], results[number]
+            if number in exact or isinstance(result, Drop):
+                results[number] = self._encode_exactly(group)
+            else:
+                results[number] = self._checked(group, result)
+        return Encoded.of(results)
 
     def _fine_pieces(
         self,

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from sftdata.encode.masks import IGNORE, EncodedSample
+from sftdata.encode.encoded import IGNORE, EncodedSample
 from sftdata.records import Drop, Message, Record
 
 Encode = Callable[[Record], "list[EncodedSample] | Drop"]

@@ -17,9 +17,10 @@ import numpy.typing as npt
 from sftdata.encode.chat import TrainOn, strings_in, strings_of_message, trained_turns
 from sftdata.encode.clean import strip_trailing_control
 from sftdata.encode.control import PRIVATE, guard_pipeline, private_name
+from sftdata.encode.encoded import IGNORE, Encoded, EncodedSample
 from sftdata.encode.encoder import Backend, Encoder, Ids
 from sftdata.encode.facts import TemplateFacts
-from sftdata.encode.masks import IGNORE, EncodedSample, MaskProver
+from sftdata.encode.masks import MaskProver
 from sftdata.encode.overlong import fits, split_windows, truncate
 from sftdata.encode.shapes import GuardedSample, ShapeProver
 from sftdata.encode.templates import load_template
@@ -137,7 +138,11 @@ class RecordEncoder:
             raise TemplateError(name, refusal, "name another template; `sftdata templates list` shows ours")
 
     def encode(self, records: Sequence[Record]) -> list[list[EncodedSample] | Drop]:
-        """For each record its samples, or the reason why it has none.
+        """For each record its samples, or the reason why it has none."""
+        return self.encode_batch(records).results()
+
+    def encode_batch(self, records: Sequence[Record]) -> Encoded:
+        """The samples of all records.
 
         `tally` counts stripped_answers, split_conversations, overlong_turns (those that no window held) and
         cut_answers.
@@ -145,10 +150,12 @@ class RecordEncoder:
         self._met.clear()
         if self.settings.strip_trailing_control:
             records = [self._stripped(record) for record in records]
-        results = self._encode_batch(records)
-        if self.settings.overlong != "drop":
-            results = [self._fitted(record, result) for record, result in zip(records, results, strict=True)]
-        return results
+        encoded = self._encode_batch(records)
+        seq_len = self.settings.seq_len
+        if self.settings.overlong == "drop" or seq_len is None or (np.diff(encoded.offsets) <= seq_len).all():
+            return encoded
+        results = encoded.results()
+        return Encoded.of([self._fitted(record, result) for record, result in zip(records, results, strict=True)])
 
     def _stripped(self, record: Record) -> Record:
         clean = strip_trailing_control(record, self.facts.control)
@@ -170,28 +177,35 @@ class RecordEncoder:
         if record.text is not None:
             return result
         trained = trained_turns(record, self.settings.train_on)
-        samples, lost = split_windows(record, trained, seq_len, lambda window: self._encode_batch([window])[0])
+        samples, lost = split_windows(
+            record, trained, seq_len, lambda window: self._encode_batch([window]).results()[0]
+        )
         if not samples:
             return result
         self.tally["split_conversations"] += 1
         self.tally["overlong_turns"] += len(lost)
         return samples
 
-    def _encode_batch(self, records: Sequence[Record]) -> list[list[EncodedSample] | Drop]:
+    def _encode_batch(self, records: Sequence[Record]) -> Encoded:
         """All records in one batch, so that encoding is one call."""
-        results: list[list[EncodedSample] | Drop | None] = []
+        texts: dict[int, list[EncodedSample] | Drop] = {}
+        drops: dict[int, Drop] = {}
         waiting: list[list[GuardedSample]] = []
-        for record in records:
+        numbers: list[int] = []
+        for number, record in enumerate(records):
             outcome = self._prove(record)
             if isinstance(outcome, Drop):
-                results.append(outcome)
+                drops[number] = outcome
             elif outcome is None:
-                results.append(self._encode_text(record.text or ""))
+                texts[number] = self._encode_text(record.text or "")
             else:
-                results.append(None)
                 waiting.append(outcome)
-        encoded = iter(self._masks.encode(waiting))
-        return [next(encoded) if result is None else result for result in results]
+                numbers.append(number)
+        encoded = self._masks.encode(waiting).placed(numbers, drops)
+        if not texts:
+            return encoded
+        found = {**texts, **encoded.by_record()}
+        return Encoded.of([found[number] for number in range(len(records))])
 
     def _prove(self, record: Record) -> list[GuardedSample] | Drop | None:
         """The record's samples as text; None for a record of plain text, which no template touches."""

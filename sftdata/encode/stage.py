@@ -8,15 +8,16 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
 from sftdata.encode.clean import endings
-from sftdata.encode.masks import IGNORE, EncodedSample
+from sftdata.encode.encoded import IGNORE, Encoded
 from sftdata.encode.records import EncodeSettings, RecordEncoder
-from sftdata.records import Drop, Record, live_records, sample_digest
+from sftdata.records import Record, live_records, sample_digest
 
 ENCODED_SCHEMA = pa.schema(
     [
@@ -132,68 +133,25 @@ class Encode:
             if self.encoder.count_control(record, facts.hits):
                 facts.trailing.update(endings(record, self.encoder.facts.control))
         self.encoder.tally.clear()
-        entries: list[tuple[int | None, int, EncodedSample | Drop | None, bool]] = []
-        for (row, record), outcome in zip(live, self.encoder.encode(records), strict=True):
-            is_text = record.text is not None
-            if isinstance(outcome, Drop):
-                entries.append((row, 0, outcome, is_text))
-            else:
-                entries += [(row, number, sample, is_text) for number, sample in enumerate(outcome)]
+        encoded = self.encoder.encode_batch(records)
         facts.tally.update(self.encoder.tally)
         facts.backends.add(self.encoder.backend)
         facts.disagreed = not self.encoder.encoder.agrees(_some_texts(records))
-        yield self._table(entries or [(None, 0, None, False)], facts, table.num_rows)
+        self._see(encoded, np.array([record.text is not None for record in records], np.bool_), facts)
+        yield _table(encoded, np.array([row for row, _ in live], np.int64), facts, table.num_rows)
 
-    def _table(
-        self,
-        entries: Sequence[tuple[int | None, int, EncodedSample | Drop | None, bool]],
-        facts: BatchFacts,
-        num_rows: int,
-    ) -> pa.Table:
-        outcomes = [outcome for _, _, outcome, _ in entries]
-        samples = [outcome for outcome in outcomes if isinstance(outcome, EncodedSample)]
-        drops = [outcome if isinstance(outcome, Drop) else None for outcome in outcomes]
-        lengths = [len(outcome.input_ids) if isinstance(outcome, EncodedSample) else 0 for outcome in outcomes]
-        offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)
-        ids = _joined([sample.input_ids for sample in samples])
-        labels = _joined([sample.labels for sample in samples])
-        self._see(ids, labels, offsets, np.array([is_text for *_, is_text in entries]), facts)
-        trained = np.concatenate([[0], np.cumsum(labels != IGNORE)])
-        only_first = [None] * (len(entries) - 1)
-        return pa.table(
-            {
-                "row": [row for row, *_ in entries],
-                "sample": [number for _, number, *_ in entries],
-                "input_ids": pa.ListArray.from_arrays(offsets, ids),
-                "labels": pa.ListArray.from_arrays(offsets, labels),
-                "num_tokens": lengths,
-                "num_trained": trained[offsets[1:]] - trained[offsets[:-1]],
-                "turns": [_turns(outcome) for outcome in outcomes],
-                "digest": [_digest(outcome) for outcome in outcomes],
-                "reason": [None if drop is None else drop.reason for drop in drops],
-                "detail": [None if drop is None else drop.detail for drop in drops],
-                "rows": [num_rows, *only_first],
-                "facts": [facts.to_json(), *only_first],
-            },
-            schema=ENCODED_SCHEMA,
-        )
-
-    def _see(
-        self,
-        ids: npt.NDArray[np.int32],
-        labels: npt.NDArray[np.int32],
-        offsets: npt.NDArray[np.int32],
-        is_text: npt.NDArray[np.bool_],
-        facts: BatchFacts,
-    ) -> None:
+    def _see(self, encoded: Encoded, is_text: npt.NDArray[np.bool_], facts: BatchFacts) -> None:
         """Which ids stand before and inside trained runs of chats: what `verify` later holds the shards against."""
-        trained = (labels != IGNORE) & ~np.repeat(is_text, np.diff(offsets))
+        ids, offsets = encoded.input_ids, encoded.offsets
+        trained = encoded.labels != IGNORE
+        if is_text.any():
+            trained &= ~np.repeat(is_text[encoded.owners], np.diff(offsets))
         is_first = np.zeros(len(ids) + 1, bool)
         is_first[offsets] = True
         starts = np.flatnonzero(trained & ~np.concatenate([[False], trained[:-1]]) & ~is_first[:-1])
         if not len(starts):
             return
-        sample_starts = offsets[np.searchsorted(offsets, starts, side="right") - 1].astype(np.int64)
+        sample_starts = offsets[np.searchsorted(offsets, starts, side="right") - 1]
         facts.prompts |= self.encoder.prompts_before(ids, starts, sample_starts)
         goes_on = np.concatenate([trained[1:] & ~is_first[1:-1], [False]])
         facts.answer_controls.update(np.unique(ids[trained & self.encoder.is_control[ids] & goes_on]).tolist())
@@ -205,18 +163,50 @@ def _some_texts(records: Sequence[Record]) -> list[str]:
     return [(record.text or record.messages[-1].content or "")[:CHECKED_CHARS] for record in some]
 
 
-def _turns(outcome: EncodedSample | Drop | None) -> list[int] | None:
-    return [turn + 1 for turn in outcome.turns] if isinstance(outcome, EncodedSample) else None
+def _table(encoded: Encoded, rows: npt.NDArray[np.int64], facts: BatchFacts, num_rows: int) -> pa.Table:
+    """The samples and drops of a batch, in the order of its records, which are these rows of `num_rows`."""
+    drops = sorted(encoded.drops.items())
+    no_sample = np.zeros(len(drops), np.int64)
+    owners = np.concatenate([encoded.owners, np.array([number for number, _ in drops], np.int64)])
+    lengths = np.concatenate([np.diff(encoded.offsets), no_sample])
+    trained = np.concatenate([[0], np.cumsum(encoded.labels != IGNORE)])[encoded.offsets]
+    number = np.arange(len(encoded.owners)) - np.searchsorted(encoded.owners, encoded.owners)
+    nothing, nothing_here = [None] * len(encoded.owners), [None] * len(drops)
+    columns: dict[str, Any] = {
+        "row": rows[owners],
+        "sample": np.concatenate([number, no_sample]),
+        "num_tokens": lengths,
+        "num_trained": np.concatenate([np.diff(trained), no_sample]),
+        "turns": [*([turn + 1 for turn in turns] for turns in encoded.turns), *nothing_here],
+        "digest": [*_digests(encoded), *nothing_here],
+        "reason": [*nothing, *(drop.reason for _, drop in drops)],
+        "detail": [*nothing, *(drop.detail for _, drop in drops)],
+    }
+    if not len(owners):
+        columns = {name: [0 if name in ("sample", "num_tokens", "num_trained") else None] for name in columns}
+        lengths = np.zeros(1, np.int64)
+    table = pa.table(columns, pa.schema([ENCODED_SCHEMA.field(name) for name in columns]))
+    if drops:
+        order = np.argsort(owners, kind="stable")
+        table, lengths = table.take(pa.array(order)), lengths[order]
+    offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)
+    only_first = [None] * (table.num_rows - 1)
+    more = {
+        "input_ids": pa.ListArray.from_arrays(offsets, encoded.input_ids),
+        "labels": pa.ListArray.from_arrays(offsets, encoded.labels),
+        "rows": pa.array([num_rows, *only_first], pa.int64()),
+        "facts": pa.array([facts.to_json(), *only_first], pa.string()),
+    }
+    for name, column in more.items():
+        table = table.append_column(name, column)
+    return table.select(ENCODED_SCHEMA.names).cast(ENCODED_SCHEMA)
 
 
-def _digest(outcome: EncodedSample | Drop | None) -> bytes | None:
-    if not isinstance(outcome, EncodedSample):
-        return None
-    return sample_digest(outcome.input_ids.data, outcome.labels.data)
-
-
-def _joined(arrays: Sequence[npt.NDArray[np.int32]]) -> npt.NDArray[np.int32]:
-    return np.concatenate(arrays) if arrays else np.empty(0, np.int32)
+def _digests(encoded: Encoded) -> Iterator[bytes]:
+    """The sample_digest of each sample."""
+    ids, labels = encoded.input_ids.view(np.uint8).data, encoded.labels.view(np.uint8).data
+    places = (4 * encoded.offsets).tolist()
+    return (sample_digest(ids[start:end], labels[start:end]) for start, end in zip(places, places[1:]))
 
 
 def _encode_with(settings: EncodeSettings) -> Encode:
