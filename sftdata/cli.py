@@ -74,6 +74,9 @@ def prepare(
     with told():
         began = time.monotonic()
         config = config_of(items, {"tokenizer": tokenizer, "out": out, "encoder": encoder, "pack.seq_len": seq_len})
+        from sftdata.encoding import begin_encoding
+
+        encoding = begin_encoding(config)  # before all else is imported, because loading a tokenizer takes longest
         from sftdata.pipeline import prepare as run
 
         try:
@@ -85,6 +88,7 @@ def prepare(
                     fresh=fresh,
                     keep_work=keep_work,
                     progress=progress,
+                    encoder=encoding,
                 )
         except KeyboardInterrupt:
             _leave("stopped; no dataset was written, and the same command goes on from here", 130)

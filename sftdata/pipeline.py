@@ -1,6 +1,6 @@
 """`prepare`: raw files in, a dataset out. The data path down to the rows as read; assembly.py goes on from there.
 
-Reading begins as soon as what it needs is imported; all else is imported, and the tokenizer loaded, beside it.
+The tokenizer is loaded, and what comes after reading imported, while the workers read.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ from sftdata.config import Config, SourceConfig
 from sftdata.curate.exact import content_key
 from sftdata.curate.languages import require_languages
 from sftdata.curate.mixture import SourceShare, check_shares
+from sftdata.encode.records import RecordEncoder
+from sftdata.encoding import begin_encoding
 from sftdata.engines.local import LocalEngine
 from sftdata.machine import count_cores
 from sftdata.progress import Progress, Quiet
@@ -40,6 +42,7 @@ def prepare(
     fresh: bool = False,
     keep_work: bool = False,
     progress: Progress | None = None,
+    encoder: RecordEncoder | None = None,
 ) -> Manifest:
     """Prepare a dataset and give its manifest, which is also in the output folder.
 
@@ -48,12 +51,14 @@ def prepare(
 
     A run that was ended is gone on with: what it did stands in OUT/.work under keys of what went in, and only what is
     missing, or depends on something that changed, is done. `fresh` takes nothing over; `keep_work` keeps the work
-    after success too, for a run with other settings.
+    after success too, for a run with other settings. `encoder` is what `begin_encoding` gave, where it was called
+    before.
 
     Raises SftDataError (SourceError, TokenizerError, TemplateError, OutputError, ...) for what a user can put right.
     """
     workers = workers or count_cores()
     progress = progress or Quiet()
+    encoder = encoder or begin_encoding(config)
     out = config.located(config.out.path)
     with (
         Workspace(out, config.model_dump(mode="json"), overwrite=overwrite, fresh=fresh, keep_work=keep_work) as work,
@@ -71,9 +76,6 @@ def prepare(
 
         @cache
         def assembly() -> Assembly:
-            from sftdata.encoding import begin_encoding
-
-            encoder = begin_encoding(config)
             from sftdata.assembly import Assembly
 
             return Assembly(config, encoder, engine, work, progress)

@@ -136,8 +136,9 @@ def test_mistakes_are_one_line_exit_code_1_and_leave_no_dataset(
         assert code == 1, (arguments, complaint)
         assert sentence in complaint, arguments
         assert len(complaint.splitlines()) == 1, complaint
-        if (tmp_path / "o").exists():  # what was read, while the tokenizer was loaded, may be of use to a next run
+        if (tmp_path / "o").exists():  # what was read may be of use to a next run
             assert [path.name for path in (tmp_path / "o").iterdir()] == [".work"]
+            assert "keys.jsonl" in arguments
             shutil.rmtree("o")
     assert sorted(path.name for path in tmp_path.iterdir()) == before
 

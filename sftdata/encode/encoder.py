@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from typing import Any, Literal
 
@@ -71,11 +70,13 @@ class Encoder:
         self._names = names or {}
 
     def load(self) -> None:
-        """Load now what is otherwise loaded at first use, side by side. Encodes nothing, and so leaves no threads."""
-        with ThreadPoolExecutor(1) as beside:
-            slow = beside.submit(lambda: self._asked != "fastokens" and self._slow)
-            _ = self._fast
-            slow.result()
+        """Load now what is otherwise loaded at first use. Encodes nothing, and so leaves no threads.
+
+        fastokens first: unlike tokenizers it lets other threads run meanwhile, and there is most to do for them then.
+        """
+        _ = self._fast
+        if self._asked != "fastokens":
+            _ = self._slow
 
     @cached_property
     def _fast(self) -> Any:
