@@ -171,9 +171,9 @@ def config_of(items: list[str], options: dict[str, object], absent: Mapping[str,
     Paths in options are relative to the current folder, those in a file and in `key=value` to the file. `absent` holds
     what stands in for required settings that are left out, where nothing will read them.
     """
-    from sftdata.config import load_config, parse_config
+    from sftdata.config import BARE, load_config, parse_config
     from sftdata.errors import ConfigError
-    from sftdata.settings import apply_override
+    from sftdata.settings import apply_override, put
 
     paths = [item for item in items if "=" not in item or Path(item).exists() or "://" in item]
     overrides = [item for item in items if item not in paths]
@@ -181,28 +181,29 @@ def config_of(items: list[str], options: dict[str, object], absent: Mapping[str,
     if files and len(paths) > 1:
         raise ConfigError(files[0], "stands beside other files", "give one settings file, or data files only")
     if files:
-        return load_config(files[0], overrides + _settings_of(options, Path(files[0]).parent), absent)
+        return load_config(files[0], overrides, absent, _settings_of(options, Path(files[0]).parent))
     if not paths:
         needed = "" if absent else " with --tokenizer and --out"
         raise ConfigError("command line", "names no data", f"give a settings file, or data files{needed}")
     settings: dict[str, Any] = {**absent, "sources": [{"path": path} for path in paths]}
-    for override in overrides + _settings_of(options, Path()):
-        apply_override(settings, override, bare=("out",))
+    for override in overrides:
+        apply_override(settings, override, BARE)
+    for name, value in _settings_of(options, Path()).items():
+        put(settings, name, value, name, BARE)
     return parse_config(settings, "command line")
 
 
-def _settings_of(options: dict[str, object], base: Path) -> list[str]:
-    """Options as settings, with the paths in them as seen from `base`; as YAML, so that a folder called 123 is text."""
-    import json
+def _settings_of(options: dict[str, object], base: Path) -> dict[str, object]:
+    """Options as settings by their dotted names, with the paths in them as seen from `base`."""
     import os
 
-    settings = []
+    settings = {}
     for key, value in options.items():
         is_path = isinstance(value, str) and (key == "out" or Path(value).exists()) and "://" not in value
         if is_path and not Path(str(value)).is_absolute():
             value = os.path.relpath(Path(str(value)), base)
         if value is not None:
-            settings.append(f"{key}={json.dumps(value)}")
+            settings[key] = value
     return settings
 
 

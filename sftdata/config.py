@@ -11,8 +11,8 @@ from pydantic import Field, PrivateAttr, field_validator
 
 from sftdata.curate.dedup_settings import DedupConfig
 from sftdata.curate.filter_settings import FilterConfig
-from sftdata.curate.privacy import PrivacyConfig
-from sftdata.settings import Settings, apply_override, check_settings, read_settings
+from sftdata.curate.privacy_settings import PrivacyConfig
+from sftdata.settings import Settings, apply_override, check_settings, put, read_settings
 
 FORMATS = Literal["auto", "messages", "sharegpt", "alpaca", "prompt_completion", "text"]
 
@@ -201,8 +201,17 @@ def _with_paths(value: object) -> object:
     return value
 
 
-def load_config(path: str | Path, overrides: Sequence[str] = (), absent: Mapping[str, Any] = {}) -> Config:
-    """Read a YAML file and apply `dotted.key=value` overrides. Paths in the file are relative to the file.
+BARE = ("out",)  # groups that may be written as a bare path
+
+
+def load_config(
+    path: str | Path,
+    overrides: Sequence[str] = (),
+    absent: Mapping[str, Any] = {},
+    options: Mapping[str, Any] = {},
+) -> Config:
+    """Read a YAML file and apply `dotted.key=value` overrides, then `options` by their dotted names. Paths are
+    relative to the file.
 
     `absent` holds what stands in for required keys that the file leaves out, where nothing will read them.
     Raises ConfigError naming every problem of the file and the overrides at once.
@@ -210,7 +219,9 @@ def load_config(path: str | Path, overrides: Sequence[str] = (), absent: Mapping
     path = Path(path)
     settings = read_settings(path, "`tokenizer:`, `sources:` and `out:`")
     for override in overrides:
-        apply_override(settings, override, bare=("out",))
+        apply_override(settings, override, BARE)
+    for name, value in options.items():
+        put(settings, name, value, name, BARE)
     config = parse_config({**absent, **settings}, str(path))
     config._base = path.parent
     return config

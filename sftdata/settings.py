@@ -7,7 +7,6 @@ from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar, get_args
 
-import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from sftdata.errors import ConfigError
@@ -23,6 +22,8 @@ class Settings(BaseModel):
 
 def read_settings(path: Path, start_with: str) -> dict[str, Any]:
     """The mapping in a YAML file. Raises ConfigError; `start_with` says what an empty file lacks."""
+    import yaml
+
     try:
         settings = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
@@ -96,28 +97,37 @@ def _group_of(annotation: object) -> type[BaseModel] | None:
 
 
 def apply_override(settings: dict[str, Any], override: str, bare: Collection[str] = ()) -> None:
-    """Set `dotted.key=value` in nested settings; the value is read as YAML; numbers index lists.
-
-    `bare` names the groups that may be written as a bare path, and become a group when a key below them is set.
-    Raises ConfigError where the text is no assignment or the key runs through a plain value.
+    """Set `dotted.key=value` in nested settings; the value is read as YAML. Raises ConfigError as `put`, and where the
+    text is no assignment.
     """
+    import yaml
+
     dotted, equals, value = override.partition("=")
     if not equals or not dotted:
         raise ConfigError(override, "is neither a file nor a setting", "write settings as dotted.key=value")
-    *parents, last = dotted.split(".")
-    node: Any = settings
-    for part in parents:
-        node = _descend(node, part, override, bare)
     try:
         parsed = yaml.safe_load(value)
     except yaml.YAMLError as error:
         raise ConfigError(override, "the value is not YAML", "quote it") from error
+    put(settings, dotted, parsed, override, bare)
+
+
+def put(settings: dict[str, Any], dotted: str, value: Any, where: str, bare: Collection[str] = ()) -> None:
+    """Set a value in nested settings; numbers index lists.
+
+    `bare` names the groups that may be written as a bare path, and become a group when a key below them is set.
+    Raises ConfigError, with `where`, where the key runs through a plain value.
+    """
+    *parents, last = dotted.split(".")
+    node: Any = settings
+    for part in parents:
+        node = _descend(node, part, where, bare)
     if isinstance(node, list):
         if not last.isdigit() or int(last) >= len(node):
-            raise ConfigError(override, f"there is no entry {last} in a list of {len(node)}")
-        node[int(last)] = parsed
+            raise ConfigError(where, f"there is no entry {last} in a list of {len(node)}")
+        node[int(last)] = value
     else:
-        node[last] = parsed
+        node[last] = value
 
 
 def _descend(node: Any, part: str, override: str, bare: Collection[str]) -> Any:

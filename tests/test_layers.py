@@ -25,7 +25,7 @@ RULES: dict[str, set[str]] = {
     "machine": {"errors"},
     "settings": {"errors"},
     # The settings that stand there.
-    "config": {"errors", "settings", "curate.dedup_settings", "curate.filter_settings", "curate.privacy"},
+    "config": {"errors", "settings", "curate.dedup_settings", "curate.filter_settings", "curate.privacy_settings"},
     **{phase: {"errors", "light", "reasons", "records", "progress"} for phase in PHASES},
     "curate": {"errors", "light", "reasons", "records", "progress", "settings"},  # its settings stand beside its stages
     "engines": {"errors", "light", "progress", "store.files"},

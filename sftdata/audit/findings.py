@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from sftdata.curate.filter_settings import GOPHER
-from sftdata.curate.privacy import KINDS
+from sftdata.curate.privacy_settings import KINDS
 from sftdata.reasons import REASONS
 
 SCHEMA_VERSION = 1  # of `Audit.to_dict`

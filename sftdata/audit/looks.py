@@ -9,7 +9,8 @@ from sftdata.audit.excerpts import HIDDEN, excerpt, shown
 from sftdata.audit.findings import QUALITY, TRAILING_CONTROL
 from sftdata.curate.filter_settings import FilterConfig
 from sftdata.curate.filters import filter_record
-from sftdata.curate.privacy import KINDS, PLACEHOLDERS, Finding, PrivacyConfig, describe, redact, redact_record
+from sftdata.curate.privacy import PLACEHOLDERS, Finding, describe, redact, redact_record
+from sftdata.curate.privacy_settings import KINDS, PrivacyConfig
 from sftdata.curate.residue import without_trailing_control
 from sftdata.records import Record
 

@@ -36,7 +36,7 @@ from sftdata.curate.dedup_settings import NearConfig, SemanticConfig
 from sftdata.curate.exact import content_key, first_occurrences
 from sftdata.curate.filters import count_words
 from sftdata.curate.near import Verdict
-from sftdata.curate.privacy import KINDS
+from sftdata.curate.privacy_settings import KINDS
 from sftdata.errors import SourceError
 from sftdata.progress import Progress, Quiet
 from sftdata.read.explain import NOT_DATA, no_rows_error, suggest_mapping

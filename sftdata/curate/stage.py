@@ -23,7 +23,8 @@ from sftdata.curate.embedding import Encoder, SentenceEncoder, embed
 from sftdata.curate.filter_settings import FilterConfig
 from sftdata.curate.near import answer_chars, sign
 from sftdata.curate.prefix import PREFIX_BYTES, prefix_key
-from sftdata.curate.privacy import PrivacyConfig, describe, redact, redact_record
+from sftdata.curate.privacy import describe, redact, redact_record
+from sftdata.curate.privacy_settings import PrivacyConfig
 from sftdata.curate.words import On, text_of
 from sftdata.records import Drop, Record, live_records
 

@@ -15,16 +15,15 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from sftdata.curate.privacy import (
-    KINDS,
     PLACEHOLDERS,
     Finding,
-    PrivacyConfig,
     describe,
     find_private,
     privacy_drop,
     redact,
     redact_record,
 )
+from sftdata.curate.privacy_settings import KINDS, PrivacyConfig
 from sftdata.records import Drop, Message, Record, ToolCall
 
 AWS = "AKIA" + "IOSFODNN7EXAMPLE"
