@@ -52,7 +52,7 @@ types: $(READY)
 
 # Speed and memory as ratios of one run, kept in tests/bench/RESULTS.md; needs the shared folder, and an idle machine.
 bench: $(READY)
-	python tests/bench/bench.py
+	$(BIN)/python tests/bench/bench.py
 
 # Takes away what the targets above made.
 clean:

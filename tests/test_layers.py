@@ -31,7 +31,9 @@ RULES: dict[str, set[str]] = {
     "engines": {"errors", "light", "progress", "store.files"},
     "view": {"errors", "reasons", "store.manifest", "store.shards", "store.ledger"},
     "pipeline": {"*", "!cli", "!view"},
-    "comparing": {"*", "!pipeline", "!cli", "!view"},  # the parts of the pipeline that look at all rows
+    # The parts of the pipeline: what comes after reading, and what looks at all rows.
+    "assembly": {"*", "!pipeline", "!cli", "!view"},
+    "comparing": {"*", "!pipeline", "!cli", "!view"},
     "audit": {"*", "!engines", "!cli"},  # shows rows as the views do
     "cli": {"*"},
     "__main__": {"cli"},

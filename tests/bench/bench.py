@@ -3,7 +3,7 @@
     python tests/bench/bench.py [--runs 5] [--records 1000000] [--only prepare,stages,...]
 
 Needs the shared folder (data, tokenizers and the TRL baseline); see tests/conftest.py for where it is looked for.
-Every figure is of whole processes: start-up, imports and the writing of the dataset are included.
+Figures of prepare are of whole processes: start-up, imports and the writing of the dataset are included.
 """
 
 from __future__ import annotations
@@ -11,215 +11,205 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import resource
 import shutil
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
+from bisect import bisect_left, insort
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
+
+import numpy as np
+from corpus import write_corpus
+from measure import machine, output, timed, timed_with_memory
+from peers import LLAMA_FACTORY, LlamaFactory, Trl
 
 ROOT = Path(__file__).resolve().parents[2]
 SHARED = Path(os.environ.get("SFTDATA_SHARED", ROOT.parent / "shared"))
 MIX = SHARED / "data" / "mix20k.jsonl"
-TOKENIZER = SHARED / "tokenizers" / "smollm2"
-# The tokenizer's own template, with its answers marked as TRL asks for.
-MARKED = (
-    "{% for message in messages %}{% if loop.first and messages[0]['role'] != 'system' %}{{ '<|im_start|>system\nYou"
-    " are a helpful AI assistant named SmolLM, trained by Hugging Face<|im_end|>\n' }}{% endif %}"
-    "{{ '<|im_start|>' + message['role'] + '\n' }}{% if message['role'] == 'assistant' %}{% generation %}"
-    "{{ message['content'] + '<|im_end|>' }}{% endgeneration %}{% else %}{{ message['content'] + '<|im_end|>' }}"
-    "{% endif %}{{ '\n' }}{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
-)
-ENVIRONMENT = {**os.environ, "HF_HUB_DISABLE_TELEMETRY": "1", "HF_HUB_OFFLINE": "1"}
+TOKENIZERS = SHARED / "tokenizers"
+TOKENIZER = TOKENIZERS / "smollm2"
+SEQ_LEN = 2048
+NEAR = "dedup.near=on"
+
+Line = tuple[str, str, str]  # what, the figure, and what it is to be
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--records", type=int, default=1_000_000, help="records of the growth and memory runs")
-    parser.add_argument("--only", default="prepare,startup,encoders,packing,growth")
+    parser.add_argument("--only", default=",".join(PARTS))
     args = parser.parse_args()
     if not MIX.is_file():
         sys.exit("the shared folder is not here: set SFTDATA_SHARED")
+    lines: list[Line] = []
     with tempfile.TemporaryDirectory(prefix="sftdata_bench_") as name:
-        work = Path(name)
-        rows: list[tuple[str, str]] = []
         for part in args.only.split(","):
-            rows += PARTS[part](work, args)
-    width = max(len(label) for label, _ in rows)
-    table = "\n".join(f"{label:<{width}}  {figure}" for label, figure in rows)
-    print(table)
+            for line in PARTS[part](Path(name), args):
+                print(*line, sep="  ", flush=True)
+                lines.append(line)
+    table = "\n".join(["| measured | figure | aim |", "|---|---|---|", *(f"| {' | '.join(line)} |" for line in lines)])
     command = f"python tests/bench/bench.py --runs {args.runs} --records {args.records} --only {args.only}"
-    results = Path(__file__).with_name("RESULTS.md")
-    results.write_text(f"# Benchmarks\n\n{machine()}\n\n    {command}\n\n```\n{table}\n```\n", encoding="utf-8")
-    print(f"\nwritten to {results}")
+    text = f"# Benchmarks\n\n{machine()}\n\n    {command}\n\n{table}\n"
+    if args.only == ",".join(PARTS):
+        results = Path(__file__).with_name("RESULTS.md")
+        results.write_text(text, encoding="utf-8")
+        print(f"\nwritten to {results}")
+    else:
+        print(f"\n{text}")
 
 
-def machine() -> str:
-    """What the figures were measured on."""
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
-    cores = len(os.sched_getaffinity(0))
-    return (
-        f"Machine: {cores} cores ({platform.machine()}), {memory:.0f} GiB memory, Python {platform.python_version()}, "
-        "shared with other work, so that only ratios of one run mean something."
-    )
-
-
-def timed(command: list[str]) -> float:
-    """Seconds that a command takes from start to end. Ends the benchmark where it fails."""
-    start = time.perf_counter()
-    subprocess.run(command, check=True, env=ENVIRONMENT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    return time.perf_counter() - start
-
-
-def sftdata(out: Path, *arguments: str) -> list[str]:
+def prepare_command(out: Path, *arguments: str) -> list[str]:
     """The command line of a fresh preparation into `out`."""
     shutil.rmtree(out, ignore_errors=True)
     return [sys.executable, "-m", "sftdata", "prepare", *arguments, "--tokenizer", str(TOKENIZER), "--out", str(out)]
 
 
-def bench_prepare(work: Path, args: argparse.Namespace) -> Iterator[tuple[str, str]]:
-    """prepare against the trainer preparing the data itself, run by turns."""
-    marked = work / "marked"
-    shutil.copytree(TOKENIZER, marked)
-    (marked / "chat_template.jinja").chmod(0o644)
-    (marked / "chat_template.jinja").write_text(MARKED, encoding="utf-8")
-    ours: list[float] = []
-    theirs: list[float] = []
+def bench_prepare(work: Path, args: argparse.Namespace) -> Iterator[Line]:
+    """prepare against those who prepare the data in training, run by turns."""
+    peers: list[Trl | LlamaFactory] = [Trl(SHARED / "bench" / "trl_prepare.py", MIX, TOKENIZER, work)]
+    if os.environ.get(LLAMA_FACTORY):
+        peers.append(LlamaFactory(MIX, TOKENIZER, work))
+    ours: dict[str, list[float]] = {"": [], NEAR: []}
+    theirs: dict[str, list[float]] = {peer.name: [] for peer in peers}
     for _ in range(args.runs):
-        ours.append(timed(sftdata(work / "out", str(MIX))))
-        baseline = [sys.executable, str(SHARED / "bench" / "trl_prepare.py"), str(MIX), str(marked)]
-        done = subprocess.run(baseline, check=True, env=ENVIRONMENT, capture_output=True, text=True)
-        theirs.append(json.loads(done.stdout.splitlines()[-1])["prepare_s"])
-    ratio = statistics.median(theirs) / statistics.median(ours)
-    yield "TRL SFTTrainer prepare_s (2 processes), median", f"{statistics.median(theirs):.1f} s"
-    yield "sftdata prepare, whole process, median", f"{statistics.median(ours):.2f} s, {ratio:.1f} times faster"
-    manifest = json.loads((work / "out" / "manifest.json").read_text())
-    yield "packing fill", f"{manifest['packing']['fill']:.2%} of {manifest['packing']['rows']:,} rows"
+        for peer in peers:
+            theirs[peer.name].append(peer.seconds())
+            for more, seconds in ours.items():
+                seconds.append(timed(prepare_command(work / "out", str(MIX), *filter(None, [more]))))
+    medians = {more: statistics.median(seconds) for more, seconds in ours.items()}
+    yield "sftdata prepare, mix20k.jsonl, whole process", f"{medians['']:.2f} s", ""
+    yield "the same with near-deduplication", f"{medians[NEAR]:.2f} s", ""
+    for name, seconds in theirs.items():
+        median = statistics.median(seconds)
+        yield f"{name}, two processes, without its imports", f"{median:.1f} s", ""
+        aims = ("10 times, beyond it 20", "7 times") if name == Trl.name else ("", "")
+        yield f"prepare against {name}", f"{median / medians['']:.1f} times faster", aims[0]
+        yield f"prepare with near-deduplication against {name}", f"{median / medians[NEAR]:.1f} times faster", aims[1]
+    if len(theirs) == 1:
+        yield "LLaMA-Factory", f"not there ({LLAMA_FACTORY} names no Python)", ""
 
 
-def bench_startup(work: Path, args: argparse.Namespace) -> Iterator[tuple[str, str]]:
+def bench_stages(work: Path, args: argparse.Namespace) -> Iterator[Line]:
+    """Where the time of prepare goes."""
+    for more in ([], [NEAR]):
+        runs = []
+        for _ in range(args.runs):
+            shutil.rmtree(work / "out", ignore_errors=True)
+            script = str(Path(__file__).with_name("stages.py"))
+            command = [sys.executable, script, str(MIX), str(TOKENIZER), str(work / "out"), *more]
+            runs.append(json.loads(output(command).splitlines()[-1]))
+        seconds = {stage: statistics.median(run[stage] for run in runs) for stage in runs[0]}
+        total = sum(seconds.values())
+        shares = ", ".join(f"{stage} {part / total:.0%}" for stage, part in seconds.items() if part >= total / 100)
+        yield f"stages{' with near-deduplication' if more else ''}", shares, ""
+
+
+def bench_startup(work: Path, args: argparse.Namespace) -> Iterator[Line]:
     """What a user waits for when there is nearly nothing to do."""
     small = work / "small.jsonl"
     with MIX.open("rb") as file:
         small.write_bytes(b"".join(next(file) for _ in range(100)))
     python = statistics.median(timed([sys.executable, "-c", "pass"]) for _ in range(args.runs))
     help_ = statistics.median(timed([sys.executable, "-m", "sftdata", "--help"]) for _ in range(args.runs))
-    hundred = statistics.median(timed(sftdata(work / "out", str(small))) for _ in range(args.runs))
-    yield "sftdata --help", f"{help_:.2f} s (an empty Python: {python:.2f} s)"
-    yield "sftdata prepare, 100 rows", f"{hundred:.2f} s"
+    hundred = statistics.median(timed(prepare_command(work / "out", str(small))) for _ in range(args.runs))
+    yield "sftdata --help", f"{help_:.2f} s (an empty Python: {python:.2f} s)", "0.4 s"
+    yield "sftdata prepare, 100 rows", f"{hundred:.2f} s", "1.5 s"
 
 
-def bench_encoders(work: Path, args: argparse.Namespace) -> Iterator[tuple[str, str]]:
-    """One thread of each encoder on the same texts."""
+def bench_encoders(work: Path, args: argparse.Namespace) -> Iterator[Line]:
+    """One thread of each encoder on the same texts, and whole runs with each."""
     from sftdata.encode.encoder import Encoder
 
-    pipeline = (TOKENIZER / "tokenizer.json").read_text(encoding="utf-8")
+    os.environ["RAYON_NUM_THREADS"] = "1"
     texts = [message["content"] for line in MIX.open("rb") for message in json.loads(line)["messages"]][:10_000]
-    seconds = {}
-    for backend in ("fastokens", "tokenizers"):
-        encoder = Encoder(pipeline, backend)  # type: ignore[arg-type]
-        encoder.encode(texts[:100])
-        start = time.perf_counter()
-        encoder.encode(texts)
-        seconds[backend] = time.perf_counter() - start
-    ratio = seconds["tokenizers"] / seconds["fastokens"]
-    yield "fastokens against tokenizers, one process", f"{ratio:.0f} times faster"
+    for folder in sorted(TOKENIZERS.iterdir()):
+        if not (folder / "tokenizer.json").is_file():
+            continue
+        pipeline = (folder / "tokenizer.json").read_text(encoding="utf-8")
+        seconds = {}
+        for backend in ("fastokens", "tokenizers"):
+            encoder = Encoder(pipeline, backend)  # type: ignore[arg-type]
+            encoder.encode(texts[:100])
+            start = time.perf_counter()
+            encoder.encode(texts)
+            seconds[backend] = time.perf_counter() - start
+        ratio = seconds["tokenizers"] / seconds["fastokens"]
+        yield f"fastokens against tokenizers, one thread, {folder.name}", f"{ratio:.0f} times faster", ""
+    whole = {}
+    for name in ("fast", "hf"):
+        command = prepare_command(work / "out", str(MIX), "--encoder", name)
+        whole[name] = statistics.median(timed([*command, "--overwrite"]) for _ in range(min(args.runs, 3)))
+    yield "whole prepare, --encoder fast against hf", f"{whole['hf'] / whole['fast']:.1f} times faster", ""
 
 
-def bench_packing(work: Path, args: argparse.Namespace) -> Iterator[tuple[str, str]]:
-    """Packing alone, and its distance from the bound that no packing can beat."""
-    import numpy as np
+def bench_packing(work: Path, args: argparse.Namespace) -> Iterator[Line]:
+    """Packing against one global best-fit decreasing, and the bound that no packing can beat."""
+    import pyarrow as pa
 
     from sftdata.store.pack import pack
+    from sftdata.store.shards import read_shard
 
+    output([*prepare_command(work / "out", str(MIX), "out.shard_tokens=500000")])
+    shards = [read_shard(path) for path in sorted((work / "out" / "train").iterdir())]
+    lengths = np.concatenate([pa.concat_tables([shard])["seq_lengths"].combine_chunks().flatten() for shard in shards])
+    rows = sum(shard.num_rows for shard in shards)
+    whole = global_best_fit(lengths)
+    yield f"packing mix20k.jsonl, {len(shards)} shards", against(rows, whole, lengths), "0.1 % over"
     rng = np.random.default_rng(0)
-    for count in (100_000, 10_000_000):
-        lengths = np.clip(rng.lognormal(5.0, 0.9, count), 8, 2048).astype(np.int64)
+    for count, aim in ((100_000, "1 s"), (10_000_000, "120 s")):
+        lengths = np.clip(rng.lognormal(5.0, 0.9, count), 8, SEQ_LEN).astype(np.int64)
         start = time.perf_counter()
-        packed = pack(lengths, 2048, "best_fit")
-        seconds = time.perf_counter() - start
-        bound = -(-int(lengths.sum()) // 2048)
-        yield f"packing {count:,} samples", f"{seconds:.2f} s, {packed.num_rows / bound - 1:.3%} over the lower bound"
+        packed = pack(lengths, SEQ_LEN, "best_fit")
+        yield f"packing {count:,} samples, one thread", f"{time.perf_counter() - start:.2f} s", aim
+    owner = rng.integers(-(-int(lengths.sum()) // 50_000_000), size=len(lengths))
+    rows = sum(pack(lengths[owner == shard], SEQ_LEN, "best_fit").num_rows for shard in range(owner.max() + 1))
+    yield f"packing {count:,} samples, {owner.max() + 1} shards", against(rows, packed.num_rows, lengths), "0.1 % over"
 
 
-def bench_growth(work: Path, args: argparse.Namespace) -> Iterator[tuple[str, str]]:
+def against(rows: int, whole: int, lengths: np.ndarray) -> str:
+    """So many packed rows beside those of a global packing and the lower bound."""
+    bound = -(-int(lengths.sum()) // SEQ_LEN)
+    fill = lengths.sum() / (rows * SEQ_LEN)
+    return f"{rows / whole - 1:.3%} over global best fit, {rows / bound - 1:.3%} over the lower bound, fill {fill:.2%}"
+
+
+def global_best_fit(lengths: np.ndarray) -> int:
+    """Rows of best-fit decreasing over all samples, by its definition, one sample at a time."""
+    rooms: list[int] = []
+    rows = 0
+    for length in sorted(lengths.tolist(), reverse=True):
+        place = bisect_left(rooms, length)
+        if place < len(rooms):
+            room = rooms.pop(place)
+        else:
+            room, rows = SEQ_LEN, rows + 1
+        insort(rooms, room - length)
+    return rows
+
+
+def bench_growth(work: Path, args: argparse.Namespace) -> Iterator[Line]:
     """Ten times the rows, and peak memory of all processes together."""
     large = work / "large.jsonl"
     small = work / "tenth.jsonl"
-    write_corpus(large, args.records)
-    write_corpus(small, args.records // 10)
-    tenth_s, _ = timed_with_memory(sftdata(work / "out", str(small)))
-    whole_s, peak = timed_with_memory(sftdata(work / "out", str(large)))
-    allowed = 1.2e9 + 300 * args.records
-    yield f"growth, {args.records // 10:,} to {args.records:,} records", f"{whole_s / tenth_s:.2f} times the time"
-    memory = f"{peak / 1e9:.2f} GB (the aim: at most {allowed / 1e9:.2f} GB)"
-    yield f"peak memory of all processes, {args.records:,} records", memory
+    write_corpus(large, MIX, args.records)
+    write_corpus(small, MIX, args.records // 10)
+    for name, more, bytes_each in (("", [], 300), (" with near-deduplication", [NEAR], 800)):
+        tenth_s, _ = timed_with_memory(prepare_command(work / "out", str(small), *more))
+        whole_s, peak = timed_with_memory(prepare_command(work / "out", str(large), *more))
+        counts = json.loads((work / "out" / "manifest.json").read_text())["counts"]
+        said = f"{whole_s / tenth_s:.2f} times the time ({whole_s:.0f} s, {counts['packed']:,} packed)"
+        yield f"growth{name}, {args.records // 10:,} to {args.records:,} records", said, "10.5 times"
+        aim = f"{(1.2e9 + bytes_each * args.records) / 1e9:.2f} GB"
+        yield f"peak memory of all processes{name}, {args.records:,} records", f"{peak / 1e9:.2f} GB", aim
 
 
-def write_corpus(path: Path, records: int) -> None:
-    """The mixed data over and over, each round with another sentence, so that few are duplicates."""
-    lines = [json.loads(line) for line in MIX.open("rb")]
-    with path.open("w", encoding="utf-8") as file:
-        for number in range(records):
-            row = lines[number % len(lines)]
-            messages = [dict(message) for message in row["messages"]]
-            messages[0]["content"] = f"[{number // len(lines)}] {messages[0]['content']}"
-            file.write(json.dumps({"messages": messages}) + "\n")
-
-
-def timed_with_memory(command: list[str]) -> tuple[float, float]:
-    """Seconds and the largest sum of resident bytes (shared pages counted once) of a command and its children."""
-    start = time.perf_counter()
-    peak = 0.0
-    with started(command) as process:
-        while process.poll() is None:
-            peak = max(peak, sum(proportional_bytes(pid) for pid in family(process.pid)))
-            time.sleep(0.2)
-    if process.returncode:
-        sys.exit(f"failed: {' '.join(command)}")
-    return time.perf_counter() - start, peak
-
-
-@contextmanager
-def started(command: list[str]) -> Iterator[subprocess.Popen[bytes]]:
-    process = subprocess.Popen(command, env=ENVIRONMENT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
-        yield process
-    finally:
-        if process.poll() is None:
-            process.kill()
-
-
-def family(pid: int) -> list[int]:
-    """A process and all its descendants."""
-    found = [pid]
-    for parent in found:
-        for task in Path(f"/proc/{parent}/task").glob("*/children"):
-            try:
-                found += [int(child) for child in task.read_text().split()]
-            except OSError:
-                continue
-    return found
-
-
-def proportional_bytes(pid: int) -> float:
-    """A process's share of memory without the pages of files, which the system can take back."""
-    try:
-        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
-    except OSError:
-        return 0.0
-    fields = {line.split(":")[0]: line.split()[1] for line in lines[1:]}
-    return 1024.0 * int(fields.get("Pss_Anon", fields.get("Pss", "0")))
-
-
-PARTS: dict[str, Callable[[Path, argparse.Namespace], Iterator[tuple[str, str]]]] = {
+PARTS: dict[str, Callable[[Path, argparse.Namespace], Iterator[Line]]] = {
     "prepare": bench_prepare,
+    "stages": bench_stages,
     "startup": bench_startup,
     "encoders": bench_encoders,
     "packing": bench_packing,

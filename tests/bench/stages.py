@@ -1,0 +1,68 @@
+"""Where the time of one `sftdata prepare` goes: run as a program of its own, prints JSON.
+
+    python tests/bench/stages.py DATA TOKENIZER OUT [KEY=VALUE]...
+
+The command line's own way through the program, with a clock in place of the progress bar.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from pathlib import Path
+
+from sftdata import cli
+from sftdata.light import leave, take_over
+
+
+def process_start() -> float:
+    """When this process began, in seconds of the monotonic clock."""
+    began = int(Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19]) / 100  # clock ticks since boot
+    return time.monotonic() - (float(Path("/proc/uptime").read_text().split()[0]) - began)
+
+
+class Clock:
+    """Notes when each stage began, and when its last piece was done."""
+
+    def __init__(self) -> None:
+        self.stages: dict[str, list[float]] = {}
+        self._stage = ""
+
+    def start(self, stage: str, total: int) -> None:
+        self._stage = stage
+        self.stages[stage] = [time.monotonic()] * 2
+
+    def advance(self, rows: int, tokens: int) -> None:
+        self.stages[self._stage][1] = time.monotonic()
+
+    def note(self, text: str) -> None:
+        pass
+
+
+def main() -> None:
+    began = process_start()
+    take_over()
+    data, tokenizer, out, *more = sys.argv[1:]
+    config = cli.config_of([data, *more], {"tokenizer": tokenizer, "out": out})
+    from sftdata.encoding import begin_encoding
+
+    encoder = begin_encoding(config)
+    from sftdata.pipeline import prepare
+
+    clock = Clock()
+    prepare(config, progress=clock, encoder=encoder)
+    end = time.monotonic()
+    seconds = {}
+    before, name = began, "start"
+    for stage, (first, last) in clock.stages.items():
+        seconds[f"before {stage}" if before != began else name] = first - before
+        seconds[stage] = last - first
+        before = last
+    seconds["ledger, manifest, publishing"] = end - before
+    print(json.dumps(seconds))
+    leave(0)
+
+
+if __name__ == "__main__":
+    main()
