@@ -11,6 +11,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from sftdata.curate.exact import hex_strings, key_bytes
 from sftdata.curate.split import TRAIN, VALIDATION
 from sftdata.fates import Fates
 from sftdata.store.manifest import ShardEntry
@@ -144,8 +145,9 @@ class Samples:
     def proofs(self) -> dict[str, pa.Array]:
         """Of all placed samples the turns trained in them and their digests, as the ledger holds them."""
         placed = pa.array(self._placed()[0])
-        hex_digests = [digest.hex() for digest in self._digest.take(placed).to_pylist()]
-        return {"turns": self._turns.take(placed), "digests": pa.array(hex_digests, pa.string())}
+        digests = key_bytes(self._digest.take(placed))
+        hex_digests = hex_strings(digests, np.ones(len(digests), np.bool_)).cast(pa.string())
+        return {"turns": self._turns.take(placed), "digests": hex_digests}
 
     def _placed(self) -> tuple[Ints, Ints]:
         """Every placed sample once for each of its copies, in order, and the number of the copy."""

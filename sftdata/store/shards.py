@@ -38,7 +38,7 @@ SAMPLE_SCHEMA = pa.schema(
         ("labels", pa.list_(pa.int32())),
     ]
 )
-BATCH_TOKENS = 1 << 22  # tokens a record batch holds at most; part of the format, as another value gives other bytes
+BATCH_TOKENS = 1 << 20  # tokens a record batch holds at most; part of the format, as another value gives other bytes
 
 
 @dataclass(frozen=True, slots=True)
