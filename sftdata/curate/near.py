@@ -96,6 +96,7 @@ def find_near_duplicates(
     """
     nodes = preference[signed[preference]]
     buckets = sort_into_buckets(signatures, nodes, choose_banding(settings.threshold, NUM_HASHES))
+    signatures = np.asarray(signatures)  # a plain array over the mapped file, which takes less time to index
     similar = Similar(signatures, nodes, Jaccard(fetch, settings.shingle_words), settings.threshold)
     survivor, similarity, label = _walk(buckets, similar)
 
@@ -160,12 +161,15 @@ def _walk(buckets: Buckets, similar: Similar) -> tuple[Ints, npt.NDArray[np.floa
         pairs: list[tuple[int, Ints]] = []
         num_pairs = 0
         stop = min(node + _NODES_AT_ONCE, count)
-        while node < stop and num_pairs < _PAIRS_AT_ONCE:
-            others = _to_compare(node, buckets, settled, survivor if survivor[node] < 0 else None, label)
+        for own in _with_later(buckets, node, stop).tolist():
+            others = _to_compare(own, buckets, settled, survivor if survivor[own] < 0 else None, label)
             if len(others):
-                pairs.append((node, others))
+                pairs.append((own, others))
                 num_pairs += len(others)
-            node += 1
+            if num_pairs >= _PAIRS_AT_ONCE:
+                stop = own + 1
+                break
+        node = stop
         for (own, _), others in zip(pairs, similar.likely(pairs), strict=True):
             kept = survivor[own] < 0
             others = _left(own, others, survivor if kept else None, label)
@@ -178,6 +182,14 @@ def _walk(buckets: Buckets, similar: Similar) -> tuple[Ints, npt.NDArray[np.floa
             for other in others.tolist():
                 _join(clusters, label, own, other)
     return survivor, similarity, label
+
+
+def _with_later(buckets: Buckets, start: int, stop: int) -> Ints:
+    """The nodes from start to stop that some bucket holds together with a later one."""
+    firsts = buckets.firsts[start : stop + 1]
+    places = buckets.places[firsts[0] : firsts[-1]]
+    behind = np.concatenate([[0], np.cumsum(places + 1 < buckets.ends[places])])
+    return start + np.flatnonzero(np.diff(behind[firsts - firsts[0]]))
 
 
 def _to_compare(
