@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -27,19 +26,17 @@ from sftdata.curate.near import find_near_duplicates, ranks
 from sftdata.curate.prefix import drop_shared_prefixes
 from sftdata.curate.semantic import find_semantic_duplicates
 from sftdata.curate.stage import VECTORS_SCHEMA, Decontaminate, Embed, PrefixKeys, Sign, items_key
-from sftdata.curate.words import text_of
+from sftdata.curate.words import Hashes
 from sftdata.engines.base import Engine, Piece
 from sftdata.errors import ConfigError, SourceError
 from sftdata.fates import Fates, Ints
 from sftdata.read.names import distinct_names
 from sftdata.read.sources import plan_units
 from sftdata.read.stage import rows_of
-from sftdata.records import Record
 from sftdata.store.files import file_sha256
 from sftdata.store.ledger import as_text
 
 WHOLE_FILES = 1 << 62  # bytes that one unit of an evaluation file holds: lines then count from its start
-KEPT_PIECES = 64  # of records, mapped into memory while near-duplicates are compared
 
 
 def compare_rows(engine: Engine, rows: Sequence[Piece], fates: Fates, config: Config, scratch: Path) -> None:
@@ -68,8 +65,7 @@ def drop_near_duplicates(
     """Drop the live rows that are near-duplicates of a kept one. `scratch` is a file for the signatures."""
     signed = engine.map(Sign(settings), rows, fates.beside())
     signatures, has_one, preference = _vectors(engine, signed, fates.size, "<u2", settings.keep, scratch)
-    texts = _Texts(engine, rows, settings)
-    verdict = find_near_duplicates(signatures, has_one, preference, texts, settings)
+    verdict = find_near_duplicates(signatures, has_one, preference, _Shingles(engine, signed), settings)
     fates.drop_similar(verdict, "near_duplicate")
 
 
@@ -131,28 +127,28 @@ def _vectors(
     return matrix, has_one, ranks(keep, answer_chars)
 
 
-class _Texts:
-    """The compared texts of rows, fetched from the pieces that hold them."""
+class _Shingles:
+    """The shingles of rows, looked up in the pieces that Sign gave."""
 
-    def __init__(self, engine: Engine, rows: Sequence[Piece], settings: NearConfig) -> None:
-        self._engine, self._rows, self._on = engine, rows, settings.on
-        self._starts = np.cumsum([0, *(piece.num_rows for piece in rows)])
-        self._open: OrderedDict[int, pa.ChunkedArray] = OrderedDict()
+    def __init__(self, engine: Engine, signed: Sequence[Piece]) -> None:
+        self._engine, self._signed = engine, signed
+        self._starts = np.cumsum([0, *(piece.num_rows for piece in signed)])
+        self._open: dict[int, tuple[Ints, Hashes]] = {}
 
-    def __call__(self, wanted: Ints) -> list[str]:
+    def __call__(self, wanted: Ints) -> tuple[Hashes, Ints]:
         owners = np.searchsorted(self._starts, wanted, side="right") - 1
-        return [
-            text_of(Record.from_json(self._records(owner)[row - int(self._starts[owner])].as_py()), self._on)
-            for owner, row in zip(owners.tolist(), wanted.tolist())
-        ]
+        places = (wanted - self._starts[owners]).tolist()
+        found = []
+        for owner, place in zip(owners.tolist(), places):
+            offsets, shingles = self._piece(owner)
+            found.append(shingles[offsets[place] : offsets[place + 1]])
+        return np.concatenate(found), np.cumsum([0, *map(len, found)])
 
-    def _records(self, number: int) -> pa.ChunkedArray:
-        """The records of a piece."""
+    def _piece(self, number: int) -> tuple[Ints, Hashes]:
+        """The offsets of a piece's rows in the shingles, and these, as they lie in the mapped file."""
         if number not in self._open:
-            self._open[number] = self._engine.collect([self._rows[number]], ["record"])["record"]
-            if len(self._open) > KEPT_PIECES:
-                self._open.popitem(last=False)
-        self._open.move_to_end(number)
+            column = self._engine.look(self._signed[number], ["shingles"])["shingles"].combine_chunks()
+            self._open[number] = column.offsets.to_numpy(), column.values.to_numpy()
         return self._open[number]
 
 

@@ -60,6 +60,9 @@ class MemoryEngine:
     def collect(self, table: Sequence[pa.Table], columns: Sequence[str]) -> pa.Table:
         return pa.concat_tables(table).select(list(columns))
 
+    def look(self, piece: pa.Table, columns: Sequence[str]) -> pa.Table:
+        return piece.select(list(columns))
+
     def give(self, table: pa.Table, keys: object = None) -> list[pa.Table]:
         return [table.slice(row, 1) for row in range(table.num_rows)]
 

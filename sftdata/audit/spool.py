@@ -16,7 +16,7 @@ from sftdata.curate.dedup_settings import Keep, NearConfig, SemanticConfig
 from sftdata.curate.embedding import SentenceEncoder, embed
 from sftdata.curate.near import NUM_HASHES, Verdict, answer_chars, find_near_duplicates, ranks, sign
 from sftdata.curate.semantic import find_semantic_duplicates
-from sftdata.curate.words import On, text_of
+from sftdata.curate.words import Hashes, On, shingles_in, text_of
 from sftdata.progress import Progress
 from sftdata.records import Record
 
@@ -96,15 +96,15 @@ class NearTexts(Texts):
         preference = self.preference(self._settings.keep, skip)
         return find_near_duplicates(signatures, signed, preference, self._fetch, self._settings)
 
-    def _fetch(self, rows: Ints) -> list[str]:
-        return [self.text(row) for row in rows.tolist()]
+    def _fetch(self, rows: Ints) -> tuple[Hashes, Ints]:
+        return shingles_in([self.text(row) for row in rows.tolist()], self._settings.shingle_words)
 
     def _sign(self) -> None:
         """Sign the texts that wait for it."""
         if self._batch:
-            signatures, signed = sign(self._batch, self._settings.shingle_words)
-            self._signatures.write(signatures.tobytes())
-            self._signed += signed.tobytes()
+            signed = sign(self._batch, self._settings.shingle_words)
+            self._signatures.write(signed.signatures.tobytes())
+            self._signed += signed.is_signed.tobytes()
             self._batch, self._batch_chars = [], 0
 
 

@@ -3,28 +3,28 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import numpy as np
 import numpy.typing as npt
 
 from sftdata.curate.buckets import Ints
-from sftdata.curate.words import Hashes, shingles_in
+from sftdata.curate.words import Hashes
 
-Fetch = Callable[[Ints], Sequence[str]]  # the texts of these rows, in their order
+# The shingles of these rows, in their order, with repeats, and the offsets of the rows in them.
+Fetch = Callable[[Ints], tuple[Hashes, Ints]]
 
 ROWS_AT_ONCE = 256
 KEPT_HASHES = 1 << 23  # 64 MB
 
 
 class Jaccard:
-    """Jaccard similarities of the shingle sets of rows, whose texts `fetch` gives. Texts are fetched for at most
-    ROWS_AT_ONCE rows at a time; shingles of the rows used last are kept, KEPT_HASHES at most.
+    """Jaccard similarities of the shingle sets of rows. They are fetched for at most ROWS_AT_ONCE rows at a time;
+    those of the rows used last are kept, KEPT_HASHES at most.
     """
 
-    def __init__(self, fetch: Fetch, shingle_words: int) -> None:
+    def __init__(self, fetch: Fetch) -> None:
         self._fetch = fetch
-        self._shingle_words = shingle_words
         self._kept: OrderedDict[int, Hashes] = OrderedDict()
         self._num_kept = 0
 
@@ -65,7 +65,7 @@ class Jaccard:
 
     def _take(self, rows: list[int]) -> None:
         """Fetch rows that are not at hand."""
-        hashes, offsets = shingles_in(self._fetch(np.array(rows, np.int64)), self._shingle_words)
+        hashes, offsets = self._fetch(np.array(rows, np.int64))
         for row, start, end in zip(rows, offsets.tolist(), offsets[1:].tolist()):
             self._kept[row] = distinct(hashes[start:end])
             self._num_kept += len(self._kept[row])

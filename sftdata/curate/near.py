@@ -9,7 +9,7 @@ from __future__ import annotations
 from array import array
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +17,7 @@ import numpy.typing as npt
 from sftdata.curate.buckets import Buckets, Ints, choose_banding, sort_into_buckets
 from sftdata.curate.dedup_settings import Keep, NearConfig
 from sftdata.curate.jaccard import Fetch, Jaccard
-from sftdata.curate.words import message_text, shingles_in
+from sftdata.curate.words import Hashes, message_text, shingles_in
 from sftdata.records import Record
 
 Signatures = npt.NDArray[np.uint16]
@@ -39,23 +39,39 @@ class Verdict:
     cluster: Ints  # a row that stands for all that are linked by pairs at the threshold; its own where there are none
 
 
-def sign(texts: Sequence[str], shingle_words: int) -> tuple[Signatures, npt.NDArray[np.bool_]]:
-    """The MinHash signatures of texts, [texts, NUM_HASHES], and which texts have one: all that are not blank.
+class Signed(NamedTuple):
+    """Texts by their MinHash signatures, [texts, NUM_HASHES], and by the shingles that these are of, with repeats:
+    those of text i are shingles[offsets[i] : offsets[i + 1]].
+    """
+
+    signatures: Signatures
+    shingles: Hashes
+    offsets: Ints
+
+    @property
+    def is_signed(self) -> npt.NDArray[np.bool_]:
+        """Which texts have a signature: all that are not blank."""
+        return np.diff(self.offsets) > 0
+
+
+def sign(texts: Sequence[str], shingle_words: int) -> Signed:
+    """The signatures of texts.
 
     Only the low 16 bits of each hash are kept: two different minima agree in them once in 65,536 times.
     """
     from rensa import RMinHash  # algorithm version 2: a test holds its numbers
 
     digests = array("I")
-    sizes = []
+    parts, sizes = [np.empty(0, np.uint64)], [np.zeros(1, np.int64)]
     for some in _grouped(texts):
         hashes, offsets = shingles_in(some, shingle_words)
         matrix = RMinHash.digest_matrix_from_flat_token_hashes(hashes, offsets.astype(np.uint64), NUM_HASHES, _SEED)
         for row in matrix.to_rows():
             digests.fromlist(row)
+        parts.append(hashes)
         sizes.append(np.diff(offsets))
     signatures = np.frombuffer(digests, np.uint32).reshape(len(texts), NUM_HASHES).astype(np.uint16)
-    return signatures, np.concatenate([*sizes, np.empty(0, np.int64)]) > 0
+    return Signed(signatures, np.concatenate(parts), np.cumsum(np.concatenate(sizes)))
 
 
 def _grouped(texts: Sequence[str]) -> Iterator[Sequence[str]]:
@@ -97,7 +113,7 @@ def find_near_duplicates(
     nodes = preference[signed[preference]]
     buckets = sort_into_buckets(signatures, nodes, choose_banding(settings.threshold, NUM_HASHES))
     signatures = np.asarray(signatures)  # a plain array over the mapped file, which takes less time to index
-    similar = Similar(signatures, nodes, Jaccard(fetch, settings.shingle_words), settings.threshold)
+    similar = Similar(signatures, nodes, Jaccard(fetch), settings.threshold)
     survivor, similarity, label = _walk(buckets, similar)
 
     rows = np.arange(len(signatures))

@@ -7,7 +7,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -96,7 +96,14 @@ class Sign:
 
     def __call__(self, table: pa.Table) -> Iterator[pa.Table]:
         """An entry for each row."""
-        yield _vectors_of(table, self.settings.on, lambda texts: sign(texts, self.settings.shingle_words))
+        live = list(live_records(table))
+        signed = sign([text_of(record, self.settings.on) for _, record in live], self.settings.shingle_words)
+        sizes = np.zeros(table.num_rows, np.int64)
+        sizes[[row for row, _ in live]] = np.diff(signed.offsets)
+        offsets = pa.array(np.concatenate([[0], np.cumsum(sizes)]).astype(np.int32))
+        shingles = pa.ListArray.from_arrays(offsets, pa.array(signed.shingles))
+        vectors = _vectors(table.num_rows, live, signed.signatures, signed.is_signed)
+        yield vectors.append_column("shingles", shingles)
 
 
 @dataclass(frozen=True)
@@ -125,22 +132,25 @@ class Embed:
 
     def __call__(self, table: pa.Table) -> Iterator[pa.Table]:
         """An entry for each row."""
-        yield _vectors_of(table, self.on, lambda texts: embed(texts, self.encoder))
+        live = list(live_records(table))
+        texts = [text_of(record, self.on) for _, record in live]
+        vectors, has_one = embed(texts, self.encoder) if live else (np.empty((0, 0), np.float32), np.empty(0, np.bool_))
+        yield _vectors(table.num_rows, live, vectors, has_one)
 
 
-def _vectors_of(
-    table: pa.Table, on: On, vectors_of: Callable[[list[str]], tuple[npt.NDArray[Any], npt.NDArray[np.bool_]]]
+def _vectors(
+    num_rows: int,
+    live: Sequence[tuple[int, Record]],
+    vectors: npt.NDArray[Any],
+    has_one: npt.NDArray[np.bool_],
 ) -> pa.Table:
-    """Vectors of the texts of the rows that are not dropped, in VECTORS_SCHEMA, the low byte of a number first."""
-    live = list(live_records(table))
-    entries: list[bytes | None] = [None] * table.num_rows
-    lengths = np.zeros(table.num_rows, np.int64)
-    if live:
-        vectors, has_one = vectors_of([text_of(record, on) for _, record in live])
-        vectors = vectors.astype(vectors.dtype.newbyteorder("<"), copy=False)
-        for (row, record), vector, is_there in zip(live, vectors, has_one.tolist(), strict=True):
-            entries[row] = vector.tobytes() if is_there else None
-            lengths[row] = answer_chars(record)
+    """Vectors of the texts of some of the rows, in VECTORS_SCHEMA, the low byte of a number first."""
+    entries: list[bytes | None] = [None] * num_rows
+    lengths = np.zeros(num_rows, np.int64)
+    vectors = vectors.astype(vectors.dtype.newbyteorder("<"), copy=False)
+    for (row, record), vector, is_there in zip(live, vectors, has_one.tolist(), strict=True):
+        entries[row] = vector.tobytes() if is_there else None
+        lengths[row] = answer_chars(record)
     return pa.table({"vector": entries, "answer_chars": lengths}, VECTORS_SCHEMA)
 
 

@@ -104,6 +104,10 @@ class Engine(Protocol):
         """Narrow columns of the whole table."""
         ...
 
+    def look(self, piece: Piece, columns: Sequence[str]) -> pa.Table:
+        """Columns of one piece, left where they are: for those that are too large to collect."""
+        ...
+
     def give(self, table: pa.Table, keys: Sequence[str | None] | None = None) -> list[Piece]:
         """A small table as pieces of one row, with what each stands for as keys (default: the table's own content)."""
         ...

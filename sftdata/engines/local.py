@@ -108,6 +108,10 @@ class LocalEngine:
         """See Engine.collect."""
         return pa.concat_tables([_copied(piece.read(columns)) for piece in table])
 
+    def look(self, piece: Piece, columns: Sequence[str]) -> pa.Table:
+        """See Engine.look."""
+        return piece.read(columns)
+
     def give(self, table: pa.Table, keys: Sequence[str | None] | None = None) -> list[Piece]:
         """See Engine.give."""
         data = table_bytes(table)

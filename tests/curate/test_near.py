@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from sftdata.curate.buckets import Banding, choose_banding, sort_into_buckets
 from sftdata.curate.dedup_settings import NearConfig
-from sftdata.curate.jaccard import Jaccard
+from sftdata.curate.jaccard import Fetch, Jaccard
 from sftdata.curate.near import Similar, Verdict, answer_chars, find_near_duplicates, ranks, sign
 from sftdata.curate.words import shingles_in, text_of, words_in
 from sftdata.records import Message, Record, ToolCall
@@ -49,11 +49,14 @@ def similar_pairs(texts: list[str], threshold: float) -> dict[tuple[int, int], f
 
 
 def judge(texts: list[str], keep_order: list[int] | None = None, threshold: float = 0.8) -> Verdict:
-    signatures, signed = sign(texts, 3)
+    signed = sign(texts, 3)
     order = np.arange(len(texts)) if keep_order is None else np.array(keep_order, np.int64)
-    return find_near_duplicates(
-        signatures, signed, order, lambda rows: [texts[row] for row in rows], NearConfig(threshold=threshold)
-    )
+    near = NearConfig(threshold=threshold)
+    return find_near_duplicates(signed.signatures, signed.is_signed, order, shingles_of(texts), near)
+
+
+def shingles_of(texts: list[str]) -> Fetch:
+    return lambda rows: shingles_in([texts[row] for row in rows], 3)
 
 
 def components(count: int, pairs: set[tuple[int, int]]) -> list[set[int]]:
@@ -186,16 +189,16 @@ def test_rows_that_were_dropped_before_are_compared_with_nothing():
 
 def test_a_signature_depends_on_its_text_alone():
     texts = ["the cat sat on the mat", "", "a quick brown fox", "x"]
-    together, signed = sign(texts, 3)
-    assert signed.tolist() == [True, False, True, True]
+    together = sign(texts, 3)
+    assert together.is_signed.tolist() == [True, False, True, True]
     for row, text in enumerate(texts):
-        assert sign([text], 3)[0].tolist() == together[row : row + 1].tolist()
-    assert sign([], 3)[0].shape == (0, 256)
+        assert sign([text], 3).signatures.tolist() == together.signatures[row : row + 1].tolist()
+    assert sign([], 3).signatures.shape == (0, 256)
 
 
 def test_signatures_are_the_same_on_every_machine():
     # Written down once. A rensa that gives other numbers would change which pairs are found.
-    signatures, _ = sign(["The quick brown fox jumps over the lazy dog, and the dog does not mind at all."], 3)
+    signatures, _, _ = sign(["The quick brown fox jumps over the lazy dog, and the dog does not mind at all."], 3)
     assert signatures[0, :8].tolist() == GOLDEN
 
 
@@ -271,10 +274,10 @@ def test_on_toolformer_at_least_97_percent_of_all_similar_pairs_are_found(
     toolformer: tuple[list[str], dict[tuple[int, int], float]],
 ):
     texts, truth = toolformer
-    signatures, _ = sign(texts, 3)
+    signatures, _, _ = sign(texts, 3)
     rows = np.arange(len(texts))
     buckets = sort_into_buckets(signatures, rows, choose_banding(0.8, 256))
-    similar = Similar(signatures, rows, Jaccard(lambda rows: [texts[row] for row in rows], 3), 0.8)
+    similar = Similar(signatures, rows, Jaccard(shingles_of(texts)), 0.8)
     found = set()
     for row in range(len(texts)):
         places = buckets.places[buckets.firsts[row] : buckets.firsts[row + 1]].tolist()
