@@ -147,8 +147,9 @@ class _Shingles:
     def _piece(self, number: int) -> tuple[Ints, Hashes]:
         """The offsets of a piece's rows in the shingles, and these, as they lie in the mapped file."""
         if number not in self._open:
-            column = self._engine.look(self._signed[number], ["shingles"])["shingles"].combine_chunks()
-            self._open[number] = column.offsets.to_numpy(), column.values.to_numpy()
+            column = self._engine.look(self._signed[number], ["shingles"])["shingles"]
+            lists = column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()  # which makes a copy
+            self._open[number] = lists.offsets.to_numpy(), lists.values.to_numpy()
         return self._open[number]
 
 
