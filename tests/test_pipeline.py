@@ -5,9 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+import subprocess
+import sys
 from collections import Counter
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -23,6 +26,7 @@ from sftdata.reasons import REASONS
 from sftdata.store.ledger import read_ledger
 from sftdata.store.shards import read_shard
 
+ROOT = Path(__file__).resolve().parents[1]
 SEQ_LEN = 64
 
 
@@ -152,15 +156,28 @@ def test_each_packed_row_stands_where_the_ledger_says_with_its_own_text(tiny_tok
         assert (row["num_tokens"], row["num_trained_tokens"]) == (len(ids), len(trained))
 
 
+class Circumstances(NamedTuple):
+    workers: int
+    unit_bytes: int = pipeline.UNIT_BYTES
+    piece_rows: int = local.MAX_PIECE_ROWS
+    results_last_first: bool = False
+
+
 CIRCUMSTANCES = [
-    {"workers": 1},
-    {"workers": 2},
-    {"workers": 1, "unit_bytes": 100, "piece_rows": 1},
-    {"workers": 2, "unit_bytes": 777, "piece_rows": 5},
+    Circumstances(1),
+    Circumstances(2),
+    Circumstances(1, unit_bytes=100, piece_rows=1),
+    Circumstances(2, unit_bytes=777, piece_rows=5),
+    Circumstances(8, unit_bytes=1000, piece_rows=7, results_last_first=True),
 ]
 
 
-def test_workers_and_sizes_of_pieces_change_no_byte(tiny_tokenizer: Path, tmp_path: Path) -> None:
+def last_first(results: Callable[..., Iterator[Any]]) -> Callable[..., Iterator[Any]]:
+    """As if the work that was begun last were done first."""
+    return lambda *args: iter(list(results(*args))[::-1])
+
+
+def test_workers_sizes_of_pieces_and_the_order_of_results_change_no_byte(tiny_tokenizer: Path, tmp_path: Path) -> None:
     rows = [chat(f"Question {n % 70}", "Because. " * (n % 7)) for n in range(150)]
     write_lines(tmp_path / "data" / "a.jsonl", rows[:100])
     (tmp_path / "data" / "b.json").write_text(json.dumps([{**row, "user": n} for n, row in enumerate(rows[100:])]))
@@ -169,20 +186,49 @@ def test_workers_and_sizes_of_pieces_change_no_byte(tiny_tokenizer: Path, tmp_pa
     trees = []
     for case in CIRCUMSTANCES:
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(pipeline, "UNIT_BYTES", case.get("unit_bytes", pipeline.UNIT_BYTES))
-            patch.setattr(local, "MAX_PIECE_ROWS", case.get("piece_rows", local.MAX_PIECE_ROWS))
+            patch.setattr(pipeline, "UNIT_BYTES", case.unit_bytes)
+            patch.setattr(local, "MAX_PIECE_ROWS", case.piece_rows)
+            if case.results_last_first:
+                patch.setattr(local.LocalEngine, "_results", last_first(local.LocalEngine._results))
             prepare(
                 out,
                 tiny_tokenizer,
                 [source],
-                workers=case["workers"],
+                workers=case.workers,
                 shard_tokens=500,
                 split={"validation": 0.2},
+                dedup={"near": {}},
             )
         trees.append(tree(out))
         shutil.rmtree(out)
     assert len([name for name in trees[0] if name.startswith(("train/", "validation/"))]) > 3
     assert all(other == trees[0] for other in trees)
+
+
+FORKED = """
+import sys
+import sftdata
+from sftdata import light, pipeline
+
+light.take_over()
+pipeline.UNIT_BYTES = 1000
+sftdata.prepare(sftdata.load_config(sys.argv[1], [f"out={sys.argv[2]}"]), workers=int(sys.argv[2][-1]))
+"""
+
+
+def test_one_two_and_eight_workers_that_are_copies_of_the_program_change_no_byte(
+    tiny_tokenizer: Path, tmp_path: Path
+) -> None:
+    write_lines(tmp_path / "a.jsonl", [chat(f"Question {n % 300}", "Because. " * (n % 7)) for n in range(600)])
+    (tmp_path / "c.yaml").write_text(
+        f"tokenizer: {tiny_tokenizer}\nsources: a.jsonl\nout: out\npack: {{seq_len: 64}}\ndedup: {{near: on}}\n"
+    )
+    trees = []
+    for out in ("out1", "out2", "out8"):
+        subprocess.run([sys.executable, "-c", FORKED, str(tmp_path / "c.yaml"), out], check=True, cwd=ROOT)
+        trees.append(tree(tmp_path / out))
+    assert len(trees[0]) > 4
+    assert trees[0] == trees[1] == trees[2]
 
 
 def test_the_dataset_depends_neither_on_the_current_folder_nor_on_where_the_project_lies(
