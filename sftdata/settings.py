@@ -115,8 +115,8 @@ def apply_override(settings: dict[str, Any], override: str, bare: Collection[str
 def put(settings: dict[str, Any], dotted: str, value: Any, where: str, bare: Collection[str] = ()) -> None:
     """Set a value in nested settings; numbers index lists.
 
-    `bare` names the groups that may be written as a bare path, and become a group when a key below them is set.
-    Raises ConfigError, with `where`, where the key runs through a plain value.
+    `bare` names the groups that may be written as a bare path; they become a group when a key below them is set, and a
+    bare path is then the group's. Raises ConfigError, with `where`, where the key runs through a plain value.
     """
     *parents, last = dotted.split(".")
     node: Any = settings
@@ -126,6 +126,8 @@ def put(settings: dict[str, Any], dotted: str, value: Any, where: str, bare: Col
         if not last.isdigit() or int(last) >= len(node):
             raise ConfigError(where, f"there is no entry {last} in a list of {len(node)}")
         node[int(last)] = value
+    elif last in bare and isinstance(value, str) and isinstance(node.get(last), dict):
+        node[last]["path"] = value  # what else is set of the group stays
     else:
         node[last] = value
 

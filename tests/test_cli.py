@@ -82,7 +82,7 @@ def test_two_runs_and_one_or_two_workers_give_the_same_folder(tiny_tokenizer: Pa
         done = run("prepare", config, "--out", out, "--workers", workers, *changes, cwd=tmp_path / cwd)
         assert done.returncode == 0, done.stderr
     trees = [tree(tmp_path / out) for out in ("o1", "o2", "o3")]
-    assert len(trees[0]) > 5
+    assert len([name for name in trees[0] if name.startswith("train/")]) > 2  # as out.shard_tokens says, beside --out
     assert str(tmp_path) not in (tmp_path / "o1" / "manifest.json").read_text()
     assert trees[0] == trees[1] == trees[2]
 
