@@ -1,0 +1,109 @@
+"""Workers that are copies of the process. Each case runs in a program of its own, for pytest may have threads."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+PROGRAM = """
+import json, multiprocessing, os, signal, sys, time
+from pathlib import Path
+from sftdata.engines.forked import AHEAD, run_forked
+
+HERE = os.getpid()
+
+def square(number):
+    return number * number, os.getpid()
+
+"""
+
+
+def outcome(body: str, *arguments: str) -> Any:
+    """What a program with this body prints last, as JSON; then how many processes it has left behind."""
+    end = "\nprint(json.dumps([said, len(multiprocessing.active_children())]))\n"
+    program = PROGRAM + textwrap.dedent(body) + end
+    done = subprocess.run(
+        [sys.executable, "-c", program, *arguments], cwd=ROOT, capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 0, done.stderr
+    said, left = json.loads(done.stdout.splitlines()[-1])
+    assert left == 0
+    return said
+
+
+@pytest.mark.parametrize(("size", "calls"), [(3, 5000), (2, 1), (4, 4), (2, 0)])
+def test_every_call_is_made_once_in_a_worker_however_many_there_are(size: int, calls: int) -> None:
+    said = outcome(
+        """
+        size, calls = map(int, sys.argv[1:])
+        assert calls < AHEAD or calls > 4 * AHEAD
+        results = list(run_forked(size, square, [(number,) for number in range(calls)]))
+        workers = {pid for _, (_, pid) in results}
+        said = [sorted((number, found) for number, (found, _) in results), HERE in workers, len(workers)]
+        """,
+        str(size),
+        str(calls),
+    )
+    results, in_this_process, workers = said
+    assert results == [[number, number**2] for number in range(calls)]
+    assert not in_this_process
+    assert workers <= min(size, calls)
+
+
+def test_workers_go_on_by_themselves_while_this_process_does_something_else(tmp_path: Path) -> None:
+    said = outcome(
+        """
+        folder = Path(sys.argv[1])
+
+        def touch(number):
+            (folder / str(number)).touch()
+
+        def wait_for_all():
+            said.append(os.getpid() == HERE)
+            deadline = time.monotonic() + 30
+            while len(list(folder.iterdir())) < 20:
+                assert time.monotonic() < deadline
+                time.sleep(0.01)
+
+        said = []
+        said += sorted(number for number, _ in run_forked(2, touch, [(n,) for n in range(20)], wait_for_all))
+        """,
+        str(tmp_path),
+    )
+    assert said == [True, *range(20)]
+
+
+CASES = {
+    "a call raises": ("lambda n: 1 / n", "None", ["ZeroDivisionError", "division by zero", "in <lambda>"]),
+    "the other work raises": ("lambda n: time.sleep(30)", "lambda: {}[7]", ["KeyError", "7", ""]),
+    "a worker is killed": (
+        "lambda n: os.kill(os.getpid(), signal.SIGKILL)",
+        "None",
+        ["WorkerError", "was ended by the system", ""],
+    ),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_an_error_ends_the_workers_and_says_where_it_comes_from(case: str) -> None:
+    function, meanwhile, expected = CASES[case]
+    said = outcome(
+        f"""
+        try:
+            list(run_forked(2, {function}, [(n,) for n in range(4)], {meanwhile}))
+            said = None
+        except Exception as error:
+            said = [type(error).__name__, str(error), str(error.__cause__)]
+        """
+    )
+    name, message, cause = expected
+    assert said[0] == name
+    assert message in said[1]
+    assert cause in said[2]
