@@ -1,0 +1,87 @@
+"""A plain conversation is the same record whether it was made of messages or of roles and contents."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sftdata.curate.exact import content_key
+from sftdata.curate.near import answer_chars
+from sftdata.curate.words import text_of
+from sftdata.encode.chat import strings_of, trained_turns
+from sftdata.encode.clean import endings, strip_trailing_control
+from sftdata.encode.control import ControlTokens
+from sftdata.encode.tokenizers import AddedToken
+from sftdata.records import Message, Plain, Record, ToolCall
+
+CONTROL = ControlTokens([AddedToken(1, "<|im_end|>", True), AddedToken(2, "</s>", True)])
+TURNS = st.lists(
+    st.tuples(
+        st.sampled_from(["system", "user", "assistant", "tool"]),
+        st.text(max_size=20) | st.sampled_from(["ok </s>", "<|im_end|>", " \r\n", "caf\u0065\u0301"]),
+    ),
+    min_size=1,
+    max_size=5,
+)
+
+
+@given(TURNS)
+def test_two_ways_to_make_a_plain_conversation_are_one(turns: list[tuple[str, str]]) -> None:
+    roles, contents = zip(*turns)
+    one = Record(tuple(Message(role, content) for role, content in turns))
+    other = Record.of_plain(Plain(roles, list(contents)))
+    assert one == other and other == one
+    assert other.messages == one.messages
+    assert one.plain is not None and one.plain.roles == roles and list(one.plain.contents) == list(contents)
+    if all(not 0xD800 <= ord(character) < 0xE000 for content in contents for character in content):
+        assert one.to_json() == other.to_json()
+        assert Record.from_json(one.to_json()) == one
+        assert content_key(one) == content_key(other)
+
+
+@given(TURNS)
+def test_what_looks_at_plain_conversations_sees_in_them_what_it_sees_in_their_messages(
+    turns: list[tuple[str, str]],
+) -> None:
+    plain = Record.of_plain(Plain(tuple(role for role, _ in turns), [content for _, content in turns]))
+    # The same with a field that none of these look at, so that the messages are looked at one by one.
+    other = plain.replaced(messages=tuple(message._replace(tool_call_id="x") for message in plain.messages))
+    assert other.plain is None
+    for on in ("conversation", "prompt", "answer"):
+        assert text_of(plain, on) == text_of(other, on)
+    for policy in ("all", "last"):
+        assert trained_turns(plain, policy) == trained_turns(other, policy)
+    assert endings(plain, CONTROL) == endings(other, CONTROL)
+    assert answer_chars(plain) == answer_chars(other)
+    assert Counter(strings_of(other)) - Counter(strings_of(plain)) == Counter({"x": len(turns)})
+    stripped = [message.content for message in strip_trailing_control(plain, CONTROL).messages]
+    assert stripped == [message.content for message in strip_trailing_control(other, CONTROL).messages]
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        Record((Message("user", "a"), Message("assistant", "b", reasoning="c"))),
+        Record((Message("user", "a"), Message("assistant", "b", train=False))),
+        Record((Message("user", "a"), Message("assistant", None, tool_calls=(ToolCall(name="f", arguments={}),)))),
+        Record((Message("user", "a"),), tools=({"name": "f"},)),
+        Record((Message("user", "a"),), template_kwargs={"enable_thinking": True}),
+        Record(text="a"),
+    ],
+)
+def test_what_holds_more_than_roles_and_contents_is_not_plain_and_comes_back_whole(record: Record) -> None:
+    assert record.plain is None
+    assert isinstance(json.loads(record.to_json()), dict)
+    assert Record.from_json(record.to_json()) == record
+    assert record.replaced() == record
+    assert record != Record((Message("user", "a"),))
+
+
+def test_a_record_says_what_it_is() -> None:
+    assert repr(Record(text="a")) == "Record(messages=(), tools=(), template_kwargs=None, text='a')"
+    assert Record() == Record(()) != Path()
