@@ -8,7 +8,7 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 
-from sftdata.curate.buckets import Ints
+from sftdata.curate.buckets import Ints, distinct
 from sftdata.curate.words import Hashes
 
 # The shingles of these rows, in their order, with repeats, and the offsets of the rows in them.
@@ -74,9 +74,3 @@ class Jaccard:
         """Let go of the rows that were not used for longest, where too much is kept."""
         while self._num_kept > KEPT_HASHES:
             self._num_kept -= len(self._kept.popitem(last=False)[1])
-
-
-def distinct(hashes: Hashes) -> Hashes:
-    """The distinct values, sorted. For few values, in a third of the time that np.unique takes."""
-    ordered = np.sort(hashes)
-    return ordered[np.concatenate([[True], ordered[1:] != ordered[:-1]])] if len(ordered) else ordered

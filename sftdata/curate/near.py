@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from sftdata.curate.buckets import Buckets, Ints, choose_banding, sort_into_buckets
+from sftdata.curate.buckets import Buckets, Ints, choose_banding, distinct, sort_into_buckets
 from sftdata.curate.dedup_settings import Keep, NearConfig
 from sftdata.curate.jaccard import Fetch, Jaccard
 from sftdata.curate.words import Hashes, message_text, shingles_in
@@ -212,20 +212,23 @@ def _to_compare(
     node: int, buckets: Buckets, settled: npt.NDArray[np.bool_], survivor: Ints | None, label: Ints
 ) -> Ints:
     """The later nodes of a node's buckets that are in another cluster or, with `survivor`, not dropped yet."""
-    parts = []
-    for place in buckets.places[buckets.firsts[node] : buckets.firsts[node + 1]].tolist():
-        end = int(buckets.ends[place])
-        if place + 1 == end or settled[end]:
-            continue
-        later = buckets.members[place + 1 : end]
-        if len(later) > _LONG:
-            left = _left(node, later, survivor, label)
-            settled[end] = survivor is not None and len(left) == 0
-            later = left
-        parts.append(later)
-    if not parts:
-        return np.empty(0, np.int64)
-    return _left(node, np.unique(np.concatenate(parts)).astype(np.int64), survivor, label)
+    places = buckets.places[buckets.firsts[node] : buckets.firsts[node + 1]]
+    ends = buckets.ends[places]
+    is_open = (places + 1 < ends) & ~settled[ends]
+    starts, ends = places[is_open] + 1, ends[is_open]
+    sizes = ends - starts
+    if len(sizes) and sizes.max() > _LONG:
+        parts = []
+        for start, end in zip(starts.tolist(), ends.tolist()):
+            later = buckets.members[start:end]
+            if len(later) > _LONG:
+                later = _left(node, later, survivor, label)
+                settled[end] = survivor is not None and len(later) == 0
+            parts.append(later)
+        found = np.concatenate(parts)
+    else:
+        found = buckets.members[np.repeat(starts - np.cumsum(sizes) + sizes, sizes) + np.arange(sizes.sum())]
+    return _left(node, distinct(found).astype(np.int64), survivor, label)
 
 
 def _left(node: int, others: npt.NDArray[Any], survivor: Ints | None, label: Ints) -> npt.NDArray[Any]:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from functools import cached_property
+from importlib import import_module
 from typing import Any, Literal
 
 import numpy as np
@@ -68,6 +70,16 @@ class Encoder:
         self._pipeline = pipeline
         self._asked = asked
         self._names = names or {}
+
+    def import_libraries(self) -> None:
+        """Import what `load` uses. A process must not be copied while a thread of it imports: the copy has the lock of
+        the module, and no thread that opens it.
+        """
+        if self._asked != "tokenizers":
+            with suppress(ImportError):
+                import_module("fastokens")
+        if self._asked != "fastokens":
+            import_module("tokenizers")
 
     def load(self) -> None:
         """Load now what is otherwise loaded at first use. Encodes nothing, and so leaves no threads.

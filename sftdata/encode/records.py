@@ -88,6 +88,7 @@ class RecordEncoder:
 
     def begin_loading(self) -> None:
         """Load in a thread what is otherwise loaded when the first record comes. Until `wait`, ask nothing else."""
+        self.encoder.import_libraries()
         loader = ThreadPoolExecutor(1)
         self._loading = loader.submit(self._load)
         loader.shutdown(wait=False)
