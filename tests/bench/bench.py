@@ -93,6 +93,18 @@ def bench_prepare(work: Path, args: argparse.Namespace) -> Iterator[Line]:
         yield "LLaMA-Factory", f"not there ({LLAMA_FACTORY} names no Python)", ""
 
 
+def bench_large(work: Path, args: argparse.Namespace) -> Iterator[Line]:
+    """The same where start-up hardly counts: a fifth of the records of the growth runs."""
+    records = args.records // 5
+    large = work / "fifth.jsonl"
+    write_corpus(large, MIX, records)
+    (work / "large").mkdir()
+    trl = Trl(SHARED / "bench" / "trl_prepare.py", large, TOKENIZER, work / "large").seconds()
+    for more, name in (([], ""), ([NEAR], " with near-deduplication")):
+        ours = statistics.median(timed(prepare_command(work / "out", str(large), *more)) for _ in range(3))
+        yield f"prepare{name} against {Trl.name}, {records:,} records", f"{trl / ours:.1f} times faster", ""
+
+
 def bench_stages(work: Path, args: argparse.Namespace) -> Iterator[Line]:
     """Where the time of prepare goes."""
     for more in ([], [NEAR]):
@@ -153,12 +165,13 @@ def bench_packing(work: Path, args: argparse.Namespace) -> Iterator[Line]:
     from sftdata.store.pack import pack
     from sftdata.store.shards import read_shard
 
-    output([*prepare_command(work / "out", str(MIX), "out.shard_tokens=500000")])
-    shards = [read_shard(path) for path in sorted((work / "out" / "train").iterdir())]
-    lengths = np.concatenate([pa.concat_tables([shard])["seq_lengths"].combine_chunks().flatten() for shard in shards])
-    rows = sum(shard.num_rows for shard in shards)
-    whole = global_best_fit(lengths)
-    yield f"packing mix20k.jsonl, {len(shards)} shards", against(rows, whole, lengths), "0.1 % over"
+    for more, aim in (([], "0.1 % over"), (["out.shard_tokens=500000"], "")):
+        output(prepare_command(work / "out", str(MIX), *more))
+        shards = pa.concat_tables([read_shard(path) for path in sorted((work / "out" / "train").iterdir())])
+        lengths = shards["seq_lengths"].combine_chunks().flatten().to_numpy()
+        count = len(list((work / "out" / "train").iterdir()))
+        name = f"packing mix20k.jsonl, {count} shards" if more else "packing mix20k.jsonl, one shard"
+        yield name, against(shards.num_rows, global_best_fit(lengths), lengths), aim
     rng = np.random.default_rng(0)
     for count, aim in ((100_000, "1 s"), (10_000_000, "120 s")):
         lengths = np.clip(rng.lognormal(5.0, 0.9, count), 8, SEQ_LEN).astype(np.int64)
@@ -198,7 +211,7 @@ def bench_growth(work: Path, args: argparse.Namespace) -> Iterator[Line]:
     write_corpus(large, MIX, args.records)
     write_corpus(small, MIX, args.records // 10)
     for name, more, bytes_each in (("", [], 300), (" with near-deduplication", [NEAR], 800)):
-        tenth_s, _ = timed_with_memory(prepare_command(work / "out", str(small), *more))
+        tenth_s = statistics.median(timed(prepare_command(work / "out", str(small), *more)) for _ in range(3))
         whole_s, peak = timed_with_memory(prepare_command(work / "out", str(large), *more))
         counts = json.loads((work / "out" / "manifest.json").read_text())["counts"]
         said = f"{whole_s / tenth_s:.2f} times the time ({whole_s:.0f} s, {counts['packed']:,} packed)"
@@ -209,6 +222,7 @@ def bench_growth(work: Path, args: argparse.Namespace) -> Iterator[Line]:
 
 PARTS: dict[str, Callable[[Path, argparse.Namespace], Iterator[Line]]] = {
     "prepare": bench_prepare,
+    "large": bench_large,
     "stages": bench_stages,
     "startup": bench_startup,
     "encoders": bench_encoders,
