@@ -161,7 +161,7 @@ def test_every_make_target_that_is_named_exists_and_demo_runs_the_whole_line() -
     targets = set(re.findall(r"`make (\w+)`", README)) | {
         line.split()[1] for block in blocks("bash") for line in block.text.splitlines() if line.startswith("make ")
     }
-    assert targets == {"demo", "test"}
+    assert targets == {"bench", "demo", "test"}
     environment = {**os.environ, "MAKEFLAGS": "", "MAKELEVEL": ""}
     for target in sorted(targets):
         command = ["make", "--dry-run", target, f"PYTHON={sys.executable}"]
@@ -172,6 +172,7 @@ def test_every_make_target_that_is_named_exists_and_demo_runs_the_whole_line() -
 
 
 STEPS = {
+    "bench": ["python tests/bench/bench.py"],
     "demo": [
         "python examples/demo/fetch_model.py .cache/demo/model",
         "sftdata prepare examples/demo/prepare.yaml --overwrite",
