@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Sequence
-from functools import cache, lru_cache
+from functools import cache
 from typing import Any, Literal
 
 import numpy as np
@@ -31,6 +31,7 @@ _ROLES: dict[str, frozenset[str]] = {
 _WORD = re.compile(r"\w+")
 _BASE = 0x9E3779B97F4A7C15  # odd: of polynomials modulo 2**64 over a word's characters, and over a run's words
 _WINDOW = 1 << 13  # characters
+_LONG_WORD = 64  # characters, from where a word is hashed by xxh3
 
 
 def text_of(record: Record, on: On) -> str:
@@ -71,25 +72,32 @@ def words_in(texts: Sequence[str]) -> tuple[Hashes, Ints]:
     """One hash for every word of every text, and len(texts) + 1 offsets of the texts in them.
 
     The hash is a polynomial over the word's characters, modulo 2**64 (Karp and Rabin 1987): a difference of two sums
-    that run over the whole text, times a power that takes the word's place out of it.
+    that run over the whole text, times a power that takes the word's place out of it. Long words are hashed by xxh3:
+    of some thousand characters, two words can be made that no such polynomial tells apart (Pachocki and Radoszewski
+    2013, on Thue-Morse words).
     """
     forms = [normal(text) for text in texts]
     codes = _characters("\n".join(["", *forms, ""]))  # a line end is in no word
     is_word = _word_characters()[codes]
     edges = np.flatnonzero(is_word[1:] != is_word[:-1]) + 1
     starts, ends = edges[::2], edges[1::2]
-    hashes = np.empty(len(starts), np.uint64)
+    hashes = np.zeros(len(starts), np.uint64)
     first = 0
     while first < len(starts):  # some words at a time, so that they stay in the processor's cache
         begin = starts[first]
         last = max(first + 1, int(np.searchsorted(ends, begin + _WINDOW, "right")))
         part = codes[begin : ends[last - 1]]
-        powers, inverses = _powers(1 << max(len(part) - 1, _WINDOW - 1).bit_length())
+        if len(part) > _WINDOW:  # one word, and a long one
+            first = last
+            continue
+        powers, inverses = _powers()
         sums = np.zeros(len(part) + 1, np.uint64)
         np.cumsum(_values(part) * powers[: len(part)], out=sums[1:])
         places = starts[first:last] - begin
         hashes[first:last] = (sums[ends[first:last] - begin] - sums[places]) * inverses[places]
         first = last
+    for word in np.flatnonzero(ends - starts > _LONG_WORD).tolist():
+        hashes[word] = xxh3_64_intdigest(codes[starts[word] : ends[word]].astype("<u4").tobytes())
     begins = np.cumsum([1, *(len(form) + 1 for form in forms)])
     return _mixed(hashes), np.searchsorted(starts, begins)
 
@@ -110,10 +118,10 @@ def _word_characters() -> npt.NDArray[np.bool_]:
     return table
 
 
-@lru_cache(maxsize=2)
-def _powers(count: int) -> tuple[Hashes, Hashes]:
+@cache
+def _powers() -> tuple[Hashes, Hashes]:
     """The first powers of the base, and of its inverse modulo 2**64."""
-    powers, inverses = (np.full(count, base, np.uint64) for base in (_BASE, pow(_BASE, -1, 1 << 64)))
+    powers, inverses = (np.full(_WINDOW, base, np.uint64) for base in (_BASE, pow(_BASE, -1, 1 << 64)))
     powers[0] = inverses[0] = 1
     return np.cumprod(powers), np.cumprod(inverses)
 

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from xxhash import xxh3_64_intdigest
 
 from sftdata.curate.buckets import Banding, choose_banding, sort_into_buckets
 from sftdata.curate.dedup_settings import NearConfig
@@ -102,6 +103,8 @@ def splitmix(value: int) -> int:
 
 def polynomial(word: str) -> int:
     """The hash of a word by its definition, in whole numbers."""
+    if len(word) > 64:
+        return splitmix(xxh3_64_intdigest(word.encode("utf-32-le")))
     values = [splitmix((ord(character) + 1) * BASE & MASK) for character in word]
     return splitmix(sum(value * pow(BASE, place, 1 << 64) for place, value in enumerate(values)) & MASK)
 
@@ -128,6 +131,15 @@ def test_words_longer_than_a_window_and_texts_of_many_windows():
     assert int(hashes[0]) == polynomial("x" * 20_000)
     assert set(hashes[1:18_001].tolist()) == {polynomial("a"), polynomial("b")}
     assert hashes[18_001:].tolist() == [polynomial("\u4e16" * 9_000), polynomial("end")]
+
+
+def test_words_that_no_polynomial_tells_apart_are_told_apart():
+    bits = [bin(number).count("1") % 2 for number in range(4096)]  # Thue-Morse
+    words = ["".join("01"[bit ^ flipped] for bit in bits) for flipped in (0, 1)]
+    hashes, _ = words_in(words)
+    assert hashes[0] != hashes[1]
+    together, _ = words_in([*words, "caf\u00e9"])  # characters are wider beside others
+    assert together[:2].tolist() == hashes.tolist()
 
 
 def test_a_short_text_is_one_shingle_and_a_blank_one_has_none():
