@@ -9,6 +9,7 @@ from __future__ import annotations
 import gc
 import multiprocessing
 import os
+import pickle
 import signal
 import traceback
 from collections.abc import Callable, Iterator, Sequence
@@ -117,6 +118,16 @@ def _answer(connection: Any) -> tuple[int, Any] | None:
     return number, result
 
 
+def _sendable(error: BaseException) -> Exception:
+    """The error, or where it would not arrive as it is (a panic of a Rust library does not), one that says the same."""
+    try:
+        if isinstance(error, Exception) and isinstance(pickle.loads(pickle.dumps(error)), type(error)):
+            return error
+    except Exception:  # noqa: BLE001 - whatever pickling raises
+        pass
+    return RuntimeError(f"{type(error).__name__}: {error}")
+
+
 def _serve(function: Callable[..., Any], calls: Sequence[tuple[Any, ...]], numbers: _Numbers, connection: Any) -> None:
     """A worker's life: make the calls whose numbers it takes, until there are no more."""
     begin_worker()
@@ -127,7 +138,7 @@ def _serve(function: Callable[..., Any], calls: Sequence[tuple[Any, ...]], numbe
         answer: tuple[Any, ...]
         try:
             answer = (number, function(*calls[number]), None, "")
-        except Exception as error:  # noqa: BLE001 - raised again where the results are read
-            answer = (number, None, error, traceback.format_exc())
+        except BaseException as error:  # noqa: BLE001 - raised again where the results are read
+            answer = (number, None, _sendable(error), traceback.format_exc())
         connection.send(answer)
     connection.send(None)

@@ -19,6 +19,9 @@ from sftdata.engines.forked import AHEAD, run_forked
 
 HERE = os.getpid()
 
+def raise_(error):
+    raise error
+
 def square(number):
     return number * number, os.getpid()
 
@@ -81,6 +84,16 @@ def test_workers_go_on_by_themselves_while_this_process_does_something_else(tmp_
 
 
 CASES = {
+    "an error that is no exception": (
+        "lambda n: raise_(type('Panic', (BaseException,), {})('oh'))",
+        "None",
+        ["RuntimeError", "Panic: oh", "in raise_"],
+    ),
+    "an error that cannot be sent": (
+        "lambda n: raise_(type('Odd', (ValueError,), {})('oh'))",
+        "None",
+        ["RuntimeError", "Odd: oh", "in raise_"],
+    ),
     "a call raises": ("lambda n: 1 / n", "None", ["ZeroDivisionError", "division by zero", "in <lambda>"]),
     "the other work raises": ("lambda n: time.sleep(30)", "lambda: {}[7]", ["KeyError", "7", ""]),
     "a worker is killed": (
