@@ -123,7 +123,7 @@ def put(settings: dict[str, Any], dotted: str, value: Any, where: str, bare: Col
     for part in parents:
         node = _descend(node, part, where, bare)
     if isinstance(node, list):
-        if not last.isdigit() or int(last) >= len(node):
+        if not last.isdecimal() or int(last) >= len(node):
             raise ConfigError(where, f"there is no entry {last} in a list of {len(node)}")
         node[int(last)] = value
     elif last in bare and isinstance(value, str) and isinstance(node.get(last), dict):
@@ -135,10 +135,12 @@ def put(settings: dict[str, Any], dotted: str, value: Any, where: str, bare: Col
 def _descend(node: Any, part: str, override: str, bare: Collection[str]) -> Any:
     """The settings under `part`, made where absent."""
     if isinstance(node, list):
-        if not part.isdigit() or int(part) >= len(node):
+        if not part.isdecimal() or int(part) >= len(node):
             raise ConfigError(override, f"there is no entry {part} in a list of {len(node)}")
         if isinstance(node[int(part)], str):
             node[int(part)] = {"path": node[int(part)]}
+        if not isinstance(node[int(part)], (dict, list)):
+            raise ConfigError(override, f"entry {part} holds a plain value, not settings")
         return node[int(part)]
     child = node.setdefault(part, {})
     if isinstance(child, str) and part in bare:
