@@ -81,10 +81,8 @@ class MaskProver:
         results = encoded.results()
         for number in sorted(exact | suspect):
             group, result = groups[number], results[number]
-            if number in exact or isinstance(result, Drop):
-                results[number] = self._encode_exactly(group)
-            else:
-                results[number] = self._checked(group, result)
+            assert not isinstance(result, Drop)  # none is dropped before it is looked at here
+            results[number] = self._encode_exactly(group) if number in exact else self._checked(group, result)
         return Encoded.of(results)
 
     def _fine_pieces(
