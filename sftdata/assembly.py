@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -13,8 +11,9 @@ from sftdata.accounts import Accounts
 from sftdata.comparing import choose_split, compare_rows, count_private
 from sftdata.config import Config
 from sftdata.curate.split import TRAIN
-from sftdata.encode.records import RecordEncoder
-from sftdata.encode.stage import BatchFacts, Encode
+from sftdata.encode.request import EncoderFacts
+from sftdata.encode.seen import BatchFacts
+from sftdata.encoding import Encoding
 from sftdata.engines.base import Engine, Piece
 from sftdata.errors import ConfigError, SourceError
 from sftdata.fates import FATE_COLUMNS, Fates
@@ -43,10 +42,10 @@ class Assembly:
     """What makes a dataset of rows that were read."""
 
     def __init__(
-        self, config: Config, encoder: RecordEncoder, engine: Engine, work: Workspace, progress: Progress
+        self, config: Config, encoding: Encoding, engine: Engine, work: Workspace, progress: Progress
     ) -> None:
         self._config = config
-        self._encoder = encoder
+        self._encoding = encoding
         self._engine = engine
         self._work = work
         self._progress = progress
@@ -73,22 +72,21 @@ class Assembly:
         shards = samples.take_places(engine.collect(placed, PLACED_COLUMNS)) if placed else []
 
         ledger = write_ledger(self._work.new, config, fates, samples, engine, rows)
-        files = write_tokenizer(self._work.new, self._encoder)
+        files = write_tokenizer(self._work.new, self._encoding)
         private = count_private(engine, rows, fates) if config.privacy.mode != "off" else {}
-        manifest = make_manifest(config, self._encoder, shards, ledger, files, seen, private, mixture)
+        manifest = make_manifest(config, self._encoding.facts(), shards, ledger, files, seen, private, mixture)
         self._work.publish(manifest)
         return manifest
 
     def _encoded(self, rows: Sequence[Piece], fates: Fates) -> tuple[list[Piece], BatchFacts]:
         """The samples of the live rows, and what was seen in them."""
-        self._encoder.wait()
-        encoded = self._engine.map(Encode(self._encoder), rows, fates.beside())
+        encoded = self._engine.map(self._encoding.stage(), rows, fates.beside())
         seen = joined_facts(self._engine, encoded)
         if seen.disagreed:
             said = "fastokens gives other ids than tokenizers for some of this text: encoding again with tokenizers"
             self._progress.note(said)
-            self._encoder = RecordEncoder(replace(self._encoder.settings, backend="tokenizers"))
-            encoded = self._engine.map(Encode(self._encoder), rows, fates.beside())
+            self._encoding.use("hf")
+            encoded = self._engine.map(self._encoding.stage(), rows, fates.beside())
             seen = joined_facts(self._engine, encoded)
         return encoded, seen
 
@@ -130,7 +128,7 @@ def write_ledger(
 
 def make_manifest(
     config: Config,
-    encoder: RecordEncoder,
+    encoder: EncoderFacts,
     shards: Sequence[ShardEntry],
     ledger: LedgerWriter,
     files: Sequence[FileEntry],
@@ -141,8 +139,7 @@ def make_manifest(
     """All that is known of the dataset."""
     template = None
     if not config.is_plain_text:
-        sha256 = hashlib.sha256(encoder.template.source.encode()).hexdigest()
-        template = TemplateEntry(source=config.template, sha256=sha256)
+        template = TemplateEntry(source=config.template, sha256=encoder.template_sha256)
     return Manifest(
         dataset_hash=hash_of_shards(shards),
         seed=config.seed,

@@ -12,25 +12,17 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 
 from sftdata import cli_check, cli_templates
-from sftdata.light import leave, take_over
+from sftdata.encoding import begin_encoding
 
 if TYPE_CHECKING:
     from sftdata.config import Config
+    from sftdata.engines.aside import Aside
     from sftdata.progress import Progress
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None)
 app.add_typer(cli_templates.app, name="templates")
 app.command()(cli_check.check)
 CONFIG_SUFFIXES = (".yaml", ".yml")
-
-
-def main() -> None:
-    """Run the command line; exits with 0, 1 after a mistake of the user's, 130 after Ctrl-C."""
-    take_over()
-    try:
-        app(prog_name="sftdata")
-    except SystemExit as end:
-        leave(end.code)
 
 
 def _version(value: bool) -> None:
@@ -52,6 +44,7 @@ def _sftdata(
 
 @app.command()
 def prepare(
+    context: typer.Context,
     items: Annotated[
         list[str],
         typer.Argument(
@@ -74,9 +67,7 @@ def prepare(
     with told():
         began = time.monotonic()
         config = config_of(items, {"tokenizer": tokenizer, "out": out, "encoder": encoder, "pack.seq_len": seq_len})
-        from sftdata.encoding import begin_encoding
-
-        encoding = begin_encoding(config)  # before all else is imported, because loading a tokenizer takes longest
+        encoding = begin_encoding(config, aside_for(context, workers))
         from sftdata.pipeline import prepare as run
 
         try:
@@ -88,7 +79,7 @@ def prepare(
                     fresh=fresh,
                     keep_work=keep_work,
                     progress=progress,
-                    encoder=encoding,
+                    encoding=encoding,
                 )
         except KeyboardInterrupt:
             _leave("stopped; no dataset was written, and the same command goes on from here", 130)
@@ -143,6 +134,15 @@ def why(
         from sftdata.view.why import explain
 
         print(explain(folder, where))
+
+
+def aside_for(context: typer.Context, workers: int | None) -> Aside | None:
+    """The process that was begun beside this one, where there is one and more than one worker is wanted."""
+    aside: Aside | None = context.obj
+    if aside is not None and workers == 1:
+        aside.close()
+        return None
+    return aside
 
 
 @contextmanager

@@ -1,52 +1,105 @@
-"""From the settings to what encodes records. Imports little, so that loading a tokenizer can begin early."""
+"""The encoder of a run: in this process, or in one beside it that has been begun before."""
 
 from __future__ import annotations
 
-from sftdata.config import Config
-from sftdata.encode.encoder import Backend
-from sftdata.encode.records import EncodeSettings, RecordEncoder
-from sftdata.encode.templates import NO_TEMPLATE
-from sftdata.encode.tokenizers import load_tokenizer
-from sftdata.light import can_fork
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol, cast
 
-BACKENDS: dict[str, Backend | None] = {"auto": None, "fast": "fastokens", "hf": "tokenizers"}
+from sftdata.encode.request import EncoderFacts, EncodingRequest
 
-
-def make_encoder(config: Config) -> RecordEncoder:
-    """What encodes the records of a run.
-
-    Raises TokenizerError where the tokenizer cannot be loaded, and TemplateError where its template cannot be used.
-    """
-    encoder = RecordEncoder(encode_settings(config))
-    if not config.is_plain_text:
-        encoder.check()
-    return encoder
+if TYPE_CHECKING:
+    from sftdata.config import Config
+    from sftdata.engines.aside import Aside
+    from sftdata.engines.base import Stage
 
 
-def begin_encoding(config: Config) -> RecordEncoder:
-    """What encodes the records of a run, being loaded where the workers will be copies of this process.
+class Encoding(Protocol):
+    """What encodes the records of a run."""
 
-    Raises what `make_encoder` raises.
-    """
-    encoder = make_encoder(config)
-    if can_fork():
-        encoder.begin_loading()
-    return encoder
+    def check(self) -> None:
+        """Raise TokenizerError where the tokenizer cannot be loaded, TemplateError where its template is of no use."""
+        ...
+
+    def stage(self) -> Stage:
+        """The stage that encodes."""
+        ...
+
+    def use(self, encoder: str) -> None:
+        """From now on encode with another library: one of BACKENDS."""
+        ...
+
+    def facts(self) -> EncoderFacts:
+        """What a dataset says of its tokenizer and template."""
+        ...
+
+    def write_files(self, folder: Path) -> Sequence[str]:
+        """Write the tokenizer and template as used, in a form that transformers loads too; the files' names."""
+        ...
 
 
-def encode_settings(config: Config) -> EncodeSettings:
-    """What decides how records are encoded. Raises TokenizerError where the tokenizer cannot be loaded."""
-    files = load_tokenizer(config.located_if_there(config.tokenizer), trust_remote_code=config.trust_remote_code)
-    template = config.located_if_there(config.template)
-    if config.is_plain_text and template == "auto" and not files.chat_templates:
-        template = NO_TEMPLATE
-    return EncodeSettings(
-        files=files,
-        template=template,
+class EncodingAside:
+    """An encoder in a process beside this one, which begins to load it now."""
+
+    def __init__(self, aside: Aside, request: EncodingRequest) -> None:
+        self._aside = aside
+        self._unanswered = 0
+        aside.make(request)
+        for method in ("check", "load"):
+            aside.ask(method)
+            self._unanswered += 1
+
+    def check(self) -> None:
+        """See Encoding.check."""
+        self._await(1)
+
+    def stage(self) -> Stage:
+        """See Encoding.stage."""
+        from sftdata.engines.elsewhere import StageElsewhere
+
+        self._await(0)
+        return cast("Stage", StageElsewhere(self._aside, "results", *self._aside.call("outline")))
+
+    def _await(self, left: int) -> None:
+        """Have what was asked for at the start answered, all but the last `left`."""
+        while self._unanswered > left:
+            self._unanswered -= 1
+            self._aside.answer()
+
+    def use(self, encoder: str) -> None:
+        """See Encoding.use."""
+        self._aside.call("use", encoder)
+
+    def facts(self) -> EncoderFacts:
+        """See Encoding.facts."""
+        return cast(EncoderFacts, self._aside.call("facts"))
+
+    def write_files(self, folder: Path) -> Sequence[str]:
+        """See Encoding.write_files."""
+        return cast("Sequence[str]", self._aside.call("write_files", folder))
+
+
+def begin_encoding(config: Config, aside: Aside | None = None) -> Encoding:
+    """The encoder of a run: in the process that is given, where it then loads, else here, where it loads when used."""
+    request = request_of(config)
+    if aside is not None:
+        return EncodingAside(aside, request)
+    from sftdata.encode.service import EncodingHere
+
+    return EncodingHere(request)
+
+
+def request_of(config: Config) -> EncodingRequest:
+    """What the settings ask of the encoder."""
+    return EncodingRequest(
+        tokenizer=config.located_if_there(config.tokenizer),
+        trust_remote_code=config.trust_remote_code,
+        template=config.located_if_there(config.template),
+        is_plain_text=config.is_plain_text,
         date=config.date,
         train_on=config.train_on,
         overlong=config.overlong,
         seq_len=None if config.overlong == "drop" else config.pack.seq_len,
         strip_trailing_control=config.clean.strip_trailing_control,
-        backend=BACKENDS[config.encoder],
+        encoder=config.encoder,
     )

@@ -32,7 +32,7 @@ def take_over() -> None:
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     # Else pydantic looks through all that is installed for plugins.
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
-    gc.set_threshold(100_000, 50, 50)  # rows are made of many small objects, and hardly ever of cycles
+    gc.set_threshold(1_000_000, 50, 50)  # rows are made of many small objects, and hardly ever of cycles
     # Else Arrow takes memory from the system and gives it back for each batch, a page fault for every page.
     os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
     shun_pandas()

@@ -2,42 +2,33 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
-from sftdata.encode.records import RecordEncoder
-from sftdata.encode.stage import BatchFacts
-from sftdata.store.files import write_bytes
+from sftdata.encode.request import EncoderFacts
+from sftdata.encode.seen import BatchFacts
+from sftdata.encoding import Encoding
 from sftdata.store.manifest import ControlString, EncodingEntry, FileEntry, TokenizerEntry, file_entry
 
 
-def write_tokenizer(folder: Path, encoder: RecordEncoder) -> list[FileEntry]:
+def write_tokenizer(folder: Path, encoding: Encoding) -> list[FileEntry]:
     """The tokenizer and template as used, in a form that transformers loads too; their entries."""
-    files, template = encoder.settings.files, encoder.template
-    config = json.dumps(files.config(), indent=2, ensure_ascii=False) + "\n"
-    texts = {"tokenizer.json": files.json, "tokenizer_config.json": config}
-    if template.source:
-        texts["chat_template.jinja"] = template.source
-    if template.tool_source is not None:
-        texts["additional_chat_templates/tool_use.jinja"] = template.tool_source
-    for name, text in sorted(texts.items()):
-        write_bytes(folder / "tokenizer" / name, text.encode())
-    return [file_entry(folder, f"tokenizer/{name}") for name in sorted(texts)]
+    names = encoding.write_files(folder / "tokenizer")
+    return [file_entry(folder, f"tokenizer/{name}") for name in names]
 
 
-def tokenizer_entry(source: str, encoder: RecordEncoder, facts: BatchFacts) -> TokenizerEntry:
+def tokenizer_entry(source: str, encoder: EncoderFacts, seen: BatchFacts) -> TokenizerEntry:
     """What the manifest says of the tokenizer, with all that proves the masks from the files alone."""
     return TokenizerEntry(
         source=source,
-        sha256=encoder.settings.files.sha256,
-        vocab_size=encoder.vocabulary.size,
-        bos_id=encoder.id_of("bos_token"),
-        eos_id=encoder.id_of("eos_token"),
-        pad_id=encoder.id_of("pad_token"),
-        end_of_turn_ids=encoder.end_ids,
-        control_ids=tuple(sorted(encoder.facts.control.ids)),
-        answer_control_ids=tuple(sorted(facts.answer_controls)),
-        generation_prompts=tuple(sorted(facts.prompts)),
+        sha256=encoder.tokenizer_sha256,
+        vocab_size=encoder.vocab_size,
+        bos_id=encoder.bos_id,
+        eos_id=encoder.eos_id,
+        pad_id=encoder.pad_id,
+        end_of_turn_ids=encoder.end_of_turn_ids,
+        control_ids=encoder.control_ids,
+        answer_control_ids=tuple(sorted(seen.answer_controls)),
+        generation_prompts=tuple(sorted(seen.prompts)),
     )
 
 

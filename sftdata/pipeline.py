@@ -14,8 +14,7 @@ from sftdata.config import Config, SourceConfig
 from sftdata.curate.exact import content_key
 from sftdata.curate.languages import require_languages
 from sftdata.curate.mixture import SourceShare, check_shares
-from sftdata.encode.records import RecordEncoder
-from sftdata.encoding import begin_encoding
+from sftdata.encoding import Encoding, begin_encoding
 from sftdata.engines.local import LocalEngine
 from sftdata.machine import count_cores
 from sftdata.progress import Progress, Quiet
@@ -42,7 +41,7 @@ def prepare(
     fresh: bool = False,
     keep_work: bool = False,
     progress: Progress | None = None,
-    encoder: RecordEncoder | None = None,
+    encoding: Encoding | None = None,
 ) -> Manifest:
     """Prepare a dataset and give its manifest, which is also in the output folder.
 
@@ -51,14 +50,15 @@ def prepare(
 
     A run that was ended is gone on with: what it did stands in OUT/.work under keys of what went in, and only what is
     missing, or depends on something that changed, is done. `fresh` takes nothing over; `keep_work` keeps the work
-    after success too, for a run with other settings. `encoder` is what `begin_encoding` gave, where it was called
+    after success too, for a run with other settings. `encoding` is what `begin_encoding` gave, where it was called
     before.
 
     Raises SftDataError (SourceError, TokenizerError, TemplateError, OutputError, ...) for what a user can put right.
     """
     workers = workers or count_cores()
     progress = progress or Quiet()
-    encoder = encoder or begin_encoding(config)
+    encoding = encoding or begin_encoding(config)
+    encoding.check()
     out = config.located(config.out.path)
     with (
         Workspace(out, config.model_dump(mode="json"), overwrite=overwrite, fresh=fresh, keep_work=keep_work) as work,
@@ -78,7 +78,7 @@ def prepare(
         def assembly() -> Assembly:
             from sftdata.assembly import Assembly
 
-            return Assembly(config, encoder, engine, work, progress)
+            return Assembly(config, encoding, engine, work, progress)
 
         rows = engine.map(read, given, meanwhile=assembly)
         names = distinct_names(units, [source.path for source in config.sources])

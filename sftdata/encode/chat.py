@@ -10,10 +10,10 @@ from typing import Any, Literal
 
 from sftdata.encode.facts import TemplateFacts
 from sftdata.encode.jinja import Turn
+from sftdata.encode.request import TrainOn
 from sftdata.encode.turns import Conversation
 from sftdata.records import Message, Record, ToolCall, is_plain
 
-TrainOn = Literal["all", "last"]
 _INLINE_THOUGHT = re.compile(r"\s*<think>(.*?)</think>(.*)", re.DOTALL)
 
 

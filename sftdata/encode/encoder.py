@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from functools import cached_property
-from importlib import import_module
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from sftdata.encode.request import Backend
 from sftdata.errors import TokenizerError
 
 Ids = npt.NDArray[np.int32]
 Offsets = npt.NDArray[np.int64]
-Backend = Literal["fastokens", "tokenizers"]
 
 # Strings on which encoders have been seen to differ: white space of all kinds, digits, case, marks that compose,
 # scripts without spaces, emoji sequences, bytes that are no character of the vocabulary, runs, contractions.
@@ -71,21 +69,8 @@ class Encoder:
         self._asked = asked
         self._names = names or {}
 
-    def import_libraries(self) -> None:
-        """Import what `load` uses. A process must not be copied while a thread of it imports: the copy has the lock of
-        the module, and no thread that opens it.
-        """
-        if self._asked != "tokenizers":
-            with suppress(ImportError):
-                import_module("fastokens")
-        if self._asked != "fastokens":
-            import_module("tokenizers")
-
     def load(self) -> None:
-        """Load now what is otherwise loaded at first use. Encodes nothing, and so leaves no threads.
-
-        fastokens first: unlike tokenizers it lets other threads run meanwhile, and there is most to do for them then.
-        """
+        """Load now what is otherwise loaded at first use. Encodes nothing, and so leaves no threads."""
         _ = self._fast
         if self._asked != "fastokens":
             _ = self._slow

@@ -5,23 +5,23 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import date as Date
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from sftdata.encode.chat import TrainOn, strings_in, strings_of_message, trained_turns
+from sftdata.encode.chat import strings_in, strings_of_message, trained_turns
 from sftdata.encode.clean import strip_trailing_control
 from sftdata.encode.control import PRIVATE, guard_pipeline, private_name
 from sftdata.encode.encoded import IGNORE, Encoded, EncodedSample
-from sftdata.encode.encoder import Backend, Encoder, Ids
+from sftdata.encode.encoder import Encoder, Ids
 from sftdata.encode.facts import TemplateFacts
 from sftdata.encode.masks import MaskProver
 from sftdata.encode.overlong import fits, split_windows, truncate
+from sftdata.encode.request import Backend, Overlong, TrainOn
 from sftdata.encode.shapes import GuardedSample, ShapeProver
 from sftdata.encode.templates import load_template
 from sftdata.encode.tokenizers import TokenizerFiles
@@ -29,8 +29,6 @@ from sftdata.encode.turns import Refusal
 from sftdata.encode.vocabulary import Vocabulary
 from sftdata.errors import TemplateError, TokenizerError
 from sftdata.records import Drop, Record
-
-Overlong = Literal["drop", "split", "truncate"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,7 +61,6 @@ class RecordEncoder:
         self._provers: dict[bytes, ShapeProver] = {}
         self._met: set[bytes] = set()  # the keys of the provers that the last batch needed
         self.tally: Counter[str] = Counter()  # what was done to records, see `encode`
-        self._loading: Future[None] | None = None
 
     @cached_property
     def guarded(self) -> str:
@@ -86,19 +83,8 @@ class RecordEncoder:
         names = {private_name(id_): id_ for id_ in self.facts.control.ids}
         return Encoder(self.guarded, self.settings.backend, names)
 
-    def begin_loading(self) -> None:
-        """Load in a thread what is otherwise loaded when the first record comes. Until `wait`, ask nothing else."""
-        self.encoder.import_libraries()
-        loader = ThreadPoolExecutor(1)
-        self._loading = loader.submit(self._load)
-        loader.shutdown(wait=False)
-
-    def wait(self) -> None:
-        """Wait for what `begin_loading` began. Raises what loading raised."""
-        if self._loading is not None:
-            self._loading.result()
-
-    def _load(self) -> None:
+    def load(self) -> None:
+        """Load now what is otherwise loaded when the first record comes."""
         self.encoder.load()
         _ = self._masks
 

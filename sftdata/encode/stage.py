@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -17,6 +15,7 @@ import pyarrow as pa
 from sftdata.encode.clean import endings
 from sftdata.encode.encoded import IGNORE, Encoded
 from sftdata.encode.records import EncodeSettings, RecordEncoder
+from sftdata.encode.seen import BatchFacts
 from sftdata.records import Record, live_records, sample_digest
 
 ENCODED_SCHEMA = pa.schema(
@@ -37,53 +36,6 @@ ENCODED_SCHEMA = pa.schema(
 )
 # Of each batch, so many texts are encoded by both encoders, up to so many characters of each.
 CHECKED_TEXTS, CHECKED_CHARS = 8, 1000
-
-
-@dataclass
-class BatchFacts:
-    """What encoding saw besides the samples: joined over all batches, it goes into the manifest."""
-
-    prompts: set[tuple[int, ...]] = field(default_factory=set)  # ids that stood directly before a trained run
-    answer_controls: set[int] = field(default_factory=set)  # control ids inside trained runs, their ends aside
-    hits: Counter[tuple[str, str]] = field(default_factory=Counter)  # control strings in text, by (string, role)
-    trailing: Counter[str] = field(default_factory=Counter)  # answers that end in a control string, none stripped yet
-    tally: Counter[str] = field(default_factory=Counter)  # what was done to records: see RecordEncoder.encode
-    backends: set[str] = field(default_factory=set)  # what encoded
-    disagreed: bool = False  # the fast encoder gave other ids than tokenizers for some of the run's own text
-
-    def to_json(self) -> str:
-        """The facts as JSON, in a fixed order."""
-        return json.dumps(
-            {
-                "prompts": sorted(self.prompts),
-                "answer_controls": sorted(self.answer_controls),
-                "hits": sorted([*key, count] for key, count in self.hits.items()),
-                "trailing": dict(sorted(self.trailing.items())),
-                "tally": dict(sorted(self.tally.items())),
-                "backends": sorted(self.backends),
-                "disagreed": self.disagreed,
-            }
-        )
-
-    def add_json(self, text: str) -> None:
-        """Join the facts that `to_json` wrote."""
-        payload = json.loads(text)
-        self.prompts.update(tuple(prompt) for prompt in payload["prompts"])
-        self.answer_controls.update(payload["answer_controls"])
-        for string, role, count in payload["hits"]:
-            self.hits[string, role] += count
-        self.trailing.update(payload["trailing"])
-        self.tally.update(payload["tally"])
-        self.backends.update(payload["backends"])
-        self.disagreed |= payload["disagreed"]
-
-    @staticmethod
-    def joined(texts: Sequence[str]) -> BatchFacts:
-        """The facts of several batches."""
-        facts = BatchFacts()
-        for text in texts:
-            facts.add_json(text)
-        return facts
 
 
 class Encode:

@@ -9,23 +9,18 @@ from __future__ import annotations
 import gc
 import multiprocessing
 import os
-import pickle
 import signal
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from multiprocessing.connection import wait
 from typing import Any, TypeVar
 
-from sftdata.engines.pool import begin_worker, killed_worker
+from sftdata.engines.workers import RemoteTraceback, begin_worker, killed_worker, sendable
 
 ResultT = TypeVar("ResultT")
 
 NUMBER_BYTES = 4
 AHEAD = 1024  # calls that are given out before there are answers: fewer than a pipe holds
-
-
-class RemoteTraceback(Exception):
-    """Where in a worker an exception came from."""
 
 
 def run_forked(
@@ -68,6 +63,22 @@ def run_forked(
             worker.terminate()
             worker.join()
             connection.close()
+
+
+def run_calls(
+    size: int,
+    function: Callable[..., ResultT],
+    calls: Sequence[tuple[Any, ...]],
+    meanwhile: Callable[[], object] | None = None,
+) -> Iterator[tuple[int, ResultT]]:
+    """As `run_forked`; with one worker, or one call, in this process."""
+    if size > 1 and len(calls) > 1:
+        yield from run_forked(size, function, calls, meanwhile)
+        return
+    if meanwhile is not None:
+        meanwhile()
+    for number, arguments in enumerate(calls):
+        yield number, function(*arguments)
 
 
 class _Numbers:
@@ -118,27 +129,18 @@ def _answer(connection: Any) -> tuple[int, Any] | None:
     return number, result
 
 
-def _sendable(error: BaseException) -> Exception:
-    """The error, or where it would not arrive as it is (a panic of a Rust library does not), one that says the same."""
-    try:
-        if isinstance(error, Exception) and isinstance(pickle.loads(pickle.dumps(error)), type(error)):
-            return error
-    except Exception:  # noqa: BLE001 - whatever pickling raises
-        pass
-    return RuntimeError(f"{type(error).__name__}: {error}")
-
-
 def _serve(function: Callable[..., Any], calls: Sequence[tuple[Any, ...]], numbers: _Numbers, connection: Any) -> None:
     """A worker's life: make the calls whose numbers it takes, until there are no more."""
     begin_worker()
     signal.signal(signal.SIGTERM, signal.SIG_DFL)  # so that it can be ended, whatever this process does with it
-    os.environ["RAYON_NUM_THREADS"] = "1"  # of tokenizers: there are as many workers as cores already
+    for name in ("RAYON_NUM_THREADS", "FASTOKENS_BPE_THREADS"):
+        os.environ[name] = "1"  # of tokenizers and fastokens: there are as many workers as cores already
     numbers.only_take()
     while (number := numbers.take()) is not None:
         answer: tuple[Any, ...]
         try:
             answer = (number, function(*calls[number]), None, "")
         except BaseException as error:  # noqa: BLE001 - raised again where the results are read
-            answer = (number, None, _sendable(error), traceback.format_exc())
+            answer = (number, None, sendable(error), traceback.format_exc())
         connection.send(answer)
     connection.send(None)

@@ -12,7 +12,8 @@ import numpy as np
 import pyarrow as pa
 
 from sftdata.engines.base import AnyStage, GroupStage, Piece, Stage
-from sftdata.engines.forked import run_forked
+from sftdata.engines.elsewhere import StageElsewhere
+from sftdata.engines.forked import run_calls
 from sftdata.engines.jobs import (
     Done,
     Job,
@@ -163,13 +164,11 @@ class LocalEngine:
         self, stage: AnyStage, jobs: Sequence[Job], meanwhile: Callable[[], object] | None
     ) -> Iterator[tuple[int, Done]]:
         """What the jobs gave, as they are done, each with its number."""
-        if self._workers == 1 or len(jobs) <= 1:
-            if meanwhile is not None:
-                meanwhile()
-            yield from ((number, run_job(stage, job)) for number, job in enumerate(jobs))
+        if isinstance(stage, StageElsewhere):
+            yield from stage.results(self._workers, jobs)
             return
-        if can_fork():
-            yield from run_forked(self._workers, run_job, [(stage, job) for job in jobs], meanwhile)
+        if can_fork() or self._workers == 1 or len(jobs) <= 1:
+            yield from run_calls(self._workers, run_job, [(stage, job) for job in jobs], meanwhile)
             return
         data = pickle.dumps(stage)
         path = self._folder / f"{hashlib.sha256(data).hexdigest()}.stage"

@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import multiprocessing
-import os
-import signal
 import sys
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from multiprocessing.connection import wait
 from typing import Any, TypeVar
 
-from sftdata.errors import WorkerError
+from sftdata.engines.workers import begin_worker, killed_worker
 
 ResultT = TypeVar("ResultT")
 
@@ -69,15 +65,6 @@ class Pool:
         self._executor.shutdown(wait=True, cancel_futures=True)
 
 
-def killed_worker() -> WorkerError:
-    """What to say where the system ended a worker."""
-    return WorkerError(
-        "a worker process",
-        "was ended by the system, most often because memory ran out",
-        "use fewer --workers or a machine with more memory, and run the same command again",
-    )
-
-
 @contextmanager
 def _main_hidden() -> Iterator[None]:
     """Start workers that do not run the user's program again: multiprocessing would import it into each of them.
@@ -102,17 +89,3 @@ def _context(preload: str) -> Any:
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["sftdata.engines.preload", preload])
     return context
-
-
-def begin_worker() -> None:
-    """Leave Ctrl-C to the main process, and end when it ends, however it ends."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        threading.Thread(target=_leave_after, args=(parent.sentinel,), daemon=True).start()
-
-
-def _leave_after(sentinel: int) -> None:
-    """End this process when the sentinel says that the main process is gone (kill -9 tells nobody)."""
-    wait([sentinel])
-    os._exit(1)

@@ -12,7 +12,7 @@ import sys
 import time
 from pathlib import Path
 
-from sftdata import cli
+from sftdata.__main__ import begin_aside
 from sftdata.light import leave, take_over
 
 
@@ -43,15 +43,17 @@ class Clock:
 def main() -> None:
     began = process_start()
     take_over()
-    data, tokenizer, out, *more = sys.argv[1:]
-    config = cli.config_of([data, *more], {"tokenizer": tokenizer, "out": out})
+    aside = begin_aside("prepare")
+    from sftdata import cli
     from sftdata.encoding import begin_encoding
 
-    encoder = begin_encoding(config)
+    data, tokenizer, out, *more = sys.argv[1:]
+    config = cli.config_of([data, *more], {"tokenizer": tokenizer, "out": out})
+    encoding = begin_encoding(config, aside)
     from sftdata.pipeline import prepare
 
     clock = Clock()
-    prepare(config, progress=clock, encoder=encoder)
+    prepare(config, progress=clock, encoding=encoding)
     end = time.monotonic()
     seconds = {}
     before, name = began, "start"

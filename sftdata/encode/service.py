@@ -1,0 +1,108 @@
+"""The encoder of a run, in whatever process it lives."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sftdata.encode.records import EncodeSettings, RecordEncoder
+from sftdata.encode.request import BACKENDS, EncoderFacts, EncodingRequest
+from sftdata.encode.stage import Encode
+from sftdata.encode.templates import NO_TEMPLATE
+from sftdata.encode.tokenizers import load_tokenizer
+from sftdata.engines.forked import run_calls
+from sftdata.engines.jobs import run_job
+from sftdata.store.files import write_bytes
+
+if TYPE_CHECKING:
+    from sftdata.engines.jobs import Done, Job
+
+
+class EncodingHere:
+    """The encoder that a request asks for, in this process. It is made when first used."""
+
+    def __init__(self, request: EncodingRequest) -> None:
+        self._request = request
+
+    @cached_property
+    def _encoder(self) -> RecordEncoder:
+        encoder = RecordEncoder(encode_settings(self._request))
+        if not self._request.is_plain_text:
+            encoder.check()
+        return encoder
+
+    def check(self) -> None:
+        """Raise TokenizerError where the tokenizer cannot be loaded, TemplateError where its template is of no use."""
+        _ = self._encoder
+
+    def stage(self) -> Encode:
+        """The stage that encodes."""
+        return Encode(self._encoder)
+
+    def outline(self) -> tuple[str, Sequence[str], str]:
+        """The stage's name, columns and key. Raises as `check`."""
+        stage = self.stage()
+        return stage.name, stage.columns, stage.key
+
+    def load(self) -> None:
+        """Load now what is otherwise loaded when the first record comes."""
+        self._encoder.load()
+
+    def use(self, encoder: str) -> None:
+        """From now on encode with another library: one of BACKENDS."""
+        self._encoder = RecordEncoder(replace(self._encoder.settings, backend=BACKENDS[encoder]))
+
+    def results(self, size: int, jobs: Sequence[Job]) -> Iterator[tuple[int, Done]]:
+        """What the stage makes of these jobs in `size` processes, as they are done, each with its number."""
+        stage = self.stage()
+        return run_calls(size, run_job, [(stage, job) for job in jobs])
+
+    def facts(self) -> EncoderFacts:
+        """What a dataset says of its tokenizer and template, with all that proves the masks from the files alone."""
+        encoder = self._encoder
+        return EncoderFacts(
+            tokenizer_sha256=encoder.settings.files.sha256,
+            template_sha256=hashlib.sha256(encoder.template.source.encode()).hexdigest(),
+            vocab_size=encoder.vocabulary.size,
+            bos_id=encoder.id_of("bos_token"),
+            eos_id=encoder.id_of("eos_token"),
+            pad_id=encoder.id_of("pad_token"),
+            end_of_turn_ids=encoder.end_ids,
+            control_ids=tuple(sorted(encoder.facts.control.ids)),
+        )
+
+    def write_files(self, folder: Path) -> list[str]:
+        """Write the tokenizer and template as used, in a form that transformers loads too; the files' names."""
+        files, template = self._encoder.settings.files, self._encoder.template
+        config = json.dumps(files.config(), indent=2, ensure_ascii=False) + "\n"
+        texts = {"tokenizer.json": files.json, "tokenizer_config.json": config}
+        if template.source:
+            texts["chat_template.jinja"] = template.source
+        if template.tool_source is not None:
+            texts["additional_chat_templates/tool_use.jinja"] = template.tool_source
+        for name, text in sorted(texts.items()):
+            write_bytes(folder / name, text.encode())
+        return sorted(texts)
+
+
+def encode_settings(request: EncodingRequest) -> EncodeSettings:
+    """What decides how records are encoded. Raises TokenizerError where the tokenizer cannot be loaded."""
+    files = load_tokenizer(request.tokenizer, trust_remote_code=request.trust_remote_code)
+    template = request.template
+    if request.is_plain_text and template == "auto" and not files.chat_templates:
+        template = NO_TEMPLATE
+    return EncodeSettings(
+        files=files,
+        template=template,
+        date=request.date,
+        train_on=request.train_on,
+        overlong=request.overlong,
+        seq_len=request.seq_len,
+        strip_trailing_control=request.strip_trailing_control,
+        backend=BACKENDS[request.encoder],
+    )
