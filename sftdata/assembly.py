@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 
 import pyarrow as pa
@@ -22,7 +23,7 @@ from sftdata.output import encoding_entry, tokenizer_entry, write_tokenizer
 from sftdata.progress import Progress
 from sftdata.read.explain import NOT_DATA, no_rows_error
 from sftdata.read.units import Unit
-from sftdata.samples import PLACED_COLUMNS, SAMPLE_COLUMNS, Samples
+from sftdata.samples import SAMPLE_COLUMNS, Samples
 from sftdata.store.ledger import LedgerWriter
 from sftdata.store.manifest import (
     FileEntry,
@@ -33,7 +34,7 @@ from sftdata.store.manifest import (
     TemplateEntry,
     hash_of_shards,
 )
-from sftdata.store.stage import WriteShards
+from sftdata.store.stage import PLACED_SCHEMA, WRITTEN_SCHEMA, PackSamples, WriteShards
 from sftdata.versions import describe_versions
 from sftdata.workspace import Workspace
 
@@ -67,16 +68,30 @@ class Assembly:
 
         samples.assign_shards(fates, config.out.shard_tokens)
         refuse_all_held_out(config, samples)
-        pack = WriteShards(str(self._work.shards), config.pack.seq_len, config.pack.strategy, config.seed)
-        placed = engine.group("shard", pack, samples.with_copies(encoded), samples.beside(fates))
-        shards = samples.take_places(engine.collect(placed, PLACED_COLUMNS)) if placed else []
 
-        ledger = write_ledger(self._work.new, config, fates, samples, engine, rows)
-        files = write_tokenizer(self._work.new, self._encoding)
-        private = count_private(engine, rows, fates) if config.privacy.mode != "off" else {}
-        manifest = make_manifest(config, self._encoding.facts(), shards, ledger, files, seen, private, mixture)
+        @cache
+        def accounts() -> tuple[LedgerWriter, Sequence[FileEntry], Mapping[str, int]]:
+            ledger = write_ledger(self._work.new, config, fates, samples, engine, rows)
+            files = write_tokenizer(self._work.new, self._encoding)
+            private = count_private(engine, rows, fates) if config.privacy.mode != "off" else {}
+            return ledger, files, private
+
+        shards = self._packed(samples.with_copies(encoded), samples, fates, meanwhile=accounts)
+        manifest = make_manifest(config, self._encoding.facts(), shards, *accounts(), seen, mixture)
         self._work.publish(manifest)
         return manifest
+
+    def _packed(
+        self, table: Sequence[Piece], samples: Samples, fates: Fates, meanwhile: Callable[[], object]
+    ) -> Sequence[ShardEntry]:
+        """Pack the samples and write the shards; `meanwhile` is called when their places are known."""
+        engine, pack = self._engine, self._config.pack
+        beside = samples.beside(fates)
+        placed = engine.group("shard", PackSamples(pack.seq_len, pack.strategy, self._config.seed), table, beside)
+        samples.take_places(engine.collect(placed, PLACED_SCHEMA.names) if placed else PLACED_SCHEMA.empty_table())
+        write = WriteShards(str(self._work.shards), pack.seq_len)
+        written = engine.group("shard", write, table, samples.with_places(beside), meanwhile)
+        return samples.entries(engine.collect(written, WRITTEN_SCHEMA.names)) if written else ()
 
     def _encoded(self, rows: Sequence[Piece], fates: Fates) -> tuple[list[Piece], BatchFacts]:
         """The samples of the live rows, and what was seen in them."""
@@ -132,8 +147,8 @@ def make_manifest(
     shards: Sequence[ShardEntry],
     ledger: LedgerWriter,
     files: Sequence[FileEntry],
-    seen: BatchFacts,
     private: Mapping[str, int],
+    seen: BatchFacts,
     mixture: Sequence[MixtureEntry],
 ) -> Manifest:
     """All that is known of the dataset."""

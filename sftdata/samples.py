@@ -22,7 +22,6 @@ Bools = npt.NDArray[np.bool_]
 
 # Of ENCODED_SCHEMA.
 SAMPLE_COLUMNS = ("row", "sample", "num_tokens", "num_trained", "turns", "digest", "reason", "detail", "rows")
-PLACED_COLUMNS = ("position", "row", "index", "facts")  # of PLACED_SCHEMA
 NOWHERE = -1
 PieceT = TypeVar("PieceT")
 
@@ -109,20 +108,28 @@ class Samples:
                     "record_id": record_id,
                     "sample": pa.array(self._sample + copy * samples, pa.int32()),
                     "position": np.arange(len(self.row)) + copy * len(self.row),
+                    "num_tokens": self.num_tokens,
                 }
             )
             for copy in range(self._max_copies)
         ]
         return pa.concat_tables(tables)
 
-    def take_places(self, placed: pa.Table) -> list[ShardEntry]:
-        """Learn where each sample stands, from PLACED_COLUMNS; the shards' entries in the order of their numbers."""
+    def take_places(self, placed: pa.Table) -> None:
+        """Learn where each sample stands, from the packing stage."""
         position = placed["position"].to_numpy()
         size = self._max_copies * len(self.row)
         self._place_row, self._place_index = np.full((2, size), NOWHERE, np.int32)
         self._place_row[position] = placed["row"].to_numpy()
         self._place_index[position] = placed["index"].to_numpy()
-        facts = [ShardFacts(**json.loads(text)) for text in placed["facts"].drop_null().to_pylist()]
+
+    def with_places(self, beside: pa.Table) -> pa.Table:
+        """What the writing stage needs: `beside`, and the places."""
+        return beside.append_column("row", pa.array(self._place_row)).append_column("index", pa.array(self._place_index))
+
+    def entries(self, written: pa.Table) -> list[ShardEntry]:
+        """The shards' entries, in the order of their numbers, from the `facts` of the writing stage."""
+        facts = [ShardFacts(**json.loads(text)) for text in written["facts"].to_pylist()]
         return [
             ShardEntry.of(path, path.partition("/")[0], written)
             for path, written in zip(self.paths, facts, strict=True)

@@ -93,10 +93,18 @@ class Engine(Protocol):
         """
         ...
 
-    def group(self, key: str, stage: GroupStage, table: Sequence[Piece], beside: pa.Table) -> list[Piece]:
+    def group(
+        self,
+        key: str,
+        stage: GroupStage,
+        table: Sequence[Piece],
+        beside: pa.Table,
+        meanwhile: Callable[[], object] | None = None,
+    ) -> list[Piece]:
         """The stage on all rows of each value of the integer column `key` of `beside`; rows without one are left out.
 
-        The pieces come in the order of the keys. The rows of a group are in no particular order.
+        The pieces come in the order of the keys. The rows of a group are in no particular order. `meanwhile` is as for
+        `map`.
         """
         ...
 

@@ -71,10 +71,17 @@ def run_calls(
     calls: Sequence[tuple[Any, ...]],
     meanwhile: Callable[[], object] | None = None,
 ) -> Iterator[tuple[int, ResultT]]:
-    """As `run_forked`; with one worker, or one call, in this process."""
-    if size > 1 and len(calls) > 1:
-        yield from run_forked(size, function, calls, meanwhile)
-        return
+    """As `run_forked` where that is worth it: with workers, and more than one thing to do."""
+    is_worth_it = size > 1 and len(calls) + (meanwhile is not None) > 1 and calls
+    return run_forked(size, function, calls, meanwhile) if is_worth_it else run_here(function, calls, meanwhile)
+
+
+def run_here(
+    function: Callable[..., ResultT],
+    calls: Sequence[tuple[Any, ...]],
+    meanwhile: Callable[[], object] | None = None,
+) -> Iterator[tuple[int, ResultT]]:
+    """The results of calls that this process makes, each with its number; before them `meanwhile` is called."""
     if meanwhile is not None:
         meanwhile()
     for number, arguments in enumerate(calls):

@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from sftdata.engines.base import AnyStage, GroupStage, Piece, Stage
 from sftdata.engines.elsewhere import StageElsewhere
-from sftdata.engines.forked import run_calls
+from sftdata.engines.forked import run_calls, run_here
 from sftdata.engines.jobs import (
     Done,
     Job,
@@ -88,7 +88,14 @@ class LocalEngine:
             jobs.append(self._job(stage, [(piece, None)], columns))
         return [part for piece in self._run(stage, jobs, meanwhile) for part in _parts(piece, MAX_PIECE_ROWS)]
 
-    def group(self, key: str, stage: GroupStage, table: Sequence[Piece], beside: pa.Table) -> list[Piece]:
+    def group(
+        self,
+        key: str,
+        stage: GroupStage,
+        table: Sequence[Piece],
+        beside: pa.Table,
+        meanwhile: Callable[[], object] | None = None,
+    ) -> list[Piece]:
         """See Engine.group."""
         keys = beside[key].combine_chunks().fill_null(-1).to_numpy(zero_copy_only=False)
         starts = np.cumsum([0, *(piece.num_rows for piece in table)])
@@ -103,7 +110,7 @@ class LocalEngine:
             cuts = [*np.flatnonzero(np.diff(owner, prepend=-1)), len(rows)]
             parts: list[Part] = [(table[owner[a]], rows[a:b] - starts[owner[a]]) for a, b in zip(cuts, cuts[1:])]
             jobs.append(self._job(stage, parts, beside.take(pa.array(rows))))
-        return self._run(stage, jobs)
+        return self._run(stage, jobs, meanwhile)
 
     def collect(self, table: Sequence[Piece], columns: Sequence[str]) -> pa.Table:
         """See Engine.collect."""
@@ -167,8 +174,12 @@ class LocalEngine:
         if isinstance(stage, StageElsewhere):
             yield from stage.results(self._workers, jobs)
             return
-        if can_fork() or self._workers == 1 or len(jobs) <= 1:
-            yield from run_calls(self._workers, run_job, [(stage, job) for job in jobs], meanwhile)
+        calls = [(stage, job) for job in jobs]
+        if can_fork():
+            yield from run_calls(self._workers, run_job, calls, meanwhile)
+            return
+        if self._workers == 1 or len(jobs) <= 1:
+            yield from run_here(run_job, calls, meanwhile)
             return
         data = pickle.dumps(stage)
         path = self._folder / f"{hashlib.sha256(data).hexdigest()}.stage"

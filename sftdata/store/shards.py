@@ -55,7 +55,7 @@ class ShardFacts:
 
 @dataclass(frozen=True, slots=True)
 class Shard:
-    """Samples with their places in packed rows. `row` and `index` are aligned with the samples given.
+    """Samples with their places in packed rows.
 
     The packed rows are made batch by batch when asked for, so that a shard is never in memory whole.
     """
@@ -63,23 +63,21 @@ class Shard:
     tokens: TokenColumns
     at: NDArray[np.int64]  # where each sample stands in `tokens`
     record_id: pa.Array  # of each sample
-    row: NDArray[np.int32]
-    index: NDArray[np.int32]
-    order: NDArray[np.int64]  # the samples' positions in the order in which they stand in the rows
-    row_starts: NDArray[np.int64]  # samples before each row; one more entry than rows
+    packing: Packing  # of the samples
     seq_len: int
 
     @property
     def num_rows(self) -> int:
         """The number of packed rows."""
-        return len(self.row_starts) - 1
+        return self.packing.num_rows
 
     def batches(self) -> Iterator[pa.RecordBatch]:
         """The packed rows as record batches of SHARD_SCHEMA; where they are cut depends on seq_len alone."""
         rows_per_batch = max(1, BATCH_TOKENS // self.seq_len)
+        order, row_starts = self.packing.order(), self.packing.row_starts()
         for first in range(0, self.num_rows, rows_per_batch):
-            starts = self.row_starts[first : first + rows_per_batch + 1]
-            yield self._batch(self.order[starts[0] : starts[-1]], starts - starts[0])
+            starts = row_starts[first : first + rows_per_batch + 1]
+            yield self._batch(order[starts[0] : starts[-1]], starts - starts[0])
 
     def _batch(self, order: NDArray[np.int64], starts: NDArray[np.int64]) -> pa.RecordBatch:
         """One batch of packed rows: samples in order, row r holding those from starts[r] to starts[r + 1]."""
@@ -103,37 +101,36 @@ class Shard:
 
 
 def build_shard(samples: pa.Table, seq_len: int, strategy: Strategy, seed: int) -> Shard:
-    """Pack samples (SAMPLE_SCHEMA, in any order): see `pack_samples`."""
+    """Pack samples (SAMPLE_SCHEMA, in any order): see `place_samples`.
+
+    Raises ValueError also where a sample has more or fewer labels than ids.
+    """
     tokens = TokenColumns(samples)
-    return pack_samples(tokens, np.arange(samples.num_rows), samples, seq_len, strategy, seed)
+    packing = place_samples(samples.append_column("num_tokens", pa.array(tokens.lengths)), seq_len, strategy, seed)
+    return Shard(tokens, np.arange(samples.num_rows), one_array(samples["record_id"]), packing, seq_len)
 
 
-def pack_samples(
-    tokens: TokenColumns, at: NDArray[np.int64], members: pa.Table, seq_len: int, strategy: Strategy, seed: int
-) -> Shard:
+def place_samples(samples: pa.Table, seq_len: int, strategy: Strategy, seed: int) -> Packing:
     """Pack samples into rows that do not depend on the order they came in.
 
-    `members` has the columns `record_id` and `sample` of each; their tokens stand `at` these places in `tokens`.
-    Samples are sorted by record id and sample number, packed, and the rows ordered by a hash of the seed and each
-    row's first sample. Raises ValueError where a sample is empty, longer than seq_len, there twice, or has more or
-    fewer labels than ids (the stages before have seen to that), or where there are more than 2^31 - 1 tokens.
+    `samples` has the columns `record_id`, `sample` and `num_tokens`. They are sorted by record id and sample number,
+    packed, and the rows ordered by a hash of the seed and each row's first sample. Raises ValueError where a sample is
+    empty, longer than seq_len or there twice (the stages before have seen to that), or where there are more than
+    2^31 - 1 tokens.
     """
-    lengths = tokens.lengths[at]
+    lengths = samples["num_tokens"].to_numpy()
     if (num_tokens := int(lengths.sum())) > np.iinfo(np.int32).max:
         raise ValueError(f"a shard holds 2^31 - 1 tokens at most, not {num_tokens}")
-    members = members.select(["record_id", "sample"]).combine_chunks()
-    by_id = pc.sort_indices(members, sort_keys=[("record_id", "ascending"), ("sample", "ascending")])
-    keys = list(zip(*(members[name].take(by_id).to_pylist() for name in ("record_id", "sample")), strict=True))
+    samples = samples.select(["record_id", "sample"]).combine_chunks()
+    by_id = pc.sort_indices(samples, sort_keys=[("record_id", "ascending"), ("sample", "ascending")])
+    keys = list(zip(*(samples[name].take(by_id).to_pylist() for name in ("record_id", "sample")), strict=True))
     if any(a == b for a, b in itertools.pairwise(keys)):
         raise ValueError("two samples have the same record id and number")
     position = by_id.to_numpy()
     packing = _shuffle_rows(pack(lengths[position], seq_len, strategy), keys, seed)
-    row = np.empty(len(position), np.int32)
-    index = np.empty(len(position), np.int32)
-    row[position] = packing.row
-    index[position] = packing.index
-    record_id = pa.chunked_array(members["record_id"].chunks, pa.string()).combine_chunks()
-    return Shard(tokens, at, record_id, row, index, position[packing.order()], packing.row_starts(), seq_len)
+    row, index = np.empty((2, len(position)), np.int32)
+    row[position], index[position] = packing.row, packing.index
+    return Packing(row, index, packing.num_rows)
 
 
 def write_shard(path: str | Path, shard: Shard) -> ShardFacts:
@@ -194,6 +191,11 @@ def _shuffle_rows(packing: Packing, keys: list[tuple[str, int]], seed: int) -> P
     new_row = np.empty(len(firsts), np.int32)
     new_row[old_rows] = np.arange(len(firsts), dtype=np.int32)
     return Packing(new_row[packing.row], packing.index, packing.num_rows)
+
+
+def one_array(column: pa.ChunkedArray) -> pa.Array:
+    """A column of strings in one piece, also where it has none."""
+    return pa.chunked_array(column.chunks, pa.string()).combine_chunks()
 
 
 def _values(column: Any) -> NDArray[np.int32]:

@@ -1,4 +1,4 @@
-"""Packing and writing shards as Arrow tables: samples in, files and the place of each sample out."""
+"""Packing and writing shards as Arrow tables: samples in, the place of each, then the files, out."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 
 from sftdata.store.files import output_faults
-from sftdata.store.pack import Strategy
-from sftdata.store.shards import ShardFacts, pack_samples, write_shard
+from sftdata.store.pack import Packing, Strategy
+from sftdata.store.shards import Shard, ShardFacts, one_array, place_samples, write_shard
 from sftdata.store.tokens import TokenColumns
 
 PLACED_SCHEMA = pa.schema(
@@ -20,40 +21,65 @@ PLACED_SCHEMA = pa.schema(
         ("position", pa.int64()),  # of the sample in the table of samples
         ("row", pa.int32()),  # of the shard
         ("index", pa.int32()),  # within the row
-        ("facts", pa.string()),  # ShardFacts as JSON; only in a shard's first entry
     ]
 )
+WRITTEN_SCHEMA = pa.schema([("facts", pa.string())])  # ShardFacts as JSON
 
 
 @dataclass(frozen=True)
-class WriteShards:
-    """The samples of one shard -> the shard's file, named by its checksum, and the place of each sample in it."""
+class PackSamples:
+    """The samples of one shard -> the place of each in it. Only their lengths count, which stand beside them."""
 
-    folder: str
     seq_len: int
     strategy: Strategy
     seed: int
     name: str = "pack"
+    columns: tuple[str, ...] = ()
+
+    @property
+    def key(self) -> str:
+        """All that decides where samples go."""
+        return f"{self.seq_len} {self.strategy} {self.seed}"
+
+    def __call__(self, members: pa.Table, table: pa.Table) -> Iterator[pa.Table]:
+        """One entry for each sample."""
+        packing = place_samples(members, self.seq_len, self.strategy, self.seed)
+        yield pa.table(
+            {"position": members["position"], "row": packing.row, "index": packing.index}, schema=PLACED_SCHEMA
+        )
+
+    def is_there(self, result: pa.Table) -> bool:
+        """Yes: the places are all there is."""
+        return True
+
+
+@dataclass(frozen=True)
+class WriteShards:
+    """The samples of one shard, with their places beside them -> the shard's file, named by its checksum."""
+
+    folder: str
+    seq_len: int
+    name: str = "write"
     columns: tuple[str, ...] = ("input_ids", "labels")
 
     @property
     def key(self) -> str:
-        """All that decides what becomes of samples."""
-        return f"{self.seq_len} {self.strategy} {self.seed}"
+        """All that decides what is written of samples and places."""
+        return str(self.seq_len)
 
     def __call__(self, members: pa.Table, table: pa.Table) -> Iterator[pa.Table]:
-        """Pack and write; one entry for each sample. Raises OutputError where the folder cannot be written."""
+        """Write the file; one entry for it. Raises OutputError where the folder cannot be written."""
+        row, index = members["row"].to_numpy(), members["index"].to_numpy()
         tokens, at = TokenColumns(table), members["at"].to_numpy()
-        shard = pack_samples(tokens, at, members, self.seq_len, self.strategy, self.seed)
+        if not np.array_equal(tokens.lengths[at], members["num_tokens"].to_numpy()):
+            raise ValueError("samples have other lengths than those that they were packed by")
+        packing = Packing(row, index, 1 + int(row.max()))
+        shard = Shard(tokens, at, one_array(members["record_id"]), packing, self.seq_len)
         made = Path(self.folder, f".{os.getpid()}-{members['shard'][0]}.arrow")
         facts = write_shard(made, shard)
         with output_faults(made):
             made.replace(shard_path(self.folder, facts))
-        notes = [json.dumps(asdict(facts)), *[None] * (members.num_rows - 1)]
-        yield pa.table(
-            {"position": members["position"], "row": shard.row, "index": shard.index, "facts": notes},
-            schema=PLACED_SCHEMA,
-        )
+        yield pa.table({"facts": [json.dumps(asdict(facts))]}, schema=WRITTEN_SCHEMA)
 
     def is_there(self, result: pa.Table) -> bool:
         """Whether the shard's file is still where it was written."""

@@ -66,8 +66,8 @@ def test_samples_are_packed_whole_with_labels_lengths_and_ids_in_step() -> None:
 def test_the_places_are_given_in_the_order_of_the_samples() -> None:
     shard = build_shard(table_of(FOUR), 8, "best_fit", 0)
     long_row = shard.table()["record_ids"].to_pylist().index(["c", "a"])
-    assert shard.row.tolist() == [1 - long_row, long_row, 1 - long_row, long_row]
-    assert shard.index.tolist() == [1, 1, 0, 0]
+    assert shard.packing.row.tolist() == [1 - long_row, long_row, 1 - long_row, long_row]
+    assert shard.packing.index.tolist() == [1, 1, 0, 0]
 
 
 def test_without_packing_each_sample_has_a_row() -> None:
@@ -90,7 +90,7 @@ def test_the_order_and_the_chunks_of_the_samples_change_no_byte(
     assert write_shard(folder / "b", shard) == facts
     assert (folder / "a").read_bytes() == (folder / "b").read_bytes()
     rows = shard.table()["record_ids"].to_pylist()
-    assert [rows[row][index] for row, index in zip(shard.row, shard.index, strict=True)] == [s[0] for s in samples]
+    assert [rows[row][index] for row, index in zip(shard.packing.row, shard.packing.index, strict=True)] == [s[0] for s in samples]
 
 
 def test_the_seed_orders_the_rows_and_changes_nothing_else() -> None:
