@@ -35,6 +35,9 @@ def take_over() -> None:
     gc.set_threshold(1_000_000, 50, 50)  # rows are made of many small objects, and hardly ever of cycles
     # Else Arrow takes memory from the system and gives it back for each batch, a page fault for every page.
     os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
+    # There are as many processes as are wanted. Besides, threads of tokenizers would not be there in a copy of it.
+    for name in ("RAYON_NUM_THREADS", "FASTOKENS_BPE_THREADS"):
+        os.environ.setdefault(name, "1")
     shun_pandas()
 
 

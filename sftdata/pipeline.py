@@ -102,7 +102,7 @@ def check_together(config: Config) -> None:
     """Raise ConfigError where settings do not go together, or what one of them needs is not there."""
     check_shares([SourceShare(weight=source.weight) for source in config.sources])
     if config.dedup.semantic is not None:
-        from sftdata.comparing import located_semantic
+        from sftdata.repeats import located_semantic
 
         located_semantic(config, config.dedup.semantic)
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import orjson
+from xxhash import xxh3_128
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -225,10 +225,10 @@ class Row(NamedTuple):
 
 
 def sample_digest(input_ids: bytes | memoryview, labels: bytes | memoryview) -> bytes:
-    """16 bytes (BLAKE2b, RFC 7693) of a sample's input_ids and labels, each as little-endian int32, without gaps.
+    """16 bytes (XXH3, 128 bits) of a sample's input_ids and labels, each as little-endian int32, without gaps.
 
     Taken when a sample is encoded and held against the shards by `verify`: what was proven is what is stored.
     """
-    digest = hashlib.blake2b(input_ids, digest_size=16)
+    digest = xxh3_128(input_ids)
     digest.update(labels)
     return digest.digest()

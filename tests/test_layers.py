@@ -34,6 +34,7 @@ RULES: dict[str, set[str]] = {
     # The parts of the pipeline: what comes after reading, and what looks at all rows.
     "assembly": {"*", "!pipeline", "!cli", "!view"},
     "comparing": {"*", "!pipeline", "!cli", "!view"},
+    "repeats": {"*", "!pipeline", "!cli", "!view"},
     "audit": {"*", "!engines", "!cli"},  # shows rows as the views do
     "cli": {"*"},
     "__main__": {"cli"},

@@ -29,7 +29,7 @@ from sftdata.audit.findings import (
 )
 from sftdata.audit.looks import Looks
 from sftdata.audit.spool import NearTexts, SemanticTexts, Texts
-from sftdata.comparing import evaluation_items, located_semantic
+from sftdata.repeats import evaluation_items, located_semantic
 from sftdata.config import Config, EvaluationConfig, SourceConfig, parse_config
 from sftdata.curate.contamination import ContaminationSettings, Index, find_contamination, turns_of
 from sftdata.curate.dedup_settings import NearConfig, SemanticConfig

@@ -69,12 +69,6 @@ class Encoder:
         self._asked = asked
         self._names = names or {}
 
-    def load(self) -> None:
-        """Load now what is otherwise loaded at first use. Encodes nothing, and so leaves no threads."""
-        _ = self._fast
-        if self._asked != "fastokens":
-            _ = self._slow
-
     @cached_property
     def _fast(self) -> Any:
         """fastokens' tokenizer, or None where it is not asked for or does not take this one."""

@@ -84,9 +84,8 @@ class RecordEncoder:
         return Encoder(self.guarded, self.settings.backend, names)
 
     def load(self) -> None:
-        """Load now what is otherwise loaded when the first record comes."""
-        self.encoder.load()
-        _ = self._masks
+        """Load now what is otherwise loaded when the first record comes, and choose the backend."""
+        _ = self._masks, self.backend
 
     def shared(self) -> EncodeSettings:
         """The settings with what has been found out already, for workers that encode the same way."""

@@ -140,8 +140,6 @@ def _serve(function: Callable[..., Any], calls: Sequence[tuple[Any, ...]], numbe
     """A worker's life: make the calls whose numbers it takes, until there are no more."""
     begin_worker()
     signal.signal(signal.SIGTERM, signal.SIG_DFL)  # so that it can be ended, whatever this process does with it
-    for name in ("RAYON_NUM_THREADS", "FASTOKENS_BPE_THREADS"):
-        os.environ[name] = "1"  # of tokenizers and fastokens: there are as many workers as cores already
     numbers.only_take()
     while (number := numbers.take()) is not None:
         answer: tuple[Any, ...]
