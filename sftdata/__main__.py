@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 
 from sftdata.engines.aside import Aside
 from sftdata.light import can_fork, leave, take_over
@@ -12,7 +13,7 @@ from sftdata.machine import count_cores
 def main() -> None:
     """Run the command line; exits with 0, 1 after a mistake of the user's, 130 after Ctrl-C."""
     take_over()
-    aside = begin_aside(*sys.argv[1:2])
+    aside = begin_aside(sys.argv[1:])
     from sftdata.cli import app
 
     try:
@@ -21,11 +22,11 @@ def main() -> None:
         leave(end.code)
 
 
-def begin_aside(command: str = "") -> Aside | None:
-    """A process that begins at once to import what encodes, where the command will want it and a core is free."""
-    if command != "prepare" or not can_fork() or count_cores() < 2:
+def begin_aside(arguments: Sequence[str]) -> Aside | None:
+    """A process that begins at once to load what encodes, where the command will want it and a core is free."""
+    if arguments[:1] != ["prepare"] or not can_fork() or count_cores() < 2:
         return None
-    return Aside("sftdata.encode.service:EncodingHere")
+    return Aside("sftdata.encode.service:EncodingHere", "sftdata.encode.foresight:begin", arguments)
 
 
 if __name__ == "__main__":

@@ -47,5 +47,14 @@ class WorkerError(SftDataError):
     """A worker process that the operating system ended."""
 
 
+def killed_worker() -> WorkerError:
+    """What to say where the system ended a worker."""
+    return WorkerError(
+        "a worker process",
+        "was ended by the system, most often because memory ran out",
+        "use fewer --workers or a machine with more memory, and run the same command again",
+    )
+
+
 class ModelError(SftDataError):
     """A model that cannot be loaded, or does not fit the dataset."""

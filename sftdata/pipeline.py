@@ -58,7 +58,6 @@ def prepare(
     workers = workers or count_cores()
     progress = progress or Quiet()
     encoding = encoding or begin_encoding(config)
-    encoding.check()
     out = config.located(config.out.path)
     with (
         Workspace(out, config.model_dump(mode="json"), overwrite=overwrite, fresh=fresh, keep_work=keep_work) as work,
@@ -76,6 +75,7 @@ def prepare(
 
         @cache
         def assembly() -> Assembly:
+            encoding.check()
             from sftdata.assembly import Assembly
 
             return Assembly(config, encoding, engine, work, progress)

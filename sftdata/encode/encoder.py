@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cached_property
 from typing import Any
 
@@ -147,10 +148,24 @@ class Encoder:
         return id_
 
 
+_ahead: dict[str, Future[Any]] = {}  # what is being loaded before it is asked for, by its text
+
+
+def load_ahead(pipeline: str) -> None:
+    """Begin to load a tokenizer.json with fastokens, in a thread. It lets other threads run meanwhile."""
+    import fastokens
+
+    loader = ThreadPoolExecutor(1)
+    _ahead[pipeline] = loader.submit(fastokens.Tokenizer.from_json_str, pipeline)
+    loader.shutdown(wait=False)
+
+
 def _load_fast(pipeline: str) -> Any:
     try:
         import fastokens
 
+        if pipeline in _ahead:
+            return _ahead.pop(pipeline).result()
         return fastokens.Tokenizer.from_json_str(pipeline)
     except (ImportError, ValueError, RuntimeError, OSError) as error:
         why = f"cannot be loaded by fastokens: {error}"

@@ -92,18 +92,24 @@ def load_tokenizer(source: str, *, trust_remote_code: bool = False) -> Tokenizer
     Raises TokenizerError where there is none, or where it cannot be loaded.
     """
     folder = _folder_of(source)
+    return read_plain(folder, source) or _load_with_transformers(source, folder, trust_remote_code)
+
+
+def read_plain(folder: Path, source: str = "") -> TokenizerFiles | None:
+    """The tokenizer in a folder whose files say all of it; else None. Raises TokenizerError where they are broken."""
     config = _read_json(folder / "tokenizer_config.json")
     pipeline = folder / "tokenizer.json"
-    if pipeline.is_file():
-        text = _checked_pipeline(pipeline, source)
-    if pipeline.is_file() and _is_plain(config, folder, text):
-        return TokenizerFiles(
-            source=source,
-            json=text,
-            special_tokens=_special_tokens(folder, config),
-            chat_templates=_chat_templates(folder, config),
-        )
-    return _load_with_transformers(source, folder, trust_remote_code)
+    if not pipeline.is_file():
+        return None
+    text = _checked_pipeline(pipeline, source)
+    if not _is_plain(config, folder, text):
+        return None
+    return TokenizerFiles(
+        source=source,
+        json=text,
+        special_tokens=_special_tokens(folder, config),
+        chat_templates=_chat_templates(folder, config),
+    )
 
 
 def _checked_pipeline(path: Path, source: str) -> str:

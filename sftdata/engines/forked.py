@@ -6,16 +6,13 @@ and a copy of a process has the locks but not the threads.
 
 from __future__ import annotations
 
-import gc
-import multiprocessing
 import os
-import signal
 import traceback
 from collections.abc import Callable, Iterator, Sequence
-from multiprocessing.connection import wait
 from typing import Any, TypeVar
 
-from sftdata.engines.workers import RemoteTraceback, begin_worker, killed_worker, sendable
+from sftdata.engines.children import Child, Pipe, RemoteTraceback, sendable, waiting
+from sftdata.errors import killed_worker
 
 ResultT = TypeVar("ResultT")
 
@@ -33,36 +30,29 @@ def run_forked(
 
     The first exception of a call is raised, and ends the workers. Raises WorkerError where the system ended one.
     """
-    context: Any = multiprocessing.get_context("fork")
-    workers: dict[Any, Any] = {}  # by our end of the pipe to each
-    gc.freeze()  # so that no worker writes to the memory that it shares with this process, only to look for garbage
+    workers: dict[Pipe, Child] = {}  # by our end of the pipe to each
     numbers = _Numbers(len(calls))
     try:
         for _ in range(min(size, len(calls))):
-            ours, theirs = context.Pipe(duplex=False)
-            worker = context.Process(target=_serve, args=(function, calls, numbers, theirs), daemon=True)
-            worker.start()
+            ours, theirs = Pipe.pair()
+            workers[ours] = Child(_serve, function, calls, numbers, theirs)
             theirs.close()
-            workers[ours] = worker
         if meanwhile is not None:
             meanwhile()
         while workers:
-            connection: Any
-            for connection in wait(list(workers)):
-                answer = _answer(connection)
+            for pipe in waiting(workers):
+                answer = _answer(pipe)
                 if answer is not None:
                     yield answer
                     numbers.give()
                 else:
-                    workers.pop(connection).join()
-                    connection.close()
+                    workers.pop(pipe).join()
+                    pipe.close()
     finally:
-        gc.unfreeze()
         numbers.close()
-        for connection, worker in workers.items():
-            worker.terminate()
-            worker.join()
-            connection.close()
+        for pipe, worker in workers.items():
+            worker.end()
+            pipe.close()
 
 
 def run_calls(
@@ -122,11 +112,11 @@ class _Numbers:
         os.close(self._taking)
 
 
-def _answer(connection: Any) -> tuple[int, Any] | None:
+def _answer(pipe: Pipe) -> tuple[int, Any] | None:
     """A result that a worker sent, with its number; None where it is done; or the exception that it sent is raised."""
     try:
-        answer = connection.recv()
-    except (EOFError, ConnectionError) as end:
+        answer = pipe.receive()
+    except EOFError as end:
         raise killed_worker() from end
     if answer is None:
         return None
@@ -136,10 +126,8 @@ def _answer(connection: Any) -> tuple[int, Any] | None:
     return number, result
 
 
-def _serve(function: Callable[..., Any], calls: Sequence[tuple[Any, ...]], numbers: _Numbers, connection: Any) -> None:
+def _serve(function: Callable[..., Any], calls: Sequence[tuple[Any, ...]], numbers: _Numbers, pipe: Pipe) -> None:
     """A worker's life: make the calls whose numbers it takes, until there are no more."""
-    begin_worker()
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # so that it can be ended, whatever this process does with it
     numbers.only_take()
     while (number := numbers.take()) is not None:
         answer: tuple[Any, ...]
@@ -147,5 +135,5 @@ def _serve(function: Callable[..., Any], calls: Sequence[tuple[Any, ...]], numbe
             answer = (number, function(*calls[number]), None, "")
         except BaseException as error:  # noqa: BLE001 - raised again where the results are read
             answer = (number, None, sendable(error), traceback.format_exc())
-        connection.send(answer)
-    connection.send(None)
+        pipe.send(answer)
+    pipe.send(None)

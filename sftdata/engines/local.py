@@ -7,6 +7,7 @@ import pickle
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
@@ -25,10 +26,12 @@ from sftdata.engines.jobs import (
     table_writer,
     write_bytes,
 )
-from sftdata.engines.pool import Pool, warm_up
 from sftdata.light import can_fork
 from sftdata.progress import Progress, Quiet
 from sftdata.store.files import output_faults
+
+if TYPE_CHECKING:
+    from sftdata.engines.pool import Pool
 
 MAX_PIECE_ROWS = 4096  # changes no byte of a dataset
 
@@ -70,6 +73,8 @@ class LocalEngine:
     def warm_up(self, num_jobs: int) -> None:
         """Begin to start workers, where so many jobs will need them."""
         if self._workers > 1 and num_jobs > 1 and self._pool is None and not can_fork():
+            from sftdata.engines.pool import warm_up
+
             warm_up(self._preload)
 
     def map(
@@ -185,6 +190,8 @@ class LocalEngine:
         path = self._folder / f"{hashlib.sha256(data).hexdigest()}.stage"
         write_bytes(path, data)
         if self._pool is None:
+            from sftdata.engines.pool import Pool
+
             self._pool = Pool(self._workers, self._preload)
         yield from self._pool.run(run_job, [(path, job) for job in jobs], meanwhile)
         path.unlink()

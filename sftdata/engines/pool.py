@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
+import signal
 import sys
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
+from multiprocessing.connection import wait
 from typing import Any, TypeVar
 
-from sftdata.engines.workers import begin_worker, killed_worker
+from sftdata.errors import killed_worker
 
 ResultT = TypeVar("ResultT")
 
@@ -89,3 +93,17 @@ def _context(preload: str) -> Any:
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["sftdata.engines.preload", preload])
     return context
+
+
+def begin_worker() -> None:
+    """Leave Ctrl-C to the main process, and end when it ends, however it ends."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        threading.Thread(target=_leave_after, args=(parent.sentinel,), daemon=True).start()
+
+
+def _leave_after(sentinel: int) -> None:
+    """End this process when the sentinel says that the main process is gone (kill -9 tells nobody)."""
+    wait([sentinel])
+    os._exit(1)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+
+from xxhash import xxh3_128
 
 from sftdata.errors import SourceError
 from sftdata.read.opening import is_url, unreadable
@@ -59,18 +60,19 @@ def unit_keys(units: Sequence[Unit], threads: int) -> list[str | None]:
 
 
 def _checksum(unit: Unit, start: int, end: int | None) -> str:
-    """The sha256 of a file from `start` to the end of the line that `end` lies in."""
-    digest = hashlib.sha256()
+    """XXH3 (128 bits) of a file from `start` to the end of the line that `end` lies in, in hex."""
+    digest = xxh3_128()
+    buffer = memoryview(bytearray(_READ_BYTES))
     try:
         with open(unit.path, "rb", buffering=0) as file:
             file.seek(start)
             left = None if end is None else end - start
             while left is None or left > 0:
-                chunk = file.read(_READ_BYTES if left is None else min(_READ_BYTES, left))
-                if not chunk:
+                count = file.readinto(buffer if left is None else buffer[:left])
+                if not count:
                     return digest.hexdigest()
-                digest.update(chunk)
-                left = None if left is None else left - len(chunk)
+                digest.update(buffer[:count])
+                left = None if left is None else left - count
             while chunk := file.read(1 << 14):
                 line_end = chunk.find(b"\n") + 1
                 digest.update(chunk[: line_end or None])

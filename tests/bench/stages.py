@@ -43,11 +43,11 @@ class Clock:
 def main() -> None:
     began = process_start()
     take_over()
-    aside = begin_aside("prepare")
     from sftdata import cli
     from sftdata.encoding import begin_encoding
 
     data, tokenizer, out, *more = sys.argv[1:]
+    aside = begin_aside(["prepare", data, *more, "--tokenizer", tokenizer])
     config = cli.config_of([data, *more], {"tokenizer": tokenizer, "out": out})
     encoding = begin_encoding(config, aside)
     from sftdata.pipeline import prepare
