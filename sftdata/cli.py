@@ -224,8 +224,14 @@ def _report(folder: str, seconds: float) -> None:
     from sftdata.store.ledger import first_examples
     from sftdata.store.manifest import Manifest
     from sftdata.view.summary import summarize
-    from sftdata.view.terminal import print_summary_of
 
     manifest = Manifest.load(folder)
-    print_summary_of(summarize(folder, manifest, examples=first_examples(folder)))
+    summary = summarize(folder, manifest, examples=first_examples(folder))
+    if sys.stdout.isatty():
+        from sftdata.view.terminal import print_summary_of
+
+        print_summary_of(summary)
+    else:  # rich would print the same, and takes long to import
+        encoding = sys.stdout.encoding
+        print(str(summary).encode(encoding, "backslashreplace").decode(encoding))
     print(f"\n{seconds:.1f} s, {manifest.counts.rows_read / max(seconds, 1e-3):,.0f} rows/s")

@@ -9,6 +9,8 @@ from __future__ import annotations
 import os
 import traceback
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any, TypeVar
 
 from sftdata.engines.children import Child, Pipe, RemoteTraceback, sendable, waiting
@@ -61,9 +63,9 @@ def run_calls(
     calls: Sequence[tuple[Any, ...]],
     meanwhile: Callable[[], object] | None = None,
 ) -> Iterator[tuple[int, ResultT]]:
-    """As `run_forked` where that is worth it: with workers, and more than one thing to do."""
-    is_worth_it = size > 1 and len(calls) + (meanwhile is not None) > 1 and calls
-    return run_forked(size, function, calls, meanwhile) if is_worth_it else run_here(function, calls, meanwhile)
+    """As `run_forked`; with one worker, or one call, in this process."""
+    run = partial(run_forked, size) if size > 1 and len(calls) > 1 else run_here
+    return run(function, calls, meanwhile)
 
 
 def run_here(
@@ -71,11 +73,13 @@ def run_here(
     calls: Sequence[tuple[Any, ...]],
     meanwhile: Callable[[], object] | None = None,
 ) -> Iterator[tuple[int, ResultT]]:
-    """The results of calls that this process makes, each with its number; before them `meanwhile` is called."""
-    if meanwhile is not None:
-        meanwhile()
-    for number, arguments in enumerate(calls):
-        yield number, function(*arguments)
+    """The results of calls that this process makes, each with its number; beside them `meanwhile` runs in a thread."""
+    with ThreadPoolExecutor(1) as threads:
+        other = None if meanwhile is None else threads.submit(meanwhile)
+        for number, arguments in enumerate(calls):
+            yield number, function(*arguments)
+        if other is not None:
+            other.result()
 
 
 class _Numbers:

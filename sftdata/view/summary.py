@@ -44,8 +44,8 @@ class Summary:
     tables: tuple[Table, ...]
 
     def __str__(self) -> str:
-        blocks = ["\n".join((self.title, *self.lines)), *("\n".join(table.lines()) for table in self.tables)]
-        return "\n\n".join(blocks)
+        blocks = [(self.title, *self.lines), *(table.lines() for table in self.tables)]
+        return "\n\n".join("\n".join(map(marks.safe, block)) for block in blocks)
 
 
 def summarize(
