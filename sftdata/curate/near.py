@@ -9,12 +9,13 @@ from __future__ import annotations
 from array import array
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from sftdata.curate.buckets import Buckets, Ints, choose_banding, distinct, sort_into_buckets
+from sftdata.curate.buckets import Buckets, Ints, choose_banding, sort_into_buckets
+from sftdata.curate.candidates import Candidates
 from sftdata.curate.dedup_settings import Keep, NearConfig
 from sftdata.curate.jaccard import Fetch, Jaccard
 from sftdata.curate.words import Hashes, message_text, shingles_in
@@ -26,8 +27,6 @@ NUM_HASHES = 256
 _SEED = 42
 _CHARS_AT_ONCE = 1 << 18
 _ROWS_AT_ONCE = 1 << 14
-_NODES_AT_ONCE, _PAIRS_AT_ONCE = 512, 4096  # of the walk
-_LONG = 256  # nodes of a bucket, from where it pays to find out that it is settled
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,22 +137,17 @@ class Similar:
         self._threshold = threshold
         self._least = (threshold - 3 * (threshold * (1 - threshold) / NUM_HASHES) ** 0.5) * NUM_HASHES
 
-    def likely(self, pairs: Sequence[tuple[int, Ints]]) -> list[Ints]:
-        """For each node and its others, the others whose signatures agree with its own; their texts are made ready."""
-        found = []
-        for node, others in pairs:
-            own = self._signatures[self._nodes[node]]
-            agree = np.empty(len(others), bool)
-            for start in range(0, len(others), _ROWS_AT_ONCE):
-                part = slice(start, start + _ROWS_AT_ONCE)
-                agree[part] = (
-                    np.count_nonzero(self._signatures[self._nodes[others[part]]] == own, axis=1) >= self._least
-                )
-            found.append(others[agree])
-        wanted = [np.append(others, node) for (node, _), others in zip(pairs, found) if len(others)]
-        if wanted:
-            self._jaccard.prepare(np.unique(self._nodes[np.concatenate(wanted)]))
-        return found
+    def likely(self, own: Ints, other: Ints) -> tuple[Ints, Ints]:
+        """Of pairs of nodes, ascending, those whose signatures agree; their texts are made ready."""
+        agree = np.empty(len(own), bool)
+        for start in range(0, len(own), _ROWS_AT_ONCE):
+            part = slice(start, start + _ROWS_AT_ONCE)
+            one, two = (self._signatures[self._nodes[nodes[part]]] for nodes in (own, other))
+            agree[part] = np.count_nonzero(one == two, axis=1) >= self._least
+        own, other = own[agree], other[agree]
+        if len(own):
+            self._jaccard.prepare(np.unique(self._nodes[np.concatenate([own, other])]))
+        return own, other
 
     def __call__(self, node: int, others: Ints) -> tuple[Ints, npt.NDArray[np.float64]]:
         """Of others that are likely to, those that do."""
@@ -171,73 +165,23 @@ def _walk(buckets: Buckets, similar: Similar) -> tuple[Ints, npt.NDArray[np.floa
     count = len(buckets.firsts) - 1
     survivor, similarity, label = np.full(count, -1, np.int64), np.full(count, np.nan), np.arange(count)
     clusters: dict[int, list[int]] = {}
-    settled = np.zeros(len(buckets.members) + 1, bool)  # by a bucket's end: nothing in it is left to compare
+    candidates = Candidates(buckets, survivor, label)
     node = 0
     while node < count:
-        pairs: list[tuple[int, Ints]] = []
-        num_pairs = 0
-        stop = min(node + _NODES_AT_ONCE, count)
-        for own in _with_later(buckets, node, stop).tolist():
-            others = _to_compare(own, buckets, settled, survivor if survivor[own] < 0 else None, label)
-            if len(others):
-                pairs.append((own, others))
-                num_pairs += len(others)
-            if num_pairs >= _PAIRS_AT_ONCE:
-                stop = own + 1
-                break
-        node = stop
-        for (own, _), others in zip(pairs, similar.likely(pairs), strict=True):
-            kept = survivor[own] < 0
-            others = _left(own, others, survivor if kept else None, label)
+        own, other, node = candidates.pairs(node)
+        own, other = similar.likely(own, other)
+        turns, first = np.unique(own, return_index=True)
+        for turn, others in zip(turns.tolist(), np.split(other, first[1:])):
+            others = candidates.left(turn, others)
             if len(others) == 0:
                 continue
-            others, found = similar(own, others)
-            if kept:
+            others, found = similar(turn, others)
+            if survivor[turn] < 0:
                 open_ = survivor[others] < 0
-                survivor[others[open_]], similarity[others[open_]] = own, found[open_]
-            for other in others.tolist():
-                _join(clusters, label, own, other)
+                survivor[others[open_]], similarity[others[open_]] = turn, found[open_]
+            for one in others.tolist():
+                _join(clusters, label, turn, one)
     return survivor, similarity, label
-
-
-def _with_later(buckets: Buckets, start: int, stop: int) -> Ints:
-    """The nodes from start to stop that some bucket holds together with a later one."""
-    firsts = buckets.firsts[start : stop + 1]
-    places = buckets.places[firsts[0] : firsts[-1]]
-    behind = np.concatenate([[0], np.cumsum(places + 1 < buckets.ends[places])])
-    return start + np.flatnonzero(np.diff(behind[firsts - firsts[0]]))
-
-
-def _to_compare(
-    node: int, buckets: Buckets, settled: npt.NDArray[np.bool_], survivor: Ints | None, label: Ints
-) -> Ints:
-    """The later nodes of a node's buckets that are in another cluster or, with `survivor`, not dropped yet."""
-    places = buckets.places[buckets.firsts[node] : buckets.firsts[node + 1]]
-    ends = buckets.ends[places]
-    is_open = (places + 1 < ends) & ~settled[ends]
-    starts, ends = places[is_open] + 1, ends[is_open]
-    sizes = ends - starts
-    if len(sizes) and sizes.max() > _LONG:
-        parts = []
-        for start, end in zip(starts.tolist(), ends.tolist()):
-            later = buckets.members[start:end]
-            if len(later) > _LONG:
-                later = _left(node, later, survivor, label)
-                settled[end] = survivor is not None and len(later) == 0
-            parts.append(later)
-        found = np.concatenate(parts)
-    else:
-        found = buckets.members[np.repeat(starts - np.cumsum(sizes) + sizes, sizes) + np.arange(sizes.sum())]
-    return _left(node, distinct(found).astype(np.int64), survivor, label)
-
-
-def _left(node: int, others: npt.NDArray[Any], survivor: Ints | None, label: Ints) -> npt.NDArray[Any]:
-    """Of these nodes, those in another cluster or, with `survivor`, not dropped yet."""
-    wanted = label[others] != label[node]
-    if survivor is not None:
-        wanted |= survivor[others] < 0
-    left: npt.NDArray[Any] = others[wanted]
-    return left
 
 
 def _join(clusters: dict[int, list[int]], label: Ints, one: int, other: int) -> None:

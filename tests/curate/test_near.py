@@ -295,7 +295,7 @@ def test_on_toolformer_at_least_97_percent_of_all_similar_pairs_are_found(
         places = buckets.places[buckets.firsts[row] : buckets.firsts[row + 1]].tolist()
         later = [buckets.members[place + 1 : buckets.ends[place]] for place in places]
         others = np.unique(np.concatenate([*later, np.empty(0, np.int64)])).astype(np.int64)
-        (likely,) = similar.likely([(row, others)])
+        _, likely = similar.likely(np.full(len(others), row), others)
         if len(likely) == 0:
             continue
         others, _ = similar(row, likely)

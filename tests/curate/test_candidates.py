@@ -1,0 +1,50 @@
+"""Pairs to compare, held against their definition on small buckets."""
+
+from __future__ import annotations
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sftdata.curate import candidates
+from sftdata.curate.buckets import Banding, sort_into_buckets
+from sftdata.curate.candidates import Candidates
+
+
+def by_definition(signatures: np.ndarray, survivor: np.ndarray, label: np.ndarray) -> set[tuple[int, int]]:
+    """Pairs that agree in some column (bands of one number) and are in two clusters, or both kept."""
+    pairs = set()
+    for own in range(len(signatures)):
+        for other in range(own + 1, len(signatures)):
+            together = (signatures[own] == signatures[other]).any()
+            both_kept = survivor[own] < 0 and survivor[other] < 0
+            if together and (both_kept or label[own] != label[other]):
+                pairs.add((own, other))
+    return pairs
+
+
+@given(st.data())
+@settings(max_examples=200, deadline=None)
+def test_every_pair_is_there_once_in_order_whatever_is_long_and_however_many_come_at_once(data: st.DataObject) -> None:
+    count, columns = data.draw(st.integers(1, 30)), data.draw(st.integers(1, 4))
+    numbers = st.lists(st.integers(0, 4), min_size=columns, max_size=columns)
+    signatures = np.array(data.draw(st.lists(numbers, min_size=count, max_size=count)), np.uint16)
+    survivor = np.array(data.draw(st.lists(st.sampled_from([-1, -1, 0]), min_size=count, max_size=count)), np.int64)
+    label = np.array(data.draw(st.lists(st.integers(0, 3), min_size=count, max_size=count)), np.int64)
+    limits = {name: getattr(candidates, name) for name in ("_NODES_AT_ONCE", "_PAIRS_AT_ONCE", "_LONG")}
+    try:
+        for name, high in (("_NODES_AT_ONCE", 8), ("_PAIRS_AT_ONCE", 20), ("_LONG", 6)):
+            setattr(candidates, name, data.draw(st.integers(1, high)))
+        found = Candidates(sort_into_buckets(signatures, np.arange(count), Banding(columns, 1)), survivor, label)
+        pairs: list[tuple[int, int]] = []
+        node = 0
+        while node < count:
+            own, other, after = found.pairs(node)
+            assert node < after <= count
+            assert all(node <= one < after for one in own.tolist())
+            pairs += zip(own.tolist(), other.tolist(), strict=True)
+            node = after
+    finally:
+        for name, limit in limits.items():
+            setattr(candidates, name, limit)
+    assert pairs == sorted(by_definition(signatures, survivor, label))
