@@ -14,6 +14,10 @@ def main() -> None:
     """Run the command line; exits with 0, 1 after a mistake of the user's, 130 after Ctrl-C."""
     take_over()
     aside = begin_aside(sys.argv[1:])
+    if aside is not None:
+        # It is needed in any case, and makes thousands of calls. Where the stack is deep already, each of them may
+        # cross the end of a block of it, which Python 3.11 then takes from the system and gives back every time.
+        import pyarrow.compute  # noqa: F401
     from sftdata.cli import app
 
     try:

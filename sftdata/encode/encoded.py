@@ -74,3 +74,8 @@ class Encoded(NamedTuple):
         where = np.array(numbers, np.int64)
         moved = {numbers[number]: drop for number, drop in self.drops.items()}
         return self._replace(owners=where[self.owners], drops={**drops, **moved})
+
+
+def counted(flags: npt.NDArray[np.bool_], offsets: Offsets) -> npt.NDArray[np.int64]:
+    """How many of the flags of each part are set; part i lies from offsets[i] to offsets[i + 1]."""
+    return np.diff(np.searchsorted(np.flatnonzero(flags), offsets))

@@ -15,7 +15,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from sftdata.encode.control import PRIVATE, ControlTokens, private_name
-from sftdata.encode.encoded import IGNORE, Encoded, EncodedSample
+from sftdata.encode.encoded import IGNORE, Encoded, EncodedSample, counted
 from sftdata.encode.encoder import Encoder, Ids
 from sftdata.encode.shapes import GuardedSample
 from sftdata.encode.vocabulary import Vocabulary
@@ -93,9 +93,8 @@ class MaskProver:
         trained: npt.NDArray[np.bool_],
     ) -> npt.NDArray[np.bool_]:
         """Which pieces certainly satisfy the invariants that `_problem` checks: the same checks, on a whole batch."""
-        counted = np.concatenate([[0], np.cumsum(self.is_control[ids])])
         wanted = np.fromiter([piece.count(PRIVATE) for piece in pieces], np.int64, len(pieces))
-        fine: npt.NDArray[np.bool_] = counted[cuts[1:]] - counted[cuts[:-1]] == wanted
+        fine: npt.NDArray[np.bool_] = counted(self.is_control[ids], cuts) == wanted
         runs = np.flatnonzero(trained)
         filled = cuts[runs + 1] > cuts[runs]
         fine[runs] &= filled

@@ -13,7 +13,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from sftdata.encode.clean import endings
-from sftdata.encode.encoded import IGNORE, Encoded
+from sftdata.encode.encoded import IGNORE, Encoded, counted
 from sftdata.encode.records import EncodeSettings, RecordEncoder
 from sftdata.encode.seen import BatchFacts
 from sftdata.records import Record, live_records, sample_digest
@@ -121,14 +121,13 @@ def _table(encoded: Encoded, rows: npt.NDArray[np.int64], facts: BatchFacts, num
     no_sample = np.zeros(len(drops), np.int64)
     owners = np.concatenate([encoded.owners, np.array([number for number, _ in drops], np.int64)])
     lengths = np.concatenate([np.diff(encoded.offsets), no_sample])
-    trained = np.concatenate([[0], np.cumsum(encoded.labels != IGNORE)])[encoded.offsets]
     number = np.arange(len(encoded.owners)) - np.searchsorted(encoded.owners, encoded.owners)
     nothing, nothing_here = [None] * len(encoded.owners), [None] * len(drops)
     columns: dict[str, Any] = {
         "row": rows[owners],
         "sample": np.concatenate([number, no_sample]),
         "num_tokens": lengths,
-        "num_trained": np.concatenate([np.diff(trained), no_sample]),
+        "num_trained": np.concatenate([counted(encoded.labels != IGNORE, encoded.offsets), no_sample]),
         "turns": [*([turn + 1 for turn in turns] for turns in encoded.turns), *nothing_here],
         "digest": [*_digests(encoded), *nothing_here],
         "reason": [*nothing, *(drop.reason for _, drop in drops)],
