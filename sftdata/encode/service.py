@@ -60,7 +60,7 @@ class EncodingHere:
     def results(self, size: int, jobs: Sequence[Job]) -> Iterator[tuple[int, Done]]:
         """What the stage makes of these jobs in `size` processes, as they are done, each with its number."""
         stage = self.stage()
-        return run_calls(size, run_job, [(stage, job) for job in jobs])
+        return run_calls(size, run_job, [(stage, job) for job in jobs], joins=True)
 
     def facts(self) -> EncoderFacts:
         """What a dataset says of its tokenizer and template, with all that proves the masks from the files alone."""

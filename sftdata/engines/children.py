@@ -63,13 +63,13 @@ class Pipe:
             self.descriptor = -1
 
 
-def waiting(pipes: Iterable[Pipe]) -> list[Pipe]:
-    """Those of the pipes that can be read now, as soon as there are any."""
+def waiting(pipes: Iterable[Pipe], *, at_once: bool = False) -> list[Pipe]:
+    """Those of the pipes that can be read now: as soon as there are any, or `at_once`."""
     by_descriptor = {pipe.descriptor: pipe for pipe in pipes}
     waiter = poll()
     for descriptor in by_descriptor:
         waiter.register(descriptor, POLLIN)
-    return [by_descriptor[descriptor] for descriptor, _ in waiter.poll()]
+    return [by_descriptor[descriptor] for descriptor, _ in waiter.poll(0 if at_once else None)]
 
 
 class Child:

@@ -27,22 +27,27 @@ def run_forked(
     function: Callable[..., ResultT],
     calls: Sequence[tuple[Any, ...]],
     meanwhile: Callable[[], object] | None = None,
+    *,
+    joins: bool = False,
 ) -> Iterator[tuple[int, ResultT]]:
     """The results of calls in `size` workers as they come, each with its number. `meanwhile` is called once they run.
 
-    The first exception of a call is raised, and ends the workers. Raises WorkerError where the system ended one.
+    With `joins` this process is one of them: what it has in memory need not be copied for another, but nobody looks
+    at the others' results while it works. The first exception of a call is raised, and ends the workers. Raises
+    WorkerError where the system ended one.
     """
     workers: dict[Pipe, Child] = {}  # by our end of the pipe to each
     numbers = _Numbers(len(calls))
     try:
-        for _ in range(min(size, len(calls))):
+        for _ in range(min(size, len(calls)) - joins):
             ours, theirs = Pipe.pair()
             workers[ours] = Child(_serve, function, calls, numbers, theirs)
             theirs.close()
         if meanwhile is not None:
             meanwhile()
-        while workers:
-            for pipe in waiting(workers):
+        number = numbers.take_now() if joins else None
+        while workers or number is not None:
+            for pipe in waiting(workers, at_once=number is not None):
                 answer = _answer(pipe)
                 if answer is not None:
                     yield answer
@@ -50,6 +55,10 @@ def run_forked(
                 else:
                     workers.pop(pipe).join()
                     pipe.close()
+            if number is not None:
+                yield number, function(*calls[number])
+                numbers.give()
+            number = numbers.take_now() if joins else None
     finally:
         numbers.close()
         for pipe, worker in workers.items():
@@ -62,9 +71,11 @@ def run_calls(
     function: Callable[..., ResultT],
     calls: Sequence[tuple[Any, ...]],
     meanwhile: Callable[[], object] | None = None,
+    *,
+    joins: bool = False,
 ) -> Iterator[tuple[int, ResultT]]:
     """As `run_forked`; with one worker, or one call, in this process."""
-    run = partial(run_forked, size) if size > 1 and len(calls) > 1 else run_here
+    run = partial(run_forked, size, joins=joins) if size > 1 and len(calls) > 1 else run_here
     return run(function, calls, meanwhile)
 
 
@@ -88,6 +99,7 @@ class _Numbers:
     def __init__(self, count: int) -> None:
         self._waiting = iter(range(count))
         self._taking, self._giving = os.pipe()
+        self._own = -1
         for _ in range(AHEAD):
             self.give()
 
@@ -110,8 +122,20 @@ class _Numbers:
         data = os.read(self._taking, NUMBER_BYTES)
         return int.from_bytes(data, "little") if data else None
 
+    def take_now(self) -> int | None:
+        """The next number, or None where there is none now: all are taken, or more are given out later."""
+        if self._own < 0:  # its own way to the pipe, which does not wait; workers do
+            self._own = os.open(f"/proc/self/fd/{self._taking}", os.O_RDONLY | os.O_NONBLOCK)
+        try:
+            data = os.read(self._own, NUMBER_BYTES)
+        except BlockingIOError:
+            return None
+        return int.from_bytes(data, "little") if data else None
+
     def close(self) -> None:
         """Be done with the pipe in this process."""
+        if self._own >= 0:
+            os.close(self._own)
         self.only_take()
         os.close(self._taking)
 

@@ -120,3 +120,34 @@ def test_an_error_ends_the_workers_and_says_where_it_comes_from(case: str) -> No
     assert said[0] == name
     assert message in said[1]
     assert cause in said[2]
+
+
+@pytest.mark.parametrize(("size", "calls"), [(3, 5000), (2, 1), (2, 2), (4, 4), (1, 3)])
+def test_this_process_may_be_one_of_the_workers(size: int, calls: int) -> None:
+    said = outcome(
+        """
+        size, calls = map(int, sys.argv[1:])
+        results = list(run_forked(size, square, [(number,) for number in range(calls)], joins=True))
+        workers = {pid for _, (_, pid) in results}
+        said = [sorted((number, found) for number, (found, _) in results), len(workers - {HERE})]
+        """,
+        str(size),
+        str(calls),
+    )
+    results, others = said
+    assert results == [[number, number**2] for number in range(calls)]
+    assert others <= size - 1
+
+
+def test_an_error_in_this_process_ends_the_other_workers() -> None:
+    body = """
+        def work(number):
+            return raise_(KeyError(number)) if os.getpid() == HERE else time.sleep(30)
+
+        try:
+            list(run_forked(3, work, [(n,) for n in range(9)], joins=True))
+            said = None
+        except KeyError as error:
+            said = type(error).__name__
+        """
+    assert outcome(body) == "KeyError"
