@@ -42,9 +42,7 @@ from sftdata.workspace import Workspace
 class Assembly:
     """What makes a dataset of rows that were read."""
 
-    def __init__(
-        self, config: Config, encoding: Encoding, engine: Engine, work: Workspace, progress: Progress
-    ) -> None:
+    def __init__(self, config: Config, encoding: Encoding, engine: Engine, work: Workspace, progress: Progress) -> None:
         self._config = config
         self._encoding = encoding
         self._engine = engine

@@ -125,7 +125,8 @@ class Samples:
 
     def with_places(self, beside: pa.Table) -> pa.Table:
         """What the writing stage needs: `beside`, and the places."""
-        return beside.append_column("row", pa.array(self._place_row)).append_column("index", pa.array(self._place_index))
+        beside = beside.append_column("row", pa.array(self._place_row))
+        return beside.append_column("index", pa.array(self._place_index))
 
     def entries(self, written: pa.Table) -> list[ShardEntry]:
         """The shards' entries, in the order of their numbers, from the `facts` of the writing stage."""

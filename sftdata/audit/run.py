@@ -29,7 +29,6 @@ from sftdata.audit.findings import (
 )
 from sftdata.audit.looks import Looks
 from sftdata.audit.spool import NearTexts, SemanticTexts, Texts
-from sftdata.repeats import evaluation_items, located_semantic
 from sftdata.config import Config, EvaluationConfig, SourceConfig, parse_config
 from sftdata.curate.contamination import ContaminationSettings, Index, find_contamination, turns_of
 from sftdata.curate.dedup_settings import NearConfig, SemanticConfig
@@ -47,6 +46,7 @@ from sftdata.read.stage import row_of
 from sftdata.read.toolcheck import check_tool_calls
 from sftdata.read.units import RawRow, Unit
 from sftdata.records import KEY_BYTES, Record
+from sftdata.repeats import evaluation_items, located_semantic
 
 MAX_EXAMPLES = 3  # of each kind
 NOT_NEEDED: Mapping[str, Any] = {"tokenizer": "", "out": ""}  # of a config: an audit reads neither

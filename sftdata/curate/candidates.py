@@ -30,8 +30,8 @@ class Candidates:
     def pairs(self, start: int) -> tuple[Ints, Ints, int]:
         """Pairs of the nodes from `start` on with later ones, ascending, and the node to go on with.
 
-            own    4 4 4 7         every pair once
-            other  5 8 9 8
+        own    4 4 4 7         every pair once
+        other  5 8 9 8
         """
         buckets = self._buckets
         stop = min(start + _NODES_AT_ONCE, len(buckets.firsts) - 1)
@@ -62,8 +62,9 @@ class Candidates:
         return others[self._wanted(node, others)]
 
     def _wanted(self, own: Ints | int, others: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
-        wanted: npt.NDArray[np.bool_] = self._label[others] != self._label[own]
-        return wanted | ((self._survivor[own] < 0) & (self._survivor[others] < 0))
+        both_kept = (self._survivor[own] < 0) & (self._survivor[others] < 0)
+        wanted: npt.NDArray[np.bool_] = both_kept | (self._label[others] != self._label[own])
+        return wanted
 
     def _of_long(self, node: int, starts: npt.NDArray[Any], ends: npt.NDArray[Any]) -> Ints:
         """The nodes to compare a node with that has long buckets, from starts to ends. Notes which are settled."""

@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Callable, Mapping
 from functools import lru_cache
-from typing import Any, Literal
+from typing import Any
 
 from sftdata.encode.facts import TemplateFacts
 from sftdata.encode.jinja import Turn

@@ -90,7 +90,8 @@ def test_the_order_and_the_chunks_of_the_samples_change_no_byte(
     assert write_shard(folder / "b", shard) == facts
     assert (folder / "a").read_bytes() == (folder / "b").read_bytes()
     rows = shard.table()["record_ids"].to_pylist()
-    assert [rows[row][index] for row, index in zip(shard.packing.row, shard.packing.index, strict=True)] == [s[0] for s in samples]
+    places = zip(shard.packing.row, shard.packing.index, strict=True)
+    assert [rows[row][index] for row, index in places] == [sample[0] for sample in samples]
 
 
 def test_the_seed_orders_the_rows_and_changes_nothing_else() -> None:
