@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ from sftdata.curate.prefix import drop_shared_prefixes
 from sftdata.curate.semantic import find_semantic_duplicates
 from sftdata.curate.stage import VECTORS_SCHEMA, Decontaminate, Embed, PrefixKeys, Sign, items_key
 from sftdata.curate.words import Hashes
-from sftdata.engines.base import Engine, Piece
+from sftdata.engines.base import MAX_MAPS, Engine, Piece
 from sftdata.errors import SourceError
 from sftdata.fates import Fates, Ints
 from sftdata.read.names import distinct_names
@@ -124,7 +125,7 @@ class _Shingles:
     def __init__(self, engine: Engine, signed: Sequence[Piece]) -> None:
         self._engine, self._signed = engine, signed
         self._starts = np.cumsum([0, *(piece.num_rows for piece in signed)])
-        self._open: dict[int, tuple[Ints, Hashes]] = {}
+        self._piece = lru_cache(MAX_MAPS)(self._mapped)
 
     def __call__(self, wanted: Ints) -> tuple[Hashes, Ints]:
         owners = np.searchsorted(self._starts, wanted, side="right") - 1
@@ -135,13 +136,11 @@ class _Shingles:
             found.append(shingles[offsets[place] : offsets[place + 1]])
         return np.concatenate(found), np.cumsum([0, *map(len, found)])
 
-    def _piece(self, number: int) -> tuple[Ints, Hashes]:
+    def _mapped(self, number: int) -> tuple[Ints, Hashes]:
         """The offsets of a piece's rows in the shingles, and these, as they lie in the mapped file."""
-        if number not in self._open:
-            column = self._engine.look(self._signed[number], ["shingles"])["shingles"]
-            lists = column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()  # which makes a copy
-            self._open[number] = lists.offsets.to_numpy(), lists.values.to_numpy()
-        return self._open[number]
+        column = self._engine.look(self._signed[number], ["shingles"])["shingles"]
+        lists = column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()  # which makes a copy
+        return lists.offsets.to_numpy(), lists.values.to_numpy()
 
 
 def drop_shared_prefixes_of(engine: Engine, rows: Sequence[Piece], fates: Fates, chars: int) -> None:

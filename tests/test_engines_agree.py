@@ -47,7 +47,16 @@ class MemoryEngine:
             results.append(pa.concat_tables(stage(piece)))
         return results
 
-    def group(self, key: str, stage: GroupStage, table: Sequence[pa.Table], beside: pa.Table) -> list[pa.Table]:
+    def group(
+        self,
+        key: str,
+        stage: GroupStage,
+        table: Sequence[pa.Table],
+        beside: pa.Table,
+        meanwhile: Callable[[], object] | None = None,
+    ) -> list[pa.Table]:
+        if meanwhile is not None:
+            meanwhile()
         whole = pa.concat_tables(table)
         numbered = beside.append_column("at", pa.array(np.arange(whole.num_rows)))
         keys = beside[key].to_pylist()

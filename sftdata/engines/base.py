@@ -9,6 +9,8 @@ from typing import Protocol
 
 import pyarrow as pa
 
+MAX_MAPS = 1 << 14  # files that one process has mapped at a time: Linux allows four times as many, libraries included
+
 
 @dataclass(frozen=True, slots=True)
 class Piece:
@@ -71,8 +73,8 @@ class GroupStage(AnyStage, Protocol):
     def __call__(self, members: pa.Table, table: pa.Table) -> Iterator[pa.Table]:
         """The stage's rows for one group.
 
-        `members` has the columns beside the group's rows, and in `at` where each row stands in `table`. That holds
-        all rows of the pieces, mapped into memory: nothing is copied before the stage asks for it.
+        `members` has the columns beside the group's rows, and in `at` where each row stands in `table`. That is mapped
+        into memory, with other rows of the same pieces: nothing is copied before the stage asks for it.
         """
         ...
 

@@ -18,7 +18,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from sftdata.engines.base import AnyStage, Piece
+from sftdata.engines.base import MAX_MAPS, AnyStage, Piece
 from sftdata.store.files import file_sha256, output_faults
 
 Part = tuple[Piece, npt.NDArray[np.int64] | None]
@@ -82,10 +82,11 @@ def table_bytes(table: pa.Table) -> bytes:
 def run_job(stage: AnyStage | Path, job: Job) -> Done:
     """Run a job; the stage is given itself, or as the path of its pickle."""
     call: Any = load_stage(stage) if isinstance(stage, Path) else stage
-    table = pa.concat_tables([piece.read(call.columns) for piece, _ in job.parts])
     if job.is_group:
-        results = call(_members(job.beside, job.parts), table)
+        table, at = _group(job.parts, call.columns)
+        results = call(job.beside.append_column("at", pa.array(at)), table)  # type: ignore[union-attr]
     else:
+        table = pa.concat_tables([piece.read(call.columns) for piece, _ in job.parts])
         if job.beside is not None:
             for name in job.beside.column_names:
                 table = table.append_column(name, job.beside[name])
@@ -119,11 +120,14 @@ def load_stage(path: Path) -> AnyStage:
     return stage
 
 
-def _members(beside: pa.Table, parts: Sequence[Part]) -> pa.Table:
-    """The columns beside a group's rows, with the place of each row in the table of all pieces."""
+def _group(parts: Sequence[Part], columns: Sequence[str]) -> tuple[pa.Table, npt.NDArray[np.int64]]:
+    """A table that holds the rows of a group, and where they stand in it. Of very many pieces just the rows, copied."""
+    if len(parts) > MAX_MAPS:
+        table = pa.concat_tables([piece.read(columns).take(pa.array(rows)) for piece, rows in parts])
+        return table, np.arange(table.num_rows)
     starts = np.cumsum([0, *(piece.num_rows for piece, _ in parts)])
     at = [start + rows for start, (_, rows) in zip(starts, parts) if rows is not None]
-    return beside.append_column("at", pa.array(np.concatenate(at)))
+    return pa.concat_tables([piece.read(columns) for piece, _ in parts]), np.concatenate(at)
 
 
 def _tokens(result: pa.Table) -> int:

@@ -206,4 +206,4 @@ def _parts(piece: Piece, max_rows: int) -> Iterator[Piece]:
 
 def _copied(table: pa.Table) -> pa.Table:
     """A table in memory of its own, so that a mapped file can go."""
-    return pa.concat_tables([table]).combine_chunks()
+    return pa.concat_tables([table, table.slice(0, 0)]).combine_chunks()  # which copies where there are two chunks

@@ -61,7 +61,6 @@ class Shard:
     """
 
     tokens: TokenColumns
-    at: NDArray[np.int64]  # where each sample stands in `tokens`
     record_id: pa.Array  # of each sample
     packing: Packing  # of the samples
     seq_len: int
@@ -81,12 +80,11 @@ class Shard:
 
     def _batch(self, order: NDArray[np.int64], starts: NDArray[np.int64]) -> pa.RecordBatch:
         """One batch of packed rows: samples in order, row r holding those from starts[r] to starts[r + 1]."""
-        at = self.at[order]
-        lengths = self.tokens.lengths[at].astype(np.int32)
+        lengths = self.tokens.lengths[order].astype(np.int32)
         ends = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths, dtype=np.int64)])
         token_starts = pa.array(ends[starts].astype(np.int32))
         sample_starts = pa.array(starts.astype(np.int32))
-        ids, labels = self.tokens.gather(at)
+        ids, labels = self.tokens.gather(order)
         columns = [
             pa.ListArray.from_arrays(token_starts, pa.array(ids)),
             pa.ListArray.from_arrays(token_starts, pa.array(labels)),
@@ -105,9 +103,9 @@ def build_shard(samples: pa.Table, seq_len: int, strategy: Strategy, seed: int) 
 
     Raises ValueError also where a sample has more or fewer labels than ids.
     """
-    tokens = TokenColumns(samples)
+    tokens = TokenColumns(samples, np.arange(samples.num_rows))
     packing = place_samples(samples.append_column("num_tokens", pa.array(tokens.lengths)), seq_len, strategy, seed)
-    return Shard(tokens, np.arange(samples.num_rows), one_array(samples["record_id"]), packing, seq_len)
+    return Shard(tokens, one_array(samples["record_id"]), packing, seq_len)
 
 
 def place_samples(samples: pa.Table, seq_len: int, strategy: Strategy, seed: int) -> Packing:

@@ -70,11 +70,11 @@ class WriteShards:
     def __call__(self, members: pa.Table, table: pa.Table) -> Iterator[pa.Table]:
         """Write the file; one entry for it. Raises OutputError where the folder cannot be written."""
         row, index = members["row"].to_numpy(), members["index"].to_numpy()
-        tokens, at = TokenColumns(table), members["at"].to_numpy()
-        if not np.array_equal(tokens.lengths[at], members["num_tokens"].to_numpy()):
+        tokens = TokenColumns(table, members["at"].to_numpy())
+        if not np.array_equal(tokens.lengths, members["num_tokens"].to_numpy()):
             raise ValueError("samples have other lengths than those that they were packed by")
         packing = Packing(row, index, 1 + int(row.max()))
-        shard = Shard(tokens, at, one_array(members["record_id"]), packing, self.seq_len)
+        shard = Shard(tokens, one_array(members["record_id"]), packing, self.seq_len)
         made = Path(self.folder, f".{os.getpid()}-{members['shard'][0]}.arrow")
         facts = write_shard(made, shard)
         with output_faults(made):

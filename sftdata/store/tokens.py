@@ -20,35 +20,31 @@ class _Chunk(NamedTuple):
 
 
 class TokenColumns:
-    """`input_ids` and `labels` of a table of samples. Nothing is copied but what `gather` gives.
+    """`input_ids` and `labels` of some samples: those that stand `at` these rows of a table. Nothing is copied but what
+    `gather` gives, and nothing is looked up of other samples.
 
     Raises ValueError where a sample has more or fewer labels than ids.
     """
 
-    def __init__(self, table: pa.Table) -> None:
-        self._chunks: list[_Chunk] = []
-        chunk: list[Ints] = []
-        starts: list[Ints] = []
-        label_starts: list[Ints] = []
-        lengths: list[Ints] = []
-        for batch in table.select(["input_ids", "labels"]).to_batches():
+    def __init__(self, table: pa.Table, at: Ints) -> None:
+        batches = table.select(["input_ids", "labels"]).to_batches()
+        firsts = np.cumsum([0, *(batch.num_rows for batch in batches)])
+        self._chunk = np.searchsorted(firsts, at, side="right") - 1  # of each sample
+        self._chunks: dict[int, _Chunk] = {}
+        self._starts, self._label_starts, self.lengths = np.empty((3, len(at)), np.int64)  # lengths in tokens
+        order = np.argsort(self._chunk, kind="stable")
+        numbers, cuts = np.unique(self._chunk[order], return_index=True)
+        for number, samples in zip(numbers.tolist(), np.split(order, cuts[1:])):
+            batch, rows = batches[number], at[samples] - firsts[number]
             ids, labels = batch.column("input_ids"), batch.column("labels")
-            offsets, label_offsets = (column.offsets.to_numpy().astype(np.int64) for column in (ids, labels))
-            if not np.array_equal(np.diff(offsets), np.diff(label_offsets)):
+            self._starts[samples], self.lengths[samples] = _spans(ids, rows)
+            self._label_starts[samples], label_lengths = _spans(labels, rows)
+            if not np.array_equal(self.lengths[samples], label_lengths):
                 raise ValueError("input_ids and labels of a sample differ in length")
-            chunk.append(np.full(batch.num_rows, len(self._chunks)))
-            starts.append(offsets[:-1])
-            label_starts.append(label_offsets[:-1])
-            lengths.append(np.diff(offsets))
-            self._chunks.append(_Chunk(ids.values.to_numpy(), labels.values.to_numpy()))
-        none = [np.empty(0, np.int64)]
-        self._chunk = np.concatenate(chunk or none)
-        self._starts = np.concatenate(starts or none)
-        self._label_starts = np.concatenate(label_starts or none)
-        self.lengths: Ints = np.concatenate(lengths or none)  # of all samples, in tokens
+            self._chunks[number] = _Chunk(ids.values.to_numpy(), labels.values.to_numpy())
 
     def gather(self, samples: Ints) -> tuple[Ints32, Ints32]:
-        """The ids and the labels of these samples (positions in the table), one sample after the other."""
+        """The ids and the labels of these samples (by number), one sample after the other."""
         ends = np.cumsum(self.lengths[samples])
         ids, labels = np.empty((2, int(ends[-1]) if len(ends) else 0), np.int32)
         place = 0
@@ -63,3 +59,10 @@ class TokenColumns:
             labels[place:end] = chunk.labels[label_start : label_start + end - place]
             place = end
         return ids, labels
+
+
+def _spans(lists: pa.ListArray, rows: Ints) -> tuple[Ints, Ints]:
+    """Where the lists at these rows begin in the values, and how long they are."""
+    offsets = lists.offsets.to_numpy()
+    starts = offsets[rows].astype(np.int64)
+    return starts, offsets[rows + 1] - starts

@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from sftdata.engines import local
+from sftdata.engines import jobs, local
 from sftdata.engines.base import Piece
 from sftdata.engines.local import LocalEngine
 from sftdata.errors import OutputError, SourceError, WorkerError
@@ -119,8 +119,11 @@ def test_map_keeps_the_order_of_pieces_and_gives_each_what_stands_beside_it(tmp_
     assert doubled["y"].to_pylist() == [0, 1, 2, 0, 1, 2, 3, 3, 4, 5, 4, 5]
 
 
-@pytest.mark.parametrize("workers", [1, 2])
-def test_group_brings_all_rows_of_a_key_together_and_leaves_out_rows_without_one(tmp_path: Path, workers: int) -> None:
+@pytest.mark.parametrize(("workers", "max_maps"), [(1, 1 << 14), (2, 1 << 14), (1, 2)])
+def test_group_brings_all_rows_of_a_key_together_and_leaves_out_rows_without_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, workers: int, max_maps: int
+) -> None:
+    monkeypatch.setattr(jobs, "MAX_MAPS", max_maps)  # from where on rows are copied
     rng = np.random.default_rng(0)
     numbers = [int(n) for n in rng.integers(0, 9, 20)]
     xs = [n for n in numbers for _ in range(n)]
@@ -134,6 +137,18 @@ def test_group_brings_all_rows_of_a_key_together_and_leaves_out_rows_without_one
         {"group": key, "sum": sum(x for x, other in zip(xs, keys) if other == key), "rows": keys.count(key)}
         for key in (1, 2, 3, 4, 5)
     ]
+
+
+@pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="this system does not list what is mapped")
+def test_what_is_collected_keeps_no_file_mapped(tmp_path: Path) -> None:
+    with LocalEngine(tmp_path, 1) as engine:
+        table = spread(engine, 3, 1, 0, 2)
+        looked = engine.look(table[0], ["x"])
+        assert str(tmp_path) in Path("/proc/self/maps").read_text()
+        del looked
+        collected = engine.collect(table, ["x"])
+        assert str(tmp_path) not in Path("/proc/self/maps").read_text()
+    assert collected["x"].to_pylist() == [3, 3, 3, 1, 2, 2]
 
 
 def test_results_are_cut_into_pieces_of_bounded_size_and_empty_ones_stay(
