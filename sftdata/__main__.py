@@ -30,7 +30,7 @@ def begin_aside(arguments: Sequence[str]) -> Aside | None:
     """A process that begins at once to load what encodes, where the command will want it and a core is free."""
     if arguments[:1] != ["prepare"] or not can_fork() or count_cores() < 2:
         return None
-    return Aside("sftdata.encode.service:EncodingHere", "sftdata.encode.foresight:begin", arguments)
+    return Aside("sftdata.encoding_here:EncodingHere", "sftdata.encode.foresight:begin", arguments)
 
 
 if __name__ == "__main__":

@@ -56,7 +56,25 @@ class Assembly:
         refuse_unreadable(config, units, fates)
         compare_rows(engine, rows, fates, config, self._work.new)
 
-        encoded, seen = self._encoded(rows, fates)
+        compared = fates.mark()
+        manifest = self._made(rows, fates)
+        if manifest is None:
+            said = "fastokens gives other ids than tokenizers for some of this text: encoding again with tokenizers"
+            self._progress.note(said)
+            fates.go_back(compared)
+            self._encoding.use("hf")
+            manifest = self._made(rows, fates)
+        assert manifest is not None  # tokenizers agrees with itself
+        self._work.publish(manifest)
+        return manifest
+
+    def _made(self, rows: Sequence[Piece], fates: Fates) -> Manifest | None:
+        """All files of the dataset, in the work folder, and its manifest; None where the encoder turned out wrong."""
+        config, engine = self._config, self._engine
+        beside = fates.beside()
+        encoded = engine.map(self._encoding.stage(), rows, beside)
+        self._encoding.begin_trial(engine, rows, beside["dropped"])  # an answer is not needed before the end
+        seen = BatchFacts.joined(engine.collect(encoded, ["facts"])["facts"].drop_null().to_pylist())
         samples = Samples(engine.collect(encoded, SAMPLE_COLUMNS))
         samples.drop_refused(fates)
         samples.drop_overlong(fates, config.pack.seq_len)
@@ -68,16 +86,18 @@ class Assembly:
         refuse_all_held_out(config, samples)
 
         @cache
-        def accounts() -> tuple[LedgerWriter, Sequence[FileEntry], Mapping[str, int]]:
+        def accounts() -> tuple[LedgerWriter, Sequence[FileEntry], Mapping[str, int]] | None:
             ledger = write_ledger(self._work.new, config, fates, samples, engine, rows)
+            if not self._encoding.agrees():
+                return None
             files = write_tokenizer(self._work.new, self._encoding)
             private = count_private(engine, rows, fates) if config.privacy.mode != "off" else {}
             return ledger, files, private
 
         shards = self._packed(samples.with_copies(encoded), samples, fates, meanwhile=accounts)
-        manifest = make_manifest(config, self._encoding.facts(), shards, *accounts(), seen, mixture)
-        self._work.publish(manifest)
-        return manifest
+        if (accounted := accounts()) is None:
+            return None
+        return make_manifest(config, self._encoding.facts(), shards, *accounted, seen, mixture)
 
     def _packed(
         self, table: Sequence[Piece], samples: Samples, fates: Fates, meanwhile: Callable[[], object]
@@ -90,23 +110,6 @@ class Assembly:
         write = WriteShards(str(self._work.shards), pack.seq_len)
         written = engine.group("shard", write, table, samples.with_places(beside), meanwhile)
         return samples.entries(engine.collect(written, WRITTEN_SCHEMA.names)) if written else ()
-
-    def _encoded(self, rows: Sequence[Piece], fates: Fates) -> tuple[list[Piece], BatchFacts]:
-        """The samples of the live rows, and what was seen in them."""
-        encoded = self._engine.map(self._encoding.stage(), rows, fates.beside())
-        seen = joined_facts(self._engine, encoded)
-        if seen.disagreed:
-            said = "fastokens gives other ids than tokenizers for some of this text: encoding again with tokenizers"
-            self._progress.note(said)
-            self._encoding.use("hf")
-            encoded = self._engine.map(self._encoding.stage(), rows, fates.beside())
-            seen = joined_facts(self._engine, encoded)
-        return encoded, seen
-
-
-def joined_facts(engine: Engine, encoded: Sequence[Piece]) -> BatchFacts:
-    """What the batches of encoding saw."""
-    return BatchFacts.joined(engine.collect(encoded, ["facts"])["facts"].drop_null().to_pylist())
 
 
 def refuse_unreadable(config: Config, units: Sequence[Unit], fates: Fates) -> None:

@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Protocol, cast
 from sftdata.encode.request import EncoderFacts, EncodingRequest
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from sftdata.config import Config
     from sftdata.engines.aside import Aside
-    from sftdata.engines.base import Stage
+    from sftdata.engines.base import Engine, Piece, Stage
 
 
 class Encoding(Protocol):
@@ -23,6 +25,16 @@ class Encoding(Protocol):
 
     def stage(self) -> Stage:
         """The stage that encodes."""
+        ...
+
+    def begin_trial(self, engine: Engine, rows: Sequence[Piece], dropped: pa.ChunkedArray) -> None:
+        """Begin to find out whether the library in use gives the ids that tokenizers gives: for hard strings, and for
+        some texts of each piece of these rows, those that are `dropped` left out.
+        """
+        ...
+
+    def agrees(self) -> bool:
+        """Whether it does. To be asked before anything else is."""
         ...
 
     def use(self, encoder: str) -> None:
@@ -66,6 +78,16 @@ class EncodingAside:
             self._unanswered -= 1
             self._aside.answer()
 
+    def begin_trial(self, engine: Engine, rows: Sequence[Piece], dropped: pa.ChunkedArray) -> None:
+        """See Encoding.begin_trial."""
+        self._aside.ask("agrees_on", rows, dropped)
+        self._unanswered += 1
+
+    def agrees(self) -> bool:
+        """See Encoding.agrees."""
+        self._unanswered -= 1
+        return bool(self._aside.answer())
+
     def use(self, encoder: str) -> None:
         """See Encoding.use."""
         self._aside.call("use", encoder)
@@ -80,13 +102,18 @@ class EncodingAside:
 
 
 def begin_encoding(config: Config, aside: Aside | None = None) -> Encoding:
-    """The encoder of a run: in the process that is given, where it then loads, else here, where it loads when used."""
+    """The encoder of a run: in the process that is given, where it then loads, else here, where it loads when used.
+
+    Here it is checked at once: raises what `Encoding.check` raises.
+    """
     request = request_of(config)
     if aside is not None:
         return EncodingAside(aside, request)
-    from sftdata.encode.service import EncodingHere
+    from sftdata.encoding_here import EncodingHere
 
-    return EncodingHere(request)
+    encoding = EncodingHere(request)
+    encoding.check()
+    return encoding
 
 
 def request_of(config: Config) -> EncodingRequest:

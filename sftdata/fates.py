@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -12,10 +12,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from sftdata.curate.exact import first_occurrences, hex_strings, key_bytes, record_ids
-from sftdata.curate.near import Verdict
 from sftdata.curate.split import choose_validation, joined_hashes
 from sftdata.read.units import Unit
 from sftdata.reasons import REASONS
+
+if TYPE_CHECKING:
+    from sftdata.curate.near import Verdict
 
 Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
@@ -23,6 +25,13 @@ Bools = npt.NDArray[np.bool_]
 FATE_COLUMNS = ("line", "key", "reason", "detail", "skip")  # of ROW_SCHEMA: what Fates is made from
 REASON_NAMES = tuple(REASONS)
 LIVE = -1  # in place of a reason: not dropped
+
+
+class Mark(NamedTuple):
+    """What was decided of rows at some time."""
+
+    reason: npt.NDArray[np.int16]
+    detail: dict[int, str]
 
 
 class Fates:
@@ -94,6 +103,14 @@ class Fates:
         self.reason[free] = REASON_NAMES.index(reason)
         if details:
             self.detail.update({entry: details[entry] for entry in free.tolist() if entry in details})
+
+    def mark(self) -> Mark:
+        """What is decided of rows so far, to go back to."""
+        return Mark(self.reason.copy(), dict(self.detail))
+
+    def go_back(self, mark: Mark) -> None:
+        """Forget what was decided since."""
+        self.reason, self.detail = mark.reason, mark.detail
 
     def drop_duplicates(self) -> None:
         """Drop every live row whose content a live row before it has."""

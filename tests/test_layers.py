@@ -37,7 +37,9 @@ RULES: dict[str, set[str]] = {
     "repeats": {"*", "!pipeline", "!cli", "!view"},
     "audit": {"*", "!engines", "!cli"},  # shows rows as the views do
     "cli": {"*"},
-    "__main__": {"cli"},
+    "encoding": {"*", "!pipeline", "!cli", "!view"},
+    "encoding_here": {"*", "!pipeline", "!cli", "!view"},
+    "__main__": {"cli", "engines.aside", "light", "machine"},
     "__init__": {"config", "pipeline", "store.manifest", "store.verify", "view.dataset"},
 }
 GLUE = {"*", "!engines", "!pipeline", "!cli", "!view"}

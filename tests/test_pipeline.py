@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,6 +20,7 @@ from raw_rows import chat, write_lines
 
 import sftdata
 from sftdata import pipeline
+from sftdata.encode.encoder import Encoder
 from sftdata.engines import local
 from sftdata.errors import ConfigError, OutputError, SourceError, TemplateError, TokenizerError
 from sftdata.reasons import REASONS
@@ -394,6 +395,29 @@ def test_a_source_without_rows_is_refused(tiny_tokenizer: Path, tmp_path: Path, 
     with pytest.raises(SourceError, match="holds no rows"):
         prepare(tmp_path / "out", tiny_tokenizer, [str(data)])
     assert holds_no_dataset(tmp_path / "out")
+
+
+def test_where_the_fast_encoder_turns_out_wrong_tokenizers_encodes_all_again(
+    tiny_tokenizer: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    turns = [("Hi", "Hello"), ("Name one", "A zebra"), ("Go on", "more " * 200), ("Hi", "Hello"), ("Odd", "\0")]
+    data = write_lines(tmp_path / "a.jsonl", [chat(*turn) for turn in turns])
+    prepare(tmp_path / "right", tiny_tokenizer, [str(data)], encoder="hf")
+    assert prepare(tmp_path / "fast", tiny_tokenizer, [str(data)]).encoding.encoder == "fastokens"
+    encode = Encoder._encode_fast
+
+    def encode_wrongly(self: Encoder, texts: Sequence[str]) -> Any:
+        ids, offsets = encode(self, texts)
+        return (ids + 1 if any("zebra" in text for text in texts) else ids), offsets
+
+    monkeypatch.setattr(Encoder, "_encode_fast", encode_wrongly)
+    manifest = prepare(tmp_path / "out", tiny_tokenizer, [str(data)])
+    assert manifest.encoding.encoder == "tokenizers"
+    for folder in ("train", "ledger", "tokenizer"):
+        assert tree(tmp_path / "out" / folder) == tree(tmp_path / "right" / folder)
+    assert [row["reason"] for row in ledger(tmp_path / "out")] == [
+        None, None, "overlong", "duplicate", "bad_characters"
+    ]  # fmt: skip
 
 
 def test_a_folder_without_tokenizer_is_named(tmp_path: Path) -> None:

@@ -54,20 +54,31 @@ PROBE = (
     "x" * 300,
     "\u2581a \u2581 \u2581",
 )
+HARD = (*PROBE, *(f"{a}{b}" for a in PROBE[5:12] for b in PROBE[12:20]))
 
 
 class Encoder:
     """One tokenizer.json, ready to encode batches without adding special tokens.
 
     `asked` is the library to use; None is fastokens where it loads the tokenizer and agrees with tokenizers on hard
-    strings, else tokenizers. `names` are entries of the vocabulary and the ids they must have; where the library gave
+    strings, else tokenizers. With `tried_later` it need not agree: whoever encodes asks `agrees` in the end.
+
+    `names` are entries of the vocabulary and the ids they must have; where the library gave
     one another id, ids are translated. Raises TokenizerError when first used, where a library that is needed cannot
     load the tokenizer.
     """
 
-    def __init__(self, pipeline: str, asked: Backend | None = None, names: Mapping[str, int] | None = None) -> None:
+    def __init__(
+        self,
+        pipeline: str,
+        asked: Backend | None = None,
+        names: Mapping[str, int] | None = None,
+        *,
+        tried_later: bool = False,
+    ) -> None:
         self._pipeline = pipeline
         self._asked = asked
+        self._tried_later = tried_later
         self._names = names or {}
 
     @cached_property
@@ -91,8 +102,8 @@ class Encoder:
         """The library that encodes."""
         if self._asked is not None:
             return self._asked
-        hard = [*PROBE, *(f"{a}{b}" for a in PROBE[5:12] for b in PROBE[12:20])]
-        return "fastokens" if self._fast is not None and self._is_exact(hard) else "tokenizers"
+        is_fast = self._fast is not None and (self._tried_later or self._is_exact(HARD))
+        return "fastokens" if is_fast else "tokenizers"
 
     @cached_property
     def _translation(self) -> Ids | None:
@@ -134,8 +145,8 @@ class Encoder:
         return [ids[offsets[i] : offsets[i + 1]] for i in range(len(texts))]
 
     def agrees(self, texts: Sequence[str]) -> bool:
-        """Whether the texts have the ids that tokenizers gives them."""
-        return self.backend == "tokenizers" or self._is_exact(texts)
+        """Whether hard strings, and these texts, have the ids that tokenizers gives them."""
+        return self.backend == "tokenizers" or self._is_exact([*HARD, *texts])
 
     def _is_exact(self, texts: Sequence[str]) -> bool:
         ids, offsets = self._encode_fast(texts)

@@ -44,6 +44,7 @@ class EncodeSettings:
     strip_trailing_control: bool = False
     backend: Backend | None = None  # None: see Encoder
     guarded: str | None = None  # None: made from the files
+    tried_later: bool = False  # see Encoder
 
 
 class RecordEncoder:
@@ -81,7 +82,7 @@ class RecordEncoder:
     def encoder(self) -> Encoder:
         """The guarded tokenizer."""
         names = {private_name(id_): id_ for id_ in self.facts.control.ids}
-        return Encoder(self.guarded, self.settings.backend, names)
+        return Encoder(self.guarded, self.settings.backend, names, tried_later=self.settings.tried_later)
 
     def load(self) -> None:
         """Load now what is otherwise loaded when the first record comes, and choose the backend."""

@@ -18,7 +18,6 @@ class BatchFacts:
     trailing: Counter[str] = field(default_factory=Counter)  # answers that end in a control string, none stripped yet
     tally: Counter[str] = field(default_factory=Counter)  # what was done to records: see RecordEncoder.encode
     backends: set[str] = field(default_factory=set)  # what encoded
-    disagreed: bool = False  # the fast encoder gave other ids than tokenizers for some of the run's own text
 
     def to_json(self) -> str:
         """The facts as JSON, in a fixed order."""
@@ -30,7 +29,6 @@ class BatchFacts:
                 "trailing": dict(sorted(self.trailing.items())),
                 "tally": dict(sorted(self.tally.items())),
                 "backends": sorted(self.backends),
-                "disagreed": self.disagreed,
             }
         )
 
@@ -44,7 +42,6 @@ class BatchFacts:
         self.trailing.update(payload["trailing"])
         self.tally.update(payload["tally"])
         self.backends.update(payload["backends"])
-        self.disagreed |= payload["disagreed"]
 
     @staticmethod
     def joined(texts: Sequence[str]) -> BatchFacts:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from functools import cached_property
 from typing import Any
 
@@ -34,8 +34,8 @@ ENCODED_SCHEMA = pa.schema(
         ("facts", pa.string()),  # BatchFacts of the piece; only in its first entry
     ]
 )
-# Of each batch, so many texts are encoded by both encoders, up to so many characters of each.
-CHECKED_TEXTS, CHECKED_CHARS = 8, 1000
+# Of each piece, so many texts are encoded by both encoders, up to so many characters of each.
+TRIED_TEXTS, TRIED_CHARS = 8, 1000
 
 
 class Encode:
@@ -88,7 +88,6 @@ class Encode:
         encoded = self.encoder.encode_batch(records)
         facts.tally.update(self.encoder.tally)
         facts.backends.add(self.encoder.backend)
-        facts.disagreed = not self.encoder.encoder.agrees(_some_texts(records))
         self._see(encoded, np.array([record.text is not None for record in records], np.bool_), facts)
         yield _table(encoded, np.array([row for row, _ in live], np.int64), facts, table.num_rows)
 
@@ -109,10 +108,13 @@ class Encode:
         facts.answer_controls.update(np.unique(ids[trained & self.encoder.is_control[ids] & goes_on]).tolist())
 
 
-def _some_texts(records: Sequence[Record]) -> list[str]:
-    """A few texts of a batch, spread over it, to try the encoder on."""
-    some = records[:: max(1, len(records) // CHECKED_TEXTS)][:CHECKED_TEXTS]
-    return [(record.text or record.messages[-1].content or "")[:CHECKED_CHARS] for record in some]
+def some_texts(table: pa.Table, dropped: pa.Array) -> list[str]:
+    """A few texts of the live records of a piece, spread over it, to try an encoder on."""
+    live = np.flatnonzero(~dropped.to_numpy(zero_copy_only=False))
+    chosen = live[:: max(1, len(live) // TRIED_TEXTS)][:TRIED_TEXTS]
+    records = [Record.from_json(payload) for payload in table["record"].take(pa.array(chosen)).to_pylist()]
+    texts = [record.messages[-1].content if record.text is None else record.text for record in records]
+    return [(text or "")[:TRIED_CHARS] for text in texts]
 
 
 def _table(encoded: Encoded, rows: npt.NDArray[np.int64], facts: BatchFacts, num_rows: int) -> pa.Table:

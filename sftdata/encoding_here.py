@@ -4,22 +4,26 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pyarrow as pa
+
 from sftdata.encode.records import EncodeSettings, RecordEncoder
 from sftdata.encode.request import BACKENDS, EncoderFacts, EncodingRequest
-from sftdata.encode.stage import Encode
+from sftdata.encode.stage import Encode, some_texts
 from sftdata.encode.templates import NO_TEMPLATE
 from sftdata.encode.tokenizers import load_tokenizer
+from sftdata.engines.base import Piece
 from sftdata.engines.forked import run_calls
 from sftdata.engines.jobs import run_job
 from sftdata.store.files import write_bytes
 
 if TYPE_CHECKING:
+    from sftdata.engines.base import Engine
     from sftdata.engines.jobs import Done, Job
 
 
@@ -61,6 +65,29 @@ class EncodingHere:
         """What the stage makes of these jobs in `size` processes, as they are done, each with its number."""
         stage = self.stage()
         return run_calls(size, run_job, [(stage, job) for job in jobs], joins=True)
+
+    def begin_trial(self, engine: Engine, rows: Sequence[Piece], dropped: pa.ChunkedArray) -> None:
+        """See Encoding.begin_trial. Here nothing happens before the answer is wanted."""
+        self._trial = engine.look, rows, dropped
+
+    def agrees(self) -> bool:
+        """See Encoding.agrees."""
+        return self._agrees(*self._trial)
+
+    def agrees_on(self, rows: Sequence[Piece], dropped: pa.ChunkedArray) -> bool:
+        """What `agrees` tells, for whoever has no engine here."""
+        return self._agrees(Piece.read, rows, dropped)
+
+    def _agrees(
+        self, look: Callable[[Piece, Sequence[str]], pa.Table], rows: Sequence[Piece], dropped: pa.ChunkedArray
+    ) -> bool:
+        place = 0
+        for piece in rows:
+            here = dropped.slice(place, piece.num_rows).combine_chunks()
+            place += piece.num_rows
+            if not self._encoder.encoder.agrees(some_texts(look(piece, ["record"]), here)):
+                return False
+        return True
 
     def facts(self) -> EncoderFacts:
         """What a dataset says of its tokenizer and template, with all that proves the masks from the files alone."""
@@ -105,4 +132,5 @@ def encode_settings(request: EncodingRequest) -> EncodeSettings:
         seq_len=request.seq_len,
         strip_trailing_control=request.strip_trailing_control,
         backend=BACKENDS[request.encoder],
+        tried_later=True,
     )
