@@ -14,12 +14,12 @@ from sftdata.config import Config
 from sftdata.curate.split import TRAIN
 from sftdata.encode.request import EncoderFacts
 from sftdata.encode.seen import BatchFacts
-from sftdata.encoding import Encoding
+from sftdata.encoding import Encoding, End
 from sftdata.engines.base import Engine, Piece
 from sftdata.errors import ConfigError, SourceError
 from sftdata.fates import FATE_COLUMNS, Fates
 from sftdata.mixing import limit_records, mix_sources
-from sftdata.output import encoding_entry, tokenizer_entry, write_tokenizer
+from sftdata.output import encoding_entry, tokenizer_entry
 from sftdata.progress import Progress
 from sftdata.read.explain import NOT_DATA, no_rows_error
 from sftdata.read.units import Unit
@@ -32,6 +32,7 @@ from sftdata.store.manifest import (
     PackingEntry,
     ShardEntry,
     TemplateEntry,
+    file_entry,
     hash_of_shards,
 )
 from sftdata.store.stage import PLACED_SCHEMA, WRITTEN_SCHEMA, PackSamples, WriteShards
@@ -73,7 +74,8 @@ class Assembly:
         config, engine = self._config, self._engine
         beside = fates.beside()
         encoded = engine.map(self._encoding.stage(), rows, beside)
-        self._encoding.begin_trial(engine, rows, beside["dropped"])  # an answer is not needed before the end
+        folder = self._work.new / "tokenizer"
+        self._encoding.begin_end(folder, engine, rows, beside["dropped"])
         seen = BatchFacts.joined(engine.collect(encoded, ["facts"])["facts"].drop_null().to_pylist())
         samples = Samples(engine.collect(encoded, SAMPLE_COLUMNS))
         samples.drop_refused(fates)
@@ -86,18 +88,17 @@ class Assembly:
         refuse_all_held_out(config, samples)
 
         @cache
-        def accounts() -> tuple[LedgerWriter, Sequence[FileEntry], Mapping[str, int]] | None:
+        def accounts() -> tuple[LedgerWriter, Mapping[str, int], End]:
             ledger = write_ledger(self._work.new, config, fates, samples, engine, rows)
-            if not self._encoding.agrees():
-                return None
-            files = write_tokenizer(self._work.new, self._encoding)
             private = count_private(engine, rows, fates) if config.privacy.mode != "off" else {}
-            return ledger, files, private
+            return ledger, private, self._encoding.end()
 
         shards = self._packed(samples.with_copies(encoded), samples, fates, meanwhile=accounts)
-        if (accounted := accounts()) is None:
+        ledger, private, end = accounts()
+        if not end.agrees:
             return None
-        return make_manifest(config, self._encoding.facts(), shards, *accounted, seen, mixture)
+        files = [file_entry(self._work.new, f"{folder.name}/{name}") for name in end.files]
+        return make_manifest(config, end.facts, shards, ledger, files, private, seen, mixture)
 
     def _packed(
         self, table: Sequence[Piece], samples: Samples, fates: Fates, meanwhile: Callable[[], object]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, cast
+from typing import TYPE_CHECKING, NamedTuple, Protocol, cast
 
 from sftdata.encode.request import EncoderFacts, EncodingRequest
 
@@ -14,6 +14,14 @@ if TYPE_CHECKING:
     from sftdata.config import Config
     from sftdata.engines.aside import Aside
     from sftdata.engines.base import Engine, Piece, Stage
+
+
+class End(NamedTuple):
+    """What comes after encoding."""
+
+    files: Sequence[str]  # of the tokenizer and template as used, written in a form that transformers loads too
+    facts: EncoderFacts
+    agrees: bool  # whether the library in use gives the ids of tokenizers: for hard strings, and for some live texts
 
 
 class Encoding(Protocol):
@@ -27,26 +35,16 @@ class Encoding(Protocol):
         """The stage that encodes."""
         ...
 
-    def begin_trial(self, engine: Engine, rows: Sequence[Piece], dropped: pa.ChunkedArray) -> None:
-        """Begin to find out whether the library in use gives the ids that tokenizers gives: for hard strings, and for
-        some texts of each piece of these rows, those that are `dropped` left out.
-        """
+    def begin_end(self, folder: Path, engine: Engine, rows: Sequence[Piece], dropped: pa.ChunkedArray) -> None:
+        """Begin what is left to do when all is encoded: what `end` gives."""
         ...
 
-    def agrees(self) -> bool:
-        """Whether it does. To be asked before anything else is."""
+    def end(self) -> End:
+        """What `begin_end` began. To be asked before anything else is."""
         ...
 
     def use(self, encoder: str) -> None:
         """From now on encode with another library: one of BACKENDS."""
-        ...
-
-    def facts(self) -> EncoderFacts:
-        """What a dataset says of its tokenizer and template."""
-        ...
-
-    def write_files(self, folder: Path) -> Sequence[str]:
-        """Write the tokenizer and template as used, in a form that transformers loads too; the files' names."""
         ...
 
 
@@ -78,27 +76,17 @@ class EncodingAside:
             self._unanswered -= 1
             self._aside.answer()
 
-    def begin_trial(self, engine: Engine, rows: Sequence[Piece], dropped: pa.ChunkedArray) -> None:
-        """See Encoding.begin_trial."""
-        self._aside.ask("agrees_on", rows, dropped)
-        self._unanswered += 1
+    def begin_end(self, folder: Path, engine: Engine, rows: Sequence[Piece], dropped: pa.ChunkedArray) -> None:
+        """See Encoding.begin_end."""
+        self._aside.ask("end_for", folder, rows, dropped)
 
-    def agrees(self) -> bool:
-        """See Encoding.agrees."""
-        self._unanswered -= 1
-        return bool(self._aside.answer())
+    def end(self) -> End:
+        """See Encoding.end."""
+        return cast("End", self._aside.answer())
 
     def use(self, encoder: str) -> None:
         """See Encoding.use."""
         self._aside.call("use", encoder)
-
-    def facts(self) -> EncoderFacts:
-        """See Encoding.facts."""
-        return cast(EncoderFacts, self._aside.call("facts"))
-
-    def write_files(self, folder: Path) -> Sequence[str]:
-        """See Encoding.write_files."""
-        return cast("Sequence[str]", self._aside.call("write_files", folder))
 
 
 def begin_encoding(config: Config, aside: Aside | None = None) -> Encoding:

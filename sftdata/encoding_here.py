@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +17,7 @@ from sftdata.encode.request import BACKENDS, EncoderFacts, EncodingRequest
 from sftdata.encode.stage import Encode, some_texts
 from sftdata.encode.templates import NO_TEMPLATE
 from sftdata.encode.tokenizers import load_tokenizer
+from sftdata.encoding import End
 from sftdata.engines.base import Piece
 from sftdata.engines.forked import run_calls
 from sftdata.engines.jobs import run_job
@@ -25,6 +26,9 @@ from sftdata.store.files import write_bytes
 if TYPE_CHECKING:
     from sftdata.engines.base import Engine
     from sftdata.engines.jobs import Done, Job
+
+
+Look = Callable[[Piece, Sequence[str]], pa.Table]
 
 
 class EncodingHere:
@@ -66,21 +70,19 @@ class EncodingHere:
         stage = self.stage()
         return run_calls(size, run_job, [(stage, job) for job in jobs], joins=True)
 
-    def begin_trial(self, engine: Engine, rows: Sequence[Piece], dropped: pa.ChunkedArray) -> None:
-        """See Encoding.begin_trial. Here nothing happens before the answer is wanted."""
-        self._trial = engine.look, rows, dropped
+    def begin_end(self, folder: Path, engine: Engine, rows: Sequence[Piece], dropped: pa.ChunkedArray) -> None:
+        """See Encoding.begin_end. Here nothing happens before `end`."""
+        self._end = partial(self.end_for, folder, rows, dropped, engine.look)
 
-    def agrees(self) -> bool:
-        """See Encoding.agrees."""
-        return self._agrees(*self._trial)
+    def end(self) -> End:
+        """See Encoding.end."""
+        return self._end()
 
-    def agrees_on(self, rows: Sequence[Piece], dropped: pa.ChunkedArray) -> bool:
-        """What `agrees` tells, for whoever has no engine here."""
-        return self._agrees(Piece.read, rows, dropped)
+    def end_for(self, folder: Path, rows: Sequence[Piece], dropped: pa.ChunkedArray, look: Look = Piece.read) -> End:
+        """What `end` gives, for whoever has no engine here."""
+        return End(self._write_files(folder), self._facts(), self._agrees(look, rows, dropped))
 
-    def _agrees(
-        self, look: Callable[[Piece, Sequence[str]], pa.Table], rows: Sequence[Piece], dropped: pa.ChunkedArray
-    ) -> bool:
+    def _agrees(self, look: Look, rows: Sequence[Piece], dropped: pa.ChunkedArray) -> bool:
         place = 0
         for piece in rows:
             here = dropped.slice(place, piece.num_rows).combine_chunks()
@@ -89,8 +91,7 @@ class EncodingHere:
                 return False
         return True
 
-    def facts(self) -> EncoderFacts:
-        """What a dataset says of its tokenizer and template, with all that proves the masks from the files alone."""
+    def _facts(self) -> EncoderFacts:
         encoder = self._encoder
         return EncoderFacts(
             tokenizer_sha256=encoder.settings.files.sha256,
@@ -103,8 +104,7 @@ class EncodingHere:
             control_ids=tuple(sorted(encoder.facts.control.ids)),
         )
 
-    def write_files(self, folder: Path) -> list[str]:
-        """Write the tokenizer and template as used, in a form that transformers loads too; the files' names."""
+    def _write_files(self, folder: Path) -> list[str]:
         files, template = self._encoder.settings.files, self._encoder.template
         config = json.dumps(files.config(), indent=2, ensure_ascii=False) + "\n"
         texts = {"tokenizer.json": files.json, "tokenizer_config.json": config}

@@ -2,18 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from sftdata.encode.request import EncoderFacts
 from sftdata.encode.seen import BatchFacts
-from sftdata.encoding import Encoding
-from sftdata.store.manifest import ControlString, EncodingEntry, FileEntry, TokenizerEntry, file_entry
-
-
-def write_tokenizer(folder: Path, encoding: Encoding) -> list[FileEntry]:
-    """The tokenizer and template as used, in a form that transformers loads too; their entries."""
-    names = encoding.write_files(folder / "tokenizer")
-    return [file_entry(folder, f"tokenizer/{name}") for name in names]
+from sftdata.store.manifest import ControlString, EncodingEntry, TokenizerEntry
 
 
 def tokenizer_entry(source: str, encoder: EncoderFacts, seen: BatchFacts) -> TokenizerEntry:

@@ -12,6 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 ENVIRONMENT = {**os.environ, "HF_HUB_DISABLE_TELEMETRY": "1", "HF_HUB_OFFLINE": "1"}
+# Else a checkout is compiled in every run, as no installed package is, of ours or of others.
+ENVIRONMENT.pop("PYTHONDONTWRITEBYTECODE", None)
 
 
 def machine() -> str:
