@@ -9,7 +9,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from sftdata.accounts import Accounts
-from sftdata.comparing import choose_split, compare_rows, count_private
+from sftdata.comparing import choose_split, compare_rows, count_private, get_ready
 from sftdata.config import Config
 from sftdata.curate.split import TRAIN
 from sftdata.encode.request import EncoderFacts
@@ -41,7 +41,7 @@ from sftdata.workspace import Workspace
 
 
 class Assembly:
-    """What makes a dataset of rows that were read."""
+    """What makes a dataset of rows that were read. Made while they are read, it gets ready for what comes then."""
 
     def __init__(self, config: Config, encoding: Encoding, engine: Engine, work: Workspace, progress: Progress) -> None:
         self._config = config
@@ -49,6 +49,7 @@ class Assembly:
         self._engine = engine
         self._work = work
         self._progress = progress
+        get_ready(config)
 
     def make(self, units: Sequence[Unit], names: Sequence[str], rows: Sequence[Piece]) -> Manifest:
         """Make the dataset of the rows of these units, which the ledger calls by these names, and publish it."""

@@ -22,6 +22,14 @@ from sftdata.fates import Fates
 from sftdata.store.ledger import as_text
 
 
+def get_ready(config: Config) -> None:
+    """Import and make now what `compare_rows` will need, where that is much."""
+    if looks_closer(config):
+        from sftdata import repeats
+
+        repeats.get_ready(config)
+
+
 def compare_rows(engine: Engine, rows: Sequence[Piece], fates: Fates, config: Config, scratch: Path) -> None:
     """Drop the live rows that repeat others, and those that hold evaluation items. `scratch` is a folder to work in.
 

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sftdata.config import Config
-from sftdata.curate import embedding
+from sftdata.curate import embedding, near
 from sftdata.curate.contamination import ContaminationSettings, Index, Item, item_text
 from sftdata.curate.dedup_settings import Keep, NearConfig, SemanticConfig
 from sftdata.curate.exact import key_bytes
@@ -33,6 +33,12 @@ from sftdata.read.stage import rows_of
 from sftdata.store.files import file_sha256
 
 WHOLE_FILES = 1 << 62  # bytes that one unit of an evaluation file holds: lines then count from its start
+
+
+def get_ready(config: Config) -> None:
+    """Make now what workers would each make by themselves."""
+    if config.dedup.near is not None:
+        near.get_ready()
 
 
 def drop_repeats(engine: Engine, rows: Sequence[Piece], fates: Fates, config: Config, scratch: Path) -> None:

@@ -73,6 +73,11 @@ def sign(texts: Sequence[str], shingle_words: int) -> Signed:
     return Signed(signatures, np.concatenate(parts), np.cumsum(np.concatenate(sizes)))
 
 
+def get_ready() -> None:
+    """Make now what signing makes once in every process, so that copies of this one have it."""
+    sign(["\u00e9"], 1)
+
+
 def _grouped(texts: Sequence[str]) -> Iterator[Sequence[str]]:
     """The texts, some at a time: the arrays that are made of them are many times as large as they are."""
     first = chars = 0

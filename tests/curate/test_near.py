@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
+import sys
 import unicodedata
 from pathlib import Path
 
@@ -302,3 +304,18 @@ def test_on_toolformer_at_least_97_percent_of_all_similar_pairs_are_found(
         found.update((row, other) for other in others.tolist())
     assert found <= set(truth)
     assert len(found) >= 0.97 * len(truth)
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="this system does not list threads")
+def test_getting_ready_starts_no_thread_which_a_copy_of_the_process_would_lack() -> None:
+    program = """
+import os
+from sftdata.light import take_over
+take_over()
+from sftdata.curate import near
+before = len(os.listdir("/proc/self/task"))
+near.get_ready()
+print(before, len(os.listdir("/proc/self/task")))
+"""
+    before, after = subprocess.check_output([sys.executable, "-c", program], text=True).split()
+    assert before == after
