@@ -81,6 +81,15 @@ class Encoder:
         self._tried_later = tried_later
         self._names = names or {}
 
+    def load(self) -> None:
+        """Load now what is otherwise loaded at first use. No thread that loads is left then: copies of this process
+        would wait for it.
+        """
+        _ = self._fast if self.backend == "fastokens" else self._slow
+        for loader, _ in _ahead.values():
+            loader.shutdown()
+        _ahead.clear()
+
     @cached_property
     def _fast(self) -> Any:
         """fastokens' tokenizer, or None where it is not asked for or does not take this one."""
@@ -159,7 +168,8 @@ class Encoder:
         return id_
 
 
-_ahead: dict[str, Future[Any]] = {}  # what is being loaded before it is asked for, by its text
+# What is being loaded before it is asked for, by its text, and who loads it.
+_ahead: dict[str, tuple[ThreadPoolExecutor, Future[Any]]] = {}
 
 
 def load_ahead(pipeline: str) -> None:
@@ -167,8 +177,7 @@ def load_ahead(pipeline: str) -> None:
     import fastokens
 
     loader = ThreadPoolExecutor(1)
-    _ahead[pipeline] = loader.submit(fastokens.Tokenizer.from_json_str, pipeline)
-    loader.shutdown(wait=False)
+    _ahead[pipeline] = loader, loader.submit(fastokens.Tokenizer.from_json_str, pipeline)
 
 
 def _load_fast(pipeline: str) -> Any:
@@ -176,7 +185,7 @@ def _load_fast(pipeline: str) -> Any:
         import fastokens
 
         if pipeline in _ahead:
-            return _ahead.pop(pipeline).result()
+            return _ahead[pipeline][1].result()
         return fastokens.Tokenizer.from_json_str(pipeline)
     except (ImportError, ValueError, RuntimeError, OSError) as error:
         why = f"cannot be loaded by fastokens: {error}"

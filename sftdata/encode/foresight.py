@@ -18,13 +18,15 @@ from sftdata.encode.facts import TemplateFacts
 from sftdata.encode.templates import load_template
 from sftdata.encode.tokenizers import read_plain
 
-WANTED = ("tokenizer", "template")
+WANTED = ("tokenizer", "template", "encoder")
 
 
 def begin(arguments: Sequence[str]) -> None:
     """Begin to load the tokenizer that these arguments seem to name, in a thread, where its files say all of it."""
     named = dict(_named(arguments))
     folder = Path(named.get("tokenizer", ""))
+    if named.get("encoder") == "hf":
+        return
     with contextlib.suppress(Exception):  # whatever is wrong is said where it is certain
         files = read_plain(folder) if (folder / "tokenizer.json").is_file() else None
         if files is None:

@@ -85,8 +85,9 @@ class RecordEncoder:
         return Encoder(self.guarded, self.settings.backend, names, tried_later=self.settings.tried_later)
 
     def load(self) -> None:
-        """Load now what is otherwise loaded when the first record comes, and choose the backend."""
-        _ = self._masks, self.backend
+        """Load now what is otherwise loaded when the first record comes. See Encoder.load."""
+        self.encoder.load()
+        _ = self._masks
 
     def shared(self) -> EncodeSettings:
         """The settings with what has been found out already, for workers that encode the same way."""
