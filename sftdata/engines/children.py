@@ -13,7 +13,6 @@ import signal
 import sys
 import traceback
 from collections.abc import Callable, Iterable
-from select import POLLIN, poll
 from typing import Any, NoReturn
 
 _SIZE_BYTES = 8  # of what stands before each object: how many bytes it takes
@@ -65,6 +64,8 @@ class Pipe:
 
 def waiting(pipes: Iterable[Pipe], *, at_once: bool = False) -> list[Pipe]:
     """Those of the pipes that can be read now: as soon as there are any, or `at_once`."""
+    from select import POLLIN, poll  # which not every system has that this module is imported on
+
     by_descriptor = {pipe.descriptor: pipe for pipe in pipes}
     waiter = poll()
     for descriptor in by_descriptor:
