@@ -12,7 +12,6 @@ from sftdata.accounts import Accounts
 from sftdata.comparing import choose_split, compare_rows, count_private, get_ready
 from sftdata.config import Config
 from sftdata.curate.split import TRAIN
-from sftdata.encode.request import EncoderFacts
 from sftdata.encode.seen import BatchFacts
 from sftdata.encoding import Encoding, End
 from sftdata.engines.base import Engine, Piece
@@ -99,7 +98,7 @@ class Assembly:
         if not end.agrees:
             return None
         files = [file_entry(self._work.new, f"{folder.name}/{name}") for name in end.files]
-        return make_manifest(config, end.facts, shards, ledger, files, private, seen, mixture)
+        return make_manifest(config, end, shards, ledger, files, private, seen, mixture)
 
     def _packed(
         self, table: Sequence[Piece], samples: Samples, fates: Fates, meanwhile: Callable[[], object]
@@ -146,7 +145,7 @@ def write_ledger(
 
 def make_manifest(
     config: Config,
-    encoder: EncoderFacts,
+    end: End,
     shards: Sequence[ShardEntry],
     ledger: LedgerWriter,
     files: Sequence[FileEntry],
@@ -157,7 +156,7 @@ def make_manifest(
     """All that is known of the dataset."""
     template = None
     if not config.is_plain_text:
-        template = TemplateEntry(source=config.template, sha256=encoder.template_sha256)
+        template = TemplateEntry(source=config.template, sha256=end.template_sha256)
     return Manifest(
         dataset_hash=hash_of_shards(shards),
         seed=config.seed,
@@ -165,7 +164,7 @@ def make_manifest(
         shards=tuple(shards),
         ledger=tuple(ledger.files),
         files=tuple(files),
-        tokenizer=tokenizer_entry(config.tokenizer, encoder, seen),
+        tokenizer=tokenizer_entry(config.tokenizer, end.tokenizer, seen),
         template=template,
         encoding=encoding_entry(seen),
         config=config.model_dump(mode="json", exclude={"out": {"path"}}),

@@ -223,6 +223,7 @@ def _report(folder: str, seconds: float) -> None:
     """One screen at the end: the funnel, an example for each reason, tokens, fill, seconds."""
     from sftdata.store.ledger import first_examples
     from sftdata.store.manifest import Manifest
+    from sftdata.view.marks import writable
     from sftdata.view.summary import summarize
 
     manifest = Manifest.load(folder)
@@ -232,6 +233,5 @@ def _report(folder: str, seconds: float) -> None:
 
         print_summary_of(summary)
     else:  # rich would print the same, and takes long to import
-        encoding = sys.stdout.encoding
-        print(str(summary).encode(encoding, "backslashreplace").decode(encoding))
+        print(writable(str(summary), sys.stdout.encoding))
     print(f"\n{seconds:.1f} s, {manifest.counts.rows_read / max(seconds, 1e-3):,.0f} rows/s")

@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Protocol, cast
 
-from sftdata.encode.request import EncoderFacts, EncodingRequest
+from sftdata.encode.request import EncodingRequest, TokenizerFacts
+from sftdata.engines.aside import MAKE, Aside
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
     from sftdata.config import Config
-    from sftdata.engines.aside import Aside
     from sftdata.engines.base import Engine, Piece, Stage
 
 
@@ -20,7 +20,8 @@ class End(NamedTuple):
     """What comes after encoding."""
 
     files: Sequence[str]  # of the tokenizer and template as used, written in a form that transformers loads too
-    facts: EncoderFacts
+    tokenizer: TokenizerFacts
+    template_sha256: str
     agrees: bool  # whether the library in use gives the ids of tokenizers: for hard strings, and for some live texts
 
 
@@ -53,11 +54,10 @@ class EncodingAside:
 
     def __init__(self, aside: Aside, request: EncodingRequest) -> None:
         self._aside = aside
-        self._unanswered = 0
-        aside.make(request)
-        for method in ("check", "load"):
-            aside.ask(method)
-            self._unanswered += 1
+        aside.ask(MAKE, request)
+        aside.ask("check")
+        aside.ask("load")
+        self._unanswered = 3
 
     def check(self) -> None:
         """See Encoding.check."""

@@ -14,13 +14,13 @@ import numpy as np
 import pyarrow as pa
 
 from sftdata.encode.records import EncodeSettings, RecordEncoder
-from sftdata.encode.request import BACKENDS, EncoderFacts, EncodingRequest
+from sftdata.encode.request import BACKENDS, EncodingRequest, TokenizerFacts
 from sftdata.encode.stage import Encode, some_texts
 from sftdata.encode.templates import NO_TEMPLATE
 from sftdata.encode.tokenizers import load_tokenizer
 from sftdata.encoding import End
 from sftdata.engines.base import Piece
-from sftdata.engines.forked import run_calls
+from sftdata.engines.forked import run_forked
 from sftdata.engines.jobs import run_job
 from sftdata.store.files import write_bytes
 
@@ -70,7 +70,7 @@ class EncodingHere:
     def results(self, size: int, jobs: Sequence[Job]) -> Iterator[tuple[int, Done]]:
         """What the stage makes of these jobs in `size` processes, as they are done, each with its number."""
         stage = self.stage()
-        return run_calls(size, run_job, [(stage, job) for job in jobs], joins=True)
+        return run_forked(size, run_job, [(stage, job) for job in jobs], joins=True)
 
     def begin_end(self, folder: Path, engine: Engine, rows: Sequence[Piece], dropped: pa.ChunkedArray) -> None:
         """See Encoding.begin_end. Here nothing happens before `end`."""
@@ -82,7 +82,8 @@ class EncodingHere:
 
     def end_for(self, folder: Path, rows: Sequence[Piece], dropped: pa.ChunkedArray, look: Look = Piece.read) -> End:
         """What `end` gives, for whoever has no engine here."""
-        return End(self._write_files(folder), self._facts(), self._agrees(look, rows, dropped))
+        template_sha256 = hashlib.sha256(self._encoder.template.source.encode()).hexdigest()
+        return End(self._write_files(folder), self._facts(), template_sha256, self._agrees(look, rows, dropped))
 
     def _agrees(self, look: Look, rows: Sequence[Piece], dropped: pa.ChunkedArray) -> bool:
         starts = np.cumsum([0, *(piece.num_rows for piece in rows)]).tolist()
@@ -92,11 +93,10 @@ class EncodingHere:
                 return False
         return True
 
-    def _facts(self) -> EncoderFacts:
+    def _facts(self) -> TokenizerFacts:
         encoder = self._encoder
-        return EncoderFacts(
-            tokenizer_sha256=encoder.settings.files.sha256,
-            template_sha256=hashlib.sha256(encoder.template.source.encode()).hexdigest(),
+        return TokenizerFacts(
+            sha256=encoder.settings.files.sha256,
             vocab_size=encoder.vocabulary.size,
             bos_id=encoder.id_of("bos_token"),
             eos_id=encoder.id_of("eos_token"),

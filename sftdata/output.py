@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-from sftdata.encode.request import EncoderFacts
+from sftdata.encode.request import TokenizerFacts
 from sftdata.encode.seen import BatchFacts
 from sftdata.store.manifest import ControlString, EncodingEntry, TokenizerEntry
 
 
-def tokenizer_entry(source: str, encoder: EncoderFacts, seen: BatchFacts) -> TokenizerEntry:
+def tokenizer_entry(source: str, facts: TokenizerFacts, seen: BatchFacts) -> TokenizerEntry:
     """What the manifest says of the tokenizer, with all that proves the masks from the files alone."""
     return TokenizerEntry(
         source=source,
-        sha256=encoder.tokenizer_sha256,
-        vocab_size=encoder.vocab_size,
-        bos_id=encoder.bos_id,
-        eos_id=encoder.eos_id,
-        pad_id=encoder.pad_id,
-        end_of_turn_ids=encoder.end_of_turn_ids,
-        control_ids=encoder.control_ids,
+        **facts._asdict(),
         answer_control_ids=tuple(sorted(seen.answer_controls)),
         generation_prompts=tuple(sorted(seen.prompts)),
     )

@@ -32,10 +32,15 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def prepare(out: Path, *arguments: object) -> dict[str, str]:
-    """The shards that a run of the command line makes with two workers, by their checksums."""
+def run(out: Path, *arguments: object) -> subprocess.CompletedProcess[str]:
+    """A run of the command line with two workers."""
     command = [sys.executable, "-m", "sftdata", "prepare", *map(str, arguments), "--out", str(out), "--workers", "2"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    return subprocess.run(command, capture_output=True, text=True, timeout=120)
+
+
+def prepare(out: Path, *arguments: object) -> dict[str, str]:
+    """The shards that such a run makes, by their checksums."""
+    done = run(out, *arguments)
     assert done.returncode == 0, done.stderr
     return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in (out / "train").iterdir()}
 
@@ -73,8 +78,7 @@ def test_what_cannot_be_loaded_is_said_in_one_sentence(data: Path, tiny_tokenize
     shutil.copytree(tiny_tokenizer, broken)
     (broken / "tokenizer.json").write_text("{")
     for tokenizer, complaint in ((broken, "tokenizer.json cannot be read"), ("nowhere/at/all", "no such folder")):
-        command = [sys.executable, "-m", "sftdata", "prepare", str(data), "--tokenizer", str(tokenizer)]
-        done = subprocess.run([*command, "--out", str(tmp_path / "out")], capture_output=True, text=True, timeout=60)
+        done = run(tmp_path / "out", data, "--tokenizer", tokenizer)
         assert done.returncode == 1
         assert complaint in done.stderr
         assert len(done.stderr.splitlines()) == 1

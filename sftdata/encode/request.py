@@ -26,11 +26,10 @@ class EncodingRequest(NamedTuple):
     encoder: str  # one of BACKENDS
 
 
-class EncoderFacts(NamedTuple):
-    """What a dataset says of its tokenizer and template, with all that proves the masks from the files alone."""
+class TokenizerFacts(NamedTuple):
+    """What an encoder alone can say of its tokenizer for the manifest: see TokenizerEntry."""
 
-    tokenizer_sha256: str
-    template_sha256: str
+    sha256: str
     vocab_size: int
     bos_id: int | None
     eos_id: int | None

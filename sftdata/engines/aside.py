@@ -6,17 +6,19 @@ what it loaded. For processes of ours alone, as forked.py.
 
 from __future__ import annotations
 
+import contextlib
 import importlib
-import traceback
 from collections.abc import Iterator
 from typing import Any
 
-from sftdata.engines.children import Child, Pipe, RemoteTraceback, sendable
+from sftdata.engines.children import Child, Pipe, heard, tell, tell_end, tell_failure
 from sftdata.errors import killed_worker
+
+MAKE = "__init__"  # the method that is to be asked for first
 
 
 class Aside:
-    """An object in a process of its own. `home` names its class, as "module:name"; `make` makes it.
+    """An object in a process of its own. `home` names its class, as "module:name"; asking for MAKE makes it.
 
     `first` names a function in the same way, which is called with `arguments` before anything else is imported.
 
@@ -32,10 +34,6 @@ class Aside:
         theirs.close()
         answers.close()
 
-    def make(self, *arguments: object) -> None:
-        """Make the object. It is not answered: what goes wrong is raised with the first answer."""
-        self.ask("", *arguments)
-
     def ask(self, method: str, *arguments: object) -> None:
         """Have a method called."""
         try:
@@ -50,11 +48,8 @@ class Aside:
 
     def answers(self) -> Iterator[Any]:
         """What a method yields, as it does."""
-        while (reply := self._reply()) is not None:
-            result, error, trace = reply
-            if error is not None:
-                raise error from RemoteTraceback(trace)
-            yield result
+        while (answer := heard(self._answering)) is not None:
+            yield answer[0]
 
     def call(self, method: str, *arguments: object) -> Any:
         """What a method gives."""
@@ -67,64 +62,34 @@ class Aside:
         self._asking.close()
         self._answering.close()
 
-    def _reply(self) -> tuple[Any, Exception | None, str] | None:
-        try:
-            reply: tuple[Any, Exception | None, str] | None = self._answering.receive()
-        except EOFError as end:
-            raise killed_worker() from end
-        return reply
-
 
 def _serve(begin: tuple[str, str, tuple[object, ...]], calls: Pipe, answers: Pipe, not_ours: tuple[Pipe, Pipe]) -> None:
     """The process's life: import at once, then make the calls, until nobody can send any."""
     for pipe in not_ours:
         pipe.close()
-    served = _Served(*begin)
+    home, first, arguments = begin
+    made: Any = None
+    with contextlib.suppress(Exception):  # what cannot be imported is not there when the object is made either
+        _named(first)(*arguments)
+        _named(home)
     try:
         while True:
             method, arguments = calls.receive()
-            if not method:
-                served.make(arguments)
-                continue
             try:
-                for part in served.call(method, arguments):
-                    answers.send((part, None, ""))
+                if method == MAKE:
+                    made, result = _named(home)(*arguments), None
+                else:
+                    result = getattr(made, method)(*arguments)
+                for part in result if isinstance(result, Iterator) else [result]:
+                    tell(answers, part)
             except BrokenPipeError:
                 raise
             except BaseException as error:  # noqa: BLE001 - raised again where the answer is read
-                answers.send((None, sendable(error), traceback.format_exc()))
+                tell_failure(answers, error)
             else:
-                answers.send(None)
+                tell_end(answers)
     except (EOFError, BrokenPipeError):  # the main process is gone
         return
-
-
-class _Served:
-    """The object, and where there is none, why."""
-
-    def __init__(self, home: str, first: str, arguments: tuple[object, ...]) -> None:
-        self._made: Any = None
-        self._error: BaseException | None = None
-        try:
-            _named(first)(*arguments)
-            self._factory = _named(home)
-        except Exception as error:  # noqa: BLE001 - raised with the first answer
-            self._error = error
-
-    def make(self, arguments: tuple[object, ...]) -> None:
-        """Make the object."""
-        if self._error is None:
-            try:
-                self._made = self._factory(*arguments)
-            except Exception as error:  # noqa: BLE001 - raised with the first answer
-                self._error = error
-
-    def call(self, method: str, arguments: tuple[object, ...]) -> Iterator[Any]:
-        """What a method yields, or the one thing that it gives."""
-        if self._error is not None:
-            raise self._error
-        result = getattr(self._made, method)(*arguments)
-        yield from result if isinstance(result, Iterator) else [result]
 
 
 def _named(name: str) -> Any:

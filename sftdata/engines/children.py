@@ -15,6 +15,8 @@ import traceback
 from collections.abc import Callable, Iterable
 from typing import Any, NoReturn
 
+from sftdata.errors import killed_worker
+
 _SIZE_BYTES = 8  # of what stands before each object: how many bytes it takes
 _PR_SET_PDEATHSIG = 1  # prctl(2)
 
@@ -111,7 +113,39 @@ def _run(parent: int, function: Callable[..., object], arguments: tuple[object, 
     os._exit(0)
 
 
-def sendable(error: BaseException) -> Exception:
+def tell(pipe: Pipe, result: object) -> None:
+    """Send one result to whoever hears."""
+    pipe.send((result, None, ""))
+
+
+def tell_failure(pipe: Pipe, error: BaseException) -> None:
+    """Send the exception that is being handled, to be raised there."""
+    pipe.send((None, _sendable(error), traceback.format_exc()))
+
+
+def tell_end(pipe: Pipe) -> None:
+    """Send that there are no more results."""
+    pipe.send(None)
+
+
+def heard(pipe: Pipe) -> tuple[Any] | None:
+    """The one result that another process told next, or None where it told the end; what it failed of is raised.
+
+    Raises WorkerError where the system ended it.
+    """
+    try:
+        told = pipe.receive()
+    except EOFError as end:
+        raise killed_worker() from end
+    if told is None:
+        return None
+    result, error, trace = told
+    if error is not None:
+        raise error from RemoteTraceback(trace)
+    return (result,)
+
+
+def _sendable(error: BaseException) -> Exception:
     """The error, or where it would not arrive as it is (a panic of a Rust library does not), one that says the same."""
     try:
         if isinstance(error, Exception) and isinstance(pickle.loads(pickle.dumps(error)), type(error)):

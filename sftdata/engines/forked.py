@@ -7,14 +7,11 @@ and a copy of a process has the locks but not the threads.
 from __future__ import annotations
 
 import os
-import traceback
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from typing import Any, TypeVar
 
-from sftdata.engines.children import Child, Pipe, RemoteTraceback, sendable, waiting
-from sftdata.errors import killed_worker
+from sftdata.engines.children import Child, Pipe, heard, tell, tell_end, tell_failure, waiting
 
 ResultT = TypeVar("ResultT")
 
@@ -48,9 +45,8 @@ def run_forked(
         number = numbers.take_now() if joins else None
         while workers or number is not None:
             for pipe in waiting(workers, at_once=number is not None):
-                answer = _answer(pipe)
-                if answer is not None:
-                    yield answer
+                if (answer := heard(pipe)) is not None:
+                    yield answer[0]
                     numbers.give()
                 else:
                     workers.pop(pipe).join()
@@ -64,19 +60,6 @@ def run_forked(
         for pipe, worker in workers.items():
             worker.end()
             pipe.close()
-
-
-def run_calls(
-    size: int,
-    function: Callable[..., ResultT],
-    calls: Sequence[tuple[Any, ...]],
-    meanwhile: Callable[[], object] | None = None,
-    *,
-    joins: bool = False,
-) -> Iterator[tuple[int, ResultT]]:
-    """As `run_forked`; with one worker, or one call, in this process."""
-    run = partial(run_forked, size, joins=joins) if size > 1 and len(calls) > 1 else run_here
-    return run(function, calls, meanwhile)
 
 
 def run_here(
@@ -140,28 +123,14 @@ class _Numbers:
         os.close(self._taking)
 
 
-def _answer(pipe: Pipe) -> tuple[int, Any] | None:
-    """A result that a worker sent, with its number; None where it is done; or the exception that it sent is raised."""
-    try:
-        answer = pipe.receive()
-    except EOFError as end:
-        raise killed_worker() from end
-    if answer is None:
-        return None
-    number, result, error, trace = answer
-    if error is not None:
-        raise error from RemoteTraceback(trace)
-    return number, result
-
-
 def _serve(function: Callable[..., Any], calls: Sequence[tuple[Any, ...]], numbers: _Numbers, pipe: Pipe) -> None:
     """A worker's life: make the calls whose numbers it takes, until there are no more."""
     numbers.only_take()
     while (number := numbers.take()) is not None:
-        answer: tuple[Any, ...]
         try:
-            answer = (number, function(*calls[number]), None, "")
+            result = function(*calls[number])
         except BaseException as error:  # noqa: BLE001 - raised again where the results are read
-            answer = (number, None, sendable(error), traceback.format_exc())
-        pipe.send(answer)
-    pipe.send(None)
+            tell_failure(pipe, error)
+        else:
+            tell(pipe, (number, result))
+    tell_end(pipe)

@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from sftdata.engines.base import AnyStage, GroupStage, Piece, Stage
 from sftdata.engines.elsewhere import StageElsewhere
-from sftdata.engines.forked import run_calls, run_here
+from sftdata.engines.forked import run_forked, run_here
 from sftdata.engines.jobs import (
     Done,
     Job,
@@ -180,11 +180,11 @@ class LocalEngine:
             yield from stage.results(self._workers, jobs)
             return
         calls = [(stage, job) for job in jobs]
-        if can_fork():
-            yield from run_calls(self._workers, run_job, calls, meanwhile)
-            return
         if self._workers == 1 or len(jobs) <= 1:
             yield from run_here(run_job, calls, meanwhile)
+            return
+        if can_fork():
+            yield from run_forked(self._workers, run_job, calls, meanwhile)
             return
         data = pickle.dumps(stage)
         path = self._folder / f"{hashlib.sha256(data).hexdigest()}.stage"

@@ -32,6 +32,11 @@ def stand_in(char: str) -> str:
     return "\u2421" if code == 0x7F else f"<U+{code:04X}>"
 
 
+def writable(text: str, encoding: str) -> str:
+    """Text with an escape for each character that an encoding lacks."""
+    return text.encode(encoding, "backslashreplace").decode(encoding)
+
+
 def safe(text: str) -> str:
     """Text without a character that a terminal would obey, on one line."""
     return re.sub(f"[\n\t{INVISIBLE}]", lambda match: stand_in(match[0]), text)

@@ -171,6 +171,6 @@ def _styled(console: Console) -> bool:
 def _print(console: Console, text: Text) -> None:
     """Print as it is: no markup, no guessing of numbers, no cutting of long lines by anyone but the terminal."""
     if not console.encoding.lower().startswith("utf"):
-        plain = text.plain.encode(console.encoding, "backslashreplace").decode(console.encoding)
+        plain = marks.writable(text.plain, console.encoding)
         text = Text(plain) if plain != text.plain else text
     console.print(text, soft_wrap=True, highlight=False)
