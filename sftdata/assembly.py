@@ -88,13 +88,13 @@ class Assembly:
         refuse_all_held_out(config, samples)
 
         @cache
-        def accounts() -> tuple[LedgerWriter, Mapping[str, int], End]:
+        def accounts() -> tuple[LedgerWriter, Mapping[str, int]]:
             ledger = write_ledger(self._work.new, config, fates, samples, engine, rows)
-            private = count_private(engine, rows, fates) if config.privacy.mode != "off" else {}
-            return ledger, private, self._encoding.end()
+            return ledger, count_private(engine, rows, fates) if config.privacy.mode != "off" else {}
 
         shards = self._packed(samples.with_copies(encoded), samples, fates, meanwhile=accounts)
-        ledger, private, end = accounts()
+        ledger, private = accounts()
+        end = self._encoding.end()
         if not end.agrees:
             return None
         files = [file_entry(self._work.new, f"{folder.name}/{name}") for name in end.files]

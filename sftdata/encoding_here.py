@@ -70,7 +70,7 @@ class EncodingHere:
     def results(self, size: int, jobs: Sequence[Job]) -> Iterator[tuple[int, Done]]:
         """What the stage makes of these jobs in `size` processes, as they are done, each with its number."""
         stage = self.stage()
-        return run_forked(size, run_job, [(stage, job) for job in jobs], joins=True)
+        return run_forked(size, run_job, [(stage, job) for job in jobs])
 
     def begin_end(self, folder: Path, engine: Engine, rows: Sequence[Piece], dropped: pa.ChunkedArray) -> None:
         """See Encoding.begin_end. Here nothing happens before `end`."""
@@ -108,14 +108,14 @@ class EncodingHere:
     def _write_files(self, folder: Path) -> list[str]:
         files, template = self._encoder.settings.files, self._encoder.template
         config = json.dumps(files.config(), indent=2, ensure_ascii=False) + "\n"
-        texts = {"tokenizer.json": files.json, "tokenizer_config.json": config}
+        contents = {"tokenizer.json": files.json, "tokenizer_config.json": config.encode()}
         if template.source:
-            texts["chat_template.jinja"] = template.source
+            contents["chat_template.jinja"] = template.source.encode()
         if template.tool_source is not None:
-            texts["additional_chat_templates/tool_use.jinja"] = template.tool_source
-        for name, text in sorted(texts.items()):
-            write_bytes(folder / name, text.encode())
-        return sorted(texts)
+            contents["additional_chat_templates/tool_use.jinja"] = template.tool_source.encode()
+        for name, data in sorted(contents.items()):
+            write_bytes(folder / name, data)
+        return sorted(contents)
 
 
 def encode_settings(request: EncodingRequest) -> EncodeSettings:

@@ -17,13 +17,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 from itertools import repeat
-from operator import contains
 from typing import Any
 
 import orjson
 
-from sftdata.encode.tokenizers import AddedToken, TokenizerFiles
+from sftdata.encode.tokenizers import AddedToken, TokenizerFiles, parse_pipeline
 
 Merges = Sequence[str | Sequence[str]]
 
@@ -106,13 +106,20 @@ def control_tokens(files: TokenizerFiles, template_texts: Iterable[str]) -> Cont
     )
 
 
-def guard_pipeline(pipeline: Mapping[str, Any], control: ControlTokens) -> str:
-    """tokenizer.json in which each control token has its private name instead of its text.
+def guard_pipeline(files: TokenizerFiles, control: ControlTokens) -> str:
+    """tokenizer.json in which each control token has its private name instead of its text. The last ones are kept.
 
     It has no post-processor, padding or truncation: what is encoded is the text. Private names are matched in the text
     as it is, before a normalizer could change them.
     """
-    names = {token.content: private_name(token.id) for token in control.tokens}
+    return _guarded(files.json, tuple((token.content, private_name(token.id)) for token in control.tokens))
+
+
+@lru_cache(maxsize=2)
+def _guarded(data: bytes, renamed: tuple[tuple[str, str], ...]) -> str:
+    """A tokenizer.json with the tokens renamed."""
+    names = dict(renamed)
+    pipeline = parse_pipeline(data)
     added = [
         {**entry, "content": names[entry["content"]], "normalized": False} if entry["content"] in names else entry
         for entry in pipeline.get("added_tokens") or []
@@ -132,18 +139,17 @@ def _guarded_model(model: Mapping[str, Any], names: Mapping[str, str]) -> dict[s
     """The model with the same renaming, so that no merge or piece of plain text reaches a control id."""
     renamed = dict(model)
     vocab = model.get("vocab")
-    merges = model.get("merges") or []
-    if merges:
-        renamed["merges"] = _as_texts(merges)
-    if isinstance(vocab, dict) and not names.keys().isdisjoint(vocab):
-        moved = names.keys() & vocab.keys()
+    merges: Merges = model.get("merges") or []
+    if isinstance(vocab, dict):
+        moved = [token for token in names if token in vocab]
         renamed["vocab"] = {**vocab, **{names[token]: vocab[token] for token in moved}}
         for token in moved:
             del renamed["vocab"][token]
-        if merges:
-            renamed["merges"] = _without(renamed["merges"], moved)
+        merges = _without(merges, moved) if moved else merges
     elif isinstance(vocab, list):
         renamed["vocab"] = [[names.get(piece, piece), score] for piece, score in vocab]
+    if merges:
+        renamed["merges"] = _as_texts(merges)
     if model.get("unk_token") in names:
         renamed["unk_token"] = names[model["unk_token"]]
     return renamed
@@ -154,9 +160,12 @@ def _as_texts(merges: Merges) -> Merges:
 
     In that form tokenizers passes by what begins with #version.
     """
-    texts = [merge if isinstance(merge, str) else " ".join(merge) for merge in merges]
-    one_space = all(map(contains, texts, repeat(" "))) and "".join(texts).count(" ") == len(texts)
-    return texts if one_space and not any(map(str.startswith, texts, repeat("#version"))) else merges
+    if not all(map(isinstance, merges, repeat(list))):
+        return merges
+    texts = list(map(" ".join, merges))
+    lines = "\n".join(["", *texts])
+    one_space = set(map(len, merges)) == {2} and lines.count(" ") == len(texts)
+    return texts if one_space and "\n#version" not in lines else merges
 
 
 def _without(merges: Merges, tokens: Iterable[str]) -> Merges:

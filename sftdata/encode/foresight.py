@@ -37,7 +37,7 @@ def begin(arguments: Sequence[str]) -> None:
             special_tokens=files.special_tokens,
             today=Date.today(),  # no template has other control tokens on another day
         )
-        load_ahead(guard_pipeline(files.pipeline, TemplateFacts(template, files).control))
+        load_ahead(guard_pipeline(files, TemplateFacts(template, files).control))
 
 
 def _named(arguments: Sequence[str]) -> Iterator[tuple[str, str]]:

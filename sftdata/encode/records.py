@@ -66,7 +66,7 @@ class RecordEncoder:
     @cached_property
     def guarded(self) -> str:
         """The guarded tokenizer.json (see control.py)."""
-        return self.settings.guarded or guard_pipeline(self.settings.files.pipeline, self.facts.control)
+        return self.settings.guarded or guard_pipeline(self.settings.files, self.facts.control)
 
     @cached_property
     def backend(self) -> Backend:
@@ -296,5 +296,5 @@ class RecordEncoder:
             return self.vocabulary.says(np.array(ids, np.int32)).decode("utf-8", "replace")
         from tokenizers import Tokenizer
 
-        text: str = Tokenizer.from_str(self.settings.files.json).decode(list(ids), skip_special_tokens=False)
+        text: str = Tokenizer.from_buffer(self.settings.files.json).decode(list(ids), skip_special_tokens=False)
         return text

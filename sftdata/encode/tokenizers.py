@@ -50,19 +50,19 @@ class TokenizerFiles:
     """All that is known of a tokenizer: its pipeline as JSON, its named tokens, its chat templates."""
 
     source: str
-    json: str
+    json: bytes  # tokenizer.json as used
     special_tokens: Mapping[str, str]  # eos_token -> "</s>", only those that are set
     chat_templates: Mapping[str, str]  # "default", and where there is one "tool_use"
 
     @property
     def sha256(self) -> str:
         """The hash of tokenizer.json as used."""
-        return hashlib.sha256(self.json.encode()).hexdigest()
+        return _sha256(self.json)
 
     @property
     def pipeline(self) -> Mapping[str, Any]:
-        """tokenizer.json as an object; parsed once, so not to be changed."""
-        return _parse(self.json)
+        """tokenizer.json as an object, see parse_pipeline."""
+        return parse_pipeline(self.json)
 
     def added_tokens(self) -> tuple[AddedToken, ...]:
         """The added tokens, by id."""
@@ -81,9 +81,15 @@ class TokenizerFiles:
 
 
 @lru_cache(maxsize=2)
-def _parse(text: str) -> dict[str, Any]:
-    pipeline: dict[str, Any] = orjson.loads(text)
+def parse_pipeline(data: bytes) -> dict[str, Any]:
+    """A tokenizer.json as an object; the last ones are kept, so not to be changed. Raises ValueError."""
+    pipeline: dict[str, Any] = orjson.loads(data)
     return pipeline
+
+
+@lru_cache(maxsize=2)
+def _sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
 
 
 def load_tokenizer(source: str, *, trust_remote_code: bool = False) -> TokenizerFiles:
@@ -101,27 +107,27 @@ def read_plain(folder: Path, source: str = "") -> TokenizerFiles | None:
     pipeline = folder / "tokenizer.json"
     if not pipeline.is_file():
         return None
-    text = _checked_pipeline(pipeline, source)
-    if not _is_plain(config, folder, text):
+    data = _checked_pipeline(pipeline, source)
+    if not _is_plain(config, folder, data):
         return None
     return TokenizerFiles(
         source=source,
-        json=text,
+        json=data,
         special_tokens=_special_tokens(folder, config),
         chat_templates=_chat_templates(folder, config),
     )
 
 
-def _checked_pipeline(path: Path, source: str) -> str:
-    """The text of tokenizer.json, if it is one."""
+def _checked_pipeline(path: Path, source: str) -> bytes:
+    """What tokenizer.json holds, if it is one."""
     try:
-        text = path.read_bytes().decode("utf-8")  # in a third of the time that read_text takes
-        pipeline: Any = _parse(text)
+        data = path.read_bytes()
+        pipeline: Any = parse_pipeline(data)
     except (ValueError, OSError) as error:
         raise TokenizerError(source, f"its tokenizer.json cannot be read: {error}", "fetch it again") from error
     if not isinstance(pipeline, dict) or not isinstance(pipeline.get("model"), dict):
         raise TokenizerError(source, "its tokenizer.json holds no tokenizer", "fetch it again")
-    return text
+    return data
 
 
 def _folder_of(source: str) -> Path:
@@ -157,8 +163,8 @@ def _read_json(path: Path) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def _is_plain(config: Mapping[str, Any], folder: Path, text: str) -> bool:
-    """Whether tokenizer.json, of this text, alone says how the tokenizer tokenizes."""
+def _is_plain(config: Mapping[str, Any], folder: Path, data: bytes) -> bool:
+    """Whether tokenizer.json, which holds this, alone says how the tokenizer tokenizes."""
     named_class = config.get("tokenizer_class")
     if (
         named_class not in PLAIN_CLASSES
@@ -168,7 +174,7 @@ def _is_plain(config: Mapping[str, Any], folder: Path, text: str) -> bool:
         return False
     if named_class is None and _read_json(folder / "config.json").get("model_type"):
         return False
-    known = {entry["content"]: entry for entry in _parse(text).get("added_tokens") or []}
+    known = {entry["content"]: entry for entry in parse_pipeline(data).get("added_tokens") or []}
     named = {**config, **_read_json(folder / "special_tokens_map.json")}
     texts = {_content(named.get(name)) for name in SPECIAL_NAMES} - {None}
     for name in ("additional_special_tokens", "extra_special_tokens"):
@@ -249,7 +255,7 @@ def _load_with_transformers(source: str, folder: Path, trust_remote_code: bool) 
     named = {name: str(value) for name, value in tokenizer.special_tokens_map.items() if not isinstance(value, list)}
     return TokenizerFiles(
         source=source,
-        json=backend.to_str(),
+        json=backend.to_str().encode(),
         special_tokens=named,
         chat_templates=dict(_named_templates(tokenizer.chat_template)),
     )

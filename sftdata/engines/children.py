@@ -6,6 +6,7 @@ before they are there.
 
 from __future__ import annotations
 
+import ctypes
 import gc
 import os
 import pickle
@@ -98,8 +99,6 @@ class Child:
 
 def _run(parent: int, function: Callable[..., object], arguments: tuple[object, ...]) -> NoReturn:
     """A child's life."""
-    import ctypes
-
     try:
         gc.freeze()  # so that it does not write to the memory that it shares, only to look for garbage
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # the main process decides

@@ -24,25 +24,23 @@ def run_forked(
     function: Callable[..., ResultT],
     calls: Sequence[tuple[Any, ...]],
     meanwhile: Callable[[], object] | None = None,
-    *,
-    joins: bool = False,
 ) -> Iterator[tuple[int, ResultT]]:
-    """The results of calls in `size` workers as they come, each with its number. `meanwhile` is called once they run.
+    """The results of calls in `size` processes as they come, each with its number. `meanwhile` is called once they run.
 
-    With `joins` this process is one of them: what it has in memory need not be copied for another, but nobody looks
-    at the others' results while it works. The first exception of a call is raised, and ends the workers. Raises
-    WorkerError where the system ended one.
+    This process is one of them, once it has called `meanwhile`: a copy less to be made. Nobody looks at the others'
+    results while it works. The first exception of a call is raised, and ends the workers. Raises WorkerError where the
+    system ended one.
     """
     workers: dict[Pipe, Child] = {}  # by our end of the pipe to each
     numbers = _Numbers(len(calls))
     try:
-        for _ in range(min(size, len(calls)) - joins):
+        for _ in range(min(size, len(calls)) - 1):
             ours, theirs = Pipe.pair()
             workers[ours] = Child(_serve, function, calls, numbers, theirs)
             theirs.close()
         if meanwhile is not None:
             meanwhile()
-        number = numbers.take_now() if joins else None
+        number = numbers.take_now()
         while workers or number is not None:
             for pipe in waiting(workers, at_once=number is not None):
                 if (answer := heard(pipe)) is not None:
@@ -54,7 +52,7 @@ def run_forked(
             if number is not None:
                 yield number, function(*calls[number])
                 numbers.give()
-            number = numbers.take_now() if joins else None
+            number = numbers.take_now()
     finally:
         numbers.close()
         for pipe, worker in workers.items():
