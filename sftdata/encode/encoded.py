@@ -11,8 +11,6 @@ import numpy.typing as npt
 from sftdata.encode.encoder import Ids, Offsets
 from sftdata.records import Drop
 
-IGNORE = -100
-
 
 class EncodedSample(NamedTuple):
     """input_ids and labels, int32 of one length, and the 0-based turns trained."""

@@ -15,11 +15,12 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from sftdata.encode.control import PRIVATE, ControlTokens, private_name
-from sftdata.encode.encoded import IGNORE, Encoded, EncodedSample, counted
+from sftdata.encode.encoded import Encoded, EncodedSample, counted
 from sftdata.encode.encoder import Encoder, Ids
 from sftdata.encode.shapes import GuardedSample
 from sftdata.encode.vocabulary import Vocabulary
 from sftdata.records import Drop
+from sftdata.store.tokens import IGNORE
 
 
 class MaskProver:

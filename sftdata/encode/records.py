@@ -16,7 +16,7 @@ import numpy.typing as npt
 from sftdata.encode.chat import strings_in, strings_of_message, trained_turns
 from sftdata.encode.clean import strip_trailing_control
 from sftdata.encode.control import PRIVATE, guard_pipeline, private_name
-from sftdata.encode.encoded import IGNORE, Encoded, EncodedSample
+from sftdata.encode.encoded import Encoded, EncodedSample
 from sftdata.encode.encoder import Encoder, Ids
 from sftdata.encode.facts import TemplateFacts
 from sftdata.encode.masks import MaskProver
@@ -29,6 +29,7 @@ from sftdata.encode.turns import Refusal
 from sftdata.encode.vocabulary import Vocabulary
 from sftdata.errors import TemplateError, TokenizerError
 from sftdata.records import Drop, Record
+from sftdata.store.tokens import IGNORE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

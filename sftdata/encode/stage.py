@@ -13,17 +13,19 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from sftdata.encode.clean import endings
-from sftdata.encode.encoded import IGNORE, Encoded, counted
+from sftdata.encode.encoded import Encoded
+from sftdata.encode.encoder import Ids
 from sftdata.encode.records import EncodeSettings, RecordEncoder
 from sftdata.encode.seen import BatchFacts
 from sftdata.records import Record, live_records, sample_digest
+from sftdata.store.tokens import IGNORE, trained_runs
 
 ENCODED_SCHEMA = pa.schema(
     [
         ("row", pa.int64()),  # of the piece, from 0; null in the one entry of a piece without samples
         ("sample", pa.int32()),  # of the record, from 0
         ("input_ids", pa.list_(pa.int32())),
-        ("labels", pa.list_(pa.int32())),
+        ("trained", pa.list_(pa.int32())),  # where each trained run begins and ends; the other labels are IGNORE
         ("num_tokens", pa.int32()),
         ("num_trained", pa.int32()),
         ("turns", pa.list_(pa.int32())),  # trained in this sample, from 1
@@ -124,12 +126,15 @@ def _table(encoded: Encoded, rows: npt.NDArray[np.int64], facts: BatchFacts, num
     owners = np.concatenate([encoded.owners, np.array([number for number, _ in drops], np.int64)])
     lengths = np.concatenate([np.diff(encoded.offsets), no_sample])
     number = np.arange(len(encoded.owners)) - np.searchsorted(encoded.owners, encoded.owners)
+    edges, cuts = trained_runs(encoded.labels, encoded.offsets)
+    num_edges = np.concatenate([np.diff(cuts), no_sample])
+    trained_before = np.concatenate([[0], np.cumsum(edges[1::2] - edges[::2])])  # each run
     nothing, nothing_here = [None] * len(encoded.owners), [None] * len(drops)
     columns: dict[str, Any] = {
         "row": rows[owners],
         "sample": np.concatenate([number, no_sample]),
         "num_tokens": lengths,
-        "num_trained": np.concatenate([counted(encoded.labels != IGNORE, encoded.offsets), no_sample]),
+        "num_trained": np.concatenate([np.diff(trained_before[cuts // 2]), no_sample]),
         "turns": [*([turn + 1 for turn in turns] for turns in encoded.turns), *nothing_here],
         "digest": [*_digests(encoded), *nothing_here],
         "reason": [*nothing, *(drop.reason for _, drop in drops)],
@@ -137,22 +142,26 @@ def _table(encoded: Encoded, rows: npt.NDArray[np.int64], facts: BatchFacts, num
     }
     if not len(owners):
         columns = {name: [0 if name in ("sample", "num_tokens", "num_trained") else None] for name in columns}
-        lengths = np.zeros(1, np.int64)
+        lengths = num_edges = np.zeros(1, np.int64)
     table = pa.table(columns, pa.schema([ENCODED_SCHEMA.field(name) for name in columns]))
     if drops:
         order = np.argsort(owners, kind="stable")
-        table, lengths = table.take(pa.array(order)), lengths[order]
-    offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)
+        table, lengths, num_edges = table.take(pa.array(order)), lengths[order], num_edges[order]
     only_first = [None] * (table.num_rows - 1)
     more = {
-        "input_ids": pa.ListArray.from_arrays(offsets, encoded.input_ids),
-        "labels": pa.ListArray.from_arrays(offsets, encoded.labels),
+        "input_ids": _lists(encoded.input_ids, lengths),
+        "trained": _lists(edges, num_edges),
         "rows": pa.array([num_rows, *only_first], pa.int64()),
         "facts": pa.array([facts.to_json(), *only_first], pa.string()),
     }
     for name, column in more.items():
         table = table.append_column(name, column)
     return table.select(ENCODED_SCHEMA.names).cast(ENCODED_SCHEMA)
+
+
+def _lists(values: Ids, lengths: npt.NDArray[np.int64]) -> pa.ListArray:
+    """Lists of these lengths that stand end to end."""
+    return pa.ListArray.from_arrays(np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32), values)
 
 
 def _digests(encoded: Encoded) -> Iterator[bytes]:

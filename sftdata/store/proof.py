@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from sftdata.errors import DatasetError
 from sftdata.store.manifest import TokenizerEntry
-from sftdata.store.shards import BATCH_TOKENS, IGNORE
+from sftdata.store.shards import BATCH_TOKENS
+from sftdata.store.tokens import IGNORE
 
 TODO = "prepare the dataset again"
 

@@ -18,9 +18,7 @@ from numpy.typing import NDArray
 from sftdata.errors import DatasetError
 from sftdata.store.files import atomic_write
 from sftdata.store.pack import Packing, Strategy, pack
-from sftdata.store.tokens import TokenColumns
-
-IGNORE = -100  # the label of a token without loss
+from sftdata.store.tokens import IGNORE, TokenColumns, trained_runs
 
 SHARD_SCHEMA = pa.schema(
     [
@@ -101,9 +99,19 @@ class Shard:
 def build_shard(samples: pa.Table, seq_len: int, strategy: Strategy, seed: int) -> Shard:
     """Pack samples (SAMPLE_SCHEMA, in any order): see `place_samples`.
 
-    Raises ValueError also where a sample has more or fewer labels than ids.
+    Raises ValueError also where a sample has more or fewer labels than ids, or a label that is neither its token's id
+    nor IGNORE.
     """
-    tokens = TokenColumns(samples, np.arange(samples.num_rows))
+    samples = samples.combine_chunks()
+    ids, labels = (one_list(samples[name]) for name in ("input_ids", "labels"))
+    if not ids.offsets.equals(labels.offsets):
+        raise ValueError("input_ids and labels of a sample differ in length")
+    values, offsets = labels.values.to_numpy(), labels.offsets.to_numpy()
+    if not ((values == ids.values.to_numpy()) | (values == IGNORE)).all():
+        raise ValueError("a label is neither the token's id nor IGNORE")
+    edges, cuts = trained_runs(values, offsets)
+    trained = pa.ListArray.from_arrays(pa.array(cuts, pa.int32()), pa.array(edges))
+    tokens = TokenColumns(samples.append_column("trained", trained), np.arange(samples.num_rows))
     packing = place_samples(samples.append_column("num_tokens", pa.array(tokens.lengths)), seq_len, strategy, seed)
     return Shard(tokens, one_array(samples["record_id"]), packing, seq_len)
 
@@ -189,6 +197,12 @@ def _shuffle_rows(packing: Packing, keys: list[tuple[str, int]], seed: int) -> P
     new_row = np.empty(len(firsts), np.int32)
     new_row[old_rows] = np.arange(len(firsts), dtype=np.int32)
     return Packing(new_row[packing.row], packing.index, packing.num_rows)
+
+
+def one_list(column: pa.ChunkedArray) -> pa.ListArray:
+    """A column of lists in one piece, whose values begin at 0."""
+    lists = [pa.array([], column.type), *column.chunks]
+    return pa.concat_arrays(lists)
 
 
 def one_array(column: pa.ChunkedArray) -> pa.Array:

@@ -60,7 +60,7 @@ class WriteShards:
     folder: str
     seq_len: int
     name: str = "write"
-    columns: tuple[str, ...] = ("input_ids", "labels")
+    columns: tuple[str, ...] = ("input_ids", "trained")
 
     @property
     def key(self) -> str:

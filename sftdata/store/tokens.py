@@ -1,8 +1,10 @@
-"""The tokens of many samples, left where they are until a packed row wants them."""
+"""The tokens of many samples, left where they are until a packed row wants them.
+
+labels   . . . 6 7   . 9 . 8 8 8     (. is IGNORE; every other label is the id itself)
+trained  [3, 5]      [1, 2, 3, 6]    where each trained run begins and ends
+"""
 
 from __future__ import annotations
-
-from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -11,58 +13,78 @@ from numpy.typing import NDArray
 Ints = NDArray[np.int64]
 Ints32 = NDArray[np.int32]
 
-
-class _Chunk(NamedTuple):
-    """Flat tokens of consecutive samples, and the labels beside them, as they lie in a (mapped) file."""
-
-    ids: Ints32
-    labels: Ints32
+IGNORE = -100  # the label of a token without loss
 
 
 class TokenColumns:
-    """`input_ids` and `labels` of some samples: those that stand `at` these rows of a table. Nothing is copied but what
-    `gather` gives, and nothing is looked up of other samples.
+    """The tokens of some samples: those that stand `at` these rows of a table, in its columns `input_ids` and
+    `trained`. No ids are copied but those that `gather` gives, and nothing is looked up of other samples.
 
-    Raises ValueError where a sample has more or fewer labels than ids.
+    Raises ValueError where a run of a sample ends before it begins, or behind the sample.
     """
 
     def __init__(self, table: pa.Table, at: Ints) -> None:
-        batches = table.select(["input_ids", "labels"]).to_batches()
+        batches = table.select(["input_ids", "trained"]).to_batches()
         firsts = np.cumsum([0, *(batch.num_rows for batch in batches)])
         self._chunk = np.searchsorted(firsts, at, side="right") - 1  # of each sample
-        self._chunks: dict[int, _Chunk] = {}
-        self._starts, self._label_starts, self.lengths = np.empty((3, len(at)), np.int64)  # lengths in tokens
+        self._ids: dict[int, memoryview] = {}  # of each chunk, as they lie in a (mapped) file
+        self._starts, self.lengths, self._first_edge, self._num_edges = np.empty((4, len(at)), np.int64)
+        edges: list[Ints32] = [np.empty(0, np.int32)]
+        num_edges = 0
         order = np.argsort(self._chunk, kind="stable")
         numbers, cuts = np.unique(self._chunk[order], return_index=True)
         for number, samples in zip(numbers.tolist(), np.split(order, cuts[1:])):
-            batch, rows = batches[number], at[samples] - firsts[number]
-            ids, labels = batch.column("input_ids"), batch.column("labels")
-            self._starts[samples], self.lengths[samples] = _spans(ids, rows)
-            self._label_starts[samples], label_lengths = _spans(labels, rows)
-            if not np.array_equal(self.lengths[samples], label_lengths):
-                raise ValueError("input_ids and labels of a sample differ in length")
-            self._chunks[number] = _Chunk(ids.values.to_numpy(), labels.values.to_numpy())
+            rows = at[samples] - firsts[number]
+            ids, trained = batches[number].column("input_ids"), batches[number].column("trained").take(pa.array(rows))
+            offsets = ids.offsets.to_numpy()
+            self._starts[samples], self.lengths[samples] = offsets[rows], offsets[rows + 1] - offsets[rows]
+            self._ids[number] = memoryview(ids.values.to_numpy())
+            offsets = trained.offsets.to_numpy()
+            self._first_edge[samples], self._num_edges[samples] = num_edges + offsets[:-1], np.diff(offsets)
+            edges.append(trained.flatten().to_numpy())
+            num_edges += len(edges[-1])
+        self._edges = np.concatenate(edges)
+        self._check()
+
+    def _check(self) -> None:
+        """Refuse runs that cannot be: `gather` would take tokens of another sample for theirs."""
+        every = np.arange(len(self.lengths))
+        steps = self._steps(every, np.cumsum(self.lengths))
+        last = self._edges[(self._first_edge + self._num_edges - 1)[self._num_edges > 0]]
+        if (steps < 0).any() or (self._num_edges % 2).any() or (last > self.lengths[self._num_edges > 0]).any():
+            raise ValueError("a trained run of a sample ends before it begins, or behind the sample")
 
     def gather(self, samples: Ints) -> tuple[Ints32, Ints32]:
         """The ids and the labels of these samples (by number), one sample after the other."""
-        ends = np.cumsum(self.lengths[samples])
-        ids, labels = np.empty((2, int(ends[-1]) if len(ends) else 0), np.int32)
-        place = 0
-        for number, start, label_start, end in zip(
-            self._chunk[samples].tolist(),
-            self._starts[samples].tolist(),
-            self._label_starts[samples].tolist(),
-            ends.tolist(),
-        ):
-            chunk = self._chunks[number]
-            ids[place:end] = chunk.ids[start : start + end - place]
-            labels[place:end] = chunk.labels[label_start : label_start + end - place]
-            place = end
-        return ids, labels
+        starts, lengths = self._starts[samples], self.lengths[samples]
+        places = zip(self._chunk[samples].tolist(), starts.tolist(), (starts + lengths).tolist())
+        ids = np.frombuffer(b"".join([self._ids[chunk][start:end] for chunk, start, end in places]), np.int32)
+        steps = self._steps(samples, np.cumsum(lengths))
+        is_trained = np.repeat(np.arange(len(steps)) % 2 == 1, steps)
+        return ids, np.where(is_trained, ids, np.int32(IGNORE))
+
+    def _steps(self, samples: Ints, ends: Ints) -> Ints:
+        """Lengths of the runs of these samples, which end there: untrained and trained by turns, some of them empty."""
+        counts = self._num_edges[samples]
+        owner = np.repeat(np.arange(len(samples)), counts)
+        edges = self._edges[
+            self._first_edge[samples][owner] + np.arange(len(owner)) - (np.cumsum(counts) - counts)[owner]
+        ]
+        begins = ends - self.lengths[samples]
+        return np.diff(edges + begins[owner], prepend=0, append=ends[-1] if len(ends) else 0)
 
 
-def _spans(lists: pa.ListArray, rows: Ints) -> tuple[Ints, Ints]:
-    """Where the lists at these rows begin in the values, and how long they are."""
-    offsets = lists.offsets.to_numpy()
-    starts = offsets[rows].astype(np.int64)
-    return starts, offsets[rows + 1] - starts
+def trained_runs(labels: Ints32, offsets: Ints) -> tuple[Ints32, Ints]:
+    """The column `trained` of samples whose labels stand end to end: sample i from offsets[i] to offsets[i + 1].
+
+    Gives the edges of all samples' runs, each from the start of its sample, and where each sample's begin among them.
+    """
+    is_trained = labels != IGNORE
+    is_first = np.zeros(len(labels) + 1, np.bool_)
+    is_first[offsets] = True
+    goes_on = is_trained[1:] & is_trained[:-1] & ~is_first[1:-1]  # from one token to the next
+    starts = np.flatnonzero(is_trained & ~np.concatenate([[False], goes_on])[: len(labels)])
+    ends = 1 + np.flatnonzero(is_trained & ~np.concatenate([goes_on, [False]])[: len(labels)])
+    begins = offsets[np.searchsorted(offsets, starts, side="right") - 1]
+    edges = np.stack([starts - begins, ends - begins], axis=1).astype(np.int32).ravel()
+    return edges, 2 * np.searchsorted(starts, offsets)

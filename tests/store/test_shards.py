@@ -165,6 +165,11 @@ def test_lengths_that_differ_but_add_up_are_a_bug_too() -> None:
         build_shard(table_of([("a", 0, [1, 2], [1]), ("b", 0, [1], [1, 2])]), 8, "best_fit", 0).table()
 
 
+def test_a_label_that_is_not_its_tokens_id_is_refused() -> None:
+    with pytest.raises(ValueError, match="neither the token's id nor IGNORE"):
+        build_shard(table_of([("a", 0, [1, 2], [-100, 3])]), 8, "best_fit", 0)
+
+
 def test_datasets_opens_a_shard_as_it_is(tmp_path: Path) -> None:
     datasets = pytest.importorskip("datasets")
     path = tmp_path / "00000-of-00001.arrow"
