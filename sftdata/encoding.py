@@ -60,21 +60,17 @@ class EncodingAside:
         self._unanswered = 3
 
     def check(self) -> None:
-        """See Encoding.check."""
-        self._await(1)
+        """See Encoding.check. Waits until the encoder is loaded, so as to leave the processor to what loads it."""
+        while self._unanswered:
+            self._unanswered -= 1
+            self._aside.answer()
 
     def stage(self) -> Stage:
         """See Encoding.stage."""
         from sftdata.engines.elsewhere import StageElsewhere
 
-        self._await(0)
+        self.check()
         return cast("Stage", StageElsewhere(self._aside, "results", *self._aside.call("outline")))
-
-    def _await(self, left: int) -> None:
-        """Have what was asked for at the start answered, all but the last `left`."""
-        while self._unanswered > left:
-            self._unanswered -= 1
-            self._aside.answer()
 
     def begin_end(self, folder: Path, engine: Engine, rows: Sequence[Piece], dropped: pa.ChunkedArray) -> None:
         """See Encoding.begin_end."""

@@ -75,9 +75,9 @@ def prepare(
 
         @cache
         def assembly() -> Assembly:
-            encoding.check()
             from sftdata.assembly import Assembly
 
+            encoding.check()
             return Assembly(config, encoding, engine, work, progress)
 
         rows = engine.map(read, given, meanwhile=assembly)

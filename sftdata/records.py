@@ -76,8 +76,9 @@ class Record:
     @staticmethod
     def of_plain(plain: Plain) -> Record:
         """A plain conversation."""
-        record = Record()
-        record._messages, record._plain = None, plain
+        record = Record.__new__(Record)
+        record._messages = record.template_kwargs = record.text = None
+        record._plain, record.tools = plain, ()
         return record
 
     @property

@@ -28,7 +28,7 @@ from sftdata.encode.tokenizers import TokenizerFiles
 from sftdata.encode.turns import Refusal
 from sftdata.encode.vocabulary import Vocabulary
 from sftdata.errors import TemplateError, TokenizerError
-from sftdata.records import Drop, Record
+from sftdata.records import Drop, Message, Record
 from sftdata.store.tokens import IGNORE
 
 
@@ -46,6 +46,9 @@ class EncodeSettings:
     backend: Backend | None = None  # None: see Encoder
     guarded: str | None = None  # None: made from the files
     tried_later: bool = False  # see Encoder
+
+
+_TYPICAL = Record((Message("user", "a"), Message("assistant", "b")))
 
 
 class RecordEncoder:
@@ -86,9 +89,14 @@ class RecordEncoder:
         return Encoder(self.guarded, self.settings.backend, names, tried_later=self.settings.tried_later)
 
     def load(self) -> None:
-        """Load now what is otherwise loaded when the first record comes. See Encoder.load."""
+        """Load now what is otherwise loaded when the first record comes, so that copies of this process have it.
+
+        See Encoder.load. The first text that a thread encodes takes as long as 2 MB of later ones.
+        """
+        self._prove(_TYPICAL)  # beside the thread that loads, where there is one
         self.encoder.load()
         _ = self._masks
+        self.encoder.encode(["a"])
 
     def shared(self) -> EncodeSettings:
         """The settings with what has been found out already, for workers that encode the same way."""

@@ -61,18 +61,18 @@ class ShapeProver:
 
     def __init__(self, facts: TemplateFacts) -> None:
         self.facts = facts
-        self._plans: dict[tuple[object, ...], Plan | None] = {}
-        self._layouts: dict[Plan, tuple[Layout, ...]] = {}
+        self._plans: dict[tuple[object, ...], tuple[Plan, tuple[Layout, ...]] | None] = {}
         self._planned = 0
+        self._opaque = facts.reads.opaque
         self._looks = facts.reads.trims or bool(facts.reads.needles)
 
     def samples(self, record: Record, trained: tuple[int, ...]) -> list[GuardedSample]:
         """The record's samples. Raises Refusal with the reason where one cannot be proven."""
         plain = self._plain(record)
         if plain is not None:
-            plan = self._plan(plain.roles, trained)
-            if plan is not None:
-                sample = self._by_plan(record, plain, plan)
+            planned = self._plan(plain.roles, trained)
+            if planned is not None:
+                sample = self._by_plan(record, plain, *planned)
                 if sample is not None:
                     return [sample]
         return self.by_definition(record, trained)
@@ -94,8 +94,7 @@ class ShapeProver:
 
     def _plain(self, record: Record) -> Plain | None:
         """The record where it is nothing but roles and contents that the template does not look into."""
-        reads = self.facts.reads
-        if record.tools or not reads.opaque:
+        if not self._opaque or record.tools:
             return None
         plain = record.plain
         if plain is None:  # what is trained, and arguments of the template, are known without it
@@ -104,20 +103,22 @@ class ShapeProver:
             if plain is None:
                 return None
         for content in plain.contents:
-            if (
-                not content
-                or content.isspace()
-                or NAMESPACE in content
-                or (self._looks and reads.may_branch_on(content))
-            ):
+            if not content or content.isspace() or NAMESPACE in content:
                 return None
+        if self._looks and any(map(self.facts.reads.may_branch_on, plain.contents)):
+            return None
         return plain
 
-    def _plan(self, roles: tuple[str, ...], trained: tuple[int, ...]) -> Plan | None:
+    def _plan(self, roles: tuple[str, ...], trained: tuple[int, ...]) -> tuple[Plan, tuple[Layout, ...]] | None:
+        """The plan of a shape with its layout, or None where it has none."""
         shape = (roles, trained)
-        if shape not in self._plans:
-            self._plans[shape] = self._make_plan(roles, trained)
-        return self._plans[shape]
+        try:
+            return self._plans[shape]
+        except KeyError:
+            plan = self._make_plan(roles, trained)
+            planned = None if plan is None else (plan, layout_of(plan, self.facts.control.guard))
+            self._plans[shape] = planned
+            return planned
 
     def _make_plan(self, roles: tuple[str, ...], trained: tuple[int, ...]) -> Plan | None:
         """The plan of a shape, or None where conversations of it are not one sample with every content in it once."""
@@ -131,7 +132,9 @@ class ShapeProver:
             return None
         return plan_of(samples[0], marks[: trained[-1] + 1])
 
-    def _by_plan(self, record: Record, plain: Plain, plan: Plan) -> GuardedSample | None:
+    def _by_plan(
+        self, record: Record, plain: Plain, plan: Plan, layout: tuple[Layout, ...]
+    ) -> GuardedSample | None:
         """The sample as planned, or None where the template did not write what the plan expects."""
         used = plain.contents[: len(plan.statics) - 1]
         if not self.facts.reads.verbatim and (
@@ -139,10 +142,7 @@ class ShapeProver:
             or self._rendering(plain.roles, used) != plan.text_with(used)
         ):
             return None  # what the template does to a control string is a matter for the definition
-        layout = self._layouts.get(plan)
-        if layout is None:
-            layout = self._layouts[plan] = layout_of(plan, self.facts.control.guard)
-        pieces = tuple([piece.text if piece.of is None else piece.text % piece.of(used) for piece in layout])
+        pieces = tuple([text if of is None else text % of(used) for text, of in layout])
         sample = GuardedSample(pieces, plan.turns)
         if self._planned % RECHECK == 0:
             self._recheck(record, plan, sample)
