@@ -117,7 +117,9 @@ def _vectors(
         has_one[here] = valid = column.is_valid().to_numpy(zero_copy_only=False)
         if not valid.any():
             continue
-        vectors = np.frombuffer(b"".join(column.drop_null().to_pylist()), dtype).reshape(np.count_nonzero(valid), -1)
+        edges = np.frombuffer(column.buffers()[1], np.int32)[column.offset :][[0, len(column)]]  # nulls take no bytes
+        flat = np.frombuffer(column.buffers()[2], np.uint8)[slice(*edges)]
+        vectors = flat.view(dtype).reshape(np.count_nonzero(valid), -1)
         if matrix.shape[1] == 0:
             matrix = np.memmap(scratch, dtype, "w+", shape=(num_rows, vectors.shape[1]))
             scratch.unlink()  # it stays mapped as long as it is needed, and nothing is left of it after a crash

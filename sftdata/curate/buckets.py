@@ -52,23 +52,38 @@ def sort_into_buckets(signatures: npt.NDArray[np.uint16], rows: Ints, banding: B
     """The buckets of all bands. Node i is signatures[rows[i]]. 12 bytes for a node in a band, at most."""
     parts: list[Narrow] = []
     sizes: list[Ints] = []
+    numbers = np.arange(len(rows), dtype=np.uint64)
+    low = np.uint64((1 << len(rows).bit_length()) - 1)
     for band in range(banding.bands):
-        keys = np.zeros(len(rows), np.uint64)
-        for column in signatures[rows, band * banding.width : (band + 1) * banding.width].T:
-            keys ^= column
-            keys *= np.uint64(0x9E3779B97F4A7C15)
-            keys ^= keys >> np.uint64(29)
-        order = np.argsort(keys, kind="stable")
-        starts = np.flatnonzero(np.concatenate([[True], np.diff(keys[order]) != 0])[: len(order)])
-        size = np.diff(np.append(starts, len(order)))
-        parts.append(order[np.repeat(size > 1, size)].astype(np.int32))
-        sizes.append(size[size > 1])
+        keys = _keys(signatures[rows, band * banding.width : (band + 1) * banding.width])
+        # One number for a key and its node: they are sorted in a tenth of the time that an argsort takes. That keys lose
+        # their low bits brings a few nodes more together, which are then told apart like others.
+        both = np.sort((keys & ~low) | numbers)
+        is_same = (both[1:] & ~low) == (both[:-1] & ~low)
+        is_shared = np.concatenate([is_same, [False]]) | np.concatenate([[False], is_same])
+        parts.append((both[: len(rows)][is_shared[: len(rows)]] & low).astype(np.int32))
+        begins = np.flatnonzero(is_shared & ~np.concatenate([[False], is_same]))
+        ends = np.flatnonzero(is_shared & ~np.concatenate([is_same, [False]]))
+        sizes.append(ends - begins + 1)
     members = np.concatenate(parts)
     size = np.concatenate(sizes)
     ends = np.repeat(np.cumsum(size), size).astype(np.int32)
     places = np.argsort(members, kind="stable").astype(np.int32)
     counts = np.bincount(members, minlength=len(rows))
     return Buckets(members, ends, places, np.concatenate([[0], np.cumsum(counts)]))
+
+
+def _keys(signatures: npt.NDArray[np.uint16]) -> npt.NDArray[np.uint64]:
+    """A hash of each row, four numbers at a time."""
+    count, width = signatures.shape
+    padded = np.zeros((count, -(-width // 4) * 4), np.uint16)
+    padded[:, :width] = signatures
+    keys = np.zeros(count, np.uint64)
+    for column in padded.view(np.uint64).T:
+        keys ^= column
+        keys *= np.uint64(0x9E3779B97F4A7C15)
+        keys ^= keys >> np.uint64(29)
+    return keys
 
 
 def distinct(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
