@@ -88,8 +88,7 @@ def _keys(signatures: npt.NDArray[np.uint16]) -> npt.NDArray[np.uint64]:
 
 def distinct(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
     """The distinct values, sorted. For few values, in a third of the time that np.unique takes."""
-    if len(values) == 0:
-        return values
-    ordered = np.sort(values)
-    found: npt.NDArray[Any] = ordered[np.concatenate([[True], ordered[1:] != ordered[:-1]])]
-    return found
+    ordered: npt.NDArray[Any] = np.sort(values)
+    is_first = np.ones(len(ordered), np.bool_)
+    np.not_equal(ordered[1:], ordered[:-1], out=is_first[1:])
+    return ordered[is_first]

@@ -44,10 +44,10 @@ class Jaccard:
         parts = []
         for start in range(0, len(others), ROWS_AT_ONCE):
             sets = self._shingles_of(others[start : start + ROWS_AT_ONCE].tolist())
-            sizes = np.array([len(one) for one in sets])
+            sizes = np.array(list(map(len, sets)))
             theirs = np.concatenate(sets)
-            found = own[np.minimum(np.searchsorted(own, theirs), len(own) - 1)] == theirs
-            both = np.add.reduceat(found, np.cumsum(sizes) - sizes, dtype=np.int64)
+            found = own.take(own.searchsorted(theirs), mode="clip") == theirs
+            both = np.add.reduceat(found, sizes.cumsum() - sizes, dtype=np.int64)
             parts.append(both / (len(own) + sizes - both))
         return np.concatenate(parts)
 
