@@ -56,16 +56,15 @@ def sort_into_buckets(signatures: npt.NDArray[np.uint16], rows: Ints, banding: B
     low = np.uint64((1 << len(rows).bit_length()) - 1)
     for band in range(banding.bands):
         keys = _keys(signatures[rows, band * banding.width : (band + 1) * banding.width])
-        # One number for a key and its node: they are sorted in a tenth of the time that an argsort takes. That keys lose
-        # their low bits brings a few nodes more together, which are then told apart like others.
+        # One number for a key and its node, sorted in half the time that an argsort takes. That keys lose their low
+        # bits brings a few nodes more together, which are then told apart like others.
         both = np.sort((keys & ~low) | numbers)
         is_same = (both[1:] & ~low) == (both[:-1] & ~low)
-        is_shared = np.concatenate([is_same, [False]]) | np.concatenate([[False], is_same])
-        parts.append((both[: len(rows)][is_shared[: len(rows)]] & low).astype(np.int32))
-        begins = np.flatnonzero(is_shared & ~np.concatenate([[False], is_same]))
-        ends = np.flatnonzero(is_shared & ~np.concatenate([is_same, [False]]))
-        sizes.append(ends - begins + 1)
-    members = np.concatenate(parts)
+        as_before = np.concatenate([[False], is_same])[: len(both)]
+        as_next = np.concatenate([is_same, [False]])[: len(both)]
+        parts.append((both[as_before | as_next] & low).astype(np.int32))
+        sizes.append(np.flatnonzero(as_before & ~as_next) - np.flatnonzero(as_next & ~as_before) + 1)
+    members: Narrow = np.concatenate(parts)
     size = np.concatenate(sizes)
     ends = np.repeat(np.cumsum(size), size).astype(np.int32)
     places = np.argsort(members, kind="stable").astype(np.int32)

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from sftdata.encode.encoded import EncodedSample
 from sftdata.encode.facts import CALL_IDS, TOOL
 from sftdata.encode.records import RecordEncoder
+from sftdata.labels import IGNORE
 from sftdata.records import Drop, Message, Record, ToolCall
-from sftdata.store.tokens import IGNORE
 
 _CALL = ToolCall(name="lookup", arguments={"word": "tide"}, id=CALL_IDS[0])
 _USER = Message(role="user", content="What is a tide?")

@@ -19,8 +19,8 @@ from sftdata.encode.encoded import Encoded, EncodedSample, counted
 from sftdata.encode.encoder import Encoder, Ids
 from sftdata.encode.shapes import GuardedSample
 from sftdata.encode.vocabulary import Vocabulary
+from sftdata.labels import IGNORE
 from sftdata.records import Drop
-from sftdata.store.tokens import IGNORE
 
 
 class MaskProver:

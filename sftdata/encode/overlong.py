@@ -12,8 +12,8 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from sftdata.encode.encoded import EncodedSample
+from sftdata.labels import IGNORE
 from sftdata.records import Drop, Message, Record
-from sftdata.store.tokens import IGNORE
 
 Encode = Callable[[Record], "list[EncodedSample] | Drop"]
 

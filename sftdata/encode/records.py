@@ -28,8 +28,8 @@ from sftdata.encode.tokenizers import TokenizerFiles
 from sftdata.encode.turns import Refusal
 from sftdata.encode.vocabulary import Vocabulary
 from sftdata.errors import TemplateError, TokenizerError
+from sftdata.labels import IGNORE
 from sftdata.records import Drop, Message, Record
-from sftdata.store.tokens import IGNORE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

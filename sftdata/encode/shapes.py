@@ -132,9 +132,7 @@ class ShapeProver:
             return None
         return plan_of(samples[0], marks[: trained[-1] + 1])
 
-    def _by_plan(
-        self, record: Record, plain: Plain, plan: Plan, layout: tuple[Layout, ...]
-    ) -> GuardedSample | None:
+    def _by_plan(self, record: Record, plain: Plain, plan: Plan, layout: tuple[Layout, ...]) -> GuardedSample | None:
         """The sample as planned, or None where the template did not write what the plan expects."""
         used = plain.contents[: len(plan.statics) - 1]
         if not self.facts.reads.verbatim and (

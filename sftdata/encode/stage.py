@@ -17,8 +17,8 @@ from sftdata.encode.encoded import Encoded
 from sftdata.encode.encoder import Ids
 from sftdata.encode.records import EncodeSettings, RecordEncoder
 from sftdata.encode.seen import BatchFacts
+from sftdata.labels import IGNORE, trained_runs
 from sftdata.records import Record, live_records, sample_digest
-from sftdata.store.tokens import IGNORE, trained_runs
 
 ENCODED_SCHEMA = pa.schema(
     [

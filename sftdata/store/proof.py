@@ -13,9 +13,9 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from sftdata.errors import DatasetError
+from sftdata.labels import IGNORE
 from sftdata.store.manifest import TokenizerEntry
 from sftdata.store.shards import BATCH_TOKENS
-from sftdata.store.tokens import IGNORE
 
 TODO = "prepare the dataset again"
 

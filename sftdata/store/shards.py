@@ -16,9 +16,10 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from sftdata.errors import DatasetError
+from sftdata.labels import IGNORE, trained_runs
 from sftdata.store.files import atomic_write
 from sftdata.store.pack import Packing, Strategy, pack
-from sftdata.store.tokens import IGNORE, TokenColumns, trained_runs
+from sftdata.store.tokens import TokenColumns
 
 SHARD_SCHEMA = pa.schema(
     [

@@ -10,10 +10,10 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from sftdata.labels import IGNORE
+
 Ints = NDArray[np.int64]
 Ints32 = NDArray[np.int32]
-
-IGNORE = -100  # the label of a token without loss
 
 
 class TokenColumns:
@@ -72,19 +72,3 @@ class TokenColumns:
         ]
         begins = ends - self.lengths[samples]
         return np.diff(edges + begins[owner], prepend=0, append=ends[-1] if len(ends) else 0)
-
-
-def trained_runs(labels: Ints32, offsets: Ints) -> tuple[Ints32, Ints]:
-    """The column `trained` of samples whose labels stand end to end: sample i from offsets[i] to offsets[i + 1].
-
-    Gives the edges of all samples' runs, each from the start of its sample, and where each sample's begin among them.
-    """
-    is_trained = labels != IGNORE
-    is_first = np.zeros(len(labels) + 1, np.bool_)
-    is_first[offsets] = True
-    goes_on = is_trained[1:] & is_trained[:-1] & ~is_first[1:-1]  # from one token to the next
-    starts = np.flatnonzero(is_trained & ~np.concatenate([[False], goes_on])[: len(labels)])
-    ends = 1 + np.flatnonzero(is_trained & ~np.concatenate([goes_on, [False]])[: len(labels)])
-    begins = offsets[np.searchsorted(offsets, starts, side="right") - 1]
-    edges = np.stack([starts - begins, ends - begins], axis=1).astype(np.int32).ravel()
-    return edges, 2 * np.searchsorted(starts, offsets)

@@ -16,9 +16,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from sftdata.errors import DatasetError
+from sftdata.labels import IGNORE
 from sftdata.store.manifest import Manifest, ShardEntry
 from sftdata.store.shards import read_shard
-from sftdata.store.tokens import IGNORE
 from sftdata.view import html
 from sftdata.view.pieces import Decoder, Piece
 from sftdata.view.summary import Summary, count, summarize, token_facts

@@ -7,8 +7,8 @@ import re
 from pathlib import Path
 
 # Frequent words. Each round over the data writes them in its own way, which changes two thirds of all runs of three
-# words, so that the rounds are no near-duplicates of each other. All rounds add as many digits, each of which is a token:
-# else ten times the records would have eleven times the tokens.
+# words, so that the rounds are no near-duplicates of each other. All rounds add as many digits, each of which is a
+# token: else ten times the records would have eleven times the tokens.
 _WORDS = re.compile(r"\b(the|of|and|to|a|in|is|for|that|with|you|it|on|as)\b")
 
 

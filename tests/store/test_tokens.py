@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sftdata.store.tokens import IGNORE, TokenColumns, trained_runs
+from sftdata.labels import IGNORE, trained_runs
+from sftdata.store.tokens import TokenColumns
 
 Sample = list[tuple[int, bool]]  # the ids, and which of them are trained
 samples_of = st.lists(st.lists(st.tuples(st.integers(0, 9), st.booleans()), max_size=6), max_size=6)

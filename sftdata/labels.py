@@ -1,0 +1,30 @@
+"""Labels, and the short form in which they travel.
+
+labels   . . . 6 7   . 9 . 8 8 8     (. is IGNORE; every other label is the id itself)
+trained  [3, 5]      [1, 2, 3, 6]    where each trained run begins and ends
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+IGNORE = -100  # the label of a token without loss
+
+
+def trained_runs(
+    labels: npt.NDArray[np.int32], offsets: npt.NDArray[np.int64]
+) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int64]]:
+    """The column `trained` of samples whose labels stand end to end: sample i from offsets[i] to offsets[i + 1].
+
+    Gives the edges of all samples' runs, each from the start of its sample, and where each sample's begin among them.
+    """
+    is_trained = labels != IGNORE
+    is_first = np.zeros(len(labels) + 1, np.bool_)
+    is_first[offsets] = True
+    goes_on = is_trained[1:] & is_trained[:-1] & ~is_first[1:-1]  # from one token to the next
+    starts = np.flatnonzero(is_trained & ~np.concatenate([[False], goes_on])[: len(labels)])
+    ends = 1 + np.flatnonzero(is_trained & ~np.concatenate([goes_on, [False]])[: len(labels)])
+    begins = offsets[np.searchsorted(offsets, starts, side="right") - 1]
+    edges = np.stack([starts - begins, ends - begins], axis=1).astype(np.int32).ravel()
+    return edges, 2 * np.searchsorted(starts, offsets)
