@@ -21,15 +21,16 @@ RULES: dict[str, set[str]] = {
     "light": set(),
     "reasons": set(),
     "records": set(),
+    "labels": set(),
     "progress": {"errors"},
     "machine": {"errors"},
     "settings": {"errors"},
     # The settings that stand there.
     "config": {"errors", "settings", "curate.dedup_settings", "curate.filter_settings", "curate.privacy_settings"},
-    **{phase: {"errors", "light", "reasons", "records", "progress"} for phase in PHASES},
+    **{phase: {"errors", "light", "reasons", "records", "labels", "progress"} for phase in PHASES},
     "curate": {"errors", "light", "reasons", "records", "progress", "settings"},  # its settings stand beside its stages
     "engines": {"errors", "light", "progress", "store.files"},
-    "view": {"errors", "reasons", "store.manifest", "store.shards", "store.ledger"},
+    "view": {"errors", "reasons", "labels", "store.manifest", "store.shards", "store.ledger"},
     "pipeline": {"*", "!cli", "!view"},
     # The parts of the pipeline: what comes after reading, and what looks at all rows.
     "assembly": {"*", "!pipeline", "!cli", "!view"},
