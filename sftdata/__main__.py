@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 
 from sftdata.engines.aside import Aside
-from sftdata.light import can_fork, leave, take_over
+from sftdata.light import can_fork, import_arrow, leave, take_over
 from sftdata.machine import count_cores
 
 
@@ -17,7 +17,7 @@ def main() -> None:
     if aside is not None:
         # It is needed in any case, and makes thousands of calls. Where the stack is deep already, each of them may
         # cross the end of a block of it, which Python 3.11 then takes from the system and gives back every time.
-        import pyarrow.compute  # noqa: F401
+        import_arrow()
     from sftdata.cli import app
 
     try:

@@ -1,16 +1,18 @@
 """Processes of ours: the command line, and the workers. In them there is no pandas, and workers may be forked.
 
 pyarrow imports pandas, where it is installed, the first time it is given a list, to ask whether the list is pandas'
-own. That takes longer than everything else that a process imports, and nothing here uses pandas. Programs that use
-sftdata as a library are left as they are.
+own. That takes longer than everything else that a process imports, and nothing here uses pandas. For the same reason
+it imports numpy.ma, which is quicker, but done in every process. Programs that use sftdata as a library are left as
+they are.
 """
 
 from __future__ import annotations
 
 import gc
+import importlib
 import os
 import sys
-from typing import NoReturn
+from typing import Any, NoReturn
 
 
 class _NoPandas:
@@ -19,6 +21,19 @@ class _NoPandas:
     def find_spec(self, fullname: str, path: object, target: object = None) -> None:
         if fullname == "pandas":
             raise ModuleNotFoundError("pandas is kept out of this process", name="pandas")
+
+
+class _NoMasks:
+    """Stands for numpy.ma until somebody wants more of it than to know whether an array is masked: none is before."""
+
+    MaskedArray = type("MaskedArray", (), {})
+
+    @staticmethod
+    def is_masked(array: object) -> bool:
+        return False
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(importlib.import_module("numpy.ma"), name)
 
 
 _NO_PANDAS = _NoPandas()
@@ -39,6 +54,15 @@ def take_over() -> None:
     for name in ("RAYON_NUM_THREADS", "FASTOKENS_BPE_THREADS"):
         os.environ.setdefault(name, "1")
     shun_pandas()
+
+
+def import_arrow() -> None:
+    """Import pyarrow into a process of ours, but not yet numpy.ma, which it and np.unique look into for any array."""
+    import numpy as np
+    import pyarrow.compute  # noqa: F401
+
+    if "numpy.ma" not in sys.modules:
+        setattr(np, "ma", _NoMasks())  # noqa: B010 - which importing numpy.ma undoes
 
 
 def leave(code: str | int | None) -> NoReturn:

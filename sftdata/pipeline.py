@@ -8,6 +8,7 @@ from __future__ import annotations
 from functools import cache
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pyarrow as pa
 
 from sftdata.config import Config, SourceConfig
@@ -71,7 +72,7 @@ def prepare(
         stamps = tuple(stamp_of(unit) for unit in units)
         identities = unit_identities(units, sources, config.check_tool_calls, threads=workers)
         read = Read(tuple(units), sources, content_key, config.check_tool_calls, stamps, make_judge(config))
-        given = engine.give(pa.table({"unit": range(len(units))}), identities)
+        given = engine.give(pa.table({"unit": np.arange(len(units))}), identities)
 
         @cache
         def assembly() -> Assembly:

@@ -17,12 +17,21 @@ from sftdata.encode.encoder import load_ahead
 from sftdata.encode.facts import TemplateFacts
 from sftdata.encode.templates import load_template
 from sftdata.encode.tokenizers import read_plain
+from sftdata.light import import_arrow
 
 WANTED = ("tokenizer", "template", "encoder")
 
 
 def begin(arguments: Sequence[str]) -> None:
-    """Begin to load the tokenizer that these arguments seem to name, in a thread, where its files say all of it."""
+    """Begin to load the tokenizer that these arguments seem to name, in a thread, where its files say all of it.
+
+    Meanwhile what encodes will want is imported.
+    """
+    _load(arguments)
+    import_arrow()
+
+
+def _load(arguments: Sequence[str]) -> None:
     named = dict(_named(arguments))
     folder = Path(named.get("tokenizer", ""))
     if named.get("encoder") == "hf":
