@@ -16,8 +16,8 @@ from sftdata.store.ledger import DROPPED, PACKED, as_text, keep_columns
 
 ROWS_AT_A_TIME = 1 << 16  # changes no byte of the ledger
 
-_STAGES = pa.array([stage_of(reason) for reason in REASON_NAMES])
-_REASONS = pa.array(REASON_NAMES)
+_STAGES = pa.array([stage_of(reason) for reason in REASON_NAMES], pa.string())
+_REASONS = pa.array(REASON_NAMES, pa.string())
 
 
 class Accounts:
@@ -54,13 +54,13 @@ class Accounts:
             "source": self._sources.take(pa.array(fates.source[rows])),
             "where": fates.where(rows),
             "record_id": fates.record_ids(rows),
-            "fate": pa.array([DROPPED, PACKED]).take(pa.array(is_packed.astype(np.int8))),
+            "fate": pa.array([DROPPED, PACKED], pa.string()).take(pa.array(is_packed.astype(np.int8))),
             "stage": _STAGES.take(reason),
             "reason": _REASONS.take(reason),
             "detail": pa.array([fates.detail.get(row) for row in rows.tolist()], pa.string()),
             "duplicate_of": self._repeated(rows),
             "similarity": pa.array(fates.similarity[rows], mask=np.isnan(fates.similarity[rows])),
-            "split": pa.array([TRAIN, VALIDATION]).take(sides),
+            "split": pa.array([TRAIN, VALIDATION], pa.string()).take(sides),
             **self._places_of(rows),
             "num_tokens": pa.array(self._num_tokens[rows], mask=~has_tokens),
             "num_trained_tokens": pa.array(self._num_trained[rows], mask=~has_tokens),

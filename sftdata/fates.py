@@ -90,7 +90,9 @@ class Fates:
     def where(self, entries: Ints) -> pa.Array:
         """`file:line` of entries."""
         names = self._names.take(pa.array(self.unit[entries]))
-        return pc.binary_join_element_wise(names, pc.cast(pa.array(self.line[entries]), pa.string()), ":")
+        return pc.binary_join_element_wise(
+            names, pc.cast(pa.array(self.line[entries]), pa.string()), pa.scalar(":", pa.string())
+        )
 
     def reasons_of_source(self, source: int) -> set[str | None]:
         """The reasons that the rows of a source have; None stands for rows that are not dropped."""
@@ -178,7 +180,7 @@ def _line_bases(units: Sequence[Unit], skips: Sequence[int]) -> Ints:
 
 def _reason_codes(reasons: pa.ChunkedArray) -> npt.NDArray[np.int16]:
     """Reasons as numbers in REASON_NAMES; LIVE where there is none."""
-    codes = pc.index_in(reasons, value_set=pa.array(REASON_NAMES)).fill_null(LIVE)
+    codes = pc.index_in(reasons, value_set=pa.array(REASON_NAMES, pa.string())).fill_null(LIVE)
     return codes.to_numpy().astype(np.int16)  # type: ignore[no-any-return]
 
 

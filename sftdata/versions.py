@@ -27,7 +27,7 @@ def describe_versions(*, semantic: bool = False) -> dict[str, str]:
 
 def program_key() -> str:
     """A checksum of this program and its tools: earlier work of another version is not taken over."""
-    digest = hashlib.sha256(json.dumps(describe_versions()).encode())
+    digest = hashlib.sha256(json.dumps(describe_versions(semantic=False)).encode())
     package = Path(__file__).parent
     for path in sorted(package.rglob("*.py")):
         digest.update(f"{path.relative_to(package)}\0".encode() + path.read_bytes())

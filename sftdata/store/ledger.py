@@ -10,6 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -178,10 +179,14 @@ class Tally:
 
     def add(self, rows: pa.Table) -> None:
         """Count these rows."""
-        groups = rows.select(["fate", "stage", "reason"]).group_by(["fate", "stage", "reason"])
-        for group in groups.aggregate([([], "count_all")]).to_pylist():
-            key = (group["fate"], group["stage"], group["reason"])
-            self._fates[key] = self._fates.get(key, 0) + group["count_all"]
+        codes = np.zeros(rows.num_rows, np.int64)  # of the three together; Table.group_by takes long to import
+        for name in ("fate", "stage", "reason"):
+            column = pc.dictionary_encode(rows[name].combine_chunks(), null_encoding="encode")
+            codes = codes * len(column.dictionary) + column.indices.to_numpy()
+        firsts, counts = np.unique(codes, return_index=True, return_counts=True)[1:]
+        for first, count in zip(firsts.tolist(), counts.tolist()):
+            key = (rows["fate"][first].as_py(), rows["stage"][first].as_py(), rows["reason"][first].as_py())
+            self._fates[key] = self._fates.get(key, 0) + count
 
     def counts(self) -> Counts:
         """What was counted; stages and reasons in the order of their names. Raises ValueError on an unknown fate."""
