@@ -14,8 +14,9 @@ from sftdata.curate.exact import content_key
 from sftdata.curate.near import answer_chars
 from sftdata.curate.words import text_of
 from sftdata.encode.chat import strings_of, trained_turns
-from sftdata.encode.clean import endings, strip_trailing_control
+from sftdata.encode.clean import note_control, strip_trailing_control
 from sftdata.encode.control import ControlTokens
+from sftdata.encode.seen import BatchFacts
 from sftdata.encode.tokenizers import AddedToken
 from sftdata.records import Message, Plain, Record, ToolCall
 
@@ -56,7 +57,10 @@ def test_what_looks_at_plain_conversations_sees_in_them_what_it_sees_in_their_me
         assert text_of(plain, on) == text_of(other, on)
     for policy in ("all", "last"):
         assert trained_turns(plain, policy) == trained_turns(other, policy)
-    assert endings(plain, CONTROL) == endings(other, CONTROL)
+    seen, seen_otherwise = BatchFacts(), BatchFacts()
+    note_control(plain, CONTROL, seen)
+    note_control(other, CONTROL, seen_otherwise)
+    assert seen == seen_otherwise
     assert answer_chars(plain) == answer_chars(other)
     assert Counter(strings_of(other)) - Counter(strings_of(plain)) == Counter({"x": len(turns)})
     stripped = [message.content for message in strip_trailing_control(plain, CONTROL).messages]

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from sftdata.encode.chat import strings_in, strings_of_message
 from sftdata.encode.control import ControlTokens
+from sftdata.encode.seen import BatchFacts
 from sftdata.records import Message, Record
 
 
 def trailing_control(text: str, control: ControlTokens) -> tuple[str, str] | None:
     """The text without a control string that ends it, and that string; None where it ends in none."""
     stripped = text.rstrip()
-    if not stripped.endswith(control.literals):
-        return None
-    found = control.find(stripped)
+    return _without_end(stripped, control.find(stripped))
+
+
+def _without_end(stripped: str, found: Sequence[str]) -> tuple[str, str] | None:
+    """The same of a text without white space at its end, in which these control strings were found."""
     if not found or not stripped.endswith(found[-1]):
         return None
     return stripped.removesuffix(found[-1]).rstrip(), found[-1]
@@ -22,14 +28,41 @@ def is_answer(message: Message) -> bool:
     return message.role == "assistant"
 
 
-def endings(record: Record, control: ControlTokens) -> list[str]:
-    """The control string that ends each answer which `strip_trailing_control` would change."""
-    if record.plain is not None:
-        answers = [content for role, content in zip(*record.plain) if role == "assistant"]
-    else:
-        answers = [message.content or "" for message in record.messages if is_answer(message)]
-    found = [trailing_control(answer, control) for answer in answers]
-    return [end[1] for end in found if end is not None and end[0]]
+def note_control(record: Record, control: ControlTokens, facts: BatchFacts) -> None:
+    """Count the control strings in a record's text, by string and role (tools count as `tools`), and those that end
+    answers which `strip_trailing_control` would change.
+    """
+    if record.plain is None:
+        _note_rich(record, control, facts)
+        return
+    for role, text in zip(*record.plain):
+        found = control.find(text)
+        for string in found:
+            facts.hits[string, role] += 1
+        if found and role == "assistant":
+            _note_end(text, found, control, facts)
+
+
+def _note_rich(record: Record, control: ControlTokens, facts: BatchFacts) -> None:
+    """The same for a record that is more than roles and contents."""
+    texts = [(message.role, text) for message in record.messages for text in strings_of_message(message)]
+    texts += [("tools", text) for tool in record.tools for text in strings_in(tool)]
+    for role, text in texts:
+        for string in control.find(text):
+            facts.hits[string, role] += 1
+    for message in filter(is_answer, record.messages):
+        content = message.content or ""
+        _note_end(content, control.find(content), control, facts)
+
+
+def _note_end(answer: str, found: Sequence[str], control: ControlTokens, facts: BatchFacts) -> None:
+    """Count the control string that ends an answer in which these were found."""
+    stripped = answer.rstrip()
+    if control.has_blank_ends:  # one of them may take in white space that is not part of the answer any more
+        found = control.find(stripped)
+    end = _without_end(stripped, found)
+    if end is not None and end[0]:
+        facts.trailing[end[1]] += 1
 
 
 def strip_trailing_control(record: Record, control: ControlTokens) -> Record:

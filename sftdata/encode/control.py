@@ -47,7 +47,7 @@ class ControlTokens:
         self._text_of = {token.id: token.content for token in tokens}
         self._first_chars = "".join(sorted({text[0] for text in literals}))
         self._first_char = self._first_chars if len(self._first_chars) == 1 else None  # most often <
-        self.literals = tuple(literals)
+        self.has_blank_ends = any(text != text.rstrip() for text in literals)
 
     def id_of(self, literal: str) -> int | None:
         """The id of a control token by its text."""

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from sftdata.encode.chat import strings_in, strings_of_message, trained_turns
+from sftdata.encode.chat import trained_turns
 from sftdata.encode.clean import strip_trailing_control
 from sftdata.encode.control import PRIVATE, guard_pipeline, private_name
 from sftdata.encode.encoded import Encoded, EncodedSample
@@ -273,31 +273,6 @@ class RecordEncoder:
         labels = ids.copy()
         labels[0] = IGNORE
         return [EncodedSample(ids, labels, (0,))]
-
-    def count_control(self, record: Record, hits: Counter[tuple[str, str]]) -> bool:
-        """Add how often each control string stands in the record's text, by (string, role); tools count as `tools`.
-
-        Gives whether there is any.
-        """
-        find = self.facts.control.find
-        seen = False
-        if record.plain is not None:
-            for role, text in zip(*record.plain):
-                for found in find(text):
-                    hits[found, role] += 1
-                    seen = True
-            return seen
-        for message in record.messages:
-            for text in strings_of_message(message):
-                for found in find(text):
-                    hits[found, message.role] += 1
-                    seen = True
-        for tool in record.tools:
-            for text in strings_in(tool):
-                for found in find(text):
-                    hits[found, "tools"] += 1
-                    seen = True
-        return seen
 
     def decode(self, ids: Sequence[int]) -> str:
         """What ids say, control tokens included, for people to read."""

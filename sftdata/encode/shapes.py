@@ -18,7 +18,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from operator import itemgetter
 from typing import NamedTuple
 
 from sftdata.encode.chat import strings_in, strings_of, strings_of_message, to_chat
@@ -61,7 +60,7 @@ class ShapeProver:
 
     def __init__(self, facts: TemplateFacts) -> None:
         self.facts = facts
-        self._plans: dict[tuple[object, ...], tuple[Plan, tuple[Layout, ...]] | None] = {}
+        self._plans: dict[tuple[object, ...], tuple[Plan, Layout] | None] = {}
         self._planned = 0
         self._opaque = facts.reads.opaque
         self._looks = facts.reads.trims or bool(facts.reads.needles)
@@ -109,7 +108,7 @@ class ShapeProver:
             return None
         return plain
 
-    def _plan(self, roles: tuple[str, ...], trained: tuple[int, ...]) -> tuple[Plan, tuple[Layout, ...]] | None:
+    def _plan(self, roles: tuple[str, ...], trained: tuple[int, ...]) -> tuple[Plan, Layout] | None:
         """The plan of a shape with its layout, or None where it has none."""
         shape = (roles, trained)
         try:
@@ -132,7 +131,7 @@ class ShapeProver:
             return None
         return plan_of(samples[0], marks[: trained[-1] + 1])
 
-    def _by_plan(self, record: Record, plain: Plain, plan: Plan, layout: tuple[Layout, ...]) -> GuardedSample | None:
+    def _by_plan(self, record: Record, plain: Plain, plan: Plan, layout: Layout) -> GuardedSample | None:
         """The sample as planned, or None where the template did not write what the plan expects."""
         used = plain.contents[: len(plan.statics) - 1]
         if not self.facts.reads.verbatim and (
@@ -140,8 +139,7 @@ class ShapeProver:
             or self._rendering(plain.roles, used) != plan.text_with(used)
         ):
             return None  # what the template does to a control string is a matter for the definition
-        pieces = tuple([text if of is None else text % of(used) for text, of in layout])
-        sample = GuardedSample(pieces, plan.turns)
+        sample = GuardedSample(layout.pieces_with(used), plan.turns)
         if self._planned % RECHECK == 0:
             self._recheck(record, plan, sample)
         self._planned += 1
@@ -210,31 +208,33 @@ def plan_of(sample: TextSample, marks: list[str]) -> Plan | None:
 
 
 class Layout(NamedTuple):
-    """A piece of a plan's samples: a guarded text, and where it holds contents, as %s, how to choose them."""
+    """The pieces of a plan's samples, as guarded texts with contents between them.
 
-    text: str
-    of: Callable[[Sequence[str]], str | tuple[str, ...]] | None  # for the `%` operator; None: the text is constant
+    `begins` has what stands in each piece before its first content. For each content follow: the number of its piece,
+    its index, and the text behind it.
+    """
+
+    begins: tuple[str, ...]
+    contents: tuple[tuple[int, int, str], ...]
+
+    def pieces_with(self, contents: Sequence[str]) -> tuple[str, ...]:
+        """The pieces with these contents."""
+        pieces = list(self.begins)
+        for at, index, behind in self.contents:
+            pieces[at] = f"{pieces[at]}{contents[index]}{behind}"
+        return tuple(pieces)
 
 
-def layout_of(plan: Plan, guard: Callable[[str], str]) -> tuple[Layout, ...]:
-    """The pieces of a plan's samples."""
-    pieces: list[list[str | int]] = [[]]
+def layout_of(plan: Plan, guard: Callable[[str], str]) -> Layout:
+    """The layout of a plan's samples."""
+    begins = [""]
+    contents: list[tuple[int, int, str]] = []
     for index, static in enumerate(plan.statics):
         offsets = [0, *(offset for place, offset in plan.cuts if place == index), len(static)]
-        for number, (a, b) in enumerate(zip(offsets, offsets[1:])):
-            if number:
-                pieces.append([])
-            if a < b:
-                pieces[-1].append(guard(static[a:b]))
-        if index < len(plan.statics) - 1:
-            pieces[-1].append(index)
-    return tuple(map(_layout, pieces))
-
-
-def _layout(piece: list[str | int]) -> Layout:
-    """The layout of constant texts with indices of contents between them."""
-    contents = [part for part in piece if isinstance(part, int)]
-    if not contents:
-        return Layout("".join(map(str, piece)), None)
-    text = "".join("%s" if isinstance(part, int) else part.replace("%", "%%") for part in piece)
-    return Layout(text, itemgetter(*contents))
+        texts = [guard(static[a:b]) for a, b in zip(offsets, offsets[1:])]
+        if index:
+            contents.append((len(begins) - 1, index - 1, texts[0]))
+        else:
+            begins[0] = texts[0]
+        begins += texts[1:]
+    return Layout(tuple(begins), tuple(contents))

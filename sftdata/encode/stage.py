@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from sftdata.encode.clean import endings
+from sftdata.encode.clean import note_control
 from sftdata.encode.encoded import Encoded
 from sftdata.encode.encoder import Ids
 from sftdata.encode.records import EncodeSettings, RecordEncoder
@@ -84,8 +84,7 @@ class Encode:
         records = [record for _, record in live]
         facts = BatchFacts()
         for record in records:
-            if self.encoder.count_control(record, facts.hits):
-                facts.trailing.update(endings(record, self.encoder.facts.control))
+            note_control(record, self.encoder.facts.control, facts)
         self.encoder.tally.clear()
         encoded = self.encoder.encode_batch(records)
         facts.tally.update(self.encoder.tally)
