@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import bisect
-import heapq
+from bisect import bisect_left, insort
 from dataclasses import dataclass
+from heapq import heappop, heappush
 from typing import Literal
 
 import numpy as np
@@ -84,14 +84,14 @@ def _one_by_one(lengths: list[int], counts: list[int], seq_len: int) -> tuple[In
     places: list[int] = []
     for length, count in zip(lengths, counts, strict=True):
         for _ in range(count):
-            at = bisect.bisect_left(rooms, length)
+            at = bisect_left(rooms, length)
             if at == len(rooms):
                 room, row = seq_len, len(held)
                 held.append(0)
             else:
                 room = rooms[at]
                 group = groups[room]
-                row = heapq.heappop(group)
+                row = heappop(group)
                 if not group:
                     del rooms[at], groups[room]
             rows.append(row)
@@ -99,9 +99,9 @@ def _one_by_one(lengths: list[int], counts: list[int], seq_len: int) -> tuple[In
             held[row] += 1
             if left := room - length:
                 if left not in groups:
-                    bisect.insort(rooms, left)
+                    insort(rooms, left)
                     groups[left] = []
-                heapq.heappush(groups[left], row)
+                heappush(groups[left], row)
     return np.array(rows, np.int32), np.array(places, np.int32), len(held)
 
 
@@ -133,7 +133,7 @@ class _Rows:
         rows: list[Ints] = []
         places: list[Ints] = []
         while count > 0:
-            at = bisect.bisect_left(self._rooms, length)
+            at = bisect_left(self._rooms, length)
             if at == len(self._rooms):
                 room, group = self.seq_len, self._open(-(-count // (self.seq_len // length)))
             else:
@@ -168,7 +168,7 @@ class _Rows:
         if room == 0 or len(group) == 0:
             return
         if room not in self._groups:
-            bisect.insort(self._rooms, room)
+            insort(self._rooms, room)
         self._groups.setdefault(room, []).append(group)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import itertools
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -130,11 +129,12 @@ def place_samples(samples: pa.Table, seq_len: int, strategy: Strategy, seed: int
         raise ValueError(f"a shard holds 2^31 - 1 tokens at most, not {num_tokens}")
     samples = samples.select(["record_id", "sample"]).combine_chunks()
     by_id = pc.sort_indices(samples, sort_keys=[("record_id", "ascending"), ("sample", "ascending")])
-    keys = list(zip(*(samples[name].take(by_id).to_pylist() for name in ("record_id", "sample")), strict=True))
-    if any(a == b for a, b in itertools.pairwise(keys)):
+    samples = samples.take(by_id).combine_chunks()
+    again = [pc.equal(samples[name][1:], samples[name][:-1]) for name in samples.column_names]
+    if pc.any(pc.and_(*again)).as_py():
         raise ValueError("two samples have the same record id and number")
     position = by_id.to_numpy()
-    packing = _shuffle_rows(pack(lengths[position], seq_len, strategy), keys, seed)
+    packing = _shuffle_rows(pack(lengths[position], seq_len, strategy), samples, seed)
     row, index = np.empty((2, len(position)), np.int32)
     row[position], index[position] = packing.row, packing.index
     return Packing(row, index, packing.num_rows)
@@ -187,12 +187,13 @@ def read_batches(path: str | Path) -> Iterator[pa.RecordBatch]:
         raise DatasetError(str(path), f"cannot be read as an Arrow stream ({_first_line(error)})", todo) from error
 
 
-def _shuffle_rows(packing: Packing, keys: list[tuple[str, int]], seed: int) -> Packing:
+def _shuffle_rows(packing: Packing, samples: pa.Table, seed: int) -> Packing:
     """The same rows in the order of a hash of the seed and the row's first sample: stable on every machine."""
     firsts = packing.order()[packing.row_starts()[:-1]].tolist()
+    keys = zip(*(samples[name].take(pa.array(firsts, pa.int64())).to_pylist() for name in ("record_id", "sample")))
     hashes = [
-        hashlib.blake2b(f"{seed}\0{keys[first][0]}\0{keys[first][1]}".encode(), digest_size=16).digest()
-        for first in firsts
+        hashlib.blake2b(f"{seed}\0{record_id}\0{number}".encode(), digest_size=16).digest()
+        for record_id, number in keys
     ]
     old_rows = sorted(range(len(firsts)), key=lambda row: (hashes[row], firsts[row]))
     new_row = np.empty(len(firsts), np.int32)
