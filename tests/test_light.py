@@ -1,0 +1,60 @@
+"""What processes of ours leave out, each in a program of its own."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def run(body: str) -> list[str]:
+    """What a program prints that has taken its process over."""
+    program = "import sys\nfrom sftdata import light\nlight.take_over()\n" + textwrap.dedent(body)
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.split()
+
+
+def test_arrays_are_made_without_numpy_ma_and_masked_ones_are_known_all_the_same() -> None:
+    assert run(
+        """
+        light.import_arrow()
+        import numpy as np
+        import pyarrow as pa
+
+        pa.array(np.arange(3))
+        np.unique([2, 1, 2])
+        print("numpy.ma" in sys.modules)
+        masked = np.ma.masked_array([1, 2, 3], mask=[0, 1, 0])
+        print(pa.array(masked).null_count, np.ma.is_masked(masked), np.ma is sys.modules["numpy.ma"])
+        """
+    ) == ["False", "1", "True", "True"]
+
+
+def test_who_imports_numpy_ma_has_it() -> None:
+    assert run(
+        """
+        light.import_arrow()
+        from numpy import ma
+        import numpy.ma as whole
+        print(ma.masked_array([1], mask=[1]).mask.tolist(), isinstance(ma.masked_array([1]), whole.MaskedArray))
+        """
+    ) == ["[True]", "True"]
+
+
+def test_pandas_stays_out_until_it_is_allowed() -> None:
+    assert run(
+        """
+        light.import_arrow()
+        import pyarrow as pa
+
+        pa.array([1, None])
+        print("pandas" in sys.modules)
+        light.allow_pandas()
+        import pandas
+        print(pandas.Series(pa.array([1])).tolist())
+        """
+    ) == ["False", "[1]"]
