@@ -78,8 +78,9 @@ def test_what_cannot_be_loaded_is_said_in_one_sentence(data: Path, tiny_tokenize
     shutil.copytree(tiny_tokenizer, broken)
     (broken / "tokenizer.json").write_text("{")
     for tokenizer, complaint in ((broken, "tokenizer.json cannot be read"), ("nowhere/at/all", "no such folder")):
-        done = run(tmp_path / "out", data, "--tokenizer", tokenizer)
+        out = tmp_path / complaint
+        done = run(out, data, "--tokenizer", tokenizer)
         assert done.returncode == 1
         assert complaint in done.stderr
         assert len(done.stderr.splitlines()) == 1
-        assert not (tmp_path / "out" / "manifest.json").exists()
+        assert not (out / "manifest.json").exists()
