@@ -6,19 +6,23 @@ trained  [3, 5]      [1, 2, 3, 6]    where each trained run begins and ends
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 import numpy.typing as npt
 
 IGNORE = -100  # the label of a token without loss
 
 
-def trained_runs(
-    labels: npt.NDArray[np.int32], offsets: npt.NDArray[np.int64]
-) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int64]]:
-    """The column `trained` of samples whose labels stand end to end: sample i from offsets[i] to offsets[i + 1].
+class Runs(NamedTuple):
+    """The column `trained` of several samples."""
 
-    Gives the edges of all samples' runs, each from the start of its sample, and where each sample's begin among them.
-    """
+    edges: npt.NDArray[np.int32]  # of all samples' runs, each counted from the start of its sample
+    cuts: npt.NDArray[np.int64]  # those of sample i are edges[cuts[i] : cuts[i + 1]]
+
+
+def trained_runs(labels: npt.NDArray[np.int32], offsets: npt.NDArray[np.int64]) -> Runs:
+    """The trained runs of samples whose labels stand end to end: sample i from offsets[i] to offsets[i + 1]."""
     is_trained = labels != IGNORE
     is_first = np.zeros(len(labels) + 1, np.bool_)
     is_first[offsets] = True
@@ -27,4 +31,4 @@ def trained_runs(
     ends = 1 + np.flatnonzero(is_trained & ~np.concatenate([goes_on, [False]])[: len(labels)])
     begins = offsets[np.searchsorted(offsets, starts, side="right") - 1]
     edges = np.stack([starts - begins, ends - begins], axis=1).astype(np.int32).ravel()
-    return edges, 2 * np.searchsorted(starts, offsets)
+    return Runs(edges, 2 * np.searchsorted(starts, offsets))

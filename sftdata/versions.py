@@ -15,7 +15,7 @@ TOOLS = ("datasets", "fastokens", "jinja2", "pyarrow", "tokenizers")
 
 
 @cache
-def describe_versions(*, semantic: bool = False) -> dict[str, str]:
+def describe_versions(*, semantic: bool) -> dict[str, str]:
     """The versions of the tools that decide the bytes, those of `dedup.semantic` among them where it is on."""
     tools: Iterable[str] = TOOLS
     if semantic:

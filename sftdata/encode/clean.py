@@ -1,4 +1,4 @@
-"""Control strings at the end of answers: left-overs of another model's end-of-turn token in scraped data."""
+"""Control strings in text, most often left-overs of another model's end-of-turn token at the end of scraped answers."""
 
 from __future__ import annotations
 

@@ -140,12 +140,12 @@ def _guarded_model(model: Mapping[str, Any], names: Mapping[str, str]) -> dict[s
     renamed = dict(model)
     vocab = model.get("vocab")
     merges: Merges = model.get("merges") or []
-    if isinstance(vocab, dict):
-        moved = [token for token in names if token in vocab]
+    moved = [token for token in names if token in vocab] if isinstance(vocab, dict) else []
+    if isinstance(vocab, dict) and moved:
         renamed["vocab"] = {**vocab, **{names[token]: vocab[token] for token in moved}}
         for token in moved:
             del renamed["vocab"][token]
-        merges = _without(merges, moved) if moved else merges
+        merges = _without(merges, moved)
     elif isinstance(vocab, list):
         renamed["vocab"] = [[names.get(piece, piece), score] for piece, score in vocab]
     if merges:

@@ -17,7 +17,7 @@ from sftdata.encode.encoded import Encoded
 from sftdata.encode.encoder import Ids
 from sftdata.encode.records import EncodeSettings, RecordEncoder
 from sftdata.encode.seen import BatchFacts
-from sftdata.labels import IGNORE, trained_runs
+from sftdata.labels import Runs, trained_runs
 from sftdata.records import Record, live_records, sample_digest
 
 ENCODED_SCHEMA = pa.schema(
@@ -89,24 +89,25 @@ class Encode:
         encoded = self.encoder.encode_batch(records)
         facts.tally.update(self.encoder.tally)
         facts.backends.add(self.encoder.backend)
-        self._see(encoded, np.array([record.text is not None for record in records], np.bool_), facts)
-        yield _table(encoded, np.array([row for row, _ in live], np.int64), facts, table.num_rows)
+        runs = trained_runs(encoded.labels, encoded.offsets)
+        self._see(encoded, runs, np.array([record.text is not None for record in records], np.bool_), facts)
+        yield _table(encoded, runs, np.array([row for row, _ in live], np.int64), facts, table.num_rows)
 
-    def _see(self, encoded: Encoded, is_text: npt.NDArray[np.bool_], facts: BatchFacts) -> None:
+    def _see(self, encoded: Encoded, runs: Runs, is_text: npt.NDArray[np.bool_], facts: BatchFacts) -> None:
         """Which ids stand before and inside trained runs of chats: what `verify` later holds the shards against."""
-        ids, offsets = encoded.input_ids, encoded.offsets
-        trained = encoded.labels != IGNORE
-        if is_text.any():
-            trained &= ~np.repeat(is_text[encoded.owners], np.diff(offsets))
-        is_first = np.zeros(len(ids) + 1, bool)
-        is_first[offsets] = True
-        starts = np.flatnonzero(trained & ~np.concatenate([[False], trained[:-1]]) & ~is_first[:-1])
-        if not len(starts):
+        ids, edges = encoded.input_ids, runs.edges
+        sample = np.repeat(np.arange(len(encoded.owners)), np.diff(runs.cuts) // 2)  # of each run
+        begins = encoded.offsets[sample]
+        starts, ends = begins + edges[::2], begins + edges[1::2]
+        of_chat = ~is_text[encoded.owners[sample]]
+        prompted = of_chat & (starts > begins)
+        if not prompted.any():
             return
-        sample_starts = offsets[np.searchsorted(offsets, starts, side="right") - 1]
-        facts.prompts |= self.encoder.prompts_before(ids, starts, sample_starts)
-        goes_on = np.concatenate([trained[1:] & ~is_first[1:-1], [False]])
-        facts.answer_controls.update(np.unique(ids[trained & self.encoder.is_control[ids] & goes_on]).tolist())
+        facts.prompts |= self.encoder.prompts_before(ids, starts[prompted], begins[prompted])
+        controls = np.flatnonzero(self.encoder.is_control[ids])
+        run = np.searchsorted(starts, controls, side="right") - 1  # that begins before it, -1 where none does
+        inside = (run >= 0) & of_chat[run] & (controls < ends[run] - 1)
+        facts.answer_controls.update(np.unique(ids[controls[inside]]).tolist())
 
 
 def some_texts(table: pa.Table, dropped: pa.Array) -> list[str]:
@@ -118,14 +119,14 @@ def some_texts(table: pa.Table, dropped: pa.Array) -> list[str]:
     return [(text or "")[:TRIED_CHARS] for text in texts]
 
 
-def _table(encoded: Encoded, rows: npt.NDArray[np.int64], facts: BatchFacts, num_rows: int) -> pa.Table:
+def _table(encoded: Encoded, runs: Runs, rows: npt.NDArray[np.int64], facts: BatchFacts, num_rows: int) -> pa.Table:
     """The samples and drops of a batch, in the order of its records, which are these rows of `num_rows`."""
     drops = sorted(encoded.drops.items())
     no_sample = np.zeros(len(drops), np.int64)
     owners = np.concatenate([encoded.owners, np.array([number for number, _ in drops], np.int64)])
     lengths = np.concatenate([np.diff(encoded.offsets), no_sample])
     number = np.arange(len(encoded.owners)) - np.searchsorted(encoded.owners, encoded.owners)
-    edges, cuts = trained_runs(encoded.labels, encoded.offsets)
+    edges, cuts = runs
     num_edges = np.concatenate([np.diff(cuts), no_sample])
     trained_before = np.concatenate([[0], np.cumsum(edges[1::2] - edges[::2])])  # each run
     nothing, nothing_here = [None] * len(encoded.owners), [None] * len(drops)

@@ -102,8 +102,7 @@ def build_shard(samples: pa.Table, seq_len: int, strategy: Strategy, seed: int) 
     Raises ValueError also where a sample has more or fewer labels than ids, or a label that is neither its token's id
     nor IGNORE.
     """
-    samples = samples.combine_chunks()
-    ids, labels = (one_list(samples[name]) for name in ("input_ids", "labels"))
+    ids, labels = (one_array(samples[name]) for name in ("input_ids", "labels"))
     if not ids.offsets.equals(labels.offsets):
         raise ValueError("input_ids and labels of a sample differ in length")
     values, offsets = labels.values.to_numpy(), labels.offsets.to_numpy()
@@ -201,15 +200,9 @@ def _shuffle_rows(packing: Packing, samples: pa.Table, seed: int) -> Packing:
     return Packing(new_row[packing.row], packing.index, packing.num_rows)
 
 
-def one_list(column: pa.ChunkedArray) -> pa.ListArray:
-    """A column of lists in one piece, whose values begin at 0."""
-    lists = [pa.array([], column.type), *column.chunks]
-    return pa.concat_arrays(lists)
-
-
 def one_array(column: pa.ChunkedArray) -> pa.Array:
-    """A column of strings in one piece, also where it has none."""
-    return pa.chunked_array(column.chunks, pa.string()).combine_chunks()
+    """A column in one piece, also where it has none. The values of lists begin at 0."""
+    return pa.concat_arrays([pa.array([], column.type), *column.chunks])
 
 
 def _values(column: Any) -> NDArray[np.int32]:

@@ -1,8 +1,4 @@
-"""The tokens of many samples, left where they are until a packed row wants them.
-
-labels   . . . 6 7   . 9 . 8 8 8     (. is IGNORE; every other label is the id itself)
-trained  [3, 5]      [1, 2, 3, 6]    where each trained run begins and ends
-"""
+"""The tokens of many samples, left where they are until a packed row wants them."""
 
 from __future__ import annotations
 
@@ -18,7 +14,8 @@ Ints32 = NDArray[np.int32]
 
 class TokenColumns:
     """The tokens of some samples: those that stand `at` these rows of a table, in its columns `input_ids` and
-    `trained`. No ids are copied but those that `gather` gives, and nothing is looked up of other samples.
+    `trained` (see labels.py). No ids are copied but those that `gather` gives, and nothing is looked up of other
+    samples.
 
     Raises ValueError where a run of a sample ends before it begins, or behind the sample.
     """
@@ -48,10 +45,10 @@ class TokenColumns:
 
     def _check(self) -> None:
         """Refuse runs that cannot be: `gather` would take tokens of another sample for theirs."""
-        every = np.arange(len(self.lengths))
-        steps = self._steps(every, np.cumsum(self.lengths))
-        last = self._edges[(self._first_edge + self._num_edges - 1)[self._num_edges > 0]]
-        if (steps < 0).any() or (self._num_edges % 2).any() or (last > self.lengths[self._num_edges > 0]).any():
+        steps = self._steps(np.arange(len(self.lengths)))
+        has_runs = self._num_edges > 0
+        last = self._edges[(self._first_edge + self._num_edges - 1)[has_runs]]
+        if (steps < 0).any() or (self._num_edges % 2).any() or (last > self.lengths[has_runs]).any():
             raise ValueError("a trained run of a sample ends before it begins, or behind the sample")
 
     def gather(self, samples: Ints) -> tuple[Ints32, Ints32]:
@@ -59,12 +56,13 @@ class TokenColumns:
         starts, lengths = self._starts[samples], self.lengths[samples]
         places = zip(self._chunk[samples].tolist(), starts.tolist(), (starts + lengths).tolist())
         ids = np.frombuffer(b"".join([self._ids[chunk][start:end] for chunk, start, end in places]), np.int32)
-        steps = self._steps(samples, np.cumsum(lengths))
+        steps = self._steps(samples)
         is_trained = np.repeat(np.arange(len(steps)) % 2 == 1, steps)
         return ids, np.where(is_trained, ids, np.int32(IGNORE))
 
-    def _steps(self, samples: Ints, ends: Ints) -> Ints:
-        """Lengths of the runs of these samples, which end there: untrained and trained by turns, some of them empty."""
+    def _steps(self, samples: Ints) -> Ints:
+        """Lengths of the runs of these samples, end to end: untrained and trained by turns, some of them empty."""
+        ends = np.cumsum(self.lengths[samples])
         counts = self._num_edges[samples]
         owner = np.repeat(np.arange(len(samples)), counts)
         edges = self._edges[
