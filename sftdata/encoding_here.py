@@ -87,11 +87,11 @@ class EncodingHere:
 
     def _agrees(self, look: Look, rows: Sequence[Piece], dropped: pa.ChunkedArray) -> bool:
         starts = np.cumsum([0, *(piece.num_rows for piece in rows)]).tolist()
+        texts: list[str] = []
         for number in range(0, len(rows), max(1, len(rows) // TRIED_PIECES)):
             here = dropped.slice(starts[number], rows[number].num_rows).combine_chunks()
-            if not self._encoder.encoder.agrees(some_texts(look(rows[number], ["record"]), here)):
-                return False
-        return True
+            texts += some_texts(look(rows[number], ["record"]), here)
+        return self._encoder.encoder.agrees(texts)
 
     def _facts(self) -> TokenizerFacts:
         encoder = self._encoder

@@ -8,10 +8,13 @@ they are.
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import importlib
+import importlib.util
 import os
 import sys
+from types import ModuleType
 from typing import Any, NoReturn
 
 
@@ -36,6 +39,30 @@ class _NoMasks:
         return getattr(importlib.import_module("numpy.ma"), name)
 
 
+class _FewFunctions:
+    """pyarrow's functions, as far as they are listed. pyarrow.compute makes and describes one of its own for each.
+
+    Those that sftdata calls, or methods of arrays and tables that it calls, and the one that pyarrow.compute names when
+    it is imported. Any other is there as well, once somebody looks for it.
+    """
+
+    _NAMES = (
+        "and any binary_join_element_wise coalesce count_distinct dictionary_encode drop_null ends_with equal filter "
+        "greater if_else index_in invert is_in is_null is_valid less_equal list_value_length not_equal or sort_indices "
+        "sum unique utf8_zero_fill"
+    )
+    LISTED = frozenset(_NAMES.split())
+
+    def __init__(self, registry: Any) -> None:
+        self._registry = registry
+
+    def list_functions(self) -> list[str]:
+        return [name for name in self._registry.list_functions() if name in self.LISTED]
+
+    def get_function(self, name: str) -> Any:
+        return self._registry.get_function(name)
+
+
 _NO_PANDAS = _NoPandas()
 _state = {"ours": False}
 
@@ -53,16 +80,49 @@ def take_over() -> None:
     # There are as many processes as are wanted. Besides, threads of tokenizers would not be there in a copy of it.
     for name in ("RAYON_NUM_THREADS", "FASTOKENS_BPE_THREADS"):
         os.environ.setdefault(name, "1")
+    for name in ("_add_newdocs", "_add_newdocs_scalars"):  # modules that do nothing but write documentation
+        sys.modules.setdefault(f"numpy._core.{name}", ModuleType(name))
     shun_pandas()
 
 
 def import_arrow() -> None:
-    """Import pyarrow into a process of ours, but not yet numpy.ma, which it and np.unique look into for any array."""
+    """Import numpy and pyarrow into a process of ours, but of them only what it needs.
+
+    Not numpy.ma, which pyarrow and np.unique look into for any array, until somebody wants it.
+    """
     import numpy as np
-    import pyarrow.compute  # noqa: F401
 
     if "numpy.ma" not in sys.modules:
         setattr(np, "ma", _NoMasks())  # noqa: B010 - which importing numpy.ma undoes
+    if "pyarrow.compute" not in sys.modules:
+        _import_compute()
+
+
+def _import_compute() -> None:
+    """Import pyarrow.compute with few of its functions, each without the description of its options."""
+    import pyarrow._compute as core
+
+    registry = core.function_registry
+    descriptions = ModuleType("docscrape")
+    setattr(descriptions, "NumpyDocString", lambda text: {"Parameters": []})  # noqa: B010
+    sys.modules.setdefault("pyarrow.vendored.docscrape", descriptions)
+    core.function_registry = lambda: _FewFunctions(registry())
+    with contextlib.suppress(Exception):  # it is another version, which wants to see more of them
+        importlib.import_module("pyarrow.compute")
+    core.function_registry = registry
+    compute = importlib.import_module("pyarrow.compute")
+
+    def __getattr__(name: str) -> Any:  # noqa: N807 - what Python asks a module for that lacks a name
+        if name.startswith("__"):
+            raise AttributeError(name)
+        spec = compute.__spec__
+        assert spec is not None and spec.loader is not None
+        whole = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(whole)
+        setattr(compute, "__getattr__", whole.__getattribute__)  # noqa: B010
+        return getattr(whole, name)
+
+    setattr(compute, "__getattr__", __getattr__)  # noqa: B010
 
 
 def leave(code: str | int | None) -> NoReturn:

@@ -63,7 +63,8 @@ def drop_near_duplicates(
     """Drop the live rows that are near-duplicates of a kept one. `scratch` is a file for the signatures."""
     signed = engine.map(Sign(settings), rows, fates.beside())
     signatures, has_one, preference = _vectors(engine, signed, fates.size, "<u2", settings.keep, scratch)
-    verdict = find_near_duplicates(signatures, has_one, preference, _Shingles(engine, signed), settings)
+    fetch = _Shingles(engine, signed)
+    verdict = find_near_duplicates(signatures, has_one, preference, fetch, settings, engine.spread)
     fates.drop_similar(verdict, "near_duplicate")
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from sftdata.engines.base import GroupStage, Stage
 
 
 class MemoryEngine:
-    """The three verbs in the plainest way: a piece is a table, and the rows of a group come shuffled."""
+    """The verbs in the plainest way: a piece is a table, the rows of a group come shuffled, the last call first."""
 
     def __init__(self, *_: Any, **__: Any) -> None:
         self._rng = np.random.default_rng(7)
@@ -74,6 +74,10 @@ class MemoryEngine:
 
     def give(self, table: pa.Table, keys: object = None) -> list[pa.Table]:
         return [table.slice(row, 1) for row in range(table.num_rows)]
+
+    def spread(self, function: Callable[..., Any], calls: Sequence[tuple[Any, ...]]) -> Iterator[tuple[int, Any]]:
+        for number in reversed(range(len(calls))):
+            yield number, function(*calls[number])
 
     def forget_unused(self) -> None:
         pass

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import textwrap
@@ -58,3 +59,34 @@ def test_pandas_stays_out_until_it_is_allowed() -> None:
         print(pandas.Series(pa.array([1])).tolist())
         """
     ) == ["False", "[1]"]
+
+
+def test_of_pyarrows_functions_those_are_there_that_sftdata_calls_and_others_when_they_are_wanted() -> None:
+    called = {
+        name for path in (ROOT / "sftdata").rglob("*.py") for name in re.findall(r"\bpc\.(\w+)", path.read_text())
+    }
+    assert {"is_in", "sort_indices"} <= called
+    assert run(
+        f"""
+        light.import_arrow()
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        print({called!r} <= vars(pc).keys(), len(vars(pc)) < 200, "pydoc" in sys.modules)
+        print(pc.utf8_upper(pa.array(["a"]))[0], pc.min_max(pa.array([2, 1]))["max"])
+        print(len(pa.array(["b"]).value_counts()))
+        from pyarrow.compute import utf8_length
+        print(utf8_length(pa.array(["abc"]))[0], hasattr(pc, "no_function"))
+        """
+    ) == ["True", "True", "False", "A", "2", "1", "3", "False"]
+
+
+def test_numpy_works_without_its_documentation() -> None:
+    assert run(
+        """
+        light.import_arrow()
+        import numpy as np
+
+        print(np.add.outer([1], [2])[0, 0], "numpy._core._add_newdocs" in sys.modules, np.ndarray.sum.__doc__)
+        """
+    ) == ["3", "True", "None"]

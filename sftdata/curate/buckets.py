@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -10,6 +12,7 @@ import numpy.typing as npt
 Ints = npt.NDArray[np.int64]
 Narrow = npt.NDArray[np.int32]
 
+BANDS_AT_ONCE = 2
 MISSED = 0.005  # of the pairs just at the threshold, the share that no band may bring together
 
 
@@ -47,29 +50,87 @@ class Buckets(NamedTuple):
     places: Narrow
     firsts: Ints
 
+    @staticmethod
+    def of(members: Narrow, sizes: Ints, count: int) -> Buckets:
+        """Buckets of these sizes, end to end, of some of `count` nodes."""
+        ends = np.repeat(np.cumsum(sizes), sizes).astype(np.int32)
+        places = np.argsort(members, kind="stable").astype(np.int32)
+        counts = np.bincount(members, minlength=count)
+        return Buckets(members, ends, places, np.concatenate([[0], np.cumsum(counts)]))
+
+    def between(self, start: int, stop: int) -> Buckets:
+        """The buckets of the nodes from start to stop, which share none with others, as nodes from 0 on."""
+        at = np.sort(self.places[self.firsts[start] : self.firsts[stop]])
+        ends = self.ends[at]
+        sizes = np.diff(np.append(np.flatnonzero(np.diff(ends, prepend=-1)), len(ends)))
+        return Buckets.of(self.members[at] - np.int32(start), sizes, stop - start)
+
 
 def sort_into_buckets(signatures: npt.NDArray[np.uint16], rows: Ints, banding: Banding) -> Buckets:
     """The buckets of all bands. Node i is signatures[rows[i]]. 12 bytes for a node in a band, at most."""
-    parts: list[Narrow] = []
-    sizes: list[Ints] = []
-    numbers = np.arange(len(rows), dtype=np.uint64)
-    low = np.uint64((1 << len(rows).bit_length()) - 1)
-    for band in range(banding.bands):
-        keys = _keys(signatures[rows, band * banding.width : (band + 1) * banding.width])
-        # One number for a key and its node, sorted in half the time that an argsort takes. That keys lose their low
-        # bits brings a few nodes more together, which are then told apart like others.
-        both = np.sort((keys & ~low) | numbers)
-        is_same = (both[1:] & ~low) == (both[:-1] & ~low)
-        as_before = np.concatenate([[False], is_same])[: len(both)]
-        as_next = np.concatenate([is_same, [False]])[: len(both)]
-        parts.append((both[as_before | as_next] & low).astype(np.int32))
-        sizes.append(np.flatnonzero(as_before & ~as_next) - np.flatnonzero(as_next & ~as_before) + 1)
-    members: Narrow = np.concatenate(parts)
-    size = np.concatenate(sizes)
-    ends = np.repeat(np.cumsum(size), size).astype(np.int32)
-    places = np.argsort(members, kind="stable").astype(np.int32)
-    counts = np.bincount(members, minlength=len(rows))
-    return Buckets(members, ends, places, np.concatenate([[0], np.cumsum(counts)]))
+    return Buckets.of(*_shared(signatures, rows, banding), len(rows))
+
+
+def sort_by_component(
+    signatures: npt.NDArray[np.uint16], rows: Ints, banding: Banding, parts: int
+) -> tuple[Ints, Buckets, Sequence[int]]:
+    """The same, with the nodes of a component together: nodes that are linked by a chain of buckets.
+
+    Gives the rows in the order of the nodes, in which those of a component keep their order; the buckets; and where
+    to cut the nodes into about so many parts, none of which shares a bucket with another: from 0 to len(rows).
+    """
+    members, sizes = _shared(signatures, rows, banding)
+    label = _components(members, sizes, len(rows))
+    order = np.argsort(label, kind="stable")
+    number = np.empty(len(rows), np.int32)
+    number[order] = np.arange(len(rows), dtype=np.int32)
+    buckets = Buckets.of(number[members], sizes, len(rows))
+    pairs = np.cumsum(buckets.ends[buckets.places] - buckets.places)  # up to each place of each node
+    starts = np.flatnonzero(np.diff(label[order], prepend=-1))  # of components
+    before = np.concatenate([[0], pairs])[buckets.firsts[starts]]
+    wanted = np.arange(1, parts) * (int(pairs[-1]) if len(pairs) else 0) // parts
+    cuts = starts[np.minimum(np.searchsorted(before, wanted), len(starts) - 1)] if len(starts) else starts
+    return rows[order], buckets, np.unique([0, *cuts.tolist(), len(rows)]).tolist()
+
+
+def _components(members: Narrow, sizes: Ints, count: int) -> Narrow:
+    """For each node the first node of its component. Labels are hooked and pointers halved until nothing changes
+    (Shiloach and Vishkin 1982).
+    """
+    label = np.arange(count, dtype=np.int32)
+    starts = np.cumsum(sizes) - sizes
+    while len(members):
+        own = label[members]
+        least = np.repeat(np.minimum.reduceat(own, starts), sizes)
+        found = label.copy()
+        np.minimum.at(found, own, least)
+        np.minimum.at(found, members, least)
+        found = found[found]
+        if np.array_equal(found, label):
+            break
+        label = found
+    return label
+
+
+def _shared(signatures: npt.NDArray[np.uint16], rows: Ints, banding: Banding) -> tuple[Narrow, Ints]:
+    """The members and sizes of all buckets of two nodes or more."""
+    starts = range(0, banding.bands * banding.width, banding.width)
+    with ThreadPoolExecutor(BANDS_AT_ONCE) as threads:  # numpy lets other threads run
+        found = list(threads.map(lambda start: _of_band(signatures[rows, start : start + banding.width]), starts))
+    return np.concatenate([members for members, _ in found]), np.concatenate([sizes for _, sizes in found])
+
+
+def _of_band(signatures: npt.NDArray[np.uint16]) -> tuple[Narrow, Ints]:
+    """The same of one band."""
+    low = np.uint64((1 << len(signatures).bit_length()) - 1)
+    # One number for a key and its node, sorted in half the time that an argsort takes. That keys lose their low bits
+    # brings a few nodes more together, which are then told apart like others.
+    both = np.sort((_keys(signatures) & ~low) | np.arange(len(signatures), dtype=np.uint64))
+    is_same = (both[1:] & ~low) == (both[:-1] & ~low)
+    as_before = np.concatenate([[False], is_same])[: len(both)]
+    as_next = np.concatenate([is_same, [False]])[: len(both)]
+    sizes = np.flatnonzero(as_before & ~as_next) - np.flatnonzero(as_next & ~as_before) + 1
+    return (both[as_before | as_next] & low).astype(np.int32), sizes
 
 
 def _keys(signatures: npt.NDArray[np.uint16]) -> npt.NDArray[np.uint64]:

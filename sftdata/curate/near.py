@@ -7,14 +7,14 @@ a bucket are compared by the true Jaccard similarity of their shingles, so that 
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from sftdata.curate.buckets import Buckets, Ints, choose_banding, sort_into_buckets
+from sftdata.curate.buckets import Buckets, Ints, choose_banding, sort_by_component
 from sftdata.curate.candidates import Candidates
 from sftdata.curate.dedup_settings import Keep, NearConfig
 from sftdata.curate.jaccard import Fetch, Jaccard
@@ -22,8 +22,11 @@ from sftdata.curate.words import Hashes, message_text, shingles_in
 from sftdata.records import Record
 
 Signatures = npt.NDArray[np.uint16]
+# Makes calls of a function, in whatever processes, and gives what each gave with its number, as they are done.
+Spread = Callable[[Callable[..., Any], Sequence[tuple[Any, ...]]], Iterator[tuple[int, Any]]]
 
 NUM_HASHES = 256
+PARTS = 32  # that nodes are compared in, each by itself; changes no verdict
 _SEED = 42
 _CHARS_AT_ONCE = 1 << 18
 _ROWS_AT_ONCE = 1 << 14
@@ -104,8 +107,18 @@ def ranks(keep: Keep, answer_lengths: Ints) -> Ints:
     return np.argsort(-answer_lengths, kind="stable")
 
 
+def in_turn(function: Callable[..., Any], calls: Sequence[tuple[Any, ...]]) -> Iterator[tuple[int, Any]]:
+    """A Spread that makes the calls here, one after the other."""
+    return enumerate(function(*arguments) for arguments in calls)
+
+
 def find_near_duplicates(
-    signatures: Signatures, signed: npt.NDArray[np.bool_], preference: Ints, fetch: Fetch, settings: NearConfig
+    signatures: Signatures,
+    signed: npt.NDArray[np.bool_],
+    preference: Ints,
+    fetch: Fetch,
+    settings: NearConfig,
+    spread: Spread = in_turn,
 ) -> Verdict:
     """Which rows are dropped as near-duplicates, and of which kept row.
 
@@ -114,19 +127,27 @@ def find_near_duplicates(
     all pairs at or above the threshold, 99 % or more are compared. Rows that are not signed, or not in `preference`,
     are kept and compared with nothing.
 
-    Memory: besides the signatures, which may be mapped from a file, at most 400 bytes a row, and 100 MB.
+    Rows that no chain of shared buckets links have nothing to do with each other: `spread` takes them in parts.
+
+    Memory: besides the signatures, which may be mapped from a file, at most 400 bytes a row, and 100 MB in each
+    process.
     """
-    nodes = preference[signed[preference]]
-    buckets = sort_into_buckets(signatures, nodes, choose_banding(settings.threshold, NUM_HASHES))
-    signatures = np.asarray(signatures)  # a plain array over the mapped file, which takes less time to index
-    similar = Similar(signatures, nodes, Jaccard(fetch), settings.threshold)
-    survivor, similarity, label = _walk(buckets, similar)
+    banding = choose_banding(settings.threshold, NUM_HASHES)
+    nodes, buckets, cuts = sort_by_component(signatures, preference[signed[preference]], banding, PARTS)
+    plain = np.asarray(signatures)  # a plain array over the mapped file, which takes less time to index
+
+    def compared(start: int, stop: int) -> tuple[Ints, npt.NDArray[np.float64], Ints]:
+        similar = Similar(plain, nodes[start:stop], Jaccard(fetch), settings.threshold)
+        return _walk(buckets.between(start, stop), similar)
 
     rows = np.arange(len(signatures))
     verdict = Verdict(np.full(len(rows), -1, np.int64), np.full(len(rows), np.nan), rows)
-    verdict.similarity[nodes] = similarity
-    verdict.duplicate_of[nodes] = np.where(survivor >= 0, nodes[survivor], -1)
-    verdict.cluster[nodes] = nodes[label]
+    parts = list(zip(cuts, cuts[1:]))
+    for number, (survivor, similarity, label) in spread(compared, parts):
+        here = nodes[slice(*parts[number])]
+        verdict.similarity[here] = similarity
+        verdict.duplicate_of[here] = np.where(survivor >= 0, here[survivor], -1)
+        verdict.cluster[here] = here[label]
     return verdict
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import pyarrow as pa
 
@@ -80,7 +80,7 @@ class GroupStage(AnyStage, Protocol):
 
 
 class Engine(Protocol):
-    """Three verbs over tables that may be larger than memory. A table is a list of pieces, in the order of its rows."""
+    """Verbs over tables that may be larger than memory. A table is a list of pieces, in the order of its rows."""
 
     def map(
         self,
@@ -120,4 +120,10 @@ class Engine(Protocol):
 
     def give(self, table: pa.Table, keys: Sequence[str | None] | None = None) -> list[Piece]:
         """A small table as pieces of one row, with what each stands for as keys (default: the table's own content)."""
+        ...
+
+    def spread(self, function: Callable[..., Any], calls: Sequence[tuple[Any, ...]]) -> Iterator[tuple[int, Any]]:
+        """The results of calls of a function that works on what this process has in memory, each with its number, in
+        any order: in copies of this process where the engine makes such, else here.
+        """
         ...

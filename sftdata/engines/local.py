@@ -7,7 +7,7 @@ import pickle
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -135,6 +135,12 @@ class LocalEngine:
         if keys is None:
             keys = [f"{content}:{row}" for row in range(table.num_rows)]
         return [Piece(path, row, 1, key) for row, key in enumerate(keys)]
+
+    def spread(self, function: Callable[..., Any], calls: Sequence[tuple[Any, ...]]) -> Iterator[tuple[int, Any]]:
+        """See Engine.spread."""
+        if self._workers > 1 and can_fork():
+            return run_forked(self._workers, function, calls)
+        return run_here(function, calls)
 
     def forget_unused(self) -> None:
         """Take away the results of earlier runs that this one had no use for."""
