@@ -48,8 +48,8 @@ class _FewFunctions:
 
     _NAMES = (
         "and any binary_join_element_wise coalesce count_distinct dictionary_encode drop_null ends_with equal filter "
-        "greater if_else index_in invert is_in is_null is_valid less_equal list_value_length not_equal or sort_indices "
-        "sum unique utf8_zero_fill"
+        "greater if_else index_in invert is_in is_null is_valid less_equal list_flatten list_value_length not_equal or "
+        "sort_indices sum unique utf8_zero_fill"
     )
     LISTED = frozenset(_NAMES.split())
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
 import textwrap
 from pathlib import Path
+
+import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -79,6 +82,28 @@ def test_of_pyarrows_functions_those_are_there_that_sftdata_calls_and_others_whe
         print(utf8_length(pa.array(["abc"]))[0], hasattr(pc, "no_function"))
         """
     ) == ["True", "True", "False", "A", "2", "1", "3", "False"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere workers are not copies of the process")
+def test_a_run_needs_no_other_function_of_pyarrow(tiny_tokenizer: Path, tmp_path: Path) -> None:
+    turns = [{"role": "user", "content": "How many?"}, {"role": "assistant", "content": "As many as there are."}]
+    (tmp_path / "a.jsonl").write_text(f"{json.dumps({'messages': turns})}\n" * 3 + "{}\n")
+    for command in (
+        ["prepare", "a.jsonl", "--tokenizer", str(tiny_tokenizer), "--out", "out", "dedup.near=on", "filters=default"],
+        ["verify", "out"],
+    ):
+        said = run(
+            f"""
+            import importlib.util, os
+            from sftdata.__main__ import main
+
+            os.chdir({str(tmp_path)!r})
+            importlib.util.module_from_spec = None  # which all functions would be made with
+            sys.argv = ["sftdata", *{command!r}]
+            main()
+            """
+        )
+        assert "4" in said  # rows read
 
 
 def test_numpy_works_without_its_documentation() -> None:
