@@ -82,6 +82,9 @@ def take_over() -> None:
         os.environ.setdefault(name, "1")
     for name in ("_add_newdocs", "_add_newdocs_scalars"):  # modules that do nothing but write documentation
         sys.modules.setdefault(f"numpy._core.{name}", ModuleType(name))
+    plugins = ModuleType("_loader")  # of pydantic: looks for what there is to be none of, and imports a lot for it
+    setattr(plugins, "get_plugins", tuple)  # noqa: B010
+    sys.modules.setdefault("pydantic.plugin._loader", plugins)
     shun_pandas()
 
 

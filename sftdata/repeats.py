@@ -7,7 +7,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +30,7 @@ from sftdata.read.names import distinct_names
 from sftdata.read.sources import plan_units
 from sftdata.read.stage import rows_of
 from sftdata.store.files import file_sha256
+from sftdata.versions import version
 
 WHOLE_FILES = 1 << 62  # bytes that one unit of an evaluation file holds: lines then count from its start
 

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
+import os
+import re
+import sys
 from collections.abc import Iterable
 from functools import cache
-from importlib.metadata import version
 from pathlib import Path
 
 from sftdata import __version__
 
 TOOLS = ("datasets", "fastokens", "jinja2", "pyarrow", "tokenizers")
+# A name and a version in which nothing had to be written otherwise to stand in a folder's name.
+_DIST_INFO = re.compile(r"([A-Za-z0-9_]+)-([0-9.]+)\.dist-info")
 
 
 @cache
@@ -22,7 +27,27 @@ def describe_versions(*, semantic: bool) -> dict[str, str]:
         from sftdata.curate import embedding
 
         tools = sorted({*TOOLS, *embedding.TOOLS, "faiss-cpu"})
-    return {"sftdata": __version__, **{name: version(name) for name in tools}}
+    folders = _version_folders()
+    return {"sftdata": __version__, **{name: folders.get(name.replace("-", "_")) or version(name) for name in tools}}
+
+
+def version(name: str) -> str:
+    """The version of an installed distribution. Raises importlib.metadata.PackageNotFoundError."""
+    from importlib import metadata  # takes longer to import than the names of all folders to read
+
+    return metadata.version(name)
+
+
+def _version_folders() -> dict[str, str]:
+    """The versions of what is installed, by its name with low lines, as far as names of folders say them: those first
+    on the path.
+    """
+    found: dict[str, str] = {}
+    for folder in sys.path:
+        with contextlib.suppress(OSError), os.scandir(folder or ".") as entries:
+            for match in filter(None, (_DIST_INFO.fullmatch(entry.name) for entry in entries)):
+                found.setdefault(match[1].lower(), match[2])
+    return found
 
 
 def program_key() -> str:

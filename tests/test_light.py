@@ -115,3 +115,16 @@ def test_numpy_works_without_its_documentation() -> None:
         print(np.add.outer([1], [2])[0, 0], "numpy._core._add_newdocs" in sys.modules, np.ndarray.sum.__doc__)
         """
     ) == ["3", "True", "None"]
+
+
+def test_pydantic_works_without_looking_for_plugins() -> None:
+    assert run(
+        """
+        from pydantic import BaseModel
+
+        class Model(BaseModel):
+            number: int
+
+        print(Model(number="3").number, "importlib.metadata" in sys.modules)
+        """
+    ) == ["3", "False"]
