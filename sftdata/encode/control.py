@@ -139,7 +139,7 @@ def _guarded_model(model: Mapping[str, Any], names: Mapping[str, str]) -> dict[s
     """The model with the same renaming, so that no merge or piece of plain text reaches a control id."""
     renamed = dict(model)
     vocab = model.get("vocab")
-    merges: Merges = model.get("merges") or []
+    merges = _as_texts(model.get("merges") or [])
     moved = [token for token in names if token in vocab] if isinstance(vocab, dict) else []
     if isinstance(vocab, dict) and moved:
         renamed["vocab"] = {**vocab, **{names[token]: vocab[token] for token in moved}}
@@ -149,7 +149,7 @@ def _guarded_model(model: Mapping[str, Any], names: Mapping[str, str]) -> dict[s
     elif isinstance(vocab, list):
         renamed["vocab"] = [[names.get(piece, piece), score] for piece, score in vocab]
     if merges:
-        renamed["merges"] = _as_texts(merges)
+        renamed["merges"] = merges
     if model.get("unk_token") in names:
         renamed["unk_token"] = names[model["unk_token"]]
     return renamed
@@ -171,5 +171,7 @@ def _as_texts(merges: Merges) -> Merges:
 def _without(merges: Merges, tokens: Iterable[str]) -> Merges:
     """The merge rules but for those that make one of these tokens."""
     pairs = {(token[:at], token[at:]) for token in tokens for at in range(1, len(token))}
+    if set(map(type, merges)) != {str}:
+        return [merge for merge in merges if isinstance(merge, str) or tuple(merge) not in pairs]
     texts = {f"{left} {right}" for left, right in pairs if " " not in left}
-    return [m for m in merges if (m not in texts if isinstance(m, str) else tuple(m) not in pairs)]
+    return merges if texts.isdisjoint(merges) else [merge for merge in merges if merge not in texts]
