@@ -77,8 +77,11 @@ class EncodingAside:
         self._aside.ask("end_for", folder, rows, dropped)
 
     def end(self) -> End:
-        """See Encoding.end."""
-        return cast("End", self._aside.answer())
+        """See Encoding.end. Where the encoder turned out right, the process is not needed any more."""
+        end = cast("End", self._aside.answer())
+        if end.agrees:
+            self._aside.dismiss()
+        return end
 
     def use(self, encoder: str) -> None:
         """See Encoding.use."""

@@ -10,6 +10,8 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from datetime import date as Date
 from datetime import datetime
+from functools import lru_cache
+from types import CodeType
 from typing import Any
 
 import jinja2
@@ -88,6 +90,12 @@ def make_environment(today: Date) -> jinja2.Environment:
     return environment
 
 
+@lru_cache(maxsize=8)
+def _code_of(source: str) -> CodeType:
+    """A template as Python code, the same on every day."""
+    return make_environment(Date.min).compile(source)
+
+
 class ChatTemplate:
     """A compiled chat template with the tokenizer's special tokens bound to it.
 
@@ -115,7 +123,9 @@ class ChatTemplate:
 
     def _compile(self, environment: jinja2.Environment, source: str) -> Callable[..., str]:
         try:
-            return environment.from_string(source, globals=self.special_tokens).render
+            code = _code_of(source)
+            tokens = environment.make_globals(self.special_tokens)
+            return environment.template_class.from_code(environment, code, tokens).render
         except jinja2.TemplateSyntaxError as error:
             raise TemplateError(f"{self.name}:{error.lineno}", f"is not a Jinja template: {error.message}") from error
 

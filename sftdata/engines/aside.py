@@ -62,6 +62,12 @@ class Aside:
         self._asking.close()
         self._answering.close()
 
+    def dismiss(self) -> None:
+        """Let the process end, which has nothing left to do."""
+        self._asking.close()
+        self._answering.close()
+        self._process.let_go()
+
 
 def _serve(begin: tuple[str, str, tuple[object, ...]], calls: Pipe, answers: Pipe, not_ours: tuple[Pipe, Pipe]) -> None:
     """The process's life: import at once, then make the calls, until nobody can send any."""

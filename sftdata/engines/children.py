@@ -20,6 +20,7 @@ from sftdata.errors import killed_worker
 
 _SIZE_BYTES = 8  # of what stands before each object: how many bytes it takes
 _PR_SET_PDEATHSIG = 1  # prctl(2)
+_ending: list[int] = []  # processes that were let go, as long as the system may still have an entry of them
 
 
 class RemoteTraceback(Exception):
@@ -80,6 +81,7 @@ class Child:
     """A copy of this process that runs a function and ends. It is deaf to Ctrl-C, and ends with this process."""
 
     def __init__(self, function: Callable[..., object], *arguments: object) -> None:
+        _ending[:] = [pid for pid in _ending if os.waitpid(pid, os.WNOHANG) == (0, 0)]
         parent = os.getpid()
         sys.stdout.flush()
         sys.stderr.flush()
@@ -88,17 +90,18 @@ class Child:
             _run(parent, function, arguments)
 
     def end(self) -> None:
-        """End it, whatever it does."""
+        """End it, whatever it does, and wait until it is gone."""
         os.kill(self._pid, signal.SIGTERM)
-        self.join()
-
-    def join(self) -> None:
-        """Wait for its end."""
         os.waitpid(self._pid, 0)
+
+    def let_go(self) -> None:
+        """Leave it to end by itself: it is about to, and giving back its memory takes the system a while."""
+        _ending.append(self._pid)
 
 
 def _run(parent: int, function: Callable[..., object], arguments: tuple[object, ...]) -> NoReturn:
     """A child's life."""
+    _ending.clear()  # they are not this process's
     try:
         gc.freeze()  # so that it does not write to the memory that it shares, only to look for garbage
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # the main process decides

@@ -47,7 +47,7 @@ def run_forked(
                     yield answer[0]
                     numbers.give()
                 else:
-                    workers.pop(pipe).join()
+                    workers.pop(pipe).let_go()
                     pipe.close()
             if number is not None:
                 yield number, function(*calls[number])
