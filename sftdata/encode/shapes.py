@@ -8,7 +8,7 @@ is proven once, on a conversation whose contents are sentinels. Cut at the senti
     pieces      <u>\\n [content 0] </u>\\n<a>\\n | [content 1] </a> | \\n
 
 A template whose syntax tree shows that it writes contents exactly as they are, and looks at nothing in them, needs no
-more: the pieces of every conversation of the shape are known, and every 256th is proven anew. Under another template a
+more: the pieces of every conversation of the shape are known, and every 1024th is proven anew. Under another template a
 conversation of the shape is rendered once; where the rendering equals the statics with its own contents between
 them, its pieces are known exactly. Where it does not (the template trimmed a field), where a content holds a string
 that the template compares with, or where the shape needs a split, the definition is applied to the conversation itself.
@@ -26,7 +26,7 @@ from sftdata.encode.facts import MARK, TemplateFacts
 from sftdata.encode.turns import Conversation, Refusal, TextSample, group_turns, prove_turns
 from sftdata.records import Plain, Record
 
-RECHECK = 256  # one planned conversation in so many is proven anew by the definition
+RECHECK = 1024  # one planned conversation in so many is proven anew by the definition
 
 
 class GuardedSample(NamedTuple):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Iterator
+from collections.abc import Generator
 
 from sftdata.errors import SourceError
 from sftdata.read.opening import HEAD_BYTES, open_unit, refuse_foreign
@@ -17,8 +17,8 @@ MAX_LINE_BYTES = 50_000_000
 _ARRAY_START = re.compile(rb"\s*\[\s*([\[{\"\]]|$)")
 
 
-def read_lines(unit: Unit) -> Iterator[RawRow]:
-    """The rows of a JSON-lines unit, one a line. Blank lines are no rows but count as lines.
+def read_lines(unit: Unit) -> Generator[RawRow, None, int]:
+    """The rows of a JSON-lines unit, one a line, and in the end the number of lines: blank ones count, but are no rows.
 
     Raises SourceError where the file is something else: a compressed file, UTF-16, one big JSON array.
     """
@@ -34,7 +34,7 @@ def read_lines(unit: Unit) -> Iterator[RawRow]:
         while unit.end is None or position < unit.end:
             line = reader.readline(MAX_LINE_BYTES + 1)
             if not line:
-                return
+                break
             line_number += 1
             position += len(line)
             too_long = len(line) > MAX_LINE_BYTES and not line.endswith(b"\n")
@@ -53,6 +53,7 @@ def read_lines(unit: Unit) -> Iterator[RawRow]:
                     yield RawRow(line_number, None, value)
                 else:
                     yield RawRow(line_number, value, None)
+    return line_number
 
 
 def count_lines(unit: Unit) -> int:

@@ -8,8 +8,11 @@ import orjson
 
 from sftdata.records import Drop
 
-# orjson reads integers above 64 bits as floats; only text with this many digits in a row can hold one.
+# orjson reads integers above 64 bits as floats; only text with this many digits in a row can hold one. Of so many in a
+# row at least three stand at every sixth place of the text, which is looked at first.
 _LONG_NUMBER = b"0" * 19
+_STEP = 6
+_STEPS_IN_LONG = b"0" * (len(_LONG_NUMBER) // _STEP)
 _DIGITS = bytes(48 if 48 <= byte <= 57 else 32 for byte in range(256))
 
 
@@ -22,7 +25,7 @@ def parse_json(data: bytes) -> object:
     """
     try:
         value: object = orjson.loads(data)
-        if _LONG_NUMBER not in data.translate(_DIGITS):
+        if _STEPS_IN_LONG not in data[::_STEP].translate(_DIGITS) or _LONG_NUMBER not in data.translate(_DIGITS):
             return value
     except orjson.JSONDecodeError:
         pass

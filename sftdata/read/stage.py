@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import pyarrow as pa
 
@@ -80,9 +80,11 @@ class Read:
                 check_unchanged(unit, self.stamps[number])
 
     def _tables(self, unit: Unit, source: Source) -> Iterator[pa.Table]:
-        skip: int | None = lines_in(unit)
+        raws = _Counted(read_raw(unit))
+        is_first = True
         entries: list[tuple[Any, ...]] = []
-        for row in rows_of(unit, source):
+        for raw in raws:
+            row = row_of(raw, source)
             record, drop = row.record, row.drop
             if self.check_calls and drop is None and record is not None and record.tools:
                 drop = check_tool_calls(record)
@@ -97,17 +99,29 @@ class Read:
                 None if drop is None else drop.detail,
                 None if row.keep is None else json.dumps(row.keep, default=str),
                 json.dumps(private) if private else None,
-                skip,
+                None,
             )
             entries.append(entry)
-            skip = None
             if len(entries) == TABLE_ROWS:
-                yield _table(entries)
+                yield _table(entries, lines_in(unit) if is_first else None)
+                is_first = False
                 entries = []
-        if skip is not None:
-            entries.append((0, None, None, None, None, None, None, skip))
-        if entries:
-            yield _table(entries)
+        if is_first:
+            skip = lines_in(unit) if unit.end is None or raws.lines is None else raws.lines
+            yield _table(entries or [(0, None, None, None, None, None, None, None)], skip)
+        elif entries:
+            yield _table(entries, None)
+
+
+class _Counted:
+    """Raw rows, and when all are taken, how many lines their reader counted; None where it counts none."""
+
+    def __init__(self, rows: Iterator[RawRow]) -> None:
+        self._rows = rows
+        self.lines: int | None = None
+
+    def __iter__(self) -> Iterator[RawRow]:
+        self.lines = yield from cast("Generator[RawRow, None, int | None]", self._rows)
 
 
 def unit_identities(
@@ -129,7 +143,9 @@ def unit_identities(
     return identities
 
 
-def _table(entries: list[tuple[Any, ...]]) -> pa.Table:
+def _table(entries: list[tuple[Any, ...]], skip: int | None) -> pa.Table:
+    """Rows as a table, with the line numbers that the unit takes up in the first entry."""
+    entries[0] = (*entries[0][:-1], skip)
     columns = [pa.array(column, field.type) for column, field in zip(zip(*entries), ROW_SCHEMA)]
     return pa.Table.from_arrays(columns, schema=ROW_SCHEMA)
 

@@ -9,7 +9,9 @@ from hypothesis import strategies as st
 
 from sftdata.config import SourceConfig
 from sftdata.errors import SourceError
-from sftdata.read import lines, plan_units, read_raw
+from sftdata.read import Unit, lines, plan_units, read_raw
+from sftdata.read.lines import count_lines, read_lines
+from sftdata.read.parse import parse_json
 
 GOOD = b'{"a": 1}\n'
 
@@ -86,6 +88,14 @@ def test_integers_keep_all_their_digits(file, raw_rows):
     assert raw_rows(file)[0][2] == {"a": 2**64, "b": [123456789012345678901234567890], "c": 9007199254740993}
 
 
+@pytest.mark.parametrize("digits", [18, 19, 20, 24, 40])
+def test_integers_keep_all_their_digits_wherever_they_stand(digits):
+    number = "1234567890" * 4
+    for before in range(13):
+        text = f'{{"{"x" * before}": {number[:digits]}, "b": "{"y" * (12 - before)}"}}'
+        assert parse_json(text.encode()) == json.loads(text)
+
+
 def test_a_number_of_ten_thousand_digits_costs_that_line_only(file, raw_rows):
     file.write_bytes(b'{"a": ' + b"1" * 10_000 + b"}\n" + GOOD)
     found = [reason for _, _, _, reason in raw_rows(file)]
@@ -160,7 +170,19 @@ def test_byte_ranges_of_any_size_give_the_rows_and_lines_of_one_whole_read(tmp_p
                 expected.append((number, None))
     found = [(line, value) for _, line, value, _ in raw_rows(file, unit_bytes)]
     assert found == expected
-    assert len(plan_units([SourceConfig(path=str(file))], unit_bytes)) == -(-file.stat().st_size // unit_bytes)
+    units = plan_units([SourceConfig(path=str(file))], unit_bytes)
+    assert len(units) == -(-file.stat().st_size // unit_bytes)
+    assert [counted(unit) for unit in units] == [count_lines(unit) for unit in units]
+
+
+def counted(unit: Unit) -> int:
+    """How many lines the reader of a unit says it read."""
+    reader = read_lines(unit)
+    while True:
+        try:
+            next(reader)
+        except StopIteration as end:
+            return end.value
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
