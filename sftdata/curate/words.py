@@ -10,7 +10,7 @@ import re
 import unicodedata
 from collections.abc import Sequence
 from functools import cache
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -29,9 +29,10 @@ _ROLES: dict[str, frozenset[str]] = {
     "answer": frozenset({"assistant"}),
 }
 _WORD = re.compile(r"\w+")
-_BASE = 0x9E3779B97F4A7C15  # odd: of polynomials modulo 2**64 over a word's characters, and over a run's words
-_WINDOW = 1 << 13  # characters
-_LONG_WORD = 64  # characters, from where a word is hashed by xxh3
+_BASE = 0x9E3779B97F4A7C15  # odd: of polynomials modulo 2**64 over a run's words, and of steps over a word's bytes
+_STEP = 8  # bytes of a word that are taken in at a time
+_LONG_WORD = 64  # bytes, from where a word is hashed by xxh3
+_FIRST_BYTES = np.array([(1 << 8 * size) - 1 for size in range(_STEP + 1)], np.uint64)  # masks, by how many
 
 
 def text_of(record: Record, on: On) -> str:
@@ -63,67 +64,55 @@ def message_text(message: Message) -> str:
 
 def normal(text: str) -> str:
     """A text in Unicode NFKC, casefolded."""
-    if not text.isascii():
-        text = unicodedata.normalize("NFKC", text)
+    if not text.isascii():  # nothing combines across a line end, and most lines are normal already
+        text = "\n".join([unicodedata.normalize("NFKC", line) for line in text.split("\n")])
     return text.casefold()
 
 
 def words_in(texts: Sequence[str]) -> tuple[Hashes, Ints]:
-    """One hash for every word of every text, and len(texts) + 1 offsets of the texts in them."""
-    forms = [normal(text) for text in texts]
-    is_ascii = np.fromiter(map(str.isascii, forms), np.bool_, len(forms))
-    counts = np.zeros(len(forms), np.int64)
-    parts = []
-    for chosen in (np.flatnonzero(is_ascii), np.flatnonzero(~is_ascii)):  # characters of one byte take half the time
-        if len(chosen):
-            hashes, firsts = _words_in([forms[number] for number in chosen.tolist()])
-            counts[chosen] = np.diff(firsts)
-            parts.append((chosen, hashes, firsts))
-    offsets = np.concatenate([[0], np.cumsum(counts)])
-    found = np.empty(offsets[-1], np.uint64)
-    for chosen, hashes, firsts in parts:
-        found[np.repeat(offsets[chosen] - firsts[:-1], counts[chosen]) + np.arange(len(hashes))] = hashes
-    return found, offsets
+    """One hash for every word of every text, and len(texts) + 1 offsets of the texts in them.
 
-
-def _words_in(forms: Sequence[str]) -> tuple[Hashes, Ints]:
-    """The same of texts in their normal form.
-
-    The hash is a polynomial over the word's characters, modulo 2**64 (Karp and Rabin 1987): a difference of two sums
-    that run over the whole text, times a power that takes the word's place out of it. Long words are hashed by xxh3:
-    of some thousand characters, two words can be made that no such polynomial tells apart (Pachocki and Radoszewski
-    2013, on Thue-Morse words).
+    A word is hashed by the bytes of its UTF-8, eight at a time; a long one by xxh3.
     """
-    codes = _characters("\n".join(["", *forms, ""]))  # a line end is in no word
-    is_word = _word_characters()[codes]
+    forms = [normal(text).encode("utf-8", "surrogatepass") for text in texts]
+    data = b"\n".join([b"", *forms, bytes(_STEP)])  # a line end is in no word
+    is_word = _in_words(data)
     edges = np.flatnonzero(is_word[1:] != is_word[:-1]) + 1
-    starts, ends = edges[::2], edges[1::2]
-    hashes = np.zeros(len(starts), np.uint64)
-    first = 0
-    while first < len(starts):  # some words at a time, so that they stay in the processor's cache
-        begin = starts[first]
-        last = max(first + 1, int(np.searchsorted(ends, begin + _WINDOW, "right")))
-        part = codes[begin : ends[last - 1]]
-        if len(part) > _WINDOW:  # one word, and a long one
-            first = last
-            continue
-        powers, inverses = _powers()
-        sums = np.zeros(len(part) + 1, np.uint64)
-        np.cumsum(_values(part) * powers[: len(part)], out=sums[1:])
-        places = starts[first:last] - begin
-        hashes[first:last] = (sums[ends[first:last] - begin] - sums[places]) * inverses[places]
-        first = last
-    for word in np.flatnonzero(ends - starts > _LONG_WORD).tolist():
-        hashes[word] = xxh3_64_intdigest(codes[starts[word] : ends[word]].astype("<u4").tobytes())
+    starts, sizes = edges[::2], edges[1::2] - edges[::2]
+    eight: Hashes = np.ndarray(len(data) - _STEP + 1, "<u8", data, strides=(1,))  # bytes from each place on
+    hashes = (eight[starts] & _FIRST_BYTES.take(sizes, mode="clip")) * np.uint64(_BASE)
+    for done in range(_STEP, _LONG_WORD, _STEP):
+        going_on = np.flatnonzero(sizes > done)
+        more = eight[starts[going_on] + done] & _FIRST_BYTES.take(sizes[going_on] - done, mode="clip")
+        hashes[going_on] = (_mixed(hashes[going_on]) + more) * np.uint64(_BASE)
+    for word in np.flatnonzero(sizes > _LONG_WORD).tolist():
+        hashes[word] = xxh3_64_intdigest(data[starts[word] : starts[word] + sizes[word]])
     begins = np.cumsum([1, *(len(form) + 1 for form in forms)])
     return _mixed(hashes), np.searchsorted(starts, begins)
 
 
-def _characters(text: str) -> npt.NDArray[Any]:
-    """The code points of a text. Half of a surrogate pair, which JSON can hold, counts as a character."""
-    if text.isascii():
-        return np.frombuffer(text.encode(), np.uint8)
-    return np.frombuffer(text.encode("utf-32-le", "surrogatepass"), "<u4")
+def _in_words(data: bytes) -> npt.NDArray[np.bool_]:
+    """Which bytes of a text in UTF-8 belong to words. Half of a surrogate pair, which JSON can hold, is a character."""
+    is_word = np.frombuffer(bytearray(data.translate(_word_bytes())), np.bool_)
+    codes = np.frombuffer(data, np.uint8)
+    high = np.flatnonzero(codes >= 0x80)
+    if len(high) == 0:
+        return is_word
+    first = high[codes[high] >= 0xC0]  # of each character that takes several bytes
+    lead = codes[first].astype(np.int64)
+    size = 2 + (lead >= 0xE0) + (lead >= 0xF0)
+    character = lead & (0x7F >> size)
+    for number in (1, 2, 3):
+        goes_on = size > number
+        character[goes_on] = (character[goes_on] << 6) | (codes[first[goes_on] + number] & 0x3F)
+    is_word[high] = np.repeat(_word_characters()[character], size)
+    return is_word
+
+
+@cache
+def _word_bytes() -> bytes:
+    """1 for each byte that is a character of a word by itself, else 0."""
+    return _word_characters()[:0x80].tobytes() + bytes(0x80)
 
 
 @cache
@@ -133,36 +122,6 @@ def _word_characters() -> npt.NDArray[np.bool_]:
     for match in _WORD.finditer(np.arange(len(table), dtype="<u4").tobytes().decode("utf-32-le", "surrogatepass")):
         table[slice(*match.span())] = True
     return table
-
-
-@cache
-def _powers() -> tuple[Hashes, Hashes]:
-    """The first powers of the base, and of its inverse modulo 2**64."""
-    powers, inverses = (np.full(_WINDOW, base, np.uint64) for base in (_BASE, pow(_BASE, -1, 1 << 64)))
-    powers[0] = inverses[0] = 1
-    return np.cumprod(powers), np.cumprod(inverses)
-
-
-def _values(codes: npt.NDArray[Any]) -> Hashes:
-    """A number of 64 bits for each character."""
-    table = _common_values()
-    if codes.dtype == np.uint8:
-        values: Hashes = table[codes]
-        return values
-    values = table.take(codes, mode="clip")
-    rare = np.flatnonzero(codes >= len(table))
-    values[rare] = _computed_values(codes[rare])
-    return values
-
-
-@cache
-def _common_values() -> Hashes:
-    """The numbers of the first characters, nearly all that there are: looked up in a third of the time."""
-    return _computed_values(np.arange(1 << 16, dtype=np.uint32))
-
-
-def _computed_values(codes: npt.NDArray[Any]) -> Hashes:
-    return _mixed((codes.astype(np.uint64) + np.uint64(1)) * np.uint64(_BASE))
 
 
 def word_spans(text: str) -> tuple[str, list[tuple[int, int]]]:
