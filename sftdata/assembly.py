@@ -76,8 +76,9 @@ class Assembly:
         encoded = engine.map(self._encoding.stage(), rows, beside)
         folder = self._work.new / "tokenizer"
         self._encoding.begin_end(folder, engine, rows, beside["dropped"])
-        seen = BatchFacts.joined(engine.collect(encoded, ["facts"])["facts"].drop_null().to_pylist())
-        samples = Samples(engine.collect(encoded, SAMPLE_COLUMNS))
+        columns = engine.collect(encoded, ["facts", *SAMPLE_COLUMNS])
+        seen = BatchFacts.joined(columns["facts"].drop_null().to_pylist())
+        samples = Samples(columns)
         samples.drop_refused(fates)
         samples.drop_overlong(fates, config.pack.seq_len)
         limit_records(fates, samples, config)

@@ -82,8 +82,9 @@ class EncodingHere:
 
     def end_for(self, folder: Path, rows: Sequence[Piece], dropped: pa.ChunkedArray, look: Look = Piece.read) -> End:
         """What `end` gives, for whoever has no engine here."""
+        agrees = self._agrees(look, rows, dropped)  # first: the files mean waiting for the disk
         template_sha256 = hashlib.sha256(self._encoder.template.source.encode()).hexdigest()
-        return End(self._write_files(folder), self._facts(), template_sha256, self._agrees(look, rows, dropped))
+        return End(self._write_files(folder), self._facts(), template_sha256, agrees)
 
     def _agrees(self, look: Look, rows: Sequence[Piece], dropped: pa.ChunkedArray) -> bool:
         starts = np.cumsum([0, *(piece.num_rows for piece in rows)]).tolist()

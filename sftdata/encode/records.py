@@ -218,12 +218,18 @@ class RecordEncoder:
 
     def _prover(self, kwargs: Mapping[str, Any] | None) -> ShapeProver:
         """The prover for these template arguments; what a template does may depend on them."""
-        key = json.dumps(kwargs, sort_keys=True, ensure_ascii=False).encode() if kwargs else b""
+        if not kwargs:
+            return self._plain_prover
+        key = json.dumps(kwargs, sort_keys=True, ensure_ascii=False).encode()
         if key not in self._provers:
-            facts = self.facts if not kwargs else TemplateFacts(self.template, self.settings.files, kwargs)
-            self._provers[key] = ShapeProver(facts)
+            self._provers[key] = ShapeProver(TemplateFacts(self.template, self.settings.files, kwargs))
         self._met.add(key)
         return self._provers[key]
+
+    @cached_property
+    def _plain_prover(self) -> ShapeProver:
+        """The prover for no template arguments."""
+        return ShapeProver(self.facts)
 
     def generation_prompts(self) -> list[tuple[int, ...]]:
         """Ids of what the template writes between the last message and a completion in the last batch, longest first.
