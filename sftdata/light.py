@@ -14,7 +14,7 @@ import importlib
 import importlib.util
 import os
 import sys
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any, NoReturn
 
 
@@ -126,6 +126,24 @@ def _import_compute() -> None:
         return getattr(whole, name)
 
     setattr(compute, "__getattr__", __getattr__)  # noqa: B010
+
+
+def import_parquet() -> Any:
+    """pyarrow.parquet. In a process of ours it brings no stores (fsspec is used for those), nor OpenSSL for them."""
+    if not _state["ours"] or "pyarrow.fs" in sys.modules:
+        return importlib.import_module("pyarrow.parquet")
+    no_certificates = ModuleType("ssl")
+    paths = SimpleNamespace(cafile=None, capath=None)
+    setattr(no_certificates, "get_default_verify_paths", lambda: paths)  # noqa: B010
+    left_out: dict[str, Any] = {f"pyarrow.{name}": None for name in ("_azurefs", "_gcsfs", "_s3fs")}
+    left_out["ssl"] = no_certificates
+    before = {name: sys.modules[name] for name in left_out if name in sys.modules}
+    sys.modules.update({**left_out, **before})
+    try:
+        return importlib.import_module("pyarrow.parquet")
+    finally:
+        for name in left_out.keys() - before.keys():
+            del sys.modules[name]
 
 
 def leave(code: str | int | None) -> NoReturn:

@@ -128,3 +128,28 @@ def test_pydantic_works_without_looking_for_plugins() -> None:
         print(Model(number="3").number, "importlib.metadata" in sys.modules)
         """
     ) == ["3", "False"]
+
+
+def test_parquet_comes_without_stores_and_leaves_the_modules_as_they_are() -> None:
+    assert run(
+        """
+        import io
+
+        light.import_arrow()
+        pq = light.import_parquet()
+        import pyarrow as pa
+
+        file = io.BytesIO()
+        pq.write_table(pa.table({"a": [1, 2]}), file)
+        print(pq.read_table(file).num_rows, "ssl" in sys.modules, "pyarrow._s3fs" in sys.modules)
+        import ssl
+        from pyarrow import _s3fs
+        print(ssl.create_default_context().check_hostname, _s3fs.__name__)
+        """
+    ) == ["2", "False", "False", "True", "pyarrow._s3fs"]
+
+
+def test_a_program_that_uses_sftdata_has_all_of_pyarrow() -> None:
+    program = "import sftdata.store.ledger, pyarrow.fs, pyarrow.compute; print(pyarrow.fs.S3FileSystem.__name__)"
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert done.stdout.split() == ["S3FileSystem"], done.stderr

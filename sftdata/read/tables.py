@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from sftdata.errors import SourceError
+from sftdata.light import import_parquet
 from sftdata.read.lines import MAX_LINE_BYTES
 from sftdata.read.opening import HEAD_BYTES, is_url, open_unit, refuse_foreign, refuse_lfs_pointer
 from sftdata.read.units import RawRow, Unit
@@ -120,8 +121,7 @@ def read_arrow(unit: Unit) -> Iterator[RawRow]:
 
 @contextlib.contextmanager
 def _open_parquet(path: str, name: str, compression: str | None) -> Iterator[pq.ParquetFile]:
-    import pyarrow.parquet as pq
-
+    pq = import_parquet()
     with _arrow_errors(name), open_unit(path, name, compression) as reader:
         refuse_lfs_pointer(reader.peek(HEAD_BYTES), name)
         with pq.ParquetFile(reader if compression is None else io.BytesIO(reader.read())) as file:
