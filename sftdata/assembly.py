@@ -31,7 +31,6 @@ from sftdata.store.manifest import (
     PackingEntry,
     ShardEntry,
     TemplateEntry,
-    file_entry,
     hash_of_shards,
 )
 from sftdata.store.stage import PLACED_SCHEMA, WRITTEN_SCHEMA, PackSamples, WriteShards
@@ -98,7 +97,7 @@ class Assembly:
         end = self._encoding.end()
         if not end.agrees:
             return None
-        files = [file_entry(self._work.new, f"{folder.name}/{name}") for name in end.files]
+        files = [FileEntry(path=f"{folder.name}/{name}", size_bytes=size, sha256=sha) for name, size, sha in end.files]
         return make_manifest(config, end, shards, ledger, files, private, seen, mixture)
 
     def _packed(

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from sftdata.config import Config
     from sftdata.engines.aside import Aside
     from sftdata.progress import Progress
+    from sftdata.store.manifest import Manifest
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None)
 app.add_typer(cli_templates.app, name="templates")
@@ -83,7 +84,7 @@ def prepare(
                 )
         except KeyboardInterrupt:
             _leave("stopped; no dataset was written, and the same command goes on from here", 130)
-        _report(config.located(config.out.path), time.monotonic() - began)
+        _report(config.located(config.out.path), manifest, time.monotonic() - began)
         if not manifest.shards:
             _leave(f"{config.out.path}: no row was packed; the reasons are above")
 
@@ -219,14 +220,12 @@ def shown_progress() -> Iterator[Progress]:
         yield Lines()
 
 
-def _report(folder: str, seconds: float) -> None:
+def _report(folder: str, manifest: Manifest, seconds: float) -> None:
     """One screen at the end: the funnel, an example for each reason, tokens, fill, seconds."""
     from sftdata.store.ledger import first_examples
-    from sftdata.store.manifest import Manifest
     from sftdata.view.marks import writable
     from sftdata.view.summary import summarize
 
-    manifest = Manifest.load(folder)
     summary = summarize(folder, manifest, examples=first_examples(folder))
     if sys.stdout.isatty():
         from sftdata.view.terminal import print_summary_of

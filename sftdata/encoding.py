@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 class End(NamedTuple):
     """What comes after encoding."""
 
-    files: Sequence[str]  # of the tokenizer and template as used, written in a form that transformers loads too
+    # The tokenizer and template as used, written in a form that transformers loads too: name, bytes and sha256 of each.
+    files: Sequence[tuple[str, int, str]]
     tokenizer: TokenizerFacts
     template_sha256: str
     agrees: bool  # whether the library in use gives the ids of tokenizers: for hard strings, and for some live texts

@@ -106,7 +106,7 @@ class EncodingHere:
             control_ids=tuple(sorted(encoder.facts.control.ids)),
         )
 
-    def _write_files(self, folder: Path) -> list[str]:
+    def _write_files(self, folder: Path) -> list[tuple[str, int, str]]:
         files, template = self._encoder.settings.files, self._encoder.template
         config = json.dumps(files.config(), indent=2, ensure_ascii=False) + "\n"
         contents = {"tokenizer.json": files.json, "tokenizer_config.json": config.encode()}
@@ -114,9 +114,7 @@ class EncodingHere:
             contents["chat_template.jinja"] = template.source.encode()
         if template.tool_source is not None:
             contents["additional_chat_templates/tool_use.jinja"] = template.tool_source.encode()
-        for name, data in sorted(contents.items()):
-            write_bytes(folder / name, data)
-        return sorted(contents)
+        return [(name, len(data), write_bytes(folder / name, data)) for name, data in sorted(contents.items())]
 
 
 def encode_settings(request: EncodingRequest) -> EncodeSettings:

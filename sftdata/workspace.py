@@ -14,6 +14,7 @@ import hashlib
 import json
 import shutil
 from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -93,8 +94,10 @@ class Workspace:
                 self._notes.unlink(missing_ok=True)
             self._lock.release(remove=False)
             return
-        for path in (self.pieces, self.shards):
-            shutil.rmtree(path, ignore_errors=True)
+        with ThreadPoolExecutor(2) as threads:  # the system takes a while to give back large files
+            for path in (*self.pieces.iterdir(), self.shards):
+                threads.submit(shutil.rmtree, path, ignore_errors=True)
+        shutil.rmtree(self.pieces, ignore_errors=True)
         self._notes.unlink(missing_ok=True)  # as late as this: a run killed just now is gone on with
         self._lock.release(remove=True)
         _remove_if_empty(self._work)

@@ -257,12 +257,6 @@ def hash_of_shards(shards: Iterable[ShardEntry]) -> str:
     return digest.hexdigest()
 
 
-def file_entry(folder: str | Path, path: str) -> FileEntry:
-    """The entry of a file that stands at `path` within the folder."""
-    full = Path(folder, path)
-    return FileEntry(path=path, size_bytes=full.stat().st_size, sha256=file_sha256(full))
-
-
 def _read_json(folder: Path, path: Path) -> Mapping[str, Any]:
     """The JSON object in the manifest file."""
     if not folder.is_dir():

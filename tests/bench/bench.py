@@ -31,6 +31,7 @@ SHARED = Path(os.environ.get("SFTDATA_SHARED", ROOT.parent / "shared"))
 MIX = SHARED / "data" / "mix20k.jsonl"
 TOKENIZERS = SHARED / "tokenizers"
 TOKENIZER = TOKENIZERS / "smollm2"
+PROGRAM = str(Path(sys.executable).with_name("sftdata"))
 SEQ_LEN = 2048
 NEAR = "dedup.near=on"
 
@@ -65,7 +66,7 @@ def main() -> None:
 def prepare_command(out: Path, *arguments: str) -> list[str]:
     """The command line of a fresh preparation into `out`."""
     shutil.rmtree(out, ignore_errors=True)
-    return [sys.executable, "-m", "sftdata", "prepare", *arguments, "--tokenizer", str(TOKENIZER), "--out", str(out)]
+    return [PROGRAM, "prepare", *arguments, "--tokenizer", str(TOKENIZER), "--out", str(out)]
 
 
 def bench_prepare(work: Path, args: argparse.Namespace) -> Iterator[Line]:
@@ -126,7 +127,7 @@ def bench_startup(work: Path, args: argparse.Namespace) -> Iterator[Line]:
     with MIX.open("rb") as file:
         small.write_bytes(b"".join(next(file) for _ in range(100)))
     python = statistics.median(timed([sys.executable, "-c", "pass"]) for _ in range(args.runs))
-    help_ = statistics.median(timed([sys.executable, "-m", "sftdata", "--help"]) for _ in range(args.runs))
+    help_ = statistics.median(timed([PROGRAM, "--help"]) for _ in range(args.runs))
     hundred = statistics.median(timed(prepare_command(work / "out", str(small))) for _ in range(args.runs))
     yield "sftdata --help", f"{help_:.2f} s (an empty Python: {python:.2f} s)", "0.4 s"
     yield "sftdata prepare, 100 rows", f"{hundred:.2f} s", "1.5 s"
