@@ -95,7 +95,7 @@ class Workspace:
             self._lock.release(remove=False)
             return
         with ThreadPoolExecutor(2) as threads:  # the system takes a while to give back large files
-            for path in (*self.pieces.iterdir(), self.shards):
+            for path in (*self.pieces.glob("*"), self.shards):
                 threads.submit(shutil.rmtree, path, ignore_errors=True)
         shutil.rmtree(self.pieces, ignore_errors=True)
         self._notes.unlink(missing_ok=True)  # as late as this: a run killed just now is gone on with

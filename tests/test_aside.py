@@ -84,3 +84,16 @@ def test_what_cannot_be_loaded_is_said_in_one_sentence(data: Path, tiny_tokenize
         assert complaint in done.stderr
         assert len(done.stderr.splitlines()) == 1
         assert not (out / "manifest.json").exists()
+
+
+def test_a_program_that_wants_to_know_nothing_of_its_children_may_start_it(
+    data: Path, tiny_tokenizer: Path, tmp_path: Path
+) -> None:
+    ignoring = (
+        "import os, signal, sys; signal.signal(signal.SIGCHLD, signal.SIG_IGN); os.execv(sys.argv[1], sys.argv[1:])"
+    )
+    command = [sys.executable, "-m", "sftdata", "prepare", str(data), "dedup.near=on", "--workers", "2"]
+    command += ["--tokenizer", str(tiny_tokenizer), "--out", str(tmp_path / "out")]
+    done = subprocess.run([sys.executable, "-c", ignoring, *command], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert f"{ROWS:,} samples in" in done.stdout

@@ -81,7 +81,7 @@ class Child:
     """A copy of this process that runs a function and ends. It is deaf to Ctrl-C, and ends with this process."""
 
     def __init__(self, function: Callable[..., object], *arguments: object) -> None:
-        _ending[:] = [pid for pid in _ending if os.waitpid(pid, os.WNOHANG) == (0, 0)]
+        _ending[:] = [pid for pid in _ending if not _is_gone(pid)]
         parent = os.getpid()
         sys.stdout.flush()
         sys.stderr.flush()
@@ -92,11 +92,19 @@ class Child:
     def end(self) -> None:
         """End it, whatever it does, and wait until it is gone."""
         os.kill(self._pid, signal.SIGTERM)
-        os.waitpid(self._pid, 0)
+        _is_gone(self._pid, wait=True)
 
     def let_go(self) -> None:
         """Leave it to end by itself: it is about to, and giving back its memory takes the system a while."""
         _ending.append(self._pid)
+
+
+def _is_gone(pid: int, *, wait: bool = False) -> bool:
+    """Whether a process of ours has ended; what the system kept of it is then gone as well."""
+    try:
+        return os.waitpid(pid, 0 if wait else os.WNOHANG) != (0, 0)
+    except ChildProcessError:  # the system keeps nothing: whoever started us asked it not to
+        return True
 
 
 def _run(parent: int, function: Callable[..., object], arguments: tuple[object, ...]) -> NoReturn:

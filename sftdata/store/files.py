@@ -7,7 +7,7 @@ import hashlib
 import itertools
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import Thread
 from typing import BinaryIO, cast
@@ -67,7 +67,8 @@ class Sink:
         """
         if hasattr(os, "posix_fadvise"):
             self._file.flush()
-            os.posix_fadvise(self._file.fileno(), self.size_bytes, size, os.POSIX_FADV_DONTNEED)
+            with suppress(OSError):  # not every file system takes advice
+                os.posix_fadvise(self._file.fileno(), self.size_bytes, size, os.POSIX_FADV_DONTNEED)
 
     def tell(self) -> int:
         """The number of bytes written so far."""
