@@ -30,6 +30,7 @@ _FAULTS = {
 }
 MANIFEST_NAME = "manifest.json"  # of the file that makes a folder a dataset; written last
 _READ_BYTES = 1 << 20
+KEPT_BYTES = 64 << 20  # at the end of a file being written that the system keeps in memory
 LARGE_BYTES = 1 << 20  # from where a write and its checksum are worth a thread each
 _serial = itertools.count()
 
@@ -63,12 +64,15 @@ class Sink:
     def _begin_to_sync(self, size: int) -> None:
         """Have the system begin to put the bytes just written on the disk: then little is left to wait for in the end.
 
-        What is not on the disk yet stays in memory, whatever the advice says.
+        What is not on the disk yet stays in memory, whatever the advice says. What was written KEPT_BYTES before is
+        there by now and leaves it, so that large files do not take all memory that the system has for files.
         """
         if hasattr(os, "posix_fadvise"):
             self._file.flush()
             with suppress(OSError):  # not every file system takes advice
-                os.posix_fadvise(self._file.fileno(), self.size_bytes, size, os.POSIX_FADV_DONTNEED)
+                for start in (self.size_bytes, self.size_bytes - KEPT_BYTES):
+                    if start >= 0:
+                        os.posix_fadvise(self._file.fileno(), start, size, os.POSIX_FADV_DONTNEED)
 
     def tell(self) -> int:
         """The number of bytes written so far."""
