@@ -78,6 +78,7 @@ class Assembly:
         columns = engine.collect(encoded, ["facts", *SAMPLE_COLUMNS])
         seen = BatchFacts.joined(columns["facts"].drop_null().to_pylist())
         samples = Samples(columns)
+        del columns  # of which samples have taken what they need
         samples.drop_refused(fates)
         samples.drop_overlong(fates, config.pack.seq_len)
         limit_records(fates, samples, config)

@@ -4,6 +4,9 @@ pyarrow imports pandas, where it is installed, the first time it is given a list
 own. That takes longer than everything else that a process imports, and nothing here uses pandas. For the same reason
 it imports numpy.ma, which is quicker, but done in every process. Programs that use sftdata as a library are left as
 they are.
+
+Half of what numpy and pyarrow.compute do when they are imported is to write documentation, which nobody reads here;
+pydantic looks for plugins, and pyarrow.parquet brings stores. Those stay out as well: see _stand_in and what calls it.
 """
 
 from __future__ import annotations
@@ -80,11 +83,10 @@ def take_over() -> None:
     # There are as many processes as are wanted. Besides, threads of tokenizers would not be there in a copy of it.
     for name in ("RAYON_NUM_THREADS", "FASTOKENS_BPE_THREADS"):
         os.environ.setdefault(name, "1")
-    for name in ("_add_newdocs", "_add_newdocs_scalars"):  # modules that do nothing but write documentation
-        sys.modules.setdefault(f"numpy._core.{name}", ModuleType(name))
-    plugins = ModuleType("_loader")  # of pydantic: looks for what there is to be none of, and imports a lot for it
-    setattr(plugins, "get_plugins", tuple)  # noqa: B010
-    sys.modules.setdefault("pydantic.plugin._loader", plugins)
+    for name in ("numpy._core._add_newdocs", "numpy._core._add_newdocs_scalars"):  # they write documentation alone
+        sys.modules.setdefault(name, _stand_in(name))
+    loader = "pydantic.plugin._loader"  # which imports a lot to look for plugins
+    sys.modules.setdefault(loader, _stand_in(loader, get_plugins=tuple))
     shun_pandas()
 
 
@@ -106,9 +108,8 @@ def _import_compute() -> None:
     import pyarrow._compute as core
 
     registry = core.function_registry
-    descriptions = ModuleType("docscrape")
-    setattr(descriptions, "NumpyDocString", lambda text: {"Parameters": []})  # noqa: B010
-    sys.modules.setdefault("pyarrow.vendored.docscrape", descriptions)
+    describer = "pyarrow.vendored.docscrape"
+    sys.modules.setdefault(describer, _stand_in(describer, NumpyDocString=lambda text: {"Parameters": []}))
     core.function_registry = lambda: _FewFunctions(registry())
     with contextlib.suppress(Exception):  # it is another version, which wants to see more of them
         importlib.import_module("pyarrow.compute")
@@ -132,18 +133,23 @@ def import_parquet() -> Any:
     """pyarrow.parquet. In a process of ours it brings no stores (fsspec is used for those), nor OpenSSL for them."""
     if not _state["ours"] or "pyarrow.fs" in sys.modules:
         return importlib.import_module("pyarrow.parquet")
-    no_certificates = ModuleType("ssl")
-    paths = SimpleNamespace(cafile=None, capath=None)
-    setattr(no_certificates, "get_default_verify_paths", lambda: paths)  # noqa: B010
+    no_certificates = SimpleNamespace(cafile=None, capath=None)
     left_out: dict[str, Any] = {f"pyarrow.{name}": None for name in ("_azurefs", "_gcsfs", "_s3fs")}
-    left_out["ssl"] = no_certificates
-    before = {name: sys.modules[name] for name in left_out if name in sys.modules}
-    sys.modules.update({**left_out, **before})
+    left_out["ssl"] = _stand_in("ssl", get_default_verify_paths=lambda: no_certificates)
+    left_out = {name: module for name, module in left_out.items() if name not in sys.modules}
+    sys.modules.update(left_out)
     try:
         return importlib.import_module("pyarrow.parquet")
     finally:
-        for name in left_out.keys() - before.keys():
+        for name in left_out:
             del sys.modules[name]
+
+
+def _stand_in(name: str, **attributes: object) -> ModuleType:
+    """A module that has nothing but these attributes."""
+    module = ModuleType(name)
+    vars(module).update(attributes)
+    return module
 
 
 def leave(code: str | int | None) -> NoReturn:

@@ -66,30 +66,25 @@ class Buckets(NamedTuple):
         return Buckets.of(self.members[at] - np.int32(start), sizes, stop - start)
 
 
-def sort_into_buckets(signatures: npt.NDArray[np.uint16], rows: Ints, banding: Banding) -> Buckets:
-    """The buckets of all bands. Node i is signatures[rows[i]]. 12 bytes for a node in a band, at most."""
-    return Buckets.of(*_shared(signatures, rows, banding), len(rows))
-
-
 def sort_by_component(
     signatures: npt.NDArray[np.uint16], rows: Ints, banding: Banding, parts: int
 ) -> tuple[Ints, Buckets, Sequence[int]]:
-    """The same, with the nodes of a component together: nodes that are linked by a chain of buckets.
+    """The buckets of all bands, with the nodes of a component together: nodes that are linked by a chain of buckets.
 
     Gives the rows in the order of the nodes, in which those of a component keep their order; the buckets; and where
     to cut the nodes into about so many parts, none of which shares a bucket with another: from 0 to len(rows).
+    12 bytes for a node in a band, at most.
     """
-    members, sizes = _shared(signatures, rows, banding)
+    members, sizes = sort_into_buckets(signatures, rows, banding)
     label = _components(members, sizes, len(rows))
     order = np.argsort(label, kind="stable")
     number = np.empty(len(rows), np.int32)
     number[order] = np.arange(len(rows), dtype=np.int32)
     buckets = Buckets.of(number[members], sizes, len(rows))
-    pairs = np.cumsum(buckets.ends[buckets.places] - buckets.places)  # up to each place of each node
+    pairs = np.concatenate([[0], np.cumsum(buckets.ends[buckets.places] - buckets.places)])  # before each place
     starts = np.flatnonzero(np.diff(label[order], prepend=-1))  # of components
-    before = np.concatenate([[0], pairs])[buckets.firsts[starts]]
-    wanted = np.arange(1, parts) * (int(pairs[-1]) if len(pairs) else 0) // parts
-    cuts = starts[np.minimum(np.searchsorted(before, wanted), len(starts) - 1)] if len(starts) else starts
+    wanted = np.arange(1, parts) * pairs[-1] // parts
+    cuts = np.append(starts, len(rows))[np.searchsorted(pairs[buckets.firsts[starts]], wanted)]
     return rows[order], buckets, np.unique([0, *cuts.tolist(), len(rows)]).tolist()
 
 
@@ -112,8 +107,8 @@ def _components(members: Narrow, sizes: Ints, count: int) -> Narrow:
     return label
 
 
-def _shared(signatures: npt.NDArray[np.uint16], rows: Ints, banding: Banding) -> tuple[Narrow, Ints]:
-    """The members and sizes of all buckets of two nodes or more."""
+def sort_into_buckets(signatures: npt.NDArray[np.uint16], rows: Ints, banding: Banding) -> tuple[Narrow, Ints]:
+    """The members and sizes of the buckets of all bands that hold two nodes or more. Node i is signatures[rows[i]]."""
     starts = range(0, banding.bands * banding.width, banding.width)
     with ThreadPoolExecutor(BANDS_AT_ONCE) as threads:  # numpy lets other threads run
         found = list(threads.map(lambda start: _of_band(signatures[rows, start : start + banding.width]), starts))

@@ -69,10 +69,7 @@ class ShapeProver:
         """The record's samples. Raises Refusal with the reason where one cannot be proven."""
         plain = self._plain(record)
         if plain is not None:
-            try:
-                planned = self._plans[plain.roles, trained]
-            except KeyError:
-                planned = self._plan(plain.roles, trained)
+            planned = self._plan(plain.roles, trained)
             if planned is not None:
                 sample = self._by_plan(record, plain, *planned)
                 if sample is not None:
@@ -112,11 +109,15 @@ class ShapeProver:
         return plain
 
     def _plan(self, roles: tuple[str, ...], trained: tuple[int, ...]) -> tuple[Plan, Layout] | None:
-        """The plan of a shape that is met for the first time, with its layout; None where it has none."""
-        plan = self._make_plan(roles, trained)
-        planned = None if plan is None else (plan, layout_of(plan, self.facts.control.guard))
-        self._plans[roles, trained] = planned
-        return planned
+        """The plan of a shape with its layout, or None where it has none."""
+        shape = (roles, trained)
+        try:
+            return self._plans[shape]
+        except KeyError:
+            plan = self._make_plan(roles, trained)
+            planned = None if plan is None else (plan, layout_of(plan, self.facts.control.guard))
+            self._plans[shape] = planned
+            return planned
 
     def _make_plan(self, roles: tuple[str, ...], trained: tuple[int, ...]) -> Plan | None:
         """The plan of a shape, or None where conversations of it are not one sample with every content in it once."""

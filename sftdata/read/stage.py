@@ -99,7 +99,6 @@ class Read:
                 None if drop is None else drop.detail,
                 None if row.keep is None else json.dumps(row.keep, default=str),
                 json.dumps(private) if private else None,
-                None,
             )
             entries.append(entry)
             if len(entries) == TABLE_ROWS:
@@ -108,7 +107,7 @@ class Read:
                 entries = []
         if is_first:
             skip = lines_in(unit) if unit.end is None or raws.lines is None else raws.lines
-            yield _table(entries or [(0, None, None, None, None, None, None, None)], skip)
+            yield _table(entries or [(0, None, None, None, None, None, None)], skip)
         elif entries:
             yield _table(entries, None)
 
@@ -145,8 +144,8 @@ def unit_identities(
 
 def _table(entries: list[tuple[Any, ...]], skip: int | None) -> pa.Table:
     """Rows as a table, with the line numbers that the unit takes up in the first entry."""
-    entries[0] = (*entries[0][:-1], skip)
-    columns = [pa.array(column, field.type) for column, field in zip(zip(*entries), ROW_SCHEMA)]
+    skips = [skip, *([None] * (len(entries) - 1))]
+    columns = [pa.array(column, field.type) for column, field in zip([*zip(*entries), skips], ROW_SCHEMA)]
     return pa.Table.from_arrays(columns, schema=ROW_SCHEMA)
 
 

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sftdata.curate import candidates
-from sftdata.curate.buckets import Banding, sort_into_buckets
+from sftdata.curate.buckets import Banding, Buckets, sort_into_buckets
 from sftdata.curate.candidates import Candidates
 
 
@@ -35,7 +35,8 @@ def test_every_pair_is_there_once_in_order_whatever_is_long_and_however_many_com
     try:
         for name, high in (("_NODES_AT_ONCE", 8), ("_PAIRS_AT_ONCE", 20), ("_LONG", 6)):
             setattr(candidates, name, data.draw(st.integers(1, high)))
-        found = Candidates(sort_into_buckets(signatures, np.arange(count), Banding(columns, 1)), survivor, label)
+        buckets = Buckets.of(*sort_into_buckets(signatures, np.arange(count), Banding(columns, 1)), count)
+        found = Candidates(buckets, survivor, label)
         pairs: list[tuple[int, int]] = []
         node = 0
         while node < count:

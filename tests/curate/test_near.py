@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from xxhash import xxh3_64_intdigest
 
-from sftdata.curate.buckets import Banding, choose_banding, sort_into_buckets
+from sftdata.curate.buckets import Banding, Buckets, choose_banding, sort_into_buckets
 from sftdata.curate.dedup_settings import NearConfig
 from sftdata.curate.jaccard import Fetch, Jaccard
 from sftdata.curate.near import Similar, Verdict, answer_chars, find_near_duplicates, ranks, sign
@@ -231,7 +231,7 @@ def test_nodes_of_equal_signatures_share_every_bucket_and_lone_ones_none():
     signatures = np.arange(4 * 6, dtype=np.uint16).reshape(4, 6)
     signatures[3] = signatures[1]
     signatures[2, :2] = signatures[0, :2]
-    buckets = sort_into_buckets(signatures, np.arange(4), Banding(bands=3, width=2))
+    buckets = Buckets.of(*sort_into_buckets(signatures, np.arange(4), Banding(bands=3, width=2)), 4)
     members, ends = buckets.members.tolist(), buckets.ends.tolist()
     groups = sorted(tuple(members[start:end]) for start, end in {(ends.index(end), end) for end in ends})
     assert groups == [(0, 2), (1, 3), (1, 3), (1, 3)]
@@ -291,7 +291,7 @@ def test_on_toolformer_at_least_97_percent_of_all_similar_pairs_are_found(
     texts, truth = toolformer
     signatures, _, _ = sign(texts, 3)
     rows = np.arange(len(texts))
-    buckets = sort_into_buckets(signatures, rows, choose_banding(0.8, 256))
+    buckets = Buckets.of(*sort_into_buckets(signatures, rows, choose_banding(0.8, 256)), len(rows))
     similar = Similar(signatures, rows, Jaccard(shingles_of(texts)), 0.8)
     found = set()
     for row in range(len(texts)):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import random
 import shutil
@@ -12,10 +11,10 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
+from entries import file_entry
 
 from sftdata.store.manifest import (
     Counts,
-    FileEntry,
     Manifest,
     PackingEntry,
     ShardEntry,
@@ -58,14 +57,7 @@ def write_dataset(
         path = f"{split}/{number:05}-of-{len(samples):05}.arrow"
         facts = write_shard(folder / path, build_shard(table, SEQ_LEN, strategy, 0))
         entries.append(ShardEntry.of(path, split, facts))
-    files = tuple(
-        FileEntry(
-            path=f"tokenizer/{path.name}",
-            size_bytes=path.stat().st_size,
-            sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
-        )
-        for path in sorted((folder / "tokenizer").iterdir())
-    )
+    files = tuple(file_entry(folder, f"tokenizer/{path.name}") for path in sorted((folder / "tokenizer").iterdir()))
     tokenizer_json = json.loads((tokenizer / "tokenizer.json").read_text())
     manifest = Manifest(
         dataset_hash=hash_of_shards(entries),

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
+from entries import file_entry
 from tokenizers import Tokenizer
 
 from sftdata.store.manifest import (
     Counts,
-    FileEntry,
     Manifest,
     PackingEntry,
     ShardEntry,
@@ -74,15 +74,13 @@ def write_dataset(
                 ShardEntry.of(path, split, write_shard(out / path, build_shard(table, seq_len, "best_fit", 0)))
             )
     shutil.copytree(tokenizer_folder, out / "tokenizer")
-    data = (out / "tokenizer" / "tokenizer.json").read_bytes()
-    kept = FileEntry(path="tokenizer/tokenizer.json", size_bytes=len(data), sha256=hashlib.sha256(data).hexdigest())
     Manifest(
         dataset_hash=hash_of_shards(entries),
         seed=0,
         seq_len=seq_len,
         shards=tuple(entries),
         ledger=(),
-        files=(kept,),
+        files=(file_entry(out, "tokenizer/tokenizer.json"),),
         tokenizer=TokenizerEntry(
             source="tiny", sha256=hashlib.sha256(b"").hexdigest(), vocab_size=600, control_ids=(0, START, END)
         ),
