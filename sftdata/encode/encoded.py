@@ -38,18 +38,18 @@ class Encoded(NamedTuple):
     drops: Mapping[int, Drop]
 
     @staticmethod
-    def of(results: Sequence[list[EncodedSample] | Drop]) -> Encoded:
-        """The batch of what each record gave."""
-        samples = [sample for result in results if not isinstance(result, Drop) for sample in result]
-        counts = [0 if isinstance(result, Drop) else len(result) for result in results]
+    def of(results: Mapping[int, list[EncodedSample] | Drop]) -> Encoded:
+        """The batch of what records gave, by their numbers."""
+        given = {number: result for number, result in sorted(results.items()) if not isinstance(result, Drop)}
+        samples = [sample for result in given.values() for sample in result]
         none = np.empty(0, np.int32)
         return Encoded(
             input_ids=np.concatenate([none, *(sample.input_ids for sample in samples)]),
             labels=np.concatenate([none, *(sample.labels for sample in samples)]),
             offsets=np.cumsum([0, *(len(sample.input_ids) for sample in samples)]),
-            owners=np.repeat(np.arange(len(results)), counts),
+            owners=np.repeat(np.array(list(given), np.int64), [len(result) for result in given.values()]),
             turns=[sample.turns for sample in samples],
-            drops={number: result for number, result in enumerate(results) if isinstance(result, Drop)},
+            drops={number: result for number, result in results.items() if isinstance(result, Drop)},
         )
 
     def by_record(self) -> dict[int, list[EncodedSample] | Drop]:
@@ -66,14 +66,3 @@ class Encoded(NamedTuple):
         """What each record gave. Every record has a sample or a drop."""
         found = self.by_record()
         return [found[number] for number in range(len(found))]
-
-    def placed(self, numbers: Sequence[int], drops: Mapping[int, Drop]) -> Encoded:
-        """The same as part of a larger batch: record i is record numbers[i] of it, and `drops` are others of it."""
-        where = np.array(numbers, np.int64)
-        moved = {numbers[number]: drop for number, drop in self.drops.items()}
-        return self._replace(owners=where[self.owners], drops={**drops, **moved})
-
-
-def counted(flags: npt.NDArray[np.bool_], offsets: Offsets) -> npt.NDArray[np.int64]:
-    """How many of the flags of each part are set; part i lies from offsets[i] to offsets[i + 1]."""
-    return np.diff(np.searchsorted(np.flatnonzero(flags), offsets))

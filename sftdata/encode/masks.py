@@ -15,9 +15,9 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from sftdata.encode.control import PRIVATE, ControlTokens, private_name
-from sftdata.encode.encoded import Encoded, EncodedSample, counted
+from sftdata.encode.encoded import Encoded, EncodedSample
 from sftdata.encode.encoder import Encoder, Ids
-from sftdata.encode.shapes import GuardedSample
+from sftdata.encode.guarded import GuardedBatch, GuardedSample
 from sftdata.encode.vocabulary import Vocabulary
 from sftdata.labels import IGNORE
 from sftdata.records import Drop
@@ -40,8 +40,10 @@ class MaskProver:
         self._control = control
         self._is_end = np.zeros(vocabulary.size, bool)
         self._is_end[list(end_ids)] = True
-        self.is_control = np.zeros(vocabulary.size, bool)  # by id
-        self.is_control[list(control.ids)] = True
+        self._is_control = np.zeros(vocabulary.size, bool)
+        self._is_control[list(control.ids)] = True
+        self._first_control = np.int32(min(control.ids, default=0))
+        self._control_span = np.uint32(max(control.ids, default=0) - self._first_control)
         self._guarded_bytes: list[bytes] | None = None  # what each id says in the text that is encoded
         if vocabulary.token_bytes is not None:
             self._guarded_bytes = [spelled or b"" for spelled in vocabulary.token_bytes]
@@ -49,41 +51,45 @@ class MaskProver:
                 self._guarded_bytes[id_] = private_name(id_).encode()
             self._spelled = pa.array(self._guarded_bytes, pa.binary())
 
-    def encode(self, groups: Sequence[Sequence[GuardedSample]]) -> Encoded:
+    def encode(self, batch: GuardedBatch) -> Encoded:
         """The samples of each record encoded, or why the record cannot be trained on."""
         if self._vocabulary.is_local:
-            return self._encode_pieces(groups)
-        return Encoded.of([self._encode_exactly(samples) for samples in groups])
+            return self._encode_pieces(batch)
+        return Encoded.of({owner: self._encode_exactly(batch.samples_of(owner)) for owner in set(batch.owners)})
 
-    def _encode_pieces(self, groups: Sequence[Sequence[GuardedSample]]) -> Encoded:
+    def controls_in(self, ids: Ids) -> npt.NDArray[np.int64]:
+        """Where control tokens stand among ids. Their own ids most often stand side by side."""
+        near = np.flatnonzero((ids - self._first_control).view(np.uint32) <= self._control_span)
+        return near[self._is_control[ids[near]]]
+
+    def _encode_pieces(self, batch: GuardedBatch) -> Encoded:
         """All pieces in one batch; samples of several turns also whole, because prompts span earlier answers."""
-        samples = [sample for group in groups for sample in group]
-        pieces = [piece for sample in samples for piece in sample.pieces]
-        several = [i for i, sample in enumerate(samples) if len(sample.turns) > 1]
-        ids, offsets = self._encoder.encode([*pieces, *("".join(samples[i].pieces) for i in several)])
+        pieces = batch.pieces
+        several = [sample for sample, turns in enumerate(batch.turns) if len(turns) > 1]
+        ids, offsets = self._encoder.encode([*pieces, *("".join(batch.pieces_of(sample)) for sample in several)])
         cuts = offsets[: len(pieces) + 1]
-        first = np.cumsum([0, *(len(sample.pieces) for sample in samples)])
+        first = np.array(batch.starts)
         trained = (np.arange(len(pieces)) - np.repeat(first[:-1], np.diff(first))) % 2 == 1
         flat = ids[: cuts[-1]]
-        labels = np.where(np.repeat(trained, np.diff(cuts)), flat, np.int32(IGNORE))
-        fine = self._fine_pieces(pieces, flat, cuts, trained)
+        is_trained = np.repeat(trained, np.diff(cuts))
+        labels = np.where(is_trained, flat, np.int32(IGNORE))
+        fine = self._fine_pieces(pieces, flat, cuts, trained, flat[is_trained])
         starts = cuts[first]
-        owners = np.repeat(np.arange(len(groups)), [len(group) for group in groups])
-        encoded = Encoded(flat, labels, starts, owners, [sample.turns for sample in samples], {})
+        encoded = Encoded(flat, labels, starts, np.array(batch.owners, np.int64), batch.turns, {})
         exact = set()
-        for number, i in enumerate(several):
+        for number, sample in enumerate(several):
             whole = ids[offsets[len(pieces) + number] : offsets[len(pieces) + number + 1]]
-            if not np.array_equal(whole, flat[starts[i] : starts[i + 1]]):
-                exact.add(int(owners[i]))
-        suspect = set(np.flatnonzero(np.add.reduceat(~fine, first[:-1])).tolist()) if samples else set()
-        suspect = {int(owners[i]) for i in suspect | self._doubled_bos(flat, starts)}
+            if not np.array_equal(whole, flat[starts[sample] : starts[sample + 1]]):
+                exact.add(batch.owners[sample])
+        suspect = set(np.flatnonzero(np.add.reduceat(~fine, first[:-1])).tolist()) if batch.owners else set()
+        suspect = {batch.owners[sample] for sample in suspect | self._doubled_bos(flat, starts)}
         if not exact and not suspect:
             return encoded
-        results = encoded.results()
-        for number in sorted(exact | suspect):
-            group, result = groups[number], results[number]
+        results = encoded.by_record()
+        for owner in sorted(exact | suspect):
+            samples, result = batch.samples_of(owner), results[owner]
             assert not isinstance(result, Drop)  # none is dropped before it is looked at here
-            results[number] = self._encode_exactly(group) if number in exact else self._checked(group, result)
+            results[owner] = self._encode_exactly(samples) if owner in exact else self._checked(samples, result)
         return Encoded.of(results)
 
     def _fine_pieces(
@@ -92,10 +98,14 @@ class MaskProver:
         ids: Ids,
         cuts: npt.NDArray[np.int64],
         trained: npt.NDArray[np.bool_],
+        trained_ids: Ids,
     ) -> npt.NDArray[np.bool_]:
-        """Which pieces certainly satisfy the invariants that `_problem` checks: the same checks, on a whole batch."""
-        wanted = np.fromiter([piece.count(PRIVATE) for piece in pieces], np.int64, len(pieces))
-        fine: npt.NDArray[np.bool_] = counted(self.is_control[ids], cuts) == wanted
+        """Which pieces certainly satisfy the invariants that `_problem` checks: the same checks, on a whole batch.
+
+        A piece with the character that private names begin with in its own text counts as one that may not.
+        """
+        wanted = np.fromiter([piece.count(PRIVATE[0]) for piece in pieces], np.int64, len(pieces))
+        fine: npt.NDArray[np.bool_] = np.diff(np.searchsorted(self.controls_in(ids), cuts)) == wanted
         runs = np.flatnonzero(trained)
         filled = cuts[runs + 1] > cuts[runs]
         fine[runs] &= filled
@@ -104,9 +114,9 @@ class MaskProver:
             fine[runs] = False
             return fine
         texts = pa.array([pieces[i] for i in runs.tolist()], pa.string())
-        said = self._spelled.take(pa.array(ids[np.repeat(trained, np.diff(cuts))]))
+        said = self._spelled.take(pa.array(trained_ids))
         ends = np.concatenate([[0], np.cumsum(np.diff(cuts)[runs])])  # of the runs, in said
-        if np.array_equal(_offsets(said)[ends], _offsets(texts)) and _bytes(said) == _bytes(texts):
+        if np.array_equal(_offsets(said)[ends], _offsets(texts)) and np.array_equal(_bytes(said), _bytes(texts)):
             return fine
         for i in runs.tolist():
             fine[i] &= pieces[i].encode() == self._says(ids[cuts[i] : cuts[i + 1]])
@@ -197,8 +207,7 @@ class MaskProver:
         """The first invariant that does not hold, or None."""
         ids = result.input_ids
         wanted = sum(piece.count(PRIVATE) for piece in sample.pieces)
-        found = int(self.is_control[ids].sum())
-        if found != wanted:
+        if len(self.controls_in(ids)) != wanted:
             return "its control tokens are not those that the template wrote"
         if self._bos_id is not None and len(ids) > 1 and ids[0] == ids[1] == self._bos_id:
             return "it begins with two BOS tokens"
@@ -240,9 +249,9 @@ def _offsets(array: pa.Array) -> npt.NDArray[np.int32]:
     return np.frombuffer(array.buffers()[1], np.int32, len(array) + 1)
 
 
-def _bytes(array: pa.Array) -> memoryview:
+def _bytes(array: pa.Array) -> npt.NDArray[np.uint8]:
     """All bytes of an array that begins where its buffer does."""
-    return memoryview(array.buffers()[2] or b"")[: _offsets(array)[-1]]
+    return np.frombuffer(array.buffers()[2] or b"", np.uint8, _offsets(array)[-1])
 
 
 def _begins(ids: Ids, *parts: Ids) -> bool:

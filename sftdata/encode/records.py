@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -19,10 +20,11 @@ from sftdata.encode.control import PRIVATE, guard_pipeline, private_name
 from sftdata.encode.encoded import Encoded, EncodedSample
 from sftdata.encode.encoder import Encoder, Ids
 from sftdata.encode.facts import TemplateFacts
+from sftdata.encode.guarded import GuardedBatch
 from sftdata.encode.masks import MaskProver
 from sftdata.encode.overlong import fits, split_windows, truncate
 from sftdata.encode.request import Backend, Overlong, TrainOn
-from sftdata.encode.shapes import GuardedSample, ShapeProver
+from sftdata.encode.shapes import ShapeProver
 from sftdata.encode.templates import load_template
 from sftdata.encode.tokenizers import TokenizerFiles
 from sftdata.encode.turns import Refusal
@@ -93,7 +95,8 @@ class RecordEncoder:
 
         See Encoder.load. The first text that a thread encodes takes as long as 2 MB of later ones.
         """
-        self._prove(_TYPICAL)  # beside the thread that loads, where there is one
+        with contextlib.suppress(Refusal):
+            self._prove(_TYPICAL, GuardedBatch(), 0)  # beside the thread that loads, where there is one
         self.encoder.load()
         _ = self._masks
         self.encoder.encode(["a"])
@@ -116,10 +119,9 @@ class RecordEncoder:
         eos = self.id_of("eos_token")
         return tuple(sorted({*self.facts.end_ids, *(() if eos is None else (eos,))}))
 
-    @property
-    def is_control(self) -> npt.NDArray[np.bool_]:
-        """Which ids are control tokens, by id."""
-        return self._masks.is_control
+    def controls_in(self, ids: Ids) -> npt.NDArray[np.int64]:
+        """Where control tokens stand among ids."""
+        return self._masks.controls_in(ids)
 
     @cached_property
     def _masks(self) -> MaskProver:
@@ -151,8 +153,8 @@ class RecordEncoder:
         seq_len = self.settings.seq_len
         if self.settings.overlong == "drop" or seq_len is None or (np.diff(encoded.offsets) <= seq_len).all():
             return encoded
-        results = encoded.results()
-        return Encoded.of([self._fitted(record, result) for record, result in zip(records, results, strict=True)])
+        results = enumerate(encoded.results())
+        return Encoded.of({number: self._fitted(records[number], result) for number, result in results})
 
     def _stripped(self, record: Record) -> Record:
         clean = strip_trailing_control(record, self.facts.control)
@@ -187,34 +189,25 @@ class RecordEncoder:
         """All records in one batch, so that encoding is one call."""
         texts: dict[int, list[EncodedSample] | Drop] = {}
         drops: dict[int, Drop] = {}
-        waiting: list[list[GuardedSample]] = []
-        numbers: list[int] = []
+        proven = GuardedBatch()
         for number, record in enumerate(records):
-            outcome = self._prove(record)
-            if isinstance(outcome, Drop):
-                drops[number] = outcome
-            elif outcome is None:
-                texts[number] = self._encode_text(record.text or "")
-            else:
-                waiting.append(outcome)
-                numbers.append(number)
-        encoded = self._masks.encode(waiting).placed(numbers, drops)
-        if not texts:
-            return encoded
-        found = {**texts, **encoded.by_record()}
-        return Encoded.of([found[number] for number in range(len(records))])
+            if record.text is not None:
+                texts[number] = self._encode_text(record.text)
+                continue
+            try:
+                self._prove(record, proven, number)
+            except Refusal as refusal:
+                drops[number] = refusal.drop
+        encoded = self._masks.encode(proven)
+        encoded = encoded._replace(drops={**encoded.drops, **drops})
+        return Encoded.of({**texts, **encoded.by_record()}) if texts else encoded
 
-    def _prove(self, record: Record) -> list[GuardedSample] | Drop | None:
-        """The record's samples as text; None for a record of plain text, which no template touches."""
-        if record.text is not None:
-            return None
+    def _prove(self, record: Record, batch: GuardedBatch, number: int) -> None:
+        """Add the samples of a conversation, as text. Raises Refusal."""
         trained = trained_turns(record, self.settings.train_on)
         if not trained:
-            return Drop("nothing_to_train", "no turn of it is to be trained")
-        try:
-            return self._prover(record.template_kwargs).samples(record, trained)
-        except Refusal as refusal:
-            return refusal.drop
+            raise Refusal("nothing_to_train", "no turn of it is to be trained")
+        self._prover(record.template_kwargs).add_samples(record, trained, batch, number)
 
     def _prover(self, kwargs: Mapping[str, Any] | None) -> ShapeProver:
         """The prover for these template arguments; what a template does may depend on them."""

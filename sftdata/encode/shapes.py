@@ -23,17 +23,11 @@ from typing import NamedTuple
 from sftdata.encode.chat import strings_in, strings_of, strings_of_message, to_chat
 from sftdata.encode.control import NAMESPACE, PLACEHOLDER, PRIVATE
 from sftdata.encode.facts import MARK, TemplateFacts
+from sftdata.encode.guarded import GuardedBatch, GuardedSample
 from sftdata.encode.turns import Conversation, Refusal, TextSample, group_turns, prove_turns
 from sftdata.records import Plain, Record
 
 RECHECK = 1024  # one planned conversation in so many is proven anew by the definition
-
-
-class GuardedSample(NamedTuple):
-    """A sample's text for the guarded tokenizer, cut at its completions: pieces[1], pieces[3], ... are trained."""
-
-    pieces: tuple[str, ...]
-    turns: tuple[int, ...]  # 0-based, one for each trained piece
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,16 +59,18 @@ class ShapeProver:
         self._opaque = facts.reads.opaque
         self._looks = facts.reads.trims or bool(facts.reads.needles)
 
-    def samples(self, record: Record, trained: tuple[int, ...]) -> list[GuardedSample]:
-        """The record's samples. Raises Refusal with the reason where one cannot be proven."""
+    def add_samples(self, record: Record, trained: tuple[int, ...], batch: GuardedBatch, owner: int) -> None:
+        """Add the samples of a record, the `owner`, to a batch. Raises Refusal where one cannot be proven."""
         plain = self._plain(record)
         if plain is not None:
             planned = self._plan(plain.roles, trained)
             if planned is not None:
-                sample = self._by_plan(record, plain, *planned)
-                if sample is not None:
-                    return [sample]
-        return self.by_definition(record, trained)
+                pieces = self._by_plan(record, plain, *planned)
+                if pieces is not None:
+                    batch.add(owner, pieces, planned[0].turns)
+                    return
+        for sample in self.by_definition(record, trained):
+            batch.add(owner, *sample)
 
     def by_definition(self, record: Record, trained: Sequence[int]) -> list[GuardedSample]:
         """The record's samples by turns.py alone."""
@@ -131,19 +127,19 @@ class ShapeProver:
             return None
         return plan_of(samples[0], marks[: trained[-1] + 1])
 
-    def _by_plan(self, record: Record, plain: Plain, plan: Plan, layout: Layout) -> GuardedSample | None:
-        """The sample as planned, or None where the template did not write what the plan expects."""
+    def _by_plan(self, record: Record, plain: Plain, plan: Plan, layout: Layout) -> list[str] | None:
+        """The pieces of the sample as planned, or None where the template did not write what the plan expects."""
         used = plain.contents[: len(plan.statics) - 1]
         if not self.facts.reads.verbatim and (
             any(self.facts.control.find(text) for text in used)
             or self._rendering(plain.roles, used) != plan.text_with(used)
         ):
             return None  # what the template does to a control string is a matter for the definition
-        sample = GuardedSample(layout.pieces_with(used), plan.turns)
+        pieces = layout.pieces_with(used)
         if self._planned % RECHECK == 0:
-            self._recheck(record, plan, sample)
+            self._recheck(record, plan, GuardedSample(tuple(pieces), plan.turns))
         self._planned += 1
-        return sample
+        return pieces
 
     def _recheck(self, record: Record, plan: Plan, sample: GuardedSample) -> None:
         """Hold a planned sample against the definition. A difference is a fault of ours, and ends the run."""
@@ -217,12 +213,12 @@ class Layout(NamedTuple):
     begins: tuple[str, ...]
     contents: tuple[tuple[int, int, str], ...]
 
-    def pieces_with(self, contents: Sequence[str]) -> tuple[str, ...]:
+    def pieces_with(self, contents: Sequence[str]) -> list[str]:
         """The pieces with these contents."""
         pieces = list(self.begins)
         for at, index, behind in self.contents:
             pieces[at] = f"{pieces[at]}{contents[index]}{behind}"
-        return tuple(pieces)
+        return pieces
 
 
 def layout_of(plan: Plan, guard: Callable[[str], str]) -> Layout:

@@ -104,7 +104,7 @@ class Encode:
         if not prompted.any():
             return
         facts.prompts |= self.encoder.prompts_before(ids, starts[prompted], begins[prompted])
-        controls = np.flatnonzero(self.encoder.is_control[ids])
+        controls = self.encoder.controls_in(ids)
         run = np.searchsorted(starts, controls, side="right") - 1  # that begins before it, -1 where none does
         inside = (run >= 0) & of_chat[run] & (controls < ends[run] - 1)
         facts.answer_controls.update(np.unique(ids[controls[inside]]).tolist())

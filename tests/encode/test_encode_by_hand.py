@@ -10,6 +10,7 @@ import tiny_tokenizers
 from families import ENDS, TEMPLATES
 
 from sftdata.encode.chat import trained_turns
+from sftdata.encode.guarded import GuardedBatch
 from sftdata.encode.records import EncodeSettings, RecordEncoder
 from sftdata.encode.shapes import ShapeProver
 from sftdata.encode.templates import load_template, template_names, template_source
@@ -205,7 +206,9 @@ def test_what_is_known_of_a_shape_is_what_the_definition_gives(make: Any, name: 
         record = chat(*texts.split("|"))
         trained = trained_turns(record, "all")
         for _ in range(2):
-            assert prover.samples(record, trained) == prover.by_definition(record, trained)
+            batch = GuardedBatch()
+            prover.add_samples(record, trained, batch, 0)
+            assert batch.samples_of(0) == prover.by_definition(record, trained)
 
 
 def test_every_template_file_can_be_had_by_name() -> None:
