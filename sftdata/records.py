@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import orjson
 from xxhash import xxh3_128
-
-if TYPE_CHECKING:
-    import pyarrow as pa
 
 ROLES = ("system", "developer", "user", "assistant", "tool")
 KEY_BYTES = 16  # of the key of a record's content, and of its id
@@ -43,19 +40,11 @@ class Message(NamedTuple):
 _NO_MORE = Message("", None)[2:]
 
 
-class Plain(NamedTuple):
-    """A conversation that is nothing but roles and contents: as many of one as of the other."""
-
-    roles: tuple[str, ...]
-    contents: Sequence[str]
-
-
 class Record:
     """A conversation that passed the formats: what later stages check, curate and encode. Not to be changed.
 
     `text` is set instead of messages for the `text` format, which is trained on whole and knows no template.
-    `template_kwargs` go to the chat template as they are (`enable_thinking` and the like). Most conversations are
-    plain: those are made and carried as roles and contents, and have messages when these are asked for.
+    `template_kwargs` go to the chat template as they are (`enable_thinking` and the like).
     """
 
     __slots__ = ("_messages", "_plain", "template_kwargs", "text", "tools")
@@ -68,41 +57,30 @@ class Record:
         text: str | None = None,
     ) -> None:
         self._messages: tuple[Message, ...] | None = messages
-        self._plain: Plain | tuple[()] | None = None  # None: not asked for yet; (): it is not plain
+        self._plain: PlainRecord | tuple[()] | None = None  # None: not asked for yet; (): it is not plain
         self.tools = tools
         self.template_kwargs = template_kwargs
         self.text = text
 
-    @staticmethod
-    def of_plain(plain: Plain) -> Record:
-        """A plain conversation."""
-        record = Record.__new__(Record)
-        record._messages = record.template_kwargs = record.text = None
-        record._plain, record.tools = plain, ()
-        return record
-
     @property
     def messages(self) -> tuple[Message, ...]:
         """The turns."""
-        if self._messages is None:
-            assert self._plain
-            self._messages = tuple(map(Message, *self._plain))
-        return self._messages
+        return self._messages or ()
 
     @property
-    def plain(self) -> Plain | None:
-        """The roles and contents, where there is nothing else: no tools, template arguments or fields of turns."""
+    def plain(self) -> PlainRecord | None:
+        """The same in the form of most, where it is nothing more: no tools, template arguments or fields of turns."""
         if self._plain is None:
             self._plain = self._found_plain() or ()
         return self._plain or None
 
-    def _found_plain(self) -> Plain | None:
+    def _found_plain(self) -> PlainRecord | None:
         if self.text is not None or self.tools or self.template_kwargs:
             return None
         contents = [message.content for message in self.messages if message.content is not None and is_plain(message)]
         if len(contents) < len(self.messages):
             return None
-        return Plain(tuple([message.role for message in self.messages]), contents)
+        return PlainRecord(tuple([message.role for message in self.messages]), contents)
 
     def replaced(self, **changes: Any) -> Record:
         """The record with some of its fields changed."""
@@ -121,13 +99,7 @@ class Record:
         return self.messages, self.tools, self.template_kwargs, self.text
 
     def to_json(self) -> bytes:
-        """The record as JSON: nearly always just its roles and contents by turns, else in OpenAI's form.
-
-        The same record always gives the same bytes.
-        """
-        plain = self.plain
-        if plain is not None:
-            return orjson.dumps([part for turn in zip(*plain) for part in turn])
+        """The record as JSON, a conversation in OpenAI's form. The same record always gives the same bytes."""
         return orjson.dumps(self.to_dict() if self.text is None else {"text": self.text})
 
     def to_dict(self) -> dict[str, Any]:
@@ -143,8 +115,6 @@ class Record:
     def from_json(data: bytes | str) -> Record:
         """What `to_json` wrote, read back."""
         payload = orjson.loads(data)
-        if type(payload) is list:
-            return Record.of_plain(Plain(tuple(payload[::2]), payload[1::2]))
         if "text" in payload:
             return Record(text=payload["text"])
         return Record(
@@ -154,10 +124,33 @@ class Record:
         )
 
 
-def live_records(table: pa.Table) -> Iterator[tuple[int, Record]]:
-    """The rows of a table that are not `dropped` already: the number of each, from 0, and its `record`."""
-    rows = zip(table["dropped"].to_pylist(), table["record"].to_pylist(), strict=True)
-    return ((row, Record.from_json(payload)) for row, (dropped, payload) in enumerate(rows) if not dropped)
+class PlainRecord(Record):
+    """A conversation that is nothing but roles and contents, as many of one as of the other: nearly all are.
+
+    Made and carried as such; its messages are made when they are asked for.
+    """
+
+    __slots__ = ("contents", "roles")
+    tools = ()
+    template_kwargs = None
+    text = None
+
+    def __init__(self, roles: tuple[str, ...], contents: list[str]) -> None:
+        self.roles = roles
+        self.contents = contents
+        self._messages = None
+
+    @property
+    def messages(self) -> tuple[Message, ...]:
+        """The turns."""
+        if self._messages is None:
+            self._messages = tuple(map(Message, self.roles, self.contents))
+        return self._messages
+
+    @property
+    def plain(self) -> PlainRecord:
+        """Itself."""
+        return self
 
 
 def is_plain(message: Message) -> bool:

@@ -14,11 +14,11 @@ from sftdata.curate.exact import content_key
 from sftdata.curate.near import answer_chars
 from sftdata.curate.words import text_of
 from sftdata.encode.chat import strings_of, trained_turns
-from sftdata.encode.clean import note_control, strip_trailing_control
+from sftdata.encode.clean import note_control, note_control_of_rich, strip_trailing_control
 from sftdata.encode.control import ControlTokens
 from sftdata.encode.seen import BatchFacts
 from sftdata.encode.tokenizers import AddedToken
-from sftdata.records import Message, Plain, Record, ToolCall
+from sftdata.records import Message, PlainRecord, Record, ToolCall
 
 CONTROL = ControlTokens([AddedToken(1, "<|im_end|>", True), AddedToken(2, "</s>", True)])
 TURNS = st.lists(
@@ -35,7 +35,7 @@ TURNS = st.lists(
 def test_two_ways_to_make_a_plain_conversation_are_one(turns: list[tuple[str, str]]) -> None:
     roles, contents = zip(*turns)
     one = Record(tuple(Message(role, content) for role, content in turns))
-    other = Record.of_plain(Plain(roles, list(contents)))
+    other = PlainRecord(roles, list(contents))
     assert one == other and other == one
     assert other.messages == one.messages
     assert one.plain is not None and one.plain.roles == roles and list(one.plain.contents) == list(contents)
@@ -49,7 +49,7 @@ def test_two_ways_to_make_a_plain_conversation_are_one(turns: list[tuple[str, st
 def test_what_looks_at_plain_conversations_sees_in_them_what_it_sees_in_their_messages(
     turns: list[tuple[str, str]],
 ) -> None:
-    plain = Record.of_plain(Plain(tuple(role for role, _ in turns), [content for _, content in turns]))
+    plain = PlainRecord(tuple(role for role, _ in turns), [content for _, content in turns])
     # The same with a field that none of these look at, so that the messages are looked at one by one.
     other = plain.replaced(messages=tuple(message._replace(tool_call_id="x") for message in plain.messages))
     assert other.plain is None
@@ -58,8 +58,8 @@ def test_what_looks_at_plain_conversations_sees_in_them_what_it_sees_in_their_me
     for policy in ("all", "last"):
         assert trained_turns(plain, policy) == trained_turns(other, policy)
     seen, seen_otherwise = BatchFacts(), BatchFacts()
-    note_control(plain, CONTROL, seen)
-    note_control(other, CONTROL, seen_otherwise)
+    note_control(turns, CONTROL, seen)
+    note_control_of_rich(other, CONTROL, seen_otherwise)
     assert seen == seen_otherwise
     assert answer_chars(plain) == answer_chars(other)
     assert Counter(strings_of(other)) - Counter(strings_of(plain)) == Counter({"x": len(turns)})

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -22,18 +23,21 @@ def content_key(record: Record) -> bytes:
     Canonical: Unicode NFC, line ends as one newline, no white space around a text. Roles, tool calls, tools, template
     arguments and which turns are trained count as content.
     """
-    if record.text is not None:
-        content = f"text\0{canonical(record.text)}"
+    plain = record.plain
+    if plain is not None:
+        contents = [*map(str.strip, plain.contents)]
+        for text in contents:
+            if not text.isascii() or "\r" in text:
+                contents = [*map(canonical, contents)]
+                break
+        content = orjson.dumps((plain.roles, contents))
+    elif record.text is not None:
+        content = f"text\0{canonical(record.text)}".encode()
     else:
-        if record.plain is not None:
-            roles, contents = record.plain
-            turns = [_turn_text(role, canonical(content)) for role, content in zip(roles, contents)]
-        else:
-            turns = [_message_text(message) for message in record.messages]
-        content = "".join(turns)
-        if record.tools or record.template_kwargs:
-            content += "\x02" + _json_text([_plain(record.tools), _plain(record.template_kwargs)])
-    return hashlib.blake2b(content.encode(), digest_size=KEY_BYTES).digest()
+        turns = "".join([_message_text(message) for message in record.messages])
+        besides = [_plain(record.tools), _plain(record.template_kwargs)]
+        content = f"{turns}\x02{_json_text(besides)}".encode()
+    return hashlib.sha256(content).digest()[:KEY_BYTES]
 
 
 def canonical(text: str) -> str:
@@ -45,14 +49,10 @@ def canonical(text: str) -> str:
     return text.strip()
 
 
-def _turn_text(role: str, content: str) -> str:
-    """A turn by its canonical content. Lengths stand before texts, so that no text can look like another turn."""
-    return f"{role} {len(content)} {content}"
-
-
 def _message_text(message: Message) -> str:
-    """A message's canonical content."""
-    head = _turn_text(message.role, "" if message.content is None else canonical(message.content))
+    """A message's canonical content. Lengths stand before texts, so that no text can look like another turn."""
+    content = "" if message.content is None else canonical(message.content)
+    head = f"{message.role} {len(content)} {content}"
     if is_plain(message):
         return head
     calls = [[call.id, call.name, _arguments(call.arguments)] for call in message.tool_calls]

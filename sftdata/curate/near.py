@@ -95,8 +95,9 @@ def _grouped(texts: Sequence[str]) -> Iterator[Sequence[str]]:
 
 def answer_chars(record: Record) -> int:
     """How long a record's answers are together, for `keep: longest_answer`."""
-    if record.plain is not None:
-        return sum([len(content) for role, content in zip(*record.plain) if role == "assistant"])
+    plain = record.plain
+    if plain is not None:
+        return sum([len(content) for role, content in zip(plain.roles, plain.contents) if role == "assistant"])
     return sum(len(message_text(message)) for message in record.messages if message.role == "assistant")
 
 

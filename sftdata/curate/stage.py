@@ -26,7 +26,8 @@ from sftdata.curate.prefix import PREFIX_BYTES, prefix_key
 from sftdata.curate.privacy import describe, redact, redact_record
 from sftdata.curate.privacy_settings import PrivacyConfig
 from sftdata.curate.words import On, text_of
-from sftdata.records import Drop, Record, live_records
+from sftdata.record_column import live_records
+from sftdata.records import Drop, Record
 
 VECTORS_SCHEMA = pa.schema(
     [

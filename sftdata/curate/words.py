@@ -44,8 +44,9 @@ def text_of(record: Record, on: On) -> str:
     if record.text is not None:
         return record.text
     roles = _ROLES[on]
-    if record.plain is not None:
-        return "\n".join([content for role, content in zip(*record.plain) if role in roles])
+    plain = record.plain
+    if plain is not None:
+        return "\n".join([content for role, content in zip(plain.roles, plain.contents) if role in roles])
     return "\n".join(message_text(message) for message in record.messages if message.role in roles)
 
 

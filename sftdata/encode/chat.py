@@ -23,8 +23,9 @@ def trained_turns(record: Record, train_on: TrainOn) -> tuple[int, ...]:
     A message's own `train` decides for itself; the others follow `train_on`. A turn with nothing before it answers
     no prompt and is never trained.
     """
-    if record.plain is not None:
-        return _trained(record.plain.roles, None, train_on)
+    plain = record.plain
+    if plain is not None:
+        return _trained(plain.roles, None, train_on)
     roles = tuple([message.role for message in record.messages])
     return _trained(roles, tuple([message.train for message in record.messages]), train_on)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from sftdata.encode.chat import strings_in, strings_of_message
 from sftdata.encode.control import ControlTokens
@@ -28,14 +28,11 @@ def is_answer(message: Message) -> bool:
     return message.role == "assistant"
 
 
-def note_control(record: Record, control: ControlTokens, facts: BatchFacts) -> None:
-    """Count the control strings in a record's text, by string and role (tools count as `tools`), and those that end
-    answers which `strip_trailing_control` would change.
+def note_control(texts: Iterable[tuple[str, str]], control: ControlTokens, facts: BatchFacts) -> None:
+    """Count the control strings in texts of roles, by string and role, and those that end answers which
+    `strip_trailing_control` would change.
     """
-    if record.plain is None:
-        _note_rich(record, control, facts)
-        return
-    for role, text in zip(*record.plain):
+    for role, text in texts:
         found = control.find(text)
         for string in found:
             facts.hits[string, role] += 1
@@ -43,8 +40,8 @@ def note_control(record: Record, control: ControlTokens, facts: BatchFacts) -> N
             _note_end(text, found, control, facts)
 
 
-def _note_rich(record: Record, control: ControlTokens, facts: BatchFacts) -> None:
-    """The same for a record that is more than roles and contents."""
+def note_control_of_rich(record: Record, control: ControlTokens, facts: BatchFacts) -> None:
+    """The same for a record that is more than roles and contents. Tools count as the role `tools`."""
     texts = [(message.role, text) for message in record.messages for text in strings_of_message(message)]
     texts += [("tools", text) for tool in record.tools for text in strings_in(tool)]
     for role, text in texts:

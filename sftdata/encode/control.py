@@ -48,6 +48,8 @@ class ControlTokens:
         self._first_chars = "".join(sorted({text[0] for text in literals}))
         self._first_char = self._first_chars if len(self._first_chars) == 1 else None  # most often <
         self.has_blank_ends = any(text != text.rstrip() for text in literals)
+        in_bytes = [text.encode() for text in literals]
+        self.heads = sorted({text[: min(4, *map(len, in_bytes))] for text in in_bytes})  # what they begin with in UTF-8
 
     def id_of(self, literal: str) -> int | None:
         """The id of a control token by its text."""

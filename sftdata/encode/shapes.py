@@ -25,7 +25,7 @@ from sftdata.encode.control import NAMESPACE, PLACEHOLDER, PRIVATE
 from sftdata.encode.facts import MARK, TemplateFacts
 from sftdata.encode.guarded import GuardedBatch, GuardedSample
 from sftdata.encode.turns import Conversation, Refusal, TextSample, group_turns, prove_turns
-from sftdata.records import Plain, Record
+from sftdata.records import PlainRecord, Record
 
 RECHECK = 1024  # one planned conversation in so many is proven anew by the definition
 
@@ -87,7 +87,7 @@ class ShapeProver:
             self._check_protection(record, chat, trained)
         return [self._guard(sample) for sample in group_turns(turns)]
 
-    def _plain(self, record: Record) -> Plain | None:
+    def _plain(self, record: Record) -> PlainRecord | None:
         """The record where it is nothing but roles and contents that the template does not look into."""
         if not self._opaque or record.tools:
             return None
@@ -127,7 +127,7 @@ class ShapeProver:
             return None
         return plan_of(samples[0], marks[: trained[-1] + 1])
 
-    def _by_plan(self, record: Record, plain: Plain, plan: Plan, layout: Layout) -> list[str] | None:
+    def _by_plan(self, record: Record, plain: PlainRecord, plan: Plan, layout: Layout) -> list[str] | None:
         """The pieces of the sample as planned, or None where the template did not write what the plan expects."""
         used = plain.contents[: len(plan.statics) - 1]
         if not self.facts.reads.verbatim and (

@@ -12,13 +12,14 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from sftdata.encode.clean import note_control
+from sftdata.encode.clean import note_control, note_control_of_rich
 from sftdata.encode.encoded import Encoded
 from sftdata.encode.encoder import Ids
 from sftdata.encode.records import EncodeSettings, RecordEncoder
 from sftdata.encode.seen import BatchFacts
 from sftdata.labels import Runs, trained_runs
-from sftdata.records import Record, live_records, sample_digest
+from sftdata.record_column import RecordColumn
+from sftdata.records import sample_digest
 
 ENCODED_SCHEMA = pa.schema(
     [
@@ -80,11 +81,17 @@ class Encode:
 
     def __call__(self, table: pa.Table) -> Iterator[pa.Table]:
         """The samples of every record, and one entry with a reason for each record that has none."""
-        live = list(live_records(table))
+        column = RecordColumn(table["record"])
+        dropped = table["dropped"].to_pylist()
+        live = [(row, record) for row, record in enumerate(column) if record is not None and not dropped[row]]
         records = [record for _, record in live]
         facts = BatchFacts()
+        control = self.encoder.facts.control
+        texts = ((role, text) for row, role, text in column.texts_with(control.heads) if not dropped[row])
+        note_control(texts, control, facts)
         for record in records:
-            note_control(record, self.encoder.facts.control, facts)
+            if record.plain is None:
+                note_control_of_rich(record, control, facts)
         self.encoder.tally.clear()
         encoded = self.encoder.encode_batch(records)
         facts.tally.update(self.encoder.tally)
@@ -114,7 +121,7 @@ def some_texts(table: pa.Table, dropped: pa.Array) -> list[str]:
     """A few texts of the live records of a piece, spread over it, to try an encoder on."""
     live = np.flatnonzero(~dropped.to_numpy(zero_copy_only=False))
     chosen = live[:: max(1, len(live) // TRIED_TEXTS)][:TRIED_TEXTS]
-    records = [Record.from_json(payload) for payload in table["record"].take(pa.array(chosen)).to_pylist()]
+    records = [record for record in RecordColumn(table["record"].take(pa.array(chosen))) if record is not None]
     texts = [record.messages[-1].content if record.text is None else record.text for record in records]
     return [(text or "")[:TRIED_CHARS] for text in texts]
 

@@ -11,12 +11,12 @@ from functools import lru_cache
 from sftdata.read.formats import BESIDES
 from sftdata.read.turns import RefusedError, turns_of
 from sftdata.read.validate import check_structure, find_flaw
-from sftdata.records import Plain, Record, is_plain
+from sftdata.records import PlainRecord, Record, is_plain
 
 _FIELDS = {"messages": ("messages",), "sharegpt": ("conversations",), "auto": ("messages", "conversations")}
 
 
-def plain_record(value: object, format: str) -> Record | None:
+def plain_record(value: object, format: str) -> PlainRecord | None:
     """The record of a row that is a sound conversation of plain turns, where that can be seen at once; else None.
 
     `format` is that of a source without mapped columns or a system prompt of its own.
@@ -47,7 +47,7 @@ def plain_record(value: object, format: str) -> Record | None:
     for text in texts:
         if type(text) is not str or not text or text.isspace() or find_flaw(text) is not None:
             return None
-    return Record.of_plain(Plain(roles, texts))
+    return PlainRecord(roles, texts)
 
 
 @lru_cache(maxsize=1 << 12)

@@ -17,12 +17,13 @@ from sftdata.read.stamps import Stamp, check_unchanged, unit_keys
 from sftdata.read.toolcheck import check_tool_calls
 from sftdata.read.units import RawRow, Source, Unit
 from sftdata.read.validate import check_structure
+from sftdata.record_column import RECORD_TYPE, nearly_none, record_array
 from sftdata.records import KEY_BYTES, Drop, Record, Row
 
 ROW_SCHEMA = pa.schema(
     [
         ("line", pa.int64()),  # 1-based within the unit; 0 in the one entry of a unit without rows
-        ("record", pa.large_binary()),  # Record.to_json; null where no record could be made
+        ("record", RECORD_TYPE),
         ("key", pa.binary(KEY_BYTES)),  # of the record's content; null where there is no record
         ("reason", pa.string()),  # null where nothing is wrong with the row
         ("detail", pa.string()),
@@ -93,7 +94,7 @@ class Read:
                 record, drop, private = self.judge(record)
             entry = (
                 row.line,
-                None if record is None else record.to_json(),
+                record,
                 None if record is None else self.key_of(record),
                 None if drop is None else drop.reason,
                 None if drop is None else drop.detail,
@@ -144,8 +145,10 @@ def unit_identities(
 
 def _table(entries: list[tuple[Any, ...]], skip: int | None) -> pa.Table:
     """Rows as a table, with the line numbers that the unit takes up in the first entry."""
-    skips = [skip, *([None] * (len(entries) - 1))]
-    columns = [pa.array(column, field.type) for column, field in zip([*zip(*entries), skips], ROW_SCHEMA)]
+    lines, records, keys, *others = zip(*entries)
+    others.append((skip, *([None] * (len(entries) - 1))))
+    columns = [pa.array(lines, pa.int64()), record_array(records), pa.array(keys, pa.binary(KEY_BYTES))]
+    columns += [nearly_none(column, field.type) for column, field in zip(others, [*ROW_SCHEMA][len(columns) :])]
     return pa.Table.from_arrays(columns, schema=ROW_SCHEMA)
 
 

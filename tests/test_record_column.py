@@ -1,0 +1,87 @@
+"""Records travel as an Arrow column: what comes back is what went in, whatever slice of it is asked for."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sftdata.record_column import RECORD_TYPE, RecordColumn, live_records, record_array
+from sftdata.records import Message, PlainRecord, Record, ToolCall
+
+ROLES = st.sampled_from(["system", "developer", "user", "assistant", "tool"])
+TEXTS = st.text(st.characters(exclude_categories=["Cs"]) | st.sampled_from("<|é世"), max_size=12)
+PLAIN = st.lists(st.tuples(ROLES, TEXTS), max_size=4).map(
+    lambda turns: PlainRecord(tuple(role for role, _ in turns), [text for _, text in turns])
+)
+CALL = Message("assistant", None, tool_calls=(ToolCall(name="f", arguments={"a": [1, "é"]}, id="7"),))
+OTHERS = st.sampled_from(
+    [
+        None,
+        Record(text="a <| text"),
+        Record((Message("user", "a"), CALL), tools=({"name": "f"},)),
+        Record((Message("user", "a"), Message("assistant", "b", reasoning="c", train=False))),
+        Record((Message("user", "a"),), template_kwargs={"enable_thinking": True}),
+    ]
+)
+RECORDS = st.lists(PLAIN | OTHERS, max_size=12)
+
+
+def column_of(records: list[Record | None], cut: int) -> pa.ChunkedArray:
+    """A column in two chunks, the second of which may begin inside an array."""
+    array = record_array(records)
+    return pa.chunked_array([array[:cut], array[cut:]], RECORD_TYPE)
+
+
+@given(RECORDS, st.data())
+def test_what_comes_back_is_what_went_in(records: list[Record | None], data: Any) -> None:
+    cut = data.draw(st.integers(0, len(records)))
+    begin = data.draw(st.integers(0, len(records)))
+    assert list(RecordColumn(column_of(records, cut))) == records
+    assert list(RecordColumn(column_of(records, cut).slice(begin))) == records[begin:]
+
+
+@given(RECORDS, st.data())
+def test_rows_that_are_dropped_and_rows_without_a_record_are_passed_by(records: list[Record | None], data: Any) -> None:
+    dropped = data.draw(st.lists(st.booleans(), min_size=len(records), max_size=len(records)))
+    table = pa.table({"record": column_of(records, 0), "dropped": pa.array(dropped, pa.bool_())})
+    expected = [
+        (row, record)
+        for row, (record, is_dropped) in enumerate(zip(records, dropped, strict=True))
+        if record is not None and not is_dropped
+    ]
+    assert list(live_records(table)) == expected
+
+
+@given(RECORDS, st.lists(st.sampled_from(["<|", "<é", "世", "a<", "||"]).map(str.encode), max_size=3), st.data())
+def test_texts_that_hold_a_string_are_found_in_any_slice(
+    records: list[Record | None], heads: list[bytes], data: Any
+) -> None:
+    heads = [head for head in heads if len(head) == len(heads[0])]
+    begin = data.draw(st.integers(0, len(records)))
+    wanted = [
+        (row, role, text)
+        for row, record in enumerate(records[begin:])
+        if isinstance(record, PlainRecord)
+        for role, text in zip(record.roles, record.contents, strict=True)
+        if any(head in text.encode() for head in heads)
+    ]
+    found = list(RecordColumn(column_of(records, 0).slice(begin)).texts_with(heads))
+    assert [entry for entry in found if entry in wanted] == wanted
+    # Besides those there are texts that end in the beginning of a string which the following text ends.
+    ends = {head[:at] for head in heads for at in range(1, len(head))}
+    assert all(any(text.encode().endswith(end) for end in ends) for _, _, text in found if (_, _, text) not in wanted)
+
+
+def test_a_string_that_two_texts_make_together_is_not_searched_for_long() -> None:
+    records = [PlainRecord(("user", "assistant"), ["a <", "| b"]), PlainRecord(("user",), ["<|x|>"])]
+    assert list(RecordColumn(column_of(records, 0)).texts_with([b"<|"])) == [(0, "user", "a <"), (1, "user", "<|x|>")]
+
+
+@pytest.mark.parametrize("heads", [[], [b"<|im"]])
+def test_nothing_is_found_where_there_is_nothing_to_find(heads: list[bytes]) -> None:
+    for records in ([], [None], [PlainRecord(("user",), [""])], [PlainRecord(("user",), ["<|i"])]):
+        assert list(RecordColumn(column_of(records, 0)).texts_with(heads)) == []
