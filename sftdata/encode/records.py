@@ -96,7 +96,9 @@ class RecordEncoder:
         See Encoder.load. The first text that a thread encodes takes as long as 2 MB of later ones.
         """
         with contextlib.suppress(Refusal):
-            self._prove(_TYPICAL, GuardedBatch(), 0)  # beside the thread that loads, where there is one
+            self._plain_prover.add_samples(
+                _TYPICAL, GuardedBatch(), 0
+            )  # beside the thread that loads, where there is one
         self.encoder.load()
         _ = self._masks
         self.encoder.encode(["a"])
@@ -195,19 +197,12 @@ class RecordEncoder:
                 texts[number] = self._encode_text(record.text)
                 continue
             try:
-                self._prove(record, proven, number)
+                self._prover(record.template_kwargs).add_samples(record, proven, number)
             except Refusal as refusal:
                 drops[number] = refusal.drop
         encoded = self._masks.encode(proven)
         encoded = encoded._replace(drops={**encoded.drops, **drops})
         return Encoded.of({**texts, **encoded.by_record()}) if texts else encoded
-
-    def _prove(self, record: Record, batch: GuardedBatch, number: int) -> None:
-        """Add the samples of a conversation, as text. Raises Refusal."""
-        trained = trained_turns(record, self.settings.train_on)
-        if not trained:
-            raise Refusal("nothing_to_train", "no turn of it is to be trained")
-        self._prover(record.template_kwargs).add_samples(record, trained, batch, number)
 
     def _prover(self, kwargs: Mapping[str, Any] | None) -> ShapeProver:
         """The prover for these template arguments; what a template does may depend on them."""
@@ -215,14 +210,15 @@ class RecordEncoder:
             return self._plain_prover
         key = json.dumps(kwargs, sort_keys=True, ensure_ascii=False).encode()
         if key not in self._provers:
-            self._provers[key] = ShapeProver(TemplateFacts(self.template, self.settings.files, kwargs))
+            facts = TemplateFacts(self.template, self.settings.files, kwargs)
+            self._provers[key] = ShapeProver(facts, self.settings.train_on)
         self._met.add(key)
         return self._provers[key]
 
     @cached_property
     def _plain_prover(self) -> ShapeProver:
         """The prover for no template arguments."""
-        return ShapeProver(self.facts)
+        return ShapeProver(self.facts, self.settings.train_on)
 
     def generation_prompts(self) -> list[tuple[int, ...]]:
         """Ids of what the template writes between the last message and a completion in the last batch, longest first.

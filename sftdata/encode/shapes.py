@@ -20,10 +20,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from sftdata.encode.chat import strings_in, strings_of, strings_of_message, to_chat
+from sftdata.encode.chat import strings_in, strings_of, strings_of_message, to_chat, trained_turns
 from sftdata.encode.control import NAMESPACE, PLACEHOLDER, PRIVATE
 from sftdata.encode.facts import MARK, TemplateFacts
 from sftdata.encode.guarded import GuardedBatch, GuardedSample
+from sftdata.encode.request import TrainOn
 from sftdata.encode.turns import Conversation, Refusal, TextSample, group_turns, prove_turns
 from sftdata.records import PlainRecord, Record
 
@@ -52,23 +53,33 @@ class Plan:
 class ShapeProver:
     """Text-level samples of records under one template. Keeps the plans of the shapes it has met."""
 
-    def __init__(self, facts: TemplateFacts) -> None:
+    def __init__(self, facts: TemplateFacts, train_on: TrainOn) -> None:
         self.facts = facts
-        self._plans: dict[tuple[object, ...], tuple[Plan, Layout] | None] = {}
+        self._train_on = train_on
+        self._plans: dict[tuple[object, ...], Planned | None] = {}
+        self._plans_of_plain: dict[tuple[str, ...], Planned | None] = {}  # by the roles of plain records
         self._planned = 0
-        self._opaque = facts.reads.opaque
         self._looks = facts.reads.trims or bool(facts.reads.needles)
+        self._verbatim = facts.reads.verbatim
 
-    def add_samples(self, record: Record, trained: tuple[int, ...], batch: GuardedBatch, owner: int) -> None:
-        """Add the samples of a record, the `owner`, to a batch. Raises Refusal where one cannot be proven."""
-        plain = self._plain(record)
-        if plain is not None:
-            planned = self._plan(plain.roles, trained)
-            if planned is not None:
-                pieces = self._by_plan(record, plain, *planned)
-                if pieces is not None:
-                    batch.add(owner, pieces, planned[0].turns)
-                    return
+    def add_samples(self, record: Record, batch: GuardedBatch, owner: int) -> None:
+        """Add the samples of a record, the `owner`, to a batch.
+
+        Raises Refusal where nothing of it is to be trained, or something cannot be proven.
+        """
+        plain = record.plain
+        if plain is None and not record.tools:
+            plain = _without_train(record)
+            planned = None if plain is None else self._plan(plain.roles, trained_turns(record, self._train_on))
+        else:
+            planned = None if plain is None else self._plan_of_plain(plain)
+        if plain is None or planned is None or not self._add_planned(record, plain, planned, batch, owner):
+            self._add_by_definition(record, batch, owner)
+
+    def _add_by_definition(self, record: Record, batch: GuardedBatch, owner: int) -> None:
+        trained = trained_turns(record, self._train_on)
+        if not trained:
+            raise Refusal("nothing_to_train", "no turn of it is to be trained")
         for sample in self.by_definition(record, trained):
             batch.add(owner, *sample)
 
@@ -87,33 +98,22 @@ class ShapeProver:
             self._check_protection(record, chat, trained)
         return [self._guard(sample) for sample in group_turns(turns)]
 
-    def _plain(self, record: Record) -> PlainRecord | None:
-        """The record where it is nothing but roles and contents that the template does not look into."""
-        if not self._opaque or record.tools:
-            return None
-        plain = record.plain
-        if plain is None:  # what is trained, and arguments of the template, are known without it
-            messages = tuple([message._replace(train=None) for message in record.messages])
-            plain = Record(messages).plain
-            if plain is None:
-                return None
-        for content in plain.contents:
-            if not content or content.isspace() or NAMESPACE in content:
-                return None
-        if self._looks and any(map(self.facts.reads.may_branch_on, plain.contents)):
-            return None
-        return plain
-
-    def _plan(self, roles: tuple[str, ...], trained: tuple[int, ...]) -> tuple[Plan, Layout] | None:
-        """The plan of a shape with its layout, or None where it has none."""
-        shape = (roles, trained)
+    def _plan_of_plain(self, plain: PlainRecord) -> Planned | None:
+        """The plan of a plain conversation's shape, whose roles alone decide what is trained."""
         try:
-            return self._plans[shape]
+            return self._plans_of_plain[plain.roles]
         except KeyError:
-            plan = self._make_plan(roles, trained)
-            planned = None if plan is None else (plan, layout_of(plan, self.facts.control.guard))
-            self._plans[shape] = planned
+            planned = self._plan(plain.roles, trained_turns(plain, self._train_on))
+            self._plans_of_plain[plain.roles] = planned
             return planned
+
+    def _plan(self, roles: tuple[str, ...], trained: tuple[int, ...]) -> Planned | None:
+        """The plan of a shape, or None where it has none."""
+        shape = (roles, trained)
+        if shape not in self._plans:
+            plan = self._make_plan(roles, trained) if trained and self.facts.reads.opaque else None
+            self._plans[shape] = None if plan is None else Planned(plan, layout_of(plan, self.facts.control.guard))
+        return self._plans[shape]
 
     def _make_plan(self, roles: tuple[str, ...], trained: tuple[int, ...]) -> Plan | None:
         """The plan of a shape, or None where conversations of it are not one sample with every content in it once."""
@@ -127,19 +127,33 @@ class ShapeProver:
             return None
         return plan_of(samples[0], marks[: trained[-1] + 1])
 
-    def _by_plan(self, record: Record, plain: PlainRecord, plan: Plan, layout: Layout) -> list[str] | None:
-        """The pieces of the sample as planned, or None where the template did not write what the plan expects."""
-        used = plain.contents[: len(plan.statics) - 1]
-        if not self.facts.reads.verbatim and (
-            any(self.facts.control.find(text) for text in used)
-            or self._rendering(plain.roles, used) != plan.text_with(used)
-        ):
-            return None  # what the template does to a control string is a matter for the definition
-        pieces = layout.pieces_with(used)
+    def _add_planned(
+        self, record: Record, plain: PlainRecord, planned: Planned, batch: GuardedBatch, owner: int
+    ) -> bool:
+        """Add the sample as planned; False where the template might not write the contents as the plan expects."""
+        contents = plain.contents
+        for content in contents:
+            if not content or content.isspace() or NAMESPACE in content:
+                return False
+        if self._looks and any(map(self.facts.reads.may_branch_on, contents)):
+            return False
+        if not self._verbatim and not self._writes_as_planned(plain, planned.plan):
+            return False
+        pieces, turns = planned.layout.pieces_with(contents), planned.plan.turns
         if self._planned % RECHECK == 0:
-            self._recheck(record, plan, GuardedSample(tuple(pieces), plan.turns))
+            self._recheck(record, planned.plan, GuardedSample(tuple(pieces), turns))
         self._planned += 1
-        return pieces
+        batch.add(owner, pieces, turns)
+        return True
+
+    def _writes_as_planned(self, plain: PlainRecord, plan: Plan) -> bool:
+        """Whether the template writes a conversation as its plan expects. What it does to control strings is a matter
+        for the definition.
+        """
+        used = plain.contents[: len(plan.statics) - 1]
+        if any(map(self.facts.control.find, used)):
+            return False
+        return self._rendering(plain.roles, used) == plan.text_with(used)
 
     def _recheck(self, record: Record, plan: Plan, sample: GuardedSample) -> None:
         """Hold a planned sample against the definition. A difference is a fault of ours, and ends the run."""
@@ -177,6 +191,11 @@ class ShapeProver:
                 protected = facts.control.unprotect(chat.render(facts, num_messages, prompt=prompt))
                 if protected != plain.render(facts, num_messages, prompt=prompt):
                     raise Refusal("unproven_mask", "the template acts on a control string in its text", k)
+
+
+def _without_train(record: Record) -> PlainRecord | None:
+    """A record as a plain one, where nothing but what is trained and arguments of the template keep it from being."""
+    return Record(tuple([message._replace(train=None) for message in record.messages])).plain
 
 
 def plan_of(sample: TextSample, marks: list[str]) -> Plan | None:
@@ -219,6 +238,13 @@ class Layout(NamedTuple):
         for at, index, behind in self.contents:
             pieces[at] = f"{pieces[at]}{contents[index]}{behind}"
         return pieces
+
+
+class Planned(NamedTuple):
+    """What is known of a shape."""
+
+    plan: Plan
+    layout: Layout
 
 
 def layout_of(plan: Plan, guard: Callable[[str], str]) -> Layout:

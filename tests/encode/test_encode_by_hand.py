@@ -201,13 +201,13 @@ def test_the_end_of_turn_is_found_without_being_told(make: Any, name: str) -> No
 
 @pytest.mark.parametrize("name", ["chatml", "llama3", "gemma2", "phi3", "zephyr", "vicuna", "mistral-v0.3", "qwen3"])
 def test_what_is_known_of_a_shape_is_what_the_definition_gives(make: Any, name: str) -> None:
-    prover = ShapeProver(make(name=name, eos="</s>").facts)
+    prover = ShapeProver(make(name=name, eos="</s>").facts, "all")
     for texts in ("hi|yo", "a b|c\nd|e|f", "x</s>|y</s> z|u|v", "1|2|3|4|5|6"):
         record = chat(*texts.split("|"))
         trained = trained_turns(record, "all")
         for _ in range(2):
             batch = GuardedBatch()
-            prover.add_samples(record, trained, batch, 0)
+            prover.add_samples(record, batch, 0)
             assert batch.samples_of(0) == prover.by_definition(record, trained)
 
 
