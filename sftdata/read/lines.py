@@ -1,18 +1,19 @@
-"""JSON lines as a stream: one broken line costs that line, and memory never holds more than one line."""
+"""JSON lines as a stream: one broken line costs that line, and memory never holds more than one block of lines."""
 
 from __future__ import annotations
 
 import io
 import re
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 
 from sftdata.errors import SourceError
 from sftdata.read.opening import HEAD_BYTES, open_unit, refuse_foreign
-from sftdata.read.parse import parse_line
+from sftdata.read.parse import may_hold_long_number, parse_line
 from sftdata.read.units import RawRow, Unit
 from sftdata.records import Drop
 
 MAX_LINE_BYTES = 50_000_000
+BLOCK_BYTES = 1 << 18  # that are taken from a file at a time
 
 _ARRAY_START = re.compile(rb"\s*\[\s*([\[{\"\]]|$)")
 
@@ -31,29 +32,48 @@ def read_lines(unit: Unit) -> Generator[RawRow, None, int]:
             position += _skip_line(reader, None if unit.end is None else unit.end - unit.start) - 1
         first = unit.start == 0
         line_number = 0
-        while unit.end is None or position < unit.end:
-            line = reader.readline(MAX_LINE_BYTES + 1)
-            if not line:
-                break
-            line_number += 1
-            position += len(line)
-            too_long = len(line) > MAX_LINE_BYTES and not line.endswith(b"\n")
-            if too_long:
-                position += _skip_line(reader)
-            elif line.isspace():
-                continue
-            if first:
-                _refuse_array(line, reader, unit.name)
-                first = False
-            if too_long:
-                yield RawRow(line_number, None, Drop("line_too_long", f"more than {MAX_LINE_BYTES:,} bytes"))
-            else:
-                value = parse_line(line)
+        for block in _blocks(reader, None if unit.end is None else unit.end - position):
+            may_be_long = may_hold_long_number(block)
+            lines = block.split(b"\n")
+            if not lines[-1]:
+                lines.pop()
+            for line in lines:
+                line_number += 1
+                too_long = len(line) > MAX_LINE_BYTES
+                if not too_long and (not line or line.isspace()):
+                    continue
+                if first:
+                    _refuse_array(line, block[len(line) + 1 :] or reader.peek(HEAD_BYTES), unit.name)
+                    first = False
+                if too_long:
+                    yield RawRow(line_number, None, Drop("line_too_long", f"more than {MAX_LINE_BYTES:,} bytes"))
+                    continue
+                value = parse_line(line, may_be_long)
                 if isinstance(value, Drop):
                     yield RawRow(line_number, None, value)
                 else:
                     yield RawRow(line_number, value, None)
     return line_number
+
+
+def _blocks(reader: io.BufferedReader, size: int | None) -> Iterator[bytes]:
+    """The lines that begin in so many bytes, or all: whole lines, some of them at a time.
+
+    Of a line that is too long there is more than MAX_LINE_BYTES, and not much more.
+    """
+    while size is None or size > 0:
+        block = reader.read(BLOCK_BYTES if size is None else min(BLOCK_BYTES, size))
+        skipped = 0
+        if block and not block.endswith(b"\n"):
+            rest = reader.readline(MAX_LINE_BYTES + 1)
+            block += rest
+            if len(rest) > MAX_LINE_BYTES and not rest.endswith(b"\n"):
+                skipped = _skip_line(reader)
+        if not block:
+            break
+        if size is not None:
+            size -= len(block) + skipped
+        yield block
 
 
 def count_lines(unit: Unit) -> int:
@@ -87,12 +107,12 @@ def _skip_line(reader: io.BufferedReader, limit: int | None = None) -> int:
     return skipped
 
 
-def _refuse_array(line: bytes, reader: io.BufferedReader, name: str) -> None:
+def _refuse_array(line: bytes, following: bytes, name: str) -> None:
     """Raise SourceError where a file's first line begins a JSON array that is the whole file."""
     if not _ARRAY_START.match(line[:HEAD_BYTES].removeprefix(b"\xef\xbb\xbf")):
         return
     whole_value = not isinstance(parse_line(line), Drop)
-    if whole_value and reader.peek(HEAD_BYTES).strip():
+    if whole_value and following.strip():
         return  # lines that are lists: JSON lines all the same, each with its reason
     raise SourceError(
         f"{name}:1", "expected one JSON object a line, found one big JSON array", "rename the file to end in .json"

@@ -40,12 +40,12 @@ def plain_record(value: object, format: str) -> PlainRecord | None:
             said = tuple([turn["from"] for turn in turns])
             texts = [turn["value"] for turn in turns]
         roles = _roles(said)
+        if roles is None or "" in texts or any(map(str.isspace, texts)):
+            return None
     except (TypeError, LookupError):
         return None
-    if roles is None:
-        return None
     for text in texts:
-        if type(text) is not str or not text or text.isspace() or find_flaw(text) is not None:
+        if (not text.isascii() or "\0" in text) and find_flaw(text) is not None:
             return None
     return PlainRecord(roles, texts)
 

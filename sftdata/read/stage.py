@@ -18,7 +18,7 @@ from sftdata.read.toolcheck import check_tool_calls
 from sftdata.read.units import RawRow, Source, Unit
 from sftdata.read.validate import check_structure
 from sftdata.record_column import RECORD_TYPE, nearly_none, record_array
-from sftdata.records import KEY_BYTES, Drop, Record, Row
+from sftdata.records import KEY_BYTES, Drop, PlainRecord, Record, Row
 
 ROW_SCHEMA = pa.schema(
     [
@@ -85,20 +85,22 @@ class Read:
         is_first = True
         entries: list[tuple[Any, ...]] = []
         for raw in raws:
-            row = row_of(raw, source)
-            record, drop = row.record, row.drop
+            record: Record | None = None if source.keep else plain_of(raw.value, source)
+            drop, kept = None, None
+            if record is None:
+                _, record, drop, kept = row_of(raw, source)
             if self.check_calls and drop is None and record is not None and record.tools:
                 drop = check_tool_calls(record)
             private: Mapping[str, int] = {}
             if self.judge is not None and drop is None and record is not None:
                 record, drop, private = self.judge(record)
             entry = (
-                row.line,
+                raw.line,
                 record,
                 None if record is None else self.key_of(record),
                 None if drop is None else drop.reason,
                 None if drop is None else drop.detail,
-                None if row.keep is None else json.dumps(row.keep, default=str),
+                None if kept is None else json.dumps(kept, default=str),
                 json.dumps(private) if private else None,
             )
             entries.append(entry)
@@ -164,10 +166,9 @@ def row_of(raw: RawRow, source: Source) -> Row:
     kept = {path: _kept(value, path) for path in source.keep} if source.keep else None
     if drop is not None:
         return Row(line, None, drop, kept)
-    if not source.columns and source.system is None:
-        plain = plain_record(value, source.format)
-        if plain is not None:
-            return Row(line, plain, None, kept)
+    plain = plain_of(value, source)
+    if plain is not None:
+        return Row(line, plain, None, kept)
     record = to_record(value, format=source.format, columns=source.columns, system=source.system)
     if isinstance(record, Drop):
         return Row(line, None, record, kept)
@@ -175,6 +176,11 @@ def row_of(raw: RawRow, source: Source) -> Row:
     if problem is not None and problem.reason in _UNWRITABLE:
         return Row(line, None, problem, kept)
     return Row(line, record, problem, kept)
+
+
+def plain_of(value: object, source: Source) -> PlainRecord | None:
+    """The record of a row that is nothing but a sound conversation of plain turns, as nearly all are; else None."""
+    return None if source.columns or source.system is not None else plain_record(value, source.format)
 
 
 def _kept(value: object, path: str) -> Any:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from sftdata.config import SourceConfig
 from sftdata.errors import SourceError
 from sftdata.read import Unit, lines, plan_units, read_raw
 from sftdata.read.lines import count_lines, read_lines
-from sftdata.read.parse import parse_json
+from sftdata.read.parse import may_hold_long_number, parse_json
 
 GOOD = b'{"a": 1}\n'
 
@@ -96,6 +97,16 @@ def test_integers_keep_all_their_digits_wherever_they_stand(digits):
         assert parse_json(text.encode()) == json.loads(text)
 
 
+@given(st.text(alphabet="07 {x", max_size=90).map(str.encode))
+def test_a_long_number_is_seen_among_others(data):
+    assert may_hold_long_number(data) == (re.search(rb"[0-9]{19}", data) is not None)
+
+
+@given(st.integers(0, 40), st.integers(0, 25), st.integers(0, 40))
+def test_a_long_number_is_seen_wherever_it_begins(before, digits, after):
+    assert may_hold_long_number(b"x" * before + b"5" * digits + b"x" * after) == (digits >= 19)
+
+
 def test_a_number_of_ten_thousand_digits_costs_that_line_only(file, raw_rows):
     file.write_bytes(b'{"a": ' + b"1" * 10_000 + b"}\n" + GOOD)
     found = [reason for _, _, _, reason in raw_rows(file)]
@@ -157,22 +168,33 @@ LINES = st.lists(
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(rows=LINES, ends=st.booleans(), unit_bytes=st.integers(1, 90))
-def test_byte_ranges_of_any_size_give_the_rows_and_lines_of_one_whole_read(tmp_path, raw_rows, rows, ends, unit_bytes):
+@given(
+    rows=LINES,
+    ends=st.booleans(),
+    unit_bytes=st.integers(1, 90),
+    block_bytes=st.integers(1, 90) | st.just(lines.BLOCK_BYTES),
+    limit=st.sampled_from([20, 50_000_000]),
+)
+def test_byte_ranges_of_any_size_give_the_rows_and_lines_of_one_whole_read(
+    tmp_path, raw_rows, rows, ends, unit_bytes, block_bytes, limit
+):
     file = tmp_path / "any.jsonl"
     file.write_bytes(b'{"first": 0}\n' + b"\n".join(rows) + (b"\n" if ends else b""))
     expected = []
     for number, line in enumerate([b'{"first": 0}', *rows], 1):
         if line.strip():
             try:
-                expected.append((number, json.loads(line)))
+                expected.append((number, json.loads(line) if len(line) <= limit else None))
             except ValueError:
                 expected.append((number, None))
-    found = [(line, value) for _, line, value, _ in raw_rows(file, unit_bytes)]
-    assert found == expected
-    units = plan_units([SourceConfig(path=str(file))], unit_bytes)
-    assert len(units) == -(-file.stat().st_size // unit_bytes)
-    assert [counted(unit) for unit in units] == [count_lines(unit) for unit in units]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(lines, "BLOCK_BYTES", block_bytes)
+        patch.setattr(lines, "MAX_LINE_BYTES", limit)
+        found = [(line, value) for _, line, value, _ in raw_rows(file, unit_bytes)]
+        assert found == expected
+        units = plan_units([SourceConfig(path=str(file))], unit_bytes)
+        assert len(units) == -(-file.stat().st_size // unit_bytes)
+        assert [counted(unit) for unit in units] == [count_lines(unit) for unit in units]
 
 
 def counted(unit: Unit) -> int:
