@@ -25,7 +25,7 @@ Signatures = npt.NDArray[np.uint16]
 # Makes calls of a function, in whatever processes, and gives what each gave with its number, as they are done.
 Spread = Callable[[Callable[..., Any], Sequence[tuple[Any, ...]]], Iterator[tuple[int, Any]]]
 
-NUM_HASHES = 256
+NUM_HASHES = 128
 PARTS = 32  # that nodes are compared in, each by itself; changes no verdict
 _SEED = 42
 _CHARS_AT_ONCE = 1 << 18

@@ -146,13 +146,14 @@ def _vectors(
     has_one: npt.NDArray[np.bool_],
 ) -> pa.Table:
     """Vectors of the texts of some of the rows, in VECTORS_SCHEMA, the low byte of a number first."""
-    entries: list[bytes | None] = [None] * num_rows
-    lengths = np.zeros(num_rows, np.int64)
-    vectors = vectors.astype(vectors.dtype.newbyteorder("<"), copy=False)
-    for (row, record), vector, is_there in zip(live, vectors, has_one.tolist(), strict=True):
-        entries[row] = vector.tobytes() if is_there else None
-        lengths[row] = answer_chars(record)
-    return pa.table({"vector": entries, "answer_chars": lengths}, VECTORS_SCHEMA)
+    rows = np.array([row for row, _ in live], np.int64)
+    valid, lengths = np.zeros(num_rows, np.bool_), np.zeros(num_rows, np.int64)
+    valid[rows], lengths[rows] = has_one, [answer_chars(record) for _, record in live]
+    data = np.ascontiguousarray(vectors[has_one], vectors.dtype.newbyteorder("<"))
+    offsets = np.concatenate([[0], np.cumsum(valid)]).astype(np.int32) * np.int32(vectors.itemsize * vectors.shape[1])
+    buffers = [np.packbits(valid, bitorder="little"), offsets, data]
+    vector = pa.Array.from_buffers(pa.binary(), num_rows, [pa.py_buffer(buffer) for buffer in buffers])
+    return pa.table({"vector": vector, "answer_chars": lengths}, VECTORS_SCHEMA)
 
 
 @dataclass(frozen=True)
