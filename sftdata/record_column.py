@@ -84,7 +84,8 @@ class RecordColumn:
     def texts_with(self, heads: Sequence[bytes]) -> Iterator[tuple[int, str, str]]:
         """The texts of plain records in which one of these strings stands, each once: its row, its role, itself.
 
-        The strings are UTF-8, all of one length. A text that only ends in the beginning of one may be among them.
+        The strings are UTF-8, all of one length, of four bytes at most. A text that only ends in the beginning of one
+        may be among them.
         """
         places = np.unique(np.concatenate([np.empty(0, np.int64), *self._texts_with(heads)]))
         rows = np.searchsorted(self._starts, places, side="right") - 1
@@ -92,20 +93,21 @@ class RecordColumn:
             yield row, _split(self._roles[row] or "")[turn], self._texts[place]
 
     def _texts_with(self, heads: Sequence[bytes]) -> Iterator[npt.NDArray[np.int64]]:
-        """The places of such texts for each string."""
+        """The places of such texts, for each byte that strings begin with."""
         offsets = np.frombuffer(self._array.buffers()[1], np.int64)
         offsets = offsets[self._array.offset : self._array.offset + len(self._array) + 1]
         size = len(heads[0]) if heads else 0
         if len(offsets) < 2 or not size or offsets[-1] - offsets[0] < size:
             return
         data = np.frombuffer(self._array.buffers()[2], np.uint8)[offsets[0] : offsets[-1]]
+        wanted = [int.from_bytes(head, "little") for head in heads]
         for first in sorted({head[0] for head in heads}):
-            begins = np.flatnonzero(data[: len(data) - size + 1] == first)
-            for head in heads:
-                found = begins if head[0] == first else begins[:0]
-                for at in range(1, size):
-                    found = found[data[found + at] == head[at]]
-                yield np.searchsorted(offsets - offsets[0], found, side="right") - 1
+            found = np.flatnonzero(data[: len(data) - size + 1] == first)
+            codes = data[found].astype(np.uint32)
+            for at in range(1, size):
+                codes |= data[found + at].astype(np.uint32) << np.uint32(8 * at)
+            found = found[np.isin(codes, wanted)]
+            yield np.searchsorted(offsets - offsets[0], found, side="right") - 1
 
 
 def live_records(table: pa.Table) -> Iterator[tuple[int, Record]]:

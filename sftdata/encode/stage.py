@@ -120,8 +120,8 @@ class Encode:
 def some_texts(table: pa.Table, dropped: pa.Array) -> list[str]:
     """A few texts of the live records of a piece, spread over it, to try an encoder on."""
     live = np.flatnonzero(~dropped.to_numpy(zero_copy_only=False))
-    chosen = live[:: max(1, len(live) // TRIED_TEXTS)][:TRIED_TEXTS]
-    records = [record for record in RecordColumn(table["record"].take(pa.array(chosen))) if record is not None]
+    chosen = live[:: max(1, len(live) // TRIED_TEXTS)][:TRIED_TEXTS].tolist()
+    records = [record for row in chosen for record in RecordColumn(table["record"].slice(row, 1)) if record is not None]
     texts = [record.messages[-1].content if record.text is None else record.text for record in records]
     return [(text or "")[:TRIED_CHARS] for text in texts]
 

@@ -26,6 +26,8 @@ DROPPED = "dropped"
 # Rows of one file and of one row group: part of the format, as other values give other bytes.
 FILE_ROWS = 1 << 20
 GROUP_ROWS = 1 << 16
+# The columns whose values come again and again, by Parquet's names for them; a dictionary of the others is of no use.
+DICTIONARY = ("source", "fate", "stage", "reason", "detail", "split", "places.list.element.shard")
 
 PLACE = pa.struct([("shard", pa.string()), ("row", pa.int32()), ("index", pa.int32())])
 LEDGER_SCHEMA = pa.schema(
@@ -149,7 +151,9 @@ class LedgerWriter:
         with ExitStack() as stack:
             path = self._folder / "ledger" / f"{len(self.files):05}.parquet"
             self._sink = stack.enter_context(atomic_write(path))
-            self._parquet = stack.enter_context(pq.ParquetWriter(self._sink, self._schema, compression="zstd"))
+            dictionary = [*DICTIONARY, *self._schema.names[len(LEDGER_SCHEMA) :]]
+            writer = pq.ParquetWriter(self._sink, self._schema, compression="zstd", use_dictionary=dictionary)
+            self._parquet = stack.enter_context(writer)
             self._file = stack.pop_all()
         self._file_rows = 0
 
