@@ -5,8 +5,9 @@ own. That takes longer than everything else that a process imports, and nothing 
 it imports numpy.ma, which is quicker, but done in every process. Programs that use sftdata as a library are left as
 they are.
 
-Half of what numpy and pyarrow.compute do when they are imported is to write documentation, which nobody reads here;
-pydantic looks for plugins, and pyarrow.parquet brings stores. Those stay out as well: see _stand_in and what calls it.
+Half of what numpy and pyarrow.compute do when they are imported is to write documentation, which nobody reads here, or
+to make types for annotations; pydantic looks for plugins, and pyarrow.parquet brings stores. Those stay out as well: see _stand_in and what calls
+it.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import importlib
 import importlib.util
 import os
 import sys
-from types import ModuleType, SimpleNamespace
+from types import GenericAlias, ModuleType, SimpleNamespace
 from typing import Any, NoReturn
 
 
@@ -40,6 +41,25 @@ class _NoMasks:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(importlib.import_module("numpy.ma"), name)
+
+
+class _Typing(ModuleType):
+    """Stands for numpy.typing, or numpy._typing, until somebody wants more of it than to name arrays in annotations."""
+
+    NAMES = ("numpy._typing", "numpy.typing")
+
+    class NDArray:
+        def __class_getitem__(cls, scalar: object) -> GenericAlias:
+            return GenericAlias(sys.modules["numpy"].ndarray, (Any, scalar))
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        if isinstance(sys.modules[self.__name__], _Typing):
+            for stand_in in self.NAMES:
+                del sys.modules[stand_in]
+        whole = importlib.import_module(self.__name__)
+        return getattr(whole, name)
 
 
 class _FewFunctions:
@@ -93,10 +113,14 @@ def take_over() -> None:
 def import_arrow() -> None:
     """Import numpy and pyarrow into a process of ours, but of them only what it needs.
 
-    Not numpy.ma, which pyarrow and np.unique look into for any array, until somebody wants it.
+    Not numpy.ma, which pyarrow and np.unique look into for any array, nor numpy.typing, until somebody wants them.
     """
+    if "numpy" not in sys.modules:
+        sys.modules.update({name: _Typing(name) for name in _Typing.NAMES})
     import numpy as np
 
+    if isinstance(typing := sys.modules.get("numpy.typing"), _Typing):
+        setattr(np, "typing", typing)  # noqa: B010
     if "numpy.ma" not in sys.modules:
         setattr(np, "ma", _NoMasks())  # noqa: B010 - which importing numpy.ma undoes
     if "pyarrow.compute" not in sys.modules:

@@ -153,3 +153,20 @@ def test_a_program_that_uses_sftdata_has_all_of_pyarrow() -> None:
     program = "import sftdata.store.ledger, pyarrow.fs, pyarrow.compute; print(pyarrow.fs.S3FileSystem.__name__)"
     done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=60)
     assert done.stdout.split() == ["S3FileSystem"], done.stderr
+
+
+def test_numpys_types_for_annotations_come_when_more_of_them_is_wanted_than_arrays() -> None:
+    assert run(
+        """
+        light.import_arrow()
+        import numpy as np
+        import numpy.typing as npt
+
+        array = npt.NDArray[np.int32]
+        print(array.__origin__ is np.ndarray, (array | None).__args__[0] == array)
+        print("numpy._typing._array_like" in sys.modules)
+        print(type(npt.DTypeLike).__module__, npt.ArrayLike is sys.modules["numpy.typing"].ArrayLike)
+        from numpy._typing import _ArrayLikeInt
+        print(np.linalg.inv(np.eye(1))[0, 0])
+        """
+    ) == ["True", "True", "False", "typing", "True", "1.0"]
