@@ -6,8 +6,8 @@ it imports numpy.ma, which is quicker, but done in every process. Programs that 
 they are.
 
 Half of what numpy and pyarrow.compute do when they are imported is to write documentation, which nobody reads here, or
-to make types for annotations; pydantic looks for plugins, and pyarrow.parquet brings stores. Those stay out as well: see _stand_in and what calls
-it.
+to make types for annotations; pydantic looks for plugins, and pyarrow.parquet brings stores. All that stays out as
+well: see _stand_in and what calls it.
 """
 
 from __future__ import annotations

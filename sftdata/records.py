@@ -198,8 +198,7 @@ def message_from_dict(turn: Mapping[str, Any]) -> Message:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Drop:
+class Drop(NamedTuple):
     """Why a row is not packed. `reason` is one of `sftdata.reasons.REASONS`; `detail` says what exactly."""
 
     reason: str

@@ -21,14 +21,16 @@ RULES: dict[str, set[str]] = {
     "light": set(),
     "reasons": set(),
     "records": set(),
+    "record_column": {"records"},
     "labels": set(),
     "progress": {"errors"},
     "machine": {"errors"},
     "settings": {"errors"},
     # The settings that stand there.
     "config": {"errors", "settings", "curate.dedup_settings", "curate.filter_settings", "curate.privacy_settings"},
-    **{phase: {"errors", "light", "reasons", "records", "labels", "progress"} for phase in PHASES},
-    "curate": {"errors", "light", "reasons", "records", "progress", "settings"},  # its settings stand beside its stages
+    **{phase: {"errors", "light", "reasons", "records", "record_column", "labels", "progress"} for phase in PHASES},
+    # Their settings stand beside their stages.
+    "curate": {"errors", "light", "reasons", "records", "record_column", "progress", "settings"},
     "engines": {"errors", "light", "progress", "store.files"},
     "view": {"errors", "reasons", "labels", "store.manifest", "store.shards", "store.ledger"},
     "pipeline": {"*", "!cli", "!view"},

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -10,8 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 
-@dataclass(frozen=True, slots=True)
-class CapSettings:
+class CapSettings(NamedTuple):
     """The column, which `keep` of a source must name, and how many rows of one value stay."""
 
     column: str

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -14,8 +13,7 @@ from sftdata.errors import ConfigError
 Ints = npt.NDArray[np.int64]
 
 
-@dataclass(frozen=True, slots=True)
-class SourceShare:
+class SourceShare(NamedTuple):
     """What a source may give."""
 
     max_records: int | None = None  # of its records that got this far, the most that are used

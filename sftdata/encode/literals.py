@@ -11,7 +11,7 @@ be harmless; whatever else is done with text means that the template may look.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from jinja2 import Environment, nodes
 
@@ -38,8 +38,7 @@ UNKNOWN = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Reads:
+class Reads(NamedTuple):
     """What a template reads of message text.
 
     `opaque`: nothing but whether it holds one of the `needles`. `verbatim`: opaque, and the text is written exactly as

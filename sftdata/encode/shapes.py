@@ -17,7 +17,6 @@ that the template compares with, or where the shape needs a split, the definitio
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from sftdata.encode.chat import strings_in, strings_of, strings_of_message, to_chat, trained_turns
@@ -31,8 +30,7 @@ from sftdata.records import PlainRecord, Record
 RECHECK = 1024  # one planned conversation in so many is proven anew by the definition
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
+class Plan(NamedTuple):
     """How the rendering of a shape is put together and where its completions are cut.
 
     `statics` are the literal texts around the contents, `cuts` are places (index of a static, offset into it).

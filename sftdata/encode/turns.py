@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from sftdata.encode.facts import MARK, TemplateFacts
 from sftdata.encode.fields import lost_field, shape_of
@@ -32,8 +32,7 @@ class ProvenTurn:
     rendering: str | None  # R_k where it begins with prompt + completion, else None
 
 
-@dataclass(frozen=True, slots=True)
-class TextSample:
+class TextSample(NamedTuple):
     """A text to train on and the turns trained in it, in order; `spans` are the completions' places in it."""
 
     text: str

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import pyarrow as pa
 
 MAX_MAPS = 1 << 14  # files that one process has mapped at a time: Linux allows four times as many, libraries included
 
 
-@dataclass(frozen=True, slots=True)
-class Piece:
+class Piece(NamedTuple):
     """Some rows of a table: a slice of an Arrow file. One piece is one unit of work.
 
     Pieces of equal keys hold equal rows, in whatever run; None where nobody knows before reading them.

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import pyarrow as pa
 
@@ -13,8 +12,7 @@ if TYPE_CHECKING:
     from sftdata.engines.jobs import Done, Job
 
 
-@dataclass(frozen=True, slots=True)
-class StageElsewhere:
+class StageElsewhere(NamedTuple):
     """A stage that an object in a process beside this one runs: its `method` takes a number of workers, and jobs."""
 
     aside: Aside

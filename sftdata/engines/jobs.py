@@ -8,10 +8,9 @@ import os
 import pickle
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -24,8 +23,7 @@ from sftdata.store.files import file_sha256, output_faults
 Part = tuple[Piece, npt.NDArray[np.int64] | None]
 
 
-@dataclass(frozen=True)
-class Job:
+class Job(NamedTuple):
     """Rows of pieces (all, or for a group those named), with more columns beside them, and the file for the result.
 
     Equal keys are equal work; None where what goes in is known only when it has been read.
@@ -42,8 +40,7 @@ class Job:
         return self.parts[0][1] is not None
 
 
-@dataclass(frozen=True, slots=True)
-class Done:
+class Done(NamedTuple):
     """What a job gave: the key of its result, rows in its file, and the tokens in them as far as they say."""
 
     key: str

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from xxhash import xxh3_128
 
@@ -16,8 +16,7 @@ from sftdata.read.units import Unit
 _READ_BYTES = 1 << 20
 
 
-@dataclass(frozen=True, slots=True)
-class Stamp:
+class Stamp(NamedTuple):
     """What changes about a file when it is written to or replaced. Nobody can set `changed_ns` back."""
 
     size_bytes: int

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 from sftdata.records import Drop
@@ -28,8 +27,7 @@ class Source(Protocol):
     def subset(self) -> str | None: ...
 
 
-@dataclass(frozen=True, slots=True)
-class Unit:
+class Unit(NamedTuple):
     """One piece of reading work: a file, or a part of a file, of one source.
 
     `start` and `end` are byte offsets in a plain, local JSON-lines file (the unit holds the lines that *begin* in

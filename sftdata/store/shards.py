@@ -5,9 +5,8 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -39,8 +38,7 @@ SAMPLE_SCHEMA = pa.schema(
 BATCH_TOKENS = 1 << 20  # tokens a record batch holds at most; part of the format, as another value gives other bytes
 
 
-@dataclass(frozen=True, slots=True)
-class ShardFacts:
+class ShardFacts(NamedTuple):
     """What a written shard holds."""
 
     rows: int
@@ -51,8 +49,7 @@ class ShardFacts:
     sha256: str
 
 
-@dataclass(frozen=True, slots=True)
-class Shard:
+class Shard(NamedTuple):
     """Samples with their places in packed rows.
 
     The packed rows are made batch by batch when asked for, so that a shard is never in memory whole.

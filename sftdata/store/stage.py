@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -79,7 +79,7 @@ class WriteShards:
         facts = write_shard(made, shard)
         with output_faults(made):
             made.replace(shard_path(self.folder, facts))
-        yield pa.table({"facts": [json.dumps(asdict(facts))]}, schema=WRITTEN_SCHEMA)
+        yield pa.table({"facts": [json.dumps(facts._asdict())]}, schema=WRITTEN_SCHEMA)
 
     def is_there(self, result: pa.Table) -> bool:
         """Whether the shard's file is still where it was written."""
