@@ -18,6 +18,7 @@ import importlib
 import importlib.util
 import os
 import sys
+from importlib.machinery import ModuleSpec
 from types import GenericAlias, ModuleType, SimpleNamespace
 from typing import Any, NoReturn
 
@@ -46,8 +47,6 @@ class _NoMasks:
 class _Typing(ModuleType):
     """Stands for numpy.typing, or numpy._typing, until somebody wants more of it than to name arrays in annotations."""
 
-    NAMES = ("numpy._typing", "numpy.typing")
-
     class NDArray:
         def __class_getitem__(cls, scalar: object) -> GenericAlias:
             return GenericAlias(sys.modules["numpy"].ndarray, (Any, scalar))
@@ -55,11 +54,26 @@ class _Typing(ModuleType):
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
             raise AttributeError(name)
-        if isinstance(sys.modules[self.__name__], _Typing):
-            for stand_in in self.NAMES:
-                del sys.modules[stand_in]
-        whole = importlib.import_module(self.__name__)
-        return getattr(whole, name)
+        if _NO_TYPING in sys.meta_path:
+            sys.meta_path.remove(_NO_TYPING)
+            for stood_for in _NoTyping.NAMES:
+                sys.modules.pop(stood_for, None)
+        return getattr(importlib.import_module(self.__name__), name)
+
+
+class _NoTyping:
+    """Finds a _Typing for each of the two. A finder, and the loader of what it finds."""
+
+    NAMES = ("numpy._typing", "numpy.typing")
+
+    def find_spec(self, fullname: str, path: object, target: object = None) -> ModuleSpec | None:
+        return ModuleSpec(fullname, self) if fullname in self.NAMES else None  # type: ignore[arg-type]
+
+    def create_module(self, spec: ModuleSpec) -> _Typing:
+        return _Typing(spec.name)
+
+    def exec_module(self, module: ModuleType) -> None:
+        """Nothing: a stand-in is all there when it is made."""
 
 
 class _FewFunctions:
@@ -86,7 +100,7 @@ class _FewFunctions:
         return self._registry.get_function(name)
 
 
-_NO_PANDAS = _NoPandas()
+_NO_PANDAS, _NO_TYPING = _NoPandas(), _NoTyping()
 _state = {"ours": False}
 
 
@@ -105,6 +119,8 @@ def take_over() -> None:
         os.environ.setdefault(name, "1")
     for name in ("numpy._core._add_newdocs", "numpy._core._add_newdocs_scalars"):  # they write documentation alone
         sys.modules.setdefault(name, _stand_in(name))
+    if "numpy" not in sys.modules and _NO_TYPING not in sys.meta_path:
+        sys.meta_path.insert(0, _NO_TYPING)
     loader = "pydantic.plugin._loader"  # which imports a lot to look for plugins
     sys.modules.setdefault(loader, _stand_in(loader, get_plugins=tuple))
     shun_pandas()
@@ -113,14 +129,10 @@ def take_over() -> None:
 def import_arrow() -> None:
     """Import numpy and pyarrow into a process of ours, but of them only what it needs.
 
-    Not numpy.ma, which pyarrow and np.unique look into for any array, nor numpy.typing, until somebody wants them.
+    Not numpy.ma, which pyarrow and np.unique look into for any array, until somebody wants it.
     """
-    if "numpy" not in sys.modules:
-        sys.modules.update({name: _Typing(name) for name in _Typing.NAMES})
     import numpy as np
 
-    if isinstance(typing := sys.modules.get("numpy.typing"), _Typing):
-        setattr(np, "typing", typing)  # noqa: B010
     if "numpy.ma" not in sys.modules:
         setattr(np, "ma", _NoMasks())  # noqa: B010 - which importing numpy.ma undoes
     if "pyarrow.compute" not in sys.modules:
