@@ -14,7 +14,7 @@ import hashlib
 import json
 import shutil
 from collections.abc import Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 from sftdata.errors import DatasetError, OutputError
 from sftdata.lock import FolderLock
 from sftdata.store.files import MANIFEST_NAME, output_faults, sync_folder, write_bytes
+from sftdata.threads import map_in_threads
 
 if TYPE_CHECKING:
     from sftdata.store.manifest import Manifest
@@ -94,9 +95,9 @@ class Workspace:
                 self._notes.unlink(missing_ok=True)
             self._lock.release(remove=False)
             return
-        with ThreadPoolExecutor(2) as threads:  # the system takes a while to give back large files
-            for path in (*self.pieces.glob("*"), self.shards):
-                threads.submit(shutil.rmtree, path, ignore_errors=True)
+        # The system takes a while to give back large files.
+        remove = partial(shutil.rmtree, ignore_errors=True)
+        map_in_threads(2, remove, [*self.pieces.glob("*"), self.shards])
         shutil.rmtree(self.pieces, ignore_errors=True)
         self._notes.unlink(missing_ok=True)  # as late as this: a run killed just now is gone on with
         self._lock.release(remove=True)

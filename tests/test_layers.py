@@ -15,6 +15,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 
 PHASES = {"read", "curate", "encode", "store"}
+SHARED = {"errors", "light", "reasons", "records", "record_column", "threads", "progress"}
 # What each part of sftdata may import of sftdata besides itself. Parts not named here are glue.
 RULES: dict[str, set[str]] = {
     "errors": set(),
@@ -23,15 +24,18 @@ RULES: dict[str, set[str]] = {
     "records": set(),
     "record_column": {"records"},
     "labels": set(),
+    "threads": set(),
     "progress": {"errors"},
     "machine": {"errors"},
     "settings": {"errors"},
     # The settings that stand there.
     "config": {"errors", "settings", "curate.dedup_settings", "curate.filter_settings", "curate.privacy_settings"},
-    **{phase: {"errors", "light", "reasons", "records", "record_column", "labels", "progress"} for phase in PHASES},
-    # Their settings stand beside their stages.
-    "curate": {"errors", "light", "reasons", "records", "record_column", "progress", "settings"},
-    "engines": {"errors", "light", "progress", "store.files"},
+    **{
+        phase: {"errors", "light", "reasons", "records", "record_column", "labels", "threads", "progress"}
+        for phase in PHASES
+    },
+    "curate": {*SHARED, "settings"},  # its settings stand beside its stages
+    "engines": {"errors", "light", "progress", "store.files", "threads"},
     "view": {"errors", "reasons", "labels", "store.manifest", "store.shards", "store.ledger"},
     "pipeline": {"*", "!cli", "!view"},
     # The parts of the pipeline: what comes after reading, and what looks at all rows.

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+
+from sftdata.threads import map_in_threads
 
 Ints = npt.NDArray[np.int64]
 Narrow = npt.NDArray[np.int32]
@@ -110,8 +111,10 @@ def _components(members: Narrow, sizes: Ints, count: int) -> Narrow:
 def sort_into_buckets(signatures: npt.NDArray[np.uint16], rows: Ints, banding: Banding) -> tuple[Narrow, Ints]:
     """The members and sizes of the buckets of all bands that hold two nodes or more. Node i is signatures[rows[i]]."""
     starts = range(0, banding.bands * banding.width, banding.width)
-    with ThreadPoolExecutor(BANDS_AT_ONCE) as threads:  # numpy lets other threads run
-        found = list(threads.map(lambda start: _of_band(signatures[rows, start : start + banding.width]), starts))
+    # numpy lets other threads run
+    found = map_in_threads(
+        BANDS_AT_ONCE, lambda start: _of_band(signatures[rows, start : start + banding.width]), starts
+    )
     return np.concatenate([members for members, _ in found]), np.concatenate([sizes for _, sizes in found])
 
 

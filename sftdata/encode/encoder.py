@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cached_property
 from typing import Any
 
@@ -13,6 +12,7 @@ import numpy.typing as npt
 
 from sftdata.encode.request import Backend
 from sftdata.errors import TokenizerError
+from sftdata.threads import Task
 
 Ids = npt.NDArray[np.int32]
 Offsets = npt.NDArray[np.int64]
@@ -86,8 +86,8 @@ class Encoder:
         would wait for it.
         """
         _ = self._fast if self.backend == "fastokens" else self._slow
-        for loader, _ in _ahead.values():
-            loader.shutdown()
+        for loader in _ahead.values():
+            loader.wait()
         _ahead.clear()
 
     @cached_property
@@ -168,16 +168,15 @@ class Encoder:
         return id_
 
 
-# What is being loaded before it is asked for, by its text, and who loads it.
-_ahead: dict[str, tuple[ThreadPoolExecutor, Future[Any]]] = {}
+# What is being loaded before it is asked for, by its text.
+_ahead: dict[str, Task[Any]] = {}
 
 
 def load_ahead(pipeline: str) -> None:
     """Begin to load a tokenizer.json with fastokens, in a thread. It lets other threads run meanwhile."""
     import fastokens
 
-    loader = ThreadPoolExecutor(1)
-    _ahead[pipeline] = loader, loader.submit(fastokens.Tokenizer.from_json_str, pipeline)
+    _ahead[pipeline] = Task(fastokens.Tokenizer.from_json_str, pipeline)
 
 
 def _load_fast(pipeline: str) -> Any:
@@ -185,7 +184,7 @@ def _load_fast(pipeline: str) -> Any:
         import fastokens
 
         if pipeline in _ahead:
-            return _ahead[pipeline][1].result()
+            return _ahead[pipeline].result()
         return fastokens.Tokenizer.from_json_str(pipeline)
     except (ImportError, ValueError, RuntimeError, OSError) as error:
         why = f"cannot be loaded by fastokens: {error}"

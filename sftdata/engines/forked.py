@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
 from sftdata.engines.children import Child, Pipe, heard, tell, tell_end, tell_failure, waiting
+from sftdata.threads import Task
 
 ResultT = TypeVar("ResultT")
 
@@ -66,12 +66,15 @@ def run_here(
     meanwhile: Callable[[], object] | None = None,
 ) -> Iterator[tuple[int, ResultT]]:
     """The results of calls that this process makes, each with its number; beside them `meanwhile` runs in a thread."""
-    with ThreadPoolExecutor(1) as threads:
-        other = None if meanwhile is None else threads.submit(meanwhile)
+    other = None if meanwhile is None else Task(meanwhile)
+    try:
         for number, arguments in enumerate(calls):
             yield number, function(*arguments)
+    finally:
         if other is not None:
-            other.result()
+            other.wait()
+    if other is not None:
+        other.result()
 
 
 class _Numbers:

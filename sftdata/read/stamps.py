@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,6 +11,7 @@ from xxhash import xxh3_128
 from sftdata.errors import SourceError
 from sftdata.read.opening import is_url, unreadable
 from sftdata.read.units import Unit
+from sftdata.threads import map_in_threads
 
 _READ_BYTES = 1 << 20
 
@@ -52,9 +52,9 @@ def unit_keys(units: Sequence[Unit], threads: int) -> list[str | None]:
     wholes = list(dict.fromkeys(unit.path for unit in units if unit.kind != "jsonl" and not is_url(unit.path)))
     parts = [unit for unit in units if unit.kind == "jsonl" and not is_url(unit.path)]
     named = {unit.path: unit for unit in units}
-    with ThreadPoolExecutor(threads) as pool:
-        whole_keys = dict(zip(wholes, pool.map(lambda path: _checksum(named[path], 0, None), wholes)))
-        part_keys = dict(zip(parts, pool.map(lambda unit: _checksum(unit, max(unit.start - 1, 0), unit.end), parts)))
+    of_wholes = map_in_threads(threads, lambda path: _checksum(named[path], 0, None), wholes)
+    of_parts = map_in_threads(threads, lambda unit: _checksum(unit, max(unit.start - 1, 0), unit.end), parts)
+    whole_keys, part_keys = dict(zip(wholes, of_wholes)), dict(zip(parts, of_parts))
     return [part_keys.get(unit) or whole_keys.get(unit.path) for unit in units]
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,6 +17,7 @@ from sftdata.labels import IGNORE, trained_runs
 from sftdata.store.files import atomic_write
 from sftdata.store.pack import Packing, Strategy, pack
 from sftdata.store.tokens import TokenColumns
+from sftdata.threads import Task
 
 SHARD_SCHEMA = pa.schema(
     [
@@ -142,17 +142,21 @@ def write_shard(path: str | Path, shard: Shard) -> ShardFacts:
     Raises OutputError where the folder cannot be written.
     """
     rows = samples = tokens = trained = 0
-    with atomic_write(path) as sink, pa.ipc.new_stream(sink, SHARD_SCHEMA) as writer, ThreadPoolExecutor(1) as beside:
-        writing: Future[None] | None = None
-        for batch in shard.batches():
+    with atomic_write(path) as sink, pa.ipc.new_stream(sink, SHARD_SCHEMA) as writer:
+        writing: Task[None] | None = None
+        try:
+            for batch in shard.batches():
+                if writing is not None:
+                    writing.result()
+                writing = Task(writer.write_batch, batch)  # while the next one is put together
+                labels = _values(batch.column("labels"))
+                rows += batch.num_rows
+                samples += len(_values(batch.column("seq_lengths")))
+                tokens += len(labels)
+                trained += int(np.count_nonzero(labels != IGNORE))
+        finally:
             if writing is not None:
-                writing.result()
-            writing = beside.submit(writer.write_batch, batch)  # while the next one is put together
-            labels = _values(batch.column("labels"))
-            rows += batch.num_rows
-            samples += len(_values(batch.column("seq_lengths")))
-            tokens += len(labels)
-            trained += int(np.count_nonzero(labels != IGNORE))
+                writing.wait()
         if writing is not None:
             writing.result()
     return ShardFacts(rows, samples, tokens, trained, sink.size_bytes, sink.sha256)

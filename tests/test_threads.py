@@ -1,0 +1,48 @@
+"""Calls in threads: results in their order, exceptions where the result is asked for."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+from sftdata.threads import Task, map_in_threads
+
+
+def test_a_task_gives_what_its_call_gave_and_raises_what_it_raised() -> None:
+    assert Task(divmod, 7, 2).result() == (3, 1)
+    failed = Task(divmod, 1, 0)
+    failed.wait()
+    with pytest.raises(ZeroDivisionError):
+        failed.result()
+
+
+def test_a_task_runs_beside_its_maker() -> None:
+    go_on = threading.Event()
+    task = Task(go_on.wait, 60)
+    go_on.set()
+    assert task.result() is True
+
+
+@pytest.mark.parametrize("threads", [1, 2, 9])
+def test_results_stand_in_the_order_of_the_items(threads: int) -> None:
+    assert map_in_threads(threads, str, range(5)) == ["0", "1", "2", "3", "4"]
+    assert map_in_threads(threads, str, []) == []
+
+
+def test_two_threads_work_at_once() -> None:
+    both = threading.Barrier(2, timeout=60)
+    assert sorted(map_in_threads(2, lambda _: both.wait(), "ab")) == [0, 1]
+
+
+def test_an_exception_of_a_call_is_raised_when_all_threads_have_ended() -> None:
+    done = []
+
+    def work(item: int) -> None:
+        if item == 0:
+            raise ValueError("zero")
+        done.append(item)
+
+    with pytest.raises(ValueError, match="zero"):
+        map_in_threads(2, work, range(4))
+    assert done == [1, 2, 3]
