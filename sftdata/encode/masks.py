@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from sftdata.encode.control import PRIVATE, ControlTokens, private_name
+from sftdata.encode.control import ControlTokens, private_name
 from sftdata.encode.encoded import Encoded, EncodedSample
 from sftdata.encode.encoder import Encoder, Ids
 from sftdata.encode.guarded import GuardedBatch, GuardedSample
@@ -73,7 +73,7 @@ class MaskProver:
         flat = ids[: cuts[-1]]
         is_trained = np.repeat(trained, np.diff(cuts))
         labels = np.where(is_trained, flat, np.int32(IGNORE))
-        fine = self._fine_pieces(pieces, flat, cuts, trained, flat[is_trained])
+        fine = self._fine_pieces(batch, flat, cuts, trained, flat[is_trained])
         starts = cuts[first]
         encoded = Encoded(flat, labels, starts, np.array(batch.owners, np.int64), batch.turns, {})
         exact = set()
@@ -94,18 +94,15 @@ class MaskProver:
 
     def _fine_pieces(
         self,
-        pieces: Sequence[str],
+        batch: GuardedBatch,
         ids: Ids,
         cuts: npt.NDArray[np.int64],
         trained: npt.NDArray[np.bool_],
         trained_ids: Ids,
     ) -> npt.NDArray[np.bool_]:
-        """Which pieces certainly satisfy the invariants that `_problem` checks: the same checks, on a whole batch.
-
-        A piece with the character that private names begin with in its own text counts as one that may not.
-        """
-        wanted = np.fromiter([piece.count(PRIVATE[0]) for piece in pieces], np.int64, len(pieces))
-        fine: npt.NDArray[np.bool_] = np.diff(np.searchsorted(self.controls_in(ids), cuts)) == wanted
+        """Which pieces certainly satisfy the invariants that `_problem` checks: the same checks, on a whole batch."""
+        pieces = batch.pieces
+        fine: npt.NDArray[np.bool_] = np.diff(np.searchsorted(self.controls_in(ids), cuts)) == batch.controls
         runs = np.flatnonzero(trained)
         filled = cuts[runs + 1] > cuts[runs]
         fine[runs] &= filled
@@ -206,8 +203,7 @@ class MaskProver:
     def _problem(self, sample: GuardedSample, result: EncodedSample) -> str | None:
         """The first invariant that does not hold, or None."""
         ids = result.input_ids
-        wanted = sum(piece.count(PRIVATE) for piece in sample.pieces)
-        if len(self.controls_in(ids)) != wanted:
+        if len(self.controls_in(ids)) != sum(sample.controls):
             return "its control tokens are not those that the template wrote"
         if self._bos_id is not None and len(ids) > 1 and ids[0] == ids[1] == self._bos_id:
             return "it begins with two BOS tokens"

@@ -79,7 +79,7 @@ class ShapeProver:
         if not trained:
             raise Refusal("nothing_to_train", "no turn of it is to be trained")
         for sample in self.by_definition(record, trained):
-            batch.add(owner, *sample)
+            batch.add(owner, sample.pieces, sample.controls, sample.turns)
 
     def by_definition(self, record: Record, trained: Sequence[int]) -> list[GuardedSample]:
         """The record's samples by turns.py alone."""
@@ -129,19 +129,20 @@ class ShapeProver:
         self, record: Record, plain: PlainRecord, planned: Planned, batch: GuardedBatch, owner: int
     ) -> bool:
         """Add the sample as planned; False where the template might not write the contents as the plan expects."""
+        plan, layout = planned
         contents = plain.contents
         for content in contents:
             if not content or content.isspace() or NAMESPACE in content:
                 return False
         if self._looks and any(map(self.facts.reads.may_branch_on, contents)):
             return False
-        if not self._verbatim and not self._writes_as_planned(plain, planned.plan):
+        if not self._verbatim and not self._writes_as_planned(plain, plan):
             return False
-        pieces, turns = planned.layout.pieces_with(contents), planned.plan.turns
+        pieces = layout.pieces_with(contents)
         if self._planned % RECHECK == 0:
-            self._recheck(record, planned.plan, GuardedSample(tuple(pieces), turns))
+            self._recheck(record, plan, GuardedSample(tuple(pieces), plan.turns))
         self._planned += 1
-        batch.add(owner, pieces, turns)
+        batch.add(owner, pieces, layout.controls, plan.turns)
         return True
 
     def _writes_as_planned(self, plain: PlainRecord, plan: Plan) -> bool:
@@ -224,11 +225,12 @@ class Layout(NamedTuple):
     """The pieces of a plan's samples, as guarded texts with contents between them.
 
     `begins` has what stands in each piece before its first content. For each content follow: the number of its piece,
-    its index, and the text behind it.
+    its index, and the text behind it. `controls` counts the control tokens in each piece; contents have none.
     """
 
     begins: tuple[str, ...]
     contents: tuple[tuple[int, int, str], ...]
+    controls: tuple[int, ...]
 
     def pieces_with(self, contents: Sequence[str]) -> list[str]:
         """The pieces with these contents."""
@@ -257,4 +259,7 @@ def layout_of(plan: Plan, guard: Callable[[str], str]) -> Layout:
         else:
             begins[0] = texts[0]
         begins += texts[1:]
-    return Layout(tuple(begins), tuple(contents))
+    controls = [begin.count(PRIVATE) for begin in begins]
+    for at, _, behind in contents:
+        controls[at] += behind.count(PRIVATE)
+    return Layout(tuple(begins), tuple(contents), tuple(controls))
