@@ -89,7 +89,8 @@ class RecordColumn:
         """
         places = np.unique(np.concatenate([np.empty(0, np.int64), *self._texts_with(heads)]))
         rows = np.searchsorted(self._starts, places, side="right") - 1
-        for row, turn, place in zip(rows.tolist(), (places - self._starts[rows]).tolist(), places.tolist()):
+        turns = (places - self._starts[rows]).tolist()
+        for row, turn, place in zip(rows.tolist(), turns, places.tolist()):
             yield row, _split(self._roles[row] or "")[turn], self._texts[place]
 
     def _texts_with(self, heads: Sequence[bytes]) -> Iterator[npt.NDArray[np.int64]]:
