@@ -85,25 +85,11 @@ class Read:
         is_first = True
         entries: list[tuple[Any, ...]] = []
         for raw in raws:
-            record: Record | None = None if source.keep else plain_of(raw.value, source)
-            drop, kept = None, None
-            if record is None:
-                _, record, drop, kept = row_of(raw, source)
-            if self.check_calls and drop is None and record is not None and record.tools:
-                drop = check_tool_calls(record)
-            private: Mapping[str, int] = {}
-            if self.judge is not None and drop is None and record is not None:
-                record, drop, private = self.judge(record)
-            entry = (
-                raw.line,
-                record,
-                None if record is None else self.key_of(record),
-                None if drop is None else drop.reason,
-                None if drop is None else drop.detail,
-                None if kept is None else json.dumps(kept, default=str),
-                json.dumps(private) if private else None,
-            )
-            entries.append(entry)
+            plain = None if source.keep or self.judge is not None else plain_of(raw.value, source)
+            if plain is not None:
+                entries.append((raw.line, plain, self.key_of(plain), None, None, None, None))
+            else:
+                entries.append(self._entry(raw, source))
             if len(entries) == TABLE_ROWS:
                 yield _table(entries, lines_in(unit) if is_first else None)
                 is_first = False
@@ -113,6 +99,24 @@ class Read:
             yield _table(entries or [(0, None, None, None, None, None, None)], skip)
         elif entries:
             yield _table(entries, None)
+
+    def _entry(self, raw: RawRow, source: Source) -> tuple[Any, ...]:
+        """What ROW_SCHEMA has of any row, with the record as it is; `skip` aside."""
+        _, record, drop, kept = row_of(raw, source)
+        if self.check_calls and drop is None and record is not None and record.tools:
+            drop = check_tool_calls(record)
+        private: Mapping[str, int] = {}
+        if self.judge is not None and drop is None and record is not None:
+            record, drop, private = self.judge(record)
+        return (
+            raw.line,
+            record,
+            None if record is None else self.key_of(record),
+            None if drop is None else drop.reason,
+            None if drop is None else drop.detail,
+            None if kept is None else json.dumps(kept, default=str),
+            json.dumps(private) if private else None,
+        )
 
 
 class _Counted:
