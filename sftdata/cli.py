@@ -222,11 +222,10 @@ def shown_progress() -> Iterator[Progress]:
 
 def _report(folder: str, manifest: Manifest, seconds: float) -> None:
     """One screen at the end: the funnel, an example for each reason, tokens, fill, seconds."""
-    from sftdata.store.ledger import first_examples
     from sftdata.view.marks import writable
     from sftdata.view.summary import summarize
 
-    summary = summarize(folder, manifest, examples=first_examples(folder))
+    summary = summarize(folder, manifest)
     if sys.stdout.isatty():
         from sftdata.view.terminal import print_summary_of
 

@@ -181,6 +181,7 @@ class Tally:
 
     def __init__(self) -> None:
         self._fates: dict[tuple[str | None, str | None, str | None], int] = {}
+        self._examples: dict[str, str] = {}
 
     def add(self, rows: pa.Table) -> None:
         """Count these rows."""
@@ -192,6 +193,8 @@ class Tally:
         for first, count in zip(firsts.tolist(), counts.tolist()):
             key = (rows["fate"][first].as_py(), rows["stage"][first].as_py(), rows["reason"][first].as_py())
             self._fates[key] = self._fates.get(key, 0) + count
+            if key[2] is not None and key[2] not in self._examples:
+                self._examples[key[2]] = rows["where"][first].as_py()
 
     def counts(self) -> Counts:
         """What was counted; stages and reasons in the order of their names. Raises ValueError on an unknown fate."""
@@ -204,27 +207,8 @@ class Tally:
                 dropped.setdefault(stage, {})[reason] = rows
             else:
                 raise ValueError(f"{rows} rows have the fate {fate}, stage {stage} and reason {reason}")
-        return Counts(rows_read=sum(self._fates.values()), packed=packed, dropped=dropped)
-
-
-def count_fates(rows: pa.Table) -> Counts:
-    """The counts over a whole ledger. Raises ValueError where a row has no proper fate."""
-    tally = Tally()
-    tally.add(rows)
-    return tally.counts()
-
-
-def first_examples(folder: str | Path) -> dict[str, str]:
-    """For each reason the `where` of the first row dropped for it. Raises DatasetError as `read_ledger_file`."""
-    examples: dict[str, str] = {}
-    for path in ledger_files(folder):
-        table = read_ledger_file(path, ["where", "reason"])
-        reasons = table["reason"].combine_chunks().dictionary_encode()
-        for code, reason in enumerate(reasons.dictionary.to_pylist()):
-            if reason not in examples:
-                first = pc.index(reasons.indices, code).as_py()
-                examples[reason] = table["where"][first].as_py()
-    return examples
+        examples = {reason: self._examples[reason] for reasons in dropped.values() for reason in reasons}
+        return Counts(rows_read=sum(self._fates.values()), packed=packed, dropped=dropped, examples=examples)
 
 
 def ledger_files(folder: str | Path) -> list[Path]:

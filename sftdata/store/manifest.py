@@ -130,11 +130,15 @@ class EncodingEntry(Entry):
 
 
 class Counts(Entry):
-    """The fate of every input row: rows_read is packed plus all of dropped (stage -> reason -> rows)."""
+    """The fate of every input row: rows_read is packed plus all of dropped (stage -> reason -> rows).
+
+    `examples` names the first row that was dropped for each reason: reason -> "file:line".
+    """
 
     rows_read: Count = 0
     packed: Count = 0
     dropped: dict[str, dict[str, Count]] = Field(default_factory=dict)
+    examples: dict[str, str] = Field(default_factory=dict)
 
     @property
     def num_dropped(self) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sftdata.reasons import REASONS
@@ -48,13 +48,8 @@ class Summary:
         return "\n\n".join("\n".join(map(marks.safe, block)) for block in blocks)
 
 
-def summarize(
-    name: str, manifest: Manifest, split: str | None = None, examples: Mapping[str, str] | None = None
-) -> Summary:
-    """The facts of a dataset, or of one split of it, from the manifest alone.
-
-    `examples` name a row for each reason: reason -> "file:line".
-    """
+def summarize(name: str, manifest: Manifest, split: str | None = None) -> Summary:
+    """The facts of a dataset, or of one split of it, from the manifest alone."""
     splits = {key: facts for key, facts in manifest.splits.items() if split in (None, key)}
     samples = sum(facts.samples for facts in splits.values())
     rows = sum(facts.rows for facts in splits.values())
@@ -73,7 +68,7 @@ def summarize(
         lines += _privacy_lines(manifest)
         if manifest.mixture:
             tables.append(_mixture_table(manifest))
-        tables.append(_funnel_table(manifest, examples or {}))
+        tables.append(_funnel_table(manifest))
     return Summary(title, tuple(lines), tuple(tables))
 
 
@@ -156,7 +151,7 @@ def _mixture_table(manifest: Manifest) -> Table:
     return Table(head, tuple(rows), frozenset({0}))
 
 
-def _funnel_table(manifest: Manifest, examples: Mapping[str, str]) -> Table:
+def _funnel_table(manifest: Manifest) -> Table:
     """From rows read to rows packed: each reason by itself, in the order of the stages."""
     counts = manifest.counts
     known: Sequence[str] = list(REASONS)
@@ -164,7 +159,7 @@ def _funnel_table(manifest: Manifest, examples: Mapping[str, str]) -> Table:
     dropped = [(reason, number) for reasons in counts.dropped.values() for reason, number in reasons.items()]
     for reason, number in sorted(dropped, key=lambda item: known.index(item[0]) if item[0] in known else len(known)):
         meaning = REASONS.get(reason, ("", ""))[1]
-        example = f" (first: {examples[reason]})" if reason in examples else ""
+        example = f" (first: {counts.examples[reason]})" if reason in counts.examples else ""
         rows.append((f"- {reason}", f"{number:,}", meaning + example))
     rows.append(("rows packed", f"{counts.packed:,}", f"{_share(counts.packed, counts.rows_read)} of the rows read"))
     return Table(("fate", "rows", ""), tuple(rows), frozenset({0, 2}))

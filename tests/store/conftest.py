@@ -207,7 +207,8 @@ class Dataset:
             if fate != "packed":
                 dropped.setdefault(str(stage), {})[str(reason)] = rows
         packed = sum(row["fate"] == "packed" for row in self.ledger)
-        return {"rows_read": len(self.ledger), "packed": packed, "dropped": dropped}
+        examples = {str(row["reason"]): str(row["where"]) for row in reversed(self.ledger) if row["fate"] != "packed"}
+        return {"rows_read": len(self.ledger), "packed": packed, "dropped": dropped, "examples": examples}
 
     def replace(self, row: int, start: int, end: int, ids: list[int], labels: list[int]) -> None:
         """Put other tokens in the place of [start, end) of a row of the training shard, all counts mended."""

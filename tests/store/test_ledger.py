@@ -57,7 +57,8 @@ def test_how_the_rows_arrive_changes_no_byte(tmp_path: Path, monkeypatch: pytest
 
 def test_every_row_is_counted_by_stage_and_reason(tmp_path: Path) -> None:
     writer = write(tmp_path, rows(10), 3)
-    assert writer.counts == Counts(rows_read=10, packed=6, dropped={"pack": {"overlong": 4}})
+    dropped = {"pack": {"overlong": 4}}
+    assert writer.counts == Counts(rows_read=10, packed=6, dropped=dropped, examples={"overlong": "a.jsonl:1"})
 
 
 def test_a_ledger_without_rows_still_has_its_columns(tmp_path: Path) -> None:

@@ -225,6 +225,16 @@ def manifest(**fields: Any) -> Callable[[Any], None]:
     return lambda dataset: dataset.manifest.update(fields)
 
 
+def with_example(where: str) -> Callable[[Any], None]:
+    """The right counts, with another example of a reason."""
+
+    def change(dataset: Any) -> None:
+        counts = dataset.counts()
+        dataset.manifest["counts"] = {**counts, "examples": {**counts["examples"], "bad_json": where}}
+
+    return change
+
+
 def tokenizer(**fields: Any) -> Callable[[Any], None]:
     return lambda dataset: dataset.tokenizer.update(fields)
 
@@ -233,6 +243,7 @@ COUNTS = {"rows_read": 8, "packed": 6, "dropped": {"read": {"bad_json": 1}, "ded
 MANIFEST = [
     lie(manifest(counts={**COUNTS, "rows_read": 9}), "of 9 rows read, 6 packed and 2 dropped are", "counts do not add"),
     lie(manifest(counts=COUNTS), "its counts differ from the ledger's", "counts of another ledger"),
+    lie(with_example("chats.jsonl:77"), "its counts differ from the ledger's", "another row as an example"),
     lie(manifest(dataset_hash="0" * 64), "dataset_hash is not the hash of the shards' checksums", "dataset hash"),
     lie(manifest(packing={"strategy": "best_fit", "rows": 3, "fill": 0.9}), "packing says 3 rows filled", "fill"),
     lie(
