@@ -56,22 +56,23 @@ class EncodingAside:
     def __init__(self, aside: Aside, request: EncodingRequest) -> None:
         self._aside = aside
         aside.ask(MAKE, request)
-        aside.ask("check")
-        aside.ask("load")
-        self._unanswered = 3
+        for method in ("check", "load", "outline"):
+            aside.ask(method)
+        self._unanswered = 4
+        self._outline: tuple[str, Sequence[str], str]
 
     def check(self) -> None:
         """See Encoding.check. Waits until the encoder is loaded, so as to leave the processor to what loads it."""
         while self._unanswered:
             self._unanswered -= 1
-            self._aside.answer()
+            self._outline = self._aside.answer()  # the last of them
 
     def stage(self) -> Stage:
         """See Encoding.stage."""
         from sftdata.engines.elsewhere import StageElsewhere
 
         self.check()
-        return cast("Stage", StageElsewhere(self._aside, "results", *self._aside.call("outline")))
+        return cast("Stage", StageElsewhere(self._aside, "results", *self._outline))
 
     def begin_end(self, folder: Path, engine: Engine, rows: Sequence[Piece], dropped: pa.ChunkedArray) -> None:
         """See Encoding.begin_end."""
@@ -87,6 +88,7 @@ class EncodingAside:
     def use(self, encoder: str) -> None:
         """See Encoding.use."""
         self._aside.call("use", encoder)
+        self._outline = self._aside.call("outline")
 
 
 def begin_encoding(config: Config, aside: Aside | None = None) -> Encoding:
