@@ -21,6 +21,13 @@ class Runs(NamedTuple):
     cuts: npt.NDArray[np.int64]  # those of sample i are edges[cuts[i] : cuts[i + 1]]
 
 
+def labels_of(input_ids: npt.NDArray[np.int32], is_trained: npt.NDArray[np.bool_]) -> npt.NDArray[np.int32]:
+    """The labels of tokens that are trained, or not."""
+    labels = np.full(len(input_ids), IGNORE, np.int32)
+    np.copyto(labels, input_ids, where=is_trained)  # in half the time of np.where
+    return labels
+
+
 def trained_runs(labels: npt.NDArray[np.int32], offsets: npt.NDArray[np.int64]) -> Runs:
     """The trained runs of samples whose labels stand end to end: sample i from offsets[i] to offsets[i + 1]."""
     is_trained = labels != IGNORE

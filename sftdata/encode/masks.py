@@ -19,7 +19,7 @@ from sftdata.encode.encoded import Encoded, EncodedSample
 from sftdata.encode.encoder import Encoder, Ids
 from sftdata.encode.guarded import GuardedBatch, GuardedSample
 from sftdata.encode.vocabulary import Vocabulary
-from sftdata.labels import IGNORE
+from sftdata.labels import IGNORE, labels_of
 from sftdata.records import Drop
 
 
@@ -72,7 +72,7 @@ class MaskProver:
         trained = (np.arange(len(pieces)) - np.repeat(first[:-1], np.diff(first))) % 2 == 1
         flat = ids[: cuts[-1]]
         is_trained = np.repeat(trained, np.diff(cuts))
-        labels = np.where(is_trained, flat, np.int32(IGNORE))
+        labels = labels_of(flat, is_trained)
         fine = self._fine_pieces(batch, flat, cuts, trained, flat[is_trained])
         starts = cuts[first]
         encoded = Encoded(flat, labels, starts, np.array(batch.owners, np.int64), batch.turns, {})

@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from sftdata.labels import IGNORE
+from sftdata.labels import labels_of
 
 Ints = NDArray[np.int64]
 Ints32 = NDArray[np.int32]
@@ -58,7 +58,7 @@ class TokenColumns:
         ids = np.frombuffer(b"".join([self._ids[chunk][start:end] for chunk, start, end in places]), np.int32)
         steps = self._steps(samples)
         is_trained = np.repeat(np.arange(len(steps)) % 2 == 1, steps)
-        return ids, np.where(is_trained, ids, np.int32(IGNORE))
+        return ids, labels_of(ids, is_trained)
 
     def _steps(self, samples: Ints) -> Ints:
         """Lengths of the runs of these samples, end to end: untrained and trained by turns, some of them empty."""
