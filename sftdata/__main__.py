@@ -18,10 +18,10 @@ def main() -> None:
         # It is needed in any case, and makes thousands of calls. Where the stack is deep already, each of them may
         # cross the end of a block of it, which Python 3.11 then takes from the system and gives back every time.
         import_arrow()
-    from sftdata.cli import app
+    from sftdata.cli import only
 
     try:
-        app(prog_name="sftdata", obj=aside)
+        only(sys.argv[1:2])(prog_name="sftdata", obj=aside)
     except SystemExit as end:
         leave(end.code)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
@@ -24,6 +24,14 @@ app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_
 app.add_typer(cli_templates.app, name="templates")
 app.command()(cli_check.check)
 CONFIG_SUFFIXES = (".yaml", ".yml")
+
+
+def only(named: Sequence[str]) -> typer.Typer:
+    """The app with nothing but the command named, if it is one: typer makes all that there are, used or not."""
+    commands = [command for command in app.registered_commands if getattr(command.callback, "__name__", "") in named]
+    if commands:
+        app.registered_commands, app.registered_groups = commands, []
+    return app
 
 
 def _version(value: bool) -> None:
