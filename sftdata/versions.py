@@ -53,7 +53,10 @@ def _version_folders() -> dict[str, str]:
 def program_key() -> str:
     """A checksum of this program and its tools: earlier work of another version is not taken over."""
     digest = hashlib.sha256(json.dumps(describe_versions(semantic=False)).encode())
-    package = Path(__file__).parent
-    for path in sorted(package.rglob("*.py")):
-        digest.update(f"{path.relative_to(package)}\0".encode() + path.read_bytes())
+    package = str(Path(__file__).parent)
+    for folder, folders, names in os.walk(package):
+        folders.sort()
+        for path in (f"{folder}/{name}" for name in sorted(names) if name.endswith(".py")):
+            with open(path, "rb", buffering=0) as file:
+                digest.update(f"{path[len(package) :]}\0".encode() + file.read())
     return digest.hexdigest()
