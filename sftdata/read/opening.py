@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
 COMPRESSIONS = ("gz", "zst", "bz2", "xz")
-BUFFER_BYTES = 1 << 20
+BUFFER_BYTES = 1 << 18
 HEAD_BYTES = 1 << 16
 
 # What a file's first bytes betray: (bytes, what it is, what to do about it).

@@ -13,7 +13,7 @@ from sftdata.read.opening import is_url, unreadable
 from sftdata.read.units import Unit
 from sftdata.threads import map_in_threads
 
-_READ_BYTES = 1 << 20
+_READ_BYTES = 1 << 18
 
 
 class Stamp(NamedTuple):
