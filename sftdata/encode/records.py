@@ -192,22 +192,23 @@ class RecordEncoder:
         texts: dict[int, list[EncodedSample] | Drop] = {}
         drops: dict[int, Drop] = {}
         proven = GuardedBatch()
+        plain_prover = self._plain_prover
         for number, record in enumerate(records):
             if record.text is not None:
                 texts[number] = self._encode_text(record.text)
                 continue
             try:
-                self._prover(record.template_kwargs).add_samples(record, proven, number)
+                kwargs = record.template_kwargs
+                prover = self._prover(kwargs) if kwargs else plain_prover
+                prover.add_samples(record, proven, number)
             except Refusal as refusal:
                 drops[number] = refusal.drop
         encoded = self._masks.encode(proven)
         encoded = encoded._replace(drops={**encoded.drops, **drops})
         return Encoded.of({**texts, **encoded.by_record()}) if texts else encoded
 
-    def _prover(self, kwargs: Mapping[str, Any] | None) -> ShapeProver:
+    def _prover(self, kwargs: Mapping[str, Any]) -> ShapeProver:
         """The prover for these template arguments; what a template does may depend on them."""
-        if not kwargs:
-            return self._plain_prover
         key = json.dumps(kwargs, sort_keys=True, ensure_ascii=False).encode()
         if key not in self._provers:
             facts = TemplateFacts(self.template, self.settings.files, kwargs)

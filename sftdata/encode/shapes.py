@@ -67,11 +67,16 @@ class ShapeProver:
         Raises Refusal where nothing of it is to be trained, or something cannot be proven.
         """
         plain = record.plain
-        if plain is None and not record.tools:
+        planned: Planned | None = None
+        if plain is not None:
+            try:
+                planned = self._plans_of_plain[plain.roles]
+            except KeyError:  # its roles alone decide what is trained
+                planned = self._plan(plain.roles, trained_turns(plain, self._train_on))
+                self._plans_of_plain[plain.roles] = planned
+        elif not record.tools:
             plain = _without_train(record)
             planned = None if plain is None else self._plan(plain.roles, trained_turns(record, self._train_on))
-        else:
-            planned = None if plain is None else self._plan_of_plain(plain)
         if plain is None or planned is None or not self._add_planned(record, plain, planned, batch, owner):
             self._add_by_definition(record, batch, owner)
 
@@ -96,15 +101,6 @@ class ShapeProver:
         if self._protection_matters(texts):
             self._check_protection(record, chat, trained)
         return [self._guard(sample) for sample in group_turns(turns)]
-
-    def _plan_of_plain(self, plain: PlainRecord) -> Planned | None:
-        """The plan of a plain conversation's shape, whose roles alone decide what is trained."""
-        try:
-            return self._plans_of_plain[plain.roles]
-        except KeyError:
-            planned = self._plan(plain.roles, trained_turns(plain, self._train_on))
-            self._plans_of_plain[plain.roles] = planned
-            return planned
 
     def _plan(self, roles: tuple[str, ...], trained: tuple[int, ...]) -> Planned | None:
         """The plan of a shape, or None where it has none."""
