@@ -61,7 +61,7 @@ class RecordColumn:
     """The records in a table's column `record`. Text k of all is the turn k - starts[row] of its row."""
 
     def __init__(self, column: pa.ChunkedArray) -> None:
-        array = pa.concat_arrays(column.chunks)
+        array = pa.concat_arrays(column.chunks or [pa.array([], RECORD_TYPE)])
         contents = array.field("contents")
         starts = contents.offsets.to_numpy()
         self._array = contents.values.slice(starts[0], starts[-1] - starts[0])

@@ -152,6 +152,9 @@ class PlainRecord(Record):
         """Itself."""
         return self
 
+    def __reduce__(self) -> tuple[type[PlainRecord], tuple[tuple[str, ...], list[str]]]:
+        return PlainRecord, (self.roles, self.contents)
+
 
 def is_plain(message: Message) -> bool:
     """Whether a message is nothing but a role and a content."""

@@ -38,21 +38,27 @@ class Task(Generic[ResultT]):
 
 
 def map_in_threads(threads: int, function: Callable[[ItemT], ResultT], items: Sequence[ItemT]) -> Sequence[ResultT]:
-    """What a function gives for each item, of which so many threads take one after the other."""
+    """What a function gives for each item, of which so many threads, one at least, take one after the other.
+
+    Of several exceptions that of the first item is raised: items behind one that failed may not be looked at.
+    """
     numbers, lock = iter(range(len(items))), Lock()
     found: dict[int, ResultT] = {}
+    failed: dict[int, BaseException] = {}
 
     def work() -> None:
-        while True:
+        while not failed:
             with lock:
                 number = next(numbers, None)
             if number is None:
                 return
-            found[number] = function(items[number])
+            try:
+                found[number] = function(items[number])
+            except BaseException as error:  # noqa: BLE001 - raised below
+                failed[number] = error
 
-    tasks = [Task(work) for _ in range(min(threads, len(items)))]
-    for task in tasks:
-        task.wait()
-    for task in tasks:
+    for task in [Task(work) for _ in range(min(threads, len(items)))]:
         task.result()
+    if failed:
+        raise failed[min(failed)]
     return [found[number] for number in range(len(items))]

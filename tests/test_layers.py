@@ -30,10 +30,7 @@ RULES: dict[str, set[str]] = {
     "settings": {"errors"},
     # The settings that stand there.
     "config": {"errors", "settings", "curate.dedup_settings", "curate.filter_settings", "curate.privacy_settings"},
-    **{
-        phase: {"errors", "light", "reasons", "records", "record_column", "labels", "threads", "progress"}
-        for phase in PHASES
-    },
+    **{phase: {*SHARED, "labels"} for phase in PHASES},
     "curate": {*SHARED, "settings"},  # its settings stand beside its stages
     "engines": {"errors", "light", "progress", "store.files", "threads"},
     "view": {"errors", "reasons", "labels", "store.manifest", "store.shards", "store.ledger"},

@@ -73,7 +73,12 @@ def test_texts_that_hold_a_string_are_found_in_any_slice(
     assert [entry for entry in found if entry in wanted] == wanted
     # Besides those there are texts that end in the beginning of a string which the following text ends.
     ends = {head[:at] for head in heads for at in range(1, len(head))}
-    assert all(any(text.encode().endswith(end) for end in ends) for _, _, text in found if (_, _, text) not in wanted)
+    others = [text.encode() for row, role, text in found if (row, role, text) not in wanted]
+    assert all(any(text.endswith(end) for end in ends) for text in others)
+
+
+def test_a_column_without_chunks_has_no_records() -> None:
+    assert list(RecordColumn(pa.chunked_array([], RECORD_TYPE))) == []
 
 
 def test_a_string_that_two_texts_make_together_is_not_searched_for_long() -> None:

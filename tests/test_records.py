@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import json
+import pickle
 from collections import Counter
 from pathlib import Path
 
@@ -84,6 +86,15 @@ def test_what_holds_more_than_roles_and_contents_is_not_plain_and_comes_back_who
     assert Record.from_json(record.to_json()) == record
     assert record.replaced() == record
     assert record != Record((Message("user", "a"),))
+
+
+@given(TURNS)
+def test_a_record_can_be_sent_and_copied(turns: list[tuple[str, str]]) -> None:
+    plain = PlainRecord(tuple(role for role, _ in turns), [content for _, content in turns])
+    messages = Record(plain.messages)
+    assert messages.plain == plain
+    for record in (plain, messages):
+        assert pickle.loads(pickle.dumps(record)) == copy.deepcopy(record) == record
 
 
 def test_a_record_says_what_it_is() -> None:

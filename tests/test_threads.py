@@ -35,14 +35,16 @@ def test_two_threads_work_at_once() -> None:
     assert sorted(map_in_threads(2, lambda _: both.wait(), "ab")) == [0, 1]
 
 
-def test_an_exception_of_a_call_is_raised_when_all_threads_have_ended() -> None:
-    done = []
+@pytest.mark.parametrize("threads", [1, 2, 3])
+def test_of_several_exceptions_that_of_the_first_item_is_raised(threads: int) -> None:
+    failed = threading.Event()
 
     def work(item: int) -> None:
-        if item == 0:
-            raise ValueError("zero")
-        done.append(item)
+        if item == 1 and threads > 1:
+            assert failed.wait(60)  # for one behind it
+        if item:
+            failed.set()
+            raise ValueError(str(item))
 
-    with pytest.raises(ValueError, match="zero"):
-        map_in_threads(2, work, range(4))
-    assert done == [1, 2, 3]
+    with pytest.raises(ValueError, match="1"):
+        map_in_threads(threads, work, range(9))

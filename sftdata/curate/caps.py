@@ -2,19 +2,10 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
-
-
-class CapSettings(NamedTuple):
-    """The column, which `keep` of a source must name, and how many rows of one value stay."""
-
-    column: str
-    max_records: int = 200
 
 
 def over_cap(values: pa.Array, preference: npt.NDArray[np.int64], max_records: int) -> npt.NDArray[np.int64]:

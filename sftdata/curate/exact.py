@@ -35,7 +35,7 @@ def content_key(record: Record) -> bytes:
         content = f"text\0{canonical(record.text)}".encode()
     else:
         turns = "".join([_message_text(message) for message in record.messages])
-        besides = [_plain(record.tools), _plain(record.template_kwargs)]
+        besides = [_plain(record.tools), _plain(record.template_kwargs or None)]
         content = f"{turns}\x02{_json_text(besides)}".encode()
     return hashlib.sha256(content).digest()[:KEY_BYTES]
 

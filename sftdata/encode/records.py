@@ -198,8 +198,9 @@ class RecordEncoder:
                 texts[number] = self._encode_text(record.text)
                 continue
             try:
-                kwargs = record.template_kwargs
-                prover = self._prover(kwargs) if kwargs else plain_prover
+                prover, kwargs = plain_prover, record.template_kwargs
+                if kwargs and trained_turns(record, self.settings.train_on):
+                    prover = self._prover(kwargs)
                 prover.add_samples(record, proven, number)
             except Refusal as refusal:
                 drops[number] = refusal.drop

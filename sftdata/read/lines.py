@@ -1,4 +1,4 @@
-"""JSON lines as a stream: one broken line costs that line, and memory never holds more than one block of lines."""
+"""JSON lines as a stream: one broken line costs that line. Memory holds a block of lines, or one that is longer."""
 
 from __future__ import annotations
 
@@ -32,18 +32,14 @@ def read_lines(unit: Unit) -> Generator[RawRow, None, int]:
             position += _skip_line(reader, None if unit.end is None else unit.end - unit.start) - 1
         first = unit.start == 0
         line_number = 0
-        for block in _blocks(reader, None if unit.end is None else unit.end - position):
-            may_be_long = may_hold_long_number(block)
-            lines = block.split(b"\n")
-            if not lines[-1]:
-                lines.pop()
-            for line in lines:
+        for lines, may_be_long in _blocks(reader, None if unit.end is None else unit.end - position):
+            for at, line in enumerate(lines):
                 line_number += 1
                 too_long = len(line) > MAX_LINE_BYTES
                 if not too_long and (not line or line.isspace()):
                     continue
                 if first:
-                    _refuse_array(line, block[len(line) + 1 :] or reader.peek(HEAD_BYTES), unit.name)
+                    _refuse_array(line, b"".join(lines[at + 1 :]) or reader.peek(HEAD_BYTES), unit.name)
                     first = False
                 if too_long:
                     yield RawRow(line_number, None, Drop("line_too_long", f"more than {MAX_LINE_BYTES:,} bytes"))
@@ -56,8 +52,9 @@ def read_lines(unit: Unit) -> Generator[RawRow, None, int]:
     return line_number
 
 
-def _blocks(reader: io.BufferedReader, size: int | None) -> Iterator[bytes]:
-    """The lines that begin in so many bytes, or all: whole lines, some of them at a time.
+def _blocks(reader: io.BufferedReader, size: int | None) -> Iterator[tuple[list[bytes], bool]]:
+    """The lines that begin in so many bytes, or all, some of them at a time, without their ends; and whether a long
+    number may stand in them.
 
     Of a line that is too long there is more than MAX_LINE_BYTES, and not much more.
     """
@@ -66,14 +63,20 @@ def _blocks(reader: io.BufferedReader, size: int | None) -> Iterator[bytes]:
         skipped = 0
         if block and not block.endswith(b"\n"):
             rest = reader.readline(MAX_LINE_BYTES + 1)
-            block += rest
             if len(rest) > MAX_LINE_BYTES and not rest.endswith(b"\n"):
                 skipped = _skip_line(reader)
+            block += rest
+            del rest
         if not block:
             break
         if size is not None:
             size -= len(block) + skipped
-        yield block
+        may_be_long = len(block) > 2 * BLOCK_BYTES or may_hold_long_number(block)  # a long line is looked at by itself
+        lines = block.split(b"\n")
+        del block
+        if not lines[-1]:
+            lines.pop()
+        yield lines, may_be_long
 
 
 def count_lines(unit: Unit) -> int:

@@ -33,7 +33,7 @@ ROW_SCHEMA = pa.schema(
     ]
 )
 TABLE_ROWS = 4096  # rows held in memory at a time; changes no byte of a dataset
-# Records dropped for these reasons cannot be written as JSON, so they do not travel on.
+# Records dropped for these reasons cannot be written, so they do not travel on.
 _UNWRITABLE = ("bad_characters", "wrong_type")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pyarrow as pa
 
-from sftdata.curate.caps import CapSettings, cap_evidence, over_cap
+from sftdata.curate.caps import cap_evidence, over_cap
 
 
 def test_rows_past_the_cap_are_numbered_within_their_value():
@@ -24,5 +24,4 @@ def test_no_rows_and_no_values_are_no_trouble():
 
 
 def test_the_evidence_does_not_name_the_value():
-    assert CapSettings("user_id").max_records == 200
     assert cap_evidence("user_id", 201, 200) == "row 201 of its user_id; 200 are kept"

@@ -79,11 +79,12 @@ def test_no_text_can_look_like_another_conversation(turns: list[tuple[str, str]]
     forged = [(turns[0][0], f"{turns[0][1]}\x1e{joined}"[:-1])]
     for rival in (other, forged):
         same = [(role, text.strip()) for role, text in rival] == [(role, text.strip()) for role, text in turns]
-        first, second = (
-            content_key(Record(messages=tuple(Message(role=role, content=text) for role, text in chat)))
-            for chat in (turns, rival)
-        )
-        assert (first == second) == same
+        for name in (None, "n"):  # with a name they are more than roles and contents, and have keys of another form
+            first, second = (
+                content_key(Record(messages=tuple(Message(role=role, content=text, name=name) for role, text in chat)))
+                for chat in (turns, rival)
+            )
+            assert (first == second) == same
 
 
 @settings(deadline=None)

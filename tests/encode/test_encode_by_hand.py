@@ -10,7 +10,8 @@ import tiny_tokenizers
 from families import ENDS, TEMPLATES
 
 from sftdata.encode.chat import trained_turns
-from sftdata.encode.guarded import GuardedBatch
+from sftdata.encode.control import PRIVATE
+from sftdata.encode.guarded import GuardedBatch, GuardedSample
 from sftdata.encode.records import EncodeSettings, RecordEncoder
 from sftdata.encode.shapes import ShapeProver
 from sftdata.encode.templates import load_template, template_names, template_source
@@ -209,6 +210,39 @@ def test_what_is_known_of_a_shape_is_what_the_definition_gives(make: Any, name: 
             batch = GuardedBatch()
             prover.add_samples(record, batch, 0)
             assert batch.samples_of(0) == prover.by_definition(record, trained)
+            assert batch.controls == [piece.count(PRIVATE) for piece in batch.pieces]
+
+
+def test_a_batch_knows_the_samples_of_each_record() -> None:
+    batch = GuardedBatch()
+    batch.add(0, ["a", "b"], [1, 1], (1,))
+    batch.add(2, ["c", "d", "e"], [0, 1, 0], (1,))
+    batch.add(2, ["f", "g"], [0, 0], (3,))
+    assert [batch.samples_of(owner) for owner in range(4)] == [
+        [GuardedSample(("a", "b"), (1,))],
+        [],
+        [GuardedSample(("c", "d", "e"), (1,)), GuardedSample(("f", "g"), (3,))],
+        [],
+    ]
+
+
+@pytest.mark.parametrize("mark", ["\x01", "\ue002"])
+def test_a_template_that_writes_what_stands_for_control_tokens_is_refused(make: Any, mark: str) -> None:
+    source = "{% for m in messages %}" + mark + "{{ m.content }}<|im_end|>{% endfor %}"
+    for written in (source, source.replace(mark, "{{ '" + ascii(mark)[1:-1] + "' }}")):
+        with pytest.raises(TemplateError, match=r"U\+0001 or U\+E002"):
+            make(written).check()
+
+
+def test_what_a_record_without_training_asks_of_the_template_is_not_seen(make: Any) -> None:
+    encoder = make("{{ pre or '' }}{% for m in messages %}<|im_start|>{{ m.content }}<|im_end|>{% endfor %}")
+    trained = chat("q", "w")
+    untrained = Record((Message("user", "q"), Message("assistant", "w", train=False)), template_kwargs={"pre": "P"})
+    encoder.encode([trained])
+    prompts = encoder.generation_prompts()
+    _, drop = encoder.encode([trained, untrained])
+    assert isinstance(drop, Drop) and drop.reason == "nothing_to_train"
+    assert encoder.generation_prompts() == prompts
 
 
 def test_every_template_file_can_be_had_by_name() -> None:

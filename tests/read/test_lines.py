@@ -134,7 +134,14 @@ def test_a_detail_says_where_in_the_line_the_fault_is(file):
 
 
 @pytest.mark.parametrize(
-    "data", [b'[\n{"a": 1},\n{"a": 2}\n]\n', b'[{"a": 1}, {"a": 2}]', b'\n[{"a": 1},\n{"a": 2}]', b"[]\n\n"]
+    "data",
+    [
+        b'\n \n[{"a": 1}]\n',
+        b'[\n{"a": 1},\n{"a": 2}\n]\n',
+        b'[{"a": 1}, {"a": 2}]',
+        b'\n[{"a": 1},\n{"a": 2}]',
+        b"[]\n\n",
+    ],
 )
 def test_one_big_array_is_an_error_that_says_what_to_do(file, data, raw_rows):
     file.write_bytes(data)
