@@ -18,6 +18,7 @@ import importlib
 import importlib.util
 import os
 import sys
+from collections.abc import Sequence
 from importlib.machinery import ModuleSpec
 from types import GenericAlias, ModuleType, SimpleNamespace
 from typing import Any, NoReturn
@@ -66,8 +67,12 @@ class _NoTyping:
 
     NAMES = ("numpy._typing", "numpy.typing")
 
-    def find_spec(self, fullname: str, path: object, target: object = None) -> ModuleSpec | None:
-        return ModuleSpec(fullname, self) if fullname in self.NAMES else None  # type: ignore[arg-type]
+    def find_spec(self, fullname: str, path: Sequence[str] | None, target: object = None) -> ModuleSpec | None:
+        if fullname not in self.NAMES:
+            return None
+        spec = ModuleSpec(fullname, self, is_package=True)  # type: ignore[arg-type]
+        spec.submodule_search_locations = [f"{folder}/{fullname.rpartition('.')[2]}" for folder in path or ()]
+        return spec
 
     def create_module(self, spec: ModuleSpec) -> _Typing:
         return _Typing(spec.name)

@@ -170,3 +170,11 @@ def test_numpys_types_for_annotations_come_when_more_of_them_is_wanted_than_arra
         print(np.linalg.inv(np.eye(1))[0, 0])
         """
     ) == ["True", "True", "False", "typing", "True", "1.0"]
+    assert run(
+        """
+        from numpy._typing._nbit import _NBitInt
+        import numpy.typing as npt
+
+        print(_NBitInt is not None, npt.NDArray[float].__origin__.__name__)
+        """
+    ) == ["True", "ndarray"]
