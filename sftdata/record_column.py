@@ -81,6 +81,12 @@ class RecordColumn:
                 payload = None if self._others is None else self._others[row]
                 yield None if payload is None else Record.from_json(payload)
 
+    def live(self, dropped: Sequence[bool]) -> Iterator[tuple[int, Record]]:
+        """The rows with a record that are not dropped already: the number of each, from 0, and its record."""
+        for row, record in enumerate(self):
+            if not dropped[row] and record is not None:
+                yield row, record
+
     def texts_with(self, heads: Sequence[bytes]) -> Iterator[tuple[int, str, str]]:
         """The texts of plain records in which one of these strings stands, each once: its row, its role, itself.
 
@@ -112,11 +118,8 @@ class RecordColumn:
 
 
 def live_records(table: pa.Table) -> Iterator[tuple[int, Record]]:
-    """The rows of a table that are not `dropped` already: the number of each, from 0, and its `record`."""
-    dropped = table["dropped"].to_pylist()
-    for row, record in enumerate(RecordColumn(table["record"])):
-        if not dropped[row] and record is not None:
-            yield row, record
+    """The live rows of a table, in whose column `dropped` the others are marked. See RecordColumn.live."""
+    return RecordColumn(table["record"]).live(table["dropped"].to_pylist())
 
 
 @lru_cache(maxsize=1 << 12)

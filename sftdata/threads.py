@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from threading import Lock, Thread
+from types import TracebackType
 from typing import Generic, TypeVar
 
 ItemT = TypeVar("ItemT")
@@ -11,7 +12,10 @@ ResultT = TypeVar("ResultT")
 
 
 class Task(Generic[ResultT]):
-    """A call that a thread of its own makes, from now on."""
+    """A call that a thread of its own makes, from now on.
+
+    A `with` block ends when the call is done too, and raises what it raised, unless the block itself failed.
+    """
 
     def __init__(self, function: Callable[..., ResultT], *arguments: object) -> None:
         self._results: list[ResultT] = []
@@ -35,6 +39,16 @@ class Task(Generic[ResultT]):
         if self._error is not None:
             raise self._error
         return self._results[0]
+
+    def __enter__(self) -> Task[ResultT]:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.wait()
+        if kind is None:
+            self.result()
 
 
 def map_in_threads(threads: int, function: Callable[[ItemT], ResultT], items: Sequence[ItemT]) -> Sequence[ResultT]:

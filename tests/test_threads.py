@@ -24,6 +24,29 @@ def test_a_task_runs_beside_its_maker() -> None:
     assert task.result() is True
 
 
+def test_a_block_ends_when_the_call_is_done_and_raises_what_it_raised() -> None:
+    go_on = threading.Event()
+    with Task(go_on.wait, 60) as task:
+        go_on.set()
+    assert task.result() is True
+    with pytest.raises(ZeroDivisionError), Task(divmod, 1, 0):
+        pass
+
+
+def test_a_block_that_fails_waits_for_the_call_and_raises_its_own_exception() -> None:
+    done, go_on = [], threading.Event()
+
+    def fail() -> None:
+        assert go_on.wait(60)
+        done.append(1)
+        raise ZeroDivisionError
+
+    with pytest.raises(KeyError), Task(fail):
+        go_on.set()
+        raise KeyError
+    assert done == [1]
+
+
 @pytest.mark.parametrize("threads", [1, 2, 9])
 def test_results_stand_in_the_order_of_the_items(threads: int) -> None:
     assert map_in_threads(threads, str, range(5)) == ["0", "1", "2", "3", "4"]

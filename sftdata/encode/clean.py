@@ -42,14 +42,13 @@ def note_control(texts: Iterable[tuple[str, str]], control: ControlTokens, facts
 
 def note_control_of_rich(record: Record, control: ControlTokens, facts: BatchFacts) -> None:
     """The same for a record that is more than roles and contents. Tools count as the role `tools`."""
-    texts = [(message.role, text) for message in record.messages for text in strings_of_message(message)]
-    texts += [("tools", text) for tool in record.tools for text in strings_in(tool)]
-    for role, text in texts:
+    note_control([(message.role, message.content) for message in record.messages if message.content], control, facts)
+    besides = [message._replace(content=None) for message in record.messages]
+    others = [(message.role, text) for message in besides for text in strings_of_message(message)]
+    others += [("tools", text) for tool in record.tools for text in strings_in(tool)]
+    for role, text in others:
         for string in control.find(text):
             facts.hits[string, role] += 1
-    for message in filter(is_answer, record.messages):
-        content = message.content or ""
-        _note_end(content, control.find(content), control, facts)
 
 
 def _note_end(answer: str, found: Sequence[str], control: ControlTokens, facts: BatchFacts) -> None:

@@ -30,6 +30,7 @@ Merges = Sequence[str | Sequence[str]]
 NAMESPACE = "sftdata:"
 PRIVATE = "\x01" + NAMESPACE  # how every private name begins
 PLACEHOLDER = "\ue002" + NAMESPACE  # how every placeholder begins
+RESERVED = (PRIVATE[0], PLACEHOLDER[0])  # hardly any text has these characters, and one of them is found fast
 
 
 class ControlTokens:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from sftdata.encode.control import PLACEHOLDER, PRIVATE, ControlTokens, control_tokens
+from sftdata.encode.control import RESERVED, ControlTokens, control_tokens
 from sftdata.encode.jinja import ChatTemplate, RenderError, Turn, make_environment
 from sftdata.encode.literals import Reads, reads_of
 from sftdata.encode.tokenizers import TokenizerFiles
@@ -83,7 +83,7 @@ class TemplateFacts:
             return f"refuses a plain question and answer: {error}"
         if ANSWER not in text:
             return "does not write the assistant's content"
-        if any(mark[0] in written for mark in (PRIVATE, PLACEHOLDER) for written in (text, *self.template.sources)):
+        if any(character in written for character in RESERVED for written in (text, *self.template.sources)):
             return "writes U+0001 or U+E002, which stand for control tokens here"
         return None
 

@@ -95,10 +95,8 @@ class RecordEncoder:
 
         See Encoder.load. The first text that a thread encodes takes as long as 2 MB of later ones.
         """
-        with contextlib.suppress(Refusal):
-            self._plain_prover.add_samples(
-                _TYPICAL, GuardedBatch(), 0
-            )  # beside the thread that loads, where there is one
+        with contextlib.suppress(Refusal):  # beside the thread that loads, where there is one
+            self._plain_prover.add_samples(_TYPICAL, GuardedBatch(), 0)
         self.encoder.load()
         _ = self._masks
         self.encoder.encode(["a"])

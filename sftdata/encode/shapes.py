@@ -20,14 +20,14 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from sftdata.encode.chat import strings_in, strings_of, strings_of_message, to_chat, trained_turns
-from sftdata.encode.control import PLACEHOLDER, PRIVATE
+from sftdata.encode.control import PLACEHOLDER, PRIVATE, RESERVED
 from sftdata.encode.facts import MARK, TemplateFacts
 from sftdata.encode.guarded import GuardedBatch, GuardedSample
 from sftdata.encode.request import TrainOn
 from sftdata.encode.turns import Conversation, Refusal, TextSample, group_turns, prove_turns
 from sftdata.records import PlainRecord, Record
 
-_PRIVATE, _PLACEHOLDER = PRIVATE[0], PLACEHOLDER[0]  # hardly any text has these characters, and one is found fast
+_PRIVATE, _PLACEHOLDER = RESERVED
 RECHECK = 1024  # one planned conversation in so many is proven anew by the definition
 
 

@@ -83,7 +83,7 @@ class Encode:
         """The samples of every record, and one entry with a reason for each record that has none."""
         column = RecordColumn(table["record"])
         dropped = table["dropped"].to_pylist()
-        live = [(row, record) for row, record in enumerate(column) if record is not None and not dropped[row]]
+        live = list(column.live(dropped))
         records = [record for _, record in live]
         facts = BatchFacts()
         control = self.encoder.facts.control

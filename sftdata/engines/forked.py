@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from typing import Any, TypeVar
 
 from sftdata.engines.children import Child, Pipe, heard, tell, tell_end, tell_failure, waiting
@@ -66,15 +67,9 @@ def run_here(
     meanwhile: Callable[[], object] | None = None,
 ) -> Iterator[tuple[int, ResultT]]:
     """The results of calls that this process makes, each with its number; beside them `meanwhile` runs in a thread."""
-    other = None if meanwhile is None else Task(meanwhile)
-    try:
+    with nullcontext() if meanwhile is None else Task(meanwhile):
         for number, arguments in enumerate(calls):
             yield number, function(*arguments)
-    finally:
-        if other is not None:
-            other.wait()
-    if other is not None:
-        other.result()
 
 
 class _Numbers:

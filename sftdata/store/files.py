@@ -9,10 +9,10 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from threading import Thread
 from typing import BinaryIO, cast
 
 from sftdata.errors import OutputError
+from sftdata.threads import Task
 
 # What the machine says -> what we say: (what, what to do).
 _FAULTS = {
@@ -51,13 +51,9 @@ class Sink:
             self._digest.update(view)
             self._file.write(view)
         else:
-            hashing = Thread(target=self._digest.update, args=(view,))
-            hashing.start()
-            try:
+            with Task(self._digest.update, view):
                 self._file.write(view)
                 self._begin_to_sync(view.nbytes)
-            finally:
-                hashing.join()
         self.size_bytes += view.nbytes
         return view.nbytes
 

@@ -143,22 +143,16 @@ def write_shard(path: str | Path, shard: Shard) -> ShardFacts:
     """
     rows = samples = tokens = trained = 0
     with atomic_write(path) as sink, pa.ipc.new_stream(sink, SHARD_SCHEMA) as writer:
-        writing: Task[None] | None = None
-        try:
-            for batch in shard.batches():
-                if writing is not None:
-                    writing.result()
-                writing = Task(writer.write_batch, batch)  # while the next one is put together
+        batches = shard.batches()
+        batch = next(batches, None)
+        while batch is not None:
+            with Task(writer.write_batch, batch):  # while the next one is put together
                 labels = _values(batch.column("labels"))
                 rows += batch.num_rows
                 samples += len(_values(batch.column("seq_lengths")))
                 tokens += len(labels)
                 trained += int(np.count_nonzero(labels != IGNORE))
-        finally:
-            if writing is not None:
-                writing.wait()
-        if writing is not None:
-            writing.result()
+                batch = next(batches, None)
     return ShardFacts(rows, samples, tokens, trained, sink.size_bytes, sink.sha256)
 
 
