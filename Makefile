@@ -26,7 +26,7 @@ export TMPDIR                   := $(CACHE)/tmp
 endif
 
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint types bench clean
+.PHONY: help demo test lint types fuzz bench clean
 
 help:
 	@sed -n 's/^# \{0,1\}//p;/^$$/q' Makefile
@@ -49,6 +49,11 @@ lint: $(READY)
 
 types: $(READY)
 	$(BIN)/mypy
+
+# The tests that make up their examples, with others each time; what fails is printed so that it can be replayed.
+fuzz: $(READY)
+	@mkdir -p .cache/tmp
+	$(BIN)/python -m pytest -m hypothesis --hypothesis-profile=random
 
 # Speed and memory as ratios of one run, kept in tests/bench/RESULTS.md; needs the shared folder, and an idle machine.
 bench: $(READY)

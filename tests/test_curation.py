@@ -404,7 +404,8 @@ def test_every_row_is_packed_or_has_a_reason_whatever_is_on(
             source=source,
         )
     except ConfigError as error:
-        assert error.where == "split.validation"  # by chance all rows are held out
+        # By chance all rows are held out, or neither of the two rows that have a user is among those that are taken.
+        assert error.where == "split.validation" or (error.where == "split.by" and "max_records" in source)
         return
     counts = sftdata.Manifest.load(tmp_path / "run" / "out").counts
     assert counts.rows_read == len(rows) == len(found)
