@@ -65,9 +65,11 @@ def message_text(message: Message) -> str:
 
 def normal(text: str) -> str:
     """A text in Unicode NFKC, casefolded."""
-    if not text.isascii():  # nothing combines across a line end, and most lines are normal already
-        text = "\n".join([unicodedata.normalize("NFKC", line) for line in text.split("\n")])
-    return text.casefold()
+    if text.isascii():
+        return text.casefold()
+    # Nothing combines across a line end, and most lines of most texts are ASCII.
+    lines = text.split("\n")
+    return "\n".join([(line if line.isascii() else unicodedata.normalize("NFKC", line)).casefold() for line in lines])
 
 
 def words_in(texts: Sequence[str]) -> tuple[Hashes, Ints]:
