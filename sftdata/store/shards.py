@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from sftdata.errors import DatasetError
-from sftdata.labels import IGNORE, trained_runs
+from sftdata.labels import IGNORE
 from sftdata.store.files import atomic_write
 from sftdata.store.pack import Packing, Strategy, pack
 from sftdata.store.tokens import TokenColumns
@@ -25,14 +25,6 @@ SHARD_SCHEMA = pa.schema(
         ("labels", pa.list_(pa.int32())),  # the id, or IGNORE; not shifted
         ("seq_lengths", pa.list_(pa.int32())),  # of the samples in the row, in order
         ("record_ids", pa.list_(pa.string())),  # one per sample
-    ]
-)
-SAMPLE_SCHEMA = pa.schema(
-    [
-        ("record_id", pa.string()),
-        ("sample", pa.int32()),  # its number among the samples of its record, from 0
-        ("input_ids", pa.list_(pa.int32())),
-        ("labels", pa.list_(pa.int32())),
     ]
 )
 BATCH_TOKENS = 1 << 20  # tokens a record batch holds at most; part of the format, as another value gives other bytes
@@ -91,25 +83,6 @@ class Shard(NamedTuple):
     def table(self) -> pa.Table:
         """All packed rows at once."""
         return pa.Table.from_batches(self.batches(), SHARD_SCHEMA)
-
-
-def build_shard(samples: pa.Table, seq_len: int, strategy: Strategy, seed: int) -> Shard:
-    """Pack samples (SAMPLE_SCHEMA, in any order): see `place_samples`.
-
-    Raises ValueError also where a sample has more or fewer labels than ids, or a label that is neither its token's id
-    nor IGNORE.
-    """
-    ids, labels = (one_array(samples[name]) for name in ("input_ids", "labels"))
-    if not ids.offsets.equals(labels.offsets):
-        raise ValueError("input_ids and labels of a sample differ in length")
-    values, offsets = labels.values.to_numpy(), labels.offsets.to_numpy()
-    if not ((values == ids.values.to_numpy()) | (values == IGNORE)).all():
-        raise ValueError("a label is neither the token's id nor IGNORE")
-    edges, cuts = trained_runs(values, offsets)
-    trained = pa.ListArray.from_arrays(pa.array(cuts, pa.int32()), pa.array(edges))
-    tokens = TokenColumns(samples.append_column("trained", trained), np.arange(samples.num_rows))
-    packing = place_samples(samples.append_column("num_tokens", pa.array(tokens.lengths)), seq_len, strategy, seed)
-    return Shard(tokens, one_array(samples["record_id"]), packing, seq_len)
 
 
 def place_samples(samples: pa.Table, seq_len: int, strategy: Strategy, seed: int) -> Packing:

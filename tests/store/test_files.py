@@ -21,10 +21,11 @@ WRITERS = """
 import sys
 from pathlib import Path
 import numpy as np, pyarrow as pa
+from samples import SAMPLE_SCHEMA, build_shard
 from sftdata.errors import OutputError
 from sftdata.store.files import write_bytes
 from sftdata.store.ledger import LEDGER_SCHEMA, LedgerWriter
-from sftdata.store.shards import SAMPLE_SCHEMA, build_shard, write_shard
+from sftdata.store.shards import write_shard
 
 out = Path(sys.argv[1])
 ids = pa.array(np.arange(1000 * 256, dtype=np.int32))
@@ -57,7 +58,11 @@ print(sorted(str(path.relative_to(out)) for path in out.rglob("*") if path.is_fi
 def run(prelude: str, out: Path, wrapper: tuple[str, ...] = ()) -> list[str]:
     """The lines that WRITERS print after the prelude."""
     code = textwrap.dedent(prelude) + WRITERS
-    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), "PYTHONDONTWRITEBYTECODE": "1"}
+    environment = {
+        **os.environ,
+        "PYTHONPATH": f"{REPOSITORY}{os.pathsep}{REPOSITORY / 'tests'}",
+        "PYTHONDONTWRITEBYTECODE": "1",
+    }
     command = [*wrapper, sys.executable, "-c", code, str(out)]
     done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=120)
     assert done.returncode == 0, done.stderr

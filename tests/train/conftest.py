@@ -12,6 +12,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 from entries import file_entry
+from samples import SAMPLE_SCHEMA, build_shard
 
 from sftdata.store.manifest import (
     Counts,
@@ -21,7 +22,7 @@ from sftdata.store.manifest import (
     TokenizerEntry,
     hash_of_shards,
 )
-from sftdata.store.shards import SAMPLE_SCHEMA, build_shard, write_shard
+from sftdata.store.shards import write_shard
 
 Sample = tuple[list[int], list[int]]  # input_ids, labels
 SEQ_LEN = 64

@@ -10,6 +10,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 from entries import file_entry
+from samples import SAMPLE_SCHEMA, build_shard
 from tokenizers import Tokenizer
 
 from sftdata.store.manifest import (
@@ -21,7 +22,7 @@ from sftdata.store.manifest import (
     TokenizerEntry,
     hash_of_shards,
 )
-from sftdata.store.shards import SAMPLE_SCHEMA, build_shard, write_shard
+from sftdata.store.shards import write_shard
 
 Turns = Sequence[tuple[str, str]]
 START, END = 1, 2  # <|im_start|>, <|im_end|> of the tiny tokenizer
