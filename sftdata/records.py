@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 import orjson
 from xxhash import xxh3_128
 
-ROLES = ("system", "developer", "user", "assistant", "tool")
 KEY_BYTES = 16  # of the key of a record's content, and of its id
 
 

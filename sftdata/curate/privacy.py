@@ -15,7 +15,7 @@ import orjson
 from sftdata.curate import patterns
 from sftdata.curate.phones import phones
 from sftdata.curate.privacy_settings import KINDS, Kind, PrivacyConfig
-from sftdata.records import Drop, Message, Record, ToolCall
+from sftdata.records import Message, Record, ToolCall
 
 PLACEHOLDERS: Mapping[str, str] = {kind: f"[{kind.upper()}]" for kind in KINDS}
 
@@ -185,12 +185,6 @@ def _redact_value(value: Any, settings: PrivacyConfig) -> tuple[Any, list[Findin
         findings = [finding for _, in_item in items for finding in in_item]
         return (type(value)(item for item, _ in items) if findings else value), findings
     return value, []
-
-
-def privacy_drop(record: Record, settings: PrivacyConfig) -> Drop | None:
-    """Why the record is dropped in mode `drop`: it holds findings. The detail counts them by kind and place."""
-    found = redact_record(record, settings)[1]
-    return Drop("private_data", describe(found)) if found else None
 
 
 def describe(found: Sequence[Finding]) -> str:

@@ -176,11 +176,6 @@ class TemplateFacts:
         return None
 
     @cached_property
-    def shows_tool_calls(self) -> bool:
-        """Whether a tool call is visible in a rendering, in any of the forms it can be given in."""
-        return self.tool_turn is not None
-
-    @cached_property
     def argument_forms(self) -> frozenset[str]:
         """The forms, "object" and "text", in which the template writes tool arguments rightly."""
         if self.tool_turn is None:

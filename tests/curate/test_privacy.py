@@ -14,20 +14,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from sftdata.curate.filter_settings import FilterConfig
 from sftdata.curate.privacy import (
     PLACEHOLDERS,
     Finding,
     describe,
     find_private,
-    privacy_drop,
     redact,
     redact_record,
 )
 from sftdata.curate.privacy_settings import KINDS, PrivacyConfig
+from sftdata.curate.stage import Judge
 from sftdata.records import Drop, Message, Record, ToolCall
 
 AWS = "AKIA" + "IOSFODNN7EXAMPLE"
 JWT = "eyJhbGciOiJIUzI1NiJ9" + ".eyJzdWIiOiIxMjM0NTY3ODkwIn0" + ".dozjgNryP4J3jVmNHl0w5N_XgL0n3I9P"
+DROPPING = Judge(FilterConfig(), PrivacyConfig(mode="drop"))
 PEM = "-----BEGIN RSA PRIVATE" + " KEY-----\nMIIEpAIBAAKCAQEA\nq3x/k+Zz\n-----END RSA PRIVATE KEY-----"
 
 
@@ -193,7 +195,7 @@ def test_a_record_is_redacted_everywhere_and_its_json_stays_json() -> None:
 def test_a_record_without_findings_is_returned_itself() -> None:
     record = Record(messages=(Message(role="user", content="Hi"), Message(role="assistant", content="Hello")))
     assert redact_record(record)[0] is record
-    assert privacy_drop(record, PrivacyConfig(mode="drop")) is None
+    assert DROPPING(record) == (record, None, {})
 
 
 def test_a_plain_text_is_redacted() -> None:
@@ -203,7 +205,7 @@ def test_a_plain_text_is_redacted() -> None:
 
 
 def test_the_reason_for_a_drop_counts_and_shows_nothing() -> None:
-    drop = privacy_drop(RECORD, PrivacyConfig(mode="drop"))
+    _, drop, _ = DROPPING(RECORD)
     assert drop is not None and drop.detail is not None
     assert drop == Drop("private_data", drop.detail)
     assert drop.detail.startswith("1 email in message 1, 1 phone in message 1, 1 email in message 2, reasoning")
