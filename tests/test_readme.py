@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from hypothesis import settings
 from pydantic import BaseModel
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -161,7 +162,7 @@ def test_every_make_target_that_is_named_exists_and_demo_runs_the_whole_line() -
     targets = set(re.findall(r"`make (\w+)`", README)) | {
         line.split()[1] for block in blocks("bash") for line in block.text.splitlines() if line.startswith("make ")
     }
-    assert targets == {"bench", "demo", "test"}
+    assert targets == set(STEPS)
     environment = {**os.environ, "MAKEFLAGS": "", "MAKELEVEL": ""}
     for target in sorted(targets):
         command = ["make", "--dry-run", target, f"PYTHON={sys.executable}"]
@@ -169,6 +170,11 @@ def test_every_make_target_that_is_named_exists_and_demo_runs_the_whole_line() -
         assert run.returncode == 0, run.stderr
         steps = re.findall(r"^\.venv/bin/(?!python -m pip|python -c)(.*)$", run.stdout, flags=re.MULTILINE)
         assert steps == STEPS[target]
+
+
+def test_examples_are_new_each_time_where_that_is_asked_for_alone() -> None:
+    assert settings.get_profile("sftdata").derandomize
+    assert not settings.get_profile("random").derandomize
 
 
 STEPS = {
@@ -180,6 +186,7 @@ STEPS = {
         "sfttrain run examples/demo/train.yaml",
         "python examples/demo/evaluate.py",
     ],
+    "fuzz": ["python -m pytest -m hypothesis --hypothesis-profile=random"],
     "test": ["ruff check .", "ruff format --check .", "mypy", "python -m pytest"],
 }
 
