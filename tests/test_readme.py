@@ -133,10 +133,10 @@ def test_the_tables_of_filters_privacy_and_semantic_duplicates_are_their_setting
         shown = {name: [json.loads(cell) for cell in cells[:-1]] for name, *cells in table(heading)}
         assert set(shown) == set(settings_of(model))
         for name, values in shown.items():
-            for value, settings in zip(values, given, strict=True):
+            for value, found in zip(values, given, strict=True):
                 for key in name.split("."):
-                    settings = settings[key]
-                assert value == json.loads(json.dumps(settings)), name
+                    found = found[key]
+                assert value == json.loads(json.dumps(found)), name
 
 
 def test_every_path_in_the_tree_exists_and_every_part_of_sftdata_stands_in_it() -> None:
