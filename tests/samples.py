@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pyarrow as pa
 
-from sftdata.labels import trained_runs
+from sftdata.labels import IGNORE, trained_runs
 from sftdata.store.pack import Strategy
 from sftdata.store.shards import Shard, place_samples
 from sftdata.store.tokens import TokenColumns
@@ -25,7 +25,9 @@ def build_shard(samples: pa.Table, seq_len: int, strategy: Strategy, seed: int) 
     samples = samples.combine_chunks()
     ids, labels = (samples[name].combine_chunks() for name in ("input_ids", "labels"))
     assert ids.offsets.equals(labels.offsets)
-    edges, cuts = trained_runs(labels.values.to_numpy(), labels.offsets.to_numpy())
+    values = labels.values.to_numpy()
+    assert ((values == ids.values.to_numpy()) | (values == IGNORE)).all()
+    edges, cuts = trained_runs(values, labels.offsets.to_numpy())
     trained = pa.ListArray.from_arrays(pa.array(cuts, pa.int32()), pa.array(edges))
     tokens = TokenColumns(samples.append_column("trained", trained), np.arange(samples.num_rows))
     packing = place_samples(samples.append_column("num_tokens", pa.array(tokens.lengths)), seq_len, strategy, seed)

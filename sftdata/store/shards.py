@@ -168,11 +168,6 @@ def _shuffle_rows(packing: Packing, samples: pa.Table, seed: int) -> Packing:
     return Packing(new_row[packing.row], packing.index, packing.num_rows)
 
 
-def one_array(column: pa.ChunkedArray) -> pa.Array:
-    """A column in one piece, also where it has none. The values of lists begin at 0."""
-    return pa.concat_arrays([pa.array([], column.type), *column.chunks])
-
-
 def _values(column: Any) -> NDArray[np.int32]:
     """A list column's values as one flat array, without a copy."""
     return column.flatten().to_numpy()  # type: ignore[no-any-return]

@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from sftdata.store.files import output_faults
 from sftdata.store.pack import Packing, Strategy
-from sftdata.store.shards import Shard, ShardFacts, one_array, place_samples, write_shard
+from sftdata.store.shards import Shard, ShardFacts, place_samples, write_shard
 from sftdata.store.tokens import TokenColumns
 
 PLACED_SCHEMA = pa.schema(
@@ -74,7 +74,7 @@ class WriteShards:
         if not np.array_equal(tokens.lengths, members["num_tokens"].to_numpy()):
             raise ValueError("samples have other lengths than those that they were packed by")
         packing = Packing(row, index, 1 + int(row.max()))
-        shard = Shard(tokens, one_array(members["record_id"]), packing, self.seq_len)
+        shard = Shard(tokens, members["record_id"].combine_chunks(), packing, self.seq_len)
         made = Path(self.folder, f".{os.getpid()}-{members['shard'][0]}.arrow")
         facts = write_shard(made, shard)
         with output_faults(made):
