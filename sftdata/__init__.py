@@ -8,7 +8,7 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from sftdata.config import Config, load_config, parse_config
-    from sftdata.pipeline import prepare
+    from sftdata.pipeline.prepare import prepare
     from sftdata.store.manifest import Manifest
     from sftdata.store.verify import verify
     from sftdata.view.dataset import open_dataset as open
@@ -21,7 +21,7 @@ _HOMES = {
     "load_config": "sftdata.config:load_config",
     "open": "sftdata.view.dataset:open_dataset",
     "parse_config": "sftdata.config:parse_config",
-    "prepare": "sftdata.pipeline:prepare",
+    "prepare": "sftdata.pipeline.prepare:prepare",
     "verify": "sftdata.store.verify:verify",
 }
 

@@ -9,10 +9,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, PrivateAttr, field_validator
 
-from sftdata.curate.dedup_settings import DedupConfig
-from sftdata.curate.filter_settings import FilterConfig
-from sftdata.curate.privacy_settings import PrivacyConfig
-from sftdata.settings import Settings, apply_override, check_settings, put, read_settings
+from sftdata.curate.duplicates.settings import DedupConfig
+from sftdata.curate.privacy.settings import PrivacyConfig
+from sftdata.curate.quality.settings import FilterConfig
+from sftdata.settings.groups import Settings, check_settings
+from sftdata.settings.overrides import apply_override, put, read_settings
 
 FORMATS = Literal["auto", "messages", "sharegpt", "alpaca", "prompt_completion", "text"]
 

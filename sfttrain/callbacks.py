@@ -15,7 +15,7 @@ import torch
 from transformers import TrainerCallback
 
 from sftdata.errors import ModelError
-from sftdata.store.files import output_faults
+from sftdata.files.atomic import output_faults
 from sfttrain.runs import Run
 from sfttrain.trainer import PackedTrainer
 

@@ -9,7 +9,8 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from sftdata.settings import Settings, apply_override, check_settings, read_settings, suggest
+from sftdata.settings.groups import Settings, check_settings, suggest
+from sftdata.settings.overrides import apply_override, read_settings
 
 # Names of SFTConfig that a setting of ours decides, and that setting.
 OURS = {

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sftdata.errors import DatasetError, SftDataError
-from sftdata.store.manifest import Manifest, SplitFacts, hash_of_shards
+from sftdata.store.manifest import Manifest, SplitStats, hash_of_shards
 from sftdata.store.shards import read_shard
 
 if TYPE_CHECKING:
@@ -141,7 +141,7 @@ class BatchShape:
 
 
 def batch_shape(
-    facts: SplitFacts, seq_len: int, batch_tokens: int, world_size: int, rows_per_device: int | None = None
+    facts: SplitStats, seq_len: int, batch_tokens: int, world_size: int, rows_per_device: int | None = None
 ) -> BatchShape:
     """The shape whose steps come nearest to `batch_tokens`: at least one row for each process, at most all rows.
 

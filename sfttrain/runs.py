@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from sftdata.errors import ConfigError
-from sftdata.store.files import output_faults, write_bytes
+from sftdata.files.atomic import output_faults, write_bytes
 
 FACTS = "run.json"
 METRICS = "metrics.jsonl"

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sftdata.errors import ConfigError, ModelError, OutputError, SftDataError
-from sftdata.store.files import output_faults
+from sftdata.files.atomic import output_faults
 from sfttrain.announce import announcement, facts_before
 from sfttrain.config import TrainConfig, config_of, load_config
 from sfttrain.data import TRAIN, VALIDATION, BatchShape, Shards, batch_shape, open_shards

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pyarrow as pa
 
-from sftdata.labels import IGNORE, trained_runs
+from sftdata.records.labels import IGNORE, trained_runs
 from sftdata.store.pack import Strategy
 from sftdata.store.shards import Shard, place_samples
 from sftdata.store.tokens import TokenColumns

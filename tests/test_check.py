@@ -11,7 +11,7 @@ import yaml
 from typer.testing import CliRunner
 
 from sftdata.audit import Audit, audit
-from sftdata.cli import app
+from sftdata.cli.app import app
 from sftdata.config import SourceConfig, load_config, parse_config
 from sftdata.errors import ConfigError, SourceError
 from sftdata.reasons import REASONS

@@ -14,7 +14,7 @@ import pytest
 from typer.testing import CliRunner
 
 import sftdata
-from sftdata.cli import app
+from sftdata.cli.app import app
 
 ROWS = [
     {"prompt": "What is 1?", "completion": "It is 1."},

@@ -14,7 +14,7 @@ import pytest
 
 import sftdata
 from sftdata import pipeline
-from sftdata.engines.base import GroupStage, Stage
+from sftdata.engines.engine import GroupStage, Stage
 
 
 class MemoryEngine:
@@ -79,7 +79,7 @@ class MemoryEngine:
         for number in reversed(range(len(calls))):
             yield number, function(*calls[number])
 
-    def forget_unused(self) -> None:
+    def remove_unused(self) -> None:
         pass
 
     def warm_up(self, num_jobs: int) -> None:

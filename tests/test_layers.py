@@ -85,7 +85,7 @@ def is_module(name: str) -> bool:
 
 
 def module_name(path: Path) -> str:
-    """sftdata/read/lines.py -> sftdata.read.lines"""
+    """sftdata/read/lines.py -> sftdata.read.readers.json_lines"""
     return ".".join(path.relative_to(ROOT).with_suffix("").parts)
 
 
@@ -209,7 +209,7 @@ def test_no_module_has_the_name_of_a_standard_one() -> None:
 
 def test_help_and_version_load_no_library_but_the_command_line() -> None:
     code = (
-        "import sys, sftdata.cli\n"
+        "import sys, sftdata.cli.app\n"
         "slow = {'torch', 'transformers', 'datasets', 'pyarrow', 'numpy', 'pydantic', 'tokenizers'}\n"
         "print(*sorted(slow & set(sys.modules)))"
     )

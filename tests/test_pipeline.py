@@ -20,7 +20,7 @@ from raw_rows import chat, write_lines
 
 import sftdata
 from sftdata import pipeline
-from sftdata.encode.encoder import Encoder
+from sftdata.encode.tokenizer.encoder import Encoder
 from sftdata.engines import local
 from sftdata.errors import ConfigError, OutputError, SourceError, TemplateError, TokenizerError
 from sftdata.reasons import REASONS

@@ -119,9 +119,9 @@ def test_every_setting_stands_in_the_example(name: str) -> None:
 
 
 def test_the_tables_of_filters_privacy_and_semantic_duplicates_are_their_settings() -> None:
-    from sftdata.curate.dedup_settings import SemanticConfig
-    from sftdata.curate.filter_settings import FilterConfig
-    from sftdata.curate.privacy_settings import PrivacyConfig
+    from sftdata.curate.duplicates.settings import SemanticConfig
+    from sftdata.curate.privacy.settings import PrivacyConfig
+    from sftdata.curate.quality.settings import FilterConfig
 
     presets = [FilterConfig.model_validate(preset).model_dump(mode="json") for preset in ("default", "strict")]
     cases = [

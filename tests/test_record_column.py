@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sftdata.record_column import RECORD_TYPE, RecordColumn, live_records, record_array
-from sftdata.records import Message, PlainRecord, Record, ToolCall
+from sftdata.records.column import RECORD_TYPE, RecordColumn, live_records, record_array
+from sftdata.records.record import Message, PlainRecord, Record, ToolCall
 
 ROLES = st.sampled_from(["system", "developer", "user", "assistant", "tool"])
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]) | st.sampled_from("<|é世"), max_size=12)

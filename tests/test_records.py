@@ -12,15 +12,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sftdata.curate.exact import content_key
-from sftdata.curate.near import answer_chars
+from sftdata.curate.duplicates.exact import content_key
+from sftdata.curate.duplicates.near import answer_chars
 from sftdata.curate.words import text_of
-from sftdata.encode.chat import strings_of, trained_turns
 from sftdata.encode.clean import note_control, note_control_of_rich, strip_trailing_control
-from sftdata.encode.control import ControlTokens
-from sftdata.encode.seen import BatchFacts
-from sftdata.encode.tokenizers import AddedToken
-from sftdata.records import Message, PlainRecord, Record, ToolCall
+from sftdata.encode.stats import EncodingStats
+from sftdata.encode.template.messages import strings_of, trained_turns
+from sftdata.encode.tokenizer.control import ControlTokens
+from sftdata.encode.tokenizer.load import AddedToken
+from sftdata.records.record import Message, PlainRecord, Record, ToolCall
 
 CONTROL = ControlTokens([AddedToken(1, "<|im_end|>", True), AddedToken(2, "</s>", True)])
 TURNS = st.lists(
@@ -59,7 +59,7 @@ def test_what_looks_at_plain_conversations_sees_in_them_what_it_sees_in_their_me
         assert text_of(plain, on) == text_of(other, on)
     for policy in ("all", "last"):
         assert trained_turns(plain, policy) == trained_turns(other, policy)
-    seen, seen_otherwise = BatchFacts(), BatchFacts()
+    seen, seen_otherwise = EncodingStats(), EncodingStats()
     note_control(turns, CONTROL, seen)
     note_control_of_rich(other, CONTROL, seen_otherwise)
     assert seen == seen_otherwise

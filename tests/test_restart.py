@@ -30,7 +30,7 @@ ZYGOTE = textwrap.dedent(
     import json, os, signal, sys
     import sftdata
     from sftdata import pipeline
-    from sftdata.encode.records import RecordEncoder
+    from sftdata.encode.record_encoder import RecordEncoder
 
     pipeline.UNIT_BYTES = 4000
     STEPS = {"os.rename", "os.remove", "os.mkdir", "os.rmdir", "open", "shutil.rmtree"}

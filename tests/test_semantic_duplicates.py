@@ -18,7 +18,7 @@ import sftdata
 from sftdata import pipeline
 from sftdata.audit import audit
 from sftdata.curate import stage
-from sftdata.curate.embedding import SentenceEncoder
+from sftdata.curate.duplicates.embedding import SentenceEncoder
 from sftdata.engines import local
 from sftdata.errors import ConfigError
 from sftdata.store.ledger import read_ledger

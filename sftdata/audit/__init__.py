@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sftdata.audit.findings import Audit, Example, Finding, SourceFacts, Words
-from sftdata.audit.run import NOT_NEEDED, audit
+from sftdata.audit.audit import NOT_NEEDED, audit
+from sftdata.audit.findings import Audit, Example, Finding, SourceStats, Words
 
-__all__ = ["NOT_NEEDED", "Audit", "Example", "Finding", "SourceFacts", "Words", "audit"]
+__all__ = ["NOT_NEEDED", "Audit", "Example", "Finding", "SourceStats", "Words", "audit"]

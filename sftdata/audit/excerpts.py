@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from sftdata.curate.privacy import redact
-from sftdata.curate.privacy_settings import PrivacyConfig
+from sftdata.curate.privacy.redact import redact
+from sftdata.curate.privacy.settings import PrivacyConfig
 from sftdata.view.marks import safe
 
 MAX_CHARS = 80

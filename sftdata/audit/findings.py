@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from sftdata.curate.filter_settings import GOPHER
-from sftdata.curate.privacy_settings import KINDS
+from sftdata.curate.privacy.settings import KINDS
+from sftdata.curate.quality.settings import GOPHER
 from sftdata.reasons import REASONS
 
 SCHEMA_VERSION = 1  # of `Audit.to_dict`
@@ -79,7 +79,7 @@ class Words:
 
 
 @dataclass(frozen=True, slots=True)
-class SourceFacts:
+class SourceStats:
     """What a source holds."""
 
     path: str
@@ -97,7 +97,7 @@ class Audit:
     rows: int
     rows_with_findings: int
     evaluation_items: int  # that the rows were held against
-    sources: tuple[SourceFacts, ...]
+    sources: tuple[SourceStats, ...]
     findings: tuple[Finding, ...]
 
     def to_dict(self) -> dict[str, Any]:

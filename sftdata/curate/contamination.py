@@ -25,7 +25,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from sftdata.curate.words import Hashes, Ints, message_text, run_hashes, whole_hash, word_spans, words_in
-from sftdata.records import Record
+from sftdata.records.record import Record
 
 EXCERPT_CHARS = 200
 _FLAGS = 16  # places of the first filter for every n-gram in the index

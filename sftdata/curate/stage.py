@@ -18,21 +18,30 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from sftdata.curate.contamination import ContaminationSettings, Index, find_contamination, turns_of
-from sftdata.curate.dedup_settings import NearConfig
-from sftdata.curate.embedding import Encoder, SentenceEncoder, embed
-from sftdata.curate.filter_settings import FilterConfig
-from sftdata.curate.near import answer_chars, sign
-from sftdata.curate.prefix import PREFIX_BYTES, prefix_key
-from sftdata.curate.privacy import describe, redact, redact_record
-from sftdata.curate.privacy_settings import PrivacyConfig
+from sftdata.curate.duplicates.embedding import Encoder, SentenceEncoder, embed
+from sftdata.curate.duplicates.jaccard import MappedLists
+from sftdata.curate.duplicates.near import NUM_HASHES, answer_chars, find_near_duplicates, sign
+from sftdata.curate.duplicates.prefix import PREFIX_BYTES, prefix_key
+from sftdata.curate.duplicates.settings import NearConfig
+from sftdata.curate.privacy.redact import describe, redact, redact_record
+from sftdata.curate.privacy.settings import PrivacyConfig
+from sftdata.curate.quality.settings import FilterConfig
 from sftdata.curate.words import On, text_of
-from sftdata.record_column import live_records
-from sftdata.records import Drop, Record
+from sftdata.records.column import live_records
+from sftdata.records.record import Drop, Record
 
 VECTORS_SCHEMA = pa.schema(
     [
         ("vector", pa.binary()),  # null where the row is dropped already or its text is blank
         ("answer_chars", pa.int64()),
+    ]
+)
+COMPARED_SCHEMA = pa.schema(
+    [
+        ("row", pa.int64()),  # of all rows, as the next two
+        ("duplicate_of", pa.int64()),  # -1 where the row is kept
+        ("cluster", pa.int64()),
+        ("similarity", pa.float64()),  # NaN where the row is kept
     ]
 )
 CHECKED_SCHEMA = pa.schema([("hit", pa.string())])  # the evidence; null where no evaluation item is in the row
@@ -63,7 +72,7 @@ class Judge:
         A record that the filters drop is not searched for personal data.
         """
         if self.is_filtering:
-            from sftdata.curate.filters import filter_record  # imports ftfy, which takes a moment
+            from sftdata.curate.quality.filters import filter_record  # imports ftfy, which takes a moment
 
             if drop := filter_record(record, self.filters):
                 return record, drop, {}
@@ -91,7 +100,7 @@ class Sign:
         """What decides a signature: not the threshold, nor who is kept."""
         return f"{self.settings.on} {self.settings.shingle_words}"
 
-    def is_there(self, result: pa.Table) -> bool:
+    def is_reusable(self, result: pa.Table) -> bool:
         """Yes: the signatures are all there is."""
         return True
 
@@ -105,6 +114,42 @@ class Sign:
         shingles = pa.ListArray.from_arrays(offsets, pa.array(signed.shingles))
         vectors = _vectors(table.num_rows, live, signed.signatures, signed.is_signed)
         yield vectors.append_column("shingles", shingles)
+
+
+@dataclass(frozen=True)
+class CompareNear:
+    """The signatures of rows that may be near-duplicates of each other -> which of them are.
+
+    Beside each row are its number (`row`) and its place in the order of preference (`rank`).
+    """
+
+    settings: NearConfig
+    name: str = "compare"
+    columns: tuple[str, ...] = ("vector", "shingles")
+
+    @property
+    def key(self) -> str:
+        """The similarity from which rows are near-duplicates. What is compared and who is kept is in the input."""
+        return str(self.settings.threshold)
+
+    def is_reusable(self, result: pa.Table) -> bool:
+        """Yes: the verdict is all there is."""
+        return True
+
+    def __call__(self, members: pa.Table, table: pa.Table) -> Iterator[pa.Table]:
+        """An entry for each row, in the order of preference."""
+        members = members.sort_by("rank")
+        rows, at = members["row"].to_numpy(), members["at"].to_numpy()
+        vectors = table["vector"].take(pa.array(at)).combine_chunks()
+        flat = np.frombuffer(vectors.buffers()[2], "<u2")[vectors.offset * NUM_HASHES :][: len(at) * NUM_HASHES]
+        signatures = flat.reshape(len(at), NUM_HASHES)
+        shingles = MappedLists(table["shingles"], at)
+        verdict = find_near_duplicates(
+            signatures, np.ones(len(at), np.bool_), np.arange(len(at)), shingles, self.settings
+        )
+        duplicate_of = np.where(verdict.duplicate_of >= 0, rows[verdict.duplicate_of], -1)
+        columns = [rows, duplicate_of, rows[verdict.cluster], verdict.similarity]
+        yield pa.table(dict(zip(COMPARED_SCHEMA.names, columns)), COMPARED_SCHEMA)
 
 
 @dataclass(frozen=True)
@@ -127,7 +172,7 @@ class Embed:
         """The model, loaded by the first row that needs it."""
         return SentenceEncoder(self.folder)
 
-    def is_there(self, result: pa.Table) -> bool:
+    def is_reusable(self, result: pa.Table) -> bool:
         """Yes: the embeddings are all there is."""
         return True
 
@@ -169,7 +214,7 @@ class PrefixKeys:
         """What decides a key."""
         return str(self.chars)
 
-    def is_there(self, result: pa.Table) -> bool:
+    def is_reusable(self, result: pa.Table) -> bool:
         """Yes: the keys are all there is."""
         return True
 
@@ -201,7 +246,7 @@ class Decontaminate:
         """The index, mapped into memory."""
         return Index.read(Path(self.folder), self.settings)
 
-    def is_there(self, result: pa.Table) -> bool:
+    def is_reusable(self, result: pa.Table) -> bool:
         """Yes: the evidence is all there is."""
         return True
 

@@ -17,7 +17,7 @@ import numpy.typing as npt
 import orjson
 from xxhash import xxh3_64_intdigest
 
-from sftdata.records import Message, Record
+from sftdata.records.record import Message, Record
 
 On = Literal["conversation", "prompt", "answer"]
 Hashes = npt.NDArray[np.uint64]

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from sftdata.encode.chat import strings_in, strings_of_message
-from sftdata.encode.control import ControlTokens
-from sftdata.encode.seen import BatchFacts
-from sftdata.records import Message, Record
+from sftdata.encode.stats import EncodingStats
+from sftdata.encode.template.messages import strings_in, strings_of_message
+from sftdata.encode.tokenizer.control import ControlTokens
+from sftdata.records.record import Message, Record
 
 
 def trailing_control(text: str, control: ControlTokens) -> tuple[str, str] | None:
@@ -28,37 +28,37 @@ def is_answer(message: Message) -> bool:
     return message.role == "assistant"
 
 
-def note_control(texts: Iterable[tuple[str, str]], control: ControlTokens, facts: BatchFacts) -> None:
+def note_control(texts: Iterable[tuple[str, str]], control: ControlTokens, stats: EncodingStats) -> None:
     """Count the control strings in texts of roles, by string and role, and those that end answers which
     `strip_trailing_control` would change.
     """
     for role, text in texts:
         found = control.find(text)
         for string in found:
-            facts.hits[string, role] += 1
+            stats.hits[string, role] += 1
         if found and role == "assistant":
-            _note_end(text, found, control, facts)
+            _note_end(text, found, control, stats)
 
 
-def note_control_of_rich(record: Record, control: ControlTokens, facts: BatchFacts) -> None:
+def note_control_of_rich(record: Record, control: ControlTokens, stats: EncodingStats) -> None:
     """The same for a record that is more than roles and contents. Tools count as the role `tools`."""
-    note_control([(message.role, message.content) for message in record.messages if message.content], control, facts)
+    note_control([(message.role, message.content) for message in record.messages if message.content], control, stats)
     besides = [message._replace(content=None) for message in record.messages]
     others = [(message.role, text) for message in besides for text in strings_of_message(message)]
     others += [("tools", text) for tool in record.tools for text in strings_in(tool)]
     for role, text in others:
         for string in control.find(text):
-            facts.hits[string, role] += 1
+            stats.hits[string, role] += 1
 
 
-def _note_end(answer: str, found: Sequence[str], control: ControlTokens, facts: BatchFacts) -> None:
+def _note_end(answer: str, found: Sequence[str], control: ControlTokens, stats: EncodingStats) -> None:
     """Count the control string that ends an answer in which these were found."""
     stripped = answer.rstrip()
     if control.has_blank_ends:  # one of them may take in white space that is not part of the answer any more
         found = control.find(stripped)
     end = _without_end(stripped, found)
     if end is not None and end[0]:
-        facts.trailing[end[1]] += 1
+        stats.trailing[end[1]] += 1
 
 
 def strip_trailing_control(record: Record, control: ControlTokens) -> Record:

@@ -8,8 +8,8 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from sftdata.encode.encoder import Ids, Offsets
-from sftdata.records import Drop
+from sftdata.encode.tokenizer.encoder import Ids, Offsets
+from sftdata.records.record import Drop
 
 
 class EncodedSample(NamedTuple):

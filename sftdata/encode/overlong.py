@@ -12,8 +12,8 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from sftdata.encode.encoded import EncodedSample
-from sftdata.labels import IGNORE
-from sftdata.records import Drop, Message, Record
+from sftdata.records.labels import IGNORE
+from sftdata.records.record import Drop, Message, Record
 
 Encode = Callable[[Record], "list[EncodedSample] | Drop"]
 

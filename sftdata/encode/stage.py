@@ -14,12 +14,12 @@ import pyarrow as pa
 
 from sftdata.encode.clean import note_control, note_control_of_rich
 from sftdata.encode.encoded import Encoded
-from sftdata.encode.encoder import Ids
-from sftdata.encode.records import EncodeSettings, RecordEncoder
-from sftdata.encode.seen import BatchFacts
-from sftdata.labels import Runs, trained_runs
-from sftdata.record_column import RecordColumn
-from sftdata.records import sample_digest
+from sftdata.encode.record_encoder import EncodeSettings, RecordEncoder
+from sftdata.encode.stats import EncodingStats
+from sftdata.encode.tokenizer.encoder import Ids
+from sftdata.records.column import RecordColumn
+from sftdata.records.labels import Runs, trained_runs
+from sftdata.records.record import sample_digest
 
 ENCODED_SCHEMA = pa.schema(
     [
@@ -34,7 +34,7 @@ ENCODED_SCHEMA = pa.schema(
         ("reason", pa.string()),  # set where the record has no sample; the lists are then empty
         ("detail", pa.string()),
         ("rows", pa.int64()),  # rows of the piece, samples or not; only in a piece's first entry
-        ("facts", pa.string()),  # BatchFacts of the piece; only in its first entry
+        ("stats", pa.string()),  # EncodingStats of the piece; only in its first entry
     ]
 )
 # Of each piece, so many texts are encoded by both encoders, up to so many characters of each.
@@ -75,7 +75,7 @@ class Encode:
         ]
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
-    def is_there(self, result: pa.Table) -> bool:
+    def is_reusable(self, result: pa.Table) -> bool:
         """Yes: the samples are all there is."""
         return True
 
@@ -85,22 +85,22 @@ class Encode:
         dropped = table["dropped"].to_pylist()
         live = list(column.live(dropped))
         records = [record for _, record in live]
-        facts = BatchFacts()
-        control = self.encoder.facts.control
+        stats = EncodingStats()
+        control = self.encoder.probes.control
         texts = ((role, text) for row, role, text in column.texts_with(control.heads) if not dropped[row])
-        note_control(texts, control, facts)
+        note_control(texts, control, stats)
         for record in records:
             if record.plain is None:
-                note_control_of_rich(record, control, facts)
+                note_control_of_rich(record, control, stats)
         self.encoder.tally.clear()
         encoded = self.encoder.encode_batch(records)
-        facts.tally.update(self.encoder.tally)
-        facts.backends.add(self.encoder.backend)
+        stats.tally.update(self.encoder.tally)
+        stats.backends.add(self.encoder.backend)
         runs = trained_runs(encoded.labels, encoded.offsets)
-        self._see(encoded, runs, np.array([record.text is not None for record in records], np.bool_), facts)
-        yield _table(encoded, runs, np.array([row for row, _ in live], np.int64), facts, table.num_rows)
+        self._see(encoded, runs, np.array([record.text is not None for record in records], np.bool_), stats)
+        yield _table(encoded, runs, np.array([row for row, _ in live], np.int64), stats, table.num_rows)
 
-    def _see(self, encoded: Encoded, runs: Runs, is_text: npt.NDArray[np.bool_], facts: BatchFacts) -> None:
+    def _see(self, encoded: Encoded, runs: Runs, is_text: npt.NDArray[np.bool_], stats: EncodingStats) -> None:
         """Which ids stand before and inside trained runs of chats: what `verify` later holds the shards against."""
         ids, edges = encoded.input_ids, runs.edges
         sample = np.repeat(np.arange(len(encoded.owners)), np.diff(runs.cuts) // 2)  # of each run
@@ -110,11 +110,11 @@ class Encode:
         prompted = of_chat & (starts > begins)
         if not prompted.any():
             return
-        facts.prompts |= self.encoder.prompts_before(ids, starts[prompted], begins[prompted])
+        stats.prompts |= self.encoder.prompts_before(ids, starts[prompted], begins[prompted])
         controls = self.encoder.controls_in(ids)
         run = np.searchsorted(starts, controls, side="right") - 1  # that begins before it, -1 where none does
         inside = (run >= 0) & of_chat[run] & (controls < ends[run] - 1)
-        facts.answer_controls.update(np.unique(ids[controls[inside]]).tolist())
+        stats.answer_controls.update(np.unique(ids[controls[inside]]).tolist())
 
 
 def some_texts(table: pa.Table, dropped: pa.Array) -> list[str]:
@@ -126,7 +126,7 @@ def some_texts(table: pa.Table, dropped: pa.Array) -> list[str]:
     return [(text or "")[:TRIED_CHARS] for text in texts]
 
 
-def _table(encoded: Encoded, runs: Runs, rows: npt.NDArray[np.int64], facts: BatchFacts, num_rows: int) -> pa.Table:
+def _table(encoded: Encoded, runs: Runs, rows: npt.NDArray[np.int64], stats: EncodingStats, num_rows: int) -> pa.Table:
     """The samples and drops of a batch, in the order of its records, which are these rows of `num_rows`."""
     drops = sorted(encoded.drops.items())
     no_sample = np.zeros(len(drops), np.int64)
@@ -159,7 +159,7 @@ def _table(encoded: Encoded, runs: Runs, rows: npt.NDArray[np.int64], facts: Bat
         "input_ids": _lists(encoded.input_ids, lengths),
         "trained": _lists(edges, num_edges),
         "rows": pa.array([num_rows, *only_first], pa.int64()),
-        "facts": pa.array([facts.to_json(), *only_first], pa.string()),
+        "stats": pa.array([stats.to_json(), *only_first], pa.string()),
     }
     for name, column in more.items():
         table = table.append_column(name, column)

@@ -1,215 +1,174 @@
-"""The default engine: processes on this machine, tables as Arrow files in a work folder."""
+"""Launchers for one machine: this process, or a pool of processes from the standard library."""
 
 from __future__ import annotations
 
 import hashlib
+import multiprocessing
+import os
 import pickle
+import signal
+import sys
+import threading
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from functools import lru_cache
+from multiprocessing import forkserver
+from multiprocessing.connection import Connection
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import Any, TypeVar
 
-import numpy as np
-import pyarrow as pa
+from sftdata.errors import killed_worker
+from sftdata.files.atomic import output_faults
 
-from sftdata.engines.base import AnyStage, GroupStage, Piece, Stage
-from sftdata.engines.elsewhere import StageElsewhere
-from sftdata.engines.forked import run_forked, run_here
-from sftdata.engines.jobs import (
-    Done,
-    Job,
-    Part,
-    earlier_result,
-    job_key,
-    run_job,
-    table_bytes,
-    table_writer,
-    write_bytes,
-)
-from sftdata.light import can_fork
-from sftdata.progress import Progress, Quiet
-from sftdata.store.files import output_faults
+ResultT = TypeVar("ResultT")
 
-if TYPE_CHECKING:
-    from sftdata.engines.pool import Pool
-
-MAX_PIECE_ROWS = 4096  # changes no byte of a dataset
+# One thread a worker: there are as many processes as are wanted.
+_WORKER_ENVIRONMENT = {
+    "TOKENIZERS_PARALLELISM": "false",
+    "RAYON_NUM_THREADS": "1",
+    "FASTOKENS_BPE_THREADS": "1",
+}
 
 
-class LocalEngine:
-    """Runs stages in `workers` processes; with one worker, or one piece, in this process. Used with `with`.
+def count_cores() -> int:
+    """The processor cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
-    Results stand in `folder` under the key of what went in: work that an earlier run did there is taken over. `salt`
-    is part of every key. `preload` names a module that holds what most stages need, imported once for all workers.
-    """
 
-    def __init__(
-        self,
-        folder: Path,
-        workers: int,
-        progress: Progress | None = None,
-        *,
-        preload: str = "sftdata",
-        salt: str = "",
-    ) -> None:
-        self._folder = folder
-        self._workers = workers
-        self._progress = progress or Quiet()
-        self._preload = preload
-        self._salt = salt
-        self._serial = 0
-        self._used: set[Path] = set()
-        self._pool: Pool | None = None
+class ThisProcess:
+    """A Launcher that makes every call here, in order. Used with `with`, as ProcessPool is."""
 
-    def __enter__(self) -> LocalEngine:
+    def __enter__(self) -> ThisProcess:
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._pool is not None:
-            self._pool.close(at_once=kind is not None)
+        """Nothing to end."""
 
-    def warm_up(self, num_jobs: int) -> None:
-        """Begin to start workers, where so many jobs will need them."""
-        if self._workers > 1 and num_jobs > 1 and self._pool is None and not can_fork():
-            from sftdata.engines.pool import warm_up
+    def run(self, function: Callable[..., ResultT], calls: Sequence[tuple[Any, ...]]) -> Iterator[tuple[int, ResultT]]:
+        """See Launcher.run."""
+        for number, arguments in enumerate(calls):
+            yield number, function(*arguments)
 
-            warm_up(self._preload)
 
-    def map(
-        self,
-        stage: Stage,
-        table: Sequence[Piece],
-        beside: pa.Table | None = None,
-        meanwhile: Callable[[], object] | None = None,
-    ) -> list[Piece]:
-        """See Engine.map."""
-        jobs = []
-        row = 0
-        for piece in table:
-            columns = None if beside is None else beside.slice(row, piece.num_rows)
-            row += piece.num_rows
-            jobs.append(self._job(stage, [(piece, None)], columns))
-        return [part for piece in self._run(stage, jobs, meanwhile) for part in _parts(piece, MAX_PIECE_ROWS)]
+class ProcessPool:
+    """A Launcher with `size` worker processes, which start when first needed. Used with `with`.
 
-    def group(
-        self,
-        key: str,
-        stage: GroupStage,
-        table: Sequence[Piece],
-        beside: pa.Table,
-        meanwhile: Callable[[], object] | None = None,
-    ) -> list[Piece]:
-        """See Engine.group."""
-        keys = beside[key].combine_chunks().fill_null(-1).to_numpy(zero_copy_only=False)
-        starts = np.cumsum([0, *(piece.num_rows for piece in table)])
-        order = np.argsort(keys, kind="stable")
-        values, first = np.unique(keys[order], return_index=True)
-        jobs = []
-        for value, begin, end in zip(values, first, [*first[1:], len(order)], strict=True):
-            if value < 0:
-                continue
-            rows = order[begin:end]
-            owner = np.searchsorted(starts, rows, side="right") - 1
-            cuts = [*np.flatnonzero(np.diff(owner, prepend=-1)), len(rows)]
-            parts: list[Part] = [(table[owner[a]], rows[a:b] - starts[owner[a]]) for a, b in zip(cuts, cuts[1:])]
-            jobs.append(self._job(stage, parts, beside.take(pa.array(rows))))
-        return self._run(stage, jobs, meanwhile)
+    `folder` takes the pickled function of a run, which a worker loads once. `preload` names modules that workers need,
+    imported once for all of them where the system can (Linux, macOS).
 
-    def collect(self, table: Sequence[Piece], columns: Sequence[str]) -> pa.Table:
-        """See Engine.collect."""
-        return pa.concat_tables([_copied(piece.read(columns)) for piece in table])
+    Workers ignore Ctrl-C (this process decides) and end when this process ends, however it ends.
+    """
 
-    def look(self, piece: Piece, columns: Sequence[str]) -> pa.Table:
-        """See Engine.look."""
-        return piece.read(columns)
+    def __init__(self, size: int, folder: Path, preload: Sequence[str] = ()) -> None:
+        self._folder = folder
+        context = _start_method(preload)
+        if context.get_start_method() == "forkserver":
+            forkserver.ensure_running()  # it imports while this process does something else
+        # The read end is given to every worker: when the write end closes, or the process that holds it is gone,
+        # all of them see the end of the pipe.
+        reading, self._alive = context.Pipe(duplex=False)
+        self._executor = ProcessPoolExecutor(size, context, initializer=_start_worker, initargs=(reading,))
 
-    def give(self, table: pa.Table, keys: Sequence[str | None] | None = None) -> list[Piece]:
-        """See Engine.give."""
-        data = table_bytes(table)
-        content = hashlib.sha256(data).hexdigest()
-        path = self._new_file("given", content)
-        with table_writer(path, table.schema) as write:
-            write(table)
-        if keys is None:
-            keys = [f"{content}:{row}" for row in range(table.num_rows)]
-        return [Piece(path, row, 1, key) for row, key in enumerate(keys)]
+    def __enter__(self) -> ProcessPool:
+        return self
 
-    def spread(self, function: Callable[..., Any], calls: Sequence[tuple[Any, ...]]) -> Iterator[tuple[int, Any]]:
-        """See Engine.spread."""
-        if self._workers > 1 and can_fork():
-            return run_forked(self._workers, function, calls)
-        return run_here(function, calls)
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """End the workers: after an error or Ctrl-C at once, else when they are idle."""
+        if kind is not None:
+            self._alive.close()
+        self._executor.shutdown(wait=True, cancel_futures=True)
+        self._alive.close()
 
-    def forget_unused(self) -> None:
-        """Take away the results of earlier runs that this one had no use for."""
-        for path in self._folder.glob("*/*"):
-            if path not in self._used:
-                path.unlink()
-
-    def _job(self, stage: AnyStage, parts: Sequence[Part], beside: pa.Table | None) -> Job:
-        beside = None if beside is None else beside.combine_chunks()
-        key = job_key(self._salt, stage, parts, beside)
-        name = key
-        if name is None:
-            self._serial += 1
-            name = f"unkeyed-{self._serial}"
-        return Job(parts, beside, self._new_file(stage.name, name), key)
-
-    def _new_file(self, folder: str, name: str) -> Path:
-        path = self._folder / folder / f"{name}.arrow"
-        if path.parent not in self._used:
-            with output_faults(path.parent):
-                path.parent.mkdir(parents=True, exist_ok=True)
-            self._used.add(path.parent)
-        self._used.add(path)
-        return path
-
-    def _run(self, stage: AnyStage, jobs: Sequence[Job], meanwhile: Callable[[], object] | None = None) -> list[Piece]:
-        """Do all jobs, once where their keys are equal; their results in the order of the jobs."""
-        done = {job.out: earlier for job in jobs if (earlier := earlier_result(stage, job)) is not None}
-        if done:
-            self._progress.note(f"{stage.name}: {len(done):,} of {len(jobs):,} pieces are there from an earlier run")
-        left = list({job.out: job for job in jobs if job.out not in done}.values())
-        self._progress.start(stage.name, len(left))
-        for number, result in self._results(stage, left, meanwhile):
-            done[left[number].out] = result
-            self._progress.advance(result.num_rows, result.num_tokens)
-        return [Piece(job.out, 0, done[job.out].num_rows, done[job.out].key) for job in jobs]
-
-    def _results(
-        self, stage: AnyStage, jobs: Sequence[Job], meanwhile: Callable[[], object] | None
-    ) -> Iterator[tuple[int, Done]]:
-        """What the jobs gave, as they are done, each with its number."""
-        if isinstance(stage, StageElsewhere):
-            yield from stage.results(self._workers, jobs)
+    def run(self, function: Callable[..., ResultT], calls: Sequence[tuple[Any, ...]]) -> Iterator[tuple[int, ResultT]]:
+        """See Launcher.run."""
+        if len(calls) <= 1:  # not worth sending
+            yield from ThisProcess().run(function, calls)
             return
-        calls = [(stage, job) for job in jobs]
-        if self._workers == 1 or len(jobs) <= 1:
-            yield from run_here(run_job, calls, meanwhile)
-            return
-        if can_fork():
-            yield from run_forked(self._workers, run_job, calls, meanwhile)
-            return
-        data = pickle.dumps(stage)
-        path = self._folder / f"{hashlib.sha256(data).hexdigest()}.stage"
-        write_bytes(path, data)
-        if self._pool is None:
-            from sftdata.engines.pool import Pool
-
-            self._pool = Pool(self._workers, self._preload)
-        yield from self._pool.run(run_job, [(path, job) for job in jobs], meanwhile)
+        data = pickle.dumps(function)
+        path = self._folder / f"{hashlib.sha256(data).hexdigest()}.function"
+        with output_faults(path):
+            path.write_bytes(data)
+        futures: dict[Future[Any], int] = {}
+        try:
+            with _without_main():
+                for number, arguments in enumerate(calls):
+                    futures[self._executor.submit(_call, path, arguments)] = number
+            for future in as_completed(futures):
+                yield futures.pop(future), future.result()
+        except BrokenProcessPool as error:
+            raise killed_worker() from error
+        finally:
+            for future in futures:
+                future.cancel()
         path.unlink()
 
 
-def _parts(piece: Piece, max_rows: int) -> Iterator[Piece]:
-    """A result cut so that no unit of work is very large. An empty result stays one piece."""
-    for start in range(0, max(piece.num_rows, 1), max_rows):
-        num_rows = min(max_rows, piece.num_rows - start)
-        yield Piece(piece.path, start, num_rows, f"{piece.key}:{start}:{num_rows}")
+def open_launcher(
+    workers: int | None, folder: Path, *, is_small: bool, preload: Sequence[str]
+) -> ThisProcess | ProcessPool:
+    """The launcher for a run on this machine, to be used with `with`: a pool of `workers` processes (default: one per
+    core), or this process where one is enough. `folder` and `preload` are as for ProcessPool.
+    """
+    size = workers or count_cores()
+    return ThisProcess() if size == 1 or is_small else ProcessPool(size, folder, preload)
 
 
-def _copied(table: pa.Table) -> pa.Table:
-    """A table in memory of its own, so that a mapped file can go."""
-    return pa.concat_tables([table, table.slice(0, 0)]).combine_chunks()  # which copies where there are two chunks
+def _start_method(preload: Sequence[str]) -> Any:
+    """Workers start from a clean server process where the system has that, so that no lock is copied; else anew."""
+    if "forkserver" not in multiprocessing.get_all_start_methods():
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(list(preload))
+    return context
+
+
+@contextmanager
+def _without_main() -> Iterator[None]:
+    """Start workers that do not run the user's program again: multiprocessing would import it into each of them.
+
+    Nothing that is sent to a worker is defined there, and a program without `if __name__ == "__main__"`, or one read
+    from standard input, could not be run again.
+    """
+    main = sys.modules["__main__"]
+    hidden: dict[str, Any] = {name: main.__dict__[name] for name in ("__spec__", "__file__") if name in main.__dict__}
+    main.__spec__ = None
+    main.__dict__.pop("__file__", None)
+    try:
+        yield
+    finally:
+        main.__dict__.update(hidden)
+
+
+def _start_worker(alive: Connection) -> None:
+    """What a worker does first."""
+    os.environ.update(_WORKER_ENVIRONMENT)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    threading.Thread(target=_end_with, args=(alive,), daemon=True).start()
+
+
+def _end_with(alive: Connection) -> None:
+    """End this process when the write end of a pipe is closed. Nothing is ever written to it."""
+    alive.poll(None)
+    signal.raise_signal(signal.SIGTERM)
+
+
+def _call(path: Path, arguments: tuple[Any, ...]) -> Any:
+    """Call the pickled function in a worker."""
+    return _load(path)(*arguments)
+
+
+@lru_cache(maxsize=2)
+def _load(path: Path) -> Callable[..., Any]:
+    """A function from its pickle. The file's name is its checksum: the same path is always the same function."""
+    function: Callable[..., Any] = pickle.loads(path.read_bytes())
+    return function

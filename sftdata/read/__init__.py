@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from sftdata.read.explain import explain_unknown, no_rows_error
-from sftdata.read.formats import to_record
+from sftdata.read.formats.convert import to_record
+from sftdata.read.formats.structure import check_structure
 from sftdata.read.sources import lines_in, plan_units, read_raw
 from sftdata.read.stage import rows_of
 from sftdata.read.units import RawRow, Source, Unit
-from sftdata.read.validate import check_structure
 
 __all__ = [
     "RawRow",

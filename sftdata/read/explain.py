@@ -6,11 +6,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from sftdata.errors import SourceError
-from sftdata.read.formats import key_list, to_record
+from sftdata.read.formats.convert import key_list, to_record
+from sftdata.read.formats.structure import check_structure
 from sftdata.read.sources import read_raw
 from sftdata.read.units import Source, Unit
-from sftdata.read.validate import check_structure
-from sftdata.records import Drop
+from sftdata.records.record import Drop
 
 # Where all rows of a source have these, its settings or its format are wrong, not its rows.
 NOT_DATA = {"bad_json", "not_an_object", "unknown_shape", "missing_field"}

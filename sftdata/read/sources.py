@@ -17,11 +17,11 @@ from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from sftdata.errors import SourceError
-from sftdata.read.documents import read_document
-from sftdata.read.formats import check_columns
-from sftdata.read.lines import count_lines, read_lines
-from sftdata.read.opening import COMPRESSIONS, is_url, store_errors, unreadable
-from sftdata.read.tables import read_arrow, read_delimited, read_parquet, row_groups
+from sftdata.read.formats.convert import check_columns
+from sftdata.read.readers.json_files import read_document
+from sftdata.read.readers.json_lines import count_lines, read_lines
+from sftdata.read.readers.opening import COMPRESSIONS, is_url, store_errors, unreadable
+from sftdata.read.readers.tables import read_arrow, read_delimited, read_parquet, row_groups
 from sftdata.read.units import RawRow, Source, Unit
 
 __all__ = ["RawRow", "Source", "Unit", "lines_in", "plan_units", "read_raw"]
@@ -192,7 +192,7 @@ def _hub_files(dataset: str, source: Source) -> list[_File]:
     The datasets library says which files they are; reading them is ours, so that rows keep their line, broken rows
     cost only themselves, and tool schemas keep their keys.
     """
-    from sftdata.read.hub import split_files
+    from sftdata.read.readers.hub import split_files
 
     return _data_files(source.path, [_File(*file) for file in split_files(dataset, source)])
 

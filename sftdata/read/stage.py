@@ -10,15 +10,15 @@ from typing import Any, Protocol, cast
 
 import pyarrow as pa
 
-from sftdata.read.formats import at_path, to_record
-from sftdata.read.plain import plain_record
+from sftdata.read.file_stamps import Stamp, check_unchanged, unit_keys
+from sftdata.read.formats.convert import at_path, to_record
+from sftdata.read.formats.plain import plain_record
+from sftdata.read.formats.structure import check_structure
+from sftdata.read.formats.tool_schemas import check_tool_calls
 from sftdata.read.sources import lines_in, read_raw
-from sftdata.read.stamps import Stamp, check_unchanged, unit_keys
-from sftdata.read.toolcheck import check_tool_calls
 from sftdata.read.units import RawRow, Source, Unit
-from sftdata.read.validate import check_structure
-from sftdata.record_column import RECORD_TYPE, nearly_none, record_array
-from sftdata.records import KEY_BYTES, Drop, PlainRecord, Record, Row
+from sftdata.records.column import RECORD_TYPE, nearly_none, record_array
+from sftdata.records.record import KEY_BYTES, Drop, PlainRecord, Record, Row
 
 ROW_SCHEMA = pa.schema(
     [
@@ -68,7 +68,7 @@ class Read:
         """What the judge goes by. All else that decides a unit's rows is in its own key: see unit_identities."""
         return "" if self.judge is None else self.judge.key
 
-    def is_there(self, result: pa.Table) -> bool:
+    def is_reusable(self, result: pa.Table) -> bool:
         """Yes: the rows are all there is."""
         return True
 
@@ -130,15 +130,13 @@ class _Counted:
         self.lines = yield from cast("Generator[RawRow, None, int | None]", self._rows)
 
 
-def unit_identities(
-    units: Sequence[Unit], sources: Sequence[Source], check_calls: bool, threads: int
-) -> list[str | None]:
+def unit_identities(units: Sequence[Unit], sources: Sequence[Source], check_calls: bool) -> list[str | None]:
     """For each unit a key that is equal where its rows are: the bytes read and how they are read, but not their place.
 
     None where the bytes are on a remote store.
     """
     identities: list[str | None] = []
-    for unit, content in zip(units, unit_keys(units, threads), strict=True):
+    for unit, content in zip(units, unit_keys(units), strict=True):
         source = sources[unit.source]
         rows = (0, None) if unit.kind == "jsonl" else (unit.start, unit.end)
         place = (unit.start == 0, unit.end is None, *rows)

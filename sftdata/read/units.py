@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple, Protocol
 
-from sftdata.records import Drop
+from sftdata.records.record import Drop
 
 
 class Source(Protocol):

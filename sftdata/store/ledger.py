@@ -13,13 +13,12 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
 from sftdata.errors import DatasetError
-from sftdata.light import import_parquet
-from sftdata.store.files import Sink, atomic_write
+from sftdata.files.atomic import Sink, atomic_write
 from sftdata.store.manifest import Counts, LedgerEntry
 
-pq = import_parquet()
 PACKED = "packed"
 DROPPED = "dropped"
 

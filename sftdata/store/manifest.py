@@ -11,8 +11,8 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from sftdata.errors import DatasetError
-from sftdata.store.files import MANIFEST_NAME, file_sha256, write_bytes
-from sftdata.store.shards import ShardFacts
+from sftdata.files.atomic import MANIFEST_NAME, file_sha256, write_bytes
+from sftdata.store.shards import ShardStats
 
 SCHEMA_VERSION = 1
 
@@ -67,17 +67,17 @@ class ShardEntry(FileEntry):
     trained_tokens: Count
 
     @classmethod
-    def of(cls, path: str, split: str, facts: ShardFacts) -> ShardEntry:
+    def of(cls, path: str, split: str, stats: ShardStats) -> ShardEntry:
         """The entry of a shard just written to `path` within the folder."""
         return cls(
             path=path,
             split=split,
-            rows=facts.rows,
-            samples=facts.samples,
-            tokens=facts.tokens,
-            trained_tokens=facts.trained_tokens,
-            size_bytes=facts.size_bytes,
-            sha256=facts.sha256,
+            rows=stats.rows,
+            samples=stats.samples,
+            tokens=stats.tokens,
+            trained_tokens=stats.trained_tokens,
+            size_bytes=stats.size_bytes,
+            sha256=stats.sha256,
         )
 
 
@@ -174,7 +174,7 @@ class PackingEntry(Entry):
         return cls(strategy=strategy, rows=rows, fill=tokens / (rows * seq_len) if rows else 0.0)
 
 
-class SplitFacts(Entry):
+class SplitStats(Entry):
     """What one split holds."""
 
     shards: int
@@ -205,10 +205,10 @@ class Manifest(Entry):
     packing: PackingEntry
 
     @property
-    def splits(self) -> dict[str, SplitFacts]:
+    def splits(self) -> dict[str, SplitStats]:
         """Facts of each split, in the order of the shards."""
         names = dict.fromkeys(shard.split for shard in self.shards)
-        return {name: _split_facts([shard for shard in self.shards if shard.split == name]) for name in names}
+        return {name: _split_stats([shard for shard in self.shards if shard.split == name]) for name in names}
 
     @property
     def text_sources(self) -> frozenset[str]:
@@ -280,9 +280,9 @@ def _read_json(folder: Path, path: Path) -> Mapping[str, Any]:
     return payload
 
 
-def _split_facts(shards: list[ShardEntry]) -> SplitFacts:
+def _split_stats(shards: list[ShardEntry]) -> SplitStats:
     """The sums over a split's shards."""
-    return SplitFacts(
+    return SplitStats(
         shards=len(shards),
         rows=sum(shard.rows for shard in shards),
         samples=sum(shard.samples for shard in shards),

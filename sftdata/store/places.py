@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from sftdata.errors import DatasetError
-from sftdata.records import sample_digest
+from sftdata.records.record import sample_digest
 from sftdata.store.ledger import LEDGER_SCHEMA, PLACE
 from sftdata.store.manifest import Manifest
 from sftdata.store.proof import TODO, Rows

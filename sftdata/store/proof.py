@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from sftdata.errors import DatasetError
-from sftdata.labels import IGNORE
+from sftdata.records.labels import IGNORE
 from sftdata.store.manifest import TokenizerEntry
 from sftdata.store.shards import BATCH_TOKENS
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,11 +14,10 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from sftdata.errors import DatasetError
-from sftdata.labels import IGNORE
-from sftdata.store.files import atomic_write
+from sftdata.files.atomic import atomic_write
+from sftdata.records.labels import IGNORE
 from sftdata.store.pack import Packing, Strategy, pack
 from sftdata.store.tokens import TokenColumns
-from sftdata.threads import Task
 
 SHARD_SCHEMA = pa.schema(
     [
@@ -30,7 +30,7 @@ SHARD_SCHEMA = pa.schema(
 BATCH_TOKENS = 1 << 20  # tokens a record batch holds at most; part of the format, as another value gives other bytes
 
 
-class ShardFacts(NamedTuple):
+class ShardStats(NamedTuple):
     """What a written shard holds."""
 
     rows: int
@@ -109,24 +109,29 @@ def place_samples(samples: pa.Table, seq_len: int, strategy: Strategy, seed: int
     return Packing(row, index, packing.num_rows)
 
 
-def write_shard(path: str | Path, shard: Shard) -> ShardFacts:
+def write_shard(path: str | Path, shard: Shard) -> ShardStats:
     """Write a shard whole or not at all. The same samples and settings give the same bytes.
 
     Raises OutputError where the folder cannot be written.
     """
     rows = samples = tokens = trained = 0
-    with atomic_write(path) as sink, pa.ipc.new_stream(sink, SHARD_SCHEMA) as writer:
+    with (
+        atomic_write(path) as sink,
+        pa.ipc.new_stream(sink, SHARD_SCHEMA) as writer,
+        ThreadPoolExecutor(1) as writing,
+    ):
         batches = shard.batches()
         batch = next(batches, None)
         while batch is not None:
-            with Task(writer.write_batch, batch):  # while the next one is put together
-                labels = _values(batch.column("labels"))
-                rows += batch.num_rows
-                samples += len(_values(batch.column("seq_lengths")))
-                tokens += len(labels)
-                trained += int(np.count_nonzero(labels != IGNORE))
-                batch = next(batches, None)
-    return ShardFacts(rows, samples, tokens, trained, sink.size_bytes, sink.sha256)
+            written = writing.submit(writer.write_batch, batch)  # while the next one is put together
+            labels = _values(batch.column("labels"))
+            rows += batch.num_rows
+            samples += len(_values(batch.column("seq_lengths")))
+            tokens += len(labels)
+            trained += int(np.count_nonzero(labels != IGNORE))
+            batch = next(batches, None)
+            written.result()
+    return ShardStats(rows, samples, tokens, trained, sink.size_bytes, sink.sha256)
 
 
 def read_shard(path: str | Path) -> pa.Table:

@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from sftdata.store.files import output_faults
+from sftdata.files.atomic import output_faults
 from sftdata.store.pack import Packing, Strategy
-from sftdata.store.shards import Shard, ShardFacts, place_samples, write_shard
+from sftdata.store.shards import Shard, ShardStats, place_samples, write_shard
 from sftdata.store.tokens import TokenColumns
 
 PLACED_SCHEMA = pa.schema(
@@ -23,7 +23,7 @@ PLACED_SCHEMA = pa.schema(
         ("index", pa.int32()),  # within the row
     ]
 )
-WRITTEN_SCHEMA = pa.schema([("facts", pa.string())])  # ShardFacts as JSON
+WRITTEN_SCHEMA = pa.schema([("stats", pa.string())])  # ShardStats as JSON
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class PackSamples:
             {"position": members["position"], "row": packing.row, "index": packing.index}, schema=PLACED_SCHEMA
         )
 
-    def is_there(self, result: pa.Table) -> bool:
+    def is_reusable(self, result: pa.Table) -> bool:
         """Yes: the places are all there is."""
         return True
 
@@ -76,18 +76,18 @@ class WriteShards:
         packing = Packing(row, index, 1 + int(row.max()))
         shard = Shard(tokens, members["record_id"].combine_chunks(), packing, self.seq_len)
         made = Path(self.folder, f".{os.getpid()}-{members['shard'][0]}.arrow")
-        facts = write_shard(made, shard)
+        stats = write_shard(made, shard)
         with output_faults(made):
-            made.replace(shard_path(self.folder, facts))
-        yield pa.table({"facts": [json.dumps(facts._asdict())]}, schema=WRITTEN_SCHEMA)
+            made.replace(shard_path(self.folder, stats))
+        yield pa.table({"stats": [json.dumps(stats._asdict())]}, schema=WRITTEN_SCHEMA)
 
-    def is_there(self, result: pa.Table) -> bool:
+    def is_reusable(self, result: pa.Table) -> bool:
         """Whether the shard's file is still where it was written."""
-        facts = ShardFacts(**json.loads(result["facts"][0].as_py()))
-        path = shard_path(self.folder, facts)
-        return path.is_file() and path.stat().st_size == facts.size_bytes
+        stats = ShardStats(**json.loads(result["stats"][0].as_py()))
+        path = shard_path(self.folder, stats)
+        return path.is_file() and path.stat().st_size == stats.size_bytes
 
 
-def shard_path(folder: str | Path, facts: ShardFacts) -> Path:
+def shard_path(folder: str | Path, stats: ShardStats) -> Path:
     """Where a shard is until it is published."""
-    return Path(folder, f"{facts.sha256}.arrow")
+    return Path(folder, f"{stats.sha256}.arrow")

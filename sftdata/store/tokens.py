@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from sftdata.labels import labels_of
+from sftdata.records.labels import labels_of
 
 Ints = NDArray[np.int64]
 Ints32 = NDArray[np.int32]

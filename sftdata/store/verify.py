@@ -14,8 +14,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from sftdata.errors import DatasetError
+from sftdata.files.atomic import MANIFEST_NAME
 from sftdata.reasons import REASONS
-from sftdata.store.files import MANIFEST_NAME
 from sftdata.store.ledger import DROPPED, PACKED, Tally, read_ledger_file
 from sftdata.store.manifest import Manifest, PackingEntry, ShardEntry, hash_of_shards
 from sftdata.store.places import Places, places_of

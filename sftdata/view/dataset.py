@@ -16,12 +16,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from sftdata.errors import DatasetError
-from sftdata.labels import IGNORE
+from sftdata.records.labels import IGNORE
 from sftdata.store.manifest import Manifest, ShardEntry
 from sftdata.store.shards import read_shard
 from sftdata.view import html
 from sftdata.view.pieces import Decoder, Piece
-from sftdata.view.summary import Summary, count, summarize, token_facts
+from sftdata.view.summary import Summary, count, summarize, token_counts
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -58,16 +58,16 @@ class Sample:
         return f"sample {self.index} of row {self.row} in {self.shard}"
 
     @property
-    def facts(self) -> str:
+    def counts(self) -> str:
         """Its tokens and the share of them that is trained, in a few words."""
-        return token_facts(self.num_tokens, self.num_trained_tokens)
+        return token_counts(self.num_tokens, self.num_trained_tokens)
 
     def pieces(self) -> list[Piece]:
         """The text of each token, in order; joined they are `text`."""
         return self.decoder.pieces(self.input_ids)
 
     def __repr__(self) -> str:
-        return f"<{self.title}: {self.facts}, record {self.record_id}>"
+        return f"<{self.title}: {self.counts}, record {self.record_id}>"
 
     def _repr_html_(self) -> str:
         return html.sample_html(self)
@@ -95,8 +95,8 @@ class Row:
     @property
     def title(self) -> str:
         """Where the row stands and what it holds, in one line."""
-        facts = f"{count(len(self.samples), 'sample')}, {token_facts(self.num_tokens, self.num_trained_tokens)}"
-        return f"row {self.number} (row {self.row} of {self.shard}): {facts}"
+        counts = f"{count(len(self.samples), 'sample')}, {token_counts(self.num_tokens, self.num_trained_tokens)}"
+        return f"row {self.number} (row {self.row} of {self.shard}): {counts}"
 
     def __repr__(self) -> str:
         return f"<{self.title}>"

@@ -131,7 +131,7 @@ def _table(table: Table) -> str:
 
 
 def _sample(sample: Sample, prefix: str, max_tokens: int) -> str:
-    head = f"{prefix}{sample.facts} · record {sample.record_id}"
+    head = f"{prefix}{sample.counts} · record {sample.record_id}"
     shown = [piece for piece in sample.pieces() if piece.start < max_tokens]
     text = "".join(_piece(sample, piece) for piece in shown)
     more = sample.num_tokens - (shown[-1].end if shown else 0)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sftdata.reasons import REASONS
-from sftdata.store.manifest import EncodingEntry, Manifest, SplitFacts
+from sftdata.store.manifest import EncodingEntry, Manifest, SplitStats
 from sftdata.view import marks
 
 MAX_STRINGS = 5  # control strings to name
@@ -37,7 +37,7 @@ class Table:
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """A title, a few facts a line each, and tables."""
+    """A title, a few figures a line each, and tables."""
 
     title: str
     lines: tuple[str, ...]
@@ -49,10 +49,10 @@ class Summary:
 
 
 def summarize(name: str, manifest: Manifest, split: str | None = None) -> Summary:
-    """The facts of a dataset, or of one split of it, from the manifest alone."""
-    splits = {key: facts for key, facts in manifest.splits.items() if split in (None, key)}
-    samples = sum(facts.samples for facts in splits.values())
-    rows = sum(facts.rows for facts in splits.values())
+    """The figures of a dataset, or of one split of it, from the manifest alone."""
+    splits = {key: stats for key, stats in manifest.splits.items() if split in (None, key)}
+    samples = sum(stats.samples for stats in splits.values())
+    rows = sum(stats.rows for stats in splits.values())
     name = name if split is None else f"{split} of {name}"
     title = f"{name}: {count(samples, 'sample')} in {count(rows, 'row')} of at most {manifest.seq_len:,} tokens"
     template = f", template {manifest.template.source}" if manifest.template else ""
@@ -116,21 +116,21 @@ def count(number: int, noun: str) -> str:
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
-def token_facts(num_tokens: int, num_trained: int) -> str:
+def token_counts(num_tokens: int, num_trained: int) -> str:
     """How many tokens, and which share of them is trained."""
     return f"{count(num_tokens, 'token')}, {num_trained:,} trained ({_share(num_trained, num_tokens)})"
 
 
-def _splits_table(splits: dict[str, SplitFacts], seq_len: int) -> Table:
+def _splits_table(splits: dict[str, SplitStats], seq_len: int) -> Table:
     head = ("split", "shards", "rows", "samples", "tokens", "trained", "share", "fill")
-    rows = [_splits_row(name, facts, seq_len) for name, facts in splits.items()]
+    rows = [_splits_row(name, stats, seq_len) for name, stats in splits.items()]
     return Table(head, tuple(rows), frozenset({0}))
 
 
-def _splits_row(name: str, facts: SplitFacts, seq_len: int) -> tuple[str, ...]:
-    counts = (facts.shards, facts.rows, facts.samples, facts.tokens, facts.trained_tokens)
-    trained_share = _share(facts.trained_tokens, facts.tokens)
-    return name, *(f"{number:,}" for number in counts), trained_share, _share(facts.tokens, facts.rows * seq_len)
+def _splits_row(name: str, stats: SplitStats, seq_len: int) -> tuple[str, ...]:
+    counts = (stats.shards, stats.rows, stats.samples, stats.tokens, stats.trained_tokens)
+    trained_share = _share(stats.trained_tokens, stats.tokens)
+    return name, *(f"{number:,}" for number in counts), trained_share, _share(stats.tokens, stats.rows * seq_len)
 
 
 def _mixture_table(manifest: Manifest) -> Table:

@@ -155,7 +155,7 @@ def _print_legend(console: Console) -> None:
 
 
 def _print_sample(console: Console, sample: Sample, prefix: str, max_tokens: int) -> None:
-    head = f"{prefix}{sample.facts} · record {sample.record_id}"
+    head = f"{prefix}{sample.counts} · record {sample.record_id}"
     _print(console, Text("\u2500\u2500 " + marks.safe(head) + " " + "\u2500" * 2, style="cyan"))
     _print(console, sample_text(sample, max_tokens, _styled(console)))
     if sample.num_tokens > max_tokens:

@@ -13,7 +13,7 @@ from sftdata.errors import DatasetError
 from sftdata.reasons import REASONS
 from sftdata.store.ledger import LEDGER_SCHEMA, PACKED, ledger_files, read_ledger_file
 from sftdata.view import marks
-from sftdata.view.summary import count, token_facts
+from sftdata.view.summary import count, token_counts
 
 
 def explain(folder: str | Path, where: str) -> str:
@@ -53,7 +53,7 @@ def _told(row: Mapping[str, Any]) -> list[str]:
     """One row's fate in lines."""
     head = f"{row['where']} of {row['source']}: {row['fate']}"
     if row["fate"] == PACKED:
-        tokens = token_facts(row["num_tokens"], row["num_trained_tokens"])
+        tokens = token_counts(row["num_tokens"], row["num_trained_tokens"])
         lines = [head, f"  {tokens}, in {count(len(row['places']), 'sample')}; split {row['split']}"]
         for place, turns in zip(row["places"], row["turns"], strict=True):
             named = ", ".join(map(str, turns))
@@ -68,7 +68,7 @@ def _told(row: Mapping[str, Any]) -> list[str]:
             similar = "" if row["similarity"] is None else f", with a similarity of {row['similarity']:.3f}"
             lines.append(f"  repeats {row['duplicate_of']}{similar}")
         if row["num_tokens"] is not None:
-            lines.append(f"  {token_facts(row['num_tokens'], row['num_trained_tokens'])}")
+            lines.append(f"  {token_counts(row['num_tokens'], row['num_trained_tokens'])}")
     if row["record_id"] is not None:
         lines.append(f"  record {row['record_id']}")
     return [marks.safe(line) for line in lines]

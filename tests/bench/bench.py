@@ -135,7 +135,7 @@ def bench_startup(work: Path, args: argparse.Namespace) -> Iterator[Line]:
 
 def bench_encoders(work: Path, args: argparse.Namespace) -> Iterator[Line]:
     """One thread of each encoder on the same texts, and whole runs with each."""
-    from sftdata.encode.encoder import Encoder
+    from sftdata.encode.tokenizer.encoder import Encoder
 
     os.environ["RAYON_NUM_THREADS"] = "1"
     texts = [message["content"] for line in MIX.open("rb") for message in json.loads(line)["messages"]][:10_000]

@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sftdata.curate import candidates
-from sftdata.curate.buckets import Banding, Buckets, sort_into_buckets
-from sftdata.curate.candidates import Candidates
+from sftdata.curate.duplicates.buckets import Banding, Buckets, sort_into_buckets
+from sftdata.curate.duplicates.candidates import Candidates
 
 
 def by_definition(signatures: np.ndarray, survivor: np.ndarray, label: np.ndarray) -> set[tuple[int, int]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pyarrow as pa
 
-from sftdata.curate.caps import cap_evidence, over_cap
+from sftdata.curate.duplicates.caps import cap_evidence, over_cap
 
 
 def test_rows_past_the_cap_are_numbered_within_their_value():

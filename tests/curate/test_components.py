@@ -8,9 +8,9 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sftdata.curate.buckets import Banding, Buckets, sort_by_component
-from sftdata.curate.dedup_settings import NearConfig
-from sftdata.curate.near import find_near_duplicates, sign
+from sftdata.curate.duplicates.buckets import Banding, Buckets, sort_by_component
+from sftdata.curate.duplicates.near import find_near_duplicates, sign
+from sftdata.curate.duplicates.settings import NearConfig
 from sftdata.curate.words import shingles_in
 
 

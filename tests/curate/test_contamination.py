@@ -20,7 +20,7 @@ from sftdata.curate.contamination import (
     item_text,
     turns_of,
 )
-from sftdata.records import Message, Record
+from sftdata.records.record import Message, Record
 
 ITEM = "Natalia sold clips to 48 of her friends in April, and then she sold half as many clips in May."  # 20 words
 SHORT = "Name the capital city of France."  # 6 words

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pytest
 
 from sftdata.curate import embedding
-from sftdata.curate.embedding import SentenceEncoder, embed, require_encoder
+from sftdata.curate.duplicates.embedding import SentenceEncoder, embed, require_encoder
 from sftdata.errors import ConfigError
 
 TEXTS = ["red", "the red train leaves at nine", "blue", "a train, a train, a red train and a blue one", "the sea"]

@@ -10,8 +10,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sftdata.curate.exact import canonical, content_key, first_occurrences, hex_strings, key_bytes, record_ids
-from sftdata.records import Message, Record, ToolCall
+from sftdata.curate.duplicates.exact import (
+    canonical,
+    content_key,
+    first_occurrences,
+    hex_strings,
+    key_bytes,
+    record_ids,
+)
+from sftdata.records.record import Message, Record, ToolCall
 
 CHAT = (Message(role="user", content="Café\nHi"), Message(role="assistant", content="Hello"))
 

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sftdata.curate.filter_settings import FilterConfig
-from sftdata.curate.filters import count_words, filter_record
+from sftdata.curate.quality.filters import count_words, filter_record
+from sftdata.curate.quality.settings import FilterConfig
 from sftdata.reasons import stage_of
-from sftdata.records import Drop, Message, Record
+from sftdata.records.record import Drop, Message, Record
 
 DEFAULT, STRICT, OFF = (FilterConfig(preset=name) for name in ("default", "strict", "off"))
 PLAIN = "Paris is the capital of France. It lies on the Seine."

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from sftdata.curate.filter_settings import FilterConfig, RepetitionConfig
-from sftdata.curate.filters import filter_record
-from sftdata.curate.languages import language_of
-from sftdata.curate.repetition import repetition
-from sftdata.records import Message, Record
+from sftdata.curate.quality.filters import filter_record
+from sftdata.curate.quality.languages import language_of
+from sftdata.curate.quality.repetition import repetition
+from sftdata.curate.quality.settings import FilterConfig, RepetitionConfig
+from sftdata.records.record import Message, Record
 
 GOPHER = FilterConfig(preset="strict").repetition
 

@@ -15,12 +15,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from xxhash import xxh3_64_intdigest
 
-from sftdata.curate.buckets import Banding, Buckets, choose_banding, sort_into_buckets
-from sftdata.curate.dedup_settings import NearConfig
-from sftdata.curate.jaccard import Fetch, Jaccard
-from sftdata.curate.near import NUM_HASHES, Similar, Verdict, answer_chars, find_near_duplicates, ranks, sign
+from sftdata.curate.duplicates.buckets import Banding, Buckets, choose_banding, sort_into_buckets
+from sftdata.curate.duplicates.jaccard import Fetch, Jaccard
+from sftdata.curate.duplicates.near import NUM_HASHES, Similar, Verdict, answer_chars, find_near_duplicates, ranks, sign
+from sftdata.curate.duplicates.settings import NearConfig
 from sftdata.curate.words import shingles_in, text_of, words_in
-from sftdata.records import Message, Record, ToolCall
+from sftdata.records.record import Message, Record, ToolCall
 
 
 def shingles_as_words(text: str, length: int = 3) -> frozenset[tuple[str, ...]]:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from sftdata.curate.dedup_settings import PrefixConfig
-from sftdata.curate.prefix import drop_shared_prefixes, prefix_key
-from sftdata.records import Message, Record
+from sftdata.curate.duplicates.prefix import drop_shared_prefixes, prefix_key
+from sftdata.curate.duplicates.settings import PrefixConfig
+from sftdata.records.record import Message, Record
 
 
 def ask(prompt: str, system: str | None = None) -> Record:

@@ -14,8 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from sftdata.curate.filter_settings import FilterConfig
-from sftdata.curate.privacy import (
+from sftdata.curate.privacy.redact import (
     PLACEHOLDERS,
     Finding,
     describe,
@@ -23,9 +22,10 @@ from sftdata.curate.privacy import (
     redact,
     redact_record,
 )
-from sftdata.curate.privacy_settings import KINDS, PrivacyConfig
+from sftdata.curate.privacy.settings import KINDS, PrivacyConfig
+from sftdata.curate.quality.settings import FilterConfig
 from sftdata.curate.stage import Judge
-from sftdata.records import Drop, Message, Record, ToolCall
+from sftdata.records.record import Drop, Message, Record, ToolCall
 
 AWS = "AKIA" + "IOSFODNN7EXAMPLE"
 JWT = "eyJhbGciOiJIUzI1NiJ9" + ".eyJzdWIiOiIxMjM0NTY3ODkwIn0" + ".dozjgNryP4J3jVmNHl0w5N_XgL0n3I9P"

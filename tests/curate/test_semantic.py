@@ -9,9 +9,9 @@ import numpy.typing as npt
 import pytest
 
 from sftdata.curate import semantic
-from sftdata.curate.embedding import embed
-from sftdata.curate.near import Verdict
-from sftdata.curate.semantic import find_semantic_duplicates
+from sftdata.curate.duplicates.embedding import embed
+from sftdata.curate.duplicates.near import Verdict
+from sftdata.curate.duplicates.semantic import find_semantic_duplicates
 
 pytest.importorskip("faiss", reason="the extra `semantic` is not installed")
 

@@ -8,10 +8,10 @@ from typing import Any
 
 from oracle import Oracle
 
-from sftdata.encode.records import EncodeSettings, RecordEncoder
-from sftdata.encode.tokenizers import load_tokenizer
-from sftdata.read.formats import to_record
-from sftdata.records import Drop, Record
+from sftdata.encode.record_encoder import EncodeSettings, RecordEncoder
+from sftdata.encode.tokenizer.load import load_tokenizer
+from sftdata.read.formats.convert import to_record
+from sftdata.records.record import Drop, Record
 
 DATE = "2026-01-01"
 TEMPLATES = Path(__file__).resolve().parents[2] / "templates"

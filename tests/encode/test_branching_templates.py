@@ -15,9 +15,9 @@ import tiny_tokenizers
 from families import DATE
 from oracle import Oracle
 
-from sftdata.encode.records import EncodeSettings, RecordEncoder
-from sftdata.encode.tokenizers import load_tokenizer
-from sftdata.records import Message, Record
+from sftdata.encode.record_encoder import EncodeSettings, RecordEncoder
+from sftdata.encode.tokenizer.load import load_tokenizer
+from sftdata.records.record import Message, Record
 
 TURNS = (
     "{% for message in messages %}"

@@ -12,10 +12,10 @@ import tiny_tokenizers
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sftdata.encode.control import ControlTokens, control_tokens, private_name
-from sftdata.encode.records import EncodeSettings, RecordEncoder
-from sftdata.encode.tokenizers import AddedToken, load_tokenizer
-from sftdata.records import Message, Record
+from sftdata.encode.record_encoder import EncodeSettings, RecordEncoder
+from sftdata.encode.tokenizer.control import ControlTokens, control_tokens, private_name
+from sftdata.encode.tokenizer.load import AddedToken, load_tokenizer
+from sftdata.records.record import Message, Record
 
 TOKENS = [
     AddedToken(id=10, content="<|im_end|>", special=True),

@@ -9,15 +9,15 @@ import pytest
 import tiny_tokenizers
 from families import ENDS, TEMPLATES
 
-from sftdata.encode.chat import trained_turns
-from sftdata.encode.control import PRIVATE
-from sftdata.encode.guarded import GuardedBatch, GuardedSample
-from sftdata.encode.records import EncodeSettings, RecordEncoder
-from sftdata.encode.shapes import ShapeProver
-from sftdata.encode.templates import load_template, template_names, template_source
-from sftdata.encode.tokenizers import load_tokenizer
+from sftdata.encode.proof.guarded import GuardedBatch, GuardedSample
+from sftdata.encode.proof.shapes import ShapeProver
+from sftdata.encode.record_encoder import EncodeSettings, RecordEncoder
+from sftdata.encode.template.load import load_template, template_names, template_source
+from sftdata.encode.template.messages import trained_turns
+from sftdata.encode.tokenizer.control import PRIVATE
+from sftdata.encode.tokenizer.load import load_tokenizer
 from sftdata.errors import TemplateError
-from sftdata.records import Drop, Message, Record, ToolCall
+from sftdata.records.record import Drop, Message, Record, ToolCall
 
 DATE = "2024-02-29"
 END = "<|im_end|>"
@@ -197,12 +197,12 @@ def test_template_arguments_of_a_row_reach_the_template(make: Any) -> None:
 def test_the_end_of_turn_is_found_without_being_told(make: Any, name: str) -> None:
     eos = "<｜end▁of▁sentence｜>" if name.startswith("deepseek") else "</s>"
     wanted = ENDS[name] or (eos,)
-    assert set(make(name=name, eos=eos).facts.end_texts) == set(wanted)
+    assert set(make(name=name, eos=eos).probes.end_texts) == set(wanted)
 
 
 @pytest.mark.parametrize("name", ["chatml", "llama3", "gemma2", "phi3", "zephyr", "vicuna", "mistral-v0.3", "qwen3"])
 def test_what_is_known_of_a_shape_is_what_the_definition_gives(make: Any, name: str) -> None:
-    prover = ShapeProver(make(name=name, eos="</s>").facts, "all")
+    prover = ShapeProver(make(name=name, eos="</s>").probes, "all")
     for texts in ("hi|yo", "a b|c\nd|e|f", "x</s>|y</s> z|u|v", "1|2|3|4|5|6"):
         record = chat(*texts.split("|"))
         trained = trained_turns(record, "all")

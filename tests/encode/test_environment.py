@@ -11,7 +11,7 @@ import pytest
 import tiny_tokenizers
 from oracle import Oracle
 
-from sftdata.encode.jinja import ChatTemplate, RenderError
+from sftdata.encode.template.jinja import ChatTemplate, RenderError
 
 CHAT = [
     {"role": "system", "content": "  Be <b>brief</b> & 'kind'. é"},

@@ -16,7 +16,7 @@ from families import SHARED, Pair, shared_pair
 
 from sftdata.config import SourceConfig
 from sftdata.read import plan_units, rows_of
-from sftdata.records import Drop, Record
+from sftdata.records.record import Drop, Record
 
 SLOW = os.environ.get("SFTDATA_SLOW") == "1"
 BATCH = 64

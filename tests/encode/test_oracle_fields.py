@@ -12,10 +12,10 @@ from families import DATE, Pair
 from oracle import Oracle
 from strategies import tool
 
-from sftdata.encode.records import EncodeSettings, RecordEncoder
-from sftdata.encode.tokenizers import load_tokenizer
-from sftdata.read.formats import to_record
-from sftdata.records import Record
+from sftdata.encode.record_encoder import EncodeSettings, RecordEncoder
+from sftdata.encode.tokenizer.load import load_tokenizer
+from sftdata.read.formats.convert import to_record
+from sftdata.records.record import Record
 
 # Ways in which a template may write a text. Where what it writes is not the text, control strings in the text show it.
 EXPRESSIONS = (

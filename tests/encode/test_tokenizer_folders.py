@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import tiny_tokenizers
 
-from sftdata.encode.tokenizers import load_tokenizer
+from sftdata.encode.tokenizer.load import load_tokenizer
 from sftdata.errors import TokenizerError
 
 TEXTS = ("<s>Hello  world\n", "  x<|im_end|> y</think>", " a", "<|user|> \nq", "café e\u0301 <new_tok> Q")

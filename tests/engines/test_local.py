@@ -13,7 +13,7 @@ import pyarrow as pa
 import pytest
 
 from sftdata.engines import jobs, local
-from sftdata.engines.base import Piece
+from sftdata.engines.engine import Piece
 from sftdata.engines.local import LocalEngine
 from sftdata.errors import OutputError, SourceError, WorkerError
 
@@ -26,7 +26,7 @@ class Double:
     columns: tuple[str, ...] = ("x",)
     key: str = ""
 
-    def is_there(self, result: pa.Table) -> bool:
+    def is_reusable(self, result: pa.Table) -> bool:
         return True
 
     def __call__(self, table: pa.Table) -> Iterator[pa.Table]:
@@ -40,7 +40,7 @@ class Sum:
     columns: tuple[str, ...] = ("x",)
     key: str = ""
 
-    def is_there(self, result: pa.Table) -> bool:
+    def is_reusable(self, result: pa.Table) -> bool:
         return True
 
     def __call__(self, members: pa.Table, table: pa.Table) -> Iterator[pa.Table]:
@@ -55,7 +55,7 @@ class Fail:
     columns: tuple[str, ...] = ("x",)
     key: str = ""
 
-    def is_there(self, result: pa.Table) -> bool:
+    def is_reusable(self, result: pa.Table) -> bool:
         return True
 
     def __call__(self, table: pa.Table) -> Iterator[pa.Table]:
@@ -98,7 +98,7 @@ class Spread:
     columns: tuple[str, ...] = ("x",)
     key: str = ""
 
-    def is_there(self, result: pa.Table) -> bool:
+    def is_reusable(self, result: pa.Table) -> bool:
         return True
 
     def __call__(self, table: pa.Table) -> Iterator[pa.Table]:
@@ -176,7 +176,7 @@ class Logged:
     name: str = "logged"
     columns: tuple[str, ...] = ("x",)
 
-    def is_there(self, result: pa.Table) -> bool:
+    def is_reusable(self, result: pa.Table) -> bool:
         return self.there
 
     def __call__(self, table: pa.Table) -> Iterator[pa.Table]:
@@ -236,7 +236,7 @@ def test_what_a_run_had_no_use_for_can_be_forgotten(tmp_path: Path) -> None:
     calls(stage, folder, [1, 2])
     with LocalEngine(folder, 1) as engine:
         engine.map(stage, engine.give(pa.table({"x": [2]}), ["2"]))
-        engine.forget_unused()
+        engine.remove_unused()
     assert calls(stage, folder, [1, 2]) == ["[1]"]
 
 

@@ -7,7 +7,7 @@ import sys
 
 PROGRAM = """
 from sftdata.engines.pool import Pool
-pool = Pool(2, "sftdata.engines.jobs")
+pool = Pool(2, "sftdata.engines.task")
 print(sorted(result for _, result in pool.run(divmod, [(7, 2), (9, 4)])))
 pool.close(at_once=False)
 """

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from sftdata.read import check_structure, to_record
 from sftdata.reasons import REASONS
-from sftdata.records import Drop, Message, Record, ToolCall
+from sftdata.records.record import Drop, Message, Record, ToolCall
 
 USER, ANSWER = Message(role="user", content="Hi"), Message(role="assistant", content="Hello")
 SYSTEM = Message(role="system", content="Be kind.")

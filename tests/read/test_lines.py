@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from sftdata.config import SourceConfig
 from sftdata.errors import SourceError
 from sftdata.read import Unit, lines, plan_units, read_raw
-from sftdata.read.lines import count_lines, read_lines
-from sftdata.read.parse import may_hold_long_number, parse_json
+from sftdata.read.readers.json_lines import count_lines, read_lines
+from sftdata.read.readers.parse import may_hold_long_number, parse_json
 
 GOOD = b'{"a": 1}\n'
 

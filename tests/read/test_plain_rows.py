@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sftdata.read.formats import to_record
-from sftdata.read.plain import plain_record
-from sftdata.read.validate import check_structure
-from sftdata.records import Drop, Message, Record
+from sftdata.read.formats.convert import to_record
+from sftdata.read.formats.plain import plain_record
+from sftdata.read.formats.structure import check_structure
+from sftdata.records.record import Drop, Message, Record
 
 texts = st.one_of(
     st.text(max_size=4),

@@ -8,7 +8,7 @@ import pytest
 
 from sftdata.config import SourceConfig
 from sftdata.read import plan_units, rows_of
-from sftdata.records import Drop, Message, Record, Row
+from sftdata.records.record import Drop, Message, Record, Row
 
 CHAT = Record(messages=(Message(role="user", content="Hi"), Message(role="assistant", content="Hello")))
 

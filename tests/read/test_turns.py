@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from sftdata.read import to_record
-from sftdata.records import Drop, Message, Record, ToolCall
+from sftdata.records.record import Drop, Message, Record, ToolCall
 
 
 def turn(**fields: Any) -> Message:

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from sftdata.read import check_structure
-from sftdata.records import Drop, Message, Record, ToolCall
+from sftdata.records.record import Drop, Message, Record, ToolCall
 
 CALL = ToolCall(name="f", arguments="{}")
 

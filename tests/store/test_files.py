@@ -1,4 +1,4 @@
-"""sftdata.store.files: whole or absent, also on a full disk, a read-only one, and after Ctrl-C."""
+"""sftdata.files.atomic: whole or absent, also on a full disk, a read-only one, and after Ctrl-C."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from sftdata.errors import OutputError
-from sftdata.store.files import atomic_write, file_sha256, write_bytes
+from sftdata.files.atomic import atomic_write, file_sha256, write_bytes
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -23,7 +23,7 @@ from pathlib import Path
 import numpy as np, pyarrow as pa
 from samples import SAMPLE_SCHEMA, build_shard
 from sftdata.errors import OutputError
-from sftdata.store.files import write_bytes
+from sftdata.files.atomic import write_bytes
 from sftdata.store.ledger import LEDGER_SCHEMA, LedgerWriter
 from sftdata.store.shards import write_shard
 

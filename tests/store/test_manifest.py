@@ -10,14 +10,14 @@ from typing import Any
 import pytest
 
 from sftdata.errors import DatasetError
-from sftdata.store.manifest import FileEntry, Manifest, PackingEntry, ShardEntry, SplitFacts, hash_of_shards
-from sftdata.store.shards import ShardFacts
+from sftdata.store.manifest import FileEntry, Manifest, PackingEntry, ShardEntry, SplitStats, hash_of_shards
+from sftdata.store.shards import ShardStats
 
 A, B = "a" * 64, "b" * 64
 
 
 def shard(path: str, sha256: str, rows: int = 2, tokens: int = 12) -> ShardEntry:
-    return ShardEntry.of(path, path.split("/")[0], ShardFacts(rows, 3, tokens, 4, 100, sha256))
+    return ShardEntry.of(path, path.split("/")[0], ShardStats(rows, 3, tokens, 4, 100, sha256))
 
 
 def test_a_saved_manifest_loads_as_it_was_and_saves_the_same_bytes(dataset: Any, tmp_path: Path) -> None:
@@ -32,8 +32,8 @@ def test_a_saved_manifest_loads_as_it_was_and_saves_the_same_bytes(dataset: Any,
 
 def test_splits_are_sums_over_their_shards(dataset: Any, tmp_path: Path) -> None:
     assert Manifest.load(dataset.write(tmp_path)).splits == {
-        "train": SplitFacts(shards=1, rows=2, samples=4, tokens=59, trained_tokens=14),
-        "validation": SplitFacts(shards=1, rows=1, samples=1, tokens=13, trained_tokens=2),
+        "train": SplitStats(shards=1, rows=2, samples=4, tokens=59, trained_tokens=14),
+        "validation": SplitStats(shards=1, rows=1, samples=1, tokens=13, trained_tokens=2),
     }
 
 

@@ -239,8 +239,8 @@ def refuse(folder: Path, where: str, *sentences: str) -> None:
 
 
 def test_what_prepare_made_holds(prepared: Path) -> None:
-    facts = sftdata.verify(prepared)
-    assert (facts.samples, facts.packed) == (4, 4)
+    stats = sftdata.verify(prepared)
+    assert (stats.samples, stats.packed) == (4, 4)
     fates = pq.read_table(prepared / "ledger/00000.parquet").to_pylist()
     assert [row["turns"] for row in fates] == [[[2]], [[4]], [[2]], [[3]]]
 

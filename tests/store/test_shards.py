@@ -15,7 +15,7 @@ from samples import SAMPLE_SCHEMA, build_shard
 
 from sftdata.errors import DatasetError
 from sftdata.store import shards
-from sftdata.store.shards import SHARD_SCHEMA, ShardFacts, read_shard, write_shard
+from sftdata.store.shards import SHARD_SCHEMA, ShardStats, read_shard, write_shard
 
 Sample = tuple[str, int, list[int], list[int]]
 
@@ -83,12 +83,12 @@ def test_the_order_and_the_chunks_of_the_samples_change_no_byte(
 ) -> None:
     folder = tmp_path_factory.mktemp("shards")
     samples = random_samples(60, seed=1)
-    facts = write_shard(folder / "a", build_shard(table_of(samples), 64, "best_fit", 7))
+    stats = write_shard(folder / "a", build_shard(table_of(samples), 64, "best_fit", 7))
     shuffler.shuffle(samples)
     bounds = sorted(shuffler.randrange(60) for _ in range(cuts))
     pieces = [table_of(samples[a:b]) for a, b in zip([0, *bounds], [*bounds, 60], strict=True) if a < b]
     shard = build_shard(pa.concat_tables(pieces), 64, "best_fit", 7)
-    assert write_shard(folder / "b", shard) == facts
+    assert write_shard(folder / "b", shard) == stats
     assert (folder / "a").read_bytes() == (folder / "b").read_bytes()
     rows = shard.table()["record_ids"].to_pylist()
     places = zip(shard.packing.row, shard.packing.index, strict=True)
@@ -118,7 +118,7 @@ def test_a_written_shard_reads_back_and_its_facts_are_true(tmp_path: Path) -> No
     path = tmp_path / "train" / "00000-of-00001.arrow"
     data_facts = write_shard(path, shard)
     data = path.read_bytes()
-    assert data_facts == ShardFacts(
+    assert data_facts == ShardStats(
         rows=2,
         samples=4,
         tokens=16,
@@ -142,8 +142,8 @@ def test_rows_cut_into_many_batches_are_the_same_rows(tmp_path: Path, monkeypatc
 
 
 def test_a_shard_without_samples_has_no_rows(tmp_path: Path) -> None:
-    facts = write_shard(tmp_path / "s", build_shard(table_of([]), 8, "best_fit", 0))
-    assert (facts.rows, facts.samples, facts.tokens) == (0, 0, 0)
+    stats = write_shard(tmp_path / "s", build_shard(table_of([]), 8, "best_fit", 0))
+    assert (stats.rows, stats.samples, stats.tokens) == (0, 0, 0)
     assert read_shard(tmp_path / "s").num_rows == 0
 
 

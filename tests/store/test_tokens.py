@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sftdata.labels import IGNORE, trained_runs
+from sftdata.records.labels import IGNORE, trained_runs
 from sftdata.store.tokens import TokenColumns
 
 Sample = list[tuple[int, bool]]  # the ids, and which of them are trained

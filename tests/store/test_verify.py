@@ -20,9 +20,9 @@ TRAIN, VALIDATION = "train/00000-of-00001.arrow", "validation/00000-of-00001.arr
 
 
 def test_a_good_dataset_is_found_to_hold(dataset: Any, tmp_path: Path) -> None:
-    facts = verify(dataset.write(tmp_path))
+    stats = verify(dataset.write(tmp_path))
     size_bytes = sum(file.stat().st_size for file in tmp_path.glob("*/*"))
-    assert facts == Facts(
+    assert stats == Facts(
         files=6,
         size_bytes=size_bytes,
         rows_read=7,

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from sftdata.errors import DatasetError
-from sftdata.store.manifest import SplitFacts
+from sftdata.store.manifest import SplitStats
 from sfttrain.data import batch_shape, open_shards
 
 
@@ -19,8 +19,8 @@ def copy(shards: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(shards, tmp_path / "copy"))
 
 
-def facts(rows: int, tokens: int) -> SplitFacts:
-    return SplitFacts(shards=1, rows=rows, samples=rows, tokens=tokens, trained_tokens=tokens)
+def facts(rows: int, tokens: int) -> SplitStats:
+    return SplitStats(shards=1, rows=rows, samples=rows, tokens=tokens, trained_tokens=tokens)
 
 
 def test_a_folder_without_a_manifest_is_no_dataset(copy: Path):

@@ -141,6 +141,6 @@ def test_the_summary_of_a_split_speaks_of_it_alone(ds: Dataset):
 def test_rows_and_samples_are_told_in_one_line(ds: Dataset):
     sample = ds.sample(4)
     tokens, trained = sample.num_tokens, sample.num_trained_tokens
-    facts = f"{tokens} tokens, {trained} trained ({trained / tokens:.1%})"
-    assert repr(ds[1]) == f"<row 1 (row 0 of train/00001-of-00002.arrow): 1 sample, {facts}>"
-    assert repr(sample) == f"<sample 0 of row 0 in train/00001-of-00002.arrow: {facts}, record r4>"
+    stats = f"{tokens} tokens, {trained} trained ({trained / tokens:.1%})"
+    assert repr(ds[1]) == f"<row 1 (row 0 of train/00001-of-00002.arrow): 1 sample, {stats}>"
+    assert repr(sample) == f"<sample 0 of row 0 in train/00001-of-00002.arrow: {stats}, record r4>"

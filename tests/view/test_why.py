@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 import sftdata
-from sftdata.cli import app
+from sftdata.cli.app import app
 from sftdata.errors import DatasetError
 from sftdata.store.ledger import read_ledger
 from sftdata.view.why import explain

@@ -1,0 +1,140 @@
+"""The texts that are compared with each other, and what they are compared by, in a scratch folder instead of in memory.
+
+Entries are numbered from 0.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from sftdata.curate.duplicates.embedding import SentenceEncoder, embed
+from sftdata.curate.duplicates.near import NUM_HASHES, Verdict, answer_chars, find_near_duplicates, ranks, sign
+from sftdata.curate.duplicates.semantic import find_semantic_duplicates
+from sftdata.curate.duplicates.settings import Keep, NearConfig, SemanticConfig
+from sftdata.curate.words import Hashes, On, shingles_in, text_of
+from sftdata.progress import Progress
+from sftdata.records.record import Record
+
+BATCH, BATCH_CHARS = 1024, 8 << 20  # texts signed at once, and characters of them, about
+EMBEDDED_AT_ONCE = 64  # texts, between two signs of progress
+
+Bools = npt.NDArray[np.bool_]
+Ints = npt.NDArray[np.int64]
+
+
+class Texts:
+    """The texts of records, and how long their answers are. Memory: 16 bytes a text."""
+
+    def __init__(self, path: Path, on: On) -> None:
+        self._on = on
+        self._texts = open(path, "w+b")  # noqa: SIM115 - closed by close
+        self._ends = array("Q", [0])
+        self._answer_chars = array("Q")
+
+    def close(self) -> None:
+        """Close the files."""
+        self._texts.close()
+
+    def __len__(self) -> int:
+        return len(self._answer_chars)
+
+    def add(self, record: Record) -> str:
+        """Take the next record; its text."""
+        text = text_of(record, self._on)
+        self._ends.append(self._ends[-1] + self._texts.write(text.encode()))
+        self._answer_chars.append(answer_chars(record))
+        return text
+
+    def text(self, number: int) -> str:
+        """A text that was taken."""
+        start, end = self._ends[number], self._ends[number + 1]
+        self._texts.seek(start)
+        return self._texts.read(end - start).decode()
+
+    def preference(self, keep: Keep, skip: Bools) -> Ints:
+        """The texts in the order in which they are preferred, those in `skip` left out."""
+        order = ranks(keep, np.array(self._answer_chars, np.int64))
+        return order[~skip[order]]
+
+
+class NearTexts(Texts):
+    """Texts to find near-duplicates among. Memory: 17 bytes a text."""
+
+    def __init__(self, folder: Path, settings: NearConfig) -> None:
+        super().__init__(folder / "texts", settings.on)
+        self._settings = settings
+        self._signatures = open(folder / "signatures", "w+b")  # noqa: SIM115 - closed by close
+        self._signed = bytearray()
+        self._batch: list[str] = []
+        self._batch_chars = 0
+
+    def close(self) -> None:
+        """See Texts.close."""
+        self._signatures.close()
+        super().close()
+
+    def add(self, record: Record) -> str:
+        """See Texts.add."""
+        text = super().add(record)
+        self._batch.append(text)
+        self._batch_chars += len(text)
+        if len(self._batch) == BATCH or self._batch_chars > BATCH_CHARS:
+            self._sign()
+        return text
+
+    def compare(self, skip: Bools) -> Verdict:
+        """Which texts are near-duplicates of which, those in `skip` left out. Called last, with one text or more."""
+        self._sign()
+        self._signatures.flush()
+        signatures = np.memmap(self._signatures, np.uint16, "r", shape=(len(self), NUM_HASHES))
+        signed = np.frombuffer(bytes(self._signed), np.bool_)
+        preference = self.preference(self._settings.keep, skip)
+        return find_near_duplicates(signatures, signed, preference, self._fetch, self._settings)
+
+    def _fetch(self, rows: Ints) -> tuple[Hashes, Ints]:
+        return shingles_in([self.text(row) for row in rows.tolist()], self._settings.shingle_words)
+
+    def _sign(self) -> None:
+        """Sign the texts that wait for it."""
+        if self._batch:
+            signed = sign(self._batch, self._settings.shingle_words)
+            self._signatures.write(signed.signatures.tobytes())
+            self._signed += signed.is_signed.tobytes()
+            self._batch, self._batch_chars = [], 0
+
+
+class SemanticTexts(Texts):
+    """Texts to find semantic duplicates among. `settings.model` is located."""
+
+    def __init__(self, folder: Path, settings: SemanticConfig) -> None:
+        super().__init__(folder / "meanings", settings.on)
+        self._settings = settings
+        self._file = folder / "embeddings"
+
+    def compare(self, skip: Bools, progress: Progress) -> Verdict:
+        """Which texts say the same as which, those in `skip` left out. Called last, with one text or more.
+
+        Raises ConfigError where the model cannot be loaded.
+        """
+        embedded = np.zeros(len(self), np.bool_)
+        vectors = np.empty((len(self), 0), np.float32)
+        for rows, own, has_one in self._embedded(np.flatnonzero(~skip), progress):
+            if vectors.shape[1] == 0:
+                vectors = np.memmap(self._file, np.float32, "w+", shape=(len(self), own.shape[1]))
+            vectors[rows], embedded[rows] = own, has_one
+        preference = self.preference(self._settings.keep, skip)
+        return find_semantic_duplicates(vectors, embedded, preference, self._settings.threshold)
+
+    def _embedded(self, wanted: Ints, progress: Progress) -> Iterator[tuple[Ints, npt.NDArray[np.float32], Bools]]:
+        """Some of these texts at a time, with their embeddings, and which have one."""
+        encoder = SentenceEncoder(self._settings.model)
+        parts = [wanted[start : start + EMBEDDED_AT_ONCE] for start in range(0, len(wanted), EMBEDDED_AT_ONCE)]
+        progress.start("embed", len(parts))
+        for rows in parts:
+            yield rows, *embed([self.text(row) for row in rows.tolist()], encoder)
+            progress.advance(len(rows), 0)

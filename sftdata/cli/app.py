@@ -1,0 +1,41 @@
+"""The command line of sftdata: one module a command."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from sftdata.cli import check, inspect_dataset, prepare, templates, verify, why
+
+app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None)
+
+
+def _version(value: bool) -> None:
+    if value:
+        from sftdata import __version__
+
+        print(f"sftdata {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _sftdata(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="print the version")
+    ] = False,
+) -> None:
+    """Turn instruction and chat data into tokenized, label-masked, packed shards."""
+
+
+app.command()(prepare.prepare)
+app.command()(check.check)
+app.command()(verify.verify)
+app.command()(inspect_dataset.inspect)
+app.command()(why.why)
+app.add_typer(templates.app, name="templates")
+
+
+def main() -> None:
+    """Run the command line; exits with 0, 1 after a mistake of the user's, 130 after Ctrl-C."""
+    app(prog_name="sftdata")

@@ -1,0 +1,128 @@
+"""`sftdata check`: an audit of raw data, printed."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from sftdata.cli.shared import config_of, shown_progress, user_errors
+
+if TYPE_CHECKING:
+    from sftdata.audit import Audit, SourceStats, Words
+    from sftdata.config import EvaluationConfig
+    from sftdata.view.summary import Summary, Table
+
+
+def check(
+    items: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="CONFIG.yaml|FILE... [KEY=VALUE]...",
+            help="as for prepare; tokenizer and out are not needed",
+        ),
+    ],
+    against: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="FILE",
+            help="an evaluation file, or {path: FILE, columns: {prompt: COLUMN, completion: COLUMN}}; "
+            "may be given several times",
+        ),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="print JSON, for programs")] = False,
+    strict: Annotated[bool, typer.Option("--strict", help="exit with code 1 where anything is found")] = False,
+) -> None:
+    """Audit raw data: what is wrong with it, where, and which setting acts on it. Writes nothing."""
+    with user_errors():
+        from sftdata.audit import NOT_NEEDED, audit
+        from sftdata.view.terminal import print_summary_of
+
+        config = config_of(items, {}, NOT_NEEDED)
+        with shown_progress() as progress:
+            found = audit(config, against=[_evaluation(text) for text in against or ()], progress=progress)
+        if as_json:
+            print(json.dumps(found.to_dict(), indent=2))
+        else:
+            print_summary_of(summarize(found))
+        if strict and found.findings:
+            raise typer.Exit(1)
+
+
+def _evaluation(text: str) -> str | EvaluationConfig:
+    """An evaluation file as the command line names it: a path, or settings in braces."""
+    import yaml
+
+    from sftdata.config import EvaluationConfig
+    from sftdata.errors import ConfigError
+    from sftdata.settings.groups import check_settings
+
+    if not text.startswith("{"):
+        return text
+    try:
+        settings = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ConfigError("--against", f"{text} is not YAML", "write {path: FILE, columns: {...}}") from error
+    return check_settings(EvaluationConfig, settings, "--against")
+
+
+def summarize(audit: Audit) -> Summary:
+    """An audit in a few lines and tables."""
+    from sftdata.view.summary import Summary, count
+
+    title = f"{count(audit.rows, 'row')}, {audit.rows_with_findings:,} of them with findings"
+    lines = [f"held against {count(audit.evaluation_items, 'evaluation item')}"] if audit.evaluation_items else []
+    if any(one.default_rows is not None for one in audit.findings):
+        lines.append("by default: the rows that `filters: default` drops; the others are for you to judge")
+    if not audit.findings:
+        return Summary(title, (*lines, "nothing was found"), (_sources_table(audit),))
+    return Summary(title, tuple(lines), (_sources_table(audit), _findings_table(audit), _examples_table(audit)))
+
+
+def _sources_table(audit: Audit) -> Table:
+    from sftdata.view.summary import Table
+
+    head = ("source", "rows", "sound", "words in prompts: median, 95 %, most", "in answers", "formats")
+    return Table(head, tuple(_source_row(source) for source in audit.sources), frozenset({0, 5}))
+
+
+def _source_row(source: SourceStats) -> tuple[str, ...]:
+    formats = ", ".join(f"{name} {rows:,}" for name, rows in source.formats.items())
+    words = (_words(source.prompt_words), _words(source.answer_words))
+    return source.path, f"{source.rows:,}", f"{source.sound:,}", *words, formats
+
+
+def _words(words: Words | None) -> str:
+    return "-" if words is None else f"{words.median:,}, {words.p95:,}, {words.max:,}"
+
+
+def _findings_table(audit: Audit) -> Table:
+    from sftdata.view.summary import Table
+
+    rows = [
+        (
+            one.kind,
+            f"{one.rows:,}",
+            _share(one.share),
+            "" if one.default_rows is None else f"{one.default_rows:,}",
+            one.setting or "(always dropped)",
+            one.meaning,
+        )
+        for one in audit.findings
+    ]
+    head = ("finding", "rows", "share", "by default", "setting that acts on it", "")
+    return Table(head, tuple(rows), frozenset({0, 4, 5}))
+
+
+def _share(share: float) -> str:
+    """`1.2%`; what is not nothing never looks like it."""
+    return f"{share:.1%}" if share >= 0.0005 else "<0.1%"
+
+
+def _examples_table(audit: Audit) -> Table:
+    """The first row of each kind, and what is wrong with it."""
+    from sftdata.view.summary import Table
+
+    rows = [(one.kind, one.examples[0].where, one.examples[0].text) for one in audit.findings]
+    return Table(("finding", "first row", "what stands there"), tuple(rows), frozenset({0, 1, 2}))

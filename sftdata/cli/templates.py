@@ -1,0 +1,101 @@
+"""`sftdata templates list | show | check`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from sftdata.cli.shared import user_errors
+
+if TYPE_CHECKING:
+    from sftdata.encode.record_encoder import RecordEncoder
+    from sftdata.encode.template_check import TemplateCheck
+
+app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Chat templates: list, show, check.")
+
+
+@app.command("list")
+def list_() -> None:
+    """List the templates that come with sftdata."""
+    from sftdata.encode.template.load import template_names, template_summary
+
+    names = template_names()
+    width = max(map(len, names))
+    for name in names:
+        print(f"{name:<{width}}  {template_summary(name)}")
+
+
+@app.command()
+def show(name: Annotated[str, typer.Argument(help="a name from `templates list`, or a path")]) -> None:
+    """Print a template."""
+    from sftdata.encode.template.load import template_source
+
+    with user_errors():
+        print(template_source(name), end="")
+
+
+@app.command()
+def check(
+    name: Annotated[
+        str, typer.Argument(metavar="TOKENIZER|TEMPLATE", help="a tokenizer (folder or hub id), or a template")
+    ],
+    tokenizer: Annotated[str | None, typer.Option(help="the tokenizer to check a template with")] = None,
+    date: Annotated[str, typer.Option(help="the day that a template is told")] = "2026-01-01",
+) -> None:
+    """Try a template on every shape of conversation; exit code 1 if nothing can be trained."""
+    with user_errors():
+        from sftdata.encode.record_encoder import EncodeSettings, RecordEncoder
+        from sftdata.encode.template.load import is_template
+        from sftdata.encode.template_check import check_template
+        from sftdata.encode.tokenizer.load import load_tokenizer
+        from sftdata.errors import TemplateError
+
+        if tokenizer is None and is_template(name):
+            todo = "say --tokenizer DIR_OR_HUB_ID"
+            raise TemplateError(name, "is a template, and what it trains depends on the tokenizer", todo)
+        template = "auto" if tokenizer is None else name
+        files = load_tokenizer(tokenizer or name)
+        encoder = RecordEncoder(EncodeSettings(files=files, template=template, date=date))
+        result = check_template(encoder)
+        print_check(result, encoder)
+        if not result.trains:
+            raise TemplateError(name, "no shape of conversation can be trained", "the reasons are above")
+
+
+def print_check(result: TemplateCheck, encoder: RecordEncoder) -> None:
+    """The probes of a template, shape by shape, and an example."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    from sftdata.encode.template_check import marked, trained_parts
+
+    console = Console()
+    ends = ", ".join(map(repr, result.end_of_turn)) or "none: nothing can be trained"
+    console.print(Text(f"end of turn        {ends}"))
+    console.print(Text(f"generation prompt  {', '.join(map(repr, result.generation_prompts)) or 'none'}"))
+    console.print(Text(f"fields it loses    {', '.join(result.lost_fields) or 'none'}"))
+    console.print(
+        Text(f"keeps prefixes     {'yes' if keeps_prefixes(result) else 'no: see the shapes that are split'}")
+    )
+    console.print(Text(f"encoder            {encoder.backend}"))
+    table = Table(box=None, pad_edge=False)
+    for heading in ("shape", "outcome", "turns trained"):
+        table.add_column(heading)
+    for shape in result.shapes:
+        turns = " | ".join(",".join(str(turn + 1) for turn in sample.turns) for sample in shape.samples)
+        table.add_row(Text(shape.shape), Text(shape.outcome), Text(turns))
+    console.print(table)
+    for name in ("system, multi-turn", "multi-turn", "single turn"):
+        samples = next(shape.samples for shape in result.shapes if shape.shape == name)
+        if samples:
+            console.print(Text(f"\n{name}, trained tokens in ⟦ ⟧:"))
+            for sample in samples:
+                console.print(Text(marked(trained_parts(sample, encoder))))
+            return
+
+
+def keeps_prefixes(result: TemplateCheck) -> bool:
+    """Whether no shape had to be split."""
+    return all(len(shape.samples) <= 1 for shape in result.shapes)

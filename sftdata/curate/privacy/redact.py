@@ -1,0 +1,193 @@
+"""Personal data and secrets in a record: find them, replace them by [EMAIL] and the like, or say where they stand.
+
+A finding knows its kind and its place, never the text. So whatever is written about findings can be shown.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import orjson
+
+from sftdata.curate.privacy import patterns
+from sftdata.curate.privacy.phones import phones
+from sftdata.curate.privacy.settings import KINDS, Kind, PrivacyConfig
+from sftdata.records.record import Message, Record, ToolCall
+
+PLACEHOLDERS: Mapping[str, str] = {kind: f"[{kind.upper()}]" for kind in KINDS}
+
+
+DEFAULT = PrivacyConfig()
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One piece of personal data: its kind, and where it stands; never the piece itself.
+
+    `start` and `end` count characters of the text called `place`, such as "message 2"; "" where one text was searched.
+    """
+
+    kind: str
+    start: int
+    end: int
+    place: str = ""
+
+
+def find_private(text: str, settings: PrivacyConfig = DEFAULT) -> tuple[Finding, ...]:
+    """Everything found in a text, in order, without overlaps.
+
+    A text with all findings replaced holds no more of them: what shows only once its neighbour is gone counts too.
+    """
+    found = _search(text, settings)
+    if not found:
+        return ()
+    while True:
+        redacted, origins = _replaced(text, found)
+        more = [
+            Finding(finding.kind, origins[finding.start], origins[finding.end - 1] + 1)
+            for finding in _search(redacted, settings)
+        ]
+        if not more:
+            return found
+        found = _merged([*found, *more])
+
+
+def _search(text: str, settings: PrivacyConfig) -> tuple[Finding, ...]:
+    """One pass over a text. Of findings that overlap, the kind that comes first in KINDS stays."""
+    found: list[Finding] = []
+    has_numbers = patterns.has_many_digits(text)
+    for kind in KINDS if has_numbers else _WITHOUT_NUMBERS:
+        if kind in settings.kinds:
+            for start, end in _spans(kind, text, settings, has_numbers):
+                if not any(start < other.end and other.start < end for other in found):
+                    found.append(Finding(kind, start, end))
+    return tuple(sorted(found, key=lambda finding: finding.start))
+
+
+def _spans(kind: Kind, text: str, settings: PrivacyConfig, has_numbers: bool) -> Iterable[tuple[int, int]]:
+    """Where the finder of a kind finds it in the text."""
+    if kind == "ip_address":
+        return patterns.ip_addresses(text, settings.private_ips, has_numbers)
+    if kind in _IN_WORDS:
+        return _IN_WORDS[kind](text)
+    return phones(text, settings.phone_regions) if kind == "phone" else _IN_NUMBERS[kind](text)
+
+
+_IN_WORDS = {"private_key": patterns.private_keys, "api_key": patterns.api_keys, "email": patterns.emails}
+# What a text without many digits may hold.
+_WITHOUT_NUMBERS: tuple[Kind, ...] = ("private_key", "api_key", "email", "ip_address")
+_IN_NUMBERS = {"iban": patterns.ibans, "credit_card": patterns.credit_cards}
+
+
+def _replaced(text: str, found: Sequence[Finding]) -> tuple[str, list[int]]:
+    """The text with placeholders, and for each of its characters the character of the text that it stands for.
+
+    All but the last character of a placeholder stand for the finding's first one, the last for its last.
+    """
+    pieces: list[str] = []
+    origins: list[int] = []
+    position = 0
+    for finding in found:
+        pieces.append(text[position : finding.start])
+        origins += range(position, finding.start)
+        placeholder = PLACEHOLDERS[finding.kind]
+        pieces.append(placeholder)
+        origins += [finding.start] * (len(placeholder) - 1) + [finding.end - 1]
+        position = finding.end
+    pieces.append(text[position:])
+    origins += range(position, len(text))
+    return "".join(pieces), origins
+
+
+def _merged(findings: Sequence[Finding]) -> tuple[Finding, ...]:
+    """Findings in order, those that overlap made one of the first one's kind."""
+    merged: list[Finding] = []
+    for finding in sorted(findings, key=lambda finding: (finding.start, -finding.end)):
+        if merged and finding.start < merged[-1].end:
+            merged[-1] = replace(merged[-1], end=max(finding.end, merged[-1].end))
+        else:
+            merged.append(finding)
+    return tuple(merged)
+
+
+def redact(text: str, settings: PrivacyConfig = DEFAULT) -> tuple[str, tuple[Finding, ...]]:
+    """The text with every finding replaced by its placeholder, and the findings, placed in the text as it was.
+
+    Redacting twice changes nothing more; a text without findings is returned as it is.
+    """
+    found = find_private(text, settings)
+    return (_replaced(text, found)[0] if found else text), found
+
+
+def redact_record(record: Record, settings: PrivacyConfig = DEFAULT) -> tuple[Record, tuple[Finding, ...]]:
+    """The record with every finding replaced, and the findings. The same record where nothing is found.
+
+    Looked through are messages, their reasoning, tool calls' arguments, the tools' descriptions, and a plain text.
+    """
+    found: list[Finding] = []
+
+    def clean(value: Any, place: str) -> Any:
+        if value is None:
+            return None
+        cleaned, findings = _redact_value(value, settings)
+        found.extend(replace(finding, place=place) for finding in findings)
+        return cleaned
+
+    messages = tuple(
+        _redact_message(message, f"message {index}", clean) for index, message in enumerate(record.messages)
+    )
+    tools = clean(record.tools, "tools")
+    text = clean(record.text, "text")
+    if not found:
+        return record, ()
+    return record.replaced(messages=messages, tools=tools, text=text), tuple(found)
+
+
+def _redact_message(message: Message, place: str, clean: Any) -> Message:
+    """The message with its texts cleaned, or itself where nothing changes."""
+    content = clean(message.content, place)
+    reasoning = clean(message.reasoning, f"{place}, reasoning")
+    calls = tuple(_redact_call(call, f"{place}, tool call", clean) for call in message.tool_calls)
+    if content is message.content and reasoning is message.reasoning and calls == message.tool_calls:
+        return message
+    return message._replace(content=content, reasoning=reasoning, tool_calls=calls)
+
+
+def _redact_call(call: ToolCall, place: str, clean: Any) -> ToolCall:
+    """The call with its arguments cleaned. Arguments given as JSON stay JSON."""
+    if not isinstance(call.arguments, str):
+        return replace(call, arguments=clean(call.arguments, place))
+    try:
+        parsed = orjson.loads(call.arguments)
+    except orjson.JSONDecodeError:
+        return replace(call, arguments=clean(call.arguments, place))
+    cleaned = clean(parsed, place)
+    return call if cleaned is parsed else replace(call, arguments=orjson.dumps(cleaned).decode())
+
+
+def _redact_value(value: Any, settings: PrivacyConfig) -> tuple[Any, list[Finding]]:
+    """A text, or a JSON value with the texts in it, cleaned; the very same value where nothing is found."""
+    if isinstance(value, str):
+        cleaned, found = redact(value, settings)
+        return cleaned, list(found)
+    if isinstance(value, int) and not isinstance(value, bool):
+        cleaned, found = redact(str(value), settings)
+        return (cleaned if found else value), list(found)
+    if isinstance(value, Mapping):
+        parts = [(_redact_value(key, settings), _redact_value(item, settings)) for key, item in value.items()]
+        findings = [finding for (_, in_key), (_, in_item) in parts for finding in (*in_key, *in_item)]
+        return ({key: item for (key, _), (item, _) in parts} if findings else value), findings
+    if isinstance(value, (list, tuple)):
+        items = [_redact_value(item, settings) for item in value]
+        findings = [finding for _, in_item in items for finding in in_item]
+        return (type(value)(item for item, _ in items) if findings else value), findings
+    return value, []
+
+
+def describe(found: Sequence[Finding]) -> str:
+    """The findings in words: "2 email in message 0, 1 phone in message 1"."""
+    counts = Counter((finding.place, finding.kind) for finding in found)
+    return ", ".join(f"{count} {kind}" + (f" in {place}" if place else "") for (place, kind), count in counts.items())

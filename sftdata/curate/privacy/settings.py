@@ -1,0 +1,60 @@
+"""The settings of `privacy`: what is looked for, and what is done about it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from sftdata.settings.groups import Settings
+
+Kind = Literal["private_key", "api_key", "email", "iban", "credit_card", "ip_address", "phone"]
+# In this order they are looked for: what is found first is not looked at again.
+KINDS: tuple[Kind, ...] = ("private_key", "api_key", "email", "iban", "credit_card", "ip_address", "phone")
+
+
+class PrivacyConfig(Settings):
+    """What is done about personal data and secrets: a mode, or a mapping."""
+
+    mode: Literal["off", "report", "redact", "drop"] = Field(
+        "report",
+        description="off: nothing is looked for; report: findings are counted; redact: they are replaced by [EMAIL] "
+        "and the like, in prompts and answers; drop: records that hold any are dropped",
+    )
+    kinds: tuple[Kind, ...] = Field(KINDS, description="what is looked for")
+    phone_regions: tuple[str, ...] = Field(
+        ("US", "GB", "DE", "FR", "ES", "IT", "IN", "CN", "AU", "JP"),
+        description="countries whose national telephone numbers are known, as two letters; "
+        "numbers with + and a country code are known everywhere",
+    )
+    private_ips: bool = Field(
+        False, description="find internet addresses that lead to nobody too: 127.0.0.1, 192.168.1.1, 8.8.8.8"
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _bare_mode(cls, value: object) -> object:
+        """A bare mode stands for a mapping. YAML reads a bare `off` as false."""
+        if isinstance(value, (str, bool)) or value is None:
+            value = {"mode": value}
+        if isinstance(value, Mapping) and value.get("mode", "") in (False, None):
+            value = {**value, "mode": "off"}
+        return value
+
+    @field_validator("kinds", "phone_regions", mode="before")
+    @classmethod
+    def _one(cls, value: object) -> object:
+        """A bare name stands for a list of one. YAML reads Norway's bare `NO` as false."""
+        names = value if isinstance(value, (list, tuple)) else (value,)
+        return tuple("NO" if name is False else name for name in names)
+
+    @field_validator("phone_regions")
+    @classmethod
+    def _known_regions(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        from phonenumbers import SUPPORTED_REGIONS
+
+        unknown = [region for region in value if region not in SUPPORTED_REGIONS]
+        if unknown:
+            raise ValueError(f"{', '.join(unknown)}: write countries as two capital letters, such as US, GB, DE")
+        return value

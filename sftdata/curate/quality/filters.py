@@ -1,0 +1,166 @@
+"""Is a record good enough to train on? Each check looks at one answer and says what is wrong with it, or None."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from sftdata.curate.privacy.redact import find_private
+from sftdata.curate.quality.languages import language_of
+from sftdata.curate.quality.phrases import boilerplate, foreign_identity, refusal, unfinished_end
+from sftdata.curate.quality.repetition import repetition
+from sftdata.curate.quality.residue import (
+    looks_like_code,
+    mojibake,
+    open_code_fence,
+    prompt_residue,
+    template_residue,
+    unfilled_placeholder,
+    without_trailing_control,
+)
+from sftdata.curate.quality.settings import FilterConfig
+from sftdata.records.record import Drop, Record
+
+_CJK = re.compile(r"[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af\U00020000-\U0003ffff]")
+
+
+def filter_record(record: Record, settings: FilterConfig) -> Drop | None:
+    """The first reason to drop the record, with its evidence, or None where it may be trained on.
+
+    Judged is what would be trained: every answer whose `train` is not false, or the text of a record that has no
+    messages. The evidence names the message, counted from 0, and never shows personal data or a secret.
+    Raises ConfigError where `languages` is set and the extra `language` is not installed.
+    """
+    for place, answer, prompt in _answers(record):
+        bare = without_trailing_control(answer)
+        drop = (
+            _length(bare, settings)
+            or _residue(bare if settings.residue == "inside" else answer, prompt, settings)
+            or _broken(bare, settings)
+            or _manners(bare, prompt, bool(record.tools), settings)
+            or _repetitive(bare, settings)
+            or _language(bare, settings)
+        )
+        if drop is not None:
+            return Drop(drop.reason, f"{place}: {drop.detail}")
+    return None
+
+
+def _answers(record: Record) -> Iterator[tuple[str, str, str | None]]:
+    """Every answer to judge: its place, its text, and the user's turn before it, where there is one."""
+    if record.text is not None:
+        yield "text", record.text, None
+    prompt = None
+    for index, message in enumerate(record.messages):
+        if message.role == "user":
+            prompt = message.content
+        if message.role == "assistant" and message.content and message.train is not False:
+            yield f"message {index}", message.content, prompt
+
+
+def _length(answer: str, settings: FilterConfig) -> Drop | None:
+    """Too short or too long, in characters or words."""
+    num_chars = len(answer)
+    if num_chars < settings.min_answer_chars:
+        return Drop("answer_too_short", f"{num_chars} characters; at least {settings.min_answer_chars} are asked for")
+    if settings.max_answer_chars is not None and num_chars > settings.max_answer_chars:
+        return Drop("answer_too_long", f"{num_chars} characters; at most {settings.max_answer_chars} are allowed")
+    if settings.min_answer_words == 0 and settings.max_answer_words is None:
+        return None
+    num_words = count_words(answer)
+    if num_words < settings.min_answer_words:
+        return Drop("answer_too_short", f"{num_words} words; at least {settings.min_answer_words} are asked for")
+    if settings.max_answer_words is not None and num_words > settings.max_answer_words:
+        return Drop("answer_too_long", f"{num_words} words; at most {settings.max_answer_words} are allowed")
+    return None
+
+
+def count_words(text: str) -> int:
+    """The words between white space; every Chinese, Japanese or Korean character is one."""
+    if text.isascii():
+        return len(text.split())
+    return len(_CJK.sub(" ", text).split()) + len(_CJK.findall(text))
+
+
+def _residue(answer: str, prompt: str | None, settings: FilterConfig) -> Drop | None:
+    """Left-overs of templates. The answer comes without the control tokens at its end where those are forgiven."""
+    if settings.residue != "off":
+        if found := template_residue(answer):
+            return Drop("template_residue", f"holds {_shown(found, answer)}")
+        if prompt is not None and (found := prompt_residue(prompt)):
+            return Drop("template_residue", f"the prompt ends in {found}: a template was applied to it before")
+    if settings.placeholders != "off":
+        found = unfilled_placeholder(answer, brackets=settings.placeholders == "all", prompt=prompt)
+        if found:
+            return Drop("unfilled_placeholder", f"holds {_shown(found, answer)}")
+    return None
+
+
+def _broken(answer: str, settings: FilterConfig) -> Drop | None:
+    """Damaged on the way here: decoded wrongly, or cut."""
+    if settings.mojibake and (garbled := mojibake(answer)):
+        wrong, right = garbled
+        if right is None:
+            return Drop("mojibake", "holds U+FFFD in place of a character")
+        return Drop("mojibake", f"holds {_shown(wrong, answer)} where {_shown(right, answer)} is meant")
+    if settings.code_fence and (line := open_code_fence(answer)):
+        return Drop("open_code_fence", f"the code block opened in line {line} is never closed")
+    if (
+        settings.cut_off
+        and len(answer) >= settings.cut_off_min_chars
+        and (end := unfinished_end(answer))
+        and not looks_like_code(answer)
+    ):
+        return Drop("cut_off", f"{len(answer)} characters that end in {end!r}")
+    return None
+
+
+def _manners(answer: str, prompt: str | None, has_tools: bool, settings: FilterConfig) -> Drop | None:
+    """Answers that answer nothing, or speak as another model.
+
+    Where tools are declared, refusals stay: that no tool does what is asked, is an answer to be learned.
+    """
+    if settings.echo and prompt is not None and 2 * len(answer) >= settings.echo_share * len(prompt):
+        asked, said = _plain(prompt), _plain(answer)
+        if said and len(said) >= settings.echo_share * len(asked) and said in asked:
+            return Drop("echoed_prompt", f"repeats {len(said) / len(asked):.0%} of the prompt and says nothing else")
+    if settings.boilerplate and (phrase := boilerplate(answer)):
+        return Drop("boilerplate", f"says {phrase!r}")
+    if settings.identity and (phrase := foreign_identity(answer)):
+        return Drop("foreign_identity", f"says {phrase!r}")
+    if settings.refusals and not has_tools and (phrase := refusal(answer)):
+        num_words = count_words(answer)
+        if num_words <= settings.refusal_max_words:
+            return Drop("refusal", f"{num_words} words that begin {_shown(phrase, answer)}")
+    return None
+
+
+def _plain(text: str) -> str:
+    """A text in lower case with single spaces."""
+    return " ".join(text.lower().split())
+
+
+def _repetitive(answer: str, settings: FilterConfig) -> Drop | None:
+    """The same again and again."""
+    if settings.repetition.enabled and (found := repetition(answer, settings.repetition)):
+        measure, passage = found
+        return Drop("repetitive", f"{measure}, most of all {_shown(passage, answer)}")
+    return None
+
+
+def _language(answer: str, settings: FilterConfig) -> Drop | None:
+    """A language outside those asked for."""
+    if not settings.languages or looks_like_code(answer):
+        return None
+    found = language_of(answer, settings.language_min_letters)
+    if found is None or found[0] in settings.languages or found[1] < settings.language_score:
+        return None
+    return Drop("wrong_language", f"is in {found[0]} (score {found[1]:.2f}), not in {', '.join(settings.languages)}")
+
+
+def _shown(quotation: str, answer: str, max_chars: int = 60) -> str:
+    """A short quotation from the answer for the ledger; not where the answer holds personal data or a secret."""
+    if find_private(answer):
+        return "words not shown here, for the answer holds personal data"
+    quotation = " ".join(quotation.split())
+    return repr(quotation if len(quotation) <= max_chars else quotation[: max_chars - 1] + "…")

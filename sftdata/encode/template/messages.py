@@ -1,0 +1,134 @@
+"""A record as the template takes it: text protected, tool arguments and reasoning in the forms the template shows."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+from typing import Any
+
+from sftdata.encode.options import TrainOn
+from sftdata.encode.proof.turns import Conversation
+from sftdata.encode.template.jinja import Turn
+from sftdata.encode.template.probes import TemplateProbes
+from sftdata.records.record import Message, Record, ToolCall, is_plain
+
+_INLINE_THOUGHT = re.compile(r"\s*<think>(.*?)</think>(.*)", re.DOTALL)
+
+
+def trained_turns(record: Record, train_on: TrainOn) -> tuple[int, ...]:
+    """The 0-based indices of the turns to train on.
+
+    A message's own `train` decides for itself; the others follow `train_on`. A turn with nothing before it answers
+    no prompt and is never trained.
+    """
+    plain = record.plain
+    if plain is not None:
+        return _trained(plain.roles, None, train_on)
+    roles = tuple([message.role for message in record.messages])
+    return _trained(roles, tuple([message.train for message in record.messages]), train_on)
+
+
+@lru_cache(maxsize=1 << 12)
+def _trained(roles: tuple[str, ...], train: tuple[bool | None, ...] | None, train_on: TrainOn) -> tuple[int, ...]:
+    answers = [i for i, role in enumerate(roles) if role == "assistant"]
+    by_policy = set(answers if train_on == "all" else answers[-1:])
+    return tuple([i for i in answers if i > 0 and (i in by_policy if train is None or train[i] is None else train[i])])
+
+
+def to_chat(record: Record, probes: TemplateProbes, *, protect: bool = True) -> Conversation:
+    """The conversation for the template; with protect=False as an inference server would get it."""
+    guard: Callable[[str], str] = probes.control.protect if protect else _as_it_is
+    return Conversation(
+        messages=[_turn(message, probes, guard) for message in record.messages],
+        tools=[map_strings(tool, guard) for tool in record.tools] or None,
+        kwargs=record.template_kwargs,
+    )
+
+
+def _as_it_is(text: str) -> str:
+    return text
+
+
+def _turn(message: Message, probes: TemplateProbes, guard: Callable[[str], str]) -> Turn:
+    content, reasoning = message.content, message.reasoning
+    if reasoning is None and content and message.role == "assistant" and probes.shows_reasoning:
+        inline = _INLINE_THOUGHT.fullmatch(content)
+        if inline is not None:
+            reasoning, content = inline.group(1).strip("\n"), inline.group(2).lstrip("\n")
+    if message.tool_calls and not content and probes.takes_empty_calls:
+        content = content if (content is None) in probes.takes_empty_calls else (None if content == "" else "")
+    elif content is None and not message.tool_calls:
+        content = ""
+    turn: Turn = {"role": message.role, "content": content if content is None else guard(content)}
+    if reasoning is not None:
+        # transformers passes reasoning under both names and in this order, so that templates of either habit see it.
+        thought = guard(reasoning)
+        turn = {"thinking": thought, **turn, "reasoning_content": thought}
+    if message.tool_calls:
+        turn["tool_calls"] = [_call(call, probes, guard) for call in message.tool_calls]
+    if message.tool_call_id is not None:
+        turn["tool_call_id"] = guard(message.tool_call_id)
+    if message.name is not None:
+        turn["name"] = guard(message.name)
+    return turn
+
+
+def _call(call: ToolCall, probes: TemplateProbes, guard: Callable[[str], str]) -> dict[str, Any]:
+    arguments: Any = call.arguments
+    forms = probes.argument_forms
+    if isinstance(arguments, str) and "text" not in forms and "object" in forms:
+        arguments = json.loads(arguments)
+    elif not isinstance(arguments, str) and "object" not in forms and "text" in forms:
+        arguments = json.dumps(arguments, ensure_ascii=False)
+    head = {} if call.id is None else {"id": guard(call.id)}
+    return {
+        **head,
+        "type": "function",
+        "function": {"name": guard(call.name), "arguments": map_strings(arguments, guard)},
+    }
+
+
+def map_strings(value: Any, change: Callable[[str], str]) -> Any:
+    """A copy of a JSON value with every string, keys included, changed."""
+    if isinstance(value, str):
+        return change(value)
+    if isinstance(value, Mapping):
+        return {change(key) if isinstance(key, str) else key: map_strings(item, change) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [map_strings(item, change) for item in value]
+    return value
+
+
+def strings_of(record: Record) -> list[str]:
+    """Every string of a record that a template may write."""
+    found = [text for message in record.messages for text in strings_of_message(message)]
+    for tool in record.tools:
+        found += strings_in(tool)
+    return found
+
+
+def strings_of_message(message: Message) -> list[str]:
+    """Every string of a message that a template may write."""
+    found = [message.content] if message.content else []
+    if is_plain(message):
+        return found
+    found += [text for text in (message.reasoning, message.tool_call_id, message.name) if text]
+    for call in message.tool_calls:
+        found.append(call.name)
+        found += strings_in(call.arguments)
+        if call.id:
+            found.append(call.id)
+    return found
+
+
+def strings_in(value: Any) -> list[str]:
+    """Every string in a JSON value, keys included."""
+    if isinstance(value, str):
+        return [value]
+    if isinstance(value, Mapping):
+        return [text for key, item in value.items() for part in (key, item) for text in strings_in(part)]
+    if isinstance(value, (list, tuple)):
+        return [text for item in value for text in strings_in(item)]
+    return []

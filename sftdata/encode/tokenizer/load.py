@@ -1,0 +1,258 @@
+"""Find and load a tokenizer as files: no model library is imported where the folder already says everything."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import orjson
+
+from sftdata.errors import TokenizerError
+
+SPECIAL_NAMES = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
+# Classes that take tokenizer.json as it is. The others may rebuild the pipeline from the vocabulary when transformers
+# loads them, so their tokenizer.json is asked of transformers itself.
+PLAIN_CLASSES = (None, "PreTrainedTokenizerFast", "TokenizersBackend", "PreTrainedTokenizer")
+HUB_FILES = (
+    "tokenizer*",
+    "*.jinja",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "chat_template.json",
+    "config.json",
+    "generation_config.json",
+    "*.model",
+    "vocab*",
+    "merges.txt",
+    "*.tiktoken",
+    "additional_chat_templates/*",
+)
+
+
+class AddedToken(NamedTuple):
+    """An entry of the tokenizer that is matched before any other tokenizing."""
+
+    id: int
+    content: str
+    special: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenizerFiles:
+    """All that is known of a tokenizer: its pipeline as JSON, its named tokens, its chat templates."""
+
+    source: str
+    json: bytes  # tokenizer.json as used
+    special_tokens: Mapping[str, str]  # eos_token -> "</s>", only those that are set
+    chat_templates: Mapping[str, str]  # "default", and where there is one "tool_use"
+
+    @property
+    def sha256(self) -> str:
+        """The hash of tokenizer.json as used."""
+        return _sha256(self.json)
+
+    @property
+    def pipeline(self) -> Mapping[str, Any]:
+        """tokenizer.json as an object, see parse_pipeline."""
+        return parse_pipeline(self.json)
+
+    def added_tokens(self) -> tuple[AddedToken, ...]:
+        """The added tokens, by id."""
+        entries = self.pipeline.get("added_tokens") or []
+        tokens = (AddedToken(entry["id"], entry["content"], bool(entry.get("special"))) for entry in entries)
+        return tuple(sorted(tokens, key=lambda token: token.id))
+
+    def config(self) -> dict[str, Any]:
+        """A tokenizer_config.json with which transformers loads the same tokenizer."""
+        return {
+            "tokenizer_class": "PreTrainedTokenizerFast",
+            "clean_up_tokenization_spaces": False,
+            "model_max_length": 10**30,
+            **self.special_tokens,
+        }
+
+
+@lru_cache(maxsize=2)
+def parse_pipeline(data: bytes) -> dict[str, Any]:
+    """A tokenizer.json as an object; the last ones are kept, so not to be changed. Raises ValueError."""
+    pipeline: dict[str, Any] = orjson.loads(data)
+    return pipeline
+
+
+@lru_cache(maxsize=2)
+def _sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def load_tokenizer(source: str, *, trust_remote_code: bool = False) -> TokenizerFiles:
+    """The tokenizer in a folder or on the hub.
+
+    Raises TokenizerError where there is none, or where it cannot be loaded.
+    """
+    folder = _folder_of(source)
+    return read_plain(folder, source) or _load_with_transformers(source, folder, trust_remote_code)
+
+
+def read_plain(folder: Path, source: str = "") -> TokenizerFiles | None:
+    """The tokenizer in a folder whose files say all of it; else None. Raises TokenizerError where they are broken."""
+    config = _read_json(folder / "tokenizer_config.json")
+    pipeline = folder / "tokenizer.json"
+    if not pipeline.is_file():
+        return None
+    data = _checked_pipeline(pipeline, source)
+    if not _is_plain(config, folder, data):
+        return None
+    return TokenizerFiles(
+        source=source,
+        json=data,
+        special_tokens=_special_tokens(folder, config),
+        chat_templates=_chat_templates(folder, config),
+    )
+
+
+def _checked_pipeline(path: Path, source: str) -> bytes:
+    """What tokenizer.json holds, if it is one."""
+    try:
+        data = path.read_bytes()
+        pipeline: Any = parse_pipeline(data)
+    except (ValueError, OSError) as error:
+        raise TokenizerError(source, f"its tokenizer.json cannot be read: {error}", "fetch it again") from error
+    if not isinstance(pipeline, dict) or not isinstance(pipeline.get("model"), dict):
+        raise TokenizerError(source, "its tokenizer.json holds no tokenizer", "fetch it again")
+    return data
+
+
+def _folder_of(source: str) -> Path:
+    """The folder that `source` names, fetched from the hub where it names no local folder."""
+    path = Path(source)
+    if path.is_dir():
+        return path
+    if path.is_file():
+        raise TokenizerError(source, "is a file", "give the folder that holds tokenizer.json")
+    if source.count("/") > 1 or source.startswith((".", "/", "~")):
+        raise TokenizerError(source, "there is no such folder", "give a folder with a tokenizer, or a hub id ORG/NAME")
+    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+
+    try:
+        return Path(snapshot_download(source, allow_patterns=list(HUB_FILES)))
+    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
+        why = str(error).splitlines()[0]
+        raise TokenizerError(
+            source, f"is no local folder, and the hub does not give it ({why})", "check the name and the network"
+        ) from error
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    """A JSON object in a file; empty where there is no file."""
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (ValueError, OSError) as error:
+        raise TokenizerError(str(path), f"cannot be read: {error}") from error
+    return value if isinstance(value, dict) else {}
+
+
+def _is_plain(config: Mapping[str, Any], folder: Path, data: bytes) -> bool:
+    """Whether tokenizer.json, which holds this, alone says how the tokenizer tokenizes."""
+    named_class = config.get("tokenizer_class")
+    if (
+        named_class not in PLAIN_CLASSES
+        or config.get("auto_map")
+        or isinstance(config.get("extra_special_tokens"), dict)
+    ):
+        return False
+    if named_class is None and _read_json(folder / "config.json").get("model_type"):
+        return False
+    known = {entry["content"]: entry for entry in parse_pipeline(data).get("added_tokens") or []}
+    named = {**config, **_read_json(folder / "special_tokens_map.json")}
+    texts = {_content(named.get(name)) for name in SPECIAL_NAMES} - {None}
+    for name in ("additional_special_tokens", "extra_special_tokens"):
+        texts |= {_content(token) for token in named.get(name) or []}
+    texts |= _read_json(folder / "added_tokens.json").keys()
+    return texts <= known.keys() and all(
+        known.get(entry.get("content"), {}).get(flag, False) == entry.get(flag, False)
+        for entry in (config.get("added_tokens_decoder") or {}).values()
+        for flag in ("content", "special", "lstrip", "rstrip", "single_word", "normalized")
+    )
+
+
+def _special_tokens(folder: Path, config: Mapping[str, Any]) -> dict[str, str]:
+    """The named tokens; special_tokens_map.json wins over tokenizer_config.json, as in transformers."""
+    named = {**config, **_read_json(folder / "special_tokens_map.json")}
+    tokens = {}
+    for name in SPECIAL_NAMES:
+        value = _content(named.get(name))
+        if value is not None:
+            tokens[name] = value
+    return tokens
+
+
+def _content(token: object) -> str | None:
+    """A named token's text; older files hold an object with its flags."""
+    if isinstance(token, dict):
+        token = token.get("content")
+    return token if isinstance(token, str) else None
+
+
+def _chat_templates(folder: Path, config: Mapping[str, Any]) -> dict[str, str]:
+    """The chat templates by name: the .jinja files alone where there are any, else the config's.
+
+    The older chat_template.json of processors is a last resort.
+    """
+    templates = {}
+    file = folder / "chat_template.jinja"
+    if file.is_file():
+        templates["default"] = file.read_text(encoding="utf-8")
+    else:
+        value = config.get("chat_template") or _read_json(folder / "chat_template.json").get("chat_template")
+        templates = dict(_named_templates(value))
+    for extra in sorted(folder.glob("additional_chat_templates/*.jinja")):
+        templates[extra.stem] = extra.read_text(encoding="utf-8")
+    return templates
+
+
+def _named_templates(value: object) -> Iterator[tuple[str, str]]:
+    """The templates in any of the forms that tokenizer_config.json has had."""
+    if isinstance(value, str):
+        yield "default", value
+    elif isinstance(value, Mapping):
+        yield from ((str(name), text) for name, text in value.items() if isinstance(text, str))
+    elif isinstance(value, list):
+        for entry in value:
+            if isinstance(entry, Mapping) and isinstance(entry.get("template"), str):
+                yield str(entry.get("name")), entry["template"]
+
+
+def _load_with_transformers(source: str, folder: Path, trust_remote_code: bool) -> TokenizerFiles:
+    """The tokenizer as transformers builds it, for folders whose files do not say it by themselves."""
+    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+    from transformers import AutoTokenizer
+
+    options: dict[str, Any] = {"trust_remote_code": trust_remote_code}
+    gguf = sorted(folder.glob("*.gguf"))
+    if gguf and not (folder / "tokenizer_config.json").is_file():
+        options["gguf_file"] = gguf[0].name
+    try:
+        tokenizer: Any = AutoTokenizer.from_pretrained(str(folder), **options)
+    except Exception as error:  # transformers raises many kinds for files that are missing or not what they should be
+        why = " ".join(str(error).split())[:300]
+        raise TokenizerError(source, f"cannot be loaded as a tokenizer: {why}", "see what the folder holds") from error
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    if backend is None:
+        raise TokenizerError(source, "has no fast tokenizer", "convert it to a tokenizer.json first")
+    named = {name: str(value) for name, value in tokenizer.special_tokens_map.items() if not isinstance(value, list)}
+    return TokenizerFiles(
+        source=source,
+        json=backend.to_str().encode(),
+        special_tokens=named,
+        chat_templates=dict(_named_templates(tokenizer.chat_template)),
+    )

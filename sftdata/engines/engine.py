@@ -1,0 +1,167 @@
+"""Verbs over tables that may be larger than memory, made of tasks. Which launcher runs the tasks changes no byte.
+
+prepare  ->  Engine (map, group, collect, look, give)  ->  tasks  ->  Launcher (this process, a pool, a cluster)
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+
+import numpy as np
+import pyarrow as pa
+
+from sftdata.engines.stage import AnyStage, GroupStage, Piece, Stage
+from sftdata.engines.task import Part, Task, copied, earlier_result, run_task, table_bytes, table_writer, task_key
+from sftdata.files.atomic import output_faults
+from sftdata.progress import Progress, Quiet
+
+MAX_PIECE_ROWS = 4096  # changes no byte of a dataset
+ResultT = TypeVar("ResultT")
+
+
+class Launcher(Protocol):
+    """Where functions run: in this process, in a pool of processes, on a cluster."""
+
+    def run(self, function: Callable[..., ResultT], calls: Sequence[tuple[Any, ...]]) -> Iterator[tuple[int, ResultT]]:
+        """The result of `function(*call)` for each call, with the number of the call, in any order.
+
+        The function and the calls are picklable. The first exception of a call is raised, and calls that have not
+        started are not made. Raises WorkerError where the system ended a worker.
+        """
+        ...
+
+
+class Engine(Protocol):
+    """The verbs. A table is a list of pieces, in the order of its rows."""
+
+    def map(self, stage: Stage, table: Sequence[Piece], beside: pa.Table | None = None) -> list[Piece]:
+        """The stage on every piece. `beside` holds more columns, one row for each row of the table."""
+        ...
+
+    def group(self, key: str, stage: GroupStage, table: Sequence[Piece], beside: pa.Table) -> list[Piece]:
+        """The stage on all rows of each value of the integer column `key` of `beside`.
+
+        Rows with a null or negative key are left out. The pieces come in the order of the keys; the rows of a group
+        are in no particular order.
+        """
+        ...
+
+    def collect(self, table: Sequence[Piece], columns: Sequence[str]) -> pa.Table:
+        """Narrow columns of the whole table, in memory."""
+        ...
+
+    def look(self, piece: Piece, columns: Sequence[str]) -> pa.Table:
+        """Columns of one piece, left in its file: for columns that are too large to collect."""
+        ...
+
+    def give(self, table: pa.Table, keys: Sequence[str | None] | None = None) -> list[Piece]:
+        """A small table as pieces of one row. `keys` are the pieces' keys (default: made from the table's content)."""
+        ...
+
+
+class TaskEngine:
+    """An Engine whose every step is a list of tasks, each of which writes one file in `folder`.
+
+    Files are named by the key of what went in, so that the work of an earlier run is used again. `salt` is part of
+    every key.
+    """
+
+    def __init__(self, folder: Path, launcher: Launcher, progress: Progress | None = None, *, salt: str = "") -> None:
+        self._folder = folder
+        self._launcher = launcher
+        self._progress = progress or Quiet()
+        self._salt = salt
+        self._unkeyed = 0
+        self._used: set[Path] = set()
+
+    def map(self, stage: Stage, table: Sequence[Piece], beside: pa.Table | None = None) -> list[Piece]:
+        """See Engine.map."""
+        tasks = []
+        row = 0
+        for piece in table:
+            columns = None if beside is None else beside.slice(row, piece.num_rows)
+            row += piece.num_rows
+            tasks.append(self._task(stage, [(piece, None)], columns))
+        return [part for piece in self._run(stage, tasks) for part in _parts(piece, MAX_PIECE_ROWS)]
+
+    def group(self, key: str, stage: GroupStage, table: Sequence[Piece], beside: pa.Table) -> list[Piece]:
+        """See Engine.group."""
+        keys = beside[key].combine_chunks().fill_null(-1).to_numpy(zero_copy_only=False)
+        starts = np.cumsum([0, *(piece.num_rows for piece in table)])
+        order = np.argsort(keys, kind="stable")
+        values, first = np.unique(keys[order], return_index=True)
+        tasks = []
+        for value, begin, end in zip(values, first, [*first[1:], len(order)], strict=True):
+            if value < 0:
+                continue
+            rows = order[begin:end]
+            owner = np.searchsorted(starts, rows, side="right") - 1
+            cuts = [*np.flatnonzero(np.diff(owner, prepend=-1)), len(rows)]
+            parts: list[Part] = [(table[owner[a]], rows[a:b] - starts[owner[a]]) for a, b in zip(cuts, cuts[1:])]
+            tasks.append(self._task(stage, parts, beside.take(pa.array(rows))))
+        return self._run(stage, tasks)
+
+    def collect(self, table: Sequence[Piece], columns: Sequence[str]) -> pa.Table:
+        """See Engine.collect."""
+        return pa.concat_tables([copied(piece.read(columns)) for piece in table])
+
+    def look(self, piece: Piece, columns: Sequence[str]) -> pa.Table:
+        """See Engine.look."""
+        return piece.read(columns)
+
+    def give(self, table: pa.Table, keys: Sequence[str | None] | None = None) -> list[Piece]:
+        """See Engine.give."""
+        content = hashlib.sha256(table_bytes(table)).hexdigest()
+        path = self._new_file("given", content)
+        with table_writer(path, table.schema) as write:
+            write(table)
+        if keys is None:
+            keys = [f"{content}:{row}" for row in range(table.num_rows)]
+        return [Piece(path, row, 1, key) for row, key in enumerate(keys)]
+
+    def remove_unused(self) -> None:
+        """Remove the results of earlier runs that this one did not use."""
+        for path in self._folder.glob("*/*"):
+            if path not in self._used:
+                path.unlink()
+
+    def _task(self, stage: AnyStage, parts: Sequence[Part], beside: pa.Table | None) -> Task:
+        beside = None if beside is None else copied(beside)
+        key = task_key(self._salt, stage, parts, beside)
+        name = key
+        if name is None:
+            self._unkeyed += 1
+            name = f"unkeyed-{self._unkeyed}"
+        return Task(parts, beside, self._new_file(stage.name, name), key)
+
+    def _new_file(self, folder: str, name: str) -> Path:
+        path = self._folder / folder / f"{name}.arrow"
+        if path.parent not in self._used:
+            with output_faults(path.parent):
+                path.parent.mkdir(parents=True, exist_ok=True)
+            self._used.add(path.parent)
+        self._used.add(path)
+        return path
+
+    def _run(self, stage: AnyStage, tasks: Sequence[Task]) -> list[Piece]:
+        """Run all tasks, those with equal keys once; their results in the order of the tasks."""
+        done = {task.out: earlier for task in tasks if (earlier := earlier_result(stage, task)) is not None}
+        if done:
+            self._progress.note(f"{stage.name}: {len(done):,} of {len(tasks):,} pieces are there from an earlier run")
+        left = list({task.out: task for task in tasks if task.out not in done}.values())
+        self._progress.start(stage.name, len(left))
+        for number, result in self._launcher.run(partial(run_task, stage), [(task,) for task in left]):
+            done[left[number].out] = result
+            self._progress.advance(result.num_rows, result.num_tokens)
+        return [Piece(task.out, 0, done[task.out].num_rows, done[task.out].key) for task in tasks]
+
+
+def _parts(piece: Piece, max_rows: int) -> Iterator[Piece]:
+    """A result cut so that no unit of work is very large. An empty result stays one piece."""
+    for start in range(0, max(piece.num_rows, 1), max_rows):
+        num_rows = min(max_rows, piece.num_rows - start)
+        yield Piece(piece.path, start, num_rows, f"{piece.key}:{start}:{num_rows}")

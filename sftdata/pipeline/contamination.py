@@ -1,0 +1,56 @@
+"""Contamination in `prepare`: rows that hold items of evaluation files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from sftdata.config import Config
+from sftdata.curate.contamination import ContaminationSettings, Index, Item, item_text
+from sftdata.curate.stage import Decontaminate, items_key
+from sftdata.engines.engine import Engine
+from sftdata.errors import SourceError
+from sftdata.pipeline.rows import RowTable
+from sftdata.read.file_names import distinct_names
+from sftdata.read.sources import plan_units
+from sftdata.read.stage import rows_of
+
+WHOLE_FILES = 1 << 62  # bytes of an evaluation file in one unit: lines then count from its start
+
+
+def drop_contaminated(rows: RowTable, engine: Engine, config: Config, scratch: Path) -> None:
+    """Drop the live rows that hold an item of the evaluation files. The index of the items is made in `scratch`.
+
+    Raises SourceError where an evaluation file cannot be read, or has a row that is not a conversation.
+    """
+    if not config.decontaminate.against:
+        return
+    settings = ContaminationSettings(config.decontaminate.ngram_words, config.decontaminate.overlap)
+    items = list(evaluation_items(config))
+    folder = scratch / "evaluation"
+    folder.mkdir(parents=True)
+    Index.build(items, settings).write(folder)
+    stage = Decontaminate(str(folder), settings, items_key((item.where, item.text) for item in items))
+    hits = engine.collect(engine.map(stage, rows.pieces, rows.dropped()), ["hit"])["hit"]
+    found = np.flatnonzero(hits.is_valid().to_numpy())
+    rows.drop(found, "contaminated", dict(zip(found.tolist(), hits.drop_null().to_pylist())))
+
+
+def evaluation_items(config: Config) -> Iterator[Item]:
+    """Every item of the evaluation files, with its file and line.
+
+    A row of which no record can be made raises SourceError: its question would not be looked for.
+    """
+    sources = config.located_evaluations()
+    units = plan_units(sources, WHOLE_FILES)
+    names = distinct_names(units, [source.path for source in config.decontaminate.against])
+    for unit, name in zip(units, names):
+        for row in rows_of(unit, sources[unit.source]):
+            where = f"{name}:{row.line}"
+            if row.record is None:
+                why = f" ({row.drop.reason}: {row.drop.detail})" if row.drop else ""
+                todo = "say how to read it with decontaminate.against: [{path, columns, format}], or fix the row"
+                raise SourceError(where, f"is not a conversation{why}", todo)
+            yield Item(where, item_text(row.record))

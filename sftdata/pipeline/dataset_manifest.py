@@ -1,0 +1,127 @@
+"""The manifest of a run: everything that is known of the dataset, and of the program that made it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from importlib import metadata
+from pathlib import Path
+
+import numpy as np
+
+from sftdata import __version__
+from sftdata.config import Config
+from sftdata.curate.duplicates import embedding
+from sftdata.encode.record_encoder import RecordEncoder
+from sftdata.encode.stats import EncodingStats
+from sftdata.engines.engine import Engine
+from sftdata.pipeline.rows import RowTable
+from sftdata.store.ledger import LedgerWriter
+from sftdata.store.manifest import (
+    ControlString,
+    EncodingEntry,
+    FileEntry,
+    Manifest,
+    MixtureEntry,
+    PackingEntry,
+    ShardEntry,
+    TemplateEntry,
+    TokenizerEntry,
+    hash_of_shards,
+)
+
+TOOLS = ("datasets", "fastokens", "jinja2", "pyarrow", "tokenizers")  # whose versions decide the bytes
+
+
+def make_manifest(
+    config: Config,
+    encoder: RecordEncoder,
+    *,
+    shards: Sequence[ShardEntry],
+    ledger: LedgerWriter,
+    files: Sequence[FileEntry],
+    private: Mapping[str, int],
+    stats: EncodingStats,
+    mixture: Sequence[MixtureEntry],
+) -> Manifest:
+    """The manifest of these files."""
+    template = None
+    if not config.is_plain_text:
+        sha256 = hashlib.sha256(encoder.template.source.encode()).hexdigest()
+        template = TemplateEntry(source=config.template, sha256=sha256)
+    return Manifest(
+        dataset_hash=hash_of_shards(shards),
+        seed=config.seed,
+        seq_len=config.pack.seq_len,
+        shards=tuple(shards),
+        ledger=tuple(ledger.files),
+        files=tuple(files),
+        tokenizer=_tokenizer_entry(config.tokenizer, encoder, stats),
+        template=template,
+        encoding=_encoding_entry(stats),
+        config=config.model_dump(mode="json", exclude={"out": {"path"}}),
+        versions=describe_versions(semantic=config.dedup.semantic is not None),
+        counts=ledger.counts,
+        privacy=dict(private),
+        mixture=tuple(mixture),
+        packing=PackingEntry.of(config.pack.strategy, config.pack.seq_len, shards),
+    )
+
+
+def _tokenizer_entry(source: str, encoder: RecordEncoder, stats: EncodingStats) -> TokenizerEntry:
+    """What the manifest says of the tokenizer, with everything that proves the masks from the files alone."""
+    return TokenizerEntry(
+        source=source,
+        sha256=encoder.settings.files.sha256,
+        vocab_size=encoder.vocabulary.size,
+        bos_id=encoder.id_of("bos_token"),
+        eos_id=encoder.id_of("eos_token"),
+        pad_id=encoder.id_of("pad_token"),
+        end_of_turn_ids=encoder.end_ids,
+        control_ids=tuple(sorted(encoder.probes.control.ids)),
+        answer_control_ids=tuple(sorted(stats.answer_controls)),
+        generation_prompts=tuple(sorted(stats.prompts)),
+    )
+
+
+def _encoding_entry(stats: EncodingStats) -> EncodingEntry:
+    """What the manifest says of encoding: by what, what it met in the texts, and what it did to records."""
+    hits = sorted(stats.hits.items(), key=lambda item: (-item[1], item[0]))
+    return EncodingEntry(
+        encoder=" and ".join(sorted(stats.backends)),
+        control_strings=tuple(ControlString(string=text, role=role, count=n) for (text, role), n in hits),
+        trailing_control=dict(sorted(stats.trailing.items(), key=lambda item: (-item[1], item[0]))),
+        stripped_answers=stats.tally["stripped_answers"],
+        split_conversations=stats.tally["split_conversations"],
+        overlong_turns=stats.tally["overlong_turns"],
+        cut_answers=stats.tally["cut_answers"],
+    )
+
+
+def count_private(rows: RowTable, engine: Engine, config: Config) -> dict[str, int]:
+    """Personal data found, by kind: in the packed rows, and in those dropped for it."""
+    if config.privacy.mode == "off":
+        return {}
+    column = engine.collect(rows.pieces, ["private"])["private"].combine_chunks()
+    counts: dict[str, int] = {}
+    for row in np.flatnonzero(column.is_valid().to_numpy(zero_copy_only=False)).tolist():
+        if rows.live[row] or rows.is_dropped_for(row, "private_data"):
+            for kind, number in json.loads(column[row].as_py()).items():
+                counts[kind] = counts.get(kind, 0) + number
+    return dict(sorted(counts.items()))
+
+
+def describe_versions(*, semantic: bool) -> dict[str, str]:
+    """The versions of the tools that decide the bytes, those of `dedup.semantic` among them where it is on."""
+    tools = sorted({*TOOLS, *embedding.TOOLS, "faiss-cpu"}) if semantic else TOOLS
+    return {"sftdata": __version__, **{name: metadata.version(name) for name in tools}}
+
+
+def program_key() -> str:
+    """A checksum of this program and its tools: work of another version is not used again."""
+    digest = hashlib.sha256(json.dumps(describe_versions(semantic=False)).encode())
+    package = Path(__file__).parents[1]
+    for path in sorted(package.rglob("*.py")):
+        digest.update(f"{path.relative_to(package).as_posix()}\0".encode() + path.read_bytes())
+    return digest.hexdigest()

@@ -1,0 +1,105 @@
+"""`prepare`: raw files in, a dataset out. The whole of it, one line a stage."""
+
+from __future__ import annotations
+
+from sftdata.config import Config
+from sftdata.curate.mixture import SourceShare, check_shares
+from sftdata.curate.quality.languages import require_languages
+from sftdata.engines.engine import TaskEngine
+from sftdata.engines.local import open_launcher
+from sftdata.pipeline.contamination import drop_contaminated
+from sftdata.pipeline.dataset_manifest import count_private, make_manifest, program_key
+from sftdata.pipeline.duplicates import (
+    drop_exact_duplicates,
+    drop_near_duplicates,
+    drop_over_caps,
+    drop_semantic_duplicates,
+    drop_shared_prefixes,
+    located_semantic,
+)
+from sftdata.pipeline.encoding import drop_overlong, encode_rows, load_encoder, trusted_encoder, write_tokenizer
+from sftdata.pipeline.ledger_rows import write_ledger
+from sftdata.pipeline.mixture import choose_validation, drop_over_max_records, mix_sources
+from sftdata.pipeline.packing import pack_shards
+from sftdata.pipeline.read import find_sources, read_rows
+from sftdata.pipeline.workspace import Workspace
+from sftdata.progress import Progress, Quiet
+from sftdata.store.manifest import Manifest
+
+# Modules that workers need. pyarrow imports pandas at its first array; here that happens once for all workers.
+PRELOAD = ("pandas", "sftdata.pipeline.prepare")
+
+
+def prepare(
+    config: Config,
+    *,
+    workers: int | None = None,
+    overwrite: bool = False,
+    fresh: bool = False,
+    keep_work: bool = False,
+    progress: Progress | None = None,
+) -> Manifest:
+    """Prepare a dataset and return its manifest, which is also in the output folder.
+
+    `workers` processes are used (default: one per core, and for little data this process alone); their number changes
+    no byte of the dataset. An output folder that holds a dataset is replaced only with `overwrite`, and only once the
+    new one is whole.
+
+    A run that was stopped is continued: its work is in OUT/.work under keys of what went in, and only what is missing,
+    or depends on something that changed, is done. `fresh` ignores that work; `keep_work` keeps it after success too,
+    for a run with other settings.
+
+    Raises SftDataError (SourceError, TokenizerError, TemplateError, OutputError, ...) for what a user can put right.
+    """
+    progress = progress or Quiet()
+    check_settings_together(config)
+    encoder = load_encoder(config)
+    sources = find_sources(config)
+    with (
+        Workspace(config, overwrite=overwrite, fresh=fresh, keep_work=keep_work) as work,
+        open_launcher(workers, work.pieces, is_small=sources.is_small(config), preload=PRELOAD) as launcher,
+    ):
+        engine = TaskEngine(work.pieces, launcher, progress, salt=program_key())
+        work.refuse_sources(sources.paths)
+
+        rows = read_rows(sources, config, engine)
+        drop_exact_duplicates(rows, config)
+        drop_near_duplicates(rows, engine, config, work.new)
+        drop_shared_prefixes(rows, engine, config)
+        drop_semantic_duplicates(rows, engine, config, work.new)
+        drop_contaminated(rows, engine, config, work.new)
+        drop_over_caps(rows, engine, config)
+
+        encoder = trusted_encoder(encoder, rows, engine, progress)
+        samples, stats = encode_rows(rows, engine, encoder)
+        drop_overlong(rows, samples, config)
+        drop_over_max_records(rows, samples, config)
+        choose_validation(rows, engine, config)
+        mixture = mix_sources(rows, samples, config)
+
+        shards = pack_shards(rows, samples, engine, config, work.shards)
+        ledger = write_ledger(rows, samples, engine, config, work.new)
+        files = write_tokenizer(encoder, work.new)
+        private = count_private(rows, engine, config)
+        manifest = make_manifest(
+            config,
+            encoder,
+            shards=shards,
+            ledger=ledger,
+            files=files,
+            private=private,
+            stats=stats,
+            mixture=mixture,
+        )
+        work.publish(manifest)
+        engine.remove_unused()
+    return manifest
+
+
+def check_settings_together(config: Config) -> None:
+    """Raise ConfigError where settings contradict each other, or what one of them needs is not installed."""
+    check_shares([SourceShare(weight=source.weight) for source in config.sources])
+    if config.dedup.semantic is not None:
+        located_semantic(config, config.dedup.semantic)
+    if config.filters.languages:
+        require_languages()

@@ -1,0 +1,166 @@
+"""The table of samples: whose they are, how long, and their places in the shards, as narrow columns."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from sftdata.curate.duplicates.exact import hex_strings, key_bytes
+from sftdata.curate.split import TRAIN, VALIDATION
+from sftdata.engines.stage import Piece
+from sftdata.pipeline.rows import RowTable
+from sftdata.store.manifest import ShardEntry
+from sftdata.store.shards import ShardStats
+
+Ints = npt.NDArray[np.int64]
+Bools = npt.NDArray[np.bool_]
+
+# Of ENCODED_SCHEMA.
+SAMPLE_COLUMNS = ("row", "sample", "num_tokens", "num_trained", "turns", "digest", "reason", "detail", "rows")
+NOWHERE = -1
+
+
+class SampleTable:
+    """All samples, in the order of their rows.
+
+    `pieces` are the tables that encoding made, `encoded` their SAMPLE_COLUMNS. An entry is a sample, a record that
+    could not be encoded, or stands for a piece without either.
+    """
+
+    def __init__(self, pieces: Sequence[Piece], encoded: pa.Table) -> None:
+        self._pieces = pieces
+        piece_rows = encoded["rows"].combine_chunks()
+        piece = np.cumsum(piece_rows.is_valid().to_numpy(zero_copy_only=False)) - 1
+        bases = np.concatenate([[0], np.cumsum(piece_rows.drop_null().to_numpy())]).astype(np.int64)
+        row = encoded["row"].combine_chunks()
+        self._is_row: Bools = row.is_valid().to_numpy(zero_copy_only=False)
+        self.row: Ints = row.fill_null(0).to_numpy() + bases[piece]  # the input row of each entry
+        self.num_tokens: Ints = encoded["num_tokens"].to_numpy().astype(np.int64)
+        self.num_trained: Ints = encoded["num_trained"].to_numpy().astype(np.int64)
+        self._reason = encoded["reason"].combine_chunks()
+        self._detail = encoded["detail"].combine_chunks()
+        self._turns = encoded["turns"].combine_chunks()
+        self._digest = encoded["digest"].combine_chunks()
+        self._sample: Ints = encoded["sample"].to_numpy().astype(np.int64)
+        self.is_sample: Bools = self._is_row & self._reason.is_null().to_numpy(zero_copy_only=False)
+        self.shard = np.full(len(self.row), NOWHERE, np.int32)  # the number of each sample's shard
+        self.copies: Ints = np.ones(len(self.row), np.int64)  # how often a sample is in its shard, if it is in one
+        self._max_copies = 1
+        self._place_row = self._place_index = np.empty(0, np.int32)  # of copy c of sample i at c * len(row) + i
+        self.paths: tuple[str, ...] = ()  # of the shards, by number
+
+    def drop_refused(self, rows: RowTable) -> None:
+        """Drop the rows that could not be encoded."""
+        refused = np.flatnonzero(self._is_row & ~self.is_sample)
+        chosen = pa.array(refused)
+        reasons, details = self._reason.take(chosen).to_pylist(), self._detail.take(chosen).to_pylist()
+        for row, reason, detail in zip(self.row[refused].tolist(), reasons, details, strict=True):
+            rows.drop(np.array([row]), reason, {row: detail} if detail else None)
+
+    def drop_overlong(self, rows: RowTable, seq_len: int) -> None:
+        """Drop the rows with a sample that no packed row can hold."""
+        over = np.flatnonzero(self.is_sample & (self.num_tokens > seq_len))
+        limit = f"tokens, and pack.seq_len is {seq_len:,}"
+        details = {
+            row: f"{num_tokens:,} {limit}"
+            for row, num_tokens in zip(self.row[over].tolist(), self.num_tokens[over].tolist(), strict=True)
+        }
+        rows.drop(np.unique(self.row[over]), "overlong", details)
+
+    def repeat(self, copies: Ints) -> None:
+        """Put the samples of each input row into the shards this many times."""
+        self.copies = copies[self.row]
+        self._max_copies = int(self.copies.max(initial=1))
+
+    def assign_shards(self, rows: RowTable, shard_tokens: int) -> None:
+        """Give every sample of a live row its shard, by a hash of the record's id."""
+        placed = self.is_sample & rows.live[self.row]
+        held = rows.validation[self.row]
+        hashes = rows.id_hashes[self.row]
+        paths: list[str] = []
+        for split, members in ((TRAIN, placed & ~held), (VALIDATION, placed & held)):
+            if not members.any():
+                continue
+            count = max(1, -(-int((self.num_tokens * self.copies)[members].sum()) // shard_tokens))
+            numbers = (hashes % np.uint64(count)).astype(np.int64)
+            used = np.unique(numbers[members])
+            # A shard that no record hashes to would be empty: the numbers of the others close up.
+            self.shard[members] = len(paths) + np.searchsorted(used, numbers[members])
+            paths += [f"{split}/{i:05}-of-{len(used):05}.arrow" for i in range(len(used))]
+        self.paths = tuple(paths)
+
+    @property
+    def pieces(self) -> list[Piece]:
+        """The pieces of the table of samples, once for each copy that some sample has."""
+        return list(self._pieces) * self._max_copies
+
+    def to_pack(self, rows: RowTable) -> pa.Table:
+        """What the packing stage needs beside each entry of `pieces`."""
+        record_id = rows.record_ids(self.row).cast(pa.string())
+        samples = int(self._sample.max(initial=0)) + 1
+        tables = [
+            pa.table(
+                {
+                    "shard": np.where(self.copies > copy, self.shard, np.int32(NOWHERE)),
+                    "record_id": record_id,
+                    "sample": pa.array(self._sample + copy * samples, pa.int32()),
+                    "position": np.arange(len(self.row)) + copy * len(self.row),
+                    "num_tokens": self.num_tokens,
+                }
+            )
+            for copy in range(self._max_copies)
+        ]
+        return pa.concat_tables(tables)
+
+    def take_places(self, placed: pa.Table) -> None:
+        """Take each sample's place from the packing stage."""
+        position = placed["position"].to_numpy()
+        size = self._max_copies * len(self.row)
+        self._place_row, self._place_index = np.full((2, size), NOWHERE, np.int32)
+        self._place_row[position] = placed["row"].to_numpy()
+        self._place_index[position] = placed["index"].to_numpy()
+
+    def to_write(self, packed: pa.Table) -> pa.Table:
+        """What the writing stage needs: the columns of `to_pack`, and the places."""
+        packed = packed.append_column("row", pa.array(self._place_row))
+        return packed.append_column("index", pa.array(self._place_index))
+
+    def entries(self, written: pa.Table) -> list[ShardEntry]:
+        """The shards' entries, in the order of their numbers, from the `stats` of the writing stage."""
+        stats = [ShardStats(**json.loads(text)) for text in written["stats"].to_pylist()]
+        return [
+            ShardEntry.of(path, path.partition("/")[0], written)
+            for path, written in zip(self.paths, stats, strict=True)
+        ]
+
+    def sums(self, values: Ints, num_rows: int) -> Ints:
+        """A number of each sample, summed over the samples of each input row."""
+        sums = np.zeros(num_rows, np.int64)
+        np.add.at(sums, self.row, values)
+        return sums
+
+    def places(self) -> pa.Array:
+        """The places of all placed samples, as the ledger holds them."""
+        entry, copy = self._placed()
+        place = copy * len(self.row) + entry
+        paths = pa.DictionaryArray.from_arrays(pa.array(self.shard[entry]), pa.array(self.paths, pa.string()))
+        columns = [pc.cast(paths, pa.string()), pa.array(self._place_row[place]), pa.array(self._place_index[place])]
+        return pa.StructArray.from_arrays(columns, names=["shard", "row", "index"])
+
+    def proofs(self) -> dict[str, pa.Array]:
+        """Of all placed samples the turns trained in them and their digests, as the ledger holds them."""
+        placed = pa.array(self._placed()[0])
+        digests = key_bytes(self._digest.take(placed))
+        hex_digests = hex_strings(digests, np.ones(len(digests), np.bool_)).cast(pa.string())
+        return {"turns": self._turns.take(placed), "digests": hex_digests}
+
+    def _placed(self) -> tuple[Ints, Ints]:
+        """Every placed sample once for each of its copies, in order, and the number of the copy."""
+        counts = np.where(self.shard != NOWHERE, self.copies, 0)
+        entry = np.repeat(np.arange(len(self.row)), counts)
+        return entry, np.arange(len(entry)) - np.repeat(np.cumsum(counts) - counts, counts)

@@ -1,0 +1,85 @@
+"""JSON text -> value, fast where orjson agrees with the text and exact everywhere."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import orjson
+
+from sftdata.records.record import Drop
+
+# orjson reads integers above 64 bits as floats; only text with this many digits in a row can hold one.
+_LONG_NUMBER = b"0" * 19
+_DIGITS = bytes(48 if 48 <= byte <= 57 else 32 for byte in range(256))
+
+
+def may_hold_long_number(data: bytes) -> bool:
+    """Whether a number that orjson does not read exactly may stand in JSON text, or in lines of it.
+
+    Of so many digits in a row three stand at every sixth place, which is looked at first, and then between them.
+    """
+    codes = np.frombuffer(data, np.uint8)
+    is_digit = codes[::6] - np.uint8(48) < 10
+    places = 6 * np.flatnonzero(is_digit[:-2] & is_digit[1:-1] & is_digit[2:])
+    for behind in (3, 9, 2, 8, 4, 10, 1, 7, 5, 11):
+        places = places[codes[places + behind] - np.uint8(48) < 10]
+    return len(places) > 0 and _holds_long_number(data)
+
+
+def _holds_long_number(data: bytes) -> bool:
+    return _LONG_NUMBER in data.translate(_DIGITS)
+
+
+def parse_json(data: bytes) -> object:
+    """The value of UTF-8 JSON text. NaN is read as null: pandas writes absent values so.
+
+    Integers keep all their digits and lone surrogates stay in their strings. Raises UnicodeDecodeError where the
+    bytes are not UTF-8, json.JSONDecodeError with the position where they are not JSON, and another ValueError for
+    infinite numbers, numbers of thousands of digits and values nested too deeply.
+    """
+    try:
+        value: object = orjson.loads(data)
+        if not _holds_long_number(data):
+            return value
+    except orjson.JSONDecodeError:
+        pass
+    try:
+        value = json.loads(data.decode("utf-8-sig"), parse_constant=_constant)
+    except RecursionError as error:
+        raise ValueError("it is nested too deeply") from error
+    return value
+
+
+def parse_line(line: bytes, may_be_long: bool = True) -> object:
+    """The JSON value of a line, or a Drop that says why there is none. `may_be_long`: see may_hold_long_number."""
+    if not may_be_long:
+        try:
+            return orjson.loads(line)
+        except orjson.JSONDecodeError:
+            pass
+    try:
+        return parse_json(line)
+    except UnicodeDecodeError as error:
+        problem = Drop("bad_encoding", f"byte 0x{line[error.start]:02X} at byte {error.start + 1} of the line")
+    except json.JSONDecodeError as error:
+        problem = Drop("bad_json", f"column {error.colno}: {error.msg[0].lower()}{error.msg[1:]}")
+    except ValueError as error:
+        problem = Drop("bad_json", str(error))
+    if b"\0" in line:
+        return Drop("null_byte", f"byte {line.index(0) + 1} of the line")
+    return problem
+
+
+def parse_text(text: str) -> object:
+    """The value of JSON that stands in a string, such as a tool call's arguments. Raises ValueError."""
+    try:
+        data = text.encode()
+    except UnicodeEncodeError as error:
+        raise ValueError("it holds a lone surrogate") from error
+    return parse_json(data)
+
+
+def _constant(name: str) -> None:
+    if name != "NaN":
+        raise ValueError(f"{name} is no JSON number")
