@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
-import sys
 import unicodedata
 from pathlib import Path
 
@@ -13,14 +11,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from xxhash import xxh3_64_intdigest
 
-from sftdata.curate.duplicates.buckets import Banding, Buckets, choose_banding, sort_into_buckets
+from sftdata.curate.duplicates.buckets import Buckets, choose_banding, sort_into_buckets
 from sftdata.curate.duplicates.jaccard import Fetch, Jaccard
-from sftdata.curate.duplicates.near import NUM_HASHES, Similar, Verdict, answer_chars, find_near_duplicates, ranks, sign
+from sftdata.curate.duplicates.near import NUM_HASHES, Similar, Verdict, find_near_duplicates, ranks, sign
 from sftdata.curate.duplicates.settings import NearConfig
-from sftdata.curate.words import shingles_in, text_of, words_in
-from sftdata.records.record import Message, Record, ToolCall
+from sftdata.curate.words import shingles_in
 
 
 def shingles_as_words(text: str, length: int = 3) -> frozenset[tuple[str, ...]]:
@@ -72,105 +68,13 @@ def components(count: int, pairs: set[tuple[int, int]]) -> list[set[int]]:
     return [groups[row] for row in range(count)]
 
 
-def shingles(text: str, length: int) -> np.ndarray:
-    return shingles_in([text], length)[0]
-
-
 def words(*numbers: int) -> str:
     return " ".join(f"w{number}" for number in numbers)
-
-
-def test_case_punctuation_white_space_and_full_width_letters_do_not_count():
-    one = set(shingles("The quick, brown FOX!", 3).tolist())
-    assert one == set(shingles("the  quick brown\nｆｏｘ", 3).tolist())
-    assert len(one) == 2
-    assert one != set(shingles("the quick brown dog", 3).tolist())
-
-
-def test_runs_of_words_differ_by_their_order():
-    assert shingles("a b c", 3).tolist() != shingles("c b a", 3).tolist()
-    assert len(set(shingles("a b c a b c", 3).tolist())) == 3
-
-
-MASK = (1 << 64) - 1
-BASE = 0x9E3779B97F4A7C15
-
-
-def splitmix(value: int) -> int:
-    """The finalizer of SplitMix64, in whole numbers."""
-    value = ((value ^ (value >> 30)) * 0xBF58476D1CE4E5B9) & MASK
-    value = ((value ^ (value >> 27)) * 0x94D049BB133111EB) & MASK
-    return value ^ (value >> 31)
-
-
-def hash_of(word: str) -> int:
-    """The hash of a word by its definition, in whole numbers."""
-    data = word.encode("utf-8", "surrogatepass")
-    if len(data) > 64:
-        return splitmix(xxh3_64_intdigest(data))
-    value = 0
-    for start in range(0, len(data), 8):
-        value = (splitmix(value) + int.from_bytes(data[start : start + 8], "little")) * BASE & MASK
-    return splitmix(value)
-
-
-@settings(deadline=None)
-@given(st.lists(st.text(st.characters(exclude_categories=[]), max_size=60), max_size=6), st.integers(1, 4))
-def test_words_and_runs_are_those_of_the_definition_wherever_a_text_stands(texts: list[str], length: int):
-    hashes, firsts = words_in(texts)
-    assert len(firsts) == len(texts) + 1
-    for text, first, last in zip(texts, firsts, firsts[1:]):
-        words = re.findall(r"\w+", unicodedata.normalize("NFKC", text).casefold())
-        assert hashes[first:last].tolist() == [hash_of(word) for word in words]
-    together, offsets = shingles_in(texts, length)
-    for text, start, end in zip(texts, offsets, offsets[1:]):
-        assert together[start:end].tolist() == shingles(text, length).tolist()
-        words = re.findall(r"\w+", unicodedata.normalize("NFKC", text).casefold())
-        assert not len(words) or end - start == max(len(words) - length + 1, 1)
-
-
-def test_words_of_all_sizes_are_told_apart_from_their_beginnings():
-    word = "abcdefghij" * 8
-    words = [word[:size] for size in range(1, 81)]
-    hashes, firsts = words_in([" ".join(words), word, "\u4e16" * 9_000 + " end"])
-    assert firsts.tolist() == [0, 80, 81, 83]
-    assert hashes[:80].tolist() == [hash_of(word) for word in words]
-    assert len(set(hashes.tolist())) == 82
-    assert hashes[80:].tolist() == [hash_of(word), hash_of("\u4e16" * 9_000), hash_of("end")]
-
-
-def test_a_word_has_the_same_hash_whatever_stands_beside_it():
-    beside, _ = words_in(["plain", "plain caf\u00e9 \U0001d518nicode", "na\u00efve plain \ud800"])
-    assert beside[0] == beside[1] == beside[-1] == hash_of("plain")
-    assert beside.tolist()[2:4] == [hash_of("caf\u00e9"), hash_of("unicode")]
-
-
-def test_a_short_text_is_one_shingle_and_a_blank_one_has_none():
-    assert len(shingles("Hello, World!", 3)) == 1
-    assert shingles("hello world", 3).tolist() == shingles("Hello, World!", 3).tolist()
-    assert len(shingles(" \n", 3)) == 0
 
 
 def test_texts_without_words_are_compared_by_their_characters():
     verdict = judge(["???", "🙂🙂", "???", "", "", " "])
     assert verdict.duplicate_of.tolist() == [-1, -1, 0, -1, -1, -1]
-
-
-def test_system_turns_are_not_compared_and_tool_calls_belong_to_the_answer():
-    record = Record(
-        messages=(
-            Message(role="system", content="be brief"),
-            Message(role="user", content="weather?"),
-            Message(role="assistant", content=None, tool_calls=(ToolCall(name="get", arguments={"b": 1, "a": 2}),)),
-            Message(role="tool", content="sunny"),
-            Message(role="assistant", reasoning="it says sunny", content="Sun."),
-        )
-    )
-    assert text_of(record, "prompt") == "weather?"
-    assert text_of(record, "answer") == 'get {"a":2,"b":1}\nit says sunny\nSun.'
-    assert text_of(record, "conversation") == 'weather?\nget {"a":2,"b":1}\nsunny\nit says sunny\nSun.'
-    assert answer_chars(record) == len('get {"a":2,"b":1}') + len("it says sunny\nSun.")
-    assert text_of(Record(text="whole"), "answer") == "whole"
 
 
 def test_a_row_is_dropped_at_the_threshold_and_kept_below_it():
@@ -218,26 +122,6 @@ def test_signatures_are_the_same_on_every_machine():
 
 
 GOLDEN = [27355, 10000, 58467, 44052, 54648, 23680, 16021, 38030]
-
-
-@pytest.mark.parametrize("threshold", [0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 1.0])
-def test_bands_miss_few_pairs_at_the_threshold(threshold: float):
-    bands, width = choose_banding(threshold, NUM_HASHES)
-    assert bands * width <= NUM_HASHES
-    assert 1 - (1 - threshold**width) ** bands >= 0.99
-
-
-def test_nodes_of_equal_signatures_share_every_bucket_and_lone_ones_none():
-    signatures = np.arange(4 * 6, dtype=np.uint16).reshape(4, 6)
-    signatures[3] = signatures[1]
-    signatures[2, :2] = signatures[0, :2]
-    buckets = Buckets.of(*sort_into_buckets(signatures, np.arange(4), Banding(bands=3, width=2)), 4)
-    members, ends = buckets.members.tolist(), buckets.ends.tolist()
-    groups = sorted(tuple(members[start:end]) for start, end in {(ends.index(end), end) for end in ends})
-    assert groups == [(0, 2), (1, 3), (1, 3), (1, 3)]
-    for node in range(4):
-        places = buckets.places[buckets.firsts[node] : buckets.firsts[node + 1]].tolist()
-        assert [members[place] for place in places] == [node] * members.count(node)
 
 
 @settings(max_examples=60, deadline=None)
@@ -305,18 +189,3 @@ def test_on_toolformer_at_least_97_percent_of_all_similar_pairs_are_found(
         found.update((row, other) for other in others.tolist())
     assert found <= set(truth)
     assert len(found) >= 0.97 * len(truth)
-
-
-@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="this system does not list threads")
-def test_getting_ready_starts_no_thread_which_a_copy_of_the_process_would_lack() -> None:
-    program = """
-import os
-from sftdata.light import take_over
-take_over()
-from sftdata.curate import near
-before = len(os.listdir("/proc/self/task"))
-near.get_ready()
-print(before, len(os.listdir("/proc/self/task")))
-"""
-    before, after = subprocess.check_output([sys.executable, "-c", program], text=True).split()
-    assert before == after

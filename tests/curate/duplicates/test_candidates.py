@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sftdata.curate import candidates
+from sftdata.curate.duplicates import candidates
 from sftdata.curate.duplicates.buckets import Banding, Buckets, sort_into_buckets
 from sftdata.curate.duplicates.candidates import Candidates
 

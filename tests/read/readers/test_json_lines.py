@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from sftdata.config import SourceConfig
 from sftdata.errors import SourceError
-from sftdata.read import Unit, lines, plan_units, read_raw
+from sftdata.read import Unit, plan_units, read_raw
+from sftdata.read.readers import json_lines
 from sftdata.read.readers.json_lines import count_lines, read_lines
 from sftdata.read.readers.parse import may_hold_long_number, parse_json
 
@@ -40,7 +41,7 @@ def test_a_broken_line_costs_that_line_only(file, raw_rows):
 
 
 def test_a_line_above_the_limit_costs_that_line_only(file, raw_rows, monkeypatch):
-    monkeypatch.setattr(lines, "MAX_LINE_BYTES", 100)
+    monkeypatch.setattr(json_lines, "MAX_LINE_BYTES", 100)
     fits = b'{"a": "' + b"x" * 91 + b'"}\n'
     over = b'{"a": "' + b"x" * 92 + b'"}\n'
     assert (len(fits), len(over)) == (101, 102)  # the line end does not count
@@ -56,7 +57,7 @@ def test_a_line_above_the_limit_costs_that_line_only(file, raw_rows, monkeypatch
 
 
 def test_fifty_million_bytes_are_the_limit():
-    assert lines.MAX_LINE_BYTES == 50_000_000
+    assert json_lines.MAX_LINE_BYTES == 50_000_000
 
 
 def test_blank_lines_are_no_rows_but_count_as_lines(file, raw_rows):
@@ -162,8 +163,8 @@ def test_a_first_line_of_text_in_brackets_is_a_broken_line(file, raw_rows):
 def test_a_line_through_many_units_is_read_once_and_skipped_in_parts(file, raw_rows, monkeypatch):
     file.write_bytes(GOOD + b'{"a": "' + b"x" * (5 << 20) + b'"}\n' + GOOD)
     taken = []
-    skip = lines._skip_line
-    monkeypatch.setattr(lines, "_skip_line", lambda *args: taken.append(skip(*args)) or taken[-1])
+    skip = json_lines._skip_line
+    monkeypatch.setattr(json_lines, "_skip_line", lambda *args: taken.append(skip(*args)) or taken[-1])
     assert [line for _, line, _, _ in raw_rows(file, 1 << 18)] == [1, 2, 3]
     assert max(taken) <= 1 << 20
 
@@ -179,7 +180,7 @@ LINES = st.lists(
     rows=LINES,
     ends=st.booleans(),
     unit_bytes=st.integers(1, 90),
-    block_bytes=st.integers(1, 90) | st.just(lines.BLOCK_BYTES),
+    block_bytes=st.integers(1, 90) | st.just(json_lines.BLOCK_BYTES),
     limit=st.sampled_from([20, 50_000_000]),
 )
 def test_byte_ranges_of_any_size_give_the_rows_and_lines_of_one_whole_read(
@@ -195,8 +196,8 @@ def test_byte_ranges_of_any_size_give_the_rows_and_lines_of_one_whole_read(
             except ValueError:
                 expected.append((number, None))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(lines, "BLOCK_BYTES", block_bytes)
-        patch.setattr(lines, "MAX_LINE_BYTES", limit)
+        patch.setattr(json_lines, "BLOCK_BYTES", block_bytes)
+        patch.setattr(json_lines, "MAX_LINE_BYTES", limit)
         found = [(line, value) for _, line, value, _ in raw_rows(file, unit_bytes)]
         assert found == expected
         units = plan_units([SourceConfig(path=str(file))], unit_bytes)

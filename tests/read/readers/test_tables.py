@@ -10,7 +10,8 @@ import pytest
 
 from sftdata.config import SourceConfig
 from sftdata.errors import SourceError
-from sftdata.read import plan_units, read_raw, tables
+from sftdata.read import plan_units, read_raw
+from sftdata.read.readers import tables
 
 
 def csv_rows(raw_rows, path: Path, data: bytes) -> list[tuple[int, object]]:

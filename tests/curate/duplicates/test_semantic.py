@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from sftdata.curate import semantic
+from sftdata.curate.duplicates import semantic
 from sftdata.curate.duplicates.embedding import embed
 from sftdata.curate.duplicates.near import Verdict
 from sftdata.curate.duplicates.semantic import find_semantic_duplicates

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from sftdata.curate import embedding
+from sftdata.curate.duplicates import embedding
 from sftdata.curate.duplicates.embedding import SentenceEncoder, embed, require_encoder
 from sftdata.errors import ConfigError
 
