@@ -334,7 +334,7 @@ def test_what_cannot_be_checked_is_one_sentence(tmp_path: Path, planted: Path) -
         ([tmp_path / "none.jsonl"], "no such file"),
         ([unknown], "map them with columns: {prompt: question, completion: answer}"),
         ([write(tmp_path / "blank.jsonl", b"", b"")], "holds no rows"),
-        ([planted / "data.jsonl", "--against", unknown], "unknown.jsonl:1: is no conversation"),
+        ([planted / "data.jsonl", "--against", unknown], "unknown.jsonl:1: is not a conversation"),
         ([planted / "c.yaml", "dedup.nea=on"], "dedup.nea is not a setting; did you mean dedup.near?"),
         (["seed=1"], "names no data; give a settings file, or data files\n"),
     ]
