@@ -13,7 +13,7 @@ from sftdata.curate.duplicates.settings import DedupConfig
 from sftdata.curate.privacy.settings import PrivacyConfig
 from sftdata.curate.quality.settings import FilterConfig
 from sftdata.settings.groups import Settings, check_settings
-from sftdata.settings.overrides import apply_override, put, read_settings
+from sftdata.settings.overrides import apply_override, read_settings, set_nested
 
 FORMATS = Literal["auto", "messages", "sharegpt", "alpaca", "prompt_completion", "text"]
 
@@ -77,7 +77,7 @@ class CleanConfig(Settings):
 
 
 class PackConfig(Settings):
-    """How samples are put together into rows."""
+    """How samples are set_nested together into rows."""
 
     seq_len: int = Field(2048, ge=8, description="tokens a row holds at most")
     strategy: Literal["best_fit", "none"] = Field("best_fit", description="best_fit, or none: one sample a row")
@@ -157,28 +157,28 @@ class Config(Settings):
         """Whether every source is plain text, which no chat template touches."""
         return all(source.format == "text" for source in self.sources)
 
-    def located(self, path: str) -> str:
+    def resolve_path(self, path: str) -> str:
         """A path of this config: relative to the folder of its file, `~` is the home folder, URLs stay."""
         return path if "://" in path else str(self._base / Path(path).expanduser())
 
-    def located_if_there(self, name: str) -> str:
+    def resolve_if_exists(self, name: str) -> str:
         """A name that may be a path: located where there is such a file or folder, else as it is."""
-        path = self.located(name)
+        path = self.resolve_path(name)
         return path if Path(path).exists() else name
 
-    def located_sources(self) -> tuple[SourceConfig, ...]:
+    def resolved_sources(self) -> tuple[SourceConfig, ...]:
         """The sources with their paths located. ORG/NAME stays where there is no such path: it is a hub id."""
-        return tuple(source.model_copy(update={"path": self._located_data(source.path)}) for source in self.sources)
+        return tuple(source.model_copy(update={"path": self._resolve_data(source.path)}) for source in self.sources)
 
-    def located_evaluations(self) -> tuple[SourceConfig, ...]:
+    def resolved_evaluations(self) -> tuple[SourceConfig, ...]:
         """The evaluation files as sources, with their paths located."""
         return tuple(
-            SourceConfig(**{**file.model_dump(), "path": self._located_data(file.path)})
+            SourceConfig(**{**file.model_dump(), "path": self._resolve_data(file.path)})
             for file in self.decontaminate.against
         )
 
-    def _located_data(self, path: str) -> str:
-        return self.located_if_there(path) if is_hub_id(path) else self.located(path)
+    def _resolve_data(self, path: str) -> str:
+        return self.resolve_if_exists(path) if is_hub_id(path) else self.resolve_path(path)
 
     @field_validator("sources", mode="before")
     @classmethod
@@ -202,28 +202,28 @@ def _with_paths(value: object) -> object:
     return value
 
 
-BARE = ("out",)  # groups that may be written as a bare path
+PATH_GROUPS = ("out",)  # groups that may be written as a bare path
 
 
 def load_config(
     path: str | Path,
     overrides: Sequence[str] = (),
-    absent: Mapping[str, Any] = {},
+    defaults: Mapping[str, Any] = {},
     options: Mapping[str, Any] = {},
 ) -> Config:
     """Read a YAML file and apply `dotted.key=value` overrides, then `options` by their dotted names. Paths are
     relative to the file.
 
-    `absent` holds what stands in for required keys that the file leaves out, where nothing will read them.
+    `defaults` holds what stands in for required keys that the file leaves out, where nothing will read them.
     Raises ConfigError naming every problem of the file and the overrides at once.
     """
     path = Path(path)
     settings = read_settings(path, "`tokenizer:`, `sources:` and `out:`")
     for override in overrides:
-        apply_override(settings, override, BARE)
+        apply_override(settings, override, PATH_GROUPS)
     for name, value in options.items():
-        put(settings, name, value, name, BARE)
-    config = parse_config({**absent, **settings}, str(path))
+        set_nested(settings, name, value, name, PATH_GROUPS)
+    config = parse_config({**defaults, **settings}, str(path))
     config._base = path.parent
     return config
 

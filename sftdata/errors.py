@@ -9,14 +9,14 @@ class SftDataError(Exception):
     The command line prints it in one sentence and exits with code 1.
     """
 
-    def __init__(self, where: str, what: str, todo: str = "") -> None:
+    def __init__(self, where: str, what: str, hint: str = "") -> None:
         self.where = where
         self.what = what
-        self.todo = todo
-        super().__init__(f"{where}: {what}" + (f"; {todo}" if todo else ""))
+        self.hint = hint
+        super().__init__(f"{where}: {what}" + (f"; {hint}" if hint else ""))
 
     def __reduce__(self) -> tuple[type[SftDataError], tuple[str, str, str]]:
-        return type(self), (self.where, self.what, self.todo)
+        return type(self), (self.where, self.what, self.hint)
 
 
 class ConfigError(SftDataError):

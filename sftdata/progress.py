@@ -21,7 +21,7 @@ class Progress(Protocol):
         """A sentence that the user should see."""
 
 
-class Quiet:
+class NoProgress:
     """Shows nothing."""
 
     def start(self, stage: str, total: int) -> None:
@@ -34,7 +34,7 @@ class Quiet:
         """Nothing."""
 
 
-class Lines:
+class ProgressLines:
     """A line every ten seconds, for logs."""
 
     def __init__(self, file: TextIO | None = None, every_s: float = 10.0) -> None:
@@ -68,7 +68,7 @@ class Lines:
         return rates(self._rows, self._tokens, now - self._began)
 
 
-class Bar:
+class ProgressBar:
     """A bar with rows/s and tokens/s. Used with `with`, which clears it at the end."""
 
     def __init__(self) -> None:
@@ -90,7 +90,7 @@ class Bar:
         self._rows = self._tokens = 0
         self._began = time.monotonic()
 
-    def __enter__(self) -> Bar:
+    def __enter__(self) -> ProgressBar:
         self._bar.start()
         return self
 

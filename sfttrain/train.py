@@ -1,29 +1,30 @@
-"""The whole of sfttrain: check the shards, check the model, prove the loss, train, save."""
+"""`run`: shards and a model in, a trained model out. The whole of it, one line a stage."""
 
 from __future__ import annotations
 
 import os
-import shutil
+import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from sftdata.errors import ConfigError, ModelError, OutputError, SftDataError
-from sftdata.files.atomic import output_faults
-from sfttrain.announce import announcement, facts_before
-from sfttrain.config import TrainConfig, config_of, load_config
-from sfttrain.data import TRAIN, VALIDATION, BatchShape, Shards, batch_shape, open_shards
-from sfttrain.runs import SAVING, Run, open_run
-
-if TYPE_CHECKING:
-    from sfttrain.trainer import PackedTrainer
+from sftdata.errors import ModelError, OutputError, SftDataError
+from sftdata.files.atomic import output_errors
+from sfttrain.config import TrainConfig, resolve_config
+from sfttrain.data import TRAIN, open_shards
+from sfttrain.hardware import check_devices, this_process
+from sfttrain.model import check_model
+from sfttrain.run_folder import RunFolder, open_run_folder
+from sfttrain.summary import describe_start, summarize_end, summarize_start
+from sfttrain.trainer.batches import plan_batches
+from sfttrain.trainer.save import save_model
 
 
 class Interrupted(KeyboardInterrupt):
-    """Ctrl-C, or SIGTERM, ended a run; the message says where it can go on. `signum` is the signal."""
+    """Ctrl-C or SIGTERM ended a run. The message says how to continue it; `signum` is the signal."""
 
     def __init__(self, message: str, signum: int) -> None:
         self.signum = signum
@@ -32,164 +33,91 @@ class Interrupted(KeyboardInterrupt):
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """A finished run: where it is, and what run.json says of it."""
+    """A finished run: its folder, and the content of its run.json."""
 
     out: Path
-    facts: Mapping[str, Any]
+    summary: Mapping[str, Any]
 
 
 def run(config: TrainConfig | Mapping[str, Any] | str | Path, *, resume_command: str | None = None) -> Result:
-    """Train a model on shards, as the settings say: a TrainConfig, a mapping, or the path of a YAML file.
+    """Train a model on shards, with settings from a TrainConfig, a mapping, or a YAML file.
 
-    Raises a subclass of SftDataError for what the user can put right, and Interrupted after Ctrl-C, when a checkpoint
-    is there; `resume_command` is what that message then names.
+    Raises a subclass of SftDataError for what a user can put right, and Interrupted after Ctrl-C or SIGTERM, whose
+    message names the checkpoint and `resume_command`, the command that continues the run.
     """
     os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
     started = time.monotonic()
-    config = _config(config)
-    rank, local_rank, world_size = (int(os.environ.get(name, default)) for name, default in _PROCESSES.items())
-    shards = open_shards(config.shards, checksums=local_rank == 0)
-    shape = _shape(config, shards, world_size)
-    comparison = _check_model(config, shards)
-    same = {"dataset_hash": shards.manifest.dataset_hash, "rows_per_step": shape.rows, "seed": config.seed}
-    place = open_run(config.out, resume=config.resume, overwrite=config.overwrite, same=same, main=rank == 0)
-    _check_length(config, shape, place)
+    process = this_process()
 
-    from sfttrain.watch import Watch
-
-    trainer = build_trainer(config, shards, shape, resumes=place.resume_from is not None)
-    watch = Watch.over(trainer, place)
-    facts = {**same, **facts_before(config, trainer, place)}
-    place.write_facts({"status": "running", **facts}, main=rank == 0)
-    watch.say(announcement(config, facts, shards, shape, comparison))
-    try:
-        with training_faults(place.out):
-            with watch.stop:
-                trainer.train(resume_from_checkpoint=str(place.resume_from) if place.resume_from else None)
-            if watch.stopped:
-                facts = {"status": "stopped", **facts, **watch.outcome(time.monotonic() - started)}
-                place.write_facts(facts, main=rank == 0)
-                raise Interrupted(
-                    place.how_to_resume(trainer.state.global_step, resume_command), watch.stop.signum or 0
-                )
-            if trainer.eval_dataset is not None and watch.metrics.validated_at != trainer.state.global_step:
-                trainer.evaluate()
-            files = save(trainer, shards, place.out, main=rank == 0)
-    except SftDataError as error:
-        with suppress(OutputError):
-            place.write_facts({"status": "failed", "error": str(error), **facts}, main=rank == 0)
-        raise
-    facts = {"status": "finished", **facts, **watch.outcome(time.monotonic() - started), "files": files}
-    place.write_facts(facts, main=rank == 0)
-    return Result(place.out, facts)
-
-
-_PROCESSES = {"RANK": 0, "LOCAL_RANK": 0, "WORLD_SIZE": 1}  # what torchrun and accelerate tell each process
-
-
-def _config(config: TrainConfig | Mapping[str, Any] | str | Path) -> TrainConfig:
-    if isinstance(config, TrainConfig):
-        return config
-    return config_of(config) if isinstance(config, Mapping) else load_config(config)
-
-
-def _shape(config: TrainConfig, shards: Shards, world_size: int) -> BatchShape:
-    """The rows of a step. Raises ConfigError where validation is asked for and there is none."""
-    splits = shards.manifest.splits
-    if config.eval_every and not (VALIDATION in splits and splits[VALIDATION].rows):
-        todo = "prepare it with split.validation, or leave eval_every out"
-        raise ConfigError(str(shards.path), "has no validation split to evaluate", todo)
-    per_device = config.trainer.get("per_device_train_batch_size")
-    return batch_shape(splits[TRAIN], shards.manifest.seq_len, config.batch_tokens, world_size, per_device)
-
-
-def _check_model(config: TrainConfig, shards: Shards) -> str:
-    from sfttrain.model import check_devices, check_model
-
+    config = resolve_config(config)
+    shards = open_shards(config.shards, checksums=process.local_rank == 0, needs_validation=config.eval_every > 0)
+    batches = plan_batches(config, shards.manifest.splits[TRAIN], shards.manifest.seq_len, process.world_size)
     check_devices()
-    return check_model(config, shards)
+    model_check = check_model(config, shards)
+    row_order = {
+        "dataset_hash": shards.manifest.dataset_hash,
+        "rows_per_step": batches.rows_per_step,
+        "seed": config.seed,
+    }
+    folder = open_run_folder(config, row_order, is_main=process.is_main)
+    folder.check_steps_left(batches.num_steps(config.epochs, config.max_steps))
 
+    # These import torch, transformers and trl.
+    from sfttrain.preflight import prove_loss_before_step_0
+    from sfttrain.trainer.build import build_trainer
+    from sfttrain.trainer.metrics import record_metrics
+    from sfttrain.trainer.stop import stop_on_signals
 
-def _check_length(config: TrainConfig, shape: BatchShape, place: Run) -> None:
-    """Raises ConfigError where the checkpoint to go on from is the end already."""
-    steps = shape.steps(config.epochs, config.max_steps)
-    if place.first_step >= steps:
-        what = f"has {place.first_step:,} of {steps:,} steps done: there is nothing to go on with"
-        raise ConfigError(str(place.resume_from), what, "raise max_steps or epochs to train further")
+    trainer = build_trainer(config, shards, batches, resumes=folder.resume_from is not None)
+    proof = prove_loss_before_step_0(trainer)
+    metrics = record_metrics(trainer, folder)
+    stop = stop_on_signals(trainer)
+    summary = {**row_order, **summarize_start(config, trainer, folder)}
+    folder.write_summary({"status": "running", **summary})
+    if process.is_main:
+        print(describe_start(config, summary, shards, batches, model_check), file=sys.stderr, flush=True)
 
+    with failure_recorded(folder, summary), training_errors(folder.path):
+        with stop:
+            trainer.train(resume_from_checkpoint=str(folder.resume_from) if folder.resume_from else None)
+        if stop.signum is not None and trainer.state.global_step < trainer.state.max_steps:
+            end = summarize_end(trainer, folder, proof, metrics, time.monotonic() - started)
+            folder.write_summary({"status": "stopped", **summary, **end})
+            raise Interrupted(folder.how_to_resume(trainer.state.global_step, resume_command), stop.signum)
+        if trainer.eval_dataset is not None and metrics.last_validated_step != trainer.state.global_step:
+            trainer.evaluate()
+        files = save_model(trainer, shards, folder)
 
-def build_trainer(config: TrainConfig, shards: Shards, shape: BatchShape, *, resumes: bool) -> PackedTrainer:
-    """The model and its trainer on the shards. Raises ModelError, or ConfigError where SFTConfig refuses a setting."""
-    from transformers.trainer_callback import PrinterCallback, ProgressCallback
-
-    from sfttrain.model import load_model, load_tokenizer, lora_config, pick_attention, pick_dtype
-    from sfttrain.trainer import PackedTrainer, sft_config
-
-    dtype = pick_dtype(config.dtype)
-    validation = shards.rows(VALIDATION)
-    try:
-        args = sft_config(config, shape, dtype, validates=validation is not None, resumes=resumes)
-    except (ValueError, TypeError) as error:
-        raise ConfigError("trainer", " ".join(str(error).split()), "see TRL's SFTConfig") from error
-    if args.world_size != shape.world_size:
-        what = f"{shape.world_size} processes were started, but {args.world_size} of them train together"
-        raise ConfigError("trainer", what, "start them with torchrun or accelerate launch")
-    model = load_model(config, dtype, pick_attention(config.attn_implementation, dtype))
-    adapter = lora_config(config.lora)
-    try:
-        trainer = PackedTrainer(
-            model=model,
-            args=args,
-            train_dataset=shards.rows(TRAIN),
-            eval_dataset=validation,
-            processing_class=load_tokenizer(shards),
-            peft_config=adapter,
-        )
-    except ValueError as error:  # a layer that is not there, a mix of settings that TRL refuses
-        raise ModelError(config.model, " ".join(str(error).split()), "change the setting it names") from error
-    trainer.remove_callback(PrinterCallback)
-    trainer.remove_callback(ProgressCallback)
-    return trainer
-
-
-def save(trainer: PackedTrainer, shards: Shards, out: Path, *, main: bool) -> list[str]:
-    """Write the model or adapter, the dataset's tokenizer and template as they are; the names of the files.
-
-    The files are written beside and moved in whole, so that a run cut off here leaves no half of a model.
-    """
-    from sfttrain.model import stop_ids
-
-    model = trainer.accelerator.unwrap_model(trainer.model)
-    stop_ids(model, shards.manifest.tokenizer.end_of_turn_ids)
-    saving = out / SAVING
-    trainer.save_model(str(saving))
-    if not main:
-        return []
-    model.generation_config.save_pretrained(str(saving))
-    for name in ("README.md", "training_args.bin"):  # an empty form, and a pickle; run.json says how it was made
-        (saving / name).unlink(missing_ok=True)
-    for path in shards.tokenizer.iterdir():
-        shutil.copyfile(path, saving / path.name)
-    files = sorted(path.name for path in saving.iterdir())
-    for name in files:
-        (saving / name).replace(out / name)
-    saving.rmdir()
-    return files
+    end = summarize_end(trainer, folder, proof, metrics, time.monotonic() - started)
+    summary = {"status": "finished", **summary, **end, "files": files}
+    folder.write_summary(summary)
+    return Result(folder.path, summary)
 
 
 @contextmanager
-def training_faults(out: Path) -> Iterator[None]:
-    """What a full disk or a full GPU raises, as an error that says what to do."""
+def failure_recorded(folder: RunFolder, summary: Mapping[str, Any]) -> Iterator[None]:
+    """Write the status "failed" and the error to run.json where the block raises an SftDataError."""
+    try:
+        yield
+    except SftDataError as error:
+        with suppress(OutputError):
+            folder.write_summary({"status": "failed", "error": str(error), **summary})
+        raise
+
+
+@contextmanager
+def training_errors(out: Path) -> Iterator[None]:
+    """Turn what a full GPU or a full disk raises into an error that says what to do."""
     import torch
     from safetensors import SafetensorError
 
     try:
-        with output_faults(out):
+        with output_errors(out):
             yield
     except torch.OutOfMemoryError as error:
-        todo = "set trainer.gradient_checkpointing=true, train with lora, or prepare shorter rows (pack.seq_len)"
-        raise ModelError("the GPU", "has no memory left for a step", todo) from error
+        hint = "set trainer.gradient_checkpointing=true, train with lora, or prepare shorter rows (pack.seq_len)"
+        raise ModelError("the GPU", "does not have enough memory for a step", hint) from error
     except (SafetensorError, RuntimeError) as error:
         if "No space left" not in str(error) and "os error 28" not in str(error):
             raise
-        raise OutputError(str(out), "the disk is full", "free some space, then go on with resume=true") from error
+        raise OutputError(str(out), "the disk is full", "free some space, then continue with resume=true") from error

@@ -73,7 +73,7 @@ def test_bare_words_stand_for_filters_privacy_and_near_duplicates_as_yaml_reads_
     bare = read("filters: strict, privacy: redact, dedup: {near: on}, decontaminate: {against: e.jsonl}")
     assert (bare.filters.preset, bare.filters.refusals, bare.privacy.mode) == ("strict", True, "redact")
     assert bare.dedup.near is not None and bare.dedup.near.threshold == 0.8
-    assert [source.path for source in bare.located_evaluations()] == [str(tmp_path / "e.jsonl")]
+    assert [source.path for source in bare.resolved_evaluations()] == [str(tmp_path / "e.jsonl")]
     full = read("dedup: {near: {threshold: 0.7, on: prompt}}, filters: {refusals: true}").dedup.near
     assert full is not None and (full.on, full.threshold) == ("prompt", 0.7)
     assert (plain.dedup.semantic, read("dedup: {semantic: off}").dedup.semantic) == (None, None)
@@ -112,18 +112,18 @@ def of_file(folder: Path, **settings: str) -> Config:
 def test_paths_are_relative_to_the_file_that_names_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", "/home/ann")
     config = of_file(tmp_path / "sub")
-    assert config.located("data/a.jsonl") == str(tmp_path / "sub" / "data" / "a.jsonl")
-    assert config.located("/data/a.jsonl") == "/data/a.jsonl"
-    assert config.located("~/a.jsonl") == "/home/ann/a.jsonl"
-    assert config.located("s3://bucket/a.jsonl") == "s3://bucket/a.jsonl"
+    assert config.resolve_path("data/a.jsonl") == str(tmp_path / "sub" / "data" / "a.jsonl")
+    assert config.resolve_path("/data/a.jsonl") == "/data/a.jsonl"
+    assert config.resolve_path("~/a.jsonl") == "/home/ann/a.jsonl"
+    assert config.resolve_path("s3://bucket/a.jsonl") == "s3://bucket/a.jsonl"
 
 
 def test_a_name_is_a_path_where_there_is_one_and_a_hub_id_where_there_is_none(tmp_path: Path) -> None:
     config = of_file(tmp_path, tokenizer="org/name", sources="[org/data, org/*, org/data.jsonl]")
-    assert config.located_if_there(config.tokenizer) == "org/name"
+    assert config.resolve_if_exists(config.tokenizer) == "org/name"
     below = [str(tmp_path / "org" / "*"), str(tmp_path / "org" / "data.jsonl")]
-    assert [source.path for source in config.located_sources()] == ["org/data", *below]
+    assert [source.path for source in config.resolved_sources()] == ["org/data", *below]
     (tmp_path / "org" / "name").mkdir(parents=True)
     (tmp_path / "org" / "data").mkdir()
-    assert config.located_if_there(config.tokenizer) == str(tmp_path / "org" / "name")
-    assert config.located_sources()[0].path == str(tmp_path / "org" / "data")
+    assert config.resolve_if_exists(config.tokenizer) == str(tmp_path / "org" / "name")
+    assert config.resolved_sources()[0].path == str(tmp_path / "org" / "data")

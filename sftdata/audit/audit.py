@@ -30,7 +30,7 @@ from sftdata.audit.findings import (
 )
 from sftdata.audit.texts import NearTexts, SemanticTexts, Texts
 from sftdata.config import Config, EvaluationConfig, SourceConfig, parse_config
-from sftdata.curate.contamination import ContaminationSettings, Index, find_contamination, turns_of
+from sftdata.curate.contamination import ContaminationSettings, EvaluationIndex, find_contamination, searched_texts
 from sftdata.curate.duplicates.exact import content_key, first_occurrences
 from sftdata.curate.duplicates.near import Verdict
 from sftdata.curate.duplicates.settings import NearConfig, SemanticConfig
@@ -39,10 +39,10 @@ from sftdata.curate.quality.filters import count_words
 from sftdata.errors import SourceError
 from sftdata.pipeline.contamination import evaluation_items
 from sftdata.pipeline.duplicates import located_semantic
-from sftdata.progress import Progress, Quiet
-from sftdata.read.explain import NOT_DATA, no_rows_error, suggest_mapping
+from sftdata.progress import NoProgress, Progress
+from sftdata.read.diagnose import NOT_DATA, no_rows_error, suggest_mapping
 from sftdata.read.file_names import distinct_names
-from sftdata.read.formats.convert import detect
+from sftdata.read.formats.convert import detect_format
 from sftdata.read.formats.tool_schemas import check_tool_calls
 from sftdata.read.sources import lines_in, plan_units, read_raw
 from sftdata.read.stage import row_of
@@ -70,7 +70,7 @@ def audit(
     model cannot be loaded.
     """
     config = _with_evaluations(_config_of(data), against)
-    sources = config.located_sources()
+    sources = config.resolved_sources()
     units = plan_units(sources)
     near, semantic = config.dedup.near or NearConfig(), config.dedup.semantic
     with tempfile.TemporaryDirectory(prefix="sftdata-check-") as folder, ExitStack() as opened:
@@ -80,9 +80,9 @@ def audit(
             located = located_semantic(config, semantic)
             semantic_texts = opened.enter_context(closing(SemanticTexts(Path(folder), located)))
         run = _Run(config, sources, units, near_texts, semantic_texts)
-        run.read(progress or Quiet())
+        run.read(progress or NoProgress())
         run.refuse_no_rows()
-        run.compare(progress or Quiet())
+        run.compare(progress or NoProgress())
         return run.audit(near)
 
 
@@ -144,7 +144,9 @@ class _Run:
         self._near_texts, self._semantic_texts = near_texts, semantic_texts
         self._looks = RecordChecks(config.filters, config.privacy)
         settings = ContaminationSettings(config.decontaminate.ngram_words, config.decontaminate.overlap)
-        self._index = Index.build(evaluation_items(config), settings) if config.decontaminate.against else None
+        self._index = (
+            EvaluationIndex.build(evaluation_items(config), settings) if config.decontaminate.against else None
+        )
         self._stats = [_Source() for _ in sources]
         self._counts: Counter[str] = Counter()
         self._by_default: Counter[str] = Counter()
@@ -196,7 +198,7 @@ class _Run:
         row = len(self._found) - 1
         redacted, private = self._looks.private(record)
         evidence = [*self._looks.quality(record), *self._looks.ends(record), *self._looks.kinds_of(redacted, private)]
-        if self._index is not None and (hit := find_contamination(turns_of(record), self._index)):
+        if self._index is not None and (hit := find_contamination(searched_texts(record), self._index)):
             words = HIDDEN if private else excerpt(hit.excerpt, self._looks.privacy)
             evidence.append(("contaminated", shown(str(replace(hit, excerpt=words)))))
         for kind, text in evidence:
@@ -332,7 +334,7 @@ def _format_of(raw: RawRow, source: SourceConfig) -> str:
     """The format that a row is read as."""
     if not isinstance(raw.value, dict):
         return "unreadable"
-    return (detect(raw.value, source.columns) or "unknown") if source.format == "auto" else source.format
+    return (detect_format(raw.value, source.columns) or "unknown") if source.format == "auto" else source.format
 
 
 def _source_stats(source: SourceConfig, stats: _Source) -> SourceStats:

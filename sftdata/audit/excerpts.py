@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sftdata.curate.privacy.redact import redact
 from sftdata.curate.privacy.settings import PrivacyConfig
-from sftdata.view.marks import safe
+from sftdata.view.control_chars import terminal_safe
 
 MAX_CHARS = 80
 HIDDEN = "not shown, for the row holds personal data or a secret"
@@ -18,4 +18,4 @@ def excerpt(text: str, privacy: PrivacyConfig, max_chars: int = MAX_CHARS) -> st
 
 def shown(text: str) -> str:
     """A text with visible stand-ins for characters that a terminal would obey or that cannot be written."""
-    return safe(text.encode("utf-8", "backslashreplace").decode())
+    return terminal_safe(text.encode("utf-8", "backslashreplace").decode())

@@ -13,10 +13,17 @@ import numpy as np
 import numpy.typing as npt
 
 from sftdata.curate.duplicates.embedding import SentenceEncoder, embed
-from sftdata.curate.duplicates.near import NUM_HASHES, Verdict, answer_chars, find_near_duplicates, ranks, sign
+from sftdata.curate.duplicates.near import (
+    NUM_HASHES,
+    Verdict,
+    answer_chars,
+    find_near_duplicates,
+    preference_order,
+    sign_texts,
+)
 from sftdata.curate.duplicates.semantic import find_semantic_duplicates
 from sftdata.curate.duplicates.settings import Keep, NearConfig, SemanticConfig
-from sftdata.curate.words import Hashes, On, shingles_in, text_of
+from sftdata.curate.words import ComparedText, Hashes, shingle_hashes, text_of
 from sftdata.progress import Progress
 from sftdata.records.record import Record
 
@@ -30,7 +37,7 @@ Ints = npt.NDArray[np.int64]
 class Texts:
     """The texts of records, and how long their answers are. Memory: 16 bytes a text."""
 
-    def __init__(self, path: Path, on: On) -> None:
+    def __init__(self, path: Path, on: ComparedText) -> None:
         self._on = on
         self._texts = open(path, "w+b")  # noqa: SIM115 - closed by close
         self._ends = array("Q", [0])
@@ -58,7 +65,7 @@ class Texts:
 
     def preference(self, keep: Keep, skip: Bools) -> Ints:
         """The texts in the order in which they are preferred, those in `skip` left out."""
-        order = ranks(keep, np.array(self._answer_chars, np.int64))
+        order = preference_order(keep, np.array(self._answer_chars, np.int64))
         return order[~skip[order]]
 
 
@@ -97,12 +104,12 @@ class NearTexts(Texts):
         return find_near_duplicates(signatures, signed, preference, self._fetch, self._settings)
 
     def _fetch(self, rows: Ints) -> tuple[Hashes, Ints]:
-        return shingles_in([self.text(row) for row in rows.tolist()], self._settings.shingle_words)
+        return shingle_hashes([self.text(row) for row in rows.tolist()], self._settings.shingle_words)
 
     def _sign(self) -> None:
         """Sign the texts that wait for it."""
         if self._batch:
-            signed = sign(self._batch, self._settings.shingle_words)
+            signed = sign_texts(self._batch, self._settings.shingle_words)
             self._signatures.write(signed.signatures.tobytes())
             self._signed += signed.is_signed.tobytes()
             self._batch, self._batch_chars = [], 0

@@ -69,10 +69,10 @@ def _evaluation(text: str) -> str | EvaluationConfig:
 
 def summarize(audit: Audit) -> Summary:
     """An audit in a few lines and tables."""
-    from sftdata.view.summary import Summary, count
+    from sftdata.view.summary import Summary, pluralize
 
-    title = f"{count(audit.rows, 'row')}, {audit.rows_with_findings:,} of them with findings"
-    lines = [f"held against {count(audit.evaluation_items, 'evaluation item')}"] if audit.evaluation_items else []
+    title = f"{pluralize(audit.rows, 'row')}, {audit.rows_with_findings:,} of them with findings"
+    lines = [f"held against {pluralize(audit.evaluation_items, 'evaluation item')}"] if audit.evaluation_items else []
     if any(one.default_rows is not None for one in audit.findings):
         lines.append("by default: the rows that `filters: default` drops; the others are for you to judge")
     if not audit.findings:

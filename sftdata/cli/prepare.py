@@ -52,14 +52,14 @@ def prepare(
                 )
         except KeyboardInterrupt:
             fail("stopped; no dataset was written, and the same command continues from here", 130)
-        _report(config.located(config.out.path), manifest, time.monotonic() - started)
+        _report(config.resolve_path(config.out.path), manifest, time.monotonic() - started)
         if not manifest.shards:
             fail(f"{config.out.path}: no row was packed; the reasons are above")
 
 
 def _report(folder: str, manifest: Manifest, seconds: float) -> None:
     """One screen at the end: the funnel, an example for each reason, tokens, fill, seconds."""
-    from sftdata.view.marks import writable
+    from sftdata.view.control_chars import encodable
     from sftdata.view.summary import summarize
 
     summary = summarize(folder, manifest)
@@ -68,5 +68,5 @@ def _report(folder: str, manifest: Manifest, seconds: float) -> None:
 
         print_summary_of(summary)
     else:  # rich would print the same, and takes long to import
-        print(writable(str(summary), sys.stdout.encoding))
+        print(encodable(str(summary), sys.stdout.encoding))
     print(f"\n{seconds:.1f} s, {manifest.counts.rows_read / max(seconds, 1e-3):,.0f} rows/s")

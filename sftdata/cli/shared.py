@@ -41,15 +41,15 @@ def fail(message: str, code: int = 1) -> NoReturn:
     raise typer.Exit(code)
 
 
-def config_of(items: list[str], options: dict[str, object], absent: Mapping[str, Any] = {}) -> Config:
+def config_of(items: list[str], options: dict[str, object], defaults: Mapping[str, Any] = {}) -> Config:
     """The settings of a file, or of data files and options; `key=value` items apply in either case.
 
-    Paths in options are relative to the current folder, those in a file and in `key=value` to the file. `absent` holds
+    Paths in options are relative to the current folder, those in a file and in `key=value` to the file. `defaults` holds
     values for required settings that are left out, where nothing will read them.
     """
-    from sftdata.config import BARE, load_config, parse_config
+    from sftdata.config import PATH_GROUPS, load_config, parse_config
     from sftdata.errors import ConfigError
-    from sftdata.settings.overrides import apply_override, put
+    from sftdata.settings.overrides import apply_override, set_nested
 
     paths = [item for item in items if "=" not in item or Path(item).exists() or "://" in item]
     overrides = [item for item in items if item not in paths]
@@ -57,15 +57,15 @@ def config_of(items: list[str], options: dict[str, object], absent: Mapping[str,
     if files and len(paths) > 1:
         raise ConfigError(files[0], "stands beside other files", "give one settings file, or data files only")
     if files:
-        return load_config(files[0], overrides, absent, _settings_of(options, Path(files[0]).parent))
+        return load_config(files[0], overrides, defaults, _settings_of(options, Path(files[0]).parent))
     if not paths:
-        needed = "" if absent else " with --tokenizer and --out"
+        needed = "" if defaults else " with --tokenizer and --out"
         raise ConfigError("command line", "names no data", f"give a settings file, or data files{needed}")
-    settings: dict[str, Any] = {**absent, "sources": [{"path": path} for path in paths]}
+    settings: dict[str, Any] = {**defaults, "sources": [{"path": path} for path in paths]}
     for override in overrides:
-        apply_override(settings, override, BARE)
+        apply_override(settings, override, PATH_GROUPS)
     for name, value in _settings_of(options, Path()).items():
-        put(settings, name, value, name, BARE)
+        set_nested(settings, name, value, name, PATH_GROUPS)
     return parse_config(settings, "command line")
 
 
@@ -84,10 +84,10 @@ def _settings_of(options: dict[str, object], base: Path) -> dict[str, object]:
 @contextmanager
 def shown_progress() -> Iterator[Progress]:
     """A bar on a terminal, lines elsewhere."""
-    from sftdata.progress import Bar, Lines
+    from sftdata.progress import ProgressBar, ProgressLines
 
     if sys.stderr.isatty():
-        with Bar() as bar:
+        with ProgressBar() as bar:
             yield bar
     else:
-        yield Lines()
+        yield ProgressLines()

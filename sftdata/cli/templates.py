@@ -52,8 +52,8 @@ def check(
         from sftdata.errors import TemplateError
 
         if tokenizer is None and is_template(name):
-            todo = "say --tokenizer DIR_OR_HUB_ID"
-            raise TemplateError(name, "is a template, and what it trains depends on the tokenizer", todo)
+            hint = "say --tokenizer DIR_OR_HUB_ID"
+            raise TemplateError(name, "is a template, and what it trains depends on the tokenizer", hint)
         template = "auto" if tokenizer is None else name
         files = load_tokenizer(tokenizer or name)
         encoder = RecordEncoder(EncodeSettings(files=files, template=template, date=date))

@@ -16,8 +16,8 @@ import pyarrow as pa
 
 from sftdata.engines.stage import AnyStage, GroupStage, Piece, Stage
 from sftdata.engines.task import Part, Task, copied, earlier_result, run_task, table_bytes, table_writer, task_key
-from sftdata.files.atomic import output_faults
-from sftdata.progress import Progress, Quiet
+from sftdata.files.atomic import output_errors
+from sftdata.progress import NoProgress, Progress
 
 MAX_PIECE_ROWS = 4096  # changes no byte of a dataset
 ResultT = TypeVar("ResultT")
@@ -73,7 +73,7 @@ class TaskEngine:
     def __init__(self, folder: Path, launcher: Launcher, progress: Progress | None = None, *, salt: str = "") -> None:
         self._folder = folder
         self._launcher = launcher
-        self._progress = progress or Quiet()
+        self._progress = progress or NoProgress()
         self._salt = salt
         self._unkeyed = 0
         self._used: set[Path] = set()
@@ -141,7 +141,7 @@ class TaskEngine:
     def _new_file(self, folder: str, name: str) -> Path:
         path = self._folder / folder / f"{name}.arrow"
         if path.parent not in self._used:
-            with output_faults(path.parent):
+            with output_errors(path.parent):
                 path.parent.mkdir(parents=True, exist_ok=True)
             self._used.add(path.parent)
         self._used.add(path)

@@ -111,7 +111,7 @@ def atomic_write(path: str | Path) -> Iterator[Sink]:
     """
     path = Path(path)
     hidden = path.with_name(f".{path.name}.{os.getpid()}-{next(_serial)}.tmp")
-    with output_faults(path):
+    with output_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             with open(hidden, "xb") as file, ThreadPoolExecutor(1) as hashing:
@@ -133,7 +133,7 @@ def write_bytes(path: str | Path, data: bytes) -> str:
 
 
 @contextmanager
-def output_faults(path: str | Path) -> Iterator[None]:
+def output_errors(path: str | Path) -> Iterator[None]:
     """Turn what the machine says when it cannot write into an OutputError about `path`.
 
     Other faults pass through unchanged: they are not the user's.

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from sftdata.config import Config
-from sftdata.curate.contamination import ContaminationSettings, Index, Item, item_text
+from sftdata.curate.contamination import ContaminationSettings, EvaluationIndex, EvaluationItem, item_text
 from sftdata.curate.stage import Decontaminate, items_key
 from sftdata.engines.engine import Engine
 from sftdata.errors import SourceError
@@ -31,19 +31,19 @@ def drop_contaminated(rows: RowTable, engine: Engine, config: Config, scratch: P
     items = list(evaluation_items(config))
     folder = scratch / "evaluation"
     folder.mkdir(parents=True)
-    Index.build(items, settings).write(folder)
+    EvaluationIndex.build(items, settings).write(folder)
     stage = Decontaminate(str(folder), settings, items_key((item.where, item.text) for item in items))
     hits = engine.collect(engine.map(stage, rows.pieces, rows.dropped()), ["hit"])["hit"]
     found = np.flatnonzero(hits.is_valid().to_numpy())
     rows.drop(found, "contaminated", dict(zip(found.tolist(), hits.drop_null().to_pylist())))
 
 
-def evaluation_items(config: Config) -> Iterator[Item]:
+def evaluation_items(config: Config) -> Iterator[EvaluationItem]:
     """Every item of the evaluation files, with its file and line.
 
     A row of which no record can be made raises SourceError: its question would not be looked for.
     """
-    sources = config.located_evaluations()
+    sources = config.resolved_evaluations()
     units = plan_units(sources, WHOLE_FILES)
     names = distinct_names(units, [source.path for source in config.decontaminate.against])
     for unit, name in zip(units, names):
@@ -53,4 +53,4 @@ def evaluation_items(config: Config) -> Iterator[Item]:
                 why = f" ({row.drop.reason}: {row.drop.detail})" if row.drop else ""
                 todo = "say how to read it with decontaminate.against: [{path, columns, format}], or fix the row"
                 raise SourceError(where, f"is not a conversation{why}", todo)
-            yield Item(where, item_text(row.record))
+            yield EvaluationItem(where, item_text(row.record))

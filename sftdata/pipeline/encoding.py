@@ -31,9 +31,9 @@ def load_encoder(config: Config) -> RecordEncoder:
 
     Raises TokenizerError where the tokenizer cannot be loaded, TemplateError where the template trains nothing.
     """
-    source = config.located_if_there(config.tokenizer)
+    source = config.resolve_if_exists(config.tokenizer)
     files = load_tokenizer(source, trust_remote_code=config.trust_remote_code)
-    template = config.located_if_there(config.template)
+    template = config.resolve_if_exists(config.template)
     if config.is_plain_text and template == "auto" and not files.chat_templates:
         template = NO_TEMPLATE
     encoder = RecordEncoder(

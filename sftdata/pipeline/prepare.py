@@ -23,7 +23,7 @@ from sftdata.pipeline.mixture import choose_validation, drop_over_max_records, m
 from sftdata.pipeline.packing import pack_shards
 from sftdata.pipeline.read import find_sources, read_rows
 from sftdata.pipeline.workspace import Workspace
-from sftdata.progress import Progress, Quiet
+from sftdata.progress import NoProgress, Progress
 from sftdata.store.manifest import Manifest
 
 # Modules that workers need. pyarrow imports pandas at its first array; here that happens once for all workers.
@@ -51,7 +51,7 @@ def prepare(
 
     Raises SftDataError (SourceError, TokenizerError, TemplateError, OutputError, ...) for what a user can put right.
     """
-    progress = progress or Quiet()
+    progress = progress or NoProgress()
     check_settings_together(config)
     encoder = load_encoder(config)
     sources = find_sources(config)

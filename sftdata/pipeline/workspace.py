@@ -25,7 +25,7 @@ from filelock import FileLock, Timeout
 
 from sftdata.config import Config
 from sftdata.errors import DatasetError, OutputError
-from sftdata.files.atomic import MANIFEST_NAME, output_faults, sync_folder, write_bytes
+from sftdata.files.atomic import MANIFEST_NAME, output_errors, sync_folder, write_bytes
 
 if TYPE_CHECKING:
     from sftdata.store.manifest import Manifest
@@ -50,7 +50,7 @@ class Workspace:
         fresh: bool = False,
         keep_work: bool = False,
     ) -> None:
-        out = config.located(config.out.path)
+        out = config.resolve_path(config.out.path)
         if "://" in out:
             raise OutputError(out, "is an address, not a folder", "write to a local folder, and copy the dataset")
         self.out = Path(out)
@@ -67,7 +67,7 @@ class Workspace:
         self._made = False
 
     def __enter__(self) -> Workspace:
-        with output_faults(self.out):
+        with output_errors(self.out):
             self._check_free()
             self._made = not self.out.exists()
             try:
@@ -119,7 +119,7 @@ class Workspace:
         made = {entry.path: f"{self.new.name}/{entry.path}" for entry in manifest.listed_files()}
         made.update({entry.path: f"{self.shards.name}/{entry.sha256}.arrow" for entry in manifest.shards})
         manifest.save(self.new)
-        with output_faults(self.out):
+        with output_errors(self.out):
             leftover = {*self._unfinished().get("files", ()), *self._old_files()} - made.keys()
             notes = {"config": self._config, "files": {**dict.fromkeys(leftover), **made}}
             write_bytes(self._notes, json.dumps(notes).encode())

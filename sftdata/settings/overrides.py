@@ -9,8 +9,8 @@ from typing import Any
 from sftdata.errors import ConfigError
 
 
-def read_settings(path: Path, start_with: str) -> dict[str, Any]:
-    """The mapping in a YAML file. Raises ConfigError; `start_with` says what an empty file lacks."""
+def read_settings(path: Path, required: str) -> dict[str, Any]:
+    """The mapping in a YAML file. Raises ConfigError; `required` says what an empty file lacks."""
     import yaml
 
     try:
@@ -24,12 +24,12 @@ def read_settings(path: Path, start_with: str) -> dict[str, Any]:
         where = f"{path}:{line.line + 1}" if line else str(path)
         raise ConfigError(where, "is not YAML: " + " ".join(str(error).split()), "mend the file") from error
     if not isinstance(settings, dict):
-        raise ConfigError(str(path), "holds no settings", f"start with {start_with}")
+        raise ConfigError(str(path), "holds no settings", f"start with {required}")
     return settings
 
 
-def apply_override(settings: dict[str, Any], override: str, bare: Collection[str] = ()) -> None:
-    """Set `dotted.key=value` in nested settings; the value is read as YAML. Raises ConfigError as `put`, and where the
+def apply_override(settings: dict[str, Any], override: str, path_groups: Collection[str] = ()) -> None:
+    """Set `dotted.key=value` in nested settings; the value is read as YAML. Raises ConfigError as `set_nested`, and where the
     text is no assignment.
     """
     import yaml
@@ -41,10 +41,12 @@ def apply_override(settings: dict[str, Any], override: str, bare: Collection[str
         parsed = yaml.safe_load(value)
     except yaml.YAMLError as error:
         raise ConfigError(override, "the value is not YAML", "quote it") from error
-    put(settings, dotted, parsed, override, bare)
+    set_nested(settings, dotted, parsed, override, path_groups)
 
 
-def put(settings: dict[str, Any], dotted: str, value: Any, where: str, bare: Collection[str] = ()) -> None:
+def set_nested(
+    settings: dict[str, Any], dotted: str, value: Any, where: str, path_groups: Collection[str] = ()
+) -> None:
     """Set a value in nested settings; numbers index lists.
 
     `bare` names the groups that may be written as a bare path; they become a group when a key below them is set, and a
@@ -53,19 +55,19 @@ def put(settings: dict[str, Any], dotted: str, value: Any, where: str, bare: Col
     *parents, last = dotted.split(".")
     node: Any = settings
     for part in parents:
-        node = _descend(node, part, where, bare)
+        node = _descend(node, part, where, path_groups)
     if isinstance(node, list):
         if not last.isdecimal() or int(last) >= len(node):
             raise ConfigError(where, f"there is no entry {last} in a list of {len(node)}")
         node[int(last)] = value
-    elif last in bare and isinstance(value, str) and isinstance(node.get(last), dict):
+    elif last in path_groups and isinstance(value, str) and isinstance(node.get(last), dict):
         node[last]["path"] = value  # what else is set of the group stays
     else:
         node[last] = value
 
 
-def _descend(node: Any, part: str, override: str, bare: Collection[str]) -> Any:
-    """The settings under `part`, made where absent."""
+def _descend(node: Any, part: str, override: str, path_groups: Collection[str]) -> Any:
+    """The settings under `part`, made where defaults."""
     if isinstance(node, list):
         if not part.isdecimal() or int(part) >= len(node):
             raise ConfigError(override, f"there is no entry {part} in a list of {len(node)}")
@@ -75,7 +77,7 @@ def _descend(node: Any, part: str, override: str, bare: Collection[str]) -> Any:
             raise ConfigError(override, f"entry {part} holds a plain value, not settings")
         return node[int(part)]
     child = node.setdefault(part, {})
-    if isinstance(child, str) and part in bare:
+    if isinstance(child, str) and part in path_groups:
         child = node[part] = {"path": child}
     if not isinstance(child, (dict, list)):
         raise ConfigError(override, f"{part} holds a plain value, not settings")

@@ -26,7 +26,7 @@ DROPPED = "dropped"
 FILE_ROWS = 1 << 20
 GROUP_ROWS = 1 << 16
 # The columns whose values come again and again, by Parquet's names for them; a dictionary of the others is of no use.
-DICTIONARY = ("source", "fate", "stage", "reason", "detail", "split", "places.list.element.shard")
+DICTIONARY_COLUMNS = ("source", "fate", "stage", "reason", "detail", "split", "places.list.element.shard")
 
 PLACE = pa.struct([("shard", pa.string()), ("row", pa.int32()), ("index", pa.int32())])
 LEDGER_SCHEMA = pa.schema(
@@ -93,8 +93,8 @@ class LedgerWriter:
     def __init__(self, folder: str | Path, keep: Sequence[str] = ()) -> None:
         self._folder = Path(folder)
         self._schema = ledger_schema(keep)
-        self._waiting: list[pa.Table] = []
-        self._num_waiting = 0
+        self._pending: list[pa.Table] = []
+        self._num_pending = 0
         self._file: ExitStack | None = None
         self._sink: Sink | None = None
         self._parquet: Any = None
@@ -111,9 +111,9 @@ class LedgerWriter:
         """Add rows; their columns must be those of `ledger_schema(keep)`, in any order."""
         rows = rows.select(self._schema.names).cast(self._schema)
         self._tally.add(rows)
-        self._waiting.append(rows)
-        self._num_waiting += rows.num_rows
-        while self._num_waiting >= GROUP_ROWS:
+        self._pending.append(rows)
+        self._num_pending += rows.num_rows
+        while self._num_pending >= GROUP_ROWS:
             self._write_group(GROUP_ROWS)
 
     def __enter__(self) -> LedgerWriter:
@@ -125,15 +125,15 @@ class LedgerWriter:
         if kind is not None:
             self._abandon_file(kind, error, trace)
             return
-        if self._num_waiting or (not self.files and self._file is None):
-            self._write_group(self._num_waiting)
+        if self._num_pending or (not self.files and self._file is None):
+            self._write_group(self._num_pending)
         self._end_file()
 
     def _write_group(self, num_rows: int) -> None:
         """Write one row group, opening and ending files as their size asks."""
-        table = pa.concat_tables(self._waiting) if self._waiting else self._schema.empty_table()
-        self._waiting = [table.slice(num_rows)] if num_rows < table.num_rows else []
-        self._num_waiting -= num_rows
+        table = pa.concat_tables(self._pending) if self._pending else self._schema.empty_table()
+        self._pending = [table.slice(num_rows)] if num_rows < table.num_rows else []
+        self._num_pending -= num_rows
         if self._file is None:
             self._start_file()
         try:
@@ -150,7 +150,7 @@ class LedgerWriter:
         with ExitStack() as stack:
             path = self._folder / "ledger" / f"{len(self.files):05}.parquet"
             self._sink = stack.enter_context(atomic_write(path))
-            dictionary = [*DICTIONARY, *self._schema.names[len(LEDGER_SCHEMA) :]]
+            dictionary = [*DICTIONARY_COLUMNS, *self._schema.names[len(LEDGER_SCHEMA) :]]
             writer = pq.ParquetWriter(self._sink, self._schema, compression="zstd", use_dictionary=dictionary)
             self._parquet = stack.enter_context(writer)
             self._file = stack.pop_all()
@@ -225,16 +225,16 @@ def read_ledger(folder: str | Path, columns: Sequence[str] | None = None) -> pa.
 
 def read_ledger_file(path: str | Path, columns: Sequence[str] | None = None) -> pa.Table:
     """One file of the ledger. Raises DatasetError where it is absent, no Parquet file, or has other columns."""
-    todo = "prepare the dataset again, or restore the file"
+    hint = "prepare the dataset again, or restore the file"
     try:
         with pq.ParquetFile(path) as file:
             _check_schema(path, file.schema_arrow)
             return file.read(columns=None if columns is None else list(columns))
     except FileNotFoundError as error:
-        raise DatasetError(str(path), "is not there", todo) from error
+        raise DatasetError(str(path), "is not there", hint) from error
     except (pa.ArrowException, OSError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise DatasetError(str(path), f"cannot be read as a Parquet file ({reason})", todo) from error
+        raise DatasetError(str(path), f"cannot be read as a Parquet file ({reason})", hint) from error
 
 
 def _check_schema(path: str | Path, schema: pa.Schema) -> None:

@@ -47,14 +47,14 @@ class FileEntry(Entry):
     def check(self, folder: str | Path) -> None:
         """Hold the file against this entry. Raises DatasetError where it is absent, shorter, longer or different."""
         path = Path(folder, self.path)
-        todo = "copy it again from where it was made, or prepare the dataset again"
+        hint = "copy it again from where it was made, or prepare the dataset again"
         if not path.is_file():
-            raise DatasetError(str(path), "is in the manifest, but not there", todo)
+            raise DatasetError(str(path), "is in the manifest, but not there", hint)
         size_bytes = path.stat().st_size
         if size_bytes != self.size_bytes:
-            raise DatasetError(str(path), f"holds {size_bytes} bytes instead of {self.size_bytes}", todo)
+            raise DatasetError(str(path), f"holds {size_bytes} bytes instead of {self.size_bytes}", hint)
         if file_sha256(path) != self.sha256:
-            raise DatasetError(str(path), "has another checksum than the manifest: its content was changed", todo)
+            raise DatasetError(str(path), "has another checksum than the manifest: its content was changed", hint)
 
 
 class ShardEntry(FileEntry):

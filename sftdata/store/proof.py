@@ -17,7 +17,7 @@ from sftdata.records.labels import IGNORE
 from sftdata.store.manifest import TokenizerEntry
 from sftdata.store.shards import BATCH_TOKENS
 
-TODO = "prepare the dataset again"
+PREPARE_AGAIN = "prepare the dataset again"
 
 Bools = NDArray[np.bool_]
 Ints32 = NDArray[np.int32]
@@ -25,8 +25,8 @@ Ints64 = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
-class Rows:
-    """Some packed rows of a shard as flat arrays. Made by `rows_of`, which has checked that they fit together.
+class PackedRows:
+    """Some packed rows of a shard as flat arrays. Made by `flatten_batch`, which has checked that they fit together.
 
     ids            all tokens, row after row
     labels         aligned with ids
@@ -87,19 +87,19 @@ class Rows:
         """The sample that each of these tokens belongs to."""
         return np.searchsorted(self.sample_starts, tokens, side="right") - 1
 
-    def fault(self, sample: int, what: str) -> DatasetError:
+    def error_in(self, sample: int, what: str) -> DatasetError:
         """What is wrong with a sample, and where it is."""
         row, index = int(self.row_of_sample[sample]), int(self.index_of_sample[sample])
         place = f"row {row}, sample {index} (record {self.record_ids[sample].as_py()})"
-        return DatasetError(self.where, f"{place}: {what}", TODO)
+        return DatasetError(self.where, f"{place}: {what}", PREPARE_AGAIN)
 
-    def fault_at(self, token: int, what: str) -> DatasetError:
+    def error_at(self, token: int, what: str) -> DatasetError:
         """What is wrong with a token, and where it is."""
         sample = int(self.sample_at(np.array([token]))[0])
-        return self.fault(sample, f"token {token - int(self.sample_starts[sample])} {what}")
+        return self.error_in(sample, f"token {token - int(self.sample_starts[sample])} {what}")
 
 
-def cut_batches(batches: Iterable[pa.RecordBatch]) -> Iterable[pa.RecordBatch]:
+def split_batches(batches: Iterable[pa.RecordBatch]) -> Iterable[pa.RecordBatch]:
     """The same rows in batches of about BATCH_TOKENS at most, so that memory is bounded whoever wrote them."""
     for batch in batches:
         ends = np.cumsum(pc.list_value_length(batch.column("input_ids")).fill_null(0).to_numpy(zero_copy_only=False))
@@ -111,14 +111,14 @@ def cut_batches(batches: Iterable[pa.RecordBatch]) -> Iterable[pa.RecordBatch]:
             start = end
 
 
-def rows_of(batch: pa.RecordBatch, where: str, first_row: int, seq_len: int) -> Rows:
+def flatten_batch(batch: pa.RecordBatch, where: str, first_row: int, seq_len: int) -> PackedRows:
     """The rows of a record batch as flat arrays.
 
     Raises DatasetError where a list is null, lengths within a row do not agree, or a row is longer than seq_len.
     """
     for name, column in zip(batch.schema.names, batch.columns, strict=True):
         if column.null_count or column.flatten().null_count:
-            raise DatasetError(where, f"holds a null in the column {name}", TODO)
+            raise DatasetError(where, f"holds a null in the column {name}", PREPARE_AGAIN)
     tokens, labels, samples, records = (
         pc.list_value_length(column).to_numpy().astype(np.int64) for column in batch.columns
     )
@@ -131,7 +131,7 @@ def rows_of(batch: pa.RecordBatch, where: str, first_row: int, seq_len: int) -> 
         if bad.any():
             row = int(np.argmax(bad))
             numbers = [int(value[row]) for value in values]
-            raise DatasetError(where, f"row {first_row + row}: {what.format(*numbers)}", TODO)
+            raise DatasetError(where, f"row {first_row + row}: {what.format(*numbers)}", PREPARE_AGAIN)
 
     check(samples == 0, "holds no sample")
     check(np.minimum.reduceat(lengths, row_starts[:-1]) < 1, "holds an empty sample")
@@ -139,7 +139,7 @@ def rows_of(batch: pa.RecordBatch, where: str, first_row: int, seq_len: int) -> 
     check(tokens != sums, "holds {} input_ids, but its seq_lengths sum to {}", tokens, sums)
     check(tokens > seq_len, f"holds {{}} tokens, more than the {seq_len} of seq_len", tokens)
     check(samples != records, "holds {} seq_lengths but {} record_ids", samples, records)
-    return Rows(
+    return PackedRows(
         where=where,
         first_row=first_row,
         ids=batch.column("input_ids").flatten().to_numpy(),
@@ -161,7 +161,7 @@ class Proof:
     tokenizer: TokenizerEntry
     cut_len: int | None = None
 
-    def check(self, rows: Rows, is_text: Bools) -> None:
+    def check(self, rows: PackedRows, is_text: Bools) -> None:
         """Raise DatasetError with the first thing that does not hold. `is_text` has one entry per sample.
 
         Every sample: ids are in the vocabulary, each label is the id or -100, the first token is not trained, at least
@@ -173,7 +173,9 @@ class Proof:
         self._check_tokens(rows)
         chat = ~is_text
         if (wrong := rows.trained[rows.sample_starts[:-1]]).any():
-            raise rows.fault(int(np.argmax(wrong)), "its first token is trained, with nothing before it to predict it")
+            raise rows.error_in(
+                int(np.argmax(wrong)), "its first token is trained, with nothing before it to predict it"
+            )
         starts, ends = rows.runs
         run_is_text = is_text[rows.sample_at(starts)]
         self._check_text(rows, starts[run_is_text], ends[run_is_text])
@@ -182,52 +184,52 @@ class Proof:
         self._check_prompts(rows, starts[~run_is_text])
         self._check_bos(rows, chat_token)
 
-    def _check_tokens(self, rows: Rows) -> None:
+    def _check_tokens(self, rows: PackedRows) -> None:
         vocab_size = self.tokenizer.vocab_size
         if (wrong := (rows.ids < 0) | (rows.ids >= vocab_size)).any():
             at = int(np.argmax(wrong))
-            raise rows.fault_at(at, f"has the id {rows.ids[at]}, outside the vocabulary of {vocab_size}")
+            raise rows.error_at(at, f"has the id {rows.ids[at]}, outside the vocabulary of {vocab_size}")
         if (wrong := rows.trained & (rows.labels != rows.ids)).any():
             at = int(np.argmax(wrong))
-            raise rows.fault_at(at, f"has the id {rows.ids[at]} but the label {rows.labels[at]}")
+            raise rows.error_at(at, f"has the id {rows.ids[at]} but the label {rows.labels[at]}")
         if (wrong := rows.trained_counts == 0).any():
-            raise rows.fault(int(np.argmax(wrong)), "no token is trained")
+            raise rows.error_in(int(np.argmax(wrong)), "no token is trained")
 
-    def _check_text(self, rows: Rows, starts: Ints64, ends: Ints64) -> None:
+    def _check_text(self, rows: PackedRows, starts: Ints64, ends: Ints64) -> None:
         """Text is one run from the second token to the last: nothing predicts the first, be it BOS or text."""
         samples = rows.sample_at(starts)
         first, last = rows.sample_starts[samples], rows.sample_starts[samples + 1] - 1
         if (wrong := (starts != first + 1) | (ends != last)).any():
-            raise rows.fault(int(samples[np.argmax(wrong)]), "it is plain text, but not trained on whole")
+            raise rows.error_in(int(samples[np.argmax(wrong)]), "it is plain text, but not trained on whole")
         if (wrong := (rows.ids[ends] != self.tokenizer.eos_id) & ~self._is_cut(rows, ends)).any():
             at = int(ends[np.argmax(wrong)])
-            raise rows.fault_at(at, f"ends a plain text, but its id {rows.ids[at]} is not EOS")
+            raise rows.error_at(at, f"ends a plain text, but its id {rows.ids[at]} is not EOS")
 
-    def _check_ends(self, rows: Rows, ends: Ints64, chat_token: Bools) -> None:
+    def _check_ends(self, rows: PackedRows, ends: Ints64, chat_token: Bools) -> None:
         """Each trained run of a chat holds one end-of-turn token, the last, and no control token of another role."""
         is_end = self._table(self.tokenizer.end_of_turn_ids)
         if (wrong := ~is_end[rows.ids[ends]] & ~self._is_cut(rows, ends)).any():
             at = int(ends[np.argmax(wrong)])
-            raise rows.fault_at(at, f"ends a trained run, but its id {rows.ids[at]} is no end-of-turn token")
+            raise rows.error_at(at, f"ends a trained run, but its id {rows.ids[at]} is no end-of-turn token")
         inside = rows.trained & chat_token
         inside[ends[is_end[rows.ids[ends]]]] = False
         if (wrong := inside & is_end[rows.ids]).any():
             at = int(np.argmax(wrong))
-            raise rows.fault_at(at, f"is an end-of-turn token ({rows.ids[at]}) in the middle of a trained run")
+            raise rows.error_at(at, f"is an end-of-turn token ({rows.ids[at]}) in the middle of a trained run")
         if self.tokenizer.answer_control_ids is None:
             return
         foreign = self._table(self.tokenizer.control_ids) & ~self._table(self.tokenizer.answer_control_ids)
         if (wrong := inside & foreign[rows.ids]).any():
             at = int(np.argmax(wrong))
-            raise rows.fault_at(at, f"is a control token ({rows.ids[at]}) that the template writes in no answer")
+            raise rows.error_at(at, f"is a control token ({rows.ids[at]}) that the template writes in no answer")
 
-    def _is_cut(self, rows: Rows, ends: Ints64) -> Bools:
+    def _is_cut(self, rows: PackedRows, ends: Ints64) -> Bools:
         """Which of these ends of runs are where a sample was cut."""
         samples = rows.sample_at(ends)
         first, behind = rows.sample_starts[samples], rows.sample_starts[samples + 1]
         return np.asarray((behind - first == self.cut_len) & (ends == behind - 1))
 
-    def _check_prompts(self, rows: Rows, starts: Ints64) -> None:
+    def _check_prompts(self, rows: PackedRows, starts: Ints64) -> None:
         """A generation prompt stands directly before each trained run of a chat, within the sample."""
         prompts = self.tokenizer.generation_prompts
         if not prompts:
@@ -241,9 +243,9 @@ class Proof:
             proven[open_] = [window in known for window in before.view(f"V{4 * length}").ravel().tolist()]
         if not proven.all():
             at = int(starts[np.argmin(proven)])
-            raise rows.fault_at(at, "begins a trained run, but no generation prompt stands directly before it")
+            raise rows.error_at(at, "begins a trained run, but no generation prompt stands directly before it")
 
-    def _check_bos(self, rows: Rows, chat_token: Bools) -> None:
+    def _check_bos(self, rows: PackedRows, chat_token: Bools) -> None:
         """BOS stands at the start of a chat or nowhere; where it is also a turn marker, this says nothing."""
         bos = self.tokenizer.bos_id
         marker = (*self.tokenizer.end_of_turn_ids, *(id_ for ids in self.tokenizer.generation_prompts for id_ in ids))
@@ -252,7 +254,7 @@ class Proof:
         wrong = (rows.ids == bos) & chat_token
         wrong[rows.sample_starts[:-1]] = False
         if wrong.any():
-            raise rows.fault_at(int(np.argmax(wrong)), f"is BOS ({bos}) in the middle of a sample")
+            raise rows.error_at(int(np.argmax(wrong)), f"is BOS ({bos}) in the middle of a sample")
 
     def _table(self, ids: Iterable[int]) -> Bools:
         """Which ids of the vocabulary are among `ids`."""

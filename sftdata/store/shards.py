@@ -144,19 +144,19 @@ def read_shard(path: str | Path) -> pa.Table:
 
 def read_batches(path: str | Path) -> Iterator[pa.RecordBatch]:
     """A shard's rows one record batch after the other, mapped into memory. Raises DatasetError as `read_shard`."""
-    todo = "prepare the dataset again, or restore the file"
+    hint = "prepare the dataset again, or restore the file"
     try:
         with pa.memory_map(str(path)) as file, pa.ipc.open_stream(file) as stream:
             if not stream.schema.equals(SHARD_SCHEMA):
                 columns = ", ".join(f"{field.name} {field.type}" for field in stream.schema)
-                raise DatasetError(str(path), f"has the columns {columns} instead of a shard's", todo)
+                raise DatasetError(str(path), f"has the columns {columns} instead of a shard's", hint)
             yield from stream
     except FileNotFoundError as error:
-        raise DatasetError(str(path), "is not there", todo) from error
+        raise DatasetError(str(path), "is not there", hint) from error
     except PermissionError as error:
         raise DatasetError(str(path), "may not be read", "change its permissions") from error
     except (pa.ArrowInvalid, pa.ArrowTypeError, OSError) as error:
-        raise DatasetError(str(path), f"cannot be read as an Arrow stream ({_first_line(error)})", todo) from error
+        raise DatasetError(str(path), f"cannot be read as an Arrow stream ({_first_line(error)})", hint) from error
 
 
 def _shuffle_rows(packing: Packing, samples: pa.Table, seed: int) -> Packing:

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from sftdata.files.atomic import output_faults
+from sftdata.files.atomic import output_errors
 from sftdata.store.pack import Packing, Strategy
 from sftdata.store.shards import Shard, ShardStats, place_samples, write_shard
 from sftdata.store.tokens import TokenColumns
@@ -77,7 +77,7 @@ class WriteShards:
         shard = Shard(tokens, members["record_id"].combine_chunks(), packing, self.seq_len)
         made = Path(self.folder, f".{os.getpid()}-{members['shard'][0]}.arrow")
         stats = write_shard(made, shard)
-        with output_faults(made):
+        with output_errors(made):
             made.replace(shard_path(self.folder, stats))
         yield pa.table({"stats": [json.dumps(stats._asdict())]}, schema=WRITTEN_SCHEMA)
 

@@ -19,17 +19,17 @@ from sftdata.reasons import REASONS
 from sftdata.store.ledger import DROPPED, PACKED, Tally, read_ledger_file
 from sftdata.store.manifest import Manifest, PackingEntry, ShardEntry, hash_of_shards
 from sftdata.store.places import Places, places_of
-from sftdata.store.proof import TODO, Proof, cut_batches, rows_of
+from sftdata.store.proof import PREPARE_AGAIN, Proof, flatten_batch, split_batches
 from sftdata.store.shards import read_batches
 
 TOKENIZER_FILE = "tokenizer/tokenizer.json"
 TEMPLATE_FILE = "tokenizer/chat_template.jinja"
 # The ledger's columns with an entry for each sample of a row.
-OF_PLACES = {"places": "a place in a shard", "turns": "a trained turn", "digests": "a digest"}
+PER_PLACE = {"places": "a place in a shard", "turns": "a trained turn", "digests": "a digest"}
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
+class DatasetStats:
     """What was found to hold."""
 
     files: int
@@ -43,7 +43,7 @@ class Facts:
     trained_tokens: int
 
 
-def verify(folder: str | Path) -> Facts:
+def verify(folder: str | Path) -> DatasetStats:
     """Prove a dataset from its files. Raises DatasetError with the first thing that does not hold.
 
     Every file is there with its checksum and none besides; the manifest agrees with itself; every row of the ledger
@@ -63,7 +63,7 @@ def verify(folder: str | Path) -> Facts:
     for number, shard in enumerate(manifest.shards):
         _check_shard(folder, manifest, shard, places.of_shard(number), proof)
     places.check_tokens()
-    return Facts(
+    return DatasetStats(
         files=len(manifest.listed_files()) + 1,
         size_bytes=sum(entry.size_bytes for entry in manifest.listed_files()),
         rows_read=manifest.counts.rows_read,
@@ -80,25 +80,27 @@ def _check_manifest(folder: Path, manifest: Manifest) -> None:
     """The manifest agrees with itself."""
     where = str(folder / MANIFEST_NAME)
     if not manifest.ledger:
-        raise DatasetError(where, "lists no ledger", TODO)
+        raise DatasetError(where, "lists no ledger", PREPARE_AGAIN)
     path, times = Counter(entry.path for entry in manifest.listed_files()).most_common(1)[0]
     if times > 1:
-        raise DatasetError(where, f"lists {path} {times} times", TODO)
+        raise DatasetError(where, f"lists {path} {times} times", PREPARE_AGAIN)
     for shard in manifest.shards:
         if not shard.path.startswith(f"{shard.split}/"):
-            raise DatasetError(where, f"{shard.path} does not stand in the folder of its split, {shard.split}", TODO)
+            raise DatasetError(
+                where, f"{shard.path} does not stand in the folder of its split, {shard.split}", PREPARE_AGAIN
+            )
     if manifest.dataset_hash != hash_of_shards(manifest.shards):
-        raise DatasetError(where, "dataset_hash is not the hash of the shards' checksums", TODO)
+        raise DatasetError(where, "dataset_hash is not the hash of the shards' checksums", PREPARE_AGAIN)
     packing = PackingEntry.of(manifest.packing.strategy, manifest.seq_len, manifest.shards)
     if manifest.packing != packing:
         stated = f"{manifest.packing.rows} rows filled to {manifest.packing.fill}"
-        raise DatasetError(where, f"packing says {stated}, the shards {packing.rows} to {packing.fill}", TODO)
+        raise DatasetError(where, f"packing says {stated}, the shards {packing.rows} to {packing.fill}", PREPARE_AGAIN)
     if manifest.packing.strategy == "none" and any(shard.rows != shard.samples for shard in manifest.shards):
-        raise DatasetError(where, "packing.strategy is none, but there are more samples than rows", TODO)
+        raise DatasetError(where, "packing.strategy is none, but there are more samples than rows", PREPARE_AGAIN)
     counts = manifest.counts
     if counts.rows_read != counts.packed + counts.num_dropped:
         sums = f"{counts.packed} packed and {counts.num_dropped} dropped"
-        raise DatasetError(where, f"of {counts.rows_read} rows read, {sums} are accounted for", TODO)
+        raise DatasetError(where, f"of {counts.rows_read} rows read, {sums} are accounted for", PREPARE_AGAIN)
 
 
 def _check_listing(folder: Path, manifest: Manifest) -> None:
@@ -116,18 +118,20 @@ def _check_tokenizer(folder: Path, manifest: Manifest) -> None:
     tokenizer = manifest.tokenizer
     checksums = {entry.path: entry.sha256 for entry in manifest.files}
     if checksums.get(TOKENIZER_FILE) != tokenizer.sha256:
-        raise DatasetError(where, f"tokenizer.sha256 is not the checksum of {TOKENIZER_FILE}", TODO)
+        raise DatasetError(where, f"tokenizer.sha256 is not the checksum of {TOKENIZER_FILE}", PREPARE_AGAIN)
     if manifest.template is not None and checksums.get(TEMPLATE_FILE) != manifest.template.sha256:
-        raise DatasetError(where, f"template.sha256 is not the checksum of {TEMPLATE_FILE}", TODO)
+        raise DatasetError(where, f"template.sha256 is not the checksum of {TEMPLATE_FILE}", PREPARE_AGAIN)
     vocab_size = _vocab_size(folder / TOKENIZER_FILE)
     if vocab_size != tokenizer.vocab_size:
         what = f"tokenizer.vocab_size is {tokenizer.vocab_size}, but the highest id of {TOKENIZER_FILE} makes it "
-        raise DatasetError(where, what + str(vocab_size), TODO)
+        raise DatasetError(where, what + str(vocab_size), PREPARE_AGAIN)
     single = [id_ for id_ in (tokenizer.bos_id, tokenizer.eos_id, tokenizer.pad_id) if id_ is not None]
     several = (tokenizer.end_of_turn_ids, tokenizer.control_ids, tokenizer.answer_control_ids or ())
     for id_ in (*single, *(id_ for ids in (*several, *tokenizer.generation_prompts) for id_ in ids)):
         if id_ >= vocab_size:
-            raise DatasetError(where, f"tokenizer names the id {id_}, outside its vocabulary of {vocab_size}", TODO)
+            raise DatasetError(
+                where, f"tokenizer names the id {id_}, outside its vocabulary of {vocab_size}", PREPARE_AGAIN
+            )
 
 
 def _vocab_size(path: Path) -> int:
@@ -138,7 +142,7 @@ def _vocab_size(path: Path) -> int:
         highest = max(vocab.values(), default=-1) if isinstance(vocab, Mapping) else len(vocab) - 1
         added = max((token["id"] for token in payload.get("added_tokens") or ()), default=-1)
     except (ValueError, KeyError, TypeError) as error:
-        raise DatasetError(str(path), "is no tokenizer that this program knows", TODO) from error
+        raise DatasetError(str(path), "is no tokenizer that this program knows", PREPARE_AGAIN) from error
     return int(max(highest, added)) + 1
 
 
@@ -148,12 +152,12 @@ def _check_ledger(folder: Path, manifest: Manifest) -> Places:
     names: list[Any] = []
     repeats: list[Any] = []
     packed: list[pa.Table] = []
-    keep = ["source", "where", "record_id", "split", *OF_PLACES, "num_tokens", "num_trained_tokens"]
+    keep = ["source", "where", "record_id", "split", *PER_PLACE, "num_tokens", "num_trained_tokens"]
     for entry in manifest.ledger:
         path = folder / entry.path
         table = read_ledger_file(path, [*keep, "fate", "stage", "reason", "detail", "duplicate_of", "similarity"])
         if table.num_rows != entry.rows:
-            raise DatasetError(str(path), f"holds {table.num_rows} rows instead of {entry.rows}", TODO)
+            raise DatasetError(str(path), f"holds {table.num_rows} rows instead of {entry.rows}", PREPARE_AGAIN)
         _check_fates(path, table, manifest)
         tally.add(table)
         names.append(table["where"])
@@ -161,7 +165,7 @@ def _check_ledger(folder: Path, manifest: Manifest) -> Places:
         packed.append(table.select(keep).filter(pc.equal(table["fate"], PACKED)))
     counts = tally.counts()
     if counts != manifest.counts:
-        raise DatasetError(str(folder / MANIFEST_NAME), f"its counts differ from the ledger's, {counts}", TODO)
+        raise DatasetError(str(folder / MANIFEST_NAME), f"its counts differ from the ledger's, {counts}", PREPARE_AGAIN)
     _check_repeats(folder, names, repeats)
     return places_of(folder, pa.concat_tables(packed), manifest)
 
@@ -174,7 +178,7 @@ def _check_fates(path: Path, table: pa.Table, manifest: Manifest) -> None:
     def check(bad: Any, what: str) -> None:
         if pc.any(bad).as_py():
             row = table.slice(int(np.argmax(bad.to_numpy())), 1).to_pylist()[0]
-            raise DatasetError(str(path), f"the row of {row['where']}: {what.format(**row)}", TODO)
+            raise DatasetError(str(path), f"the row of {row['where']}: {what.format(**row)}", PREPARE_AGAIN)
 
     def null(column: str) -> Any:
         return pc.is_null(table[column])
@@ -190,7 +194,7 @@ def _check_fates(path: Path, table: pa.Table, manifest: Manifest) -> None:
         but(is_packed, null(column), f"packed, but its {column} is null")
     for column in ("stage", "reason", "detail"):
         but(is_packed, pc.is_valid(table[column]), f"packed, but with a {column}, {{{column}!r}}")
-    for column, noun in OF_PLACES.items():
+    for column, noun in PER_PLACE.items():
         number = pc.fill_null(pc.list_value_length(table[column]), 0)
         but(is_packed, pc.equal(number, 0), f"packed, but without {noun}")
         but(is_dropped, pc.greater(number, 0), f"dropped, but with {noun}")
@@ -220,7 +224,7 @@ def _check_repeats(folder: Path, names: Sequence[Any], repeats: Sequence[Any]) -
     lost = named.filter(pc.invert(pc.is_in(named, value_set=known)))
     if len(lost):
         raise DatasetError(
-            str(folder / "ledger"), f"a row is called a duplicate of {lost[0]}, which is not there", TODO
+            str(folder / "ledger"), f"a row is called a duplicate of {lost[0]}, which is not there", PREPARE_AGAIN
         )
 
 
@@ -228,8 +232,8 @@ def _check_shard(folder: Path, manifest: Manifest, shard: ShardEntry, places: An
     """A shard's rows hold, stand in the ledger, and add up to what the manifest says."""
     where = str(folder / shard.path)
     found = dict.fromkeys(("rows", "samples", "tokens", "trained_tokens"), 0)
-    for batch in cut_batches(_valid(where, read_batches(where))):
-        rows = rows_of(batch, where, found["rows"], manifest.seq_len)
+    for batch in split_batches(_valid(where, read_batches(where))):
+        rows = flatten_batch(batch, where, found["rows"], manifest.seq_len)
         is_text = places.check(rows)
         proof.check(rows, is_text)
         places.check_runs(rows)
@@ -240,7 +244,9 @@ def _check_shard(folder: Path, manifest: Manifest, shard: ShardEntry, places: An
     places.check_done(where)
     for name, value in found.items():
         if value != getattr(shard, name):
-            raise DatasetError(where, f"holds {value} {name}, but the manifest says {getattr(shard, name)}", TODO)
+            raise DatasetError(
+                where, f"holds {value} {name}, but the manifest says {getattr(shard, name)}", PREPARE_AGAIN
+            )
 
 
 def _valid(where: str, batches: Any) -> Any:
@@ -249,7 +255,7 @@ def _valid(where: str, batches: Any) -> Any:
         try:
             batch.validate(full=True)
         except pa.ArrowInvalid as error:
-            raise DatasetError(where, f"is damaged ({str(error).splitlines()[0]})", TODO) from error
+            raise DatasetError(where, f"is damaged ({str(error).splitlines()[0]})", PREPARE_AGAIN) from error
         yield batch
 
 

@@ -20,8 +20,8 @@ from sftdata.records.labels import IGNORE
 from sftdata.store.manifest import Manifest, ShardEntry
 from sftdata.store.shards import read_shard
 from sftdata.view import html
-from sftdata.view.pieces import Decoder, Piece
-from sftdata.view.summary import Summary, count, summarize, token_counts
+from sftdata.view.decoder import Decoder, TokenSpan
+from sftdata.view.summary import Summary, pluralize, summarize, token_counts
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -62,9 +62,9 @@ class Sample:
         """Its tokens and the share of them that is trained, in a few words."""
         return token_counts(self.num_tokens, self.num_trained_tokens)
 
-    def pieces(self) -> list[Piece]:
+    def spans(self) -> list[TokenSpan]:
         """The text of each token, in order; joined they are `text`."""
-        return self.decoder.pieces(self.input_ids)
+        return self.decoder.spans(self.input_ids)
 
     def __repr__(self) -> str:
         return f"<{self.title}: {self.counts}, record {self.record_id}>"
@@ -95,7 +95,7 @@ class Row:
     @property
     def title(self) -> str:
         """Where the row stands and what it holds, in one line."""
-        counts = f"{count(len(self.samples), 'sample')}, {token_counts(self.num_tokens, self.num_trained_tokens)}"
+        counts = f"{pluralize(len(self.samples), 'sample')}, {token_counts(self.num_tokens, self.num_trained_tokens)}"
         return f"row {self.number} (row {self.row} of {self.shard}): {counts}"
 
     def __repr__(self) -> str:
@@ -192,7 +192,7 @@ class Dataset:
             if table.num_rows != entry.rows:
                 raise DatasetError(
                     str(self.path / entry.path),
-                    f"has {count(table.num_rows, 'row')} where the manifest says {entry.rows:,}",
+                    f"has {pluralize(table.num_rows, 'row')} where the manifest says {entry.rows:,}",
                     "run `sftdata verify`, or prepare the dataset again",
                 )
             self._open = shard, table

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from html import escape
 from typing import TYPE_CHECKING
 
-from sftdata.view import marks
-from sftdata.view.pieces import Piece
-from sftdata.view.summary import Summary, Table, count
+from sftdata.view import control_chars
+from sftdata.view.decoder import TokenSpan
+from sftdata.view.summary import Summary, Table, pluralize
 
 if TYPE_CHECKING:
     from sftdata.view.dataset import Row, Sample
@@ -53,7 +53,7 @@ opacity:.8}
 .sftv i.e::before{content:"\\2205";opacity:.55}
 """
 
-_UNSEEN = re.compile(f"[ \n\t\ufffd{marks.INVISIBLE}]")
+_UNSEEN = re.compile(f"[ \n\t\ufffd{control_chars.INVISIBLE}]")
 
 
 def visible(text: str) -> str:
@@ -75,8 +75,8 @@ def _mark(match: re.Match[str]) -> str:
         return '<i class="b">\t</i>'
     if char == "\ufffd":
         return f'<i class="r" title="U+FFFD: bytes that are no character">{char}</i>'
-    inside = marks.stand_in(char) if unicodedata.category(char) == "Cc" else char
-    return f'<i class="u" data-c="{marks.name(char)}">{escape(inside)}</i>'
+    inside = control_chars.visible_char(char) if unicodedata.category(char) == "Cc" else char
+    return f'<i class="u" data-c="{control_chars.char_name(char)}">{escape(inside)}</i>'
 
 
 def sample_html(sample: Sample, *, max_tokens: int = MAX_TOKENS) -> str:
@@ -91,8 +91,8 @@ def row_html(row: Row, *, max_tokens: int = MAX_TOKENS) -> str:
     for sample in row.samples:
         if left <= 0:
             hidden = row.samples[sample.index :]
-            tokens = count(sum(one.num_tokens for one in hidden), "token")
-            boxes.append(f'<p class="dim">Not shown: {count(len(hidden), "more sample")} with {tokens}.</p>')
+            tokens = pluralize(sum(one.num_tokens for one in hidden), "token")
+            boxes.append(f'<p class="dim">Not shown: {pluralize(len(hidden), "more sample")} with {tokens}.</p>')
             break
         boxes.append(_sample(sample, f"sample {sample.index} · ", left))
         left -= sample.num_tokens
@@ -132,28 +132,28 @@ def _table(table: Table) -> str:
 
 def _sample(sample: Sample, prefix: str, max_tokens: int) -> str:
     head = f"{prefix}{sample.counts} · record {sample.record_id}"
-    shown = [piece for piece in sample.pieces() if piece.start < max_tokens]
-    text = "".join(_piece(sample, piece) for piece in shown)
+    shown = [span for span in sample.spans() if span.start < max_tokens]
+    text = "".join(_span(sample, span) for span in shown)
     more = sample.num_tokens - (shown[-1].end if shown else 0)
-    note = f'<p class="dim head">Not shown: {count(more, "more token")} of this sample.</p>' if more else ""
+    note = f'<p class="dim head">Not shown: {pluralize(more, "more token")} of this sample.</p>' if more else ""
     return f'<div class="sample"><div class="head">{escape(head)}</div><div class="text">{text}</div>{note}</div>'
 
 
-def _piece(sample: Sample, piece: Piece) -> str:
-    trained = [sample.labels[at] != -100 for at in range(piece.start, piece.end)]
+def _span(sample: Sample, span: TokenSpan) -> str:
+    trained = [sample.labels[at] != -100 for at in range(span.start, span.end)]
     kind = "t y" if all(trained) else "t m" if any(trained) else "t"
-    if piece.end - piece.start == 1 and sample.input_ids[piece.start] in sample.control_ids:
+    if span.end - span.start == 1 and sample.input_ids[span.start] in sample.control_ids:
         kind += " c"
-    text = visible(piece.text) if piece.text else '<i class="e"></i>'
-    return f'<span class="{kind}" title="{_hover(sample, piece)}">{text}</span>'
+    text = visible(span.text) if span.text else '<i class="e"></i>'
+    return f'<span class="{kind}" title="{_hover(sample, span)}">{text}</span>'
 
 
-def _hover(sample: Sample, piece: Piece) -> str:
+def _hover(sample: Sample, span: TokenSpan) -> str:
     """One line a token; tokens that share a character are also told apart by their bytes."""
     lines = []
-    for at in range(piece.start, piece.end):
+    for at in range(span.start, span.end):
         line = f"position {at} · id {sample.input_ids[at]} · label {sample.labels[at]}"
-        if piece.end - piece.start > 1 or not piece.text:
+        if span.end - span.start > 1 or not span.text:
             line += f" · {sample.decoder.name(sample.input_ids[at])}"
         lines.append(line)
     return "&#10;".join(escape(line) for line in lines)

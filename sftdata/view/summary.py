@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from sftdata.reasons import REASONS
 from sftdata.store.manifest import EncodingEntry, Manifest, SplitStats
-from sftdata.view import marks
+from sftdata.view import control_chars
 
 MAX_STRINGS = 5  # control strings to name
 # Stripping is worth a word from so many answers on, or from this share of the packed rows.
@@ -45,7 +45,7 @@ class Summary:
 
     def __str__(self) -> str:
         blocks = [(self.title, *self.lines), *(table.lines() for table in self.tables)]
-        return "\n\n".join("\n".join(map(marks.safe, block)) for block in blocks)
+        return "\n\n".join("\n".join(map(control_chars.terminal_safe, block)) for block in blocks)
 
 
 def summarize(name: str, manifest: Manifest, split: str | None = None) -> Summary:
@@ -54,7 +54,7 @@ def summarize(name: str, manifest: Manifest, split: str | None = None) -> Summar
     samples = sum(stats.samples for stats in splits.values())
     rows = sum(stats.rows for stats in splits.values())
     name = name if split is None else f"{split} of {name}"
-    title = f"{name}: {count(samples, 'sample')} in {count(rows, 'row')} of at most {manifest.seq_len:,} tokens"
+    title = f"{name}: {pluralize(samples, 'sample')} in {pluralize(rows, 'row')} of at most {manifest.seq_len:,} tokens"
     template = f", template {manifest.template.source}" if manifest.template else ""
     encoder = f", encoder {manifest.encoding.encoder}" if manifest.encoding else ""
     lines = [
@@ -76,23 +76,25 @@ def _encoding_lines(encoding: EncodingEntry, num_packed: int) -> list[str]:
     """What stood in the texts, and what was done to conversations that did not fit; nothing where nothing was."""
     lines = []
     if encoding.control_strings:
-        named = [f"{marks.safe(hit.string)} {hit.count:,} x {hit.role}" for hit in encoding.control_strings]
+        named = [
+            f"{control_chars.terminal_safe(hit.string)} {hit.count:,} x {hit.role}" for hit in encoding.control_strings
+        ]
         kept = "kept as text unless stripped" if encoding.stripped_answers else "kept as text"
         lines.append(f"control strings in text, {kept}: {_first(named)}")
     if encoding.stripped_answers:
-        lines.append(f"took control strings off the end of {count(encoding.stripped_answers, 'answer')}")
+        lines.append(f"took control strings off the end of {pluralize(encoding.stripped_answers, 'answer')}")
     elif (endings := sum(encoding.trailing_control.values())) and (
         endings >= MANY_ENDINGS or endings >= MANY_SHARE * num_packed
     ):
         end = "ends" if endings == 1 else "end"
-        strings = _first([marks.safe(string) for string in encoding.trailing_control])
+        strings = _first([control_chars.terminal_safe(string) for string in encoding.trailing_control])
         advice = "clean.strip_trailing_control: true would take it off"
-        lines.append(f"{count(endings, 'answer')} {end} in {strings}: {advice}")
+        lines.append(f"{pluralize(endings, 'answer')} {end} in {strings}: {advice}")
     if encoding.split_conversations or encoding.overlong_turns:
-        lost = f"; {count(encoding.overlong_turns, 'turn')} in no window" if encoding.overlong_turns else ""
-        lines.append(f"split {count(encoding.split_conversations, 'conversation')} longer than a row{lost}")
+        lost = f"; {pluralize(encoding.overlong_turns, 'turn')} in no window" if encoding.overlong_turns else ""
+        lines.append(f"split {pluralize(encoding.split_conversations, 'conversation')} longer than a row{lost}")
     if encoding.cut_answers:
-        lines.append(f"cut {count(encoding.cut_answers, 'answer')}")
+        lines.append(f"cut {pluralize(encoding.cut_answers, 'answer')}")
     return lines
 
 
@@ -102,7 +104,10 @@ def _privacy_lines(manifest: Manifest) -> list[str]:
         return []
     mode = manifest.config.get("privacy", {}).get("mode")
     done = {"redact": "replaced", "drop": "dropped with their rows"}.get(mode, "left as they are")
-    return [f"personal data, {done}: " + ", ".join(f"{n:,} {marks.safe(kind)}" for kind, n in manifest.privacy.items())]
+    return [
+        f"personal data, {done}: "
+        + ", ".join(f"{n:,} {control_chars.terminal_safe(kind)}" for kind, n in manifest.privacy.items())
+    ]
 
 
 def _first(items: Sequence[str]) -> str:
@@ -111,14 +116,14 @@ def _first(items: Sequence[str]) -> str:
     return ", ".join(items[:MAX_STRINGS]) + (f" and {more} more" if more > 0 else "")
 
 
-def count(number: int, noun: str) -> str:
+def pluralize(number: int, noun: str) -> str:
     """`1 sample`, `1,200 samples`."""
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
 def token_counts(num_tokens: int, num_trained: int) -> str:
     """How many tokens, and which share of them is trained."""
-    return f"{count(num_tokens, 'token')}, {num_trained:,} trained ({_share(num_trained, num_tokens)})"
+    return f"{pluralize(num_tokens, 'token')}, {num_trained:,} trained ({_share(num_trained, num_tokens)})"
 
 
 def _splits_table(splits: dict[str, SplitStats], seq_len: int) -> Table:

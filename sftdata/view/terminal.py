@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.text import Text
 
-from sftdata.view import marks
-from sftdata.view.summary import Summary, count
+from sftdata.view import control_chars
+from sftdata.view.summary import Summary, pluralize
 
 if TYPE_CHECKING:
     from sftdata.view.dataset import Dataset, Row, Sample
@@ -31,7 +31,7 @@ CONTROL_BRACKETS = ("\u27ea", "\u27eb")
 # Control and format characters could move the cursor, retitle the window or reorder the line: none is sent as it is.
 # Spaces are marked only where they are easily overlooked: at the ends of a line and next to other white space.
 _JOINERS = "\u200c\u200d"  # seen by their effect between characters of the scripts and emoji that use them
-_INVISIBLE = f"[{marks.INVISIBLE}]"
+_INVISIBLE = f"[{control_chars.INVISIBLE}]"
 _UNSEEN = re.compile(
     f"[\t\n]|^ +| +$| {{2,}}|(?![{_JOINERS}]){_INVISIBLE}|[{_JOINERS}](?![^\x00-\x7f])|(?<![^\x00-\x7f])[{_JOINERS}]",
     re.MULTILINE,
@@ -46,13 +46,13 @@ def print_summary(dataset: Dataset, console: Console | None = None) -> None:
 def print_summary_of(summary: Summary, console: Console | None = None) -> None:
     """A summary's title, lines and tables."""
     console = console or Console()
-    _print(console, Text(marks.safe(summary.title), style="bold"))
+    _print(console, Text(control_chars.terminal_safe(summary.title), style="bold"))
     for line in summary.lines:
-        _print(console, Text(marks.safe(line)))
+        _print(console, Text(control_chars.terminal_safe(line)))
     for table in summary.tables:
         _print(console, Text())
         for number, line in enumerate(table.lines()):
-            _print(console, Text(marks.safe(line), style="bold" if number == 0 else ""))
+            _print(console, Text(control_chars.terminal_safe(line), style="bold" if number == 0 else ""))
 
 
 def print_row(
@@ -61,14 +61,14 @@ def print_row(
     """A packed row, sample after sample, at most `max_tokens` tokens of it (None: all); what is left out is said."""
     console = console or Console()
     row = dataset[row] if isinstance(row, int) else row
-    _print(console, Text(marks.safe(row.title), style="bold"))
+    _print(console, Text(control_chars.terminal_safe(row.title), style="bold"))
     _print_legend(console)
     left = row.num_tokens if max_tokens is None else max_tokens
     for sample in row.samples:
         if left <= 0:
             hidden = row.samples[sample.index :]
-            tokens = count(sum(one.num_tokens for one in hidden), "token")
-            _print(console, Text(f"... not shown: {count(len(hidden), 'more sample')} with {tokens}", style=MARK))
+            tokens = pluralize(sum(one.num_tokens for one in hidden), "token")
+            _print(console, Text(f"... not shown: {pluralize(len(hidden), 'more sample')} with {tokens}", style=MARK))
             return
         _print_sample(console, sample, f"sample {sample.index} · ", left)
         left -= sample.num_tokens
@@ -77,7 +77,7 @@ def print_row(
 def print_sample(sample: Sample, console: Console | None = None, *, max_tokens: int | None = MAX_TOKENS) -> None:
     """One sample by itself, at most `max_tokens` tokens of it (None: all)."""
     console = console or Console()
-    _print(console, Text(marks.safe(sample.title), style="bold"))
+    _print(console, Text(control_chars.terminal_safe(sample.title), style="bold"))
     _print_legend(console)
     _print_sample(console, sample, "", sample.num_tokens if max_tokens is None else max_tokens)
 
@@ -105,17 +105,17 @@ def sample_text(sample: Sample, max_tokens: int, styled: bool) -> Text:
 def _segments(sample: Sample, max_tokens: int) -> Iterator[tuple[str, bool, str]]:
     """(trained: yes, no or partly; is a control token; text), neighbours of one kind joined, control tokens alone."""
     kind, run = ("no", False), ""
-    for piece in sample.pieces():
-        if piece.start >= max_tokens:
+    for span in sample.spans():
+        if span.start >= max_tokens:
             break
-        flags = {sample.labels[at] != -100 for at in range(piece.start, piece.end)}
+        flags = {sample.labels[at] != -100 for at in range(span.start, span.end)}
         trained = "partly" if len(flags) > 1 else "yes" if True in flags else "no"
-        control = piece.end - piece.start == 1 and sample.input_ids[piece.start] in sample.control_ids
+        control = span.end - span.start == 1 and sample.input_ids[span.start] in sample.control_ids
         if kind != (trained, control) or control:
             if run:
                 yield *kind, run
             kind, run = (trained, control), ""
-        run += piece.text
+        run += span.text
     if run:
         yield *kind, run
 
@@ -137,7 +137,7 @@ def _mark(unseen: str) -> str:
         return "\u21e5   "
     if unseen[0] == " ":
         return "\u00b7" * len(unseen)
-    return marks.stand_in(unseen)
+    return control_chars.visible_char(unseen)
 
 
 def _print_legend(console: Console) -> None:
@@ -156,10 +156,10 @@ def _print_legend(console: Console) -> None:
 
 def _print_sample(console: Console, sample: Sample, prefix: str, max_tokens: int) -> None:
     head = f"{prefix}{sample.counts} · record {sample.record_id}"
-    _print(console, Text("\u2500\u2500 " + marks.safe(head) + " " + "\u2500" * 2, style="cyan"))
+    _print(console, Text("\u2500\u2500 " + control_chars.terminal_safe(head) + " " + "\u2500" * 2, style="cyan"))
     _print(console, sample_text(sample, max_tokens, _styled(console)))
     if sample.num_tokens > max_tokens:
-        more = count(sample.num_tokens - max_tokens, "more token")
+        more = pluralize(sample.num_tokens - max_tokens, "more token")
         _print(console, Text(f"... not shown: {more} of this sample", style=MARK))
 
 
@@ -171,6 +171,6 @@ def _styled(console: Console) -> bool:
 def _print(console: Console, text: Text) -> None:
     """Print as it is: no markup, no guessing of numbers, no cutting of long lines by anyone but the terminal."""
     if not console.encoding.lower().startswith("utf"):
-        plain = marks.writable(text.plain, console.encoding)
+        plain = control_chars.encodable(text.plain, console.encoding)
         text = Text(plain) if plain != text.plain else text
     console.print(text, soft_wrap=True, highlight=False)

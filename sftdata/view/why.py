@@ -12,8 +12,8 @@ import pyarrow.compute as pc
 from sftdata.errors import DatasetError
 from sftdata.reasons import REASONS
 from sftdata.store.ledger import LEDGER_SCHEMA, PACKED, ledger_files, read_ledger_file
-from sftdata.view import marks
-from sftdata.view.summary import count, token_counts
+from sftdata.view import control_chars
+from sftdata.view.summary import pluralize, token_counts
 
 
 def explain(folder: str | Path, where: str) -> str:
@@ -54,7 +54,7 @@ def _told(row: Mapping[str, Any]) -> list[str]:
     head = f"{row['where']} of {row['source']}: {row['fate']}"
     if row["fate"] == PACKED:
         tokens = token_counts(row["num_tokens"], row["num_trained_tokens"])
-        lines = [head, f"  {tokens}, in {count(len(row['places']), 'sample')}; split {row['split']}"]
+        lines = [head, f"  {tokens}, in {pluralize(len(row['places']), 'sample')}; split {row['split']}"]
         for place, turns in zip(row["places"], row["turns"], strict=True):
             named = ", ".join(map(str, turns))
             spot = f"{place['shard']}, row {place['row']}, index {place['index']}"
@@ -71,7 +71,7 @@ def _told(row: Mapping[str, Any]) -> list[str]:
             lines.append(f"  {token_counts(row['num_tokens'], row['num_trained_tokens'])}")
     if row["record_id"] is not None:
         lines.append(f"  record {row['record_id']}")
-    return [marks.safe(line) for line in lines]
+    return [control_chars.terminal_safe(line) for line in lines]
 
 
 def _known_files(folder: str | Path, where: str) -> str:

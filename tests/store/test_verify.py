@@ -13,7 +13,7 @@ import pytest
 
 from sftdata.errors import DatasetError
 from sftdata.store import proof
-from sftdata.store.verify import Facts, verify
+from sftdata.store.verify import DatasetStats, verify
 
 N = -100
 TRAIN, VALIDATION = "train/00000-of-00001.arrow", "validation/00000-of-00001.arrow"
@@ -22,7 +22,7 @@ TRAIN, VALIDATION = "train/00000-of-00001.arrow", "validation/00000-of-00001.arr
 def test_a_good_dataset_is_found_to_hold(dataset: Any, tmp_path: Path) -> None:
     stats = verify(dataset.write(tmp_path))
     size_bytes = sum(file.stat().st_size for file in tmp_path.glob("*/*"))
-    assert stats == Facts(
+    assert stats == DatasetStats(
         files=6,
         size_bytes=size_bytes,
         rows_read=7,

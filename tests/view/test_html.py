@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer, decoders, models
 
 from sftdata.view.dataset import Dataset, Row, Sample, open_dataset
+from sftdata.view.decoder import Decoder
 from sftdata.view.html import row_html, sample_html, visible
-from sftdata.view.pieces import Decoder
 
 EVIL = '</span></div><script>alert(1)</script><img src=x onerror=alert(2)>&lt;"\' title="x'
 
@@ -151,7 +151,7 @@ def test_a_character_of_several_tokens_stands_once_and_its_hover_names_the_bytes
 
 def test_a_character_that_is_trained_in_part_is_marked_as_such(row: Row):
     sample = sample_of(row, "r3")
-    at = next(piece.start for piece in sample.pieces() if piece.text == "€")
+    at = next(span.start for span in sample.spans() if span.text == "€")
     labels = [*sample.labels[:at], -100, *sample.labels[at + 1 :]]
     torn = Sample("r", sample.input_ids, labels, "s", 0, 0, sample.decoder, sample.control_ids)
     page = Page(sample_html(torn))

@@ -89,18 +89,18 @@ def test_a_name_that_means_several_rows_tells_all_and_one_with_folders_before_it
 
 
 @pytest.mark.parametrize(
-    ("where", "todo"),
+    ("where", "hint"),
     [
         ("only.jsonl:2", "the last line of only.jsonl that holds a row is 1"),
         ("other.jsonl:1", "its files are a/chat.jsonl, b/chat.jsonl, only.jsonl"),
         ("only.jsonl", "write it as FILE:LINE"),
     ],
 )
-def test_a_row_that_is_not_there_is_an_error_in_one_sentence(dataset: Path, where: str, todo: str) -> None:
-    with pytest.raises(DatasetError, match=todo):
+def test_a_row_that_is_not_there_is_an_error_in_one_sentence(dataset: Path, where: str, hint: str) -> None:
+    with pytest.raises(DatasetError, match=hint):
         explain(dataset, where)
     result = CliRunner().invoke(app, ["why", str(dataset), where])
-    assert result.exit_code == 1 and todo in result.stderr and len(result.stderr.splitlines()) == 1
+    assert result.exit_code == 1 and hint in result.stderr and len(result.stderr.splitlines()) == 1
 
 
 def test_the_command_prints_it(dataset: Path) -> None:

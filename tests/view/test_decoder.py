@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 
 from sftdata.errors import DatasetError
-from sftdata.view.pieces import Decoder
+from sftdata.view.decoder import Decoder
 
 BYTES = {f"<0x{byte:02X}>": 5 + byte for byte in range(256)}  # byte b has the id 5 + b
 ENTRIES = {"<unk>": 0, "▁": 1, "a": 2, "▁a": 3, "b": 4, **BYTES}
@@ -74,7 +74,7 @@ KINDS = {
 
 
 def texts(tokenizer: Tokenizer, ids: list[int]) -> list[tuple[int, int, str]]:
-    return [(piece.start, piece.end, piece.text) for piece in Decoder(tokenizer).pieces(ids)]
+    return [(span.start, span.end, span.text) for span in Decoder(tokenizer).spans(ids)]
 
 
 def byte_ids(text: str | bytes) -> list[int]:
@@ -89,10 +89,10 @@ def byte_ids(text: str | bytes) -> list[int]:
 def test_the_pieces_of_any_ids_join_to_what_the_tokenizer_decodes_and_cover_each_token_once(kind, data):
     tokenizer = KINDS[kind]
     ids = data.draw(st.lists(st.integers(0, tokenizer.get_vocab_size() + 2), max_size=40))
-    pieces = Decoder(tokenizer).pieces(ids)
-    assert "".join(piece.text for piece in pieces) == tokenizer.decode(ids, skip_special_tokens=False)
-    assert [at for piece in pieces for at in range(piece.start, piece.end)] == list(range(len(ids)))
-    assert all(piece.start < piece.end for piece in pieces)
+    spans = Decoder(tokenizer).spans(ids)
+    assert "".join(span.text for span in spans) == tokenizer.decode(ids, skip_special_tokens=False)
+    assert [at for span in spans for at in range(span.start, span.end)] == list(range(len(ids)))
+    assert all(span.start < span.end for span in spans)
 
 
 @settings(max_examples=100, deadline=None)
@@ -102,7 +102,7 @@ def test_the_pieces_of_a_text_join_to_the_text(text):
     ids = [
         id_ for token in alphabet.pre_tokenizer.pre_tokenize_str(text) for id_ in map(alphabet.token_to_id, token[0])
     ]
-    assert "".join(piece.text for piece in Decoder(alphabet).pieces(ids)) == text
+    assert "".join(span.text for span in Decoder(alphabet).spans(ids)) == text
 
 
 def test_the_bytes_of_one_character_share_a_piece():
@@ -155,9 +155,9 @@ def test_special_tokens_are_known():
 def test_a_long_text_of_a_decoder_that_rewrites_itself_is_cut_into_at_most_2048_pieces():
     tokenizer = KINDS["rewriting"]
     ids = [2, 4, 3] * 1000
-    pieces = Decoder(tokenizer).pieces(ids)
-    assert "".join(piece.text for piece in pieces) == tokenizer.decode(ids, skip_special_tokens=False)
-    assert 1000 < len(pieces) <= 2048
+    spans = Decoder(tokenizer).spans(ids)
+    assert "".join(span.text for span in spans) == tokenizer.decode(ids, skip_special_tokens=False)
+    assert 1000 < len(spans) <= 2048
 
 
 def test_a_tokenizer_that_is_absent_or_no_tokenizer_is_one_sentence(tmp_path: Path):
@@ -176,6 +176,6 @@ def test_real_tokenizers_give_pieces_that_join_to_the_text(shared: Path, name: s
     text = "Hello 你好, naïve 👩‍👩‍👧 \t\r\n  x = 1;\u202e العربية ก็ <|im_end|>\n" * 3
     tokenizer = Tokenizer.from_file(str(path))
     ids = tokenizer.encode(text, add_special_tokens=False).ids
-    pieces = Decoder(tokenizer).pieces(ids)
-    assert "".join(piece.text for piece in pieces) == tokenizer.decode(ids, skip_special_tokens=False)
-    assert len(pieces) > len(ids) / 2
+    spans = Decoder(tokenizer).spans(ids)
+    assert "".join(span.text for span in spans) == tokenizer.decode(ids, skip_special_tokens=False)
+    assert len(spans) > len(ids) / 2

@@ -16,7 +16,7 @@ _C0 = (
 )
 
 
-def name(char: str) -> str:
+def char_name(char: str) -> str:
     """`ESC` for a control character of ASCII, `U+200B` for anything else."""
     code = ord(char)
     if code < 0x20:
@@ -24,7 +24,7 @@ def name(char: str) -> str:
     return "DEL" if code == 0x7F else f"U+{code:04X}"
 
 
-def stand_in(char: str) -> str:
+def visible_char(char: str) -> str:
     """Visible text for an invisible character: Unicode's picture of a control character, else its number."""
     code = ord(char)
     if code < 0x20:
@@ -32,11 +32,11 @@ def stand_in(char: str) -> str:
     return "\u2421" if code == 0x7F else f"<U+{code:04X}>"
 
 
-def writable(text: str, encoding: str) -> str:
+def encodable(text: str, encoding: str) -> str:
     """Text with an escape for each character that an encoding lacks."""
     return text.encode(encoding, "backslashreplace").decode(encoding)
 
 
-def safe(text: str) -> str:
+def terminal_safe(text: str) -> str:
     """Text without a character that a terminal would obey, on one line."""
-    return re.sub(f"[\n\t{INVISIBLE}]", lambda match: stand_in(match[0]), text)
+    return re.sub(f"[\n\t{INVISIBLE}]", lambda match: visible_char(match[0]), text)

@@ -1,4 +1,4 @@
-"""Which token wrote which characters: ids -> pieces of text that join to exactly what the tokenizer decodes."""
+"""Which token wrote which characters: ids -> spans of text that join to exactly what the tokenizer decodes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ MAX_PREFIX_DECODES = 2048
 
 
 @dataclass(frozen=True, slots=True)
-class Piece:
+class TokenSpan:
     """The text of the tokens [start, end) of a sample: one token, or the few that share a character's bytes."""
 
     start: int
@@ -61,30 +61,30 @@ class Decoder:
             return "not in the vocabulary"
         return f"bytes {_token_bytes(token).hex(' ').upper()}" if self._byte_level else token
 
-    def pieces(self, ids: Sequence[int]) -> list[Piece]:
+    def spans(self, ids: Sequence[int]) -> list[TokenSpan]:
         """Cut the decoded text at the tokens' borders.
 
-        Promised: the pieces cover every token once and in order, and their texts join to `decode(ids)`. Tokens that
-        hold parts of one character share a piece. A piece may be empty (a first space that SentencePiece strips).
+        Promised: the spans cover every token once and in order, and their texts join to `decode(ids)`. Tokens that
+        hold parts of one character share a span. A span may be empty (a first space that SentencePiece strips).
         """
         if not ids:
             return []
         tokens = [self._tokenizer.id_to_token(id_) for id_ in ids]
         whole = self.decode(ids)
         if self._byte_level:
-            pieces = list(_cut_bytes([b"" if token is None else _token_bytes(token) for token in tokens]))
+            spans = list(_cut_bytes([b"" if token is None else _token_bytes(token) for token in tokens]))
         else:
-            pieces = self._cut_entries(ids, tokens)
-        joined = "".join(piece.text for piece in pieces)
+            spans = self._cut_entries(ids, tokens)
+        joined = "".join(span.text for span in spans)
         if joined == whole:
-            return pieces
+            return spans
         if joined.endswith(whole):  # the decoder strips the text's start, once, wherever the first token ends
-            return _strip_start(pieces, len(joined) - len(whole))
+            return _strip_start(spans, len(joined) - len(whole))
         return self._cut_prefixes(ids, whole)
 
-    def _cut_entries(self, ids: Sequence[int], tokens: Sequence[str | None]) -> list[Piece]:
+    def _cut_entries(self, ids: Sequence[int], tokens: Sequence[str | None]) -> list[TokenSpan]:
         """Pieces where a token's text hardly depends on its neighbours; runs of byte tokens decode together."""
-        pieces: list[Piece] = []
+        spans: list[TokenSpan] = []
         at = 0
         while at < len(ids):
             end = at
@@ -93,12 +93,12 @@ class Decoder:
                 run.append(bytes.fromhex(match[1]))
                 end += 1
             if run:
-                pieces += _cut_byte_tokens(run, at)
+                spans += _cut_byte_tokens(run, at)
                 at = end
             else:
-                pieces.append(Piece(at, at + 1, self._text_after_anchor(ids[at])))
+                spans.append(TokenSpan(at, at + 1, self._text_after_anchor(ids[at])))
                 at += 1
-        return pieces
+        return spans
 
     def _text_after_anchor(self, token_id: int) -> str:
         """What a token writes in the middle of a text. A plain token before it keeps it from standing first."""
@@ -120,20 +120,20 @@ class Decoder:
                 return id_
         return 0
 
-    def _cut_prefixes(self, ids: Sequence[int], whole: str) -> list[Piece]:
+    def _cut_prefixes(self, ids: Sequence[int], whole: str) -> list[TokenSpan]:
         """Pieces for any decoder: a border is how far the decoded prefix agrees with the whole text.
 
         Quadratic, so long samples are cut at every few tokens only; no common tokenizer comes here.
         """
         step = -(-len(ids) // MAX_PREFIX_DECODES)
-        pieces: list[Piece] = []
+        spans: list[TokenSpan] = []
         start, done = 0, 0
         for end in range(step, len(ids), step):
             agreed = _num_agreeing(self.decode(ids[:end]), whole)
             if agreed > done:
-                pieces.append(Piece(start, end, whole[done:agreed]))
+                spans.append(TokenSpan(start, end, whole[done:agreed]))
                 start, done = end, agreed
-        return [*pieces, Piece(start, len(ids), whole[done:])]
+        return [*spans, TokenSpan(start, len(ids), whole[done:])]
 
 
 def _byte_alphabet() -> dict[str, int]:
@@ -154,34 +154,34 @@ def _token_bytes(token: str) -> bytes:
         return token.encode("utf-8")
 
 
-def _cut_bytes(chunks: Sequence[bytes], first: int = 0) -> Iterator[Piece]:
+def _cut_bytes(chunks: Sequence[bytes], first: int = 0) -> Iterator[TokenSpan]:
     """Cut where a character ends and a token ends. Broken bytes become U+FFFD, as in the whole text."""
     decoder = codecs.getincrementaldecoder("utf-8")("replace")
     start, text = 0, ""
     for at, chunk in enumerate(chunks):
         text += decoder.decode(chunk)
         if not decoder.getstate()[0]:
-            yield Piece(first + start, first + at + 1, text)
+            yield TokenSpan(first + start, first + at + 1, text)
             start, text = at + 1, ""
     if start < len(chunks):
-        yield Piece(first + start, first + len(chunks), text + decoder.decode(b"", final=True))
+        yield TokenSpan(first + start, first + len(chunks), text + decoder.decode(b"", final=True))
 
 
-def _cut_byte_tokens(run: Sequence[bytes], first: int) -> list[Piece]:
+def _cut_byte_tokens(run: Sequence[bytes], first: int) -> list[TokenSpan]:
     """A run of SentencePiece byte tokens: characters where it is UTF-8, else one U+FFFD for each byte."""
     try:
         b"".join(run).decode("utf-8")
     except UnicodeDecodeError:
-        return [Piece(first + at, first + at + 1, "\ufffd") for at in range(len(run))]
+        return [TokenSpan(first + at, first + at + 1, "\ufffd") for at in range(len(run))]
     return list(_cut_bytes(run, first))
 
 
-def _strip_start(pieces: Sequence[Piece], num_chars: int) -> list[Piece]:
-    """The pieces without the first characters of their joined text."""
+def _strip_start(spans: Sequence[TokenSpan], num_chars: int) -> list[TokenSpan]:
+    """The spans without the first characters of their joined text."""
     stripped = []
-    for piece in pieces:
-        cut = min(num_chars, len(piece.text))
-        stripped.append(Piece(piece.start, piece.end, piece.text[cut:]) if cut else piece)
+    for span in spans:
+        cut = min(num_chars, len(span.text))
+        stripped.append(TokenSpan(span.start, span.end, span.text[cut:]) if cut else span)
         num_chars -= cut
     return stripped
 
