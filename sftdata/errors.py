@@ -1,12 +1,12 @@
-"""What can go wrong that a user can put right. Everything else is a bug of ours and keeps its traceback."""
+"""Errors that a user can fix. Everything else is a bug in sftdata and keeps its traceback."""
 
 from __future__ import annotations
 
 
 class SftDataError(Exception):
-    """A fault in what the user gave us: where it is, what it is, and what to do about it.
+    """A problem with the user's input: where it is, what is wrong, and a hint on how to fix it.
 
-    The command line prints it in one sentence and exits with code 1.
+    The command line prints it as one sentence and exits with code 1.
     """
 
     def __init__(self, where: str, what: str, hint: str = "") -> None:
@@ -20,11 +20,11 @@ class SftDataError(Exception):
 
 
 class ConfigError(SftDataError):
-    """A setting that does not exist, is missing, or has a value it cannot have."""
+    """A setting that does not exist, is missing, or has an invalid value."""
 
 
 class SourceError(SftDataError):
-    """A source that is not there, cannot be opened, or is not what its name says."""
+    """A source that does not exist, cannot be opened, or is not in the format that its name says."""
 
 
 class TokenizerError(SftDataError):
@@ -32,26 +32,26 @@ class TokenizerError(SftDataError):
 
 
 class TemplateError(SftDataError):
-    """A chat template that cannot be found, compiled, or used to train anything."""
+    """A chat template that cannot be found, cannot be compiled, or leaves nothing to train."""
 
 
 class OutputError(SftDataError):
-    """An output folder that cannot be written: it exists, is locked, is read-only, or the disk is full."""
+    """An output folder that cannot be written: it already exists, is locked or read-only, or the disk is full."""
 
 
 class DatasetError(SftDataError):
-    """A prepared dataset that is not whole: no manifest, a wrong checksum, a fact that does not hold."""
+    """A prepared dataset that is incomplete or inconsistent: no manifest, a wrong checksum, numbers that disagree."""
 
 
 class WorkerError(SftDataError):
-    """A worker process that the operating system ended."""
+    """A worker process that the operating system killed."""
 
 
 def killed_worker() -> WorkerError:
-    """What to say where the system ended a worker."""
+    """The error for a worker that the operating system killed."""
     return WorkerError(
         "a worker process",
-        "was ended by the system, most often because memory ran out",
+        "was killed by the operating system, most often because memory ran out",
         "use fewer --workers or a machine with more memory, and run the same command again",
     )
 

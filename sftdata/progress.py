@@ -1,4 +1,4 @@
-"""Where a run stands: a bar on a terminal, a line every ten seconds elsewhere, or nothing."""
+"""Progress of a run: a bar on a terminal, a log line every ten seconds elsewhere, or nothing."""
 
 from __future__ import annotations
 
@@ -9,67 +9,67 @@ from typing import Protocol, TextIO
 
 
 class Progress(Protocol):
-    """What engines tell while they work. The base of all: told nothing, shows nothing."""
+    """What engines report while they work."""
 
     def start(self, stage: str, total: int) -> None:
-        """A stage begins; it has `total` pieces."""
+        """A stage starts; it has `total` tasks."""
 
     def advance(self, rows: int, tokens: int) -> None:
-        """A piece is done, with this many rows and, where known, tokens."""
+        """A task is done, with this many rows and, if known, tokens (else 0)."""
 
     def note(self, text: str) -> None:
-        """A sentence that the user should see."""
+        """A message that the user should see."""
 
 
 class NoProgress:
     """Shows nothing."""
 
     def start(self, stage: str, total: int) -> None:
-        """Nothing."""
+        """Do nothing."""
 
     def advance(self, rows: int, tokens: int) -> None:
-        """Nothing."""
+        """Do nothing."""
 
     def note(self, text: str) -> None:
-        """Nothing."""
+        """Do nothing."""
 
 
 class ProgressLines:
-    """A line every ten seconds, for logs."""
+    """A line every `every_s` seconds, for logs."""
 
     def __init__(self, file: TextIO | None = None, every_s: float = 10.0) -> None:
         self._file = file or sys.stderr
         self._every_s = every_s
         self._stage, self._total = "", 0
         self._done = self._rows = self._tokens = 0
-        self._began = self._told = time.monotonic()
+        self._started = self._printed = time.monotonic()
 
     def start(self, stage: str, total: int) -> None:
-        """Begin counting anew."""
+        """Reset the counts."""
         self._stage, self._total = stage, total
         self._done = self._rows = self._tokens = 0
-        self._began = time.monotonic()
+        self._started = time.monotonic()
 
     def advance(self, rows: int, tokens: int) -> None:
-        """Count, and tell where ten seconds have passed."""
+        """Count, and print a line if the last one is old enough."""
         self._done += 1
         self._rows += rows
         self._tokens += tokens
         now = time.monotonic()
-        if now - self._told >= self._every_s:
-            self._told = now
-            print(f"{self._stage}: {self._done}/{self._total} pieces, {self._rates(now)}", file=self._file, flush=True)
+        if now - self._printed >= self._every_s:
+            self._printed = now
+            print(f"{self._stage}: {self._done}/{self._total} tasks, {self._rates(now)}", file=self._file, flush=True)
 
     def note(self, text: str) -> None:
-        """Print the sentence."""
+        """Print the message."""
         print(text, file=self._file, flush=True)
 
     def _rates(self, now: float) -> str:
-        return rates(self._rows, self._tokens, now - self._began)
+        return rates(self._rows, self._tokens, now - self._started)
 
 
 class ProgressBar:
-    """A bar with rows/s and tokens/s. Used with `with`, which clears it at the end."""
+    """A bar with rows/s and tokens/s. A context manager: the bar is cleared at the end."""
 
     def __init__(self) -> None:
         from rich.console import Console
@@ -88,7 +88,7 @@ class ProgressBar:
         )
         self._task = self._bar.add_task("", total=None, rates="")
         self._rows = self._tokens = 0
-        self._began = time.monotonic()
+        self._started = time.monotonic()
 
     def __enter__(self) -> ProgressBar:
         self._bar.start()
@@ -102,23 +102,23 @@ class ProgressBar:
     def start(self, stage: str, total: int) -> None:
         """Show a new stage."""
         self._rows = self._tokens = 0
-        self._began = time.monotonic()
+        self._started = time.monotonic()
         self._bar.reset(self._task, total=total, description=stage, rates="")
 
     def advance(self, rows: int, tokens: int) -> None:
         """Move the bar."""
         self._rows += rows
         self._tokens += tokens
-        spent = time.monotonic() - self._began
-        self._bar.update(self._task, advance=1, rates=rates(self._rows, self._tokens, spent))
+        elapsed = time.monotonic() - self._started
+        self._bar.update(self._task, advance=1, rates=rates(self._rows, self._tokens, elapsed))
 
     def note(self, text: str) -> None:
-        """Print the sentence above the bar."""
+        """Print the message above the bar."""
         self._console.print(text, markup=False, highlight=False)
 
 
 def rates(rows: int, tokens: int, seconds: float) -> str:
-    """`12,345 rows/s  1,234,567 tokens/s`, as far as known."""
+    """`12,345 rows/s  1,234,567 tokens/s`; a count of 0 is left out."""
     seconds = max(seconds, 1e-3)
     parts = [f"{amount / seconds:,.0f} {name}/s" for amount, name in ((rows, "rows"), (tokens, "tokens")) if amount]
     return "  ".join(parts)

@@ -182,6 +182,6 @@ def test_what_a_long_row_leaves_out_is_said(row: Row):
 def test_a_row_and_a_sample_and_a_dataset_show_themselves_in_a_notebook(small_dataset: Path):
     ds = open_dataset(small_dataset)
     assert "6 samples in 3 rows" in Page(ds._repr_html_()).all_text
-    assert "the same conversation stands earlier in the data" in Page(ds._repr_html_()).all_text
+    assert "exact duplicate of an earlier row" in Page(ds._repr_html_()).all_text
     assert ds[0]._repr_html_() == row_html(ds[0])
     assert ds.sample(0)._repr_html_() == sample_html(ds.sample(0))
