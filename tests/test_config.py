@@ -8,33 +8,33 @@ import pytest
 from sftdata.config import Config, load_config, parse_config
 from sftdata.errors import ConfigError
 
-LEAST: dict[str, Any] = {"tokenizer": "tok", "sources": "a.jsonl", "out": "shards"}
+MINIMAL: dict[str, Any] = {"tokenizer": "tok", "sources": "a.jsonl", "out": "shards"}
 
 
-def refused(settings: dict[str, Any]) -> str:
+def error_of(settings: dict[str, Any]) -> str:
     with pytest.raises(ConfigError) as caught:
         parse_config(settings)
     return str(caught.value)
 
 
-def test_three_settings_are_enough_and_bare_paths_stand_for_sources_and_output() -> None:
-    config = parse_config(LEAST)
+def test_three_settings_are_enough_and_a_path_alone_is_a_source_or_an_output() -> None:
+    config = parse_config(MINIMAL)
     assert [source.path for source in config.sources] == ["a.jsonl"]
     assert config.out.path == "shards"
     assert (config.pack.seq_len, config.pack.strategy, config.dedup.exact, config.seed) == (2048, "best_fit", True, 0)
-    both = parse_config({**LEAST, "sources": ["a.jsonl", {"path": "b.csv", "format": "alpaca"}]})
+    both = parse_config({**MINIMAL, "sources": ["a.jsonl", {"path": "b.csv", "format": "alpaca"}]})
     assert [(source.path, source.format) for source in both.sources] == [("a.jsonl", "auto"), ("b.csv", "alpaca")]
 
 
-def test_every_problem_is_named_at_once() -> None:
-    said = refused(
+def test_all_problems_are_reported_at_once() -> None:
+    message = error_of(
         {"sources": [{"path": "a", "fromat": "auto"}], "out": "o", "pack": {"seq_length": 9, "strategy": "x"}}
     )
-    assert "4 problems:" in said
-    assert "tokenizer is required" in said
-    assert "sources.0.fromat is not a setting; did you mean sources.0.format?" in said
-    assert "pack.seq_length is not a setting; did you mean pack.seq_len?" in said
-    assert "pack.strategy: input should be 'best_fit' or 'none' (got 'x')" in said
+    assert "4 problems:" in message
+    assert "tokenizer is required" in message
+    assert "sources.0.fromat is not a setting; did you mean sources.0.format?" in message
+    assert "pack.seq_length is not a setting; did you mean pack.seq_len?" in message
+    assert "pack.strategy: input should be 'best_fit' or 'none' (got 'x')" in message
 
 
 @pytest.mark.parametrize(
@@ -43,7 +43,10 @@ def test_every_problem_is_named_at_once() -> None:
         ({"sources": []}, "sources: "),
         ({"date": "2026-02-30"}, "date: day"),
         ({"seed": -1}, "seed: "),
-        ({"split": {"validation": 2.5}}, "split.validation: is a share below 1, or a whole number of conversations"),
+        (
+            {"split": {"validation": 2.5}},
+            "split.validation: must be a fraction below 1, or a whole number of conversations",
+        ),
         ({"split": {"validation": -0.1}}, "split.validation"),
         ({"out": {}}, "out.path is required"),
         ({"pack": {"seq_len": 7}}, "pack.seq_len"),
@@ -57,11 +60,11 @@ def test_every_problem_is_named_at_once() -> None:
         ({"decontaminate": {"overlap": 1}}, "decontaminate.overlap"),
     ],
 )
-def test_a_value_that_cannot_be_is_named_with_its_key(change: dict[str, Any], sentence: str) -> None:
-    assert sentence in refused({**LEAST, **change})
+def test_an_invalid_value_is_reported_with_its_key(change: dict[str, Any], sentence: str) -> None:
+    assert sentence in error_of({**MINIMAL, **change})
 
 
-def test_bare_words_stand_for_filters_privacy_and_near_duplicates_as_yaml_reads_them(tmp_path: Path) -> None:
+def test_filters_privacy_and_near_duplicates_can_be_single_words_as_yaml_parses_them(tmp_path: Path) -> None:
     def read(text: str) -> Config:
         (tmp_path / "c.yaml").write_text(f"{{tokenizer: t, sources: a, out: o, {text}}}")
         return load_config(tmp_path / "c.yaml")
@@ -81,12 +84,12 @@ def test_bare_words_stand_for_filters_privacy_and_near_duplicates_as_yaml_reads_
     assert semantic is not None and (semantic.on, semantic.threshold, semantic.keep) == ("answer", 0.95, "first")
 
 
-def test_a_day_may_be_text_or_a_yaml_date(tmp_path: Path) -> None:
+def test_a_date_may_be_text_or_a_yaml_date(tmp_path: Path) -> None:
     (tmp_path / "c.yaml").write_text("{tokenizer: t, sources: a, out: o, date: 2026-01-15}")
-    assert load_config(tmp_path / "c.yaml").date == parse_config({**LEAST, "date": "2026-01-15"}).date == "2026-01-15"
+    assert load_config(tmp_path / "c.yaml").date == parse_config({**MINIMAL, "date": "2026-01-15"}).date == "2026-01-15"
 
 
-def test_settings_of_the_command_line_win_over_the_file(tmp_path: Path) -> None:
+def test_settings_on_the_command_line_override_the_file(tmp_path: Path) -> None:
     (tmp_path / "c.yaml").write_text("{tokenizer: t, sources: [a, b], out: o, pack: {seq_len: 64}}")
     changes = [
         "pack.seq_len=128",
@@ -103,23 +106,23 @@ def test_settings_of_the_command_line_win_over_the_file(tmp_path: Path) -> None:
         load_config(tmp_path / "c.yaml", changes)
 
 
-def of_file(folder: Path, **settings: str) -> Config:
+def config_in(folder: Path, **settings: str) -> Config:
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "c.yaml").write_text("\n".join(f"{key}: {value}" for key, value in {**LEAST, **settings}.items()))
+    (folder / "c.yaml").write_text("\n".join(f"{key}: {value}" for key, value in {**MINIMAL, **settings}.items()))
     return load_config(folder / "c.yaml")
 
 
-def test_paths_are_relative_to_the_file_that_names_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_paths_are_relative_to_the_config_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", "/home/ann")
-    config = of_file(tmp_path / "sub")
+    config = config_in(tmp_path / "sub")
     assert config.resolve_path("data/a.jsonl") == str(tmp_path / "sub" / "data" / "a.jsonl")
     assert config.resolve_path("/data/a.jsonl") == "/data/a.jsonl"
     assert config.resolve_path("~/a.jsonl") == "/home/ann/a.jsonl"
     assert config.resolve_path("s3://bucket/a.jsonl") == "s3://bucket/a.jsonl"
 
 
-def test_a_name_is_a_path_where_there_is_one_and_a_hub_id_where_there_is_none(tmp_path: Path) -> None:
-    config = of_file(tmp_path, tokenizer="org/name", sources="[org/data, org/*, org/data.jsonl]")
+def test_a_name_is_a_path_if_it_exists_and_a_hub_id_otherwise(tmp_path: Path) -> None:
+    config = config_in(tmp_path, tokenizer="org/name", sources="[org/data, org/*, org/data.jsonl]")
     assert config.resolve_if_exists(config.tokenizer) == "org/name"
     below = [str(tmp_path / "org" / "*"), str(tmp_path / "org" / "data.jsonl")]
     assert [source.path for source in config.resolved_sources()] == ["org/data", *below]

@@ -1,4 +1,4 @@
-"""Groups of settings that refuse unknown keys, and name every problem at once with what was probably meant."""
+"""Base class for groups of settings. Unknown keys are errors; all problems are reported at once, with suggestions."""
 
 from __future__ import annotations
 
@@ -14,31 +14,31 @@ SettingsT = TypeVar("SettingsT", bound="Settings")
 
 
 class Settings(BaseModel):
-    """A group of settings. Unknown keys are an error; nothing changes after loading."""
+    """A group of settings: immutable, and unknown keys are errors."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-def check_settings(kind: type[SettingsT], settings: Mapping[str, Any], where: str) -> SettingsT:
-    """The settings as their class. Raises ConfigError naming every problem at once."""
+def check_settings(group: type[SettingsT], settings: Mapping[str, Any], where: str) -> SettingsT:
+    """Validate settings as an instance of `group`. Raises ConfigError that lists all problems."""
     try:
-        return kind.model_validate(settings)
+        return group.model_validate(settings)
     except ValidationError as error:
-        raise ConfigError(where, describe_problems(error, kind)) from error
+        raise ConfigError(where, describe_problems(error, group)) from error
 
 
 def describe_problems(error: ValidationError, root: type[BaseModel]) -> str:
-    """All problems pydantic found, one a line where there are several, unknown keys with a suggestion."""
+    """All problems that pydantic found: one per line if there are several, with suggestions for unknown keys."""
     problems = []
     for item in error.errors():
         key = ".".join(str(part) for part in item["loc"] if not str(part).startswith("function-"))
         if item["type"] == "extra_forbidden":
             problems.append(f"{key} is not a setting" + _suggestion(item["loc"], root))
         elif item["type"] == "too_short" and len(item["input"]) > item["ctx"]["actual_length"]:
-            pass  # its items are wrong, and have been named
+            pass  # its items are invalid, and are already listed
         elif item["type"] == "missing":
             problems.append(f"{key} is required")
-        elif item["type"] == "value_error":  # a check of ours, in our words, a line each
+        elif item["type"] == "value_error":  # raised by one of our validators, one problem per line
             lines = str(item["ctx"]["error"]).splitlines()
             problems += [line if line.startswith(key) else f"{key}: {line}" for line in lines]
         else:
@@ -49,7 +49,7 @@ def describe_problems(error: ValidationError, root: type[BaseModel]) -> str:
 
 
 def _suggestion(loc: tuple[int | str, ...], root: type[BaseModel]) -> str:
-    """`; did you mean pack.seq_len?` where a known key of the same group is near."""
+    """`; did you mean pack.seq_len?` if a setting of the same group has a similar name."""
     group: type[BaseModel] | None = root
     for part in loc[:-1]:
         if isinstance(part, int) or group is None:
@@ -61,11 +61,11 @@ def _suggestion(loc: tuple[int | str, ...], root: type[BaseModel]) -> str:
 
 
 def suggest(name: str, known: Iterable[str], prefix: str = "") -> str:
-    """`; did you mean pack.seq_len?` where a known name is near, or all known names where they are few."""
+    """`; did you mean pack.seq_len?` if a known name is similar; else all known names if there are only a few."""
     known = list(known)
-    near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-    if near:
-        return f"; did you mean {prefix}{near[0]}?"
+    similar = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    if similar:
+        return f"; did you mean {prefix}{similar[0]}?"
     return f"; the settings here are {', '.join(known)}" if 0 < len(known) <= 20 else ""
 
 

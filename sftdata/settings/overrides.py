@@ -10,7 +10,7 @@ from sftdata.errors import ConfigError
 
 
 def read_settings(path: Path, required: str) -> dict[str, Any]:
-    """The mapping in a YAML file. Raises ConfigError; `required` says what an empty file lacks."""
+    """Read a YAML file that must be a mapping. Raises ConfigError; `required` names what an empty file is missing."""
     import yaml
 
     try:
@@ -22,15 +22,16 @@ def read_settings(path: Path, required: str) -> dict[str, Any]:
     except yaml.YAMLError as error:
         line = getattr(error, "problem_mark", None)
         where = f"{path}:{line.line + 1}" if line else str(path)
-        raise ConfigError(where, "is not YAML: " + " ".join(str(error).split()), "mend the file") from error
+        raise ConfigError(where, "is not YAML: " + " ".join(str(error).split()), "fix the file") from error
     if not isinstance(settings, dict):
-        raise ConfigError(str(path), "holds no settings", f"start with {required}")
+        raise ConfigError(str(path), "contains no settings", f"start with {required}")
     return settings
 
 
 def apply_override(settings: dict[str, Any], override: str, path_groups: Collection[str] = ()) -> None:
-    """Set `dotted.key=value` in nested settings; the value is read as YAML. Raises ConfigError as `set_nested`, and where the
-    text is no assignment.
+    """Apply `dotted.key=value` to nested settings; the value is parsed as YAML.
+
+    Raises ConfigError if the text is not an assignment, and as `set_nested` does.
     """
     import yaml
 
@@ -47,38 +48,42 @@ def apply_override(settings: dict[str, Any], override: str, path_groups: Collect
 def set_nested(
     settings: dict[str, Any], dotted: str, value: Any, where: str, path_groups: Collection[str] = ()
 ) -> None:
-    """Set a value in nested settings; numbers index lists.
+    """Set a value in nested settings by its dotted key; numbers index lists.
 
-    `bare` names the groups that may be written as a bare path; they become a group when a key below them is set, and a
-    bare path is then the group's. Raises ConfigError, with `where`, where the key runs through a plain value.
+    In `path_groups`, a path alone is short for {path: ...}: setting another key of the group keeps the path, and
+    setting a path keeps the other keys. Raises ConfigError(where) if the key leads through a plain value.
     """
     *parents, last = dotted.split(".")
     node: Any = settings
     for part in parents:
         node = _descend(node, part, where, path_groups)
     if isinstance(node, list):
-        if not last.isdecimal() or int(last) >= len(node):
-            raise ConfigError(where, f"there is no entry {last} in a list of {len(node)}")
-        node[int(last)] = value
+        node[_index(node, last, where)] = value
     elif last in path_groups and isinstance(value, str) and isinstance(node.get(last), dict):
-        node[last]["path"] = value  # what else is set of the group stays
+        node[last]["path"] = value  # keeps the other keys of the group
     else:
         node[last] = value
 
 
-def _descend(node: Any, part: str, override: str, path_groups: Collection[str]) -> Any:
-    """The settings under `part`, made where defaults."""
+def _descend(node: Any, part: str, where: str, path_groups: Collection[str]) -> Any:
+    """The settings under `part`, created if missing."""
     if isinstance(node, list):
-        if not part.isdecimal() or int(part) >= len(node):
-            raise ConfigError(override, f"there is no entry {part} in a list of {len(node)}")
-        if isinstance(node[int(part)], str):
-            node[int(part)] = {"path": node[int(part)]}
-        if not isinstance(node[int(part)], (dict, list)):
-            raise ConfigError(override, f"entry {part} holds a plain value, not settings")
-        return node[int(part)]
+        at = _index(node, part, where)
+        if isinstance(node[at], str):
+            node[at] = {"path": node[at]}
+        if not isinstance(node[at], (dict, list)):
+            raise ConfigError(where, f"entry {part} is a plain value, not a group of settings")
+        return node[at]
     child = node.setdefault(part, {})
     if isinstance(child, str) and part in path_groups:
         child = node[part] = {"path": child}
     if not isinstance(child, (dict, list)):
-        raise ConfigError(override, f"{part} holds a plain value, not settings")
+        raise ConfigError(where, f"{part} is a plain value, not a group of settings")
     return child
+
+
+def _index(entries: list[Any], part: str, where: str) -> int:
+    """`part` as the index of an entry. Raises ConfigError if there is no such entry."""
+    if not part.isdecimal() or int(part) >= len(entries):
+        raise ConfigError(where, f"there is no entry {part} in a list of length {len(entries)}")
+    return int(part)
