@@ -1,291 +1,356 @@
+"""Launchers: calls made in this process or in a pool, their results, their exceptions, and what is left after them."""
+
 from __future__ import annotations
 
+import json
+import multiprocessing
 import os
 import signal
+import subprocess
+import sys
+import textwrap
 import threading
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import numpy as np
-import pyarrow as pa
+import pool_calls
 import pytest
+from pool_calls import LoadedOnce, visits
 
-from sftdata.engines import jobs, local
-from sftdata.engines.engine import Piece
-from sftdata.engines.local import LocalEngine
-from sftdata.errors import OutputError, SourceError, WorkerError
+from sftdata.engines import local
+from sftdata.engines.engine import Launcher
+from sftdata.engines.local import ProcessPool, ThisProcess, open_launcher
+from sftdata.errors import SourceError, WorkerError
 
-
-@dataclass(frozen=True)
-class Double:
-    """Each row twice, with what stands beside it, in two tables."""
-
-    name: str = "double"
-    columns: tuple[str, ...] = ("x",)
-    key: str = ""
-
-    def is_reusable(self, result: pa.Table) -> bool:
-        return True
-
-    def __call__(self, table: pa.Table) -> Iterator[pa.Table]:
-        yield table
-        yield table
+ROOT = Path(__file__).resolve().parents[2]
+START_METHODS = ("forkserver", "spawn")  # Windows has only spawn
 
 
-@dataclass(frozen=True)
-class Sum:
-    name: str = "sum"
-    columns: tuple[str, ...] = ("x",)
-    key: str = ""
-
-    def is_reusable(self, result: pa.Table) -> bool:
-        return True
-
-    def __call__(self, members: pa.Table, table: pa.Table) -> Iterator[pa.Table]:
-        total = sum(table["x"].take(members["at"]).to_pylist())
-        yield pa.table({"group": members["group"][:1], "sum": [total], "rows": [members.num_rows]})
+@pytest.fixture(params=START_METHODS)
+def start_method(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """How the system starts workers."""
+    method: str = request.param
+    if method not in multiprocessing.get_all_start_methods():
+        pytest.skip(f"this system has no {method}")
+    monkeypatch.setattr(multiprocessing, "get_all_start_methods", lambda: [method])
+    return method
 
 
-@dataclass(frozen=True)
-class Fail:
-    how: str
-    name: str = "fail"
-    columns: tuple[str, ...] = ("x",)
-    key: str = ""
+@pytest.fixture
+def pool(start_method: str, tmp_path: Path) -> Iterator[ProcessPool]:
+    """A pool of two workers."""
+    with ProcessPool(2, tmp_path) as pool:
+        yield pool
 
-    def is_reusable(self, result: pa.Table) -> bool:
-        return True
 
-    def __call__(self, table: pa.Table) -> Iterator[pa.Table]:
-        if table["x"][0].as_py() == 0:
-            if self.how == "die":
-                os.kill(os.getpid(), signal.SIGKILL)
-            if self.how == "user":
-                raise SourceError("a.jsonl", "is bad", "mend it")
-            raise ZeroDivisionError("ours")
-        yield table
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A folder for what calls leave."""
+    folder = tmp_path / "calls"
+    folder.mkdir()
+    return folder
 
 
 def is_alive(pid: int) -> bool:
+    """Whether a process is there and has not ended."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
         return False
-    return True
+    stat = Path(f"/proc/{pid}/stat")
+    return not stat.exists() or stat.read_text().rpartition(")")[2].split()[0] != "Z"
 
 
-class Told:
-    def __init__(self) -> None:
-        self.heard: list[tuple[object, ...]] = []
-
-    def start(self, stage: str, total: int) -> None:
-        self.heard.append((stage, total))
-
-    def advance(self, rows: int, tokens: int) -> None:
-        self.heard.append((rows, tokens))
-
-    def note(self, text: str) -> None:
-        self.heard.append((text,))
+def all_gone(pids: set[int]) -> bool:
+    """Whether these processes end within some seconds."""
+    deadline = time.monotonic() + 20
+    while any(map(is_alive, pids)) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    return not any(map(is_alive, pids))
 
 
-@dataclass(frozen=True)
-class Spread:
-    """Each row n as n rows, in one table."""
-
-    name: str = "spread"
-    columns: tuple[str, ...] = ("x",)
-    key: str = ""
-
-    def is_reusable(self, result: pa.Table) -> bool:
-        return True
-
-    def __call__(self, table: pa.Table) -> Iterator[pa.Table]:
-        yield pa.table({"x": pa.array([n for n in table["x"].to_pylist() for _ in range(n)], pa.int64())})
+@pytest.mark.parametrize(("size", "calls"), [(3, 5000), (2, 2), (4, 4), (1, 3), (2, 1), (2, 0)])
+def test_each_call_is_made_once_and_its_result_has_its_number(tmp_path: Path, size: int, calls: int) -> None:
+    numbers = range(calls)
+    with ProcessPool(size, tmp_path) as pool:
+        results = list(pool.run(divmod, [(number, 7) for number in numbers]))
+    assert sorted(results) == [(number, divmod(number, 7)) for number in numbers]
 
 
-def spread(engine: LocalEngine, *numbers: int) -> list[Piece]:
-    return engine.map(Spread(), engine.give(pa.table({"x": pa.array(numbers, pa.int64())})))
+@pytest.mark.parametrize("calls", [2, 200])
+def test_calls_are_made_in_worker_processes(pool: ProcessPool, folder: Path, calls: int) -> None:
+    results = list(pool.run(pool_calls.visit, [(folder, number) for number in range(calls)]))
+    assert sorted(results) == [(number, number * number) for number in range(calls)]
+    made = visits(folder)
+    assert [number for number, _ in made] == list(range(calls))
+    workers = {pid for _, pid in made}
+    assert 1 <= len(workers) <= 2
+    assert os.getpid() not in workers
 
 
-@pytest.mark.parametrize("workers", [1, 2])
-def test_map_keeps_the_order_of_pieces_and_gives_each_what_stands_beside_it(tmp_path: Path, workers: int) -> None:
-    with LocalEngine(tmp_path, workers) as engine:
-        table = spread(engine, 3, 1, 2)
-        assert [piece.num_rows for piece in table] == [3, 1, 2]
-        doubled = engine.collect(engine.map(Double(), table, pa.table({"y": range(6)})), ["x", "y"])
-    assert doubled["x"].to_pylist() == [3, 3, 3, 3, 3, 3, 1, 1, 2, 2, 2, 2]
-    assert doubled["y"].to_pylist() == [0, 1, 2, 0, 1, 2, 3, 3, 4, 5, 4, 5]
+def test_workers_work_side_by_side_and_live_from_run_to_run(pool: ProcessPool, folder: Path) -> None:
+    for _ in range(2):
+        list(pool.run(LoadedOnce(folder), [(number,) for number in range(40)]))
+    assert len({pid for _, pid in visits(folder)}) == 2
 
 
-@pytest.mark.parametrize(("workers", "max_maps"), [(1, 1 << 14), (2, 1 << 14), (1, 2)])
-def test_group_brings_all_rows_of_a_key_together_and_leaves_out_rows_without_one(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, workers: int, max_maps: int
+def test_a_single_call_is_made_in_this_process(pool: ProcessPool) -> None:
+    assert list(pool.run(pool_calls.pid, [(0,)])) == [(0, os.getpid())]
+
+
+def test_this_process_makes_all_calls_itself_in_order(folder: Path) -> None:
+    with ThisProcess() as launcher:
+        results = launcher.run(pool_calls.visit, [(folder, number) for number in range(3)])
+        assert next(results) == (0, 0)
+        assert visits(folder) == [(0, os.getpid())]
+        assert list(results) == [(1, 1), (2, 4)]
+
+
+def test_the_function_is_loaded_once_by_each_worker(pool: ProcessPool, folder: Path) -> None:
+    results = list(pool.run(LoadedOnce(folder), [(number,) for number in range(50)]))
+    loads = visits(folder)
+    assert {number for number, _ in loads} == {0}  # none is the second of its worker
+    assert {pid for _, pid in loads} == {pid for _, pid in results}
+    assert [path for path in folder.parent.iterdir() if path != folder] == []  # nothing stays of the function
+
+
+EXCEPTIONS = {
+    "a user's mistake": (pool_calls.users_mistake, SourceError, "a.jsonl: is bad; fix it", "in users_mistake"),
+    "a bug": (pool_calls.bug, ZeroDivisionError, "division by zero", "in bug"),
+    "cannot be unpickled": (pool_calls.not_unpicklable, RuntimeError, "TwoArguments: this and that", "not_unpicklable"),
+    "cannot be pickled": (pool_calls.not_picklable, RuntimeError, "Local: this and that", "in not_picklable"),
+    "is no Exception": (pool_calls.panic, RuntimeError, "Panic: this and that", "in panic"),
+}
+
+
+@pytest.mark.parametrize("case", EXCEPTIONS)
+def test_the_exception_of_a_call_is_raised_with_its_traceback(pool: ProcessPool, case: str) -> None:
+    function, kind, message, place = EXCEPTIONS[case]
+    with pytest.raises(kind) as caught:
+        list(pool.run(function, [(number,) for number in range(4)]))
+    assert message in str(caught.value)
+    assert place in f"{caught.value} {caught.value.__cause__}"
+
+
+def test_a_users_mistake_keeps_its_parts(pool: ProcessPool) -> None:
+    with pytest.raises(SourceError) as caught:
+        list(pool.run(pool_calls.users_mistake, [(number,) for number in range(2)]))
+    assert (caught.value.where, caught.value.what, caught.value.hint) == ("a.jsonl", "is bad", "fix it")
+
+
+@pytest.mark.parametrize("launcher", [ThisProcess, ProcessPool])
+def test_after_an_exception_no_later_call_is_made(
+    launcher: type[ThisProcess] | type[ProcessPool], tmp_path: Path, folder: Path
 ) -> None:
-    monkeypatch.setattr(jobs, "MAX_MAPS", max_maps)  # from where on rows are copied
-    rng = np.random.default_rng(0)
-    numbers = [int(n) for n in rng.integers(0, 9, 20)]
-    xs = [n for n in numbers for _ in range(n)]
-    keys = [None if key == 0 else int(key) for key in rng.integers(0, 6, len(xs))]
-    keys[3] = -1
-    with LocalEngine(tmp_path, workers) as engine:
-        beside = pa.table({"group": pa.array(keys, pa.int32())})
-        pieces = engine.group("group", Sum(), spread(engine, *numbers), beside)
-        found = engine.collect(pieces, ["group", "sum", "rows"]).to_pylist()
-    assert found == [
-        {"group": key, "sum": sum(x for x, other in zip(xs, keys) if other == key), "rows": keys.count(key)}
-        for key in (1, 2, 3, 4, 5)
-    ]
+    calls = [(folder, number) for number in range(200)]
+    opened = ThisProcess() if launcher is ThisProcess else ProcessPool(2, tmp_path)
+    with pytest.raises(KeyError, match="the first"), opened as running:
+        list(running.run(pool_calls.fail_first, calls))
+    time.sleep(0.3)
+    made = [number for number, _ in visits(folder)]
+    assert made == [0] if launcher is ThisProcess else 0 in made and len(made) < 20
 
 
-@pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="this system does not list what is mapped")
-def test_what_is_collected_keeps_no_file_mapped(tmp_path: Path) -> None:
-    with LocalEngine(tmp_path, 1) as engine:
-        table = spread(engine, 3, 1, 0, 2)
-        looked = engine.look(table[0], ["x"])
-        assert str(tmp_path) in Path("/proc/self/maps").read_text()
-        del looked
-        collected = engine.collect(table, ["x"])
-        deadline = time.monotonic() + 10  # a thread of Arrow's may let go last
-        while str(tmp_path) in Path("/proc/self/maps").read_text():
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
-    assert collected["x"].to_pylist() == [3, 3, 3, 1, 2, 2]
+def test_a_killed_worker_is_one_sentence(start_method: str, tmp_path: Path) -> None:
+    sentence = (
+        "a worker process: was killed by the operating system, most often because memory ran out; "
+        "use fewer --workers or a machine with more memory, and run the same command again"
+    )
+    with pytest.raises(WorkerError) as caught, ProcessPool(2, tmp_path) as pool:
+        list(pool.run(pool_calls.kill_this_worker, [(number,) for number in range(4)]))
+    assert str(caught.value) == sentence
 
 
-def test_results_are_cut_into_pieces_of_bounded_size_and_empty_ones_stay(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_worker_killed_between_two_runs_is_the_same_sentence(start_method: str, tmp_path: Path) -> None:
+    with pytest.raises(WorkerError, match="was killed by the operating system"), ProcessPool(2, tmp_path) as pool:
+        (_, worker), *_ = pool.run(pool_calls.pid, [(number,) for number in range(4)])
+        os.kill(worker, signal.SIGKILL)
+        assert all_gone({worker})
+        list(pool.run(pool_calls.pid, [(number,) for number in range(4)]))
+
+
+def succeed(pool: ProcessPool, folder: Path) -> None:
+    list(pool.run(pool_calls.visit, [(folder, number) for number in range(9)]))
+
+
+def fail(pool: ProcessPool, folder: Path) -> None:
+    list(pool.run(pool_calls.fail_first, [(folder, number) for number in range(9)]))
+
+
+def interrupt(pool: ProcessPool, folder: Path) -> None:
+    """As Ctrl-C while results are waited for."""
+    next(pool.run(pool_calls.visit, [(folder, number) for number in range(9)]))
+    raise KeyboardInterrupt
+
+
+def interrupt_long_calls(pool: ProcessPool, folder: Path) -> None:
+    """As Ctrl-C while workers are in the middle of something."""
+    main, handler = threading.get_ident(), signal.signal(signal.SIGUSR1, raise_interrupt)
+    watch = threading.Thread(target=signal_after_visits, args=(folder, main))
+    watch.start()
+    try:
+        list(pool.run(pool_calls.hang, [(folder, number) for number in range(9)]))
+    finally:
+        watch.join()
+        signal.signal(signal.SIGUSR1, handler)
+
+
+def raise_interrupt(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+def signal_after_visits(folder: Path, thread: int) -> None:
+    while len(visits(folder)) < 2:
+        time.sleep(0.01)
+    signal.pthread_kill(thread, signal.SIGUSR1)
+
+
+@pytest.mark.parametrize(
+    ("body", "error"),
+    [(succeed, None), (fail, KeyError), (interrupt, KeyboardInterrupt), (interrupt_long_calls, KeyboardInterrupt)],
+    ids=lambda value: getattr(value, "__name__", str(value)),
+)
+def test_no_worker_and_no_thread_is_left(
+    start_method: str,
+    tmp_path: Path,
+    folder: Path,
+    body: Callable[[ProcessPool, Path], None],
+    error: type[BaseException] | None,
 ) -> None:
-    monkeypatch.setattr(local, "MAX_PIECE_ROWS", 4)
-    with LocalEngine(tmp_path, 1) as engine:
-        table = spread(engine, 10, 0, 4)
-        assert [piece.num_rows for piece in table] == [4, 4, 2, 0, 4]
-        assert engine.collect(table, ["x"]).num_rows == 14
-        assert engine.collect(table[3:4], ["x"]).num_rows == 0
-        assert len({piece.key for piece in table}) == 5
-
-
-@dataclass(frozen=True)
-class Logged:
-    """The rows as they are; leaves a line in a file for every call."""
-
-    log: Path
-    key: str = ""
-    there: bool = True
-    name: str = "logged"
-    columns: tuple[str, ...] = ("x",)
-
-    def is_reusable(self, result: pa.Table) -> bool:
-        return self.there
-
-    def __call__(self, table: pa.Table) -> Iterator[pa.Table]:
-        with self.log.open("a") as file:
-            file.write(f"{table['x'].to_pylist()}\n")
-        yield table
-
-
-def calls(stage: Logged, folder: Path, numbers: list[int], beside: list[int] | None = None, **more: str) -> list[str]:
-    """What a new engine asks of the stage for these rows, a piece each."""
-    stage.log.write_text("")
-    with LocalEngine(folder, 1, **more) as engine:
-        table = engine.give(pa.table({"x": numbers}), [str(number) for number in numbers])
-        result = engine.map(stage, table, None if beside is None else pa.table({"y": beside}))
-        assert engine.collect(result, ["x"])["x"].to_pylist() == numbers
-    return stage.log.read_text().splitlines()
-
-
-def test_work_is_done_again_exactly_where_something_that_decides_it_has_changed(tmp_path: Path) -> None:
-    stage, folder = Logged(tmp_path / "log"), tmp_path / "pieces"
-    assert calls(stage, folder, [1, 2, 3]) == ["[1]", "[2]", "[3]"]
-    assert calls(stage, folder, [1, 2, 3]) == []
-    assert calls(stage, folder, [3, 4, 1]) == ["[4]"]
-    assert calls(stage, folder, [1, 2], beside=[7, 7]) == ["[1]", "[2]"]
-    assert calls(stage, folder, [1, 2], beside=[7, 8]) == ["[2]"]
-    assert calls(Logged(tmp_path / "log", key="other"), folder, [1]) == ["[1]"]
-    assert calls(stage, folder, [1], salt="another version") == ["[1]"]
-    assert calls(Logged(tmp_path / "log", there=False), folder, [1]) == ["[1]"]
-
-
-def test_a_result_that_is_not_whole_is_made_again(tmp_path: Path) -> None:
-    stage, folder = Logged(tmp_path / "log"), tmp_path / "pieces"
-    calls(stage, folder, [1])
-    (result,) = (folder / "logged").iterdir()
-    for spoilt in (b"", result.read_bytes()[:-10]):
-        result.write_bytes(spoilt)
-        assert calls(stage, folder, [1]) == ["[1]"]
-
-
-def test_equal_work_is_done_once(tmp_path: Path) -> None:
-    assert calls(Logged(tmp_path / "log"), tmp_path / "pieces", [5, 6, 5]) == ["[5]", "[6]"]
-
-
-def test_work_on_what_has_no_key_is_always_done_and_its_result_has_one(tmp_path: Path) -> None:
-    log = tmp_path / "log"
-    for expected in (["[1]", "[1]"], ["[1]"]):
-        log.write_text("")
-        with LocalEngine(tmp_path / "pieces", 1) as engine:
-            first = engine.map(Logged(log), engine.give(pa.table({"x": [1]}), [None]))
-            assert first[0].key is not None
-            engine.map(Logged(log), first)
-        assert log.read_text().splitlines() == expected
-
-
-def test_what_a_run_had_no_use_for_can_be_forgotten(tmp_path: Path) -> None:
-    stage, folder = Logged(tmp_path / "log"), tmp_path / "pieces"
-    calls(stage, folder, [1, 2])
-    with LocalEngine(folder, 1) as engine:
-        engine.map(stage, engine.give(pa.table({"x": [2]}), ["2"]))
-        engine.remove_unused()
-    assert calls(stage, folder, [1, 2]) == ["[1]"]
-
-
-def test_progress_hears_of_every_piece(tmp_path: Path) -> None:
-    told = Told()
-    with LocalEngine(tmp_path, 1, told) as engine:
-        engine.map(Double(columns=("num_tokens",)), engine.give(pa.table({"num_tokens": [5, 6, 7]})))
-        engine.map(Double(columns=("num_tokens",)), engine.give(pa.table({"num_tokens": [5, 6, 7]})))
-    there = "double: 3 of 3 pieces are there from an earlier run"
-    assert told.heard == [("double", 3), (2, 10), (2, 12), (2, 14), (there,), ("double", 0)]
-
-
-@pytest.mark.parametrize("workers", [1, 2])
-@pytest.mark.parametrize(("how", "error"), [("user", SourceError), ("ours", ZeroDivisionError)])
-def test_the_error_of_a_piece_is_the_error_of_the_run(
-    tmp_path: Path, workers: int, how: str, error: type[Exception]
-) -> None:
-    with pytest.raises(error), LocalEngine(tmp_path, workers) as engine:
-        engine.map(Fail(how), engine.give(pa.table({"x": range(4)})))
-
-
-def test_a_worker_that_the_system_ends_is_one_sentence(tmp_path: Path) -> None:
-    with pytest.raises(WorkerError, match="was ended by the system"), LocalEngine(tmp_path, 2) as engine:
-        engine.map(Fail("die"), engine.give(pa.table({"x": range(4)})))
-
-
-def test_a_work_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("")
-    with pytest.raises(OutputError, match="a part of this path is a file"), LocalEngine(tmp_path / "file", 1) as engine:
-        engine.give(pa.table({"x": [1]}))
-
-
-def test_no_worker_is_left_when_the_engine_is_done(tmp_path: Path) -> None:
-    before = threading.active_count()
-    with LocalEngine(tmp_path, 2) as engine:
-        engine.map(Double(), engine.give(pa.table({"x": range(4)})))
-        assert engine._pool is not None
-        workers = list(engine._pool._executor._processes)
-    deadline = time.monotonic() + 10
-    while any(map(is_alive, workers)) and time.monotonic() < deadline:
-        time.sleep(0.05)
+    threads = threading.active_count()
+    began = time.monotonic()
+    if error is None:
+        with ProcessPool(2, tmp_path) as pool:
+            body(pool, folder)
+    else:
+        with pytest.raises(error), ProcessPool(2, tmp_path) as pool:
+            body(pool, folder)
+    assert time.monotonic() - began < 30  # the calls that hang take a minute
+    workers = {pid for _, pid in visits(folder)}
     assert workers
-    assert not any(map(is_alive, workers))
-    assert threading.active_count() == before
+    assert all_gone(workers)
+    assert threading.active_count() == threads
 
 
-def test_two_engines_in_one_folder_do_not_mix_up_their_stages(tmp_path: Path) -> None:
-    for stage in (Fail("none"), Double()):
-        with LocalEngine(tmp_path, 2) as engine:
-            table = engine.give(pa.table({"x": range(1, 5)}))
-            result = engine.collect(engine.map(stage, table), ["x"]).num_rows
-    assert result == 8
+def test_workers_ignore_ctrl_c_and_use_one_thread_each(pool: ProcessPool) -> None:
+    found = [settings for _, settings in pool.run(pool_calls.settings_of_worker, [(0,), (1,)])]
+    expected = {
+        "ignores SIGINT": True,
+        "SIGTERM ends it": True,
+        "TOKENIZERS_PARALLELISM": "false",
+        "RAYON_NUM_THREADS": "1",
+    }
+    assert found == [expected, expected]
+    assert sorted(pool.run(pool_calls.interrupt_this_worker, [(0,), (1,)])) == [(0, 0), (1, 1)]
+
+
+PROGRAM = """
+import multiprocessing, sys
+from pathlib import Path
+import pool_calls
+from sftdata.engines.local import ProcessPool
+
+folder, method = Path(sys.argv[1]), sys.argv[2]
+multiprocessing.get_all_start_methods = lambda: [method]
+pool = ProcessPool(2, folder)
+"""
+DIVIDES = """
+with pool:
+    print(sorted(result for _, result in pool.run(divmod, [(7, 2), (9, 4)])))
+"""
+HANGS = """
+with pool:
+    list(pool.run(pool_calls.hang, [(folder, number) for number in range(4)]))
+"""
+
+
+def environment() -> dict[str, str]:
+    """Of programs that find the package and the helpers of these tests."""
+    return {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), str(Path(__file__).parent)])}
+
+
+def run_program(command: list[str], source: str | None = None) -> str:
+    """What a program prints."""
+    done = subprocess.run(
+        [sys.executable, *command], input=source, capture_output=True, text=True, timeout=60, env=environment()
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_a_program_without_a_main_guard_is_not_run_again_in_workers(start_method: str, tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(PROGRAM + DIVIDES, encoding="utf-8")
+    assert run_program([str(script), str(tmp_path), start_method]) == "[(2, 1), (3, 1)]\n"
+
+
+def test_a_program_from_standard_input_has_workers_too(start_method: str, tmp_path: Path) -> None:
+    assert run_program(["-", str(tmp_path), start_method], PROGRAM + DIVIDES) == "[(2, 1), (3, 1)]\n"
+
+
+def test_the_program_is_as_it_was_after_workers_have_started(start_method: str, tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    compare = "before = dict(vars())\n" + DIVIDES + "\nprint(__file__ == before['__file__'], __spec__ is None)\n"
+    script.write_text(PROGRAM + compare, encoding="utf-8")
+    assert run_program([str(script), str(tmp_path), start_method]).splitlines()[-1] == "True True"
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="this system does not list processes")
+def test_workers_end_when_the_main_process_is_killed(start_method: str, tmp_path: Path) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-c", PROGRAM + HANGS, str(tmp_path), start_method],
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    deadline = time.monotonic() + 60
+    while len(made := [path for path in tmp_path.iterdir() if " " in path.name]) < 2:
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    workers = {int(path.name.split()[1]) for path in made}
+    assert process.pid not in workers
+    process.kill()
+    process.communicate()  # which ends only once no process holds the ends of its pipes
+    assert all_gone(workers)
+
+
+def test_a_program_that_ignores_the_end_of_its_children_may_use_a_pool(start_method: str, tmp_path: Path) -> None:
+    """A child inherits it, where the program that started it does so."""
+    ignoring = "import signal\nsignal.signal(signal.SIGCHLD, signal.SIG_IGN)\n"
+    printed = run_program(["-c", ignoring + PROGRAM + DIVIDES, str(tmp_path), start_method])
+    assert printed == "[(2, 1), (3, 1)]\n"
+
+
+@pytest.mark.parametrize(
+    ("workers", "is_small", "kind"),
+    [(1, False, ThisProcess), (2, True, ThisProcess), (2, False, ProcessPool), (None, False, ProcessPool)],
+)
+def test_one_process_is_used_where_that_is_enough(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    workers: int | None,
+    is_small: bool,
+    kind: type[Launcher],
+) -> None:
+    monkeypatch.setattr(local, "count_cores", lambda: 3)
+    with open_launcher(workers, tmp_path, is_small=is_small, preload=()) as launcher:
+        assert type(launcher) is kind
+
+
+def test_only_cores_that_this_process_may_use_are_counted() -> None:
+    if not hasattr(os, "sched_setaffinity"):
+        pytest.skip("this system does not bind processes to cores")
+    code = textwrap.dedent(
+        """
+        import json, os
+        from sftdata.engines.local import count_cores
+        allowed = sorted(os.sched_getaffinity(0))
+        every = count_cores()
+        os.sched_setaffinity(0, allowed[:1])
+        print(json.dumps([len(allowed), every, count_cores()]))
+        """
+    )
+    allowed, every, one = json.loads(run_program(["-c", code]))
+    assert (every, one) == (allowed, 1)
