@@ -224,13 +224,18 @@ def load_config(
     """
     path = Path(path)
     settings = read_settings(path, "`tokenizer:`, `sources:` and `out:`")
+    apply_changes(settings, overrides, options)
+    config = parse_config({**defaults, **settings}, str(path))
+    config._base = path.parent
+    return config
+
+
+def apply_changes(settings: dict[str, Any], overrides: Sequence[str], options: Mapping[str, Any]) -> None:
+    """Apply `dotted.key=value` overrides to settings, then `options` (dotted name -> value)."""
     for override in overrides:
         apply_override(settings, override, PATH_GROUPS)
     for name, value in options.items():
         set_nested(settings, name, value, name, PATH_GROUPS)
-    config = parse_config({**defaults, **settings}, str(path))
-    config._base = path.parent
-    return config
 
 
 def parse_config(settings: Mapping[str, Any], where: str = "config") -> Config:

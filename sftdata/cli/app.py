@@ -1,4 +1,4 @@
-"""The command line of sftdata: one module a command."""
+"""The command line of sftdata: one module per command."""
 
 from __future__ import annotations
 
@@ -37,5 +37,5 @@ app.add_typer(templates.app, name="templates")
 
 
 def main() -> None:
-    """Run the command line; exits with 0, 1 after a mistake of the user's, 130 after Ctrl-C."""
+    """Run the command line. Exits with 0, with 1 after a user error, with 130 after Ctrl-C."""
     app(prog_name="sftdata")

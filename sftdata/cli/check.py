@@ -1,4 +1,4 @@
-"""`sftdata check`: an audit of raw data, printed."""
+"""`sftdata check`: audit raw data and print the findings."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ def check(
             "may be given several times",
         ),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="print JSON, for programs")] = False,
-    strict: Annotated[bool, typer.Option("--strict", help="exit with code 1 where anything is found")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
+    strict: Annotated[bool, typer.Option("--strict", help="exit with code 1 if anything is found")] = False,
 ) -> None:
-    """Audit raw data: what is wrong with it, where, and which setting acts on it. Writes nothing."""
+    """Audit raw data and suggest settings. Shows what is wrong and where; writes no files."""
     with user_errors():
         from sftdata.audit import NOT_NEEDED, audit
         from sftdata.view.terminal import print_summary_of
@@ -51,7 +51,7 @@ def check(
 
 
 def _evaluation(text: str) -> str | EvaluationConfig:
-    """An evaluation file as the command line names it: a path, or settings in braces."""
+    """An evaluation file from the command line: a path, or settings in braces."""
     import yaml
 
     from sftdata.config import EvaluationConfig
@@ -68,22 +68,22 @@ def _evaluation(text: str) -> str | EvaluationConfig:
 
 
 def summarize(audit: Audit) -> Summary:
-    """An audit in a few lines and tables."""
+    """The findings of an audit as a title, lines and tables."""
     from sftdata.view.summary import Summary, pluralize
 
-    title = f"{pluralize(audit.rows, 'row')}, {audit.rows_with_findings:,} of them with findings"
-    lines = [f"held against {pluralize(audit.evaluation_items, 'evaluation item')}"] if audit.evaluation_items else []
+    title = f"{pluralize(audit.rows, 'row')}, {audit.rows_with_findings:,} with findings"
+    lines = [f"compared with {pluralize(audit.evaluation_items, 'evaluation item')}"] if audit.evaluation_items else []
     if any(one.default_rows is not None for one in audit.findings):
-        lines.append("by default: the rows that `filters: default` drops; the others are for you to judge")
+        lines.append("by default: rows that `filters: default` drops; whether to drop the others is your decision")
     if not audit.findings:
-        return Summary(title, (*lines, "nothing was found"), (_sources_table(audit),))
+        return Summary(title, (*lines, "no findings"), (_sources_table(audit),))
     return Summary(title, tuple(lines), (_sources_table(audit), _findings_table(audit), _examples_table(audit)))
 
 
 def _sources_table(audit: Audit) -> Table:
     from sftdata.view.summary import Table
 
-    head = ("source", "rows", "sound", "words in prompts: median, 95 %, most", "in answers", "formats")
+    head = ("source", "rows", "valid", "words in prompts: median, p95, max", "in answers", "formats")
     return Table(head, tuple(_source_row(source) for source in audit.sources), frozenset({0, 5}))
 
 
@@ -111,18 +111,18 @@ def _findings_table(audit: Audit) -> Table:
         )
         for one in audit.findings
     ]
-    head = ("finding", "rows", "share", "by default", "setting that acts on it", "")
+    head = ("finding", "rows", "share", "by default", "setting", "")
     return Table(head, tuple(rows), frozenset({0, 4, 5}))
 
 
 def _share(share: float) -> str:
-    """`1.2%`; what is not nothing never looks like it."""
+    """`1.2%`; a share above 0 is never shown as 0.0%."""
     return f"{share:.1%}" if share >= 0.0005 else "<0.1%"
 
 
 def _examples_table(audit: Audit) -> Table:
-    """The first row of each kind, and what is wrong with it."""
+    """The first row of each kind of finding, and the evidence."""
     from sftdata.view.summary import Table
 
     rows = [(one.kind, one.examples[0].where, one.examples[0].text) for one in audit.findings]
-    return Table(("finding", "first row", "what stands there"), tuple(rows), frozenset({0, 1, 2}))
+    return Table(("finding", "first row", "evidence"), tuple(rows), frozenset({0, 1, 2}))

@@ -1,4 +1,4 @@
-"""`sftdata prepare`: raw files in, a dataset out."""
+"""`sftdata prepare`: turn raw files into a dataset."""
 
 from __future__ import annotations
 
@@ -19,22 +19,24 @@ def prepare(
         list[str],
         typer.Argument(
             metavar="CONFIG.yaml|FILE... [KEY=VALUE]...",
-            help="settings, or data files, folders and globs; then settings by their dotted names: pack.seq_len=4096",
+            help="a settings file, or data files, folders and globs; then dotted.key=value settings: pack.seq_len=4096",
         ),
     ],
-    tokenizer: Annotated[str | None, typer.Option(help="a folder or a hub id")] = None,
-    out: Annotated[str | None, typer.Option(help="the folder for the dataset")] = None,
+    tokenizer: Annotated[str | None, typer.Option(help="folder or hub id of the tokenizer")] = None,
+    out: Annotated[str | None, typer.Option(help="output folder")] = None,
     encoder: Annotated[str | None, typer.Option(help="auto, fast or hf [default: auto]")] = None,
-    seq_len: Annotated[int | None, typer.Option(help="tokens a packed row holds at most [default: 2048]")] = None,
-    workers: Annotated[int | None, typer.Option(min=1, help="processes [default: one per core]")] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="replace the dataset in the output folder")] = False,
+    seq_len: Annotated[int | None, typer.Option(help="maximum tokens in a packed row [default: 2048]")] = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="number of processes [default: one per core]")] = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="replace an existing dataset in the output folder")
+    ] = False,
     fresh: Annotated[bool, typer.Option("--fresh", help="ignore cached work and start over")] = False,
     keep_work: Annotated[
         bool,
         typer.Option("--keep-work", help="keep the cached work for a run with other settings"),
     ] = False,
 ) -> None:
-    """Prepare a dataset: raw files in, packed shards out."""
+    """Turn raw files into packed training shards."""
     with user_errors():
         started = time.monotonic()
         config = config_of(items, {"tokenizer": tokenizer, "out": out, "encoder": encoder, "pack.seq_len": seq_len})
@@ -51,14 +53,14 @@ def prepare(
                     progress=progress,
                 )
         except KeyboardInterrupt:
-            fail("stopped; no dataset was written, and the same command continues from here", 130)
+            fail("stopped; no dataset was written, run the same command again to continue", 130)
         _report(config.resolve_path(config.out.path), manifest, time.monotonic() - started)
         if not manifest.shards:
-            fail(f"{config.out.path}: no row was packed; the reasons are above")
+            fail(f"{config.out.path}: no row was packed; see the reasons above")
 
 
 def _report(folder: str, manifest: Manifest, seconds: float) -> None:
-    """One screen at the end: the funnel, an example for each reason, tokens, fill, seconds."""
+    """Print the summary of the finished dataset and the time it took."""
     from sftdata.view.control_chars import encodable
     from sftdata.view.summary import summarize
 
@@ -67,6 +69,6 @@ def _report(folder: str, manifest: Manifest, seconds: float) -> None:
         from sftdata.view.terminal import print_summary_of
 
         print_summary_of(summary)
-    else:  # rich would print the same, and takes long to import
+    else:  # the same text without rich, which is slow to import
         print(encodable(str(summary), sys.stdout.encoding))
     print(f"\n{seconds:.1f} s, {manifest.counts.rows_read / max(seconds, 1e-3):,.0f} rows/s")

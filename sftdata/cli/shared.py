@@ -1,4 +1,4 @@
-"""What the commands share: settings from arguments, errors in one sentence, progress."""
+"""What the commands share: common arguments, settings from arguments, user errors, progress."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
@@ -17,10 +17,12 @@ if TYPE_CHECKING:
 
 CONFIG_SUFFIXES = (".yaml", ".yml")
 
+DatasetFolder = Annotated[Path, typer.Argument(metavar="DATASET", help="a folder written by prepare")]
+
 
 @contextmanager
 def user_errors() -> Iterator[None]:
-    """A user's mistake becomes one sentence and exit code 1; a fault of the program keeps its traceback."""
+    """Print a user error as one sentence and exit with code 1. Bugs keep their traceback."""
     from sftdata.errors import SftDataError
 
     try:
@@ -31,46 +33,44 @@ def user_errors() -> Iterator[None]:
     except KeyboardInterrupt:
         fail("stopped", 130)
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python complains when it ends
-        fail("the program that read the output is gone", 141)
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python prints an error at exit
+        fail("the program that read the output has exited", 141)
 
 
 def fail(message: str, code: int = 1) -> NoReturn:
-    """Print a sentence and end the command."""
+    """Print a message and exit."""
     print(f"sftdata: {message}", file=sys.stderr)
     raise typer.Exit(code)
 
 
 def config_of(items: list[str], options: dict[str, object], defaults: Mapping[str, Any] = {}) -> Config:
-    """The settings of a file, or of data files and options; `key=value` items apply in either case.
+    """The config from a settings file, or from data files and options. `key=value` items apply in both cases.
 
-    Paths in options are relative to the current folder, those in a file and in `key=value` to the file. `defaults` holds
-    values for required settings that are left out, where nothing will read them.
+    Paths in options are relative to the current folder; paths in the file and in `key=value` are relative to the
+    file. `defaults` has values for required settings that the command does not use. Raises ConfigError.
     """
-    from sftdata.config import PATH_GROUPS, load_config, parse_config
+    from sftdata.config import apply_changes, load_config, parse_config
     from sftdata.errors import ConfigError
-    from sftdata.settings.overrides import apply_override, set_nested
 
     paths = [item for item in items if "=" not in item or Path(item).exists() or "://" in item]
     overrides = [item for item in items if item not in paths]
     files = [path for path in paths if path.endswith(CONFIG_SUFFIXES)]
     if files and len(paths) > 1:
-        raise ConfigError(files[0], "stands beside other files", "give one settings file, or data files only")
+        raise ConfigError(
+            files[0], "is a settings file, but other files are given too", "give one settings file, or data files only"
+        )
     if files:
         return load_config(files[0], overrides, defaults, _settings_of(options, Path(files[0]).parent))
     if not paths:
         needed = "" if defaults else " with --tokenizer and --out"
-        raise ConfigError("command line", "names no data", f"give a settings file, or data files{needed}")
+        raise ConfigError("command line", "no data is given", f"give a settings file, or data files{needed}")
     settings: dict[str, Any] = {**defaults, "sources": [{"path": path} for path in paths]}
-    for override in overrides:
-        apply_override(settings, override, PATH_GROUPS)
-    for name, value in _settings_of(options, Path()).items():
-        set_nested(settings, name, value, name, PATH_GROUPS)
+    apply_changes(settings, overrides, _settings_of(options, Path()))
     return parse_config(settings, "command line")
 
 
 def _settings_of(options: dict[str, object], base: Path) -> dict[str, object]:
-    """Options as settings by their dotted names, with the paths in them as seen from `base`."""
+    """The options that are set, by their dotted names; paths in them become relative to `base`."""
     settings = {}
     for key, value in options.items():
         is_path = isinstance(value, str) and (key == "out" or Path(value).exists()) and "://" not in value
@@ -83,7 +83,7 @@ def _settings_of(options: dict[str, object], base: Path) -> dict[str, object]:
 
 @contextmanager
 def shown_progress() -> Iterator[Progress]:
-    """A bar on a terminal, lines elsewhere."""
+    """A progress bar on a terminal, log lines elsewhere."""
     from sftdata.progress import ProgressBar, ProgressLines
 
     if sys.stderr.isatty():

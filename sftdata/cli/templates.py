@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from sftdata.encode.record_encoder import RecordEncoder
     from sftdata.encode.template_check import TemplateCheck
 
-app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Chat templates: list, show, check.")
+app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="List, show and check chat templates.")
 
 
 @app.command("list")
@@ -27,7 +27,7 @@ def list_() -> None:
 
 
 @app.command()
-def show(name: Annotated[str, typer.Argument(help="a name from `templates list`, or a path")]) -> None:
+def show(name: Annotated[str, typer.Argument(help="name from `templates list`, or path")]) -> None:
     """Print a template."""
     from sftdata.encode.template.load import template_source
 
@@ -38,12 +38,12 @@ def show(name: Annotated[str, typer.Argument(help="a name from `templates list`,
 @app.command()
 def check(
     name: Annotated[
-        str, typer.Argument(metavar="TOKENIZER|TEMPLATE", help="a tokenizer (folder or hub id), or a template")
+        str, typer.Argument(metavar="TOKENIZER|TEMPLATE", help="tokenizer (folder or hub id), or template")
     ],
-    tokenizer: Annotated[str | None, typer.Option(help="the tokenizer to check a template with")] = None,
-    date: Annotated[str, typer.Option(help="the day that a template is told")] = "2026-01-01",
+    tokenizer: Annotated[str | None, typer.Option(help="tokenizer to check the template with")] = None,
+    date: Annotated[str, typer.Option(help="date for templates that ask for today")] = "2026-01-01",
 ) -> None:
-    """Try a template on every shape of conversation; exit code 1 if nothing can be trained."""
+    """Try a template on every shape of conversation. Exits with 1 if nothing can be trained."""
     with user_errors():
         from sftdata.encode.record_encoder import EncodeSettings, RecordEncoder
         from sftdata.encode.template.load import is_template
@@ -52,19 +52,19 @@ def check(
         from sftdata.errors import TemplateError
 
         if tokenizer is None and is_template(name):
-            hint = "say --tokenizer DIR_OR_HUB_ID"
-            raise TemplateError(name, "is a template, and what it trains depends on the tokenizer", hint)
+            hint = "add --tokenizer FOLDER_OR_HUB_ID"
+            raise TemplateError(name, "is a template; what it trains depends on the tokenizer", hint)
         template = "auto" if tokenizer is None else name
         files = load_tokenizer(tokenizer or name)
         encoder = RecordEncoder(EncodeSettings(files=files, template=template, date=date))
         result = check_template(encoder)
         print_check(result, encoder)
         if not result.trains:
-            raise TemplateError(name, "no shape of conversation can be trained", "the reasons are above")
+            raise TemplateError(name, "no shape of conversation can be trained", "see the reasons above")
 
 
 def print_check(result: TemplateCheck, encoder: RecordEncoder) -> None:
-    """The probes of a template, shape by shape, and an example."""
+    """Print what a template does with each shape of conversation, and an example."""
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text

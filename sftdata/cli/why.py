@@ -1,20 +1,19 @@
-"""`sftdata why`: what happened to one row of the input."""
+"""`sftdata why`: show what happened to one input row."""
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from sftdata.cli.shared import user_errors
+from sftdata.cli.shared import DatasetFolder, user_errors
 
 
 def why(
-    folder: Annotated[Path, typer.Argument(metavar="DATASET", help="a folder that prepare wrote")],
-    where: Annotated[str, typer.Argument(metavar="FILE:LINE", help="a row of the input, such as chats.jsonl:17")],
+    folder: DatasetFolder,
+    where: Annotated[str, typer.Argument(metavar="FILE:LINE", help="an input row, such as chats.jsonl:17")],
 ) -> None:
-    """Show what happened to a row of the input, and why."""
+    """Show what happened to an input row, and why."""
     with user_errors():
         from sftdata.view.why import explain
 

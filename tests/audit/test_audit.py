@@ -303,7 +303,7 @@ def test_the_json_keeps_its_keys(planted: Path) -> None:
 def test_the_screen_names_every_kind_with_its_row_and_its_setting(planted: Path) -> None:
     code, said, _ = call("check", planted / "c.yaml")
     assert code == 0
-    assert said.startswith("44 rows, 42 of them with findings\nheld against 2 evaluation items\nby default: the rows")
+    assert said.startswith("44 rows, 42 with findings\ncompared with 2 evaluation items\nby default: rows")
     lines = said.splitlines()
     for kind, line in LINE.items():
         assert sum(text.startswith(kind + " ") for text in lines) == 2
@@ -322,7 +322,7 @@ def test_markup_in_the_data_is_text(tmp_path: Path) -> None:
 def test_strict_exits_with_1_where_there_are_findings_and_only_there(tmp_path: Path, planted: Path) -> None:
     sound = write(tmp_path / "sound.jsonl", SOUND)
     assert call("check", sound, "--strict")[0] == 0
-    assert "nothing was found" in call("check", sound)[1]
+    assert "no findings" in call("check", sound)[1]
     assert call("check", planted / "c.yaml", "--strict")[0] == 1
     assert call("check", planted / "c.yaml", "--strict", "--json")[0] == 1
 
@@ -336,7 +336,7 @@ def test_what_cannot_be_checked_is_one_sentence(tmp_path: Path, planted: Path) -
         ([write(tmp_path / "blank.jsonl", b"", b"")], "holds no rows"),
         ([planted / "data.jsonl", "--against", unknown], "unknown.jsonl:1: is not a conversation"),
         ([planted / "c.yaml", "dedup.nea=on"], "dedup.nea is not a setting; did you mean dedup.near?"),
-        (["seed=1"], "names no data; give a settings file, or data files\n"),
+        (["seed=1"], "no data is given; give a settings file, or data files\n"),
     ]
     for arguments, sentence in wrong:
         code, said, complaint = call("check", *arguments)

@@ -127,7 +127,7 @@ def test_mistakes_are_one_line_exit_code_1_and_leave_no_dataset(
         (["a.jsonl", "--out", "o", "template=chatmll"], "chatmll: is neither a template of ours nor a readable file"),
         (["a.jsonl", "--out", "o", "pack.seqlen=9"], "did you mean pack.seq_len?"),
         (["a.jsonl"], "out is required"),
-        (["--out", "o", "seed=1"], "names no data"),
+        (["--out", "o", "seed=1"], "no data is given"),
         (["missing.yaml"], "missing.yaml: No such file or directory"),
     ]
     before = sorted(path.name for path in tmp_path.iterdir())
