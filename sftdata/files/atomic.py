@@ -1,4 +1,4 @@
-"""Writing a file so that it is whole or absent, and knowing its checksum."""
+"""Atomic file writes with checksums: a file is complete or absent."""
 
 from __future__ import annotations
 
@@ -14,29 +14,32 @@ from typing import BinaryIO, cast
 
 from sftdata.errors import OutputError
 
-# What the machine says -> what we say: (what, what to do).
-_FAULTS = {
+# errno -> (what is wrong, hint)
+_MESSAGES = {
     errno.ENOSPC: ("the disk is full", "free some space or choose another output folder, then run again"),
-    errno.EDQUOT: ("your disk quota is used up", "free some space or choose another output folder, then run again"),
-    errno.EFBIG: ("the file would be larger than is allowed here", "raise the limit (ulimit -f), or write elsewhere"),
+    errno.EDQUOT: ("your disk quota is exceeded", "free some space or choose another output folder, then run again"),
+    errno.EFBIG: (
+        "the file would exceed the file size limit",
+        "raise the limit (ulimit -f), or choose another output folder",
+    ),
     errno.EROFS: ("the file system is read-only", "choose another output folder"),
-    errno.EACCES: ("you may not write here", "choose another output folder, or change its permissions"),
-    errno.EPERM: ("you may not write here", "choose another output folder, or change its permissions"),
+    errno.EACCES: ("permission denied", "choose another output folder, or change its permissions"),
+    errno.EPERM: ("permission denied", "choose another output folder, or change its permissions"),
     errno.ENOTDIR: ("a part of this path is a file, not a folder", "choose another output folder"),
-    errno.EISDIR: ("a folder stands where a file is to be written", "choose another output folder"),
-    errno.EEXIST: ("a file stands where a folder is to be made", "choose another output folder"),
+    errno.EISDIR: ("a folder with the name of the output file exists", "choose another output folder"),
+    errno.EEXIST: ("a file with the name of the output folder exists", "choose another output folder"),
     errno.ENAMETOOLONG: ("the path is too long for this file system", "choose another output folder"),
-    errno.EIO: ("the disk reports an error", "check the disk, or choose another output folder"),
+    errno.EIO: ("the disk reports an I/O error", "check the disk, or choose another output folder"),
 }
-MANIFEST_NAME = "manifest.json"  # of the file that makes a folder a dataset; written last
+MANIFEST_NAME = "manifest.json"  # the file that makes a folder a dataset; written last
 _READ_BYTES = 1 << 20
-KEPT_BYTES = 64 << 20  # at the end of a file being written that the system keeps in memory
-LARGE_BYTES = 1 << 20  # from where a write and its checksum are worth a thread each
+CACHED_BYTES = 64 << 20  # of the end of a file being written that may stay in the page cache
+LARGE_BYTES = 1 << 20  # from this size on, a write is hashed in a second thread
 _serial = itertools.count()
 
 
 class Sink:
-    """A file being written: passes bytes on, and counts and hashes them, so that nobody need read them again."""
+    """A file being written. Counts and hashes the bytes on the way, so that the file need not be read again."""
 
     def __init__(self, file: BinaryIO, hashing: Executor) -> None:
         self._file = file
@@ -46,7 +49,7 @@ class Sink:
         self.closed = False
 
     def write(self, data: bytes | memoryview) -> int:
-        """Write all of `data`. Raises OSError where the machine cannot."""
+        """Write all of `data`. Raises OSError if the operating system cannot."""
         view = memoryview(data).cast("B")
         if view.nbytes < LARGE_BYTES:
             self._digest.update(view)
@@ -60,15 +63,15 @@ class Sink:
         return view.nbytes
 
     def _start_sync(self, size: int) -> None:
-        """Let the system put the bytes just written on the disk now, so that the last fsync has little to wait for.
+        """Start to flush the bytes just written, so that the final fsync has little left to do.
 
-        Bytes written KEPT_BYTES ago are on the disk by now and leave memory, so that large files do not take all that
-        the system has for files.
+        Bytes written CACHED_BYTES ago are on disk by now and are evicted from the page cache, so that large files do
+        not fill it.
         """
         if hasattr(os, "posix_fadvise"):
             self._file.flush()
-            with suppress(OSError):  # not every file system takes advice
-                for start in (self.size_bytes, self.size_bytes - KEPT_BYTES):
+            with suppress(OSError):  # not every file system supports it
+                for start in (self.size_bytes, self.size_bytes - CACHED_BYTES):
                     if start >= 0:
                         os.posix_fadvise(self._file.fileno(), start, size, os.POSIX_FADV_DONTNEED)
 
@@ -77,23 +80,23 @@ class Sink:
         return self.size_bytes
 
     def flush(self) -> None:
-        """Hand what is buffered to the operating system."""
+        """Pass buffered bytes to the operating system."""
         self._file.flush()
 
     def readable(self) -> bool:
-        """No: a sink only takes."""
+        """False: a sink can only be written."""
         return False
 
     def writable(self) -> bool:
-        """Yes."""
+        """True."""
         return True
 
     def seekable(self) -> bool:
-        """No: the checksum follows the order of writing."""
+        """False: the checksum depends on the order of the writes."""
         return False
 
     def close(self) -> None:
-        """Nothing: `atomic_write` closes the file, once it is safely on the disk."""
+        """Do nothing: `atomic_write` closes the file once it is on disk."""
 
     @property
     def sha256(self) -> str:
@@ -103,11 +106,11 @@ class Sink:
 
 @contextmanager
 def atomic_write(path: str | Path) -> Iterator[Sink]:
-    """Write a file that appears whole under its name when the block ends, or not at all.
+    """Write a file that appears under its name when the block ends, complete or not at all.
 
-    The bytes go to a hidden file beside it, are flushed to the disk, and are renamed. Whatever ends the block early
-    (a fault, Ctrl-C) removes the hidden file and leaves an older file of that name as it was. The folder is made where
-    it is absent. Raises OutputError where the disk is full, the folder cannot be written and the like.
+    The bytes go to a hidden file in the same folder, which is flushed to disk and then renamed. If the block ends
+    early (an exception, Ctrl-C), the hidden file is removed and an existing file of that name is left unchanged.
+    Missing folders are created. Raises OutputError if the file cannot be written, for example because the disk is full.
     """
     path = Path(path)
     hidden = path.with_name(f".{path.name}.{os.getpid()}-{next(_serial)}.tmp")
@@ -126,7 +129,7 @@ def atomic_write(path: str | Path) -> Iterator[Sink]:
 
 
 def write_bytes(path: str | Path, data: bytes) -> str:
-    """Write `data` as a whole file (see `atomic_write`) and give its sha256."""
+    """Write `data` to a file with `atomic_write` and return its sha256."""
     with atomic_write(path) as sink:
         sink.write(data)
     return sink.sha256
@@ -134,21 +137,21 @@ def write_bytes(path: str | Path, data: bytes) -> str:
 
 @contextmanager
 def output_errors(path: str | Path) -> Iterator[None]:
-    """Turn what the machine says when it cannot write into an OutputError about `path`.
+    """Turn operating system errors that a user can fix into an OutputError about `path`.
 
-    Other faults pass through unchanged: they are not the user's.
+    Other exceptions pass through unchanged.
     """
     try:
         yield
     except OSError as error:
-        fault = _FAULTS.get(error.errno or 0)
-        if fault is None:
+        message = _MESSAGES.get(error.errno or 0)
+        if message is None:
             raise
-        raise OutputError(str(path), *fault) from error
+        raise OutputError(str(path), *message) from error
 
 
 def file_sha256(path: str | Path) -> str:
-    """The sha256 of a file in hex, read in pieces. Raises OSError where it cannot be read."""
+    """The sha256 of a file in hex, read in chunks. Raises OSError if it cannot be read."""
     digest = hashlib.sha256()
     buffer = bytearray(_READ_BYTES)
     view = memoryview(buffer)
@@ -159,14 +162,14 @@ def file_sha256(path: str | Path) -> str:
 
 
 def sync_folder(folder: Path) -> None:
-    """Make a rename last through a power cut, on systems where a folder can be flushed."""
+    """Make a rename survive a power failure, on systems where a folder can be flushed."""
     if os.name != "posix":
         return
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     except OSError as error:
-        if error.errno not in (errno.EINVAL, errno.ENOTSUP, errno.EBADF):  # network file systems that cannot
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP, errno.EBADF):  # network file systems that do not support it
             raise
     finally:
         os.close(descriptor)

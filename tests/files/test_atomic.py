@@ -1,4 +1,4 @@
-"""sftdata.files.atomic: whole or absent, also on a full disk, a read-only one, and after Ctrl-C."""
+"""sftdata.files.atomic: files are complete or absent, also on a full or read-only disk, and after Ctrl-C."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from sftdata.files.atomic import atomic_write, file_sha256, write_bytes
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
-# What a child process does: write a shard of 2 MB, a ledger and a file, each time saying what happened.
+# Run in a child process: write a shard of 2 MB, a ledger and a plain file, and print what happened to each.
 WRITERS = """
 import sys
 from pathlib import Path
@@ -56,7 +56,7 @@ print(sorted(str(path.relative_to(out)) for path in out.rglob("*") if path.is_fi
 
 
 def run(prelude: str, out: Path, wrapper: tuple[str, ...] = ()) -> list[str]:
-    """The lines that WRITERS print after the prelude."""
+    """The lines that WRITERS prints after running `prelude`."""
     code = textwrap.dedent(prelude) + WRITERS
     environment = {
         **os.environ,
@@ -70,7 +70,7 @@ def run(prelude: str, out: Path, wrapper: tuple[str, ...] = ()) -> list[str]:
 
 
 def mounted(options: str, out: Path) -> tuple[str, ...]:
-    """A wrapper that runs a command with a small file system of its own at `out`; skips where that is not allowed."""
+    """A command prefix that mounts a small file system at `out`. Skips the test if that is not permitted."""
     out.mkdir()
     wrapper = ("unshare", "-rm", "sh", "-c", f'mount -t tmpfs -o {options} none "$0" && exec "$@"', str(out))
     try:
@@ -78,65 +78,65 @@ def mounted(options: str, out: Path) -> tuple[str, ...]:
     except FileNotFoundError:
         possible = False
     if not possible:
-        pytest.skip("this machine does not let a test mount a file system")
+        pytest.skip("mounting a file system is not permitted here")
     return wrapper
 
 
-def test_every_writer_says_that_the_disk_is_full_and_leaves_nothing(tmp_path: Path) -> None:
+def test_every_writer_reports_a_full_disk_and_leaves_no_file(tmp_path: Path) -> None:
     out = tmp_path / "out"
-    *said, left = run("", out, mounted("size=256k", out))
+    *messages, files = run("", out, mounted("size=256k", out))
     full = "the disk is full; free some space or choose another output folder, then run again"
-    assert said == [f"OUT/train/0.arrow: {full}", f"OUT/ledger/00000.parquet: {full}", f"OUT/file: {full}"]
-    assert left == "[]"
+    assert messages == [f"OUT/train/0.arrow: {full}", f"OUT/ledger/00000.parquet: {full}", f"OUT/file: {full}"]
+    assert files == "[]"
 
 
-def test_every_writer_says_that_the_file_system_is_read_only(tmp_path: Path) -> None:
+def test_every_writer_reports_a_read_only_file_system(tmp_path: Path) -> None:
     out = tmp_path / "out"
-    *said, left = run("", out, mounted("size=256k,ro", out))
+    *messages, files = run("", out, mounted("size=256k,ro", out))
     read_only = "the file system is read-only; choose another output folder"
-    assert said == [
+    assert messages == [
         f"OUT/train/0.arrow: {read_only}",
         f"OUT/ledger/00000.parquet: {read_only}",
         f"OUT/file: {read_only}",
     ]
-    assert left == "[]"
+    assert files == "[]"
 
 
-def test_every_writer_says_that_a_file_may_not_be_so_large_and_leaves_nothing(tmp_path: Path) -> None:
+def test_every_writer_reports_the_file_size_limit_and_leaves_no_file(tmp_path: Path) -> None:
     pytest.importorskip("resource")
-    *said, left = run("import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))", tmp_path)
-    large = "the file would be larger than is allowed here; raise the limit (ulimit -f), or write elsewhere"
-    assert said == [f"OUT/train/0.arrow: {large}", f"OUT/ledger/00000.parquet: {large}", f"OUT/file: {large}"]
-    assert left == "[]"
+    *messages, files = run("import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))", tmp_path)
+    large = "the file would exceed the file size limit; raise the limit (ulimit -f), or choose another output folder"
+    assert messages == [f"OUT/train/0.arrow: {large}", f"OUT/ledger/00000.parquet: {large}", f"OUT/file: {large}"]
+    assert files == "[]"
 
 
-def test_where_there_is_room_the_same_writers_write(tmp_path: Path) -> None:
-    *said, left = run("", tmp_path)
-    assert said == ["written"] * 3
-    assert left == "['file', 'ledger/00000.parquet', 'train/0.arrow']"
+def test_the_same_writers_succeed_when_there_is_room(tmp_path: Path) -> None:
+    *messages, files = run("", tmp_path)
+    assert messages == ["written"] * 3
+    assert files == "['file', 'ledger/00000.parquet', 'train/0.arrow']"
 
 
-@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="the root user may write anywhere")
-def test_a_folder_one_may_not_write_to_is_named(tmp_path: Path) -> None:
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root can write anywhere")
+def test_a_folder_without_write_permission_is_reported(tmp_path: Path) -> None:
     tmp_path.chmod(0o500)
-    with pytest.raises(OutputError, match="you may not write here"):
+    with pytest.raises(OutputError, match="permission denied"):
         write_bytes(tmp_path / "file", b"x")
 
 
-def test_a_file_where_a_folder_should_be_is_named(tmp_path: Path) -> None:
+def test_a_file_in_place_of_a_folder_is_reported(tmp_path: Path) -> None:
     (tmp_path / "out").write_text("x")
-    with pytest.raises(OutputError, match=r"out/train/x: a (part of this path is a file|file stands)"):
+    with pytest.raises(OutputError, match=r"out/train/x: a (part of this path is a file|file with the name)"):
         write_bytes(tmp_path / "out" / "train" / "x", b"x")
-    with pytest.raises(OutputError, match="a file stands where a folder is to be made"):
+    with pytest.raises(OutputError, match="a file with the name of the output folder exists"):
         write_bytes(tmp_path / "out" / "x", b"x")
     (tmp_path / "folder").mkdir()
-    with pytest.raises(OutputError, match="a folder stands where a file is to be written"):
+    with pytest.raises(OutputError, match="a folder with the name of the output file exists"):
         write_bytes(tmp_path / "folder", b"x")
     assert sorted(path.name for path in tmp_path.rglob("*")) == ["folder", "out"]
 
 
 @pytest.mark.parametrize("fault", [KeyboardInterrupt, ValueError, FileNotFoundError])
-def test_whatever_ends_the_writing_leaves_the_old_file(tmp_path: Path, fault: type[BaseException]) -> None:
+def test_an_interrupted_write_leaves_the_old_file(tmp_path: Path, fault: type[BaseException]) -> None:
     path = tmp_path / "file"
     write_bytes(path, b"old")
     with pytest.raises(fault), atomic_write(path) as sink:
@@ -146,7 +146,7 @@ def test_whatever_ends_the_writing_leaves_the_old_file(tmp_path: Path, fault: ty
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_the_file_appears_only_when_the_block_has_ended(tmp_path: Path) -> None:
+def test_the_file_appears_only_when_the_block_ends(tmp_path: Path) -> None:
     path = tmp_path / "a" / "file"
     with atomic_write(path) as sink:
         sink.write(b"hello ")
@@ -156,13 +156,13 @@ def test_the_file_appears_only_when_the_block_has_ended(tmp_path: Path) -> None:
     assert (sink.size_bytes, sink.sha256) == (11, hashlib.sha256(b"hello world").hexdigest())
 
 
-def test_a_new_file_has_the_permissions_of_any_other(tmp_path: Path) -> None:
+def test_a_new_file_has_the_default_permissions(tmp_path: Path) -> None:
     (tmp_path / "other").write_text("x")
     write_bytes(tmp_path / "file", b"x")
     assert (tmp_path / "file").stat().st_mode == (tmp_path / "other").stat().st_mode
 
 
-def test_a_checksum_is_that_of_the_whole_file(tmp_path: Path) -> None:
+def test_file_sha256_is_the_checksum_of_the_whole_file(tmp_path: Path) -> None:
     data = os.urandom(3_000_001)
     (tmp_path / "file").write_bytes(data)
     assert file_sha256(tmp_path / "file") == hashlib.sha256(data).hexdigest()
