@@ -20,7 +20,7 @@ _MESSAGES = {
     errno.EDQUOT: ("your disk quota is exceeded", "free some space or choose another output folder, then run again"),
     errno.EFBIG: (
         "the file would exceed the file size limit",
-        "raise the limit (ulimit -f), or choose another output folder",
+        "raise it (ulimit -f), or choose another output folder",
     ),
     errno.EROFS: ("the file system is read-only", "choose another output folder"),
     errno.EACCES: ("permission denied", "choose another output folder, or change its permissions"),

@@ -105,7 +105,7 @@ def test_every_writer_reports_a_read_only_file_system(tmp_path: Path) -> None:
 def test_every_writer_reports_the_file_size_limit_and_leaves_no_file(tmp_path: Path) -> None:
     pytest.importorskip("resource")
     *messages, files = run("import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))", tmp_path)
-    large = "the file would exceed the file size limit; raise the limit (ulimit -f), or choose another output folder"
+    large = "the file would exceed the file size limit; raise it (ulimit -f), or choose another output folder"
     assert messages == [f"OUT/train/0.arrow: {large}", f"OUT/ledger/00000.parquet: {large}", f"OUT/file: {large}"]
     assert files == "[]"
 
