@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from sfttrain.cli import main
+from sfttrain.cli.app import main
 
 main()

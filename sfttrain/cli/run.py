@@ -1,0 +1,91 @@
+"""`sfttrain run`: train on shards."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+import warnings
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import typer
+
+from sftdata.errors import ConfigError, SftDataError
+from sfttrain.config import TrainConfig, load_config, parse_config
+from sfttrain.train import Interrupted, Result
+from sfttrain.train import run as train
+
+HELP = f"""Train on shards, with settings from a YAML file or the command line.
+
+Settings: {", ".join(TrainConfig.model_fields)}. Other fields of TRL's SFTConfig go under trainer, by their own names:
+trainer.weight_decay=0.1
+"""
+
+
+def run(
+    target: Annotated[str, typer.Argument(metavar="CONFIG.yaml|SHARDS", help="a settings file, or a folder of shards")],
+    settings: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[KEY=VALUE]...", help="settings by their dotted names, such as lora.r=8"),
+    ] = None,
+    model: Annotated[str | None, typer.Option(help="a local folder or a hub id")] = None,
+    out: Annotated[str | None, typer.Option(help="the folder for the trained model")] = None,
+) -> None:
+    """Train, print the result, and exit with a code that says how it ended."""
+    options = [f"{key}={value}" for key, value in (("model", model), ("out", out)) if value is not None]
+    try:
+        quiet_libraries()
+        config = read_config(target, [*(settings or ()), *options])
+        result = train(config, resume_command=resume_command(sys.argv[1:]))
+    except SftDataError as error:
+        fail(str(error), 1)
+    except Interrupted as stop:
+        fail(str(stop), 128 + stop.signum)
+    except KeyboardInterrupt:
+        fail("stopped; nothing was saved after the last checkpoint", 130)
+    print_result(result)
+
+
+def quiet_libraries() -> None:
+    """Keep other libraries quiet, unless the environment asks for their output. Call it before they are imported."""
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    os.environ.setdefault("HF_DATASETS_DISABLE_PROGRESS_BARS", "1")
+    warnings.filterwarnings("ignore", category=FutureWarning, module=r"(trl|transformers|accelerate|peft)\b")
+
+
+def read_config(target: str, overrides: list[str]) -> TrainConfig:
+    """The settings from a YAML file, or from a folder of shards and the command line. Raises ConfigError."""
+    path = Path(target)
+    if path.suffix in (".yaml", ".yml") and not path.is_dir():
+        return load_config(path, overrides)
+    if "=" in target and not path.exists():
+        raise ConfigError(
+            target, "is a setting, but the first argument is a settings file or a folder of shards", "put that first"
+        )
+    return parse_config({"shards": target}, overrides, "command line")
+
+
+def resume_command(arguments: list[str]) -> str:
+    """The command that continues the run started with these arguments."""
+    kept = [argument for argument in arguments if not argument.startswith(("resume=", "overwrite="))]
+    return shlex.join(["sfttrain", *kept, "resume=true"])
+
+
+def print_result(result: Result) -> None:
+    """Print steps, tokens and losses of a finished run."""
+    summary, losses = result.summary, result.summary["losses"]
+    tokens = f"{summary['tokens']:,} tokens, {summary['trained_tokens']:,} of them with loss"
+    print(f"trained {summary['steps']:,} steps on {tokens}")
+    for kind in ("train", "validation"):
+        first, last = losses[f"{kind}_first"], losses[f"{kind}_last"]
+        if last is not None:
+            print(f"{kind} loss {first:.4f} -> {last:.4f}")
+    print(f"saved in {result.out} after {summary['seconds']:.0f} s")
+
+
+def fail(message: str, code: int) -> NoReturn:
+    """Print a sentence to stderr and exit."""
+    print(f"sfttrain: {message}", file=sys.stderr)
+    raise typer.Exit(code)

@@ -1,0 +1,77 @@
+"""The machine: this process among those of a launcher, its devices, and the dtype and attention that suit them."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from sftdata.errors import ConfigError
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """One of the processes that train together."""
+
+    rank: int
+    local_rank: int  # on this machine
+    world_size: int
+
+    @property
+    def is_main(self) -> bool:
+        """Whether this process writes files and prints."""
+        return self.rank == 0
+
+
+def this_process() -> Process:
+    """This process, as torchrun or `accelerate launch` describes it in the environment; alone without them."""
+    return Process(
+        rank=int(os.environ.get("RANK", 0)),
+        local_rank=int(os.environ.get("LOCAL_RANK", 0)),
+        world_size=int(os.environ.get("WORLD_SIZE", 1)),
+    )
+
+
+def check_devices() -> None:
+    """Raise ConfigError where one process sees several GPUs, which TRL cannot use."""
+    import torch
+
+    count = torch.cuda.device_count()
+    if count > 1 and "WORLD_SIZE" not in os.environ:
+        hint = f"start it with `torchrun --nproc-per-node {count} -m sfttrain run ...`, or set CUDA_VISIBLE_DEVICES=0"
+        raise ConfigError("this machine", f"one process sees {count} GPUs", hint)
+
+
+def pick_dtype(name: str) -> str:
+    """Resolve `auto`: bfloat16 where the hardware supports it natively, else float32.
+
+    Other hardware computes bfloat16 many times slower than float32.
+    """
+    import torch
+
+    if name != "auto":
+        return name
+    if torch.cuda.is_available():
+        return "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float32"
+    return "bfloat16" if cpu_has_bfloat16(Path("/proc/cpuinfo")) else "float32"
+
+
+def cpu_has_bfloat16(cpuinfo: Path) -> bool:
+    """Whether Linux lists bfloat16 instructions for the CPU; False on other systems, where float32 is safe."""
+    try:
+        text = cpuinfo.read_text()
+    except OSError:
+        return False
+    flags = next((line.split() for line in text.splitlines() if line.startswith("flags")), [])
+    return "amx_bf16" in flags or "avx512_bf16" in flags
+
+
+def pick_attention(name: str, dtype: str) -> str | None:
+    """Resolve `auto`: flash attention on a GPU that has it installed, else None, torch's best for the model."""
+    import torch
+    from transformers.utils import is_flash_attn_2_available
+
+    if name != "auto":
+        return name
+    flash = torch.cuda.is_available() and dtype == "bfloat16" and is_flash_attn_2_available()
+    return "flash_attention_2" if flash else None

@@ -1,0 +1,101 @@
+"""What is known of a run, for run.json, and what is printed of it before its first step."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Mapping
+from dataclasses import asdict
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING, Any
+
+from sfttrain.config import TrainConfig
+from sfttrain.data import TRAIN, VALIDATION, Shards
+from sfttrain.run_folder import RunFolder
+from sfttrain.trainer.batches import BatchPlan
+
+if TYPE_CHECKING:
+    from sfttrain.preflight import ProofCallback
+    from sfttrain.trainer.metrics import MetricsCallback
+    from sfttrain.trainer.packed import PackedTrainer
+
+PACKAGES = ("sftdata", "torch", "transformers", "trl", "peft", "accelerate", "datasets", "tokenizers")
+
+
+def summarize_start(config: TrainConfig, trainer: PackedTrainer, folder: RunFolder) -> dict[str, Any]:
+    """The part of run.json that is known before the first step."""
+    sizes = [(parameter.numel(), parameter.requires_grad) for parameter in trainer.model.parameters()]
+    return {
+        "config": config.model_dump(mode="json"),
+        "versions": {"python": platform.python_version(), **{name: _version(name) for name in PACKAGES}},
+        "learning_rate": config.peak_learning_rate,
+        "device": str(trainer.args.device),
+        "dtype": trainer.dtype,
+        "attn_implementation": trainer.model.config._attn_implementation,
+        "world_size": trainer.args.world_size,
+        "parameters": sum(size for size, _ in sizes),
+        "trained_parameters": sum(size for size, is_trained in sizes if is_trained),
+        "resumed_from_step": folder.first_step,
+    }
+
+
+def summarize_end(
+    trainer: PackedTrainer, folder: RunFolder, proof: ProofCallback, metrics: MetricsCallback, seconds: float
+) -> dict[str, Any]:
+    """The part of run.json that is known after the last step. All processes must call it."""
+    losses, validation = metrics.losses, metrics.validation_losses
+    return {
+        "preflight": None if proof.proof is None else asdict(proof.proof),
+        "steps": trainer.state.global_step,
+        "epochs": trainer.state.epoch,
+        "losses": {
+            "train_first": losses[0] if losses else None,
+            "train_last": losses[-1] if losses else None,
+            "validation_first": validation[0] if validation else None,
+            "validation_last": validation[-1] if validation else None,
+        },
+        "tokens": folder.tokens_before + trainer.tokens,
+        "trained_tokens": folder.trained_tokens_before + trainer.trained_tokens,
+        "seconds": round(seconds, 2),
+    }
+
+
+def describe_start(
+    config: TrainConfig, start: Mapping[str, Any], shards: Shards, batches: BatchPlan, model_check: str
+) -> str:
+    """What is printed before training, a line each for data, model, batches and schedule.
+
+    `start` is what `summarize_start` returned, and `model_check` what `check_model` did.
+    """
+    splits = shards.manifest.splits
+    train, validation = splits[TRAIN], splits.get(VALIDATION)
+    held_out = f"; {validation.rows:,} rows for validation" if validation else ""
+    kind = "full training" if config.lora is None else f"LoRA of rank {config.lora.r}"
+    length = f"{config.max_steps:,} steps" if config.max_steps else f"{config.epochs or 1:g} epochs"
+    lines = [
+        f"data   {shards.path}: {train.samples:,} samples in {train.rows:,} rows, {train.tokens:,} tokens, "
+        f"{train.trained_tokens:,} of them trained{held_out}",
+        f"model  {config.model}: {kind}, {start['trained_parameters']:,} of {start['parameters']:,} parameters, "
+        f"{start['dtype']}, {start['attn_implementation']}, {start['device']}; {model_check}",
+        f"batch  {_describe_batches(batches, config.batch_tokens)}",
+        f"train  {length}, learning rate {config.peak_learning_rate:g}, {config.schedule}, warmup {config.warmup:g}",
+    ]
+    if start["resumed_from_step"]:
+        lines.append(f"resume after step {start['resumed_from_step']:,}")
+    return "\n".join(lines)
+
+
+def _describe_batches(batches: BatchPlan, batch_tokens: int) -> str:
+    processes = f"{batches.world_size} process{'es' if batches.world_size > 1 else ''}"
+    spread = f"{batches.rows_per_device} per process x {batches.accumulation} accumulated x {processes}"
+    return (
+        f"{batches.rows_per_step:,} rows per step ({spread}), about {batches.tokens_per_step:,} tokens "
+        f"(batch_tokens is {batch_tokens:,}); {batches.steps_per_epoch:,} steps per epoch"
+    )
+
+
+def _version(package: str) -> str | None:
+    """The version of an installed package; None where it is not installed as one."""
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None

@@ -1,0 +1,49 @@
+"""The model and its trainer, built from the settings of a run. Imports torch, transformers and trl."""
+
+from __future__ import annotations
+
+from transformers.trainer_callback import PrinterCallback, ProgressCallback
+
+from sftdata.errors import ConfigError, ModelError
+from sfttrain.config import TrainConfig
+from sfttrain.data import TRAIN, VALIDATION, Shards
+from sfttrain.hardware import pick_attention, pick_dtype
+from sfttrain.model import load_model, load_tokenizer, lora_config
+from sfttrain.trainer.batches import BatchPlan
+from sfttrain.trainer.packed import PackedTrainer
+from sfttrain.trainer.sft_config import make_sft_config
+
+
+def build_trainer(config: TrainConfig, shards: Shards, batches: BatchPlan, *, resumes: bool) -> PackedTrainer:
+    """Load the model and build its trainer on the shards.
+
+    Raises ConfigError where SFTConfig refuses a setting, and ModelError where the model cannot be loaded or none of
+    its parameters would be trained.
+    """
+    dtype = pick_dtype(config.dtype)
+    validation = shards.rows(VALIDATION)
+    try:
+        args = make_sft_config(config, batches, dtype, validates=validation is not None, resumes=resumes)
+    except (ValueError, TypeError) as error:
+        raise ConfigError("trainer", " ".join(str(error).split()), "see TRL's SFTConfig") from error
+    if args.world_size != batches.world_size:
+        what = f"{batches.world_size} processes were started, but {args.world_size} of them train together"
+        raise ConfigError("trainer", what, "start them with torchrun or accelerate launch")
+    model = load_model(config, dtype, pick_attention(config.attn_implementation, dtype))
+    adapter = lora_config(config.lora)
+    try:
+        trainer = PackedTrainer(
+            model=model,
+            args=args,
+            train_dataset=shards.rows(TRAIN),
+            eval_dataset=validation,
+            processing_class=load_tokenizer(shards),
+            peft_config=adapter,
+        )
+    except ValueError as error:  # a target module that does not exist, or settings that TRL refuses together
+        raise ModelError(config.model, " ".join(str(error).split()), "change the setting it names") from error
+    if not any(parameter.requires_grad for parameter in trainer.model.parameters()):
+        raise ModelError(config.model, "none of its parameters would be trained", "check lora.target_modules")
+    trainer.remove_callback(PrinterCallback)
+    trainer.remove_callback(ProgressCallback)
+    return trainer

@@ -1,0 +1,105 @@
+"""TRL's SFTTrainer for packed rows. Imports torch and trl: import it only where a run begins."""
+
+from __future__ import annotations
+
+from inspect import signature
+from typing import Any
+
+import torch
+from trl import SFTTrainer
+
+from sftdata.errors import DatasetError
+
+
+class PackedTrainer(SFTTrainer):  # type: ignore[misc]
+    """SFTTrainer with what packed rows need.
+
+    It counts tokens and trained tokens, refuses a step without trained tokens (TRL would report loss 0.0 and
+    continue), averages validation losses over tokens (Trainer averages over batches), and neither sends telemetry nor
+    writes a model card.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self.local_tokens = 0  # tokens this process has fetched to train on
+        self.trained_tokens = 0  # tokens with loss, over all processes
+        self._eval_loss = self._eval_tokens = 0.0
+        super().__init__(*args, **kwargs)
+        # Trainer counts a step's trained tokens only for models whose forward accepts the count. TRL's loss divides by
+        # the count itself, so it is right for every model; without it, each batch of a step would weigh the same.
+        self.model_accepts_loss_kwargs = True
+        self._trained_only = self._can_score_trained_only()
+
+    @property
+    def tokens(self) -> int:
+        """Tokens fetched to train on, over all processes. All processes must read it together."""
+        local = torch.tensor(self.local_tokens, device=self.args.device)
+        return int(self.accelerator.reduce(local, reduction="sum").item())
+
+    @property
+    def dtype(self) -> str:
+        """The compute dtype."""
+        return "bfloat16" if self.args.bf16 else "float32"
+
+    def get_batch_samples(self, epoch_iterator: Any, num_batches: int, device: Any) -> tuple[list[Any], Any]:
+        """The batches of one optimizer step and the number of their trained tokens over all processes."""
+        batches, trained = super().get_batch_samples(epoch_iterator, num_batches, device)
+        if batches and not trained:
+            raise DatasetError(
+                f"step {self.state.global_step + 1}",
+                "none of its tokens is trained, so there is nothing to learn from",
+                "run `sftdata verify` on the dataset",
+            )
+        self.local_tokens += sum(batch["input_ids"].numel() for batch in batches)
+        self.trained_tokens += int(trained or 0)
+        return batches, trained
+
+    def compute_loss(
+        self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None
+    ) -> Any:
+        """TRL's loss. On a CPU, the same value from the logits of the trained positions alone.
+
+        There, TRL computes the logits of every position, which takes most of a step for a small model with a large
+        vocabulary.
+        """
+        if return_outputs or not self._trained_only:
+            return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
+        inputs = dict(inputs)
+        labels = inputs.pop("labels")[0]  # the collator joins all rows of a batch into one
+        positions = (labels[1:] != -100).nonzero().flatten()  # the logits at position i predict the token at i + 1
+        logits = model(**inputs, use_cache=False, logits_to_keep=positions).logits[0].float()
+        total = torch.nn.functional.cross_entropy(logits, labels[positions + 1], reduction="sum")
+        if num_items_in_batch is None:
+            return total / max(len(positions), 1)
+        return total / num_items_in_batch * self.accelerator.num_processes  # DDP takes the mean over processes
+
+    def _can_score_trained_only(self) -> bool:
+        """Whether the loss is the plain one, on a CPU, of a model that can skip positions."""
+        base = self.accelerator.unwrap_model(self.model)
+        base = base.get_base_model() if hasattr(base, "get_base_model") else base
+        plain = self.args.loss_type == "nll" and self.label_smoother is None and not self.aux_loss_enabled
+        return plain and self.args.device.type == "cpu" and "logits_to_keep" in signature(type(base).forward).parameters
+
+    def prediction_step(self, model: Any, inputs: Any, prediction_loss_only: bool, ignore_keys: Any = None) -> Any:
+        """The mean loss of one batch, also added to the sums that `evaluation_loop` averages."""
+        loss, logits, labels = super().prediction_step(model, inputs, prediction_loss_only, ignore_keys)
+        trained = int((inputs["labels"][..., 1:] != -100).sum())
+        self._eval_loss += float(loss) * trained
+        self._eval_tokens += trained
+        return loss, logits, labels
+
+    def evaluation_loop(self, *args: Any, metric_key_prefix: str = "eval", **kwargs: Any) -> Any:
+        """Trainer's loop, with its loss replaced by the mean over all trained tokens."""
+        self._eval_loss = self._eval_tokens = 0.0
+        output = super().evaluation_loop(*args, metric_key_prefix=metric_key_prefix, **kwargs)
+        sums = torch.tensor([self._eval_loss, self._eval_tokens], dtype=torch.float32, device=self.args.device)
+        loss, tokens = self.accelerator.reduce(sums, reduction="sum").tolist()
+        if not tokens:
+            raise DatasetError("validation", "none of its tokens is trained", "run `sftdata verify` on the dataset")
+        output.metrics[f"{metric_key_prefix}_loss"] = loss / tokens
+        return output
+
+    def create_model_card(self, *args: Any, **kwargs: Any) -> None:
+        """Do nothing: run.json says how the model was made."""
+
+    def _send_telemetry(self) -> None:
+        """Do nothing."""

@@ -1,0 +1,76 @@
+"""TRL's SFTConfig for packed rows, from the settings of a run. Imports trl."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import torch
+from trl import SFTConfig
+
+from sfttrain.config import TrainConfig
+from sfttrain.trainer.batches import BatchPlan
+
+OLD_NAME, NEW_NAME = "gradient_checkpointing", "activation_checkpointing"
+
+
+def make_sft_config(
+    config: TrainConfig, batches: BatchPlan, dtype: str, *, validates: bool, resumes: bool
+) -> SFTConfig:
+    """The SFTConfig that trains on packed rows as they are, with each sample isolated. Raises ValueError, TypeError.
+
+    `packing` with `skip_prepare_dataset` makes the collator restart positions at each of `seq_lengths` and leave out
+    the attention mask; either one alone silently trains on something else.
+    """
+    num_steps = batches.num_steps(config.epochs, config.max_steps)
+    gpu, cpu = torch.cuda.is_available(), torch.accelerator.current_accelerator() is None
+    checkpointing = _checkpointing_name()
+    defaults: dict[str, Any] = {
+        "per_device_eval_batch_size": batches.rows_per_device,
+        "logging_steps": 1,
+        "save_total_limit": 2,
+        "eval_on_start": validates and not resumes,
+        "report_to": "none",
+        checkpointing: gpu,
+        "dataloader_pin_memory": gpu,
+    }
+    chosen = {checkpointing if name == OLD_NAME else name: value for name, value in config.trainer.items()}
+    decided: dict[str, Any] = {
+        "output_dir": config.out,
+        "max_steps": config.max_steps or -1,
+        "num_train_epochs": config.epochs or 1.0,
+        "per_device_train_batch_size": batches.rows_per_device,
+        "gradient_accumulation_steps": batches.accumulation,
+        "learning_rate": config.peak_learning_rate,
+        "lr_scheduler_type": "constant_with_warmup" if config.schedule == "constant" else config.schedule,
+        "warmup_steps": int(config.warmup if config.warmup >= 1 else config.warmup * num_steps),
+        "seed": config.seed,
+        "data_seed": config.seed,
+        "eval_strategy": "steps" if validates and config.eval_every else "no",
+        "eval_steps": config.eval_every or None,
+        "save_strategy": "steps" if config.save_every else "no",
+        "save_steps": config.save_every or 500,
+        "bf16": dtype == "bfloat16",
+        "trust_remote_code": config.trust_remote_code,
+    }
+    fixed: dict[str, Any] = {
+        "packing": True,
+        "packing_strategy": "bfd",
+        "max_length": batches.seq_len,
+        "dataset_kwargs": {"skip_prepare_dataset": True},
+        "assistant_only_loss": False,
+        "completion_only_loss": False,
+        "shuffle_dataset": False,
+        "average_tokens_across_devices": True,
+        "logging_nan_inf_filter": False,
+        "disable_tqdm": True,
+        "use_cpu": cpu,  # by default, several processes on CPUs would each train alone
+        "ddp_backend": "gloo" if cpu and batches.world_size > 1 else None,
+    }
+    return SFTConfig(**{**defaults, **chosen, **decided, **fixed})
+
+
+def _checkpointing_name() -> str:
+    """The installed transformers' name for recomputing activations; a version with both warns about the old one."""
+    fields = {field.name for field in dataclasses.fields(SFTConfig)}
+    return NEW_NAME if NEW_NAME in fields else OLD_NAME
