@@ -14,6 +14,7 @@ import pytest
 from entries import file_entry
 from samples import SAMPLE_SCHEMA, build_shard
 
+import sfttrain
 from sftdata.store.manifest import (
     Counts,
     Manifest,
@@ -26,11 +27,11 @@ from sftdata.store.shards import write_shard
 
 Sample = tuple[list[int], list[int]]  # input_ids, labels
 SEQ_LEN = 64
-END = 2  # the id that ends a trained run
+END = 2  # the id of the end-of-turn token
 
 
 def random_samples(count: int, seed: int = 0, longest: int = 30) -> list[Sample]:
-    """Samples of 6 to `longest` tokens, trained from somewhere in the middle to the end."""
+    """Samples of 6 to `longest` tokens, trained from a random position to the end."""
     draw = random.Random(seed)
     samples = []
     for _ in range(count):
@@ -43,7 +44,7 @@ def random_samples(count: int, seed: int = 0, longest: int = 30) -> list[Sample]
 def write_dataset(
     folder: Path, tokenizer: Path, samples: Sequence[Sequence[Sample]], *, strategy: Any = "best_fit", held_out: int = 0
 ) -> Path:
-    """A dataset as `sftdata prepare` would leave it; one shard for each group of samples, the last ones held out."""
+    """A dataset as `sftdata prepare` would write it: one shard per group of samples, the last ones for validation."""
     shutil.copytree(tokenizer, folder / "tokenizer")
     entries = []
     for number, group in enumerate(samples):
@@ -56,8 +57,8 @@ def write_dataset(
             schema=SAMPLE_SCHEMA,
         )
         path = f"{split}/{number:05}-of-{len(samples):05}.arrow"
-        facts = write_shard(folder / path, build_shard(table, SEQ_LEN, strategy, 0))
-        entries.append(ShardEntry.of(path, split, facts))
+        stats = write_shard(folder / path, build_shard(table, SEQ_LEN, strategy, 0))
+        entries.append(ShardEntry.of(path, split, stats))
     files = tuple(file_entry(folder, f"tokenizer/{path.name}") for path in sorted((folder / "tokenizer").iterdir()))
     tokenizer_json = json.loads((tokenizer / "tokenizer.json").read_text())
     manifest = Manifest(
@@ -98,7 +99,7 @@ def make_shards(tiny_tokenizer: Path) -> Callable[..., Path]:
 
 @pytest.fixture(scope="session", autouse=True)
 def one_thread() -> None:
-    """Tiny matrices are faster on one thread, and the same sums come out on every machine."""
+    """Tiny matrices are faster on one thread, and give the same sums on every machine."""
     import torch
 
     torch.set_num_threads(1)
@@ -138,7 +139,7 @@ def shards(tmp_path_factory: pytest.TempPathFactory, make_shards: Callable[..., 
 
 @pytest.fixture
 def settings(shards: Path, tiny_model: Path, tmp_path: Path) -> Callable[..., dict[str, Any]]:
-    """Settings of a short run into this test's folder, changed as asked."""
+    """Settings of a short run into this test's folder, with the changes given."""
 
     def make(**changes: Any) -> dict[str, Any]:
         base = {
@@ -156,10 +157,25 @@ def settings(shards: Path, tiny_model: Path, tmp_path: Path) -> Callable[..., di
 
 
 @pytest.fixture(scope="session")
-def loss_by_hand() -> Callable[[Path, list[Path]], float]:
-    """The mean loss over the trained tokens of shards, one sample after the other, in plain torch.
+def finished(shards: Path, tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> sfttrain.Result:
+    """One epoch of full training."""
+    config = {
+        "shards": str(shards),
+        "model": str(tiny_model),
+        "out": str(tmp_path_factory.mktemp("finished") / "out"),
+        "batch_tokens": 256,
+        "learning_rate": 1e-2,
+        "dtype": "float32",
+        "eval_every": 2,
+    }
+    return sfttrain.run(config)
 
-    Written without sfttrain, TRL or a collator: it is what the others are held against.
+
+@pytest.fixture(scope="session")
+def loss_by_hand() -> Callable[[Path, list[Path]], float]:
+    """The mean loss over the trained tokens of shards, sample by sample, in plain torch.
+
+    Written without sfttrain, TRL or a collator, as the reference for them.
     """
     import torch
     from transformers import LlamaForCausalLM

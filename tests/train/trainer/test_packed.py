@@ -1,4 +1,4 @@
-"""One loss, whoever computes it: sfttrain, a plain SFTTrainer on the same files, and plain torch."""
+"""The loss is the same from sfttrain, from a plain SFTTrainer on the same files, and from plain torch."""
 
 from __future__ import annotations
 
@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from run_metrics import losses
 
 import sfttrain
+from sftdata.errors import DatasetError
 
-ALL_ROWS = 10**6  # batch_tokens that make one step of the whole data, so that the order of rows does not matter
+ALL_ROWS = 10**6  # batch_tokens for one step over all data, so that the order of the rows does not matter
 
 
 @pytest.fixture(scope="module")
@@ -20,34 +22,33 @@ def expected(tiny_model: Path, shards: Path, loss_by_hand: Callable[..., float])
 
 
 def first_loss(out: Path) -> float:
-    lines = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
-    return next(line["loss"] for line in lines if "loss" in line)
+    return losses(out)[0][1]
 
 
 @pytest.mark.parametrize("attention", ["sdpa", "eager"])
-def test_the_first_loss_is_the_mean_over_the_trained_tokens_of_every_sample_alone(
+def test_the_first_loss_is_the_mean_over_the_trained_tokens_of_samples_run_alone(
     settings: Callable[..., dict[str, Any]], expected: float, attention: str
 ):
     result = sfttrain.run(settings(batch_tokens=ALL_ROWS, max_steps=1, attn_implementation=attention))
     assert first_loss(result.out) == pytest.approx(expected, rel=2e-6)
 
 
-def test_rows_taken_together_give_the_same_loss(settings: Callable[..., dict[str, Any]], expected: float):
+def test_several_rows_per_forward_pass_give_the_same_loss(settings: Callable[..., dict[str, Any]], expected: float):
     changes = {"batch_tokens": ALL_ROWS, "max_steps": 1, "trainer": {"per_device_train_batch_size": 6}}
     assert first_loss(sfttrain.run(settings(**changes)).out) == pytest.approx(expected, rel=2e-6)
 
 
-def test_trls_own_loss_is_the_same_where_trained_positions_are_not_scored_alone(
+def test_trls_loss_over_all_positions_is_the_same(
     settings: Callable[..., dict[str, Any]], expected: float, monkeypatch: pytest.MonkeyPatch
 ):
-    from sfttrain.trainer import PackedTrainer
+    from sfttrain.trainer.packed import PackedTrainer
 
     monkeypatch.setattr(PackedTrainer, "_can_score_trained_only", lambda self: False)
     result = sfttrain.run(settings(batch_tokens=ALL_ROWS, max_steps=1))
     assert first_loss(result.out) == pytest.approx(expected, rel=2e-6)
 
 
-def test_one_sample_a_row_gives_the_same_loss(
+def test_one_sample_per_row_gives_the_same_loss(
     settings: Callable[..., dict[str, Any]],
     make_shards: Callable[..., Path],
     samples_of: Callable[..., Any],
@@ -92,8 +93,8 @@ def test_a_plain_trl_trainer_reads_the_shards_through_datasets_and_gets_the_same
         processing_class=AutoTokenizer.from_pretrained(shards / "tokenizer"),
     )
     trainer.train()
-    losses = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
-    assert losses == [pytest.approx(expected, rel=2e-6)]
+    logged = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
+    assert logged == [pytest.approx(expected, rel=2e-6)]
 
 
 def test_the_validation_loss_is_the_mean_over_tokens_not_over_rows(
@@ -101,7 +102,21 @@ def test_the_validation_loss_is_the_mean_over_tokens_not_over_rows(
 ):
     result = sfttrain.run(settings())
     held_out = [*(shards / "validation").iterdir()]
-    losses = result.facts["losses"]
-    assert losses["validation_first"] == pytest.approx(loss_by_hand(tiny_model, held_out), rel=2e-6)
-    assert losses["validation_last"] == pytest.approx(loss_by_hand(result.out, held_out), rel=2e-6)
-    assert losses["validation_first"] != losses["validation_last"]
+    recorded = result.summary["losses"]
+    assert recorded["validation_first"] == pytest.approx(loss_by_hand(tiny_model, held_out), rel=2e-6)
+    assert recorded["validation_last"] == pytest.approx(loss_by_hand(result.out, held_out), rel=2e-6)
+    assert recorded["validation_first"] != recorded["validation_last"]
+
+
+def test_a_step_without_trained_tokens_is_an_error_not_a_loss_of_zero(
+    settings: Callable[..., dict[str, Any]],
+    make_shards: Callable[..., Path],
+    samples_of: Callable[..., Any],
+    tmp_path: Path,
+):
+    only_first = [(ids, [ids[0]] + [-100] * (len(ids) - 1)) for ids, _ in samples_of(6)]
+    data = make_shards(tmp_path / "first", [only_first])
+    with pytest.raises(DatasetError, match="step 1: none of its tokens is trained"):
+        sfttrain.run(settings(shards=str(data)))
+    assert not (tmp_path / "out" / "metrics.jsonl").exists()
+    assert json.loads((tmp_path / "out" / "run.json").read_text())["status"] == "failed"

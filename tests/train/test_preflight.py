@@ -1,8 +1,9 @@
-"""The proof before step 0 holds where samples are kept apart, and stops the run where they are not."""
+"""The check before step 0 passes where samples are kept apart, and stops the run where they are not."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,7 +15,7 @@ from sfttrain.preflight import probe_rows, samples_of
 
 @pytest.fixture
 def leaky_attention() -> Iterator[str]:
-    """A causal attention that looks at no mask: what a custom kernel easily is. Samples see those before them."""
+    """A causal attention that ignores masks, as a custom kernel might: samples see those before them."""
     import torch
     from transformers import AttentionInterface
 
@@ -29,8 +30,8 @@ def leaky_attention() -> Iterator[str]:
     AttentionInterface._global_mapping.pop("leaky")
 
 
-def test_the_two_losses_agree_on_a_sound_model_and_are_recorded(settings: Callable[..., dict[str, Any]]):
-    proof = sfttrain.run(settings(max_steps=1)).facts["preflight"]
+def test_the_two_losses_of_a_correct_model_agree_and_are_recorded(settings: Callable[..., dict[str, Any]]):
+    proof = sfttrain.run(settings(max_steps=1)).summary["preflight"]
     assert proof["samples"] >= 2
     assert proof["packed"] == pytest.approx(proof["one_by_one"], rel=2e-6)
 
@@ -41,13 +42,11 @@ def test_attention_across_samples_is_caught_before_the_first_step(
     config = sfttrain.TrainConfig(**settings(attn_implementation=leaky_attention))
     with pytest.raises(ModelError, match="attention leaky does not keep them apart"):
         sfttrain.run(config)
-    from pathlib import Path
-
     assert not (Path(config.out) / "metrics.jsonl").exists()
     assert not (Path(config.out) / "model.safetensors").exists()
 
 
-def test_a_model_that_does_not_start_positions_anew_is_caught(
+def test_a_model_that_does_not_restart_positions_is_caught(
     settings: Callable[..., dict[str, Any]], monkeypatch: pytest.MonkeyPatch
 ):
     from transformers.models.llama.modeling_llama import LlamaModel
@@ -62,10 +61,10 @@ def test_a_model_that_does_not_start_positions_anew_is_caught(
         sfttrain.run(settings())
 
 
-def test_an_attention_mask_beside_the_positions_is_caught(
+def test_an_attention_mask_in_addition_to_positions_is_caught(
     settings: Callable[..., dict[str, Any]], monkeypatch: pytest.MonkeyPatch
 ):
-    """The setting that looks right: an all-ones mask switches the isolation off without a word."""
+    """An all-ones mask looks right, but silently switches the isolation off."""
     import torch
     from trl.trainer.sft_trainer import DataCollatorForLanguageModeling as Collator
 
@@ -80,7 +79,7 @@ def test_an_attention_mask_beside_the_positions_is_caught(
         sfttrain.run(settings())
 
 
-def test_the_probe_is_made_of_the_first_whole_samples_of_the_row_with_the_most():
+def test_the_probe_is_the_first_whole_samples_of_the_row_with_the_most_samples():
     import datasets
 
     rows = datasets.Dataset.from_list(
@@ -94,6 +93,6 @@ def test_the_probe_is_made_of_the_first_whole_samples_of_the_row_with_the_most()
     ]
 
 
-def test_samples_of_a_row_are_cut_at_their_lengths():
+def test_a_row_is_cut_into_samples_at_their_lengths():
     row = {"input_ids": [1, 2, 3, 4, 5], "labels": [-100, 2, 3, -100, 5], "seq_lengths": [3, 2]}
     assert samples_of([row]) == [([1, 2, 3], [-100, 2, 3]), ([4, 5], [-100, 5])]

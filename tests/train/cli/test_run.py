@@ -1,4 +1,4 @@
-"""The command line in real processes: help without torch, one sentence for a mistake, Ctrl-C and on again."""
+"""`sfttrain run`: help, errors in one sentence, and real processes that are stopped, resumed and launched together."""
 
 from __future__ import annotations
 
@@ -14,25 +14,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from run_metrics import metrics, steps
 from typer.testing import CliRunner
 
-from sfttrain.cli import app, resume_command
+from sfttrain.cli.app import app
+from sfttrain.cli.run import resume_command
 
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
-
-
-def test_the_command_line_loads_no_torch_before_it_trains():
-    code = (
-        "import sys, sfttrain.cli; print([m for m in ('torch', 'transformers', 'trl', 'datasets') if m in sys.modules])"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout == "[]\n"
-
-
-def test_the_version_is_that_of_the_distribution():
-    import sftdata
-
-    assert CliRunner().invoke(app, ["--version"]).output == f"sfttrain {sftdata.__version__}\n"
 
 
 def test_help_names_every_setting():
@@ -43,19 +31,19 @@ def test_help_names_every_setting():
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (["nowhere", "--model", "m", "--out", "o"], "nowhere: is not there"),
         (["nowhere.yaml"], "No such file"),
         (["data", "--model", "m"], "out is required"),
         (["data", "--model", "m", "--out", "o", "epoch=2"], "epoch is not a setting; did you mean epochs?"),
-        (["epochs=2", "--model", "m", "--out", "o"], "give those first"),
+        (["epochs=2", "--model", "m", "--out", "o"], "the first argument is a settings file or a folder of shards"),
     ],
 )
-def test_a_mistake_is_one_sentence_and_exit_code_1(arguments: list[str], said: str):
+def test_a_user_error_is_one_sentence_and_exit_code_1(arguments: list[str], message: str):
     result = CliRunner().invoke(app, ["run", *arguments])
     assert result.exit_code == 1
-    assert said in result.output
+    assert message in result.output
     assert "Traceback" not in result.output
     assert len(result.output.strip().splitlines()) == 1
 
@@ -65,7 +53,7 @@ def test_the_resume_command_is_the_command_with_resume():
     assert resume_command(arguments) == "sfttrain run 'my shards' --model m epochs=2 resume=true"
 
 
-def test_ctrl_c_leaves_a_checkpoint_and_the_command_that_goes_on_with_it(
+def test_ctrl_c_leaves_a_checkpoint_and_prints_the_command_that_continues(
     shards: Path, tiny_model: Path, tmp_path: Path
 ):
     out = tmp_path / "out"
@@ -74,32 +62,26 @@ def test_ctrl_c_leaves_a_checkpoint_and_the_command_that_goes_on_with_it(
     command = [sys.executable, "-m", "sfttrain"]
     process = subprocess.Popen([*command, *arguments], stderr=subprocess.PIPE, text=True, env=ENVIRONMENT)
     deadline = time.monotonic() + 120
-    while time.monotonic() < deadline and process.poll() is None and len(lines_of(out)) < 3:
+    while time.monotonic() < deadline and process.poll() is None and len(metrics(out)) < 3:
         time.sleep(0.02)
     process.send_signal(signal.SIGINT)
-    _, said = process.communicate(timeout=60)
-    assert process.returncode == 130, said
-    assert "Traceback" not in said
+    _, output = process.communicate(timeout=60)
+    assert process.returncode == 130, output
+    assert "Traceback" not in output
     stopped_after = json.loads((out / "run.json").read_text())["steps"]
     assert 3 <= stopped_after < 60
     assert (out / f"checkpoint-{stopped_after}" / "trainer_state.json").exists()
-    how = said.strip().splitlines()[-1].split("go on with: ")[1]
+    how = output.strip().splitlines()[-1].split("continue with: ")[1]
     program, *again = shlex.split(how)
     assert program == "sfttrain"
     done = subprocess.run([*command, *again], capture_output=True, text=True, env=ENVIRONMENT, timeout=120)
     assert done.returncode == 0, done.stderr
     assert f"resume after step {stopped_after}" in done.stderr
-    assert [line["step"] for line in lines_of(out) if "loss" in line] == [*range(1, 61)]
+    assert [line["step"] for line in steps(out)] == [*range(1, 61)]
     assert "trained 60 steps" in done.stdout
 
 
-def lines_of(out: Path) -> list[dict[str, Any]]:
-    path = out / "metrics.jsonl"
-    whole = path.read_text().rpartition("\n")[0] if path.exists() else ""
-    return [json.loads(line) for line in whole.splitlines()]
-
-
-def test_two_processes_train_on_the_loss_that_one_does(settings: Callable[..., dict[str, Any]], tmp_path: Path):
+def test_two_processes_train_with_the_same_loss_as_one(settings: Callable[..., dict[str, Any]], tmp_path: Path):
     import sfttrain
 
     alone = sfttrain.run(settings(out=str(tmp_path / "alone"), max_steps=3, batch_tokens=10**6, schedule="constant"))
@@ -109,8 +91,7 @@ def test_two_processes_train_on_the_loss_that_one_does(settings: Callable[..., d
     command = [sys.executable, *launch, str(config)]
     done = subprocess.run(command, capture_output=True, text=True, env=ENVIRONMENT, timeout=240)
     assert done.returncode == 0, done.stderr
-    together = [line for line in lines_of(tmp_path / "out") if "loss" in line]
-    one = [line for line in lines_of(alone.out) if "loss" in line]
+    together, one = steps(tmp_path / "out"), steps(alone.out)
     assert [line["loss"] for line in together] == pytest.approx([line["loss"] for line in one], rel=1e-5)
     assert [line["tokens"] for line in together] == [line["tokens"] for line in one]
     assert [line["trained_tokens"] for line in together] == [line["trained_tokens"] for line in one]
