@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from typing import Annotated
 
 import typer
@@ -37,5 +38,8 @@ app.add_typer(templates.app, name="templates")
 
 
 def main() -> None:
-    """Run the command line. Exits with 0, with 1 after a user error, with 130 after Ctrl-C."""
-    app(prog_name="sftdata")
+    """Run the command line; exits with 0, 1 after a mistake of the user's, 130 after Ctrl-C."""
+    try:
+        app(prog_name="sftdata")
+    finally:
+        gc.freeze()  # this process ends: Python need not look for garbage among all that the libraries made

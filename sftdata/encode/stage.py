@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -19,7 +19,7 @@ from sftdata.encode.stats import EncodingStats
 from sftdata.encode.tokenizer.encoder import Ids
 from sftdata.records.column import RecordColumn
 from sftdata.records.labels import Runs, trained_runs
-from sftdata.records.record import sample_digest
+from sftdata.records.record import Record, sample_digest
 
 ENCODED_SCHEMA = pa.schema(
     [
@@ -37,8 +37,8 @@ ENCODED_SCHEMA = pa.schema(
         ("stats", pa.string()),  # EncodingStats of the piece; only in its first entry
     ]
 )
-# Of each piece, so many texts are encoded by both encoders, up to so many characters of each.
-TRIED_TEXTS, TRIED_CHARS = 8, 1000
+# The texts of each piece that both encoders encode, and the characters of each.
+TRIED_TEXTS, TRIED_CHARS = 8, 400
 
 
 class Encode:
@@ -96,6 +96,7 @@ class Encode:
         encoded = self.encoder.encode_batch(records)
         stats.tally.update(self.encoder.tally)
         stats.backends.add(self.encoder.backend)
+        stats.disagrees = not self.encoder.encoder.agrees(some_texts(records))
         runs = trained_runs(encoded.labels, encoded.offsets)
         self._see(encoded, runs, np.array([record.text is not None for record in records], np.bool_), stats)
         yield _table(encoded, runs, np.array([row for row, _ in live], np.int64), stats, table.num_rows)
@@ -117,12 +118,10 @@ class Encode:
         stats.answer_controls.update(np.unique(ids[controls[inside]]).tolist())
 
 
-def some_texts(table: pa.Table, dropped: pa.Array) -> list[str]:
-    """A few texts of the live records of a piece, spread over it, to try an encoder on."""
-    live = np.flatnonzero(~dropped.to_numpy(zero_copy_only=False))
-    chosen = live[:: max(1, len(live) // TRIED_TEXTS)][:TRIED_TEXTS].tolist()
-    records = [record for row in chosen for record in RecordColumn(table["record"].slice(row, 1)) if record is not None]
-    texts = [record.messages[-1].content if record.text is None else record.text for record in records]
+def some_texts(records: Sequence[Record]) -> list[str]:
+    """The beginnings of a few texts of a batch, spread over it: both encoders encode them, to be compared."""
+    chosen = records[:: max(1, len(records) // TRIED_TEXTS)][:TRIED_TEXTS]
+    texts = [record.messages[-1].content if record.text is None else record.text for record in chosen]
     return [(text or "")[:TRIED_CHARS] for text in texts]
 
 

@@ -18,6 +18,7 @@ class EncodingStats:
     trailing: Counter[str] = field(default_factory=Counter)  # answers that end in a control string, none stripped yet
     tally: Counter[str] = field(default_factory=Counter)  # what was done to records: see RecordEncoder.encode
     backends: set[str] = field(default_factory=set)  # what encoded
+    disagrees: bool = False  # whether fastokens gave other ids than tokenizers for some text that both encoded
 
     def to_json(self) -> str:
         """The statistics as JSON, in a fixed order."""
@@ -29,6 +30,7 @@ class EncodingStats:
                 "trailing": dict(sorted(self.trailing.items())),
                 "tally": dict(sorted(self.tally.items())),
                 "backends": sorted(self.backends),
+                "disagrees": self.disagrees,
             }
         )
 
@@ -42,6 +44,7 @@ class EncodingStats:
         self.trailing.update(payload["trailing"])
         self.tally.update(payload["tally"])
         self.backends.update(payload["backends"])
+        self.disagrees |= payload["disagrees"]
 
     @staticmethod
     def joined(texts: Sequence[str]) -> EncodingStats:

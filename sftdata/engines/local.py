@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import multiprocessing
 import os
@@ -21,7 +22,7 @@ from types import TracebackType
 from typing import Any, TypeVar
 
 from sftdata.errors import killed_worker
-from sftdata.files.atomic import output_faults
+from sftdata.files.atomic import output_errors
 
 ResultT = TypeVar("ResultT")
 
@@ -82,7 +83,8 @@ class ProcessPool:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """End the workers: after an error or Ctrl-C at once, else when they are idle."""
+        """End the workers: after an error or Ctrl-C at once, else when they are idle. No further call is started."""
+        # Futures are cancelled here and not before: Python before 3.13 fails where a worker ends beside cancelled ones.
         if kind is not None:
             self._alive.close()
         self._executor.shutdown(wait=True, cancel_futures=True)
@@ -95,7 +97,7 @@ class ProcessPool:
             return
         data = pickle.dumps(function)
         path = self._folder / f"{hashlib.sha256(data).hexdigest()}.function"
-        with output_faults(path):
+        with output_errors(path):
             path.write_bytes(data)
         futures: dict[Future[Any], int] = {}
         try:
@@ -106,9 +108,6 @@ class ProcessPool:
                 yield futures.pop(future), future.result()
         except BrokenProcessPool as error:
             raise killed_worker() from error
-        finally:
-            for future in futures:
-                future.cancel()
         path.unlink()
 
 
@@ -151,6 +150,8 @@ def _without_main() -> Iterator[None]:
 def _start_worker(alive: Connection) -> None:
     """What a worker does first."""
     os.environ.update(_WORKER_ENVIRONMENT)
+    gc.freeze()  # rows are many small objects and hardly ever cycles: collect rarely, and never what was preloaded
+    gc.set_threshold(100_000, 50, 50)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     threading.Thread(target=_end_with, args=(alive,), daemon=True).start()
@@ -163,8 +164,15 @@ def _end_with(alive: Connection) -> None:
 
 
 def _call(path: Path, arguments: tuple[Any, ...]) -> Any:
-    """Call the pickled function in a worker."""
-    return _load(path)(*arguments)
+    """Call the pickled function in a worker. An exception that cannot be sent becomes a RuntimeError."""
+    try:
+        return _load(path)(*arguments)
+    except BaseException as error:
+        try:
+            pickle.loads(pickle.dumps(error))
+        except Exception as why:
+            raise RuntimeError(f"{type(error).__name__}: {error}") from why
+        raise
 
 
 @lru_cache(maxsize=2)

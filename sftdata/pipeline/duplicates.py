@@ -16,7 +16,7 @@ from sftdata.config import Config
 from sftdata.curate.duplicates import embedding
 from sftdata.curate.duplicates.caps import cap_evidence, over_cap
 from sftdata.curate.duplicates.exact import key_bytes
-from sftdata.curate.duplicates.near import Verdict, parts_of, ranks
+from sftdata.curate.duplicates.near import Verdict, assign_parts, preference_order
 from sftdata.curate.duplicates.prefix import drop_shared_prefixes as shared_prefixes
 from sftdata.curate.duplicates.semantic import find_semantic_duplicates
 from sftdata.curate.duplicates.settings import Keep, SemanticConfig
@@ -47,7 +47,7 @@ def drop_near_duplicates(rows: RowTable, engine: Engine, config: Config, scratch
     signatures, has_one, preference = _vectors(engine, signed, rows.size, "<u2", settings.keep, scratch / "signatures")
     nodes = preference[has_one[preference]]
     part, rank = np.full(rows.size, -1, np.int32), np.zeros(rows.size, np.int64)
-    part[nodes], rank[nodes] = parts_of(signatures, nodes, settings.threshold), np.arange(len(nodes))
+    part[nodes], rank[nodes] = assign_parts(signatures, nodes, settings.threshold), np.arange(len(nodes))
     beside = pa.table({"part": part, "rank": rank, "row": np.arange(rows.size)})
     compared = engine.group("part", CompareNear(settings), signed, beside)
     verdict = Verdict.of_rows(rows.size)
@@ -100,7 +100,7 @@ def drop_over_caps(rows: RowTable, engine: Engine, config: Config) -> None:
 
 def located_semantic(config: Config, settings: SemanticConfig) -> SemanticConfig:
     """The settings with the model's folder located. Raises ConfigError as `embedding.require_encoder`."""
-    folder = config.located(settings.model)
+    folder = config.resolve_path(settings.model)
     embedding.require_encoder(folder)
     return settings.model_copy(update={"model": folder})
 
@@ -140,4 +140,4 @@ def _vectors(
         if matrix.shape[1] == 0:
             matrix = np.memmap(scratch, dtype, "w+", shape=(num_rows, vectors.shape[1]))
         matrix[here][valid] = vectors
-    return matrix, has_one, ranks(keep, answer_chars)
+    return matrix, has_one, preference_order(keep, answer_chars)

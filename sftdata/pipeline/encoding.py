@@ -3,27 +3,29 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
+import pyarrow as pa
 
 from sftdata.config import Config
 from sftdata.encode.options import BACKENDS
 from sftdata.encode.record_encoder import EncodeSettings, RecordEncoder
-from sftdata.encode.stage import Encode, some_texts
+from sftdata.encode.stage import Encode
 from sftdata.encode.stats import EncodingStats
 from sftdata.encode.template.load import NO_TEMPLATE
 from sftdata.encode.tokenizer.load import load_tokenizer
-from sftdata.engines.engine import Engine
+from sftdata.engines.engine import Engine, Launcher
+from sftdata.engines.local import ThisProcess
+from sftdata.engines.stage import Piece
 from sftdata.files.atomic import write_bytes
 from sftdata.pipeline.rows import RowTable
 from sftdata.pipeline.samples import SAMPLE_COLUMNS, SampleTable
 from sftdata.progress import Progress
 from sftdata.store.manifest import FileEntry
-
-TRIED_PIECES = 64  # of which some texts are encoded by both libraries; at least, where there are as many
 
 
 def load_encoder(config: Config) -> RecordEncoder:
@@ -54,29 +56,37 @@ def load_encoder(config: Config) -> RecordEncoder:
     return encoder
 
 
-def trusted_encoder(encoder: RecordEncoder, rows: RowTable, engine: Engine, progress: Progress) -> RecordEncoder:
-    """The encoder, with tokenizers in place of fastokens where that gives other ids for some of this run's text."""
-    starts = np.cumsum([0, *(piece.num_rows for piece in rows.pieces)]).tolist()
-    dropped = rows.dropped()["dropped"]
-    texts: list[str] = []
-    for number in range(0, len(rows.pieces), max(1, len(rows.pieces) // TRIED_PIECES)):
-        piece = rows.pieces[number]
-        here = dropped.slice(starts[number], piece.num_rows).combine_chunks()
-        texts += some_texts(engine.look(piece, ["record"]), here)
-    if encoder.encoder.agrees(texts):
-        return encoder
-    progress.note("fastokens gives other ids than tokenizers for some of this text: encoding with tokenizers")
-    return RecordEncoder(replace(encoder.settings, backend="tokenizers"))
+@contextmanager
+def loaded_meanwhile(encoder: RecordEncoder, launcher: Launcher) -> Iterator[None]:
+    """Load the tokenizer in a thread while the block runs, where this process encodes; workers load their own."""
+    with ThreadPoolExecutor(1) as thread:
+        if isinstance(launcher, ThisProcess):
+            thread.submit(encoder.encoder.agrees, [])  # what it raises is raised when the encoder is used
+        yield
 
 
-def encode_rows(rows: RowTable, engine: Engine, encoder: RecordEncoder) -> tuple[SampleTable, EncodingStats]:
-    """The samples of every live row, and what encoding met. Rows that cannot be encoded are dropped."""
-    encoded = engine.map(Encode(encoder), rows.pieces, rows.dropped())
-    columns = engine.collect(encoded, ["stats", *SAMPLE_COLUMNS])
-    stats = EncodingStats.joined(columns["stats"].drop_null().to_pylist())
+def encode_rows(
+    rows: RowTable, engine: Engine, encoder: RecordEncoder, progress: Progress
+) -> tuple[SampleTable, EncodingStats]:
+    """The samples of every live row, and what encoding met. Rows that cannot be encoded are dropped.
+
+    Some texts of every piece are encoded by tokenizers too. Where fastokens gives other ids for one of them, all rows
+    are encoded again with tokenizers.
+    """
+    encoded, columns, stats = _encoded(rows, engine, encoder)
+    if stats.disagrees:
+        progress.note("fastokens gives other ids than tokenizers for some of this text: encoding with tokenizers")
+        encoder = RecordEncoder(replace(encoder.settings, backend="tokenizers"))
+        encoded, columns, stats = _encoded(rows, engine, encoder)
     samples = SampleTable(encoded, columns)
     samples.drop_refused(rows)
     return samples, stats
+
+
+def _encoded(rows: RowTable, engine: Engine, encoder: RecordEncoder) -> tuple[Sequence[Piece], pa.Table, EncodingStats]:
+    encoded = engine.map(Encode(encoder), rows.pieces, rows.dropped())
+    columns = engine.collect(encoded, ["stats", *SAMPLE_COLUMNS])
+    return encoded, columns, EncodingStats.joined(columns["stats"].drop_null().to_pylist())
 
 
 def drop_overlong(rows: RowTable, samples: SampleTable, config: Config) -> None:

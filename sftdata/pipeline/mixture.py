@@ -53,4 +53,6 @@ def mix_sources(rows: RowTable, samples: SampleTable, config: Config) -> list[Mi
     found = mix(rows.source, rows.id_hashes, trained, rows.live & ~rows.validation, shares)
     rows.drop(np.flatnonzero(found.over_weight), "over_weight")
     samples.repeat(np.where(rows.validation, 1, found.copies))
-    return [MixtureEntry(source=source.path, **got._asdict()) for source, got in zip(sources, found.table, strict=True)]
+    return [
+        MixtureEntry(source=source.path, **got._asdict()) for source, got in zip(sources, found.sources, strict=True)
+    ]

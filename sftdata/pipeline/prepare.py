@@ -17,7 +17,7 @@ from sftdata.pipeline.duplicates import (
     drop_shared_prefixes,
     located_semantic,
 )
-from sftdata.pipeline.encoding import drop_overlong, encode_rows, load_encoder, trusted_encoder, write_tokenizer
+from sftdata.pipeline.encoding import drop_overlong, encode_rows, load_encoder, loaded_meanwhile, write_tokenizer
 from sftdata.pipeline.ledger_rows import write_ledger
 from sftdata.pipeline.mixture import choose_validation, drop_over_max_records, mix_sources
 from sftdata.pipeline.packing import pack_shards
@@ -53,16 +53,17 @@ def prepare(
     """
     progress = progress or NoProgress()
     check_settings_together(config)
-    encoder = load_encoder(config)
     sources = find_sources(config)
     with (
         Workspace(config, overwrite=overwrite, fresh=fresh, keep_work=keep_work) as work,
         open_launcher(workers, work.pieces, is_small=sources.is_small(config), preload=PRELOAD) as launcher,
     ):
-        engine = TaskEngine(work.pieces, launcher, progress, salt=program_key())
         work.refuse_sources(sources.paths)
+        encoder = load_encoder(config)
+        engine = TaskEngine(work.pieces, launcher, progress, salt=program_key())
 
-        rows = read_rows(sources, config, engine)
+        with loaded_meanwhile(encoder, launcher):
+            rows = read_rows(sources, config, engine)
         drop_exact_duplicates(rows, config)
         drop_near_duplicates(rows, engine, config, work.new)
         drop_shared_prefixes(rows, engine, config)
@@ -70,8 +71,7 @@ def prepare(
         drop_contaminated(rows, engine, config, work.new)
         drop_over_caps(rows, engine, config)
 
-        encoder = trusted_encoder(encoder, rows, engine, progress)
-        samples, stats = encode_rows(rows, engine, encoder)
+        samples, stats = encode_rows(rows, engine, encoder, progress)
         drop_overlong(rows, samples, config)
         drop_over_max_records(rows, samples, config)
         choose_validation(rows, engine, config)

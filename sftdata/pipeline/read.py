@@ -10,19 +10,18 @@ import pyarrow as pa
 
 from sftdata.config import Config, SourceConfig
 from sftdata.curate.duplicates.exact import content_key
-from sftdata.curate.stage import Judge
+from sftdata.curate.stage import FilterAndRedact
 from sftdata.engines.engine import Engine
-from sftdata.errors import SourceError
 from sftdata.pipeline.rows import ROW_COLUMNS, RowTable
-from sftdata.read.explain import NOT_DATA, no_rows_error
+from sftdata.read.diagnose import NOT_DATA, no_rows_error
 from sftdata.read.file_names import distinct_names
 from sftdata.read.file_stamps import stamp_of
-from sftdata.read.readers.opening import is_url
+from sftdata.read.readers.open_files import is_url
 from sftdata.read.sources import plan_units
 from sftdata.read.stage import Read, unit_identities
 from sftdata.read.units import Unit
 
-SMALL_BYTES = 4 << 20  # of input; see tests/bench
+SMALL_BYTES = 32 << 20  # of input: up to here one process is done first (tests/bench/RESULTS.md, "pool")
 UNIT_BYTES = 2 << 20  # of a JSON-lines file that one task reads; changes no byte of the dataset
 
 
@@ -52,7 +51,7 @@ def find_sources(config: Config) -> Sources:
         wanted.append(config.split.by)
     sources = tuple(
         source.model_copy(update={"keep": tuple(dict.fromkeys([*source.keep, *wanted]))}) if wanted else source
-        for source in config.located_sources()
+        for source in config.resolved_sources()
     )
     units = plan_units(sources, UNIT_BYTES)
     names = distinct_names(units, [source.path for source in config.sources])
@@ -67,9 +66,9 @@ def read_rows(found: Sources, config: Config, engine: Engine) -> RowTable:
     sources, units, names = found
     stamps = tuple(stamp_of(unit) for unit in units)
     identities = unit_identities(units, sources, config.check_tool_calls)
-    judges = not config.filters.is_off or config.privacy.mode != "off"
-    judge = Judge(config.filters, config.privacy) if judges else None
-    stage = Read(units, sources, content_key, config.check_tool_calls, stamps, judge)
+    is_filtering = not config.filters.is_off or config.privacy.mode != "off"
+    record_filter = FilterAndRedact(config.filters, config.privacy) if is_filtering else None
+    stage = Read(units, sources, content_key, config.check_tool_calls, stamps, record_filter)
     pieces = engine.map(stage, engine.give(pa.table({"unit": np.arange(len(units))}), identities))
     rows = RowTable(pieces, units, names, engine.collect(pieces, ROW_COLUMNS))
     _refuse_unreadable(found, rows)
@@ -80,7 +79,5 @@ def _refuse_unreadable(found: Sources, rows: RowTable) -> None:
     """Raise SourceError for a source without a single usable row: its settings are wrong, not its rows."""
     for number, source in enumerate(found.sources):
         reasons = rows.reasons_of_source(number)
-        if not reasons:
-            raise SourceError(source.path, "holds no rows", "check the path, or take it out of the sources")
         if reasons <= NOT_DATA:
             raise no_rows_error([unit for unit in found.units if unit.source == number], source)

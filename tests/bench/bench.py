@@ -18,7 +18,7 @@ import sys
 import tempfile
 import time
 from bisect import bisect_left, insort
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -34,6 +34,10 @@ TOKENIZER = TOKENIZERS / "smollm2"
 PROGRAM = str(Path(sys.executable).with_name("sftdata"))
 SEQ_LEN = 2048
 NEAR = "dedup.near=on"
+
+TRL = SHARED / "bench" / "trl_prepare.py"
+# A program that starts a pool however little data there is.
+ALWAYS_POOL = "from sftdata.cli.app import main; from sftdata.pipeline import read; read.SMALL_BYTES = 0; main()"
 
 Line = tuple[str, str, str]  # what, the figure, and what it is to be
 
@@ -69,41 +73,59 @@ def prepare_command(out: Path, *arguments: str) -> list[str]:
     return [PROGRAM, "prepare", *arguments, "--tokenizer", str(TOKENIZER), "--out", str(out)]
 
 
-def bench_prepare(work: Path, args: argparse.Namespace) -> Iterator[Line]:
-    """prepare against those who prepare the data in training, run by turns."""
-    peers: list[Trl | LlamaFactory] = [Trl(SHARED / "bench" / "trl_prepare.py", MIX, TOKENIZER, work)]
-    if os.environ.get(LLAMA_FACTORY):
-        peers.append(LlamaFactory(MIX, TOKENIZER, work))
-    ours: dict[str, list[float]] = {"": [], NEAR: []}
-    theirs: dict[str, list[float]] = {peer.name: [] for peer in peers}
-    for _ in range(args.runs):
-        for peer in peers:
-            theirs[peer.name].append(peer.seconds())
-            for more, seconds in ours.items():
-                seconds.append(timed(prepare_command(work / "out", str(MIX), *filter(None, [more]))))
-    medians = {more: statistics.median(seconds) for more, seconds in ours.items()}
-    yield "sftdata prepare, mix20k.jsonl, whole process", f"{medians['']:.2f} s", ""
-    yield "the same with near-deduplication", f"{medians[NEAR]:.2f} s", ""
-    for name, seconds in theirs.items():
-        median = statistics.median(seconds)
-        yield f"{name}, two processes, without its imports", f"{median:.1f} s", ""
-        aims = ("10 times, beyond it 20", "7 times") if name == Trl.name else ("", "")
-        yield f"prepare against {name}", f"{median / medians['']:.1f} times faster", aims[0]
-        yield f"prepare with near-deduplication against {name}", f"{median / medians[NEAR]:.1f} times faster", aims[1]
-    if len(theirs) == 1:
-        yield "LLaMA-Factory", f"not there ({LLAMA_FACTORY} names no Python)", ""
-
-
 def bench_large(work: Path, args: argparse.Namespace) -> Iterator[Line]:
-    """The same where start-up hardly counts: a fifth of the records of the growth runs."""
+    """prepare against TRL on a fifth of the records of the growth runs, run by turns."""
     records = args.records // 5
     large = work / "fifth.jsonl"
     write_corpus(large, MIX, records)
     (work / "large").mkdir()
-    trl = Trl(SHARED / "bench" / "trl_prepare.py", large, TOKENIZER, work / "large").seconds()
-    for more, name in (([], ""), ([NEAR], " with near-deduplication")):
-        ours = statistics.median(timed(prepare_command(work / "out", str(large), *more)) for _ in range(3))
-        yield f"prepare{name} against {Trl.name}, {records:,} records", f"{trl / ours:.1f} times faster", ""
+    yield from against_peers([Trl(TRL, large, TOKENIZER, work / "large")], large, work, 3, ("15 times", "7 times"))
+
+
+def bench_small(work: Path, args: argparse.Namespace) -> Iterator[Line]:
+    """The same on 20,000 records: what starting and loading a tokenizer cost."""
+    peers: list[Trl | LlamaFactory] = [Trl(TRL, MIX, TOKENIZER, work)]
+    if os.environ.get(LLAMA_FACTORY):
+        peers.append(LlamaFactory(MIX, TOKENIZER, work))
+    yield from against_peers(peers, MIX, work, args.runs, ("6 times", ""))
+
+
+def against_peers(
+    peers: Sequence[Trl | LlamaFactory], data: Path, work: Path, runs: int, aims: tuple[str, str]
+) -> Iterator[Line]:
+    """prepare, and prepare with near-deduplication, against those who prepare the data in training."""
+    with data.open("rb") as file:
+        records = f"{sum(1 for _ in file):,} records"
+    ours: dict[str, list[float]] = {"": [], NEAR: []}
+    theirs: dict[str, list[float]] = {peer.name: [] for peer in peers}
+    for _ in range(runs):
+        for peer in peers:
+            theirs[peer.name].append(peer.seconds())
+        for more, seconds in ours.items():
+            seconds.append(timed(prepare_command(work / "out", str(data), *filter(None, [more]))))
+    medians = {more: statistics.median(seconds) for more, seconds in ours.items()}
+    yield f"sftdata prepare, {records}, whole process", f"{medians['']:.2f} s", ""
+    yield "the same with near-deduplication", f"{medians[NEAR]:.2f} s", ""
+    for name, seconds in theirs.items():
+        median = statistics.median(seconds)
+        aim, near_aim = aims if name == Trl.name else ("", "")
+        yield f"{name}, {records}, two processes, without its imports", f"{median:.1f} s", ""
+        yield f"prepare against {name}, {records}", f"{median / medians['']:.1f} times faster", aim
+        yield f"prepare with near-deduplication against {name}", f"{median / medians[NEAR]:.1f} times faster", near_aim
+
+
+def bench_pool(work: Path, args: argparse.Namespace) -> Iterator[Line]:
+    """From how much data on a pool of processes is faster than one process: read.SMALL_BYTES."""
+    data = work / "pool.jsonl"
+    for records in (10_000, 20_000, 40_000, 80_000):
+        write_corpus(data, MIX, records)
+        here = statistics.median(
+            timed(prepare_command(work / "out", str(data), "--workers", "1")) for _ in range(args.runs)
+        )
+        command = [sys.executable, "-c", ALWAYS_POOL, *prepare_command(work / "out", str(data))[1:], "--overwrite"]
+        pool = statistics.median(timed(command) for _ in range(args.runs))
+        size = data.stat().st_size / (1 << 20)
+        yield f"pool of processes against one process, {size:.0f} MB of input", f"{here / pool:.2f} times as fast", ""
 
 
 def bench_stages(work: Path, args: argparse.Namespace) -> Iterator[Line]:
@@ -211,31 +233,36 @@ def bench_growth(work: Path, args: argparse.Namespace) -> Iterator[Line]:
     small = work / "tenth.jsonl"
     write_corpus(large, MIX, args.records)
     write_corpus(small, MIX, args.records // 10)
-    for name, more, bytes_each in (("", [], 300), (" with near-deduplication", [NEAR], 800)):
+    for name, more in (("", []), (" with near-deduplication", [NEAR])):
         tenths: list[float] = []
         wholes: list[float] = []
         peak = 0.0
-        for _ in range(2):  # by turns, for the machine is not as fast at one time as at another
+        for _ in range(2):  # by turns, because the machine's speed changes
             tenths += [timed(prepare_command(work / "out", str(small), *more)) for _ in range(2)]
             seconds, bytes_held = timed_with_memory(prepare_command(work / "out", str(large), *more))
             wholes.append(seconds)
             peak = max(peak, bytes_held)
         tenth_s, whole_s = statistics.median(tenths), statistics.median(wholes)
         counts = json.loads((work / "out" / "manifest.json").read_text())["counts"]
-        said = f"{whole_s / tenth_s:.2f} times the time ({whole_s:.0f} s, {counts['packed']:,} packed)"
-        yield f"growth{name}, {args.records // 10:,} to {args.records:,} records", said, "10.5 times"
-        aim = f"{(1.2e9 + bytes_each * args.records) / 1e9:.2f} GB"
-        yield f"peak memory of all processes{name}, {args.records:,} records", f"{peak / 1e9:.2f} GB", aim
+        rate = f"{whole_s:.0f} s, {args.records / whole_s:,.0f} rows/s, {counts['packed']:,} packed"
+        yield f"prepare{name}, {args.records:,} records", rate, ""
+        yield (
+            f"growth{name} from {args.records // 10:,} records",
+            f"{whole_s / tenth_s:.2f} times the time",
+            "10.5 times",
+        )
+        yield f"peak memory of all processes{name}, {args.records:,} records", f"{peak / 1e9:.2f} GB", "1.20 GB"
 
 
 PARTS: dict[str, Callable[[Path, argparse.Namespace], Iterator[Line]]] = {
-    "prepare": bench_prepare,
     "large": bench_large,
+    "growth": bench_growth,
+    "small": bench_small,
+    "pool": bench_pool,
     "stages": bench_stages,
     "startup": bench_startup,
     "encoders": bench_encoders,
     "packing": bench_packing,
-    "growth": bench_growth,
 }
 
 if __name__ == "__main__":

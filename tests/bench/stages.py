@@ -12,18 +12,15 @@ import sys
 import time
 from pathlib import Path
 
-from sftdata.__main__ import begin_aside
-from sftdata.light import leave, take_over
-
 
 def process_start() -> float:
-    """When this process began, in seconds of the monotonic clock."""
-    began = int(Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19]) / 100  # clock ticks since boot
-    return time.monotonic() - (float(Path("/proc/uptime").read_text().split()[0]) - began)
+    """When this process started, in seconds of the monotonic clock."""
+    started = int(Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19]) / 100  # clock ticks since boot
+    return time.monotonic() - (float(Path("/proc/uptime").read_text().split()[0]) - started)
 
 
 class Clock:
-    """Notes when each stage began, and when its last piece was done."""
+    """Notes when each stage started, and when its last piece was done."""
 
     def __init__(self) -> None:
         self.stages: dict[str, list[float]] = {}
@@ -41,29 +38,22 @@ class Clock:
 
 
 def main() -> None:
-    began = process_start()
-    take_over()
-    from sftdata import cli
-    from sftdata.encoding import begin_encoding
+    started = process_start()
+    from sftdata.cli.shared import config_of
+    from sftdata.pipeline.prepare import prepare
 
     data, tokenizer, out, *more = sys.argv[1:]
-    aside = begin_aside(["prepare", data, *more, "--tokenizer", tokenizer])
-    config = cli.config_of([data, *more], {"tokenizer": tokenizer, "out": out})
-    encoding = begin_encoding(config, aside)
-    from sftdata.pipeline import prepare
-
     clock = Clock()
-    prepare(config, progress=clock, encoding=encoding)
+    prepare(config_of([data, *more], {"tokenizer": tokenizer, "out": out}), progress=clock)
     end = time.monotonic()
     seconds = {}
-    before, name = began, "start"
+    before, name = started, "start"
     for stage, (first, last) in clock.stages.items():
-        seconds[f"before {stage}" if before != began else name] = first - before
+        seconds[f"before {stage}" if before != started else name] = first - before
         seconds[stage] = last - first
         before = last
     seconds["ledger, manifest, publishing"] = end - before
     print(json.dumps(seconds))
-    leave(0)
 
 
 if __name__ == "__main__":

@@ -59,7 +59,7 @@ class Encoder:
     """One tokenizer.json, ready to encode batches without adding special tokens.
 
     `asked` is the library to use; None is fastokens where it loads the tokenizer and agrees with tokenizers on hard
-    strings, else tokenizers. With `tried_later` it need not agree: the caller asks `agrees` before it encodes.
+    strings, else tokenizers. With `tried_later` it need not agree: the caller asks `agrees`.
 
     `names` are entries of the vocabulary and the ids they must have; where the library gave
     one another id, ids are translated. Raises TokenizerError when first used, where a library that is needed cannot
@@ -100,7 +100,7 @@ class Encoder:
         """The library that encodes."""
         if self._asked is not None:
             return self._asked
-        is_fast = self._fast is not None and (self._tried_later or self._is_exact(HARD))
+        is_fast = self._fast is not None and (self._tried_later or self._agrees_on_hard)
         return "fastokens" if is_fast else "tokenizers"
 
     @cached_property
@@ -144,7 +144,11 @@ class Encoder:
 
     def agrees(self, texts: Sequence[str]) -> bool:
         """Whether hard strings, and these texts, have the ids that tokenizers gives them."""
-        return self.backend == "tokenizers" or self._is_exact([*HARD, *texts])
+        return self.backend == "tokenizers" or (self._agrees_on_hard and self._is_exact(texts))
+
+    @cached_property
+    def _agrees_on_hard(self) -> bool:
+        return self._is_exact(HARD)
 
     def _is_exact(self, texts: Sequence[str]) -> bool:
         ids, offsets = self._encode_fast(texts)
