@@ -47,6 +47,11 @@ class WorkerError(SftDataError):
     """A worker process that the operating system killed."""
 
 
+def first_line(error: Exception) -> str:
+    """The first line of an error message, for messages that are many lines long."""
+    return (str(error).splitlines() or [type(error).__name__])[0]
+
+
 def killed_worker() -> WorkerError:
     """The error for a worker that the operating system killed."""
     return WorkerError(

@@ -1,4 +1,4 @@
-"""The ledger: the fate of every input row, one row for each, in the order of the input."""
+"""The ledger: what happened to each input row. One row per input row, in input order."""
 
 from __future__ import annotations
 
@@ -15,43 +15,43 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from sftdata.errors import DatasetError
+from sftdata.errors import DatasetError, first_line
 from sftdata.files.atomic import Sink, atomic_write
 from sftdata.store.manifest import Counts, LedgerEntry
 
 PACKED = "packed"
 DROPPED = "dropped"
 
-# Rows of one file and of one row group: part of the format, as other values give other bytes.
+# Rows per file and per row group. Part of the format: other values give different bytes.
 FILE_ROWS = 1 << 20
 GROUP_ROWS = 1 << 16
-# The columns whose values come again and again, by Parquet's names for them; a dictionary of the others is of no use.
+# Columns with many repeated values, by their Parquet names. Only these are dictionary-encoded.
 DICTIONARY_COLUMNS = ("source", "fate", "stage", "reason", "detail", "split", "places.list.element.shard")
 
 PLACE = pa.struct([("shard", pa.string()), ("row", pa.int32()), ("index", pa.int32())])
 LEDGER_SCHEMA = pa.schema(
     [
-        ("source", pa.string()),  # its path, as configured
-        ("where", pa.string()),  # "gsm8k_train.jsonl:17": the file within the source, the line from 1
-        ("record_id", pa.string()),  # null where no record could be made
+        ("source", pa.string()),  # path of the source, as configured
+        ("where", pa.string()),  # "gsm8k_train.jsonl:17": file within the source, line counted from 1
+        ("record_id", pa.string()),  # null if the row could not be parsed to a record
         ("fate", pa.string()),  # packed or dropped
-        ("stage", pa.string()),  # null where packed, as the next two
+        ("stage", pa.string()),  # stage, reason and detail are null if packed
         ("reason", pa.string()),
         ("detail", pa.string()),
-        ("duplicate_of", pa.string()),  # the `where` of the row that this one repeats
+        ("duplicate_of", pa.string()),  # `where` of the kept row that this row duplicates
         ("similarity", pa.float64()),
         ("split", pa.string()),
-        ("places", pa.list_(PLACE)),  # of its samples; null where dropped
-        ("turns", pa.list_(pa.list_(pa.int32()))),  # the turns trained in each place, from 1
-        ("digests", pa.list_(pa.string())),  # sample_digest of each place's sample, in hex
-        ("num_tokens", pa.int64()),  # null where nothing was encoded
+        ("places", pa.list_(PLACE)),  # of the row's samples; null if dropped
+        ("turns", pa.list_(pa.list_(pa.int32()))),  # for each place: the trained turns, counted from 1
+        ("digests", pa.list_(pa.string())),  # for each place: sample_digest of its sample, in hex
+        ("num_tokens", pa.int64()),  # null if the row was dropped before encoding
         ("num_trained_tokens", pa.int64()),
     ]
 )
 
 
 def keep_columns(keep: Sequence[str]) -> dict[str, str]:
-    """The ledger's column for each kept column: its own name, with `keep_` before it where that name is taken."""
+    """Kept column -> its ledger column: the same name, prefixed with `keep_` until it is unique."""
     taken = set(LEDGER_SCHEMA.names)
     columns = {}
     for name in dict.fromkeys(keep):
@@ -64,14 +64,14 @@ def keep_columns(keep: Sequence[str]) -> dict[str, str]:
 
 
 def ledger_schema(keep: Sequence[str]) -> pa.Schema:
-    """The ledger's columns, those kept from the sources at the end as strings."""
+    """LEDGER_SCHEMA, followed by the columns kept from the sources, as strings."""
     return pa.schema([*LEDGER_SCHEMA, *((column, pa.string()) for column in keep_columns(keep).values())])
 
 
 def as_text(value: object) -> str | None:
-    """A kept value as the ledger holds it: strings as they are, None as null, everything else as JSON.
+    """A kept value as ledger text: strings as they are, None as null, everything else as JSON.
 
-    A string that is not Unicode (a lone surrogate in the source) is written as JSON too, with escapes.
+    A string that is not valid Unicode (a lone surrogate in the source) is also written as JSON, with escapes.
     """
     if value is None:
         return None
@@ -84,10 +84,10 @@ def as_text(value: object) -> str | None:
 
 
 class LedgerWriter:
-    """Writes OUT/ledger/00000.parquet and so on, and counts. Used with `with`.
+    """A context manager that writes OUT/ledger/00000.parquet and so on, and counts the rows.
 
-    Tables come in the order of the input, cut anywhere: the same rows give the same bytes. `files` and `counts` are
-    complete when the block has ended. Raises OutputError where the folder cannot be written.
+    Tables must come in input order, but may be split anywhere: the same rows give the same bytes. `files` and
+    `counts` are complete after the block. Raises OutputError if the folder cannot be written.
     """
 
     def __init__(self, folder: str | Path, keep: Sequence[str] = ()) -> None:
@@ -104,11 +104,11 @@ class LedgerWriter:
 
     @property
     def counts(self) -> Counts:
-        """The fates of the rows written so far."""
+        """Counts of the rows written so far."""
         return self._tally.counts()
 
     def write(self, rows: pa.Table) -> None:
-        """Add rows; their columns must be those of `ledger_schema(keep)`, in any order."""
+        """Append rows. They must have the columns of `ledger_schema(keep)`, in any order."""
         rows = rows.select(self._schema.names).cast(self._schema)
         self._tally.add(rows)
         self._pending.append(rows)
@@ -127,10 +127,10 @@ class LedgerWriter:
             return
         if self._num_pending or (not self.files and self._file is None):
             self._write_group(self._num_pending)
-        self._end_file()
+        self._finish_file()
 
     def _write_group(self, num_rows: int) -> None:
-        """Write one row group, opening and ending files as their size asks."""
+        """Write one row group. Open a new file if needed, and close it when it is full."""
         table = pa.concat_tables(self._pending) if self._pending else self._schema.empty_table()
         self._pending = [table.slice(num_rows)] if num_rows < table.num_rows else []
         self._num_pending -= num_rows
@@ -139,14 +139,14 @@ class LedgerWriter:
         try:
             self._parquet.write_table(table.slice(0, num_rows).combine_chunks(), row_group_size=GROUP_ROWS)
         except BaseException:
-            self._abandon_file(*sys.exc_info())  # raises an OutputError in the place of a full disk and the like
+            self._abandon_file(*sys.exc_info())  # raises OutputError if the disk is full, for example
             raise
         self._file_rows += num_rows
         if self._file_rows >= FILE_ROWS:
-            self._end_file()
+            self._finish_file()
 
     def _start_file(self) -> None:
-        """Open the next file under its hidden name."""
+        """Open the next file under its temporary name."""
         with ExitStack() as stack:
             path = self._folder / "ledger" / f"{len(self.files):05}.parquet"
             self._sink = stack.enter_context(atomic_write(path))
@@ -156,8 +156,8 @@ class LedgerWriter:
             self._file = stack.pop_all()
         self._file_rows = 0
 
-    def _end_file(self) -> None:
-        """Put the open file, if any, under its name."""
+    def _finish_file(self) -> None:
+        """Close the open file, if any, and move it to its final name."""
         if self._file is None or self._sink is None:
             return
         file, self._file = self._file, None
@@ -169,22 +169,22 @@ class LedgerWriter:
     def _abandon_file(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Remove the open file, if any, because of a fault."""
+        """Delete the open file, if any, after an exception."""
         file, self._file = self._file, None
         if file is not None:
             file.__exit__(kind, error, trace)
 
 
 class Tally:
-    """Counts fates, table by table."""
+    """Counts packed and dropped rows, table by table."""
 
     def __init__(self) -> None:
         self._fates: dict[tuple[str | None, str | None, str | None], int] = {}
         self._examples: dict[str, str] = {}
 
     def add(self, rows: pa.Table) -> None:
-        """Count these rows."""
-        codes = np.zeros(rows.num_rows, np.int64)  # of the three together; Table.group_by takes long to import
+        """Count the rows of a table."""
+        codes = np.zeros(rows.num_rows, np.int64)  # of the three columns together; Table.group_by is slow to import
         for name in ("fate", "stage", "reason"):
             column = pc.dictionary_encode(rows[name].combine_chunks(), null_encoding="encode")
             codes = codes * len(column.dictionary) + column.indices.to_numpy()
@@ -196,7 +196,7 @@ class Tally:
                 self._examples[key[2]] = rows["where"][first].as_py()
 
     def counts(self) -> Counts:
-        """What was counted; stages and reasons in the order of their names. Raises ValueError on an unknown fate."""
+        """The counts, sorted by stage and reason. Raises ValueError if fate, stage and reason do not fit together."""
         packed = 0
         dropped: dict[str, dict[str, int]] = {}
         for (fate, stage, reason), rows in sorted(self._fates.items(), key=str):
@@ -211,38 +211,37 @@ class Tally:
 
 
 def ledger_files(folder: str | Path) -> list[Path]:
-    """The ledger's files in the order of the input. Raises DatasetError where there are none."""
+    """The files of the ledger, in input order. Raises DatasetError if there are none."""
     files = sorted(Path(folder, "ledger").glob("*.parquet"))
     if not files:
-        raise DatasetError(str(folder), "holds no ledger", "give the folder that `sftdata prepare` wrote")
+        raise DatasetError(str(folder), "contains no ledger", "give a folder written by `sftdata prepare`")
     return files
 
 
 def read_ledger(folder: str | Path, columns: Sequence[str] | None = None) -> pa.Table:
-    """The ledger, or some of its columns, in the order of the input. Raises DatasetError as `read_ledger_file`."""
+    """The ledger, or some of its columns, in input order. Raises DatasetError as `read_ledger_file` does."""
     return pa.concat_tables([read_ledger_file(path, columns) for path in ledger_files(folder)])
 
 
 def read_ledger_file(path: str | Path, columns: Sequence[str] | None = None) -> pa.Table:
-    """One file of the ledger. Raises DatasetError where it is absent, no Parquet file, or has other columns."""
+    """One file of the ledger. Raises DatasetError if it does not exist, is not Parquet, or has the wrong columns."""
     hint = "prepare the dataset again, or restore the file"
     try:
         with pq.ParquetFile(path) as file:
             _check_schema(path, file.schema_arrow)
             return file.read(columns=None if columns is None else list(columns))
     except FileNotFoundError as error:
-        raise DatasetError(str(path), "is not there", hint) from error
+        raise DatasetError(str(path), "does not exist", hint) from error
     except (pa.ArrowException, OSError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise DatasetError(str(path), f"cannot be read as a Parquet file ({reason})", hint) from error
+        raise DatasetError(str(path), f"cannot be read as a Parquet file ({first_line(error)})", hint) from error
 
 
 def _check_schema(path: str | Path, schema: pa.Schema) -> None:
-    """Raises DatasetError where a column of the ledger is absent or of another type."""
+    """Raise DatasetError if a ledger column is missing or has the wrong type."""
     for field in LEDGER_SCHEMA:
         at = schema.get_field_index(field.name)
         if at < 0:
             raise DatasetError(str(path), f"has no column {field.name}", "prepare the dataset again")
         if schema.field(at).type != field.type:
-            what = f"holds {schema.field(at).type} in the column {field.name} instead of {field.type}"
+            what = f"has the type {schema.field(at).type} in column {field.name} instead of {field.type}"
             raise DatasetError(str(path), what, "prepare the dataset again")

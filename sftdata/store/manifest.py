@@ -1,4 +1,4 @@
-"""The manifest: what a dataset is, in one JSON file that is written last. A folder without it is not a dataset."""
+"""The manifest: the JSON file that describes a dataset. It is written last; a folder without it is not a dataset."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 
 
 class Entry(BaseModel):
-    """A part of the manifest. Unknown keys are refused; nothing changes after loading."""
+    """A part of the manifest: immutable, and unknown keys are errors."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class FileEntry(Entry):
-    """A file of the dataset: its path within the folder (with /), size and checksum."""
+    """A file of the dataset: its path relative to the dataset folder (with /), size and checksum."""
 
     path: str
     size_bytes: Count
@@ -38,27 +38,27 @@ class FileEntry(Entry):
     @field_validator("path")
     @classmethod
     def _stays_inside(cls, path: str) -> str:
-        """Paths lead into the dataset's folder, nowhere else."""
+        """Reject paths that lead out of the dataset folder."""
         parts = PurePosixPath(path).parts
         if not parts or path.startswith("/") or ".." in parts or "\\" in path or ":" in path:
-            raise ValueError("must be a path within the dataset's folder")
+            raise ValueError("must be a path within the dataset folder")
         return path
 
     def check(self, folder: str | Path) -> None:
-        """Hold the file against this entry. Raises DatasetError where it is absent, shorter, longer or different."""
+        """Compare the file with this entry. Raises DatasetError if it is missing or differs in size or content."""
         path = Path(folder, self.path)
-        hint = "copy it again from where it was made, or prepare the dataset again"
+        hint = "copy it again from the original dataset, or prepare the dataset again"
         if not path.is_file():
-            raise DatasetError(str(path), "is in the manifest, but not there", hint)
+            raise DatasetError(str(path), "is listed in the manifest, but does not exist", hint)
         size_bytes = path.stat().st_size
         if size_bytes != self.size_bytes:
-            raise DatasetError(str(path), f"holds {size_bytes} bytes instead of {self.size_bytes}", hint)
+            raise DatasetError(str(path), f"has {size_bytes} bytes instead of {self.size_bytes}", hint)
         if file_sha256(path) != self.sha256:
-            raise DatasetError(str(path), "has another checksum than the manifest: its content was changed", hint)
+            raise DatasetError(str(path), "does not match its checksum in the manifest: its content has changed", hint)
 
 
 class ShardEntry(FileEntry):
-    """A shard, with what it holds."""
+    """A shard and its contents in numbers."""
 
     split: str
     rows: Count
@@ -68,7 +68,7 @@ class ShardEntry(FileEntry):
 
     @classmethod
     def of(cls, path: str, split: str, stats: ShardStats) -> ShardEntry:
-        """The entry of a shard just written to `path` within the folder."""
+        """The entry for a shard that was written to `path` within the folder."""
         return cls(
             path=path,
             split=split,
@@ -88,29 +88,34 @@ class LedgerEntry(FileEntry):
 
 
 class TokenizerEntry(Entry):
-    """The tokenizer, and what of it proves the masks."""
+    """The tokenizer, with the token ids that verification needs."""
 
     source: str  # as configured
     sha256: Sha256  # of tokenizer/tokenizer.json
-    vocab_size: Annotated[int, Field(ge=1)]  # the highest id + 1, added tokens included
+    vocab_size: Annotated[int, Field(ge=1)]  # highest id + 1, including added tokens
     bos_id: TokenId | None = None
     eos_id: TokenId | None = None
     pad_id: TokenId | None = None
-    end_of_turn_ids: tuple[TokenId, ...] = ()  # a trained run ends in one of these, and holds no other of them
-    control_ids: tuple[TokenId, ...] = ()  # never made from a message's text
-    answer_control_ids: tuple[TokenId, ...] | None = None  # those the template writes inside answers; None: not known
-    generation_prompts: tuple[Prompt, ...] = ()  # one of them stands directly before each trained run
+    end_of_turn_ids: tuple[TokenId, ...] = ()  # a trained run ends in one of these, and contains no other
+    control_ids: tuple[TokenId, ...] = ()  # message text is never encoded to these
+    answer_control_ids: tuple[TokenId, ...] | None = (
+        None  # those that the template writes inside answers; None: unknown
+    )
+    generation_prompts: tuple[Prompt, ...] = ()  # one of them comes directly before each trained run
 
 
 class TemplateEntry(Entry):
     """The chat template."""
 
-    source: str  # as configured; auto is the tokenizer's own
+    source: str  # as configured; auto is the tokenizer's own template
     sha256: Sha256  # of tokenizer/chat_template.jinja
 
 
 class ControlString(Entry):
-    """A control token's text in messages of one role (`tools` for tool descriptions), where it stayed text."""
+    """How often the string of a control token was found in messages of a role and encoded as text.
+
+    The role is `tools` for tool descriptions.
+    """
 
     string: str
     role: str
@@ -118,21 +123,21 @@ class ControlString(Entry):
 
 
 class EncodingEntry(Entry):
-    """What encoding met and did besides the samples, over all records that came so far, packed or dropped later."""
+    """What encoding found and changed, over all records that reached it, including those dropped later."""
 
-    encoder: str  # fastokens or tokenizers; the shards are the same with either
-    control_strings: tuple[ControlString, ...] = ()  # the most frequent first
-    trailing_control: dict[str, Count] = Field(default_factory=dict)  # answers that end in a control string, by string
-    stripped_answers: Count = 0  # freed of such an end
-    split_conversations: Count = 0  # overlong: split
-    overlong_turns: Count = 0  # of these conversations, trained in no sample: not even alone do they fit
-    cut_answers: Count = 0  # overlong: truncate
+    encoder: str  # fastokens or tokenizers; both give the same shards
+    control_strings: tuple[ControlString, ...] = ()  # most frequent first
+    trailing_control: dict[str, Count] = Field(default_factory=dict)  # control string -> answers that end in it
+    stripped_answers: Count = 0  # answers from which such an ending was stripped
+    split_conversations: Count = 0  # by overlong: split
+    overlong_turns: Count = 0  # turns of split conversations that do not fit into a row even alone: not trained
+    cut_answers: Count = 0  # by overlong: truncate
 
 
 class Counts(Entry):
-    """The fate of every input row: rows_read is packed plus all of dropped (stage -> reason -> rows).
+    """Row counts: rows_read = packed + the sum of dropped (stage -> reason -> rows).
 
-    `examples` names the first row that was dropped for each reason: reason -> "file:line".
+    `examples` has the first row dropped for each reason: reason -> "file:line".
     """
 
     rows_read: Count = 0
@@ -142,24 +147,24 @@ class Counts(Entry):
 
     @property
     def num_dropped(self) -> int:
-        """Rows dropped, for whatever reason."""
+        """All dropped rows."""
         return sum(sum(reasons.values()) for reasons in self.dropped.values())
 
 
 class MixtureEntry(Entry):
-    """What one source was asked for and gave to the training split, after every other step."""
+    """The requested and actual share of one source in the training split, after all other steps."""
 
-    source: str  # its path, as configured
-    asked: float | None  # share of the trained tokens; None without weights
-    got: Annotated[float, Field(ge=0, le=1)]
-    records: Count  # used at least once
-    copies: Count  # uses of records
-    trained_tokens: Count  # in all copies
-    available_tokens: Count  # trained tokens that max_records and repeat would have allowed
+    source: str  # path of the source, as configured
+    asked: float | None  # requested share of the trained tokens; None without weights
+    got: Annotated[float, Field(ge=0, le=1)]  # actual share
+    records: Count  # records used at least once
+    copies: Count  # records used, counting repeats
+    trained_tokens: Count  # over all copies
+    available_tokens: Count  # trained tokens that max_records and repeat allow
 
 
 class PackingEntry(Entry):
-    """How full the rows are: fill is the share of rows * seq_len that holds tokens."""
+    """How full the packed rows are: fill = tokens / (rows * seq_len)."""
 
     strategy: str
     rows: Count
@@ -167,7 +172,7 @@ class PackingEntry(Entry):
 
     @classmethod
     def of(cls, strategy: str, seq_len: int, shards: Iterable[ShardEntry]) -> PackingEntry:
-        """The packing of these shards."""
+        """The packing entry for these shards."""
         shards = tuple(shards)
         rows = sum(shard.rows for shard in shards)
         tokens = sum(shard.tokens for shard in shards)
@@ -175,7 +180,7 @@ class PackingEntry(Entry):
 
 
 class SplitStats(Entry):
-    """What one split holds."""
+    """The contents of one split in numbers."""
 
     shards: int
     rows: int
@@ -185,55 +190,60 @@ class SplitStats(Entry):
 
 
 class Manifest(Entry):
-    """What a dataset is. Two runs of one config on the same data give the same bytes: no times, no machine's paths."""
+    """The description of a dataset.
+
+    The same config on the same data gives the same bytes: there are no timestamps and no local paths in it.
+    """
 
     schema_version: int = SCHEMA_VERSION
-    dataset_hash: Sha256  # of the shards: equal shards, equal hash
+    dataset_hash: Sha256  # of the shards: the same shards give the same hash
     seed: Count
     seq_len: Annotated[int, Field(ge=1)]
     shards: tuple[ShardEntry, ...]
     ledger: tuple[LedgerEntry, ...]
-    files: tuple[FileEntry, ...] = ()  # everything else in the folder: tokenizer/, report.html
+    files: tuple[FileEntry, ...] = ()  # all other files: tokenizer/
     tokenizer: TokenizerEntry
-    template: TemplateEntry | None  # None where every source is plain text
-    encoding: EncodingEntry | None = None  # None where something else than `prepare` wrote the dataset
+    template: TemplateEntry | None  # None if every source is plain text
+    encoding: EncodingEntry | None = None  # None if the dataset was not written by `prepare`
     config: dict[str, Any]  # resolved, without out.path
-    versions: dict[str, str]  # of the tools
+    versions: dict[str, str]  # of sftdata and its dependencies
     counts: Counts
-    privacy: dict[str, Count] = Field(default_factory=dict)  # personal data by kind, in rows packed or dropped for it
-    mixture: tuple[MixtureEntry, ...] = ()  # a line for each source; empty where nothing was asked for
+    privacy: dict[str, Count] = Field(
+        default_factory=dict
+    )  # kind of personal data -> findings, in packed rows and rows dropped for it
+    mixture: tuple[MixtureEntry, ...] = ()  # one entry per source; empty if no mixture is configured
     packing: PackingEntry
 
     @property
     def splits(self) -> dict[str, SplitStats]:
-        """Facts of each split, in the order of the shards."""
+        """Statistics of each split, in the order of the shards."""
         names = dict.fromkeys(shard.split for shard in self.shards)
         return {name: _split_stats([shard for shard in self.shards if shard.split == name]) for name in names}
 
     @property
     def text_sources(self) -> frozenset[str]:
-        """The `path` of the sources whose format is `text`: their samples are trained on whole."""
+        """The `path` of each source with format `text`. All tokens of its samples are trained."""
         sources = self.config.get("sources", ())
         return frozenset(source["path"] for source in sources if source.get("format") == "text")
 
     def listed_files(self) -> tuple[FileEntry, ...]:
-        """Every file of the dataset but the manifest."""
+        """All files of the dataset except the manifest."""
         return (*self.shards, *self.ledger, *self.files)
 
     def to_json(self) -> bytes:
-        """The manifest as JSON for people: indented, always the same bytes."""
+        """The manifest as indented JSON; equal manifests give the same bytes."""
         payload = self.model_dump(mode="json")
         return (json.dumps(payload, indent=2, ensure_ascii=False) + "\n").encode("utf-8", "backslashreplace")
 
     def save(self, folder: str | Path) -> str:
-        """Write manifest.json into the folder, whole or not at all, and give its sha256. Raises OutputError."""
+        """Write manifest.json into the folder atomically and return its sha256. Raises OutputError."""
         return write_bytes(Path(folder, MANIFEST_NAME), self.to_json())
 
     @staticmethod
     def load(folder: str | Path) -> Manifest:
         """Read the manifest of a dataset.
 
-        Raises DatasetError where the folder is no dataset, or one of a schema version that this program does not know.
+        Raises DatasetError if the folder is not a dataset, or has an unsupported schema version.
         """
         path = Path(folder, MANIFEST_NAME)
         payload = _read_json(Path(folder), path)
@@ -241,7 +251,7 @@ class Manifest(Entry):
         if version != SCHEMA_VERSION:
             raise DatasetError(
                 str(path),
-                f"has schema version {version!r}, and this program knows {SCHEMA_VERSION} only",
+                f"has schema version {version!r}, but this version of sftdata supports only {SCHEMA_VERSION}",
                 "update sftdata, or prepare the dataset again",
             )
         try:
@@ -264,13 +274,13 @@ def hash_of_shards(shards: Iterable[ShardEntry]) -> str:
 def _read_json(folder: Path, path: Path) -> Mapping[str, Any]:
     """The JSON object in the manifest file."""
     if not folder.is_dir():
-        what = "is not a folder" if folder.exists() else "is not there"
-        raise DatasetError(str(folder), what, "give the folder that `sftdata prepare` wrote")
+        what = "is not a folder" if folder.exists() else "does not exist"
+        raise DatasetError(str(folder), what, "give a folder written by `sftdata prepare`")
     try:
         payload = json.loads(path.read_bytes())
     except FileNotFoundError as error:
-        what = f"holds no {MANIFEST_NAME}, so it is not a finished dataset"
-        raise DatasetError(str(folder), what, "run `sftdata prepare` to its end") from error
+        what = f"contains no {MANIFEST_NAME}, so it is not a complete dataset"
+        raise DatasetError(str(folder), what, "run `sftdata prepare` until it finishes") from error
     except OSError as error:
         raise DatasetError(str(path), f"cannot be read ({error.strerror})", "check the file") from error
     except ValueError as error:

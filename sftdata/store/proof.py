@@ -1,4 +1,4 @@
-"""The proof of packed rows: what must hold of their numbers whatever model, template or data they were made for."""
+"""The proof of packed rows: what must be true of their ids and labels for every model, template and dataset."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ Ints64 = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class PackedRows:
-    """Some packed rows of a shard as flat arrays. Made by `flatten_batch`, which has checked that they fit together.
+    """Some packed rows of a shard as flat arrays. Made by `flatten_batch`, which checks that the arrays fit together.
 
-    ids            all tokens, row after row
+    ids            all tokens, row by row
     labels         aligned with ids
-    sample_starts  where each sample begins in ids; one more entry than samples
+    sample_starts  where each sample starts in ids; one more entry than samples
     row_starts     the number of samples before each row; one more entry than rows
     record_ids     one per sample
     """
@@ -50,18 +50,18 @@ class PackedRows:
 
     @cached_property
     def trained(self) -> Bools:
-        """Which tokens have a label."""
+        """Which tokens are trained."""
         return np.asarray(self.labels != IGNORE)
 
     @cached_property
     def trained_counts(self) -> Ints64:
-        """The trained tokens of each sample."""
+        """The number of trained tokens of each sample."""
         counts: Ints64 = np.add.reduceat(self.trained, self.sample_starts[:-1], dtype=np.int64)
         return counts
 
     @cached_property
     def runs(self) -> tuple[Ints64, Ints64]:
-        """First and last token of each stretch of trained tokens; a run ends where its sample ends."""
+        """First and last token of each run of trained tokens. A run never extends over two samples."""
         before = np.concatenate([np.zeros(1, np.bool_), self.trained[:-1]])
         before[self.sample_starts[:-1]] = False
         after = np.concatenate([self.trained[1:], np.zeros(1, np.bool_)])
@@ -70,17 +70,17 @@ class PackedRows:
 
     @cached_property
     def run_counts(self) -> Ints64:
-        """The trained runs of each sample."""
+        """The number of trained runs of each sample."""
         return np.bincount(self.sample_at(self.runs[0]), minlength=self.num_samples)
 
     @cached_property
     def row_of_sample(self) -> Ints64:
-        """The row of each sample, counted within the shard."""
+        """The row of each sample within the shard."""
         return np.repeat(np.arange(len(self.row_starts) - 1), np.diff(self.row_starts)) + self.first_row
 
     @cached_property
     def index_of_sample(self) -> Ints64:
-        """The place of each sample within its row."""
+        """The index of each sample within its row."""
         return np.arange(self.num_samples) - self.row_starts[self.row_of_sample - self.first_row]
 
     def sample_at(self, tokens: Ints64) -> Ints64:
@@ -88,19 +88,19 @@ class PackedRows:
         return np.searchsorted(self.sample_starts, tokens, side="right") - 1
 
     def error_in(self, sample: int, what: str) -> DatasetError:
-        """What is wrong with a sample, and where it is."""
+        """An error that names a sample and what is wrong with it."""
         row, index = int(self.row_of_sample[sample]), int(self.index_of_sample[sample])
         place = f"row {row}, sample {index} (record {self.record_ids[sample].as_py()})"
         return DatasetError(self.where, f"{place}: {what}", PREPARE_AGAIN)
 
     def error_at(self, token: int, what: str) -> DatasetError:
-        """What is wrong with a token, and where it is."""
+        """An error that names a token and what is wrong with it."""
         sample = int(self.sample_at(np.array([token]))[0])
         return self.error_in(sample, f"token {token - int(self.sample_starts[sample])} {what}")
 
 
 def split_batches(batches: Iterable[pa.RecordBatch]) -> Iterable[pa.RecordBatch]:
-    """The same rows in batches of about BATCH_TOKENS at most, so that memory is bounded whoever wrote them."""
+    """Split batches into ones of at most about BATCH_TOKENS, to bound memory no matter what wrote the shard."""
     for batch in batches:
         ends = np.cumsum(pc.list_value_length(batch.column("input_ids")).fill_null(0).to_numpy(zero_copy_only=False))
         start = 0
@@ -114,17 +114,17 @@ def split_batches(batches: Iterable[pa.RecordBatch]) -> Iterable[pa.RecordBatch]
 def flatten_batch(batch: pa.RecordBatch, where: str, first_row: int, seq_len: int) -> PackedRows:
     """The rows of a record batch as flat arrays.
 
-    Raises DatasetError where a list is null, lengths within a row do not agree, or a row is longer than seq_len.
+    Raises DatasetError if a list is null, lengths within a row disagree, or a row is longer than seq_len.
     """
     for name, column in zip(batch.schema.names, batch.columns, strict=True):
         if column.null_count or column.flatten().null_count:
-            raise DatasetError(where, f"holds a null in the column {name}", PREPARE_AGAIN)
+            raise DatasetError(where, f"has a null in column {name}", PREPARE_AGAIN)
     tokens, labels, samples, records = (
         pc.list_value_length(column).to_numpy().astype(np.int64) for column in batch.columns
     )
     lengths = batch.column("seq_lengths").flatten().to_numpy().astype(np.int64)
-    sample_starts = _starts(lengths)
-    row_starts = _starts(samples)
+    sample_starts = _offsets(lengths)
+    row_starts = _offsets(samples)
     sums = sample_starts[row_starts[1:]] - sample_starts[row_starts[:-1]]
 
     def check(bad: Bools, what: str, *values: NDArray[Any]) -> None:
@@ -133,12 +133,12 @@ def flatten_batch(batch: pa.RecordBatch, where: str, first_row: int, seq_len: in
             numbers = [int(value[row]) for value in values]
             raise DatasetError(where, f"row {first_row + row}: {what.format(*numbers)}", PREPARE_AGAIN)
 
-    check(samples == 0, "holds no sample")
-    check(np.minimum.reduceat(lengths, row_starts[:-1]) < 1, "holds an empty sample")
-    check(tokens != labels, "holds {} input_ids but {} labels", tokens, labels)
-    check(tokens != sums, "holds {} input_ids, but its seq_lengths sum to {}", tokens, sums)
-    check(tokens > seq_len, f"holds {{}} tokens, more than the {seq_len} of seq_len", tokens)
-    check(samples != records, "holds {} seq_lengths but {} record_ids", samples, records)
+    check(samples == 0, "has no samples")
+    check(np.minimum.reduceat(lengths, row_starts[:-1]) < 1, "has an empty sample")
+    check(tokens != labels, "has {} input_ids but {} labels", tokens, labels)
+    check(tokens != sums, "has {} input_ids, but its seq_lengths sum to {}", tokens, sums)
+    check(tokens > seq_len, f"has {{}} tokens, more than seq_len, which is {seq_len}", tokens)
+    check(samples != records, "has {} seq_lengths but {} record_ids", samples, records)
     return PackedRows(
         where=where,
         first_row=first_row,
@@ -152,23 +152,23 @@ def flatten_batch(batch: pa.RecordBatch, where: str, first_row: int, seq_len: in
 
 @dataclass(frozen=True)
 class Proof:
-    """Checks rows against what the manifest says of the tokenizer and the template.
+    """Checks rows against what the manifest says about the tokenizer and the template.
 
-    `cut_len`, where samples were cut to that many tokens (`overlong: truncate`): one of just that length may end in
-    the middle of an answer or a text.
+    `cut_len` is set if samples were truncated to that many tokens (`overlong: truncate`): a sample of exactly that
+    length may end in the middle of an answer or a text.
     """
 
     tokenizer: TokenizerEntry
     cut_len: int | None = None
 
     def check(self, rows: PackedRows, is_text: Bools) -> None:
-        """Raise DatasetError with the first thing that does not hold. `is_text` has one entry per sample.
+        """Raise DatasetError for the first check that fails. `is_text` has one entry per sample.
 
-        Every sample: ids are in the vocabulary, each label is the id or -100, the first token is not trained, at least
-        one other is.
-        A text sample: everything else is trained, and it ends in EOS.
-        A chat sample: each trained run ends in an end-of-turn token, holds no other one and no foreign control token,
-        and stands directly behind a generation prompt; BOS stands at the start only.
+        Every sample: ids are in the vocabulary, each label is the id or -100, the first token is not trained, and at
+        least one other token is.
+        A text sample: all other tokens are trained, and it ends in EOS.
+        A chat sample: each trained run ends in an end-of-turn token, contains no other one and no foreign control
+        token, and comes directly after a generation prompt; BOS appears only at the start.
         """
         self._check_tokens(rows)
         chat = ~is_text
@@ -196,21 +196,21 @@ class Proof:
             raise rows.error_in(int(np.argmax(wrong)), "no token is trained")
 
     def _check_text(self, rows: PackedRows, starts: Ints64, ends: Ints64) -> None:
-        """Text is one run from the second token to the last: nothing predicts the first, be it BOS or text."""
+        """Text is one run from the second token to the last: nothing predicts the first, whether it is BOS or text."""
         samples = rows.sample_at(starts)
         first, last = rows.sample_starts[samples], rows.sample_starts[samples + 1] - 1
         if (wrong := (starts != first + 1) | (ends != last)).any():
-            raise rows.error_in(int(samples[np.argmax(wrong)]), "it is plain text, but not trained on whole")
+            raise rows.error_in(int(samples[np.argmax(wrong)]), "it is plain text, but not all of it is trained")
         if (wrong := (rows.ids[ends] != self.tokenizer.eos_id) & ~self._is_cut(rows, ends)).any():
             at = int(ends[np.argmax(wrong)])
             raise rows.error_at(at, f"ends a plain text, but its id {rows.ids[at]} is not EOS")
 
     def _check_ends(self, rows: PackedRows, ends: Ints64, chat_token: Bools) -> None:
-        """Each trained run of a chat holds one end-of-turn token, the last, and no control token of another role."""
-        is_end = self._table(self.tokenizer.end_of_turn_ids)
+        """Each trained run of a chat contains one end-of-turn token, its last token, and no foreign control token."""
+        is_end = self._id_mask(self.tokenizer.end_of_turn_ids)
         if (wrong := ~is_end[rows.ids[ends]] & ~self._is_cut(rows, ends)).any():
             at = int(ends[np.argmax(wrong)])
-            raise rows.error_at(at, f"ends a trained run, but its id {rows.ids[at]} is no end-of-turn token")
+            raise rows.error_at(at, f"ends a trained run, but its id {rows.ids[at]} is not an end-of-turn token")
         inside = rows.trained & chat_token
         inside[ends[is_end[rows.ids[ends]]]] = False
         if (wrong := inside & is_end[rows.ids]).any():
@@ -218,19 +218,19 @@ class Proof:
             raise rows.error_at(at, f"is an end-of-turn token ({rows.ids[at]}) in the middle of a trained run")
         if self.tokenizer.answer_control_ids is None:
             return
-        foreign = self._table(self.tokenizer.control_ids) & ~self._table(self.tokenizer.answer_control_ids)
+        foreign = self._id_mask(self.tokenizer.control_ids) & ~self._id_mask(self.tokenizer.answer_control_ids)
         if (wrong := inside & foreign[rows.ids]).any():
             at = int(np.argmax(wrong))
-            raise rows.error_at(at, f"is a control token ({rows.ids[at]}) that the template writes in no answer")
+            raise rows.error_at(at, f"is a control token ({rows.ids[at]}) that the template never writes in answers")
 
     def _is_cut(self, rows: PackedRows, ends: Ints64) -> Bools:
-        """Which of these ends of runs are where a sample was cut."""
+        """Which of these run ends are where a sample was truncated."""
         samples = rows.sample_at(ends)
-        first, behind = rows.sample_starts[samples], rows.sample_starts[samples + 1]
-        return np.asarray((behind - first == self.cut_len) & (ends == behind - 1))
+        starts, stops = rows.sample_starts[samples], rows.sample_starts[samples + 1]
+        return np.asarray((stops - starts == self.cut_len) & (ends == stops - 1))
 
     def _check_prompts(self, rows: PackedRows, starts: Ints64) -> None:
-        """A generation prompt stands directly before each trained run of a chat, within the sample."""
+        """A generation prompt comes directly before each trained run of a chat, within the sample."""
         prompts = self.tokenizer.generation_prompts
         if not prompts:
             return
@@ -238,31 +238,34 @@ class Proof:
         proven = np.zeros(len(starts), np.bool_)
         for length in sorted({len(prompt) for prompt in prompts}):
             known = {np.array(prompt, np.int32).tobytes() for prompt in prompts if len(prompt) == length}
-            open_ = np.flatnonzero(~proven & (room >= length))
-            before = rows.ids[starts[open_, np.newaxis] + np.arange(-length, 0)]
-            proven[open_] = [window in known for window in before.view(f"V{4 * length}").ravel().tolist()]
+            unproven = np.flatnonzero(~proven & (room >= length))
+            before = rows.ids[starts[unproven, np.newaxis] + np.arange(-length, 0)]
+            proven[unproven] = [window in known for window in before.view(f"V{4 * length}").ravel().tolist()]
         if not proven.all():
             at = int(starts[np.argmin(proven)])
-            raise rows.error_at(at, "begins a trained run, but no generation prompt stands directly before it")
+            raise rows.error_at(at, "starts a trained run, but there is no generation prompt directly before it")
 
     def _check_bos(self, rows: PackedRows, chat_token: Bools) -> None:
-        """BOS stands at the start of a chat or nowhere; where it is also a turn marker, this says nothing."""
+        """BOS appears only at the start of a chat. Not checked if BOS is also a turn marker."""
         bos = self.tokenizer.bos_id
-        marker = (*self.tokenizer.end_of_turn_ids, *(id_ for ids in self.tokenizer.generation_prompts for id_ in ids))
-        if bos is None or bos in marker or not self.tokenizer.generation_prompts:
+        turn_markers = (
+            *self.tokenizer.end_of_turn_ids,
+            *(id_ for ids in self.tokenizer.generation_prompts for id_ in ids),
+        )
+        if bos is None or bos in turn_markers or not self.tokenizer.generation_prompts:
             return
         wrong = (rows.ids == bos) & chat_token
         wrong[rows.sample_starts[:-1]] = False
         if wrong.any():
             raise rows.error_at(int(np.argmax(wrong)), f"is BOS ({bos}) in the middle of a sample")
 
-    def _table(self, ids: Iterable[int]) -> Bools:
-        """Which ids of the vocabulary are among `ids`."""
-        table = np.zeros(self.tokenizer.vocab_size, np.bool_)
-        table[list(ids)] = True
-        return table
+    def _id_mask(self, ids: Iterable[int]) -> Bools:
+        """A boolean array over the vocabulary: true for `ids`."""
+        mask = np.zeros(self.tokenizer.vocab_size, np.bool_)
+        mask[list(ids)] = True
+        return mask
 
 
-def _starts(lengths: Ints64) -> Ints64:
-    """Where each of these begins, and where the last one ends."""
+def _offsets(lengths: Ints64) -> Ints64:
+    """Where each of these starts, and where the last one ends."""
     return np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)])

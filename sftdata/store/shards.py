@@ -1,4 +1,4 @@
-"""The shard: packed rows as one Arrow IPC stream file. Build the rows, write them, read them back."""
+"""Shards: packed rows as Arrow IPC stream files. Build the rows, write them, read them back."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from sftdata.errors import DatasetError
+from sftdata.errors import DatasetError, first_line
 from sftdata.files.atomic import atomic_write
 from sftdata.records.labels import IGNORE
 from sftdata.store.pack import Packing, Strategy, pack
@@ -22,16 +22,16 @@ from sftdata.store.tokens import TokenColumns
 SHARD_SCHEMA = pa.schema(
     [
         ("input_ids", pa.list_(pa.int32())),
-        ("labels", pa.list_(pa.int32())),  # the id, or IGNORE; not shifted
-        ("seq_lengths", pa.list_(pa.int32())),  # of the samples in the row, in order
+        ("labels", pa.list_(pa.int32())),  # the id if trained, else IGNORE; not shifted
+        ("seq_lengths", pa.list_(pa.int32())),  # lengths of the samples in the row, in order
         ("record_ids", pa.list_(pa.string())),  # one per sample
     ]
 )
-BATCH_TOKENS = 1 << 20  # tokens a record batch holds at most; part of the format, as another value gives other bytes
+BATCH_TOKENS = 1 << 20  # maximum tokens per record batch; part of the format: another value gives different bytes
 
 
 class ShardStats(NamedTuple):
-    """What a written shard holds."""
+    """The contents of a written shard in numbers."""
 
     rows: int
     samples: int
@@ -42,9 +42,9 @@ class ShardStats(NamedTuple):
 
 
 class Shard(NamedTuple):
-    """Samples with their places in packed rows.
+    """Samples and their places in packed rows.
 
-    The packed rows are made batch by batch when asked for, so that a shard is never in memory whole.
+    The packed rows are built batch by batch on demand, so that a shard is never in memory as a whole.
     """
 
     tokens: TokenColumns
@@ -58,7 +58,7 @@ class Shard(NamedTuple):
         return self.packing.num_rows
 
     def batches(self) -> Iterator[pa.RecordBatch]:
-        """The packed rows as record batches of SHARD_SCHEMA; where they are cut depends on seq_len alone."""
+        """The packed rows as record batches of SHARD_SCHEMA. The batch boundaries depend only on seq_len."""
         rows_per_batch = max(1, BATCH_TOKENS // self.seq_len)
         order, row_starts = self.packing.order(), self.packing.row_starts()
         for first in range(0, self.num_rows, rows_per_batch):
@@ -66,7 +66,7 @@ class Shard(NamedTuple):
             yield self._batch(order[starts[0] : starts[-1]], starts - starts[0])
 
     def _batch(self, order: NDArray[np.int64], starts: NDArray[np.int64]) -> pa.RecordBatch:
-        """One batch of packed rows: samples in order, row r holding those from starts[r] to starts[r + 1]."""
+        """One batch of packed rows. Row r has the samples order[starts[r] : starts[r + 1]]."""
         lengths = self.tokens.lengths[order].astype(np.int32)
         ends = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths, dtype=np.int64)])
         token_starts = pa.array(ends[starts].astype(np.int32))
@@ -81,26 +81,25 @@ class Shard(NamedTuple):
         return pa.RecordBatch.from_arrays(columns, schema=SHARD_SCHEMA)
 
     def table(self) -> pa.Table:
-        """All packed rows at once."""
+        """All packed rows."""
         return pa.Table.from_batches(self.batches(), SHARD_SCHEMA)
 
 
 def place_samples(samples: pa.Table, seq_len: int, strategy: Strategy, seed: int) -> Packing:
-    """Pack samples into rows that do not depend on the order they came in.
+    """Pack samples into rows. The rows do not depend on the order of the samples.
 
-    `samples` has the columns `record_id`, `sample` and `num_tokens`. They are sorted by record id and sample number,
-    packed, and the rows ordered by a hash of the seed and each row's first sample. Raises ValueError where a sample is
-    empty, longer than seq_len or there twice (the stages before have seen to that), or where there are more than
-    2^31 - 1 tokens.
+    `samples` has the columns `record_id`, `sample` and `num_tokens`. They are sorted by record id and sample number
+    and packed; then the rows are sorted by a hash of the seed and their first sample. Raises ValueError if a sample is
+    empty, longer than seq_len or duplicated (earlier stages prevent this), or if there are more than 2^31 - 1 tokens.
     """
     lengths = samples["num_tokens"].to_numpy()
     if (num_tokens := int(lengths.sum())) > np.iinfo(np.int32).max:
-        raise ValueError(f"a shard holds 2^31 - 1 tokens at most, not {num_tokens}")
+        raise ValueError(f"a shard can have at most 2^31 - 1 tokens, not {num_tokens}")
     samples = samples.select(["record_id", "sample"]).combine_chunks()
     by_id = pc.sort_indices(samples, sort_keys=[("record_id", "ascending"), ("sample", "ascending")])
     samples = samples.take(by_id).combine_chunks()
-    again = [pc.equal(samples[name][1:], samples[name][:-1]) for name in samples.column_names]
-    if pc.any(pc.and_(*again)).as_py():
+    repeated = [pc.equal(samples[name][1:], samples[name][:-1]) for name in samples.column_names]
+    if pc.any(pc.and_(*repeated)).as_py():
         raise ValueError("two samples have the same record id and number")
     position = by_id.to_numpy()
     packing = _shuffle_rows(pack(lengths[position], seq_len, strategy), samples, seed)
@@ -110,9 +109,9 @@ def place_samples(samples: pa.Table, seq_len: int, strategy: Strategy, seed: int
 
 
 def write_shard(path: str | Path, shard: Shard) -> ShardStats:
-    """Write a shard whole or not at all. The same samples and settings give the same bytes.
+    """Write a shard atomically. The same samples and settings give the same bytes.
 
-    Raises OutputError where the folder cannot be written.
+    Raises OutputError if the folder cannot be written.
     """
     rows = samples = tokens = trained = 0
     with (
@@ -123,10 +122,10 @@ def write_shard(path: str | Path, shard: Shard) -> ShardStats:
         batches = shard.batches()
         batch = next(batches, None)
         while batch is not None:
-            written = writing.submit(writer.write_batch, batch)  # while the next one is put together
-            labels = _values(batch.column("labels"))
+            written = writing.submit(writer.write_batch, batch)  # while the next batch is built
+            labels = _flat_values(batch.column("labels"))
             rows += batch.num_rows
-            samples += len(_values(batch.column("seq_lengths")))
+            samples += len(_flat_values(batch.column("seq_lengths")))
             tokens += len(labels)
             trained += int(np.count_nonzero(labels != IGNORE))
             batch = next(batches, None)
@@ -135,32 +134,32 @@ def write_shard(path: str | Path, shard: Shard) -> ShardStats:
 
 
 def read_shard(path: str | Path) -> pa.Table:
-    """A shard's rows, mapped into memory: nothing is read until it is looked at.
+    """The rows of a shard, memory-mapped: data is read only when it is accessed.
 
-    Raises DatasetError where the file is absent, is no Arrow stream, or has other columns than SHARD_SCHEMA.
+    Raises DatasetError if the file does not exist, is not an Arrow stream, or does not have SHARD_SCHEMA.
     """
     return pa.Table.from_batches(read_batches(path), SHARD_SCHEMA)
 
 
 def read_batches(path: str | Path) -> Iterator[pa.RecordBatch]:
-    """A shard's rows one record batch after the other, mapped into memory. Raises DatasetError as `read_shard`."""
+    """The rows of a shard as record batches, memory-mapped. Raises DatasetError as `read_shard` does."""
     hint = "prepare the dataset again, or restore the file"
     try:
         with pa.memory_map(str(path)) as file, pa.ipc.open_stream(file) as stream:
             if not stream.schema.equals(SHARD_SCHEMA):
                 columns = ", ".join(f"{field.name} {field.type}" for field in stream.schema)
-                raise DatasetError(str(path), f"has the columns {columns} instead of a shard's", hint)
+                raise DatasetError(str(path), f"has the columns {columns} instead of those of a shard", hint)
             yield from stream
     except FileNotFoundError as error:
-        raise DatasetError(str(path), "is not there", hint) from error
+        raise DatasetError(str(path), "does not exist", hint) from error
     except PermissionError as error:
-        raise DatasetError(str(path), "may not be read", "change its permissions") from error
+        raise DatasetError(str(path), "cannot be read: permission denied", "change its permissions") from error
     except (pa.ArrowInvalid, pa.ArrowTypeError, OSError) as error:
-        raise DatasetError(str(path), f"cannot be read as an Arrow stream ({_first_line(error)})", hint) from error
+        raise DatasetError(str(path), f"cannot be read as an Arrow stream ({first_line(error)})", hint) from error
 
 
 def _shuffle_rows(packing: Packing, samples: pa.Table, seed: int) -> Packing:
-    """The same rows in the order of a hash of the seed and the row's first sample: stable on every machine."""
+    """Sort the rows by a hash of the seed and their first sample: the same order on every machine."""
     firsts = packing.order()[packing.row_starts()[:-1]].tolist()
     keys = zip(*(samples[name].take(pa.array(firsts, pa.int64())).to_pylist() for name in ("record_id", "sample")))
     hashes = [
@@ -173,11 +172,6 @@ def _shuffle_rows(packing: Packing, samples: pa.Table, seed: int) -> Packing:
     return Packing(new_row[packing.row], packing.index, packing.num_rows)
 
 
-def _values(column: Any) -> NDArray[np.int32]:
-    """A list column's values as one flat array, without a copy."""
+def _flat_values(column: Any) -> NDArray[np.int32]:
+    """The values of a list column as one flat array, without a copy."""
     return column.flatten().to_numpy()  # type: ignore[no-any-return]
-
-
-def _first_line(error: Exception) -> str:
-    """What the machine said, without the pages that sometimes follow."""
-    return (str(error).splitlines() or [type(error).__name__])[0]

@@ -1,4 +1,4 @@
-"""Packing and writing shards as Arrow tables: samples in, the place of each, then the files, out."""
+"""Stages that pack samples into rows and write shards."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from sftdata.store.tokens import TokenColumns
 
 PLACED_SCHEMA = pa.schema(
     [
-        ("position", pa.int64()),  # of the sample in the table of samples
-        ("row", pa.int32()),  # of the shard
+        ("position", pa.int64()),  # of the sample in the sample table
+        ("row", pa.int32()),  # within the shard
         ("index", pa.int32()),  # within the row
     ]
 )
@@ -28,7 +28,7 @@ WRITTEN_SCHEMA = pa.schema([("stats", pa.string())])  # ShardStats as JSON
 
 @dataclass(frozen=True)
 class PackSamples:
-    """The samples of one shard -> the place of each in it. Only their lengths count, which stand beside them."""
+    """The samples of one shard -> the place of each sample. Reads only the lengths, not the tokens."""
 
     seq_len: int
     strategy: Strategy
@@ -38,24 +38,24 @@ class PackSamples:
 
     @property
     def key(self) -> str:
-        """All that decides where samples go."""
+        """Everything that determines where samples go."""
         return f"{self.seq_len} {self.strategy} {self.seed}"
 
     def __call__(self, members: pa.Table, table: pa.Table) -> Iterator[pa.Table]:
-        """One entry for each sample."""
+        """One row per sample."""
         packing = place_samples(members, self.seq_len, self.strategy, self.seed)
         yield pa.table(
             {"position": members["position"], "row": packing.row, "index": packing.index}, schema=PLACED_SCHEMA
         )
 
     def is_reusable(self, result: pa.Table) -> bool:
-        """Yes: the places are all there is."""
+        """True: there is no output besides the result."""
         return True
 
 
 @dataclass(frozen=True)
 class WriteShards:
-    """The samples of one shard, with their places beside them -> the shard's file, named by its checksum."""
+    """The samples of one shard and their places -> the file of the shard, named by its checksum."""
 
     folder: str
     seq_len: int
@@ -64,30 +64,30 @@ class WriteShards:
 
     @property
     def key(self) -> str:
-        """All that decides what is written of samples and places."""
+        """Everything besides samples and places that determines what is written."""
         return str(self.seq_len)
 
     def __call__(self, members: pa.Table, table: pa.Table) -> Iterator[pa.Table]:
-        """Write the file; one entry for it. Raises OutputError where the folder cannot be written."""
+        """Write the file; one row with its ShardStats. Raises OutputError if the folder cannot be written."""
         row, index = members["row"].to_numpy(), members["index"].to_numpy()
         tokens = TokenColumns(table, members["at"].to_numpy())
         if not np.array_equal(tokens.lengths, members["num_tokens"].to_numpy()):
-            raise ValueError("samples have other lengths than those that they were packed by")
+            raise ValueError("samples have different lengths from those that they were packed by")
         packing = Packing(row, index, 1 + int(row.max()))
         shard = Shard(tokens, members["record_id"].combine_chunks(), packing, self.seq_len)
-        made = Path(self.folder, f".{os.getpid()}-{members['shard'][0]}.arrow")
-        stats = write_shard(made, shard)
-        with output_errors(made):
-            made.replace(shard_path(self.folder, stats))
+        temporary = Path(self.folder, f".{os.getpid()}-{members['shard'][0]}.arrow")
+        stats = write_shard(temporary, shard)
+        with output_errors(temporary):
+            temporary.replace(shard_path(self.folder, stats))
         yield pa.table({"stats": [json.dumps(stats._asdict())]}, schema=WRITTEN_SCHEMA)
 
     def is_reusable(self, result: pa.Table) -> bool:
-        """Whether the shard's file is still where it was written."""
+        """Whether the file of the shard still exists."""
         stats = ShardStats(**json.loads(result["stats"][0].as_py()))
         path = shard_path(self.folder, stats)
         return path.is_file() and path.stat().st_size == stats.size_bytes
 
 
 def shard_path(folder: str | Path, stats: ShardStats) -> Path:
-    """Where a shard is until it is published."""
+    """Where a shard is until the dataset is complete."""
     return Path(folder, f"{stats.sha256}.arrow")

@@ -1,4 +1,4 @@
-"""The tokens of many samples, left where they are until a packed row wants them."""
+"""The tokens of many samples, left in their (memory-mapped) chunks until a packed row needs them."""
 
 from __future__ import annotations
 
@@ -13,18 +13,17 @@ Ints32 = NDArray[np.int32]
 
 
 class TokenColumns:
-    """The tokens of some samples: those that stand `at` these rows of a table, in its columns `input_ids` and
-    `trained` (see labels.py). No ids are copied but those that `gather` gives, and nothing is looked up of other
-    samples.
+    """The tokens of the samples in the rows `at` of a table with the columns `input_ids` and `trained` (see labels.py).
 
-    Raises ValueError where a run of a sample ends before it begins, or behind the sample.
+    Only `gather` copies ids, and only data of these samples is read. Raises ValueError if a trained run ends before it
+    starts, or after its sample.
     """
 
     def __init__(self, table: pa.Table, at: Ints) -> None:
         batches = table.select(["input_ids", "trained"]).to_batches()
         firsts = np.cumsum([0, *(batch.num_rows for batch in batches)])
-        self._chunk = np.searchsorted(firsts, at, side="right") - 1  # of each sample
-        self._ids: dict[int, memoryview] = {}  # of each chunk, as they lie in a (mapped) file
+        self._chunk = np.searchsorted(firsts, at, side="right") - 1  # chunk of each sample
+        self._ids: dict[int, memoryview] = {}  # chunk -> its ids, often memory-mapped
         self._starts, self.lengths, self._first_edge, self._num_edges = np.empty((4, len(at)), np.int64)
         edges: list[Ints32] = [np.empty(0, np.int32)]
         num_edges = 0
@@ -44,15 +43,15 @@ class TokenColumns:
         self._check()
 
     def _check(self) -> None:
-        """Refuse runs that cannot be: `gather` would take tokens of another sample for theirs."""
+        """Reject impossible runs: `gather` would return tokens of another sample for them."""
         steps = self._steps(np.arange(len(self.lengths)))
         has_runs = self._num_edges > 0
         last = self._edges[(self._first_edge + self._num_edges - 1)[has_runs]]
         if (steps < 0).any() or (self._num_edges % 2).any() or (last > self.lengths[has_runs]).any():
-            raise ValueError("a trained run of a sample ends before it begins, or behind the sample")
+            raise ValueError("a trained run of a sample ends before it starts, or after the sample")
 
     def gather(self, samples: Ints) -> tuple[Ints32, Ints32]:
-        """The ids and the labels of these samples (by number), one sample after the other."""
+        """The ids and labels of these samples (by number), concatenated."""
         starts, lengths = self._starts[samples], self.lengths[samples]
         places = zip(self._chunk[samples].tolist(), starts.tolist(), (starts + lengths).tolist())
         ids = np.frombuffer(b"".join([self._ids[chunk][start:end] for chunk, start, end in places]), np.int32)
@@ -61,7 +60,7 @@ class TokenColumns:
         return ids, labels_of(ids, is_trained)
 
     def _steps(self, samples: Ints) -> Ints:
-        """Lengths of the runs of these samples, end to end: untrained and trained by turns, some of them empty."""
+        """Lengths of the concatenated runs of these samples, alternately untrained and trained; some are empty."""
         ends = np.cumsum(self.lengths[samples])
         counts = self._num_edges[samples]
         owner = np.repeat(np.arange(len(samples)), counts)

@@ -123,7 +123,7 @@ def test_a_row_with_half_a_fate_is_a_bug(tmp_path: Path) -> None:
 
 
 def test_a_folder_without_a_ledger_and_a_broken_ledger_are_named(tmp_path: Path) -> None:
-    with pytest.raises(DatasetError, match="holds no ledger"):
+    with pytest.raises(DatasetError, match="contains no ledger"):
         read_ledger(tmp_path)
     (tmp_path / "ledger").mkdir()
     (tmp_path / "ledger" / "00000.parquet").write_text("this is no Parquet file")

@@ -59,9 +59,9 @@ def test_what_is_no_dataset_is_said_in_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
     (tmp_path / "empty").mkdir()
     for folder, sentence in {
-        "absent": "is not there",
+        "absent": "does not exist",
         "file": "is not a folder",
-        "empty": "holds no manifest.json, so it is not a finished dataset",
+        "empty": "contains no manifest.json, so it is not a complete dataset",
     }.items():
         with pytest.raises(DatasetError, match=sentence):
             Manifest.load(tmp_path / folder)
@@ -73,7 +73,7 @@ def test_what_is_no_dataset_is_said_in_one_sentence(tmp_path: Path) -> None:
         ("", "is not JSON"),
         ("{", "is not JSON"),
         ("[]", "is not a JSON object"),
-        ('{"schema_version": 2}', "has schema version 2, and this program knows 1 only"),
+        ('{"schema_version": 2}', "has schema version 2, but this version of sftdata supports only 1"),
         ("{}", "has schema version None"),
         ('{"schema_version": 1}', r"is not a manifest \(dataset_hash: field required\)"),
     ],
@@ -90,7 +90,7 @@ def test_a_path_that_leads_out_of_the_folder_is_refused(dataset: Any, tmp_path: 
     payload = json.loads((tmp_path / "manifest.json").read_text())
     payload["files"][0]["path"] = path
     (tmp_path / "manifest.json").write_text(json.dumps(payload))
-    with pytest.raises(DatasetError, match=r"files\.0\.path: .*within the dataset's folder"):
+    with pytest.raises(DatasetError, match=r"files\.0\.path: .*within the dataset folder"):
         Manifest.load(tmp_path)
 
 
@@ -100,10 +100,10 @@ def test_a_file_is_held_against_its_entry(tmp_path: Path) -> None:
     path.write_bytes(b"hello")
     entry = FileEntry(path="train/x", size_bytes=5, sha256=hashlib.sha256(b"hello").hexdigest())
     entry.check(tmp_path)
-    for data, sentence in ((b"hallo", "has another checksum"), (b"hell", "holds 4 bytes instead of 5")):
+    for data, sentence in ((b"hallo", "does not match its checksum"), (b"hell", "has 4 bytes instead of 5")):
         path.write_bytes(data)
         with pytest.raises(DatasetError, match=sentence):
             entry.check(tmp_path)
     path.unlink()
-    with pytest.raises(DatasetError, match="is in the manifest, but not there"):
+    with pytest.raises(DatasetError, match="is listed in the manifest, but does not exist"):
         entry.check(tmp_path)

@@ -149,8 +149,8 @@ def forge_and_train(ids: list[int], labels: list[int], tokenizer: Tokenizer) -> 
     return train_all_answers(*forge(ids, labels, tokenizer), tokenizer)
 
 
-NO_PROMPT = "begins a trained run, but no generation prompt stands directly before it"
-NO_END = "is no end-of-turn token"
+NO_PROMPT = "starts a trained run, but there is no generation prompt directly before it"
+NO_END = "is not an end-of-turn token"
 # What was done -> (to which row, how, what `verify` says of it at the depth of `ledger`).
 MUTATIONS: dict[str, tuple[str, Mutation, str]] = {
     "a run begins one token early": (PLAIN, begin(-1), NO_PROMPT),
@@ -165,12 +165,12 @@ MUTATIONS: dict[str, tuple[str, Mutation, str]] = {
     "a hidden turn is trained": (
         HIDDEN,
         train_all_answers,
-        "holds 2 runs of trained tokens, but by the ledger 1 of its turns are trained",
+        "has 2 runs of trained tokens, but the ledger lists 1 trained turns",
     ),
     "a forged turn is trained": (
         FORGED,
         forge_and_train,
-        "holds 2 runs of trained tokens, but by the ledger 1 of its turns are trained",
+        "has 2 runs of trained tokens, but the ledger lists 1 trained turns",
     ),
 }
 FORGED_TURN = (FORGED, forge, "")  # no sentence: see the head of this file
@@ -249,7 +249,7 @@ def test_what_prepare_made_holds(prepared: Path) -> None:
 def test_a_changed_sample_is_not_the_one_that_was_encoded(prepared: Path, tmp_path: Path, name: str) -> None:
     where, mutate, _ = MUTATIONS.get(name, FORGED_TURN)
     out = spoil(prepared, tmp_path / "out", where, mutate, "sums")
-    refuse(out, where, "is not the sample that was encoded: its tokens or labels were changed")
+    refuse(out, where, "is not the sample that was encoded: its tokens or labels have changed")
 
 
 @pytest.mark.parametrize("name", MUTATIONS)

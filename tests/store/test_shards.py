@@ -169,7 +169,7 @@ def test_datasets_opens_a_shard_as_it_is(tmp_path: Path) -> None:
 
 
 def test_a_shard_that_cannot_be_read_is_named(tmp_path: Path) -> None:
-    with pytest.raises(DatasetError, match=r"none\.arrow: is not there"):
+    with pytest.raises(DatasetError, match=r"none\.arrow: does not exist"):
         read_shard(tmp_path / "none.arrow")
     path = tmp_path / "s"
     write_shard(path, build_shard(table_of(FOUR), 8, "best_fit", 0))

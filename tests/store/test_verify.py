@@ -71,13 +71,21 @@ def shift_labels(dataset: Any) -> None:
 
 MASKS = [
     lie(shift_labels, "row 0, sample 0 (record aa): token 10 has the id 6 but the label 12", "labels shifted by one"),
-    lie(labels(0, t10=1), "sample 0 (record aa): token 10 begins a trained run, but no generation", "starts too early"),
-    lie(labels(0, t11=0), "sample 0 (record aa): token 12 begins a trained run, but no generation", "starts too late"),
-    lie(labels(0, t13=0), "token 12 ends a trained run, but its id 13 is no end-of-turn", "end token not trained"),
-    lie(labels(0, t14=1), "token 14 ends a trained run, but its id 6 is no end", "trained newline after the end"),
+    lie(
+        labels(0, t10=1),
+        "sample 0 (record aa): token 10 starts a trained run, but there is no generation",
+        "starts too early",
+    ),
+    lie(
+        labels(0, t11=0),
+        "sample 0 (record aa): token 12 starts a trained run, but there is no generation",
+        "starts too late",
+    ),
+    lie(labels(0, t13=0), "token 12 ends a trained run, but its id 13 is not an end-of-turn", "end token not trained"),
+    lie(labels(0, t14=1), "token 14 ends a trained run, but its id 6 is not an end", "trained newline after the end"),
     lie(
         lambda d: d.replace(0, 13, 14, [], []),
-        "row 0, sample 0 (record aa): token 12 ends a trained run, but its id 13 is no end-of-turn token",
+        "row 0, sample 0 (record aa): token 12 ends a trained run, but its id 13 is not an end-of-turn token",
         "end token missing",
     ),
     lie(
@@ -87,7 +95,7 @@ MASKS = [
     ),
     lie(
         lambda d: d.replace(0, 12, 12, [31], [31]),
-        "token 12 is a control token (31) that the template writes in no answer",
+        "token 12 is a control token (31) that the template never writes in answers",
         "a control token too many in an answer",
     ),
     lie(labels(1, t10=0, t11=0, t22=0, t23=0, t24=0), "row 1, sample 0 (record cc): no token is trained", "no label"),
@@ -96,7 +104,11 @@ MASKS = [
         "row 0, sample 0 (record aa): its first token is trained",
         "the whole chat trained",
     ),
-    lie(lambda d: d.replace(0, 8, 11, [4, 6], [N, N]), "token 10 begins a trained run, but no gen", "header cut short"),
+    lie(
+        lambda d: d.replace(0, 8, 11, [4, 6], [N, N]),
+        "token 10 starts a trained run, but there is no gen",
+        "header cut short",
+    ),
     lie(lambda d: d.replace(0, 1, 1, [1], [N]), "sample 0 (record aa): token 1 is BOS (1) in the middle", "two BOS"),
     lie(lambda d: d.replace(0, 4, 5, [32], [N]), "token 4 has the id 32, outside the vocabulary of 32", "id too high"),
     lie(lambda d: d.replace(0, 4, 5, [-1], [N]), "token 4 has the id -1, outside the vocabulary of 32", "negative id"),
@@ -105,12 +117,24 @@ MASKS = [
         "row 1, sample 0 (record cc): token 25 ends a trained run",
         "a run up to the border of a text that is trained",
     ),
-    lie(labels(1, t28=0), "row 1, sample 1 (record tt): it is plain text, but not trained on whole", "hole in a text"),
-    lie(labels(1, t30=0), "row 1, sample 1 (record tt): it is plain text, but not trained on whole", "text cut short"),
-    lie(labels(1, t27=0), "row 1, sample 1 (record tt): it is plain text, but not trained on whole", "text begun late"),
+    lie(
+        labels(1, t28=0),
+        "row 1, sample 1 (record tt): it is plain text, but not all of it is trained",
+        "hole in a text",
+    ),
+    lie(
+        labels(1, t30=0),
+        "row 1, sample 1 (record tt): it is plain text, but not all of it is trained",
+        "text cut short",
+    ),
+    lie(
+        labels(1, t27=0),
+        "row 1, sample 1 (record tt): it is plain text, but not all of it is trained",
+        "text begun late",
+    ),
     lie(
         lambda d: d.manifest.update(config={"sources": [{"path": "chats.jsonl"}, {"path": "notes.txt"}]}),
-        "row 1, sample 1 (record tt): token 4 ends a trained run, but its id 7 is no end-of-turn token",
+        "row 1, sample 1 (record tt): token 4 ends a trained run, but its id 7 is not an end-of-turn token",
         "a text that is not said to be one",
     ),
 ]
@@ -154,18 +178,18 @@ def double_row(dataset: Any) -> None:
 
 
 ROWS = [
-    lie(set_row(seq_lengths=[15, 12]), "row 0: holds 28 input_ids, but its seq_lengths sum to 27", "short sum"),
-    lie(set_row(seq_lengths=[28, 0]), "row 0: holds an empty sample", "empty sample"),
-    lie(set_row(seq_lengths=[], record_ids=[]), "row 0: holds no sample", "no sample"),
-    lie(set_row(record_ids=["aa"]), "row 0: holds 2 seq_lengths but 1 record_ids", "record missing"),
-    lie(set_row(labels=[N] * 27), "row 0: holds 28 input_ids but 27 labels", "label missing"),
-    lie(set_row(seq_lengths=None), "holds a null in the column seq_lengths", "null list"),
-    lie(set_row(record_ids=["aa", None]), "holds a null in the column record_ids", "null record id"),
-    lie(lambda d: setattr(d, "seq_len", 30), "row 1: holds 31 tokens, more than the 30 of seq_len", "row too long"),
+    lie(set_row(seq_lengths=[15, 12]), "row 0: has 28 input_ids, but its seq_lengths sum to 27", "short sum"),
+    lie(set_row(seq_lengths=[28, 0]), "row 0: has an empty sample", "empty sample"),
+    lie(set_row(seq_lengths=[], record_ids=[]), "row 0: has no samples", "no sample"),
+    lie(set_row(record_ids=["aa"]), "row 0: has 2 seq_lengths but 1 record_ids", "record missing"),
+    lie(set_row(labels=[N] * 27), "row 0: has 28 input_ids but 27 labels", "label missing"),
+    lie(set_row(seq_lengths=None), "has a null in column seq_lengths", "null list"),
+    lie(set_row(record_ids=["aa", None]), "has a null in column record_ids", "null record id"),
+    lie(lambda d: setattr(d, "seq_len", 30), "row 1: has 31 tokens, more than seq_len, which is 30", "row too long"),
     lie(set_row(seq_lengths=[12, 16]), "row 0, sample 1 (record bb): its first token is trained", "border moved"),
     lie(drop_sample, "the row of chats.jsonl:4: its place", "sample missing"),
-    lie(swap_records, "row 0, sample 0 (record bb): the ledger has the record aa in this place", "records swapped"),
-    lie(double_row, "row 2, sample 0 (record aa): is in no row of the ledger", "row written twice"),
+    lie(swap_records, "row 0, sample 0 (record bb): the ledger has record aa in this place", "records swapped"),
+    lie(double_row, "row 2, sample 0 (record aa): is not in the ledger", "row written twice"),
 ]
 
 
@@ -189,26 +213,28 @@ LEDGER = [
     lie(fate(0, fate="lost"), "the row of chats.jsonl:1: its fate is 'lost', neither packed nor dropped", "fate"),
     lie(fate(0, fate=None), "the row of chats.jsonl:1: its fate is None", "no fate"),
     lie(fate(2, where=None), "the row of None: where is null", "no where"),
-    lie(fate(2, source="x"), "the row of chats.jsonl:3: its source 'x' is none of the config's", "source"),
-    lie(fate(2, reason="bored"), "chats.jsonl:3: dropped for no known reason: 'bored'", "unknown reason"),
-    lie(fate(2, reason=None), "chats.jsonl:3: dropped for no known reason: None", "no reason"),
-    lie(fate(2, stage="pack"), "chats.jsonl:3: bad_json is no reason of the stage 'pack'", "stage"),
+    lie(fate(2, source="x"), "the row of chats.jsonl:3: its source 'x' is not in the config", "source"),
+    lie(fate(2, reason="bored"), "chats.jsonl:3: dropped for an unknown reason: 'bored'", "unknown reason"),
+    lie(fate(2, reason=None), "chats.jsonl:3: dropped for an unknown reason: None", "no reason"),
+    lie(fate(2, stage="pack"), "chats.jsonl:3: bad_json is not a reason of the stage 'pack'", "stage"),
     lie(fate(2, places=place()), "chats.jsonl:3: dropped, but with a place in a shard", "dropped with a place"),
     lie(fate(0, reason="overlong"), "chats.jsonl:1: packed, but with a reason, 'overlong'", "packed with a reason"),
     lie(fate(0, detail="x"), "chats.jsonl:1: packed, but with a detail, 'x'", "packed with a detail"),
     lie(fate(0, record_id=None), "chats.jsonl:1: packed, but its record_id is null", "packed without an id"),
     lie(fate(0, num_tokens=None), "chats.jsonl:1: packed, but its num_tokens is null", "packed without tokens"),
     lie(fate(0, places=[]), "chats.jsonl:1: packed, but without a place in a shard", "packed without a place"),
-    lie(fate(0, duplicate_of="chats.jsonl:2"), "chats.jsonl:1: packed, but called a duplicate", "packed duplicate"),
-    lie(fate(4, duplicate_of=None), "chats.jsonl:5: a duplicate, but of what is not said", "duplicate of null"),
-    lie(fate(4, duplicate_of="chats.jsonl:99"), "a duplicate of chats.jsonl:99, which is not there", "duplicate of 99"),
+    lie(fate(0, duplicate_of="chats.jsonl:2"), "chats.jsonl:1: packed, but with duplicate_of", "packed duplicate"),
+    lie(fate(4, duplicate_of=None), "chats.jsonl:5: a duplicate, but duplicate_of is null", "duplicate of null"),
+    lie(
+        fate(4, duplicate_of="chats.jsonl:99"), "a duplicate of chats.jsonl:99, which does not exist", "duplicate of 99"
+    ),
     lie(fate(0, places=place("train/x.arrow")), "chats.jsonl:1: its place {'shard': 'train/x.arrow'", "no such shard"),
-    lie(fate(0, places=place(row=9)), "row 1, sample 0 (record cc): is in no row of the ledger", "no such row"),
-    lie(fate(0, places=place(row=0, index=0)), "holds no sample, or that of another row", "one place for two"),
+    lie(fate(0, places=place(row=9)), "row 1, sample 0 (record cc): is not in the ledger", "no such row"),
+    lie(fate(0, places=place(row=0, index=0)), "has no sample, or the sample of another row", "one place for two"),
     lie(fate(0, split="validation"), "chats.jsonl:1: its place is in a shard of another split", "split"),
-    lie(fate(0, num_tokens=25), "chats.jsonl:1: num_tokens is 25, but its samples hold 26", "tokens"),
-    lie(fate(0, num_trained_tokens=6), "chats.jsonl:1: num_trained_tokens is 6, but its samples hold 5", "trained"),
-    lie(lambda d: d.ledger.pop(3), "row 0, sample 1 (record bb): is in no row of the ledger", "a packed row missing"),
+    lie(fate(0, num_tokens=25), "chats.jsonl:1: num_tokens is 25, but its samples have 26", "tokens"),
+    lie(fate(0, num_trained_tokens=6), "chats.jsonl:1: num_trained_tokens is 6, but its samples have 5", "trained"),
+    lie(lambda d: d.ledger.pop(3), "row 0, sample 1 (record bb): is not in the ledger", "a packed row missing"),
     lie(lambda d: d.ledger.append(d.ledger[1]), "an earlier row has the same record id, aa", "a packed row twice"),
 ]
 
@@ -241,11 +267,17 @@ def tokenizer(**fields: Any) -> Callable[[Any], None]:
 
 COUNTS = {"rows_read": 8, "packed": 6, "dropped": {"read": {"bad_json": 1}, "dedup": {"duplicate": 1}}}
 MANIFEST = [
-    lie(manifest(counts={**COUNTS, "rows_read": 9}), "of 9 rows read, 6 packed and 2 dropped are", "counts do not add"),
+    lie(
+        manifest(counts={**COUNTS, "rows_read": 9}),
+        "9 rows read do not equal 6 packed and 2 dropped",
+        "counts do not add",
+    ),
     lie(manifest(counts=COUNTS), "its counts differ from the ledger's", "counts of another ledger"),
     lie(with_example("chats.jsonl:77"), "its counts differ from the ledger's", "another row as an example"),
     lie(manifest(dataset_hash="0" * 64), "dataset_hash is not the hash of the shards' checksums", "dataset hash"),
-    lie(manifest(packing={"strategy": "best_fit", "rows": 3, "fill": 0.9}), "packing says 3 rows filled", "fill"),
+    lie(
+        manifest(packing={"strategy": "best_fit", "rows": 3, "fill": 0.9}), "packing states 3 rows with a fill", "fill"
+    ),
     lie(
         manifest(packing={"strategy": "none", "rows": 3, "fill": 72 / 96}),
         "packing.strategy is none, but there are more samples than rows",
@@ -254,11 +286,15 @@ MANIFEST = [
     lie(manifest(template={"source": "auto", "sha256": "0" * 64}), "template.sha256 is not the checksum", "template"),
     lie(manifest(ledger=[]), "lists no ledger", "no ledger"),
     lie(tokenizer(sha256="0" * 64), "tokenizer.sha256 is not the checksum of tokenizer/tokenizer.json", "tokenizer"),
-    lie(tokenizer(vocab_size=33), "tokenizer.vocab_size is 33, but the highest id of", "vocabulary"),
-    lie(tokenizer(eos_id=32), "tokenizer names the id 32, outside its vocabulary of 32", "special id"),
-    lie(tokenizer(generation_prompts=[[2, 40]]), "tokenizer names the id 40, outside its", "generation prompt"),
-    lie(tokenizer(end_of_turn_ids=[]), "its id 3 is no end-of-turn token", "no end-of-turn token"),
-    lie(lambda d: d.tokenizer_json.pop("model"), "is no tokenizer that this program knows", "tokenizer without model"),
+    lie(tokenizer(vocab_size=33), "tokenizer.vocab_size is 33, but tokenizer/tokenizer.json has 32", "vocabulary"),
+    lie(tokenizer(eos_id=32), "tokenizer lists the id 32, outside its vocabulary of 32", "special id"),
+    lie(tokenizer(generation_prompts=[[2, 40]]), "tokenizer lists the id 40, outside its", "generation prompt"),
+    lie(tokenizer(end_of_turn_ids=[]), "its id 3 is not an end-of-turn token", "no end-of-turn token"),
+    lie(
+        lambda d: d.tokenizer_json.pop("model"),
+        "is not in a tokenizer format that sftdata supports",
+        "tokenizer without model",
+    ),
 ]
 
 
@@ -280,7 +316,7 @@ def test_a_shard_that_holds_less_than_the_manifest_says_is_named(dataset: Any, t
     payload["packing"] = {"strategy": "best_fit", "rows": fill[1], "fill": fill[0] / (fill[1] * 32)}
     path.write_text(json.dumps(payload))
     value = payload["shards"][0][name]
-    check_refused(folder, f"holds {value - 1} {name}, but the manifest says {value}")
+    check_refused(folder, f"has {value - 1} {name}, but the manifest says {value}")
 
 
 @pytest.mark.parametrize("path", [TRAIN, VALIDATION, "ledger/00000.parquet", "tokenizer/chat_template.jinja"])
@@ -289,11 +325,11 @@ def test_a_changed_byte_a_lost_byte_and_a_lost_file_are_named(dataset: Any, tmp_
     whole = file.read_bytes()
     middle = len(whole) // 2
     file.write_bytes(whole[:middle] + bytes([whole[middle] ^ 1]) + whole[middle + 1 :])
-    check_refused(tmp_path, f"{path}: has another checksum than the manifest")
+    check_refused(tmp_path, f"{path}: does not match its checksum in the manifest")
     file.write_bytes(whole[:-1])
-    check_refused(tmp_path, f"{path}: holds {len(whole) - 1} bytes instead of {len(whole)}")
+    check_refused(tmp_path, f"{path}: has {len(whole) - 1} bytes instead of {len(whole)}")
     file.unlink()
-    check_refused(tmp_path, f"{path}: is in the manifest, but not there")
+    check_refused(tmp_path, f"{path}: is listed in the manifest, but does not exist")
 
 
 def test_a_file_that_is_not_listed_is_named_but_a_hidden_one_is_not(dataset: Any, tmp_path: Path) -> None:
@@ -310,7 +346,7 @@ def test_a_shard_in_the_folder_of_another_split_is_named(dataset: Any, tmp_path:
     folder = dataset.write(tmp_path)
     path = folder / "manifest.json"
     path.write_text(path.read_text().replace('"split": "validation"', '"split": "train"'))
-    check_refused(folder, f"{VALIDATION} does not stand in the folder of its split, train")
+    check_refused(folder, f"{VALIDATION} is not in the folder of its split, train")
 
 
 def test_a_shard_with_other_columns_is_named(dataset: Any, tmp_path: Path) -> None:
@@ -319,7 +355,7 @@ def test_a_shard_with_other_columns_is_named(dataset: Any, tmp_path: Path) -> No
     with pa.ipc.new_stream(str(folder / TRAIN), table.schema) as writer:
         writer.write_table(table)
     dataset.write_manifest(folder)
-    check_refused(folder, "has the columns text string instead of a shard's")
+    check_refused(folder, "has the columns text string instead of those of a shard")
 
 
 def test_a_shard_that_is_no_arrow_stream_is_named(dataset: Any, tmp_path: Path) -> None:
@@ -337,7 +373,7 @@ def test_a_shard_with_offsets_out_of_bounds_is_named_and_not_followed(dataset: A
     wild = b"".join(n.to_bytes(4, "little") for n in (0, 28, 1 << 30))
     (folder / TRAIN).write_bytes(data.replace(offsets, wild, 1))
     dataset.write_manifest(folder)
-    check_refused(folder, "is damaged")
+    check_refused(folder, "is corrupt")
 
 
 def test_a_ledger_without_a_column_is_named(dataset: Any, tmp_path: Path) -> None:
@@ -361,7 +397,7 @@ def test_where_no_generation_prompt_is_known_the_rest_is_still_proven(dataset: A
 def test_any_of_several_generation_prompts_may_stand_before_a_run(dataset: Any, tmp_path: Path) -> None:
     # The second turn of record cc is opened by 9 alone, as if the template wrote no header there.
     dataset.replace(1, 19, 22, [9], [N])
-    check_refused(dataset.write(tmp_path / "one"), "row 1, sample 0 (record cc): token 20 begins a trained run")
+    check_refused(dataset.write(tmp_path / "one"), "row 1, sample 0 (record cc): token 20 starts a trained run")
     dataset.tokenizer["generation_prompts"] = [[9], [8, 8], [2, 4, 6], [2, 4, 7], list(range(8, 30))]
     verify(dataset.write(tmp_path / "several"))
 
@@ -369,7 +405,7 @@ def test_any_of_several_generation_prompts_may_stand_before_a_run(dataset: Any, 
 def test_a_prompt_that_reaches_back_into_the_sample_before_is_no_prompt(dataset: Any, tmp_path: Path) -> None:
     dataset.replace(0, 15, 25, [1], [N])  # record bb: BOS, then the answer
     dataset.tokenizer["generation_prompts"] = [[2, 4, 6], [6, 1]]
-    check_refused(dataset.write(tmp_path), "row 0, sample 1 (record bb): token 1 begins a trained run")
+    check_refused(dataset.write(tmp_path), "row 0, sample 1 (record bb): token 1 starts a trained run")
 
 
 def test_control_tokens_that_the_template_writes_in_answers_are_allowed(dataset: Any, tmp_path: Path) -> None:
@@ -385,7 +421,7 @@ def test_a_record_with_two_samples_is_held_against_the_sum_of_both(dataset: Any,
     dataset.ledger[1].update(**both, num_tokens=28, num_trained_tokens=5)
     verify(dataset.write(tmp_path / "good"))
     dataset.ledger[1].update(num_tokens=15)
-    check_refused(dataset.write(tmp_path / "bad"), "num_tokens is 15, but its samples hold 28")
+    check_refused(dataset.write(tmp_path / "bad"), "num_tokens is 15, but its samples have 28")
 
 
 def check_refused(folder: Path, sentence: str) -> None:

@@ -16,7 +16,7 @@ from sftdata.store.verify import verify
 N = -100
 TRAIN = "train/00000-of-00001.arrow"
 CC, AA, BAD, BB, DUPLICATE, VV, TEXT = range(7)  # rows of the ledger
-SWAPPED = "is not the sample that was encoded: its tokens or labels were changed"
+SWAPPED = "is not the sample that was encoded: its tokens or labels have changed"
 
 
 def refuse(folder: Path, sentence: str) -> None:
@@ -56,7 +56,7 @@ def test_turns_that_may_be_are_found_to_hold(dataset: Any, tmp_path: Path, good:
     verify(dataset.write(tmp_path))
 
 
-NO_TURN = "it names no turn that is trained in one of its places"
+NO_TURN = "one of its places lists no trained turn"
 LIES = {
     "turns null": (fate(CC, turns=None), "chats.jsonl:1: packed, but without a trained turn"),
     "no turns": (fate(CC, turns=[]), "chats.jsonl:1: packed, but without a trained turn"),
@@ -64,31 +64,31 @@ LIES = {
     "turns of one place missing": (two_samples([2]), "chats.jsonl:2: it has 2 places, but 1 turns"),
     "turns of a place null": (fate(CC, turns=[None]), f"chats.jsonl:1: {NO_TURN}"),
     "turns of a place empty": (two_samples([2, 4], []), f"chats.jsonl:2: {NO_TURN}"),
-    "a turn null": (fate(CC, turns=[[2, None]]), "chats.jsonl:1: turns count from 1, but it names 0"),
-    "a turn 0": (fate(CC, turns=[[0, 2]]), "chats.jsonl:1: turns count from 1, but it names 0"),
+    "a turn null": (fate(CC, turns=[[2, None]]), "chats.jsonl:1: turns are counted from 1, but it lists 0"),
+    "a turn 0": (fate(CC, turns=[[0, 2]]), "chats.jsonl:1: turns are counted from 1, but it lists 0"),
     "a turn twice in one sample": (fate(CC, turns=[[2, 2]]), "chats.jsonl:1: its turn 2 is trained twice"),
     "a turn in two samples": (two_samples([2], [2]), "chats.jsonl:2: its turn 2 is trained twice"),
-    "turns out of order": (fate(CC, turns=[[4, 2]]), "chats.jsonl:1: its turn 2 stands behind a later one"),
+    "turns out of order": (fate(CC, turns=[[4, 2]]), "chats.jsonl:1: its turn 2 comes after a later one"),
     "another turn of a text": (
         fate(TEXT, turns=[[2]]),
-        "notes.txt:1: it is plain text, which is one turn, but it names turn 2",
+        "notes.txt:1: it is plain text, which is one turn, but it lists turn 2",
     ),
     "two turns of a text": (fate(TEXT, turns=[[1, 2]]), "notes.txt:1: it is plain text, which is one turn"),
     "too many turns": (
         fate(AA, turns=[[2, 4]]),
-        "row 0, sample 0 (record aa): holds one trained run, but by the ledger 2 of its turns are trained",
+        "row 0, sample 0 (record aa): has one trained run, but the ledger lists 2 trained turns",
     ),
     "too few turns": (
         fate(CC, turns=[[4]]),
-        "row 1, sample 0 (record cc): holds 2 runs of trained tokens, but by the ledger 1 of its turns are trained",
+        "row 1, sample 0 (record cc): has 2 runs of trained tokens, but the ledger lists 1 trained turns",
     ),
     "too few turns in the last shard": (
         fate(VV, turns=[[2, 4]]),
-        "row 0, sample 0 (record vv): holds one trained run, but by the ledger 2 of its turns are trained",
+        "row 0, sample 0 (record vv): has one trained run, but the ledger lists 2 trained turns",
     ),
     "turns swapped between samples": (
         lambda d: (fate(AA, turns=[[2, 4]])(d), fate(CC, turns=[[2]])(d)),
-        "row 0, sample 0 (record aa): holds one trained run",
+        "row 0, sample 0 (record aa): has one trained run",
     ),
     "dropped with a turn": (fate(BAD, turns=[[2]]), "chats.jsonl:3: dropped, but with a trained turn"),
     "dropped with a digest": (fate(BAD, digests=["0" * 32]), "chats.jsonl:3: dropped, but with a digest"),
@@ -155,7 +155,7 @@ def overlong(dataset: Any, how: str) -> None:
     dataset.manifest["config"] = {"sources": sources, "overlong": how}
 
 
-OPEN_END = "row 0, sample 0 (record vv): token 13 ends a trained run, but its id 27 is no end-of-turn token"
+OPEN_END = "row 0, sample 0 (record vv): token 13 ends a trained run, but its id 27 is not an end-of-turn token"
 
 
 def test_a_sample_cut_at_seq_len_may_end_without_its_end_token(dataset: Any, tmp_path: Path) -> None:
@@ -183,7 +183,7 @@ def test_only_the_last_run_of_a_cut_sample_may_lack_its_end_token(dataset: Any, 
     row = dataset.shards["validation/00000-of-00001.arrow"][0]
     row["labels"][13] = N
     fate(1, num_trained_tokens=3)(dataset)
-    refuse(dataset.write(tmp_path), "token 12 ends a trained run, but its id 26 is no end-of-turn token")
+    refuse(dataset.write(tmp_path), "token 12 ends a trained run, but its id 26 is not an end-of-turn token")
 
 
 def test_a_cut_sample_may_not_end_in_a_foreign_control_token(dataset: Any, tmp_path: Path) -> None:
@@ -191,7 +191,7 @@ def test_a_cut_sample_may_not_end_in_a_foreign_control_token(dataset: Any, tmp_p
     overlong(dataset, "truncate")
     row = dataset.shards["validation/00000-of-00001.arrow"][0]
     row["input_ids"][13] = row["labels"][13] = 31
-    refuse(dataset.write(tmp_path), "token 13 is a control token (31) that the template writes in no answer")
+    refuse(dataset.write(tmp_path), "token 13 is a control token (31) that the template never writes in answers")
 
 
 def test_a_plain_text_ends_in_eos_but_where_it_was_cut(dataset: Any, tmp_path: Path) -> None:

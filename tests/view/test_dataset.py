@@ -104,7 +104,7 @@ def test_a_row_needs_only_its_own_shard_and_the_summary_needs_none(small_dataset
     assert ds[1].samples[0].record_id == "r4"
     assert ds.sample(4).record_id == "r4"
     assert "6 samples" in repr(ds)
-    with pytest.raises(DatasetError, match=r"00000-of-00002\.arrow: is not there; "):
+    with pytest.raises(DatasetError, match=r"00000-of-00002\.arrow: does not exist; "):
         ds[0]
 
 
