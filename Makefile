@@ -1,6 +1,10 @@
-# make demo   raw example data in, a trained model out, before and after side by side (about 10 minutes)
-# make test   lint, types and the test suite
-# Both create .venv and install what they need first. Everything they write is inside this folder.
+# make demo    raw example data in, a trained model out, its answers before and after (about 10 minutes)
+# make test    lint, types and all tests: what CI runs
+# make fuzz    the property tests on new random examples
+# make bench   speed and memory, compared with other tools
+# make hooks   lint and types before every git commit
+# make clean   remove everything that the others made
+# All create .venv and install what they need first, and write only inside this folder.
 
 PYTHON ?= python3
 BIN    := .venv/bin
@@ -19,14 +23,14 @@ export IPYTHONDIR               := $(CACHE)/ipython
 export JUPYTER_CONFIG_DIR       := $(CACHE)/jupyter/config
 export JUPYTER_DATA_DIR         := $(CACHE)/jupyter/data
 export JUPYTER_RUNTIME_DIR      := $(CACHE)/jupyter/runtime
-# Worker processes put sockets into TMPDIR, and a socket's path may have 108 characters: in a folder with a very long
-# path the system's own temporary folder is used instead.
+# Worker processes create sockets in TMPDIR, and the path of a socket may have only 108 characters. In a folder with a
+# very long path, the system's own temporary folder is used instead.
 ifeq ($(shell test $$(printf %s "$(CACHE)/tmp" | wc -c) -le 70 && echo short),short)
 export TMPDIR                   := $(CACHE)/tmp
 endif
 
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint types fuzz bench clean
+.PHONY: help demo test lint types fuzz bench hooks clean
 
 help:
 	@sed -n 's/^# \{0,1\}//p;/^$$/q' Makefile
@@ -50,16 +54,19 @@ lint: $(READY)
 types: $(READY)
 	$(BIN)/mypy
 
-# The tests that make up their examples, with others each time; what fails is printed so that it can be replayed.
+# New examples each time; a failing one is printed with the code that replays it.
 fuzz: $(READY)
 	@mkdir -p .cache/tmp
 	$(BIN)/python -m pytest -m hypothesis --hypothesis-profile=random
 
-# Speed and memory as ratios of one run, kept in tests/bench/RESULTS.md; needs the shared folder, and an idle machine.
+# Results go to tests/bench/RESULTS.md. Needs an idle machine, and the folder that SFTDATA_SHARED names.
 bench: $(READY)
 	$(BIN)/python tests/bench/bench.py
 
-# Takes away what the targets above made.
+# pre-commit runs the hooks of .pre-commit-config.yaml.
+hooks: $(READY)
+	$(BIN)/pre-commit install
+
 clean:
 	rm -rf .venv .cache .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
@@ -68,8 +75,8 @@ $(READY): pyproject.toml constraints.txt
 	  "sftdata needs Python 3.10 to 3.13, and $(PYTHON) is %d.%d; name another: make PYTHON=python3.12" % v)'
 	@mkdir -p .cache/tmp
 	@$(BIN)/python -c "" 2>/dev/null || { echo "making .venv"; "$(PYTHON)" -m venv --clear .venv; }
-	@echo "installing into .venv; the first time this takes some minutes"
+	@echo "installing into .venv; this takes some minutes the first time"
 	@$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[train,notebook,demo,dev]"
-	# A test reads a tokenizer that this package holds, and nothing else of it; without it the test is skipped.
+	# One test reads a tokenizer from this package; it is skipped if the package cannot be installed.
 	-"$(BIN)/python" -m pip install --quiet --no-deps mistral-common==1.13.1
 	@touch $@
