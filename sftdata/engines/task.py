@@ -105,7 +105,7 @@ def run_task(stage: AnyStage, task: Task) -> TaskResult:
 
 
 def earlier_result(stage: AnyStage, task: Task) -> TaskResult | None:
-    """The result that an earlier run left for this task, or None where there is none that can be used."""
+    """The result that an earlier run left for this task, or None where no usable one is there."""
     if task.key is None or not task.out.exists():
         return None
     try:

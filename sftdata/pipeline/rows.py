@@ -35,7 +35,7 @@ class RowTable:
     """All rows of the input and what has been decided about them so far.
 
     `pieces` are the tables that reading made, `columns` their ROW_COLUMNS; `names` is what users see of the units'
-    files. An entry is a row, or stands for a unit without rows.
+    files. An entry is a row, or the placeholder of a unit without rows.
     """
 
     def __init__(self, pieces: Sequence[Piece], units: Sequence[Unit], names: Sequence[str], columns: pa.Table) -> None:
@@ -57,7 +57,7 @@ class RowTable:
 
     @property
     def size(self) -> int:
-        """Entries: the rows read, and one for each unit without rows."""
+        """The number of entries: the rows read, and one for each unit without rows."""
         return len(self.unit)
 
     @property

@@ -29,7 +29,7 @@ class SampleTable:
     """All samples, in the order of their rows.
 
     `pieces` are the tables that encoding made, `encoded` their SAMPLE_COLUMNS. An entry is a sample, a record that
-    could not be encoded, or stands for a piece without either.
+    could not be encoded, or the placeholder of a piece without either.
     """
 
     def __init__(self, pieces: Sequence[Piece], encoded: pa.Table) -> None:
@@ -89,7 +89,7 @@ class SampleTable:
             count = max(1, -(-int((self.num_tokens * self.copies)[members].sum()) // shard_tokens))
             numbers = (hashes % np.uint64(count)).astype(np.int64)
             used = np.unique(numbers[members])
-            # A shard that no record hashes to would be empty: the numbers of the others close up.
+            # A shard that no record hashes to would be empty: it gets no number.
             self.shard[members] = len(paths) + np.searchsorted(used, numbers[members])
             paths += [f"{split}/{i:05}-of-{len(used):05}.arrow" for i in range(len(used))]
         self.paths = tuple(paths)

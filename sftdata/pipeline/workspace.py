@@ -1,10 +1,10 @@
-"""The output folder while a dataset is made: refused where it is taken, filled aside, and published whole.
+"""The output folder of a run: refused where it holds something else, and filled in one step at the end.
 
-OUT/.work/lock      held by the run; a dead process does not hold it
-          pieces/   results of stages, named by the key of what went in: a later run takes them over
-          shards/   packed shards, named by their checksum
-          new/      the other files of the dataset
-          publishing.json   while files are put in place: which files, so that a later run can clear up
+OUT/.work/lock              held by the run; released by the system when the process ends
+          pieces/           results of stages, named by the key of their input: a later run uses them again
+          shards/           packed shards, named by their checksum
+          new/              the other files of the dataset
+          publishing.json   the files being moved to OUT, so that a later run can finish or undo the move
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import contextlib
 import errno
 import hashlib
 import json
+import os
 import shutil
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -36,9 +37,9 @@ WORK_NAME = ".work"
 class Workspace:
     """Where a run works. Used with `with`.
 
-    Whatever ends the block early leaves no dataset behind, an older one as it was, and the work so far for the next
-    run; `fresh` removes earlier work first, and `keep_work` keeps it after success too. `config` names the folder, and
-    tells one run from another. Raises OutputError where the folder holds a dataset and `overwrite` is off, holds
+    If the block ends early, an older dataset is as it was, there is no new one, and the work so far is kept for the
+    next run. `fresh` removes earlier work first; `keep_work` keeps it after success too. `config` names the folder, and
+    identifies the run. Raises OutputError where the folder holds a dataset and `overwrite` is off, holds
     something else, cannot be written, or another run works in it.
     """
 
@@ -62,17 +63,17 @@ class Workspace:
         self.pieces = self._work / "pieces"
         self.shards = self._work / "shards"
         self.new = self._work / "new"
-        self._notes = self._work / "publishing.json"
+        self._publishing = self._work / "publishing.json"
         self._lock = FileLock(self._work / "lock", thread_local=False)
-        self._made = False
+        self._created_out = False
 
     def __enter__(self) -> Workspace:
         with output_errors(self.out):
             self._check_free()
-            self._made = not self.out.exists()
+            self._created_out = not self.out.exists()
             try:
                 self._work.mkdir(parents=True, exist_ok=True)
-            except FileNotFoundError as error:  # folders that nobody can make, such as those below /proc
+            except FileNotFoundError as error:  # such as a folder below /proc
                 raise OutputError(str(self.out), "the folder cannot be made", "choose another output folder") from error
             self._acquire_lock()
             try:
@@ -89,22 +90,20 @@ class Workspace:
         if kind is None:
             keep = self._keep_work
         else:
-            keep = any(path.name[0] != "." for path in self.pieces.glob("*/*.arrow")) or self._notes.exists()
+            keep = any(path.name[0] != "." for path in self.pieces.glob("*/*.arrow")) or self._publishing.exists()
         shutil.rmtree(self.new, ignore_errors=True)
         if keep:
             if kind is None:
-                self._notes.unlink(missing_ok=True)
+                self._publishing.unlink(missing_ok=True)
             self._lock.release()
             return
         with ThreadPoolExecutor(2) as threads:  # the system takes a while to remove large files
             list(threads.map(partial(shutil.rmtree, ignore_errors=True), [*self.pieces.glob("*"), self.shards]))
         shutil.rmtree(self.pieces, ignore_errors=True)
-        self._notes.unlink(missing_ok=True)  # as late as this: a run killed just now can be continued
-        with contextlib.suppress(OSError):  # where open files cannot be removed, the next run does
-            Path(self._lock.lock_file).unlink(missing_ok=True)
-        self._lock.release()
+        self._publishing.unlink(missing_ok=True)  # as late as this: a run killed just now can be continued
+        self._remove_lock()
         _remove_if_empty(self._work)
-        if kind is not None and self._made:
+        if kind is not None and self._created_out:
             _remove_if_empty(self.out)
 
     def refuse_sources(self, paths: Iterable[str]) -> None:
@@ -115,17 +114,17 @@ class Workspace:
                 raise OutputError(str(self.out), f"{path}, a file of the sources, lies in it", "name another folder")
 
     def publish(self, manifest: Manifest) -> None:
-        """Put the new dataset in place. The old manifest goes first and the new one comes last."""
-        made = {entry.path: f"{self.new.name}/{entry.path}" for entry in manifest.listed_files()}
-        made.update({entry.path: f"{self.shards.name}/{entry.sha256}.arrow" for entry in manifest.shards})
+        """Move the new dataset to OUT. The old manifest is removed first, and the new one is moved last."""
+        moves = {entry.path: f"{self.new.name}/{entry.path}" for entry in manifest.listed_files()}
+        moves.update({entry.path: f"{self.shards.name}/{entry.sha256}.arrow" for entry in manifest.shards})
         manifest.save(self.new)
         with output_errors(self.out):
-            leftover = {*self._unfinished().get("files", ()), *self._old_files()} - made.keys()
-            notes = {"config": self._config, "files": {**dict.fromkeys(leftover), **made}}
-            write_bytes(self._notes, json.dumps(notes).encode())
+            outdated = {*self._interrupted().get("files", ()), *self._old_files()} - moves.keys()
+            notes = {"config": self._config, "files": {**dict.fromkeys(outdated), **moves}}
+            write_bytes(self._publishing, json.dumps(notes).encode())
             (self.out / MANIFEST_NAME).unlink(missing_ok=True)
-            _remove_files(self.out, leftover)
-            for name, place in made.items():
+            _remove_files(self.out, outdated)
+            for name, place in moves.items():
                 target = self.out / name
                 target.parent.mkdir(parents=True, exist_ok=True)
                 (self._work / place).replace(target)
@@ -143,30 +142,43 @@ class Workspace:
             if error.errno not in (errno.ENOLCK, errno.ENOTSUP, errno.EINVAL):
                 raise
 
+    def _remove_lock(self) -> None:
+        """Release the lock and remove its file: while it is held, for else another run may hold it already.
+
+        Windows removes no open file, and none that another run has opened.
+        """
+        path = Path(self._lock.lock_file)
+        if os.name != "nt":
+            path.unlink(missing_ok=True)
+        self._lock.release()
+        if os.name == "nt":
+            with contextlib.suppress(OSError):
+                path.unlink()
+
     def _check_free(self) -> None:
         """Raise OutputError where the folder may not be written to."""
         if self.out.is_file():
             raise OutputError(str(self.out), "is a file", "name a folder for the dataset")
         if not self.out.exists():
             return
-        unfinished = self._unfinished()
+        interrupted = self._interrupted()
         names = {entry.name for entry in self.out.iterdir()} - {WORK_NAME}
         if MANIFEST_NAME in names:
-            if not self._overwrite and unfinished.get("config") != self._config:
+            if not self._overwrite and interrupted.get("config") != self._config:
                 raise OutputError(
                     str(self.out), "holds a dataset already", "name another folder, or replace it with --overwrite"
                 )
             self._old_files()
-        elif names - {Path(name).parts[0] for name in unfinished.get("files", ())}:
+        elif names - {Path(name).parts[0] for name in interrupted.get("files", ())}:
             some = ", ".join(sorted(names)[:3])
             raise OutputError(str(self.out), f"is not empty and holds no dataset (it has {some})", "name a new folder")
 
     def _clear(self) -> None:
-        """Take away what a run that was ended left half done; take back what it put in place without a manifest."""
+        """Remove unfinished files of a run that stopped; move shards that it published without a manifest back."""
         for folder in (self.pieces, self.shards):
             folder.mkdir(exist_ok=True)
         if not (self.out / MANIFEST_NAME).exists():
-            for name, place in self._unfinished().get("files", {}).items():
+            for name, place in self._interrupted().get("files", {}).items():
                 if place is not None and place.startswith(f"{self.shards.name}/") and not (self._work / place).exists():
                     with contextlib.suppress(FileNotFoundError):
                         (self.out / name).replace(self._work / place)
@@ -176,15 +188,20 @@ class Workspace:
         shutil.rmtree(self.new, ignore_errors=True)
         for folder in (self.pieces, self.shards, self.new):
             folder.mkdir(exist_ok=True)
-        halves = ((self._work, ".*.tmp"), (self.pieces, "*/.*.tmp"), (self.pieces, "*.function"), (self.shards, ".*"))
-        for folder, pattern in halves:
+        unfinished = (
+            (self._work, ".*.tmp"),
+            (self.pieces, "*/.*.tmp"),
+            (self.pieces, "*.function"),
+            (self.shards, ".*"),
+        )
+        for folder, pattern in unfinished:
             for path in folder.glob(pattern):
                 path.unlink(missing_ok=True)
 
-    def _unfinished(self) -> Mapping[str, Any]:
-        """What a run noted that was ended while it published; empty where none was."""
+    def _interrupted(self) -> Mapping[str, Any]:
+        """What a run that stopped while it published wrote into publishing.json; empty where there is none."""
         try:
-            notes: Mapping[str, Any] = json.loads(self._notes.read_text(encoding="utf-8"))
+            notes: Mapping[str, Any] = json.loads(self._publishing.read_text(encoding="utf-8"))
         except FileNotFoundError:
             return {}
         return notes
@@ -203,7 +220,7 @@ class Workspace:
 
 
 def _remove_files(folder: Path, names: Iterable[str]) -> None:
-    """Take files away, and the folders that are empty without them."""
+    """Remove files, and folders that are empty without them."""
     paths = [Path(name) for name in names]
     for path in paths:
         (folder / path).unlink(missing_ok=True)

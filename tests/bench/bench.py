@@ -207,7 +207,7 @@ def bench_packing(work: Path, args: argparse.Namespace) -> Iterator[Line]:
 
 
 def against(rows: int, whole: int, lengths: np.ndarray) -> str:
-    """So many packed rows beside those of a global packing and the lower bound."""
+    """A number of packed rows compared with a global packing and with the lower bound."""
     bound = -(-int(lengths.sum()) // SEQ_LEN)
     fill = lengths.sum() / (rows * SEQ_LEN)
     return f"{rows / whole - 1:.3%} over global best fit, {rows / bound - 1:.3%} over the lower bound, fill {fill:.2%}"

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 ENVIRONMENT = {**os.environ, "HF_HUB_DISABLE_TELEMETRY": "1", "HF_HUB_OFFLINE": "1"}
-# Else a checkout is compiled in every run, as no installed package is, of ours or of others.
+# With it a checkout would be compiled in every run, which no installed package is.
 ENVIRONMENT.pop("PYTHONDONTWRITEBYTECODE", None)
 
 
