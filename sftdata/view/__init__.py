@@ -1,1 +1,1 @@
-"""Looking at prepared data: read-only."""
+"""Views of prepared data, for notebooks and terminals. Read-only."""

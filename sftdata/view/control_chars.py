@@ -1,10 +1,10 @@
-"""Characters that nobody sees, or that a terminal obeys: which they are, and what to call them."""
+"""Invisible characters and characters that control a terminal: which ones, their names, visible replacements."""
 
 from __future__ import annotations
 
 import re
 
-# The inside of a regular expression's [...]: control characters, and spaces and formats other than space, newline, tab.
+# The inside of a regex class [...]: control, format and space characters other than space, newline and tab.
 INVISIBLE = (
     "\x00-\x08\x0b-\x1f\x7f-\xa0\xad\u0600-\u0605\u061c\u06dd\u070f\u0890\u0891\u08e2\u1680\u180e\u2000-\u200f"
     "\u2028-\u202f\u205f-\u206f\u3000\ufeff\ufff9-\ufffb\U000110bd\U000110cd\U00013430-\U00013438"
@@ -17,7 +17,7 @@ _C0 = (
 
 
 def char_name(char: str) -> str:
-    """`ESC` for a control character of ASCII, `U+200B` for anything else."""
+    """`ESC` for an ASCII control character, `U+200B` for others."""
     code = ord(char)
     if code < 0x20:
         return _C0[code]
@@ -25,7 +25,7 @@ def char_name(char: str) -> str:
 
 
 def visible_char(char: str) -> str:
-    """Visible text for an invisible character: Unicode's picture of a control character, else its number."""
+    """Visible text for an invisible character: the Unicode control picture if there is one, else its code point."""
     code = ord(char)
     if code < 0x20:
         return chr(0x2400 + code)
@@ -33,10 +33,10 @@ def visible_char(char: str) -> str:
 
 
 def encodable(text: str, encoding: str) -> str:
-    """Text with an escape for each character that an encoding lacks."""
+    """Text with characters that an encoding lacks replaced by escapes."""
     return text.encode(encoding, "backslashreplace").decode(encoding)
 
 
 def terminal_safe(text: str) -> str:
-    """Text without a character that a terminal would obey, on one line."""
+    """Text on one line, with control and invisible characters made visible."""
     return re.sub(f"[\n\t{INVISIBLE}]", lambda match: visible_char(match[0]), text)

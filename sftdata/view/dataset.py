@@ -1,4 +1,4 @@
-"""A prepared dataset, opened to be looked at: rows and samples by number, read from the one shard that holds them."""
+"""A prepared dataset, opened for viewing. Rows and samples by number; each access reads only the shard it needs."""
 
 from __future__ import annotations
 
@@ -26,44 +26,44 @@ from sftdata.view.summary import Summary, pluralize, summarize, token_counts
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Sample:
-    """One sample of a packed row: ids and labels of equal length, and where they stand."""
+    """One sample of a packed row: its ids and labels, and where it is."""
 
     record_id: str
     input_ids: Sequence[int]
-    labels: Sequence[int]  # the id where trained, else -100; not shifted
+    labels: Sequence[int]  # the id if trained, else -100; not shifted
     shard: str  # as in the manifest, e.g. train/00000-of-00008.arrow
-    row: int  # in the shard, as in the ledger's places
-    index: int  # in the row
+    row: int  # within the shard, as in the ledger's places
+    index: int  # within the row
     decoder: Decoder = field(repr=False)
     control_ids: frozenset[int] = field(repr=False)
 
     @property
     def num_tokens(self) -> int:
-        """All tokens, trained or not."""
+        """The number of tokens, trained or not."""
         return len(self.input_ids)
 
     @property
     def num_trained_tokens(self) -> int:
-        """The tokens with loss."""
+        """The number of tokens with loss."""
         return sum(label != IGNORE for label in self.labels)
 
     @property
     def text(self) -> str:
-        """The whole sample decoded, control tokens included."""
+        """The whole sample decoded, including control tokens."""
         return self.decoder.decode(self.input_ids)
 
     @property
     def title(self) -> str:
-        """Where the sample stands, in one line."""
+        """Where the sample is, in one line."""
         return f"sample {self.index} of row {self.row} in {self.shard}"
 
     @property
     def counts(self) -> str:
-        """Its tokens and the share of them that is trained, in a few words."""
+        """Its number of tokens and the trained share, in a few words."""
         return token_counts(self.num_tokens, self.num_trained_tokens)
 
     def spans(self) -> list[TokenSpan]:
-        """The text of each token, in order; joined they are `text`."""
+        """The text of each token, in order. Joined, they are `text`."""
         return self.decoder.spans(self.input_ids)
 
     def __repr__(self) -> str:
@@ -75,26 +75,26 @@ class Sample:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Row:
-    """One packed row: the samples that a model sees in one sequence, in order."""
+    """One packed row: the samples in one sequence of training, in order."""
 
     samples: tuple[Sample, ...]
     shard: str
-    row: int  # in the shard
-    number: int  # in the dataset or split it was taken from
+    row: int  # within the shard
+    number: int  # within the dataset or split that was opened
 
     @property
     def num_tokens(self) -> int:
-        """All tokens, trained or not."""
+        """The number of tokens, trained or not."""
         return sum(sample.num_tokens for sample in self.samples)
 
     @property
     def num_trained_tokens(self) -> int:
-        """The tokens with loss."""
+        """The number of tokens with loss."""
         return sum(sample.num_trained_tokens for sample in self.samples)
 
     @property
     def title(self) -> str:
-        """Where the row stands and what it holds, in one line."""
+        """Where the row is and what it contains, in one line."""
         counts = f"{pluralize(len(self.samples), 'sample')}, {token_counts(self.num_tokens, self.num_trained_tokens)}"
         return f"row {self.number} (row {self.row} of {self.shard}): {counts}"
 
@@ -106,9 +106,9 @@ class Row:
 
 
 class Dataset:
-    """A prepared dataset, or one split of it. Rows are numbered over the shards in the manifest's order.
+    """A prepared dataset, or one split of it. Rows are numbered across shards, in the order of the manifest.
 
-    Opening reads the manifest alone; a row opens the one shard that holds it, mapped into memory.
+    Opening a dataset reads only the manifest. Accessing a row memory-maps the shard that contains it.
     """
 
     def __init__(self, path: Path, manifest: Manifest, split: str | None = None) -> None:
@@ -118,7 +118,7 @@ class Dataset:
         self._shards: list[ShardEntry] = [shard for shard in manifest.shards if split in (None, shard.split)]
         self._row_ends = list(accumulate(shard.rows for shard in self._shards))
         self._sample_ends = list(accumulate(shard.samples for shard in self._shards))
-        self._open: tuple[int, pa.Table] | None = None  # the shard looked at last
+        self._last_shard: tuple[int, pa.Table] | None = None  # number and rows of the shard accessed last
 
     def __len__(self) -> int:
         """The number of packed rows."""
@@ -126,13 +126,13 @@ class Dataset:
 
     @property
     def num_samples(self) -> int:
-        """The number of samples over all rows."""
+        """The number of samples in all rows."""
         return self._sample_ends[-1] if self._sample_ends else 0
 
     def __getitem__(self, number: SupportsIndex) -> Row:
-        """A packed row by its number; negative numbers count from the end. Raises DatasetError where there is none."""
-        at = self._number(number, len(self), "row")
-        shard, row = _place(self._row_ends, at)
+        """A packed row by number; negative numbers count from the end. Raises DatasetError if there is no such row."""
+        at = self._resolve(number, len(self), "row")
+        shard, row = _locate(self._row_ends, at)
         return self._row(shard, row, at)
 
     def __iter__(self) -> Iterator[Row]:
@@ -140,9 +140,9 @@ class Dataset:
             yield self[at]
 
     def sample(self, number: SupportsIndex) -> Sample:
-        """A sample by its number over all rows. Raises DatasetError where there is none."""
-        at = self._number(number, self.num_samples, "sample")
-        shard, in_shard = _place(self._sample_ends, at)
+        """A sample by its number across all rows. Raises DatasetError if there is no such sample."""
+        at = self._resolve(number, self.num_samples, "sample")
+        shard, in_shard = _locate(self._sample_ends, at)
         table = self._table(shard)
         ends = np.cumsum(pc.list_value_length(table["seq_lengths"]).to_numpy())
         row = int(np.searchsorted(ends, in_shard, side="right"))
@@ -151,24 +151,24 @@ class Dataset:
         return self._row(shard, row, rows_before + row).samples[in_shard - first]
 
     def split(self, name: str) -> Dataset:
-        """One split alone, numbered from 0. Raises DatasetError where the dataset has no such split."""
+        """One split, numbered from 0. Raises DatasetError if the dataset has no such split."""
         known = self.manifest.splits
         if name not in known:
             raise DatasetError(str(self.path), f"has no split {name!r}", f"it has {', '.join(known) or 'none'}")
         return Dataset(self.path, self.manifest, name)
 
     def summary(self) -> Summary:
-        """What the dataset, or this split of it, holds: from the manifest alone."""
+        """The contents of the dataset, or of this split, from the manifest alone."""
         return summarize(self.path.resolve().name, self.manifest, self.split_name)
 
     @cached_property
     def decoder(self) -> Decoder:
-        """The dataset's own tokenizer."""
+        """The tokenizer of the dataset."""
         return Decoder.from_file(self.path / "tokenizer" / "tokenizer.json")
 
     @cached_property
     def control_ids(self) -> frozenset[int]:
-        """Ids that steer the model and are never text: the manifest's, and those the tokenizer flags special."""
+        """Ids of control tokens: those in the manifest, and those that the tokenizer marks as special."""
         return frozenset(self.manifest.tokenizer.control_ids) | self.decoder.special_ids
 
     def __repr__(self) -> str:
@@ -177,26 +177,26 @@ class Dataset:
     def _repr_html_(self) -> str:
         return html.summary_html(self.summary())
 
-    def _number(self, number: SupportsIndex, there: int, noun: str) -> int:
-        """The number as one from 0 on, where there are that many."""
+    def _resolve(self, number: SupportsIndex, length: int, noun: str) -> int:
+        """The number as an index from 0. Raises DatasetError if it is out of range."""
         at = operator.index(number)
-        if not -there <= at < there:
-            known = f"{noun}s are numbered 0 to {there - 1:,}" if there else f"there are no {noun}s"
+        if not -length <= at < length:
+            known = f"{noun}s are numbered 0 to {length - 1:,}" if length else f"there are no {noun}s"
             raise DatasetError(str(self.path), f"has no {noun} {at:,}", known)
-        return at % there
+        return at % length
 
     def _table(self, shard: int) -> pa.Table:
-        if self._open is None or self._open[0] != shard:
+        if self._last_shard is None or self._last_shard[0] != shard:
             entry = self._shards[shard]
             table = read_shard(self.path / entry.path)
             if table.num_rows != entry.rows:
                 raise DatasetError(
                     str(self.path / entry.path),
-                    f"has {pluralize(table.num_rows, 'row')} where the manifest says {entry.rows:,}",
+                    f"has {pluralize(table.num_rows, 'row')} but the manifest says {entry.rows:,}",
                     "run `sftdata verify`, or prepare the dataset again",
                 )
-            self._open = shard, table
-        return self._open[1]
+            self._last_shard = shard, table
+        return self._last_shard[1]
 
     def _row(self, shard: int, row: int, number: int) -> Row:
         cells = self._table(shard).slice(row, 1).to_pylist()[0]
@@ -211,11 +211,11 @@ class Dataset:
 
 
 def open_dataset(path: str | Path) -> Dataset:
-    """Open a folder that `sftdata prepare` wrote. Raises DatasetError where it is not a dataset."""
+    """Open a folder written by `sftdata prepare`. Raises DatasetError if it is not a dataset."""
     return Dataset(Path(path), Manifest.load(Path(path)))
 
 
-def _place(ends: Sequence[int], at: int) -> tuple[int, int]:
-    """(shard, number within it) of the item `at`, given the running totals after each shard."""
+def _locate(ends: Sequence[int], at: int) -> tuple[int, int]:
+    """(shard, index within the shard) of item `at`, given the running totals after each shard."""
     shard = bisect_right(ends, at)
     return shard, at - (ends[shard - 1] if shard else 0)

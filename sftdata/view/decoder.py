@@ -1,4 +1,4 @@
-"""Which token wrote which characters: ids -> spans of text that join to exactly what the tokenizer decodes."""
+"""Decode token by token: ids -> spans of text that join to exactly what the tokenizer decodes."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from tokenizers import Tokenizer, decoders
 
 from sftdata.errors import DatasetError
 
-BYTE_TOKEN = re.compile(r"<0x([0-9A-Fa-f]{2})>")  # how SentencePiece vocabularies write a single byte
+BYTE_TOKEN = re.compile(r"<0x([0-9A-Fa-f]{2})>")  # a single byte in SentencePiece vocabularies
 MAX_PREFIX_DECODES = 2048
 
 
 @dataclass(frozen=True, slots=True)
 class TokenSpan:
-    """The text of the tokens [start, end) of a sample: one token, or the few that share a character's bytes."""
+    """The text of the tokens [start, end) of a sample: one token, or a few that share the bytes of a character."""
 
     start: int
     end: int
@@ -26,7 +26,7 @@ class TokenSpan:
 
 
 class Decoder:
-    """A dataset's tokenizer, read to show what each token wrote. It never encodes."""
+    """The tokenizer of a dataset, for showing the text of each token. It never encodes."""
 
     def __init__(self, tokenizer: Tokenizer) -> None:
         self._tokenizer = tokenizer
@@ -38,12 +38,12 @@ class Decoder:
 
     @staticmethod
     def from_file(path: str | Path) -> Decoder:
-        """Load a tokenizer.json. Raises DatasetError where it is absent or not a tokenizer."""
+        """Load a tokenizer.json. Raises DatasetError if it does not exist or is not a tokenizer."""
         try:
             data = Path(path).read_text(encoding="utf-8")
         except OSError as error:
             raise DatasetError(
-                str(path), error.strerror or "cannot be read", "prepare the dataset again, or copy the file back"
+                str(path), error.strerror or "cannot be read", "prepare the dataset again, or restore the file"
             ) from error
         try:
             return Decoder(Tokenizer.from_str(data))
@@ -51,39 +51,39 @@ class Decoder:
             raise DatasetError(str(path), f"is not a tokenizer ({error})", "prepare the dataset again") from error
 
     def decode(self, ids: Sequence[int]) -> str:
-        """The text of the ids as the tokenizers library gives it, control tokens included."""
+        """The text of the ids as the tokenizers library decodes it, including control tokens."""
         return str(self._tokenizer.decode(list(ids), skip_special_tokens=False))
 
     def name(self, token_id: int) -> str:
-        """A token by itself: its bytes in hex where the vocabulary is one of bytes, else its vocabulary entry."""
+        """A name for a single token: its bytes in hex for a byte-level vocabulary, else its vocabulary entry."""
         token = self._tokenizer.id_to_token(token_id)
         if token is None:
             return "not in the vocabulary"
         return f"bytes {_token_bytes(token).hex(' ').upper()}" if self._byte_level else token
 
     def spans(self, ids: Sequence[int]) -> list[TokenSpan]:
-        """Cut the decoded text at the tokens' borders.
+        """Split the decoded text at token boundaries.
 
-        Promised: the spans cover every token once and in order, and their texts join to `decode(ids)`. Tokens that
-        hold parts of one character share a span. A span may be empty (a first space that SentencePiece strips).
+        The spans cover each token once and in order, and their texts join to `decode(ids)`. Tokens that have parts of
+        one character share a span. A span may be empty (such as a leading space that SentencePiece strips).
         """
         if not ids:
             return []
         tokens = [self._tokenizer.id_to_token(id_) for id_ in ids]
         whole = self.decode(ids)
         if self._byte_level:
-            spans = list(_cut_bytes([b"" if token is None else _token_bytes(token) for token in tokens]))
+            spans = list(_split_bytes([b"" if token is None else _token_bytes(token) for token in tokens]))
         else:
-            spans = self._cut_entries(ids, tokens)
+            spans = self._split_entries(ids, tokens)
         joined = "".join(span.text for span in spans)
         if joined == whole:
             return spans
-        if joined.endswith(whole):  # the decoder strips the text's start, once, wherever the first token ends
+        if joined.endswith(whole):  # the decoder strips the start of the text once, across tokens if needed
             return _strip_start(spans, len(joined) - len(whole))
-        return self._cut_prefixes(ids, whole)
+        return self._split_by_prefixes(ids, whole)
 
-    def _cut_entries(self, ids: Sequence[int], tokens: Sequence[str | None]) -> list[TokenSpan]:
-        """Pieces where a token's text hardly depends on its neighbours; runs of byte tokens decode together."""
+    def _split_entries(self, ids: Sequence[int], tokens: Sequence[str | None]) -> list[TokenSpan]:
+        """Spans for decoders where a token's text hardly depends on its neighbours. Byte tokens decode in runs."""
         spans: list[TokenSpan] = []
         at = 0
         while at < len(ids):
@@ -93,7 +93,7 @@ class Decoder:
                 run.append(bytes.fromhex(match[1]))
                 end += 1
             if run:
-                spans += _cut_byte_tokens(run, at)
+                spans += _split_byte_tokens(run, at)
                 at = end
             else:
                 spans.append(TokenSpan(at, at + 1, self._text_after_anchor(ids[at])))
@@ -101,7 +101,7 @@ class Decoder:
         return spans
 
     def _text_after_anchor(self, token_id: int) -> str:
-        """What a token writes in the middle of a text. A plain token before it keeps it from standing first."""
+        """The text of a token in the middle of a text: decoded after an ordinary token (the anchor)."""
         text = self._anchored.get(token_id)
         if text is None:
             if self._anchor is None:
@@ -113,23 +113,23 @@ class Decoder:
         return text
 
     def _find_anchor(self) -> int:
-        """The lowest id whose vocabulary entry is plain letters."""
+        """The lowest id whose vocabulary entry is ASCII letters."""
         for id_ in range(self._tokenizer.get_vocab_size()):
             token = self._tokenizer.id_to_token(id_)
             if token is not None and token.isascii() and token.isalpha():
                 return id_
         return 0
 
-    def _cut_prefixes(self, ids: Sequence[int], whole: str) -> list[TokenSpan]:
-        """Pieces for any decoder: a border is how far the decoded prefix agrees with the whole text.
+    def _split_by_prefixes(self, ids: Sequence[int], whole: str) -> list[TokenSpan]:
+        """Spans for any decoder: a boundary is the length of the decoded prefix that agrees with the whole text.
 
-        Quadratic, so long samples are cut at every few tokens only; no common tokenizer comes here.
+        Takes quadratic time, so long samples are split only every few tokens. No common tokenizer needs this.
         """
         step = -(-len(ids) // MAX_PREFIX_DECODES)
         spans: list[TokenSpan] = []
         start, done = 0, 0
         for end in range(step, len(ids), step):
-            agreed = _num_agreeing(self.decode(ids[:end]), whole)
+            agreed = _common_prefix_chars(self.decode(ids[:end]), whole)
             if agreed > done:
                 spans.append(TokenSpan(start, end, whole[done:agreed]))
                 start, done = end, agreed
@@ -137,7 +137,7 @@ class Decoder:
 
 
 def _byte_alphabet() -> dict[str, int]:
-    """The printable character that byte-level BPE writes for each byte, and back (GPT-2's table)."""
+    """Printable character -> byte, as in byte-level BPE (GPT-2's table)."""
     printable = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
     others = [byte for byte in range(256) if byte not in set(printable)]
     return {chr(byte): byte for byte in printable} | {chr(256 + i): byte for i, byte in enumerate(others)}
@@ -147,15 +147,15 @@ BYTE_OF = _byte_alphabet()
 
 
 def _token_bytes(token: str) -> bytes:
-    """The bytes that a token of a byte-level vocabulary stands for; an added token may be plain text."""
+    """The bytes of a token of a byte-level vocabulary. An added token may be plain text."""
     try:
         return bytes([BYTE_OF[char] for char in token])
     except KeyError:
         return token.encode("utf-8")
 
 
-def _cut_bytes(chunks: Sequence[bytes], first: int = 0) -> Iterator[TokenSpan]:
-    """Cut where a character ends and a token ends. Broken bytes become U+FFFD, as in the whole text."""
+def _split_bytes(chunks: Sequence[bytes], first: int = 0) -> Iterator[TokenSpan]:
+    """Split where both a character and a token end. Invalid bytes become U+FFFD, as in the whole text."""
     decoder = codecs.getincrementaldecoder("utf-8")("replace")
     start, text = 0, ""
     for at, chunk in enumerate(chunks):
@@ -167,17 +167,17 @@ def _cut_bytes(chunks: Sequence[bytes], first: int = 0) -> Iterator[TokenSpan]:
         yield TokenSpan(first + start, first + len(chunks), text + decoder.decode(b"", final=True))
 
 
-def _cut_byte_tokens(run: Sequence[bytes], first: int) -> list[TokenSpan]:
-    """A run of SentencePiece byte tokens: characters where it is UTF-8, else one U+FFFD for each byte."""
+def _split_byte_tokens(run: Sequence[bytes], first: int) -> list[TokenSpan]:
+    """Spans of a run of SentencePiece byte tokens: characters if it is valid UTF-8, else one U+FFFD per byte."""
     try:
         b"".join(run).decode("utf-8")
     except UnicodeDecodeError:
         return [TokenSpan(first + at, first + at + 1, "\ufffd") for at in range(len(run))]
-    return list(_cut_bytes(run, first))
+    return list(_split_bytes(run, first))
 
 
 def _strip_start(spans: Sequence[TokenSpan], num_chars: int) -> list[TokenSpan]:
-    """The spans without the first characters of their joined text."""
+    """The spans without the first `num_chars` characters of their joined text."""
     stripped = []
     for span in spans:
         cut = min(num_chars, len(span.text))
@@ -186,8 +186,8 @@ def _strip_start(spans: Sequence[TokenSpan], num_chars: int) -> list[TokenSpan]:
     return stripped
 
 
-def _num_agreeing(prefix: str, whole: str) -> int:
-    """How many characters the two texts share from their start."""
+def _common_prefix_chars(prefix: str, whole: str) -> int:
+    """The length of the common prefix of the two texts."""
     if whole.startswith(prefix):
         return len(prefix)
     return next((at for at, (one, other) in enumerate(zip(prefix, whole, strict=False)) if one != other), len(whole))

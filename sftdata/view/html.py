@@ -1,4 +1,4 @@
-"""Masked samples as HTML for notebooks: one self-contained fragment, no JavaScript, readable on light and dark."""
+"""Masked samples as HTML for notebooks: self-contained, no JavaScript, readable on light and dark themes."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from html import escape
 from typing import TYPE_CHECKING
 
-from sftdata.view import control_chars
+from sftdata.view.control_chars import INVISIBLE, char_name, visible_char
 from sftdata.view.decoder import TokenSpan
 from sftdata.view.summary import Summary, Table, pluralize
 
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 MAX_TOKENS = 16_384  # a notebook cell with more than this becomes slow to scroll
 
-# Colours are half transparent over the page's own, so they hold on any theme. Marks for white space are generated
-# content, which a browser leaves out of what is copied.
+# Colours are semi-transparent, so that they work on any theme. Marks for white space are generated content, which a
+# browser does not copy.
 CSS = """
 .sftv{line-height:1.75;font-size:13px;margin:.3em 0;color:inherit}
 .sftv p{margin:.2em 0;line-height:1.5}
@@ -53,16 +53,16 @@ opacity:.8}
 .sftv i.e::before{content:"\\2205";opacity:.55}
 """
 
-_UNSEEN = re.compile(f"[ \n\t\ufffd{control_chars.INVISIBLE}]")
+_MARKED = re.compile(f"[ \n\t\ufffd{INVISIBLE}]")
 
 
 def visible(text: str) -> str:
     """Text as escaped HTML with white space and invisible characters marked.
 
-    What a browser copies from it is the text itself, but for control characters, which become Unicode's pictures of
-    them (an escape character has no place in a page).
+    Copying it from a browser gives the text itself, except for control characters, which are not allowed in HTML: they
+    become Unicode control pictures.
     """
-    return _UNSEEN.sub(_mark, escape(text))
+    return _MARKED.sub(_mark, escape(text))
 
 
 def _mark(match: re.Match[str]) -> str:
@@ -74,18 +74,18 @@ def _mark(match: re.Match[str]) -> str:
     if char == "\t":
         return '<i class="b">\t</i>'
     if char == "\ufffd":
-        return f'<i class="r" title="U+FFFD: bytes that are no character">{char}</i>'
-    inside = control_chars.visible_char(char) if unicodedata.category(char) == "Cc" else char
-    return f'<i class="u" data-c="{control_chars.char_name(char)}">{escape(inside)}</i>'
+        return f'<i class="r" title="U+FFFD: invalid bytes">{char}</i>'
+    inside = visible_char(char) if unicodedata.category(char) == "Cc" else char
+    return f'<i class="u" data-c="{char_name(char)}">{escape(inside)}</i>'
 
 
 def sample_html(sample: Sample, *, max_tokens: int = MAX_TOKENS) -> str:
-    """One sample by itself."""
-    return _samples_page(sample.title, [_sample(sample, "", max_tokens)])
+    """One sample."""
+    return _samples_page(sample.title, [_sample_box(sample, "", max_tokens)])
 
 
 def row_html(row: Row, *, max_tokens: int = MAX_TOKENS) -> str:
-    """A packed row, one box a sample, at most `max_tokens` tokens of it; what is left out is said."""
+    """A packed row, one box per sample, up to `max_tokens` tokens. A note says how much is left out."""
     boxes = []
     left = max_tokens
     for sample in row.samples:
@@ -94,13 +94,13 @@ def row_html(row: Row, *, max_tokens: int = MAX_TOKENS) -> str:
             tokens = pluralize(sum(one.num_tokens for one in hidden), "token")
             boxes.append(f'<p class="dim">Not shown: {pluralize(len(hidden), "more sample")} with {tokens}.</p>')
             break
-        boxes.append(_sample(sample, f"sample {sample.index} · ", left))
+        boxes.append(_sample_box(sample, f"sample {sample.index} · ", left))
         left -= sample.num_tokens
     return _samples_page(row.title, boxes)
 
 
 def summary_html(summary: Summary) -> str:
-    """What a dataset holds: its splits, and the way from rows read to rows packed."""
+    """The summary of a dataset: its splits, and the counts from rows read to rows packed."""
     parts = [f"<p><b>{escape(summary.title)}</b></p>"]
     parts += [f'<p class="dim">{escape(line)}</p>' for line in summary.lines]
     parts += [_table(table) for table in summary.tables]
@@ -112,7 +112,7 @@ def _page(parts: Sequence[str]) -> str:
 
 
 def _samples_page(title: str, boxes: Sequence[str]) -> str:
-    """Boxes under a title and a legend, which names characters trained in part only where there are any."""
+    """Boxes under a title and a legend. The legend explains partly trained characters only if there are any."""
     partly = '<span class="m">trained in part</span> &nbsp; ' if any('<span class="t m' in box for box in boxes) else ""
     legend = (
         f'<p class="dim"><span class="y">trained</span> &nbsp; {partly}not trained &nbsp; '
@@ -130,26 +130,26 @@ def _table(table: Table) -> str:
     return f"<table><thead><tr>{cells(table.head, 'th')}</tr></thead><tbody>{body}</tbody></table>"
 
 
-def _sample(sample: Sample, prefix: str, max_tokens: int) -> str:
+def _sample_box(sample: Sample, prefix: str, max_tokens: int) -> str:
     head = f"{prefix}{sample.counts} · record {sample.record_id}"
     shown = [span for span in sample.spans() if span.start < max_tokens]
-    text = "".join(_span(sample, span) for span in shown)
+    text = "".join(_span_html(sample, span) for span in shown)
     more = sample.num_tokens - (shown[-1].end if shown else 0)
     note = f'<p class="dim head">Not shown: {pluralize(more, "more token")} of this sample.</p>' if more else ""
     return f'<div class="sample"><div class="head">{escape(head)}</div><div class="text">{text}</div>{note}</div>'
 
 
-def _span(sample: Sample, span: TokenSpan) -> str:
+def _span_html(sample: Sample, span: TokenSpan) -> str:
     trained = [sample.labels[at] != -100 for at in range(span.start, span.end)]
     kind = "t y" if all(trained) else "t m" if any(trained) else "t"
     if span.end - span.start == 1 and sample.input_ids[span.start] in sample.control_ids:
         kind += " c"
     text = visible(span.text) if span.text else '<i class="e"></i>'
-    return f'<span class="{kind}" title="{_hover(sample, span)}">{text}</span>'
+    return f'<span class="{kind}" title="{_hover_text(sample, span)}">{text}</span>'
 
 
-def _hover(sample: Sample, span: TokenSpan) -> str:
-    """One line a token; tokens that share a character are also told apart by their bytes."""
+def _hover_text(sample: Sample, span: TokenSpan) -> str:
+    """One line per token. Tokens that share a character are also named by their bytes."""
     lines = []
     for at in range(span.start, span.end):
         line = f"position {at} · id {sample.input_ids[at]} · label {sample.labels[at]}"

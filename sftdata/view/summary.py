@@ -1,4 +1,4 @@
-"""What a dataset holds, in a few lines and two tables: the one source of what notebook, terminal and repr show."""
+"""The summary of a dataset as lines and tables, shared by notebook, terminal and repr."""
 
 from __future__ import annotations
 
@@ -7,23 +7,23 @@ from dataclasses import dataclass
 
 from sftdata.reasons import REASONS
 from sftdata.store.manifest import EncodingEntry, Manifest, SplitStats
-from sftdata.view import control_chars
+from sftdata.view.control_chars import terminal_safe
 
-MAX_STRINGS = 5  # control strings to name
-# Stripping is worth a word from so many answers on, or from this share of the packed rows.
-MANY_ENDINGS, MANY_SHARE = 10, 0.01
+MAX_STRINGS = 5  # maximum number of control strings to list
+# Stripping is suggested from this many answers, or this share of the packed rows.
+MIN_ENDINGS, MIN_ENDINGS_SHARE = 10, 0.01
 
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """Cells as they are shown. `text_columns` are set flush left, numbers flush right."""
+    """Cells as they are shown. `text_columns` are left-aligned, the others right-aligned."""
 
     head: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
     text_columns: frozenset[int]
 
     def lines(self) -> list[str]:
-        """The table as aligned plain text, the head first."""
+        """The table as aligned plain text, header first."""
         cells = (self.head, *self.rows)
         widths = [max(len(row[at]) for row in cells) for at in range(len(self.head))]
         return [
@@ -37,7 +37,7 @@ class Table:
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """A title, a few figures a line each, and tables."""
+    """A title, a few lines, and tables."""
 
     title: str
     lines: tuple[str, ...]
@@ -45,11 +45,11 @@ class Summary:
 
     def __str__(self) -> str:
         blocks = [(self.title, *self.lines), *(table.lines() for table in self.tables)]
-        return "\n\n".join("\n".join(map(control_chars.terminal_safe, block)) for block in blocks)
+        return "\n\n".join("\n".join(map(terminal_safe, block)) for block in blocks)
 
 
 def summarize(name: str, manifest: Manifest, split: str | None = None) -> Summary:
-    """The figures of a dataset, or of one split of it, from the manifest alone."""
+    """The summary of a dataset, or of one split, from the manifest alone."""
     splits = {key: stats for key, stats in manifest.splits.items() if split in (None, key)}
     samples = sum(stats.samples for stats in splits.values())
     rows = sum(stats.rows for stats in splits.values())
@@ -73,45 +73,44 @@ def summarize(name: str, manifest: Manifest, split: str | None = None) -> Summar
 
 
 def _encoding_lines(encoding: EncodingEntry, num_packed: int) -> list[str]:
-    """What stood in the texts, and what was done to conversations that did not fit; nothing where nothing was."""
+    """Control strings found in texts, and what was done to overlong conversations; no lines if there were none."""
     lines = []
     if encoding.control_strings:
-        named = [
-            f"{control_chars.terminal_safe(hit.string)} {hit.count:,} x {hit.role}" for hit in encoding.control_strings
-        ]
+        named = [f"{terminal_safe(hit.string)} {hit.count:,} x {hit.role}" for hit in encoding.control_strings]
         kept = "kept as text unless stripped" if encoding.stripped_answers else "kept as text"
-        lines.append(f"control strings in text, {kept}: {_first(named)}")
+        lines.append(f"control strings in text, {kept}: {_first_few(named)}")
     if encoding.stripped_answers:
-        lines.append(f"took control strings off the end of {pluralize(encoding.stripped_answers, 'answer')}")
+        lines.append(f"stripped control strings from the end of {pluralize(encoding.stripped_answers, 'answer')}")
     elif (endings := sum(encoding.trailing_control.values())) and (
-        endings >= MANY_ENDINGS or endings >= MANY_SHARE * num_packed
+        endings >= MIN_ENDINGS or endings >= MIN_ENDINGS_SHARE * num_packed
     ):
         end = "ends" if endings == 1 else "end"
-        strings = _first([control_chars.terminal_safe(string) for string in encoding.trailing_control])
-        advice = "clean.strip_trailing_control: true would take it off"
+        strings = _first_few([terminal_safe(string) for string in encoding.trailing_control])
+        advice = "clean.strip_trailing_control: true strips it"
         lines.append(f"{pluralize(endings, 'answer')} {end} in {strings}: {advice}")
     if encoding.split_conversations or encoding.overlong_turns:
-        lost = f"; {pluralize(encoding.overlong_turns, 'turn')} in no window" if encoding.overlong_turns else ""
-        lines.append(f"split {pluralize(encoding.split_conversations, 'conversation')} longer than a row{lost}")
+        dropped = (
+            f"; {pluralize(encoding.overlong_turns, 'turn')} too long for a window" if encoding.overlong_turns else ""
+        )
+        lines.append(f"split {pluralize(encoding.split_conversations, 'conversation')} longer than a row{dropped}")
     if encoding.cut_answers:
         lines.append(f"cut {pluralize(encoding.cut_answers, 'answer')}")
     return lines
 
 
 def _privacy_lines(manifest: Manifest) -> list[str]:
-    """The personal data that was found, by kind; nothing where none was."""
+    """The personal data that was found, by kind; no lines if there was none."""
     if not manifest.privacy:
         return []
     mode = manifest.config.get("privacy", {}).get("mode")
-    done = {"redact": "replaced", "drop": "dropped with their rows"}.get(mode, "left as they are")
+    action = {"redact": "replaced", "drop": "dropped with their rows"}.get(mode, "left unchanged")
     return [
-        f"personal data, {done}: "
-        + ", ".join(f"{n:,} {control_chars.terminal_safe(kind)}" for kind, n in manifest.privacy.items())
+        f"personal data, {action}: " + ", ".join(f"{n:,} {terminal_safe(kind)}" for kind, n in manifest.privacy.items())
     ]
 
 
-def _first(items: Sequence[str]) -> str:
-    """The first few of many."""
+def _first_few(items: Sequence[str]) -> str:
+    """The first MAX_STRINGS items, and the number of others."""
     more = len(items) - MAX_STRINGS
     return ", ".join(items[:MAX_STRINGS]) + (f" and {more} more" if more > 0 else "")
 
@@ -122,7 +121,7 @@ def pluralize(number: int, noun: str) -> str:
 
 
 def token_counts(num_tokens: int, num_trained: int) -> str:
-    """How many tokens, and which share of them is trained."""
+    """`120 tokens, 30 trained (25.0%)`."""
     return f"{pluralize(num_tokens, 'token')}, {num_trained:,} trained ({_share(num_trained, num_tokens)})"
 
 
@@ -139,7 +138,7 @@ def _splits_row(name: str, stats: SplitStats, seq_len: int) -> tuple[str, ...]:
 
 
 def _mixture_table(manifest: Manifest) -> Table:
-    """What each source was asked for and gave to the training split."""
+    """The requested and actual share of each source in the training split."""
     rows = [
         (
             entry.source,
@@ -152,12 +151,12 @@ def _mixture_table(manifest: Manifest) -> Table:
         )
         for entry in manifest.mixture
     ]
-    head = ("source", "asked", "got", "trained", "available", "records", "copies")
+    head = ("source", "requested", "actual", "trained", "available", "records", "copies")
     return Table(head, tuple(rows), frozenset({0}))
 
 
 def _funnel_table(manifest: Manifest) -> Table:
-    """From rows read to rows packed: each reason by itself, in the order of the stages."""
+    """From rows read to rows packed, with a line per reason, in the order of the stages."""
     counts = manifest.counts
     known: Sequence[str] = list(REASONS)
     rows = [("rows read", f"{counts.rows_read:,}", "")]

@@ -1,4 +1,4 @@
-"""Masked samples and summaries on a terminal, or as plain text where output is piped or styles are off."""
+"""Masked samples and summaries on a terminal, or as plain text if output is piped or styles are off."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.text import Text
 
-from sftdata.view import control_chars
+from sftdata.view.control_chars import INVISIBLE, encodable, terminal_safe, visible_char
 from sftdata.view.summary import Summary, pluralize
 
 if TYPE_CHECKING:
@@ -24,44 +24,44 @@ STYLES = {  # (trained, control token) -> style
     ("yes", True): "bold underline green reverse",
 }
 MARK = "dim"
-# Where styles do not reach the reader (a pipe, a file, TERM=dumb), brackets say what colour and underline would.
+# Without styles (a pipe, a file, TERM=dumb), brackets replace colour and underline.
 TRAINED_BRACKETS = ("\u27e6", "\u27e7")
 CONTROL_BRACKETS = ("\u27ea", "\u27eb")
 
-# Control and format characters could move the cursor, retitle the window or reorder the line: none is sent as it is.
-# Spaces are marked only where they are easily overlooked: at the ends of a line and next to other white space.
-_JOINERS = "\u200c\u200d"  # seen by their effect between characters of the scripts and emoji that use them
-_INVISIBLE = f"[{control_chars.INVISIBLE}]"
-_UNSEEN = re.compile(
+# Control and format characters could move the cursor, change the window title or reorder the line, so they are never
+# printed as they are. Spaces are marked only where they are easily missed: at the ends of a line and next to others.
+_JOINERS = "\u200c\u200d"  # kept between non-ASCII characters: scripts and emoji use them
+_INVISIBLE = f"[{INVISIBLE}]"
+_MARKED = re.compile(
     f"[\t\n]|^ +| +$| {{2,}}|(?![{_JOINERS}]){_INVISIBLE}|[{_JOINERS}](?![^\x00-\x7f])|(?<![^\x00-\x7f])[{_JOINERS}]",
     re.MULTILINE,
 )
 
 
 def print_summary(dataset: Dataset, console: Console | None = None) -> None:
-    """What the dataset holds: splits, tokens, trained share, and the way from rows read to rows packed."""
+    """Print splits, tokens, trained share, and the counts from rows read to rows packed."""
     print_summary_of(dataset.summary(), console)
 
 
 def print_summary_of(summary: Summary, console: Console | None = None) -> None:
-    """A summary's title, lines and tables."""
+    """Print a summary."""
     console = console or Console()
-    _print(console, Text(control_chars.terminal_safe(summary.title), style="bold"))
+    _print(console, Text(terminal_safe(summary.title), style="bold"))
     for line in summary.lines:
-        _print(console, Text(control_chars.terminal_safe(line)))
+        _print(console, Text(terminal_safe(line)))
     for table in summary.tables:
         _print(console, Text())
         for number, line in enumerate(table.lines()):
-            _print(console, Text(control_chars.terminal_safe(line), style="bold" if number == 0 else ""))
+            _print(console, Text(terminal_safe(line), style="bold" if number == 0 else ""))
 
 
 def print_row(
     dataset: Dataset, row: Row | int, console: Console | None = None, *, max_tokens: int | None = MAX_TOKENS
 ) -> None:
-    """A packed row, sample after sample, at most `max_tokens` tokens of it (None: all); what is left out is said."""
+    """Print a packed row, up to `max_tokens` tokens (None: all). A note says how much is left out."""
     console = console or Console()
     row = dataset[row] if isinstance(row, int) else row
-    _print(console, Text(control_chars.terminal_safe(row.title), style="bold"))
+    _print(console, Text(terminal_safe(row.title), style="bold"))
     _print_legend(console)
     left = row.num_tokens if max_tokens is None else max_tokens
     for sample in row.samples:
@@ -75,15 +75,15 @@ def print_row(
 
 
 def print_sample(sample: Sample, console: Console | None = None, *, max_tokens: int | None = MAX_TOKENS) -> None:
-    """One sample by itself, at most `max_tokens` tokens of it (None: all)."""
+    """Print one sample, up to `max_tokens` tokens (None: all)."""
     console = console or Console()
-    _print(console, Text(control_chars.terminal_safe(sample.title), style="bold"))
+    _print(console, Text(terminal_safe(sample.title), style="bold"))
     _print_legend(console)
     _print_sample(console, sample, "", sample.num_tokens if max_tokens is None else max_tokens)
 
 
 def sample_text(sample: Sample, max_tokens: int, styled: bool) -> Text:
-    """A sample's tokens as rich text. Not `styled`: with brackets around trained runs and control tokens."""
+    """The tokens of a sample as rich text. If not `styled`, brackets mark trained runs and control tokens."""
     text = Text()
     in_trained = False
     for trained, control, run in _segments(sample, max_tokens):
@@ -103,7 +103,7 @@ def sample_text(sample: Sample, max_tokens: int, styled: bool) -> Text:
 
 
 def _segments(sample: Sample, max_tokens: int) -> Iterator[tuple[str, bool, str]]:
-    """(trained: yes, no or partly; is a control token; text), neighbours of one kind joined, control tokens alone."""
+    """(trained: yes, no or partly; is control token; text). Neighbours of one kind are joined, control tokens not."""
     kind, run = ("no", False), ""
     for span in sample.spans():
         if span.start >= max_tokens:
@@ -121,23 +121,24 @@ def _segments(sample: Sample, max_tokens: int) -> Iterator[tuple[str, bool, str]
 
 
 def _append_visible(text: Text, run: str, style: str) -> None:
-    """Append with white space and invisible characters made visible."""
+    """Append text with white space and invisible characters made visible."""
     done = 0
-    for match in _UNSEEN.finditer(run):
+    for match in _MARKED.finditer(run):
         text.append(run[done : match.start()], style)
         text.append(_mark(match[0]), f"{style} {MARK}" if style else MARK)
         done = match.end()
     text.append(run[done:], style)
 
 
-def _mark(unseen: str) -> str:
-    if unseen == "\n":
+def _mark(text: str) -> str:
+    """The visible form of a newline, a tab, spaces or an invisible character."""
+    if text == "\n":
         return "\u21b5\n"
-    if unseen == "\t":
+    if text == "\t":
         return "\u21e5   "
-    if unseen[0] == " ":
-        return "\u00b7" * len(unseen)
-    return control_chars.visible_char(unseen)
+    if text[0] == " ":
+        return "\u00b7" * len(text)
+    return visible_char(text)
 
 
 def _print_legend(console: Console) -> None:
@@ -156,7 +157,7 @@ def _print_legend(console: Console) -> None:
 
 def _print_sample(console: Console, sample: Sample, prefix: str, max_tokens: int) -> None:
     head = f"{prefix}{sample.counts} · record {sample.record_id}"
-    _print(console, Text("\u2500\u2500 " + control_chars.terminal_safe(head) + " " + "\u2500" * 2, style="cyan"))
+    _print(console, Text("\u2500\u2500 " + terminal_safe(head) + " " + "\u2500" * 2, style="cyan"))
     _print(console, sample_text(sample, max_tokens, _styled(console)))
     if sample.num_tokens > max_tokens:
         more = pluralize(sample.num_tokens - max_tokens, "more token")
@@ -164,13 +165,13 @@ def _print_sample(console: Console, sample: Sample, prefix: str, max_tokens: int
 
 
 def _styled(console: Console) -> bool:
-    """Whether styles reach the reader at all."""
+    """Whether the console shows styles."""
     return console.color_system is not None
 
 
 def _print(console: Console, text: Text) -> None:
-    """Print as it is: no markup, no guessing of numbers, no cutting of long lines by anyone but the terminal."""
+    """Print text as it is: no markup, no highlighting, no wrapping of long lines except by the terminal."""
     if not console.encoding.lower().startswith("utf"):
-        plain = control_chars.encodable(text.plain, console.encoding)
+        plain = encodable(text.plain, console.encoding)
         text = Text(plain) if plain != text.plain else text
     console.print(text, soft_wrap=True, highlight=False)

@@ -1,4 +1,4 @@
-"""The fate of one row of the input, with its evidence, from the ledger alone."""
+"""What happened to an input row and why, from the ledger alone."""
 
 from __future__ import annotations
 
@@ -12,34 +12,34 @@ import pyarrow.compute as pc
 from sftdata.errors import DatasetError
 from sftdata.reasons import REASONS
 from sftdata.store.ledger import LEDGER_SCHEMA, PACKED, ledger_files, read_ledger_file
-from sftdata.view import control_chars
+from sftdata.view.control_chars import terminal_safe
 from sftdata.view.summary import pluralize, token_counts
 
 
 def explain(folder: str | Path, where: str) -> str:
-    """What became of the row `where` ("chats.jsonl:17"), and why, in lines for people.
+    """What happened to the row `where` ("chats.jsonl:17"), and why, as text.
 
-    The file may be named with more or fewer of the folders before it than in the ledger; where several rows are meant
-    so, all are told. Raises DatasetError where there is no such row, or no ledger.
+    The file may be given with more or fewer parent folders than in the ledger. If several rows match, all are
+    explained. Raises DatasetError if there is no such row, or no ledger.
     """
     found = find_rows(folder, where)
     if not found:
-        raise DatasetError(where, f"is no row of {folder}", _known_files(folder, where))
-    return "\n\n".join("\n".join(_told(row)) for row in found)
+        raise DatasetError(where, f"is not an input row of {folder}", _hint(folder, where))
+    return "\n\n".join("\n".join(_describe(row)) for row in found)
 
 
 def find_rows(folder: str | Path, where: str) -> list[dict[str, Any]]:
-    """The ledger's rows that are called so: by their full name, else by the end of it, else by more than it."""
+    """The ledger rows with this name; else those whose name ends in it; else those whose name it ends in."""
     by_match: tuple[list[dict[str, Any]], ...] = ([], [], [])
     for path in ledger_files(folder):
         table = read_ledger_file(path, LEDGER_SCHEMA.names)
-        for found, is_meant in zip(by_match, _matches(table["where"], where)):
-            found += table.filter(is_meant).to_pylist()
+        for found, is_match in zip(by_match, _matches(table["where"], where)):
+            found += table.filter(is_match).to_pylist()
     return next(filter(None, by_match), [])
 
 
 def _matches(names: pa.ChunkedArray, where: str) -> tuple[Any, ...]:
-    """Which names are the one that is asked for, in each of the ways that it may be written."""
+    """Three masks: names equal to `where`, names that end in it, names that it ends in."""
     parts = where.split("/")
     shorter = ["/".join(parts[at:]) for at in range(1, len(parts))]
     return (
@@ -49,33 +49,33 @@ def _matches(names: pa.ChunkedArray, where: str) -> tuple[Any, ...]:
     )
 
 
-def _told(row: Mapping[str, Any]) -> list[str]:
-    """One row's fate in lines."""
+def _describe(row: Mapping[str, Any]) -> list[str]:
+    """What happened to a row, as lines."""
     head = f"{row['where']} of {row['source']}: {row['fate']}"
     if row["fate"] == PACKED:
         tokens = token_counts(row["num_tokens"], row["num_trained_tokens"])
         lines = [head, f"  {tokens}, in {pluralize(len(row['places']), 'sample')}; split {row['split']}"]
         for place, turns in zip(row["places"], row["turns"], strict=True):
-            named = ", ".join(map(str, turns))
-            spot = f"{place['shard']}, row {place['row']}, index {place['index']}"
-            lines.append(f"  {spot}: trained turn{'' if len(turns) == 1 else 's'} {named}")
+            numbers = ", ".join(map(str, turns))
+            position = f"{place['shard']}, row {place['row']}, sample {place['index']}"
+            lines.append(f"  {position}: trained turn{'' if len(turns) == 1 else 's'} {numbers}")
     else:
-        meaning = REASONS.get(row["reason"], ("", "a reason that this program does not know"))[1]
+        meaning = REASONS.get(row["reason"], ("", "unknown reason"))[1]
         lines = [f"{head} by {row['stage']} as {row['reason']}: {meaning}"]
         if row["detail"] is not None:
             lines.append(f"  {row['detail']}")
         if row["duplicate_of"] is not None:
             similar = "" if row["similarity"] is None else f", with a similarity of {row['similarity']:.3f}"
-            lines.append(f"  repeats {row['duplicate_of']}{similar}")
+            lines.append(f"  duplicate of {row['duplicate_of']}{similar}")
         if row["num_tokens"] is not None:
             lines.append(f"  {token_counts(row['num_tokens'], row['num_trained_tokens'])}")
     if row["record_id"] is not None:
         lines.append(f"  record {row['record_id']}")
-    return [control_chars.terminal_safe(line) for line in lines]
+    return [terminal_safe(line) for line in lines]
 
 
-def _known_files(folder: str | Path, where: str) -> str:
-    """What to do about a row that is not there."""
+def _hint(folder: str | Path, where: str) -> str:
+    """A hint for a row that does not exist."""
     file, _, line = where.rpartition(":")
     if not file or not line.isdigit():
         return "write it as FILE:LINE, such as chats.jsonl:17"
@@ -88,6 +88,6 @@ def _known_files(folder: str | Path, where: str) -> str:
             if known == file:
                 last = int(number)
     if file in names:
-        return f"the last line of {file} that holds a row is {last}; empty lines are no rows"
+        return f"the last row of {file} is in line {last}; empty lines are not rows"
     shown = sorted(names)
     return f"its files are {', '.join(shown[:5])}" + (f" and {len(shown) - 5} more" if len(shown) > 5 else "")

@@ -113,7 +113,7 @@ def test_a_shard_with_other_rows_than_the_manifest_says_is_refused(small_dataset
     manifest = json.loads((copy / "manifest.json").read_text())
     manifest["shards"][0]["rows"] = 2
     (copy / "manifest.json").write_text(json.dumps(manifest))
-    with pytest.raises(DatasetError, match=r"train/00000-of-00002.arrow: has 1 row where the manifest says 2"):
+    with pytest.raises(DatasetError, match=r"train/00000-of-00002.arrow: has 1 row but the manifest says 2"):
         open_dataset(copy)[0]
 
 

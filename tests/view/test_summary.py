@@ -12,7 +12,7 @@ import sftdata
 from sftdata.store.manifest import ControlString, EncodingEntry, Manifest
 from sftdata.view.summary import summarize
 
-STRIP = "clean.strip_trailing_control: true would take it off"
+STRIP = "clean.strip_trailing_control: true strips it"
 
 
 def chat(user: str, *answers: str) -> dict[str, Any]:
@@ -77,13 +77,13 @@ def test_stripping_is_counted_and_advised_no_more(tiny_tokenizer: Path, tmp_path
     )
     assert summarize("x", clean).lines[2:] == (
         "control strings in text, kept as text unless stripped: <|endoftext|> 3 x assistant",
-        "took control strings off the end of 3 answers",
+        "stripped control strings from the end of 3 answers",
     )
 
 
 @pytest.mark.parametrize(
     ("overlong", "line"),
-    [("split", "split 2 conversations longer than a row; 1 turn in no window"), ("truncate", "cut 2 answers")],
+    [("split", "split 2 conversations longer than a row; 1 turn too long for a window"), ("truncate", "cut 2 answers")],
 )
 def test_what_was_done_to_conversations_that_do_not_fit_is_said(
     tiny_tokenizer: Path, tmp_path: Path, overlong: str, line: str

@@ -57,7 +57,7 @@ def test_a_kept_row_is_told_with_its_places_turns_and_tokens(dataset: Path) -> N
     (place,) = row["places"]
     said = explain(dataset, "a/chat.jsonl:1")
     assert said.splitlines()[0] == "a/chat.jsonl:1 of a/chat.jsonl: packed"
-    assert f"{place['shard']}, row {place['row']}, index {place['index']}: trained turns 2, 4" in said
+    assert f"{place['shard']}, row {place['row']}, sample {place['index']}: trained turns 2, 4" in said
     assert f"{row['num_tokens']} tokens, {row['num_trained_tokens']} trained" in said
     assert "split train" in said and row["record_id"] in said
 
@@ -67,10 +67,10 @@ def test_a_kept_row_is_told_with_its_places_turns_and_tokens(dataset: Path) -> N
     [
         (
             "a/chat.jsonl:3",
-            ["dropped by dedup as near_duplicate", "repeats a/chat.jsonl:2, with a similarity of 0.880"],
+            ["dropped by dedup as near_duplicate", "duplicate of a/chat.jsonl:2, with a similarity of 0.880"],
         ),
         ("b/chat.jsonl:1", ["dropped by format as unknown_shape"]),
-        ("b/chat.jsonl:2", ["dropped by dedup as duplicate", "repeats a/chat.jsonl:1"]),
+        ("b/chat.jsonl:2", ["dropped by dedup as duplicate", "duplicate of a/chat.jsonl:1"]),
         ("b/chat.jsonl:3", ["dropped by privacy as private_data", "1 email in message 1"]),
         ("only.jsonl:1", ["dropped by pack as overlong", "pack.seq_len is 256"]),
     ],
@@ -91,7 +91,7 @@ def test_a_name_that_means_several_rows_tells_all_and_one_with_folders_before_it
 @pytest.mark.parametrize(
     ("where", "hint"),
     [
-        ("only.jsonl:2", "the last line of only.jsonl that holds a row is 1"),
+        ("only.jsonl:2", "the last row of only.jsonl is in line 1"),
         ("other.jsonl:1", "its files are a/chat.jsonl, b/chat.jsonl, only.jsonl"),
         ("only.jsonl", "write it as FILE:LINE"),
     ],
