@@ -36,7 +36,6 @@ from sftdata.curate.duplicates.near import Verdict
 from sftdata.curate.duplicates.settings import NearConfig, SemanticConfig
 from sftdata.curate.privacy.settings import KINDS
 from sftdata.curate.quality.filters import count_words
-from sftdata.errors import SourceError
 from sftdata.pipeline.contamination import evaluation_items
 from sftdata.pipeline.duplicates import located_semantic
 from sftdata.progress import NoProgress, Progress
@@ -229,7 +228,7 @@ class _Run:
     def refuse_no_rows(self) -> None:
         """Raise SourceError where there is no row at all, or none of which a conversation can be made."""
         if not self._found:
-            raise SourceError(self._config.sources[0].path, "holds no rows", "check the path, or take it out")
+            raise no_rows_error([], self._config.sources[0])
         if self._counts.keys() <= NOT_DATA and not self._row:
             raise no_rows_error([unit for unit in self._units if unit.source == 0], self._sources[0])
 

@@ -1,4 +1,4 @@
-"""Which records are held out for validation: by a hash of what must stay on one side, such as equal content."""
+"""Which records are held out for validation, by a hash of what must stay on one side of the split, such as content."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from sftdata.curate.words import splitmix64
+
 TRAIN, VALIDATION = "train", "validation"
 
 
@@ -16,28 +18,28 @@ def choose_validation(
 ) -> npt.NDArray[np.bool_]:
     """Which records go to the validation split.
 
-    `hashes` are uniform hashes of the records' content, equal for equal content. A share below 1 takes the records
-    whose hash lies in that share of all hashes, so that a record's side does not depend on the other records; a number
-    takes the candidates with the lowest hashes, and with them every candidate of equal content.
+    `hashes` are uniform hashes of the records' content, equal for equal content. If `validation` is a share below 1,
+    it takes the records whose hash is in that share of the hash range, so a record's side does not depend on other
+    records. Otherwise it is a number: the candidates with the lowest hashes, plus every candidate with equal content.
     """
     if validation <= 0:
         return np.zeros(len(hashes), bool)
     if validation < 1:
         return candidates & (hashes < np.uint64(min(int(validation * 2**64), 2**64 - 1)))
-    chosen = np.sort(hashes[candidates])
-    if len(chosen) == 0:
+    ordered = np.sort(hashes[candidates])
+    if len(ordered) == 0:
         return np.zeros(len(hashes), bool)
-    bound: np.uint64 = chosen[min(int(validation), len(chosen)) - 1]
-    held: npt.NDArray[np.bool_] = candidates & (hashes <= bound)
-    return held
+    bound: np.uint64 = ordered[min(int(validation), len(ordered)) - 1]
+    is_held_out: npt.NDArray[np.bool_] = candidates & (hashes <= bound)
+    return is_held_out
 
 
 def joined_hashes(hashes: npt.NDArray[np.uint64], groupings: Sequence[npt.NDArray[Any]]) -> npt.NDArray[np.uint64]:
-    """One hash for all records that must stay on one side: those of an equal hash, or of an equal value in one of the
-    groupings, and those linked by others.
+    """One hash for all records that must stay on one side: those with an equal hash, those with an equal value in one
+    of the groupings, and those linked through other records.
 
-    A record with nothing but its equals keeps its hash. Where different hashes meet, the least of them is mixed once
-    more, for the least of several is no longer uniform.
+    A record that is grouped only with records of the same hash keeps its hash. Where different hashes are joined, the
+    smallest is hashed again, because the minimum of several uniform hashes is not uniform.
     """
     codes = [np.unique(values, return_inverse=True)[1].reshape(-1) for values in (hashes, *groupings)]
     least = hashes.copy()
@@ -49,12 +51,5 @@ def joined_hashes(hashes: npt.NDArray[np.uint64], groupings: Sequence[npt.NDArra
             least = lowest[group]
         if np.array_equal(least, before):
             break
-    met = np.isin(least, least[least != hashes])
-    return np.where(met, _mixed(least), hashes)
-
-
-def _mixed(values: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
-    """Every bit of a value spread over all bits (the finalizer of SplitMix64)."""
-    values = (values ^ (values >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    values = (values ^ (values >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return values ^ (values >> np.uint64(31))
+    is_joined = np.isin(least, least[least != hashes])
+    return np.where(is_joined, splitmix64(least), hashes)

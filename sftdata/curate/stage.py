@@ -1,4 +1,4 @@
-"""Curation as stages, over tables: the verdict on one record by itself, what its text is compared by, and overlap with
+"""Curation as stages over tables: filters and privacy, what texts are compared by, near-duplicates, and overlap with
 evaluation sets.
 """
 
@@ -17,62 +17,62 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from sftdata.curate.contamination import ContaminationSettings, Index, find_contamination, turns_of
+from sftdata.curate.contamination import ContaminationSettings, EvaluationIndex, find_contamination, searched_texts
 from sftdata.curate.duplicates.embedding import Encoder, SentenceEncoder, embed
 from sftdata.curate.duplicates.jaccard import MappedLists
-from sftdata.curate.duplicates.near import NUM_HASHES, answer_chars, find_near_duplicates, sign
+from sftdata.curate.duplicates.near import NUM_HASHES, answer_chars, find_near_duplicates, sign_texts
 from sftdata.curate.duplicates.prefix import PREFIX_BYTES, prefix_key
 from sftdata.curate.duplicates.settings import NearConfig
 from sftdata.curate.privacy.redact import describe, redact, redact_record
 from sftdata.curate.privacy.settings import PrivacyConfig
 from sftdata.curate.quality.settings import FilterConfig
-from sftdata.curate.words import On, text_of
+from sftdata.curate.words import ComparedText, text_of
 from sftdata.records.column import live_records
 from sftdata.records.record import Drop, Record
 
 VECTORS_SCHEMA = pa.schema(
     [
-        ("vector", pa.binary()),  # null where the row is dropped already or its text is blank
+        ("vector", pa.binary()),  # null if the row is already dropped or its text is blank
         ("answer_chars", pa.int64()),
     ]
 )
 COMPARED_SCHEMA = pa.schema(
     [
-        ("row", pa.int64()),  # of all rows, as the next two
-        ("duplicate_of", pa.int64()),  # -1 where the row is kept
+        ("row", pa.int64()),  # among all rows, as in the next two columns
+        ("duplicate_of", pa.int64()),  # -1 if the row is kept
         ("cluster", pa.int64()),
-        ("similarity", pa.float64()),  # NaN where the row is kept
+        ("similarity", pa.float64()),  # NaN if the row is kept
     ]
 )
-CHECKED_SCHEMA = pa.schema([("hit", pa.string())])  # the evidence; null where no evaluation item is in the row
+HITS_SCHEMA = pa.schema([("hit", pa.string())])  # the evidence; null if the row holds no evaluation item
 
 
 @dataclass(frozen=True)
-class Judge:
-    """What becomes of a record by itself: filters, then privacy."""
+class FilterAndRedact:
+    """Quality filters, then privacy, on one record at a time."""
 
     filters: FilterConfig
     privacy: PrivacyConfig
 
     @cached_property
     def is_filtering(self) -> bool:
-        """Whether a filter is on."""
+        """Whether any filter is on."""
         return not self.filters.is_off
 
     @cached_property
     def key(self) -> str:
-        """All that decides the verdict besides the record."""
+        """Everything that decides the result besides the record."""
         filters = self.filters.model_dump(mode="json", exclude={"preset"}) if self.is_filtering else None
         privacy = None if self.privacy.mode == "off" else self.privacy.model_dump(mode="json")
         return json.dumps([filters, privacy], sort_keys=True)
 
     def __call__(self, record: Record) -> tuple[Record, Drop | None, Mapping[str, int]]:
-        """The record, redacted where that is asked for; why it is dropped, if it is; its personal data, by kind.
+        """The record, redacted if the mode is redact; why it is dropped, or None; counts of its personal data by kind.
 
         A record that the filters drop is not searched for personal data.
         """
         if self.is_filtering:
-            from sftdata.curate.quality.filters import filter_record  # imports ftfy, which takes a moment
+            from sftdata.curate.quality.filters import filter_record  # slow to import (ftfy)
 
             if drop := filter_record(record, self.filters):
                 return record, drop, {}
@@ -89,7 +89,7 @@ class Judge:
 
 @dataclass(frozen=True)
 class Sign:
-    """Rows -> the signatures of their texts, one entry a row. Rows that are dropped already have none."""
+    """Rows -> the MinHash signatures of their texts, one entry per row; null for rows that are already dropped."""
 
     settings: NearConfig
     name: str = "sign"
@@ -97,17 +97,17 @@ class Sign:
 
     @property
     def key(self) -> str:
-        """What decides a signature: not the threshold, nor who is kept."""
+        """Everything that decides a signature; the threshold and `keep` do not."""
         return f"{self.settings.on} {self.settings.shingle_words}"
 
     def is_reusable(self, result: pa.Table) -> bool:
-        """Yes: the signatures are all there is."""
+        """Always: a result names no files."""
         return True
 
     def __call__(self, table: pa.Table) -> Iterator[pa.Table]:
-        """An entry for each row."""
+        """One entry per row."""
         live = list(live_records(table))
-        signed = sign([text_of(record, self.settings.on) for _, record in live], self.settings.shingle_words)
+        signed = sign_texts([text_of(record, self.settings.on) for _, record in live], self.settings.shingle_words)
         sizes = np.zeros(table.num_rows, np.int64)
         sizes[[row for row, _ in live]] = np.diff(signed.offsets)
         offsets = pa.array(np.concatenate([[0], np.cumsum(sizes)]).astype(np.int32))
@@ -118,9 +118,10 @@ class Sign:
 
 @dataclass(frozen=True)
 class CompareNear:
-    """The signatures of rows that may be near-duplicates of each other -> which of them are.
+    """The signatures of one part of the rows -> which of these rows are near-duplicates, in COMPARED_SCHEMA.
 
-    Beside each row are its number (`row`) and its place in the order of preference (`rank`).
+    The members have the columns `row`, the row's number among all rows, and `rank`, its place in the order of
+    preference.
     """
 
     settings: NearConfig
@@ -129,24 +130,23 @@ class CompareNear:
 
     @property
     def key(self) -> str:
-        """The similarity from which rows are near-duplicates. What is compared and who is kept is in the input."""
+        """The threshold. What is compared, and in which order, is part of the input."""
         return str(self.settings.threshold)
 
     def is_reusable(self, result: pa.Table) -> bool:
-        """Yes: the verdict is all there is."""
+        """Always: a result names no files."""
         return True
 
     def __call__(self, members: pa.Table, table: pa.Table) -> Iterator[pa.Table]:
-        """An entry for each row, in the order of preference."""
+        """One entry per member, in the order of preference."""
         members = members.sort_by("rank")
         rows, at = members["row"].to_numpy(), members["at"].to_numpy()
         vectors = table["vector"].take(pa.array(at)).combine_chunks()
         flat = np.frombuffer(vectors.buffers()[2], "<u2")[vectors.offset * NUM_HASHES :][: len(at) * NUM_HASHES]
         signatures = flat.reshape(len(at), NUM_HASHES)
         shingles = MappedLists(table["shingles"], at)
-        verdict = find_near_duplicates(
-            signatures, np.ones(len(at), np.bool_), np.arange(len(at)), shingles, self.settings
-        )
+        is_signed, preference = np.ones(len(at), np.bool_), np.arange(len(at))
+        verdict = find_near_duplicates(signatures, is_signed, preference, shingles, self.settings)
         duplicate_of = np.where(verdict.duplicate_of >= 0, rows[verdict.duplicate_of], -1)
         columns = [rows, duplicate_of, rows[verdict.cluster], verdict.similarity]
         yield pa.table(dict(zip(COMPARED_SCHEMA.names, columns)), COMPARED_SCHEMA)
@@ -154,47 +154,48 @@ class CompareNear:
 
 @dataclass(frozen=True)
 class Embed:
-    """Rows -> the embeddings of their texts, one entry a row. Rows that are dropped already have none."""
+    """Rows -> the embeddings of their texts, one entry per row; null for rows that are already dropped."""
 
     folder: str  # of the model
-    model_key: str  # a checksum of all that decides what the model makes of a text
-    on: On
+    model_key: str  # a checksum of everything that decides the model's vectors
+    on: ComparedText
     name: str = "embed"
     columns: tuple[str, ...] = ("record",)
 
     @property
     def key(self) -> str:
-        """What decides an embedding: not the threshold, nor who is kept."""
+        """Everything that decides an embedding; the threshold and `keep` do not."""
         return f"{self.on} {self.model_key}"
 
     @cached_property
     def encoder(self) -> Encoder:
-        """The model, loaded by the first row that needs it."""
+        """The model, loaded on first use."""
         return SentenceEncoder(self.folder)
 
     def is_reusable(self, result: pa.Table) -> bool:
-        """Yes: the embeddings are all there is."""
+        """Always: a result names no files."""
         return True
 
     def __call__(self, table: pa.Table) -> Iterator[pa.Table]:
-        """An entry for each row."""
+        """One entry per row."""
         live = list(live_records(table))
         texts = [text_of(record, self.on) for _, record in live]
-        vectors, has_one = embed(texts, self.encoder) if live else (np.empty((0, 0), np.float32), np.empty(0, np.bool_))
-        yield _vectors(table.num_rows, live, vectors, has_one)
+        no_vectors = np.empty((0, 0), np.float32), np.empty(0, np.bool_)
+        vectors, has_vector = embed(texts, self.encoder) if live else no_vectors  # without rows, loads no model
+        yield _vectors(table.num_rows, live, vectors, has_vector)
 
 
 def _vectors(
     num_rows: int,
     live: Sequence[tuple[int, Record]],
     vectors: npt.NDArray[Any],
-    has_one: npt.NDArray[np.bool_],
+    has_vector: npt.NDArray[np.bool_],
 ) -> pa.Table:
-    """Vectors of the texts of some of the rows, in VECTORS_SCHEMA, the low byte of a number first."""
+    """Vectors of the texts of some of the rows, in VECTORS_SCHEMA; numbers are little-endian."""
     rows = np.array([row for row, _ in live], np.int64)
     valid, lengths = np.zeros(num_rows, np.bool_), np.zeros(num_rows, np.int64)
-    valid[rows], lengths[rows] = has_one, [answer_chars(record) for _, record in live]
-    data = np.ascontiguousarray(vectors[has_one], vectors.dtype.newbyteorder("<"))
+    valid[rows], lengths[rows] = has_vector, [answer_chars(record) for _, record in live]
+    data = np.ascontiguousarray(vectors[has_vector], vectors.dtype.newbyteorder("<"))
     offsets = np.concatenate([[0], np.cumsum(valid)]).astype(np.int32) * np.int32(vectors.itemsize * vectors.shape[1])
     buffers = [np.packbits(valid, bitorder="little"), offsets, data]
     vector = pa.Array.from_buffers(pa.binary(), num_rows, [pa.py_buffer(buffer) for buffer in buffers])
@@ -203,7 +204,7 @@ def _vectors(
 
 @dataclass(frozen=True)
 class PrefixKeys:
-    """Rows -> the key of the start of each prompt, one entry a row; null where it is shorter, or the row is dropped."""
+    """Rows -> the key of each prompt's prefix, one entry per row; null for shorter prompts and dropped rows."""
 
     chars: int
     name: str = "prefix"
@@ -211,15 +212,15 @@ class PrefixKeys:
 
     @property
     def key(self) -> str:
-        """What decides a key."""
+        """Everything that decides a key."""
         return str(self.chars)
 
     def is_reusable(self, result: pa.Table) -> bool:
-        """Yes: the keys are all there is."""
+        """Always: a result names no files."""
         return True
 
     def __call__(self, table: pa.Table) -> Iterator[pa.Table]:
-        """An entry for each row."""
+        """One entry per row."""
         keys: list[bytes | None] = [None] * table.num_rows
         for row, record in live_records(table):
             keys[row] = prefix_key(record, self.chars)
@@ -228,7 +229,7 @@ class PrefixKeys:
 
 @dataclass(frozen=True)
 class Decontaminate:
-    """Rows -> the evidence for each row that holds an item of the index in `folder`, one entry a row."""
+    """Rows -> the evaluation item that each holds, one entry per row, from the index in `folder`."""
 
     folder: str
     settings: ContaminationSettings
@@ -238,29 +239,29 @@ class Decontaminate:
 
     @cached_property
     def key(self) -> str:
-        """What decides the evidence: the items and how they are matched."""
+        """Everything that decides the evidence: the items and how they are matched."""
         return json.dumps([self.items_key, asdict(self.settings)])
 
     @cached_property
-    def index(self) -> Index:
-        """The index, mapped into memory."""
-        return Index.read(Path(self.folder), self.settings)
+    def index(self) -> EvaluationIndex:
+        """The index, memory-mapped."""
+        return EvaluationIndex.read(Path(self.folder), self.settings)
 
     def is_reusable(self, result: pa.Table) -> bool:
-        """Yes: the evidence is all there is."""
+        """Always: a result names no files."""
         return True
 
     def __call__(self, table: pa.Table) -> Iterator[pa.Table]:
-        """An entry for each row. Personal data in the matched text is replaced in the evidence."""
+        """One entry per row. Personal data in the matched text is redacted in the evidence."""
         hits: list[str | None] = [None] * table.num_rows
         for row, record in live_records(table):
-            if hit := find_contamination(turns_of(record), self.index):
+            if hit := find_contamination(searched_texts(record), self.index):
                 hits[row] = redact(str(hit))[0]
-        yield pa.table({"hit": hits}, schema=CHECKED_SCHEMA)
+        yield pa.table({"hit": hits}, schema=HITS_SCHEMA)
 
 
 def items_key(items: Iterator[tuple[str, str]]) -> str:
-    """A checksum of evaluation items: where each stands, and its text."""
+    """A checksum of evaluation items, each its place (file:line) and its text."""
     digest = hashlib.sha256()
     for item in items:
         digest.update(json.dumps(item).encode())

@@ -1,8 +1,8 @@
-"""Reading: files, folders, globs, stores and hub datasets -> rows, each a record or a reason for its drop."""
+"""Reading: files, folders, globs, remote stores and hub datasets -> rows, each a record or a reason for its drop."""
 
 from __future__ import annotations
 
-from sftdata.read.explain import explain_unknown, no_rows_error
+from sftdata.read.diagnose import no_rows_error, suggest_fix
 from sftdata.read.formats.convert import to_record
 from sftdata.read.formats.structure import check_structure
 from sftdata.read.sources import lines_in, plan_units, read_raw
@@ -14,11 +14,11 @@ __all__ = [
     "Source",
     "Unit",
     "check_structure",
-    "explain_unknown",
     "lines_in",
     "no_rows_error",
     "plan_units",
     "read_raw",
     "rows_of",
+    "suggest_fix",
     "to_record",
 ]

@@ -1,4 +1,4 @@
-"""What files are called in front of people, where the name within a source is not enough."""
+"""The names of files that users see, unique across sources."""
 
 from __future__ import annotations
 
@@ -10,22 +10,23 @@ from sftdata.read.units import Unit
 
 
 def distinct_names(units: Sequence[Unit], source_paths: Sequence[str]) -> list[str]:
-    """The name of each unit's file: relative to its source, and behind the source's path as configured where another
-    file has the same name. So `chat.jsonl:7` never means two rows.
+    """The name of each unit's file: relative to its source, or with the source's path as configured if another file has
+    the same name. So `chat.jsonl:7` never means two rows.
     """
     files: dict[str, set[str]] = {}
     for unit in units:
         files.setdefault(unit.name, set()).add(unit.path)
     return [
-        unit.name if len(files[unit.name]) == 1 else _behind(source_paths[unit.source], unit.name) for unit in units
+        unit.name if len(files[unit.name]) == 1 else _with_source_path(source_paths[unit.source], unit.name)
+        for unit in units
     ]
 
 
-def _behind(source_path: str, name: str) -> str:
-    """The file's path as far as the configuration says it: `chats/a.jsonl` in the source `chats/*.jsonl`."""
-    fixed = source_path
-    while glob.has_magic(fixed):
-        fixed = posixpath.dirname(fixed)
-    if fixed == source_path and posixpath.basename(fixed) == name:
-        return fixed
-    return posixpath.join(fixed, name)
+def _with_source_path(source_path: str, name: str) -> str:
+    """The source's path before its first wildcard, and the file's name: `chats/a.jsonl` for `chats/*.jsonl`."""
+    folder = source_path
+    while glob.has_magic(folder):
+        folder = posixpath.dirname(folder)
+    if folder == source_path and posixpath.basename(folder) == name:
+        return folder
+    return posixpath.join(folder, name)

@@ -1,4 +1,4 @@
-"""Source files as they were when reading began: what was read, and that it did not change meanwhile."""
+"""Checks that source files do not change while they are read, and checksums of what is read from them."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from typing import NamedTuple
 from xxhash import xxh3_128
 
 from sftdata.errors import SourceError
-from sftdata.read.readers.opening import is_url, unreadable
+from sftdata.read.readers.open_files import is_url, unreadable
 from sftdata.read.units import Unit
 
 _READ_BYTES = 1 << 18
 
 
 class Stamp(NamedTuple):
-    """What changes about a file when it is written to or replaced. Nobody can set `changed_ns` back."""
+    """File metadata that changes when a file is written or replaced. `changed_ns` cannot be set by programs."""
 
     size_bytes: int
     modified_ns: int
@@ -26,41 +26,41 @@ class Stamp(NamedTuple):
 
 
 def stamp_of(unit: Unit) -> Stamp | None:
-    """The stamp of a unit's file; None for a file on a remote store. Raises SourceError where it is gone."""
+    """The stamp of a unit's file; None for a remote file. Raises SourceError if the file is gone."""
     if is_url(unit.path):
         return None
     try:
-        facts = Path(unit.path).stat()
+        stat = Path(unit.path).stat()
     except FileNotFoundError as error:
-        raise SourceError(unit.name, "vanished while it was to be read", "put it back, and run again") from error
+        raise SourceError(unit.name, "was removed before it was read", "restore it and run again") from error
     except OSError as error:
         raise unreadable(unit.name, error) from error
-    return Stamp(facts.st_size, facts.st_mtime_ns, facts.st_ctime_ns, facts.st_ino)
+    return Stamp(stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino)
 
 
 def check_unchanged(unit: Unit, stamp: Stamp | None) -> None:
-    """Raise SourceError where a unit's file is not what it was when it got this stamp."""
+    """Raise SourceError if a unit's file changed since it got this stamp."""
     if stamp_of(unit) != stamp:
-        raise SourceError(unit.name, "changed while it was being read", "run again when nobody writes to it")
+        raise SourceError(unit.name, "changed while it was being read", "run again when nothing writes to it")
 
 
-def unit_keys(units: Sequence[Unit]) -> list[str | None]:
-    """For each unit a checksum of the bytes that its rows are read from; None for files on a remote store.
+def unit_checksums(units: Sequence[Unit]) -> list[str | None]:
+    """For each unit, a checksum of the bytes that its rows are read from; None for remote files.
 
-    A part of a JSON-lines file has the checksum of that part, so that a change elsewhere does not touch it.
+    A part of a JSON-lines file has the checksum of that part, so a change elsewhere in the file does not affect it.
     """
     wholes = list(dict.fromkeys(unit.path for unit in units if unit.kind != "jsonl" and not is_url(unit.path)))
     parts = [unit for unit in units if unit.kind == "jsonl" and not is_url(unit.path)]
-    named = {unit.path: unit for unit in units}
+    unit_of = {unit.path: unit for unit in units}
     with ThreadPoolExecutor() as threads:
-        of_wholes = threads.map(lambda path: _checksum(named[path], 0, None), wholes)
+        of_wholes = threads.map(lambda path: _checksum(unit_of[path], 0, None), wholes)
         of_parts = threads.map(lambda unit: _checksum(unit, max(unit.start - 1, 0), unit.end), parts)
         whole_keys, part_keys = dict(zip(wholes, of_wholes)), dict(zip(parts, of_parts))
     return [part_keys.get(unit) or whole_keys.get(unit.path) for unit in units]
 
 
 def _checksum(unit: Unit, start: int, end: int | None) -> str:
-    """XXH3 (128 bits) of a file from `start` to the end of the line that `end` lies in, in hex."""
+    """XXH3 (128 bits) of a file from `start` to the end of the line that contains `end`, in hex."""
     digest = xxh3_128()
     buffer = memoryview(bytearray(_READ_BYTES))
     try:

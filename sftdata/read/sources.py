@@ -1,7 +1,7 @@
-"""What the configuration calls a source -> units of reading work, and a unit -> its raw rows.
+"""A source of the config -> units of reading work, and a unit -> its raw rows.
 
-A source is a file, a folder (searched with everything below it), a glob, a URL of any fsspec store, or a dataset on
-the Hugging Face hub. Units come in a fixed order: sources as configured, files by name, parts of a file by position.
+A source is a file, a folder (searched recursively), a glob, a URL of any fsspec store, or a dataset on the Hugging Face
+hub. Units have a fixed order: sources as configured, files by name, parts of a file by position.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from urllib.parse import urlsplit
 
 from sftdata.errors import SourceError
 from sftdata.read.formats.convert import check_columns
-from sftdata.read.readers.json_files import read_document
-from sftdata.read.readers.json_lines import count_lines, read_lines
-from sftdata.read.readers.opening import COMPRESSIONS, is_url, store_errors, unreadable
+from sftdata.read.readers.json_files import read_json
+from sftdata.read.readers.json_lines import count_lines, read_json_lines
+from sftdata.read.readers.open_files import COMPRESSIONS, is_url, store_errors, unreadable
 from sftdata.read.readers.tables import read_arrow, read_delimited, read_parquet, row_groups
 from sftdata.read.units import RawRow, Source, Unit
 
@@ -36,57 +36,57 @@ KIND_OF = {
     ".arrow": "arrow",
 }
 _READERS: dict[str, Callable[[Unit], Iterator[RawRow]]] = {
-    "jsonl": read_lines,
-    "json": read_document,
+    "jsonl": read_json_lines,
+    "json": read_json,
     "csv": read_delimited,
     "tsv": read_delimited,
     "parquet": read_parquet,
     "arrow": read_arrow,
 }
 _SUFFIXES = f"{' '.join(KIND_OF)}, plain or with {' '.join('.' + name for name in COMPRESSIONS)}"
-# What the datasets library and others write beside the data.
-_NOT_DATA = ("dataset_info.json", "dataset_infos.json", "dataset_dict.json", "state.json")
+# Metadata files that the datasets library and others write next to the data.
+_METADATA_FILES = ("dataset_info.json", "dataset_infos.json", "dataset_dict.json", "state.json")
 _HUB_URL = re.compile(r"hf://datasets/([^/]+(?:/[^/]+)?)/?")
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 
 
 class _File(NamedTuple):
-    """A file that was found: what to open, and the name that people see."""
+    """A file that was found: the path or URL to open, and the name that users see."""
 
     path: str
     name: str
 
 
 def plan_units(sources: Sequence[Source], unit_bytes: int = 8 << 20) -> list[Unit]:
-    """All reading work, in order. Large local JSON-lines files and Parquet files become several units.
+    """All reading work, in order. Large uncompressed local JSON-lines files and Parquet files become several units.
 
-    Raises SourceError where a source matches nothing, cannot be read, is of an unknown kind or is empty, and where
-    its `columns` name a field that no format has.
+    Raises SourceError if a source matches nothing, cannot be read, has an unknown suffix or is empty, or if its
+    `columns` name a field that no format has.
     """
     units = []
     for index, source in enumerate(sources):
         check_columns(source.format, source.columns, source.path)
         found = sorted(_find_files(source), key=lambda file: file.name)
-        parts = [part for file in found for part in _parts(file, index, unit_bytes)]
+        parts = [part for file in found for part in _split_file(file, index, unit_bytes)]
         if not parts:
             raise SourceError(
-                source.path, "holds no rows: it is empty", "check the path, or take it out of the sources"
+                source.path, "holds no rows: it is empty", "check the path, or remove it from the sources"
             )
         units += parts
     return units
 
 
 def read_raw(unit: Unit) -> Iterator[RawRow]:
-    """The rows of a unit, in order. Rows that cannot be read come with their reason; a file that cannot be read, or
-    is not what its name says, raises SourceError.
+    """The rows of a unit, in order. A row that cannot be read comes with its reason. Raises SourceError if the file
+    cannot be read or is not what its name says.
     """
     return _READERS[unit.kind](unit)
 
 
 def lines_in(unit: Unit) -> int:
-    """How many line numbers a unit takes up: those of the next unit of the same file go on from there.
+    """How many line numbers a unit covers: the next unit of the same file continues from there.
 
-    0 for the last unit of a file, behind which nothing goes on.
+    0 for the last unit of a file, which no unit follows.
     """
     if unit.end is None:
         return 0
@@ -94,7 +94,7 @@ def lines_in(unit: Unit) -> int:
 
 
 def kind_of(name: str) -> tuple[str, str | None] | None:
-    """(kind, compression) by a file's name; None where the name says neither."""
+    """(kind, compression) of a file by its name; None if the suffix is unknown."""
     stem, suffix = posixpath.splitext(name.lower())
     compression = suffix[1:] if suffix[1:] in COMPRESSIONS else None
     kind = KIND_OF.get(posixpath.splitext(stem)[1] if compression else suffix)
@@ -110,97 +110,97 @@ def _find_files(source: Source) -> list[_File]:
         return _remote_files(path)
     local = Path(path).expanduser()
     if local.is_file():
-        return [_known(_File(str(local), local.name))]
+        return [_require_known_kind(_File(str(local), local.name))]
     if local.is_dir():
-        return _data_files(path, [_File(str(file), file.relative_to(local).as_posix()) for file in _walk(local)])
+        return _data_files(path, [_File(str(file), file.relative_to(local).as_posix()) for file in _walk_files(local)])
     if glob.has_magic(path):
-        return _globbed(str(local))
+        return _glob_files(str(local))
     if _HUB_ID.fullmatch(path) and kind_of(path) is None:
         return _hub_files(path, source)
-    raise SourceError(path, "no such file or folder", _nearest(local))
+    raise SourceError(path, "no such file or folder", _suggest_path(local))
 
 
-def _known(file: _File) -> _File:
-    """A file that was named itself must be of a known kind."""
+def _require_known_kind(file: _File) -> _File:
+    """The file. Raises SourceError if its suffix is unknown."""
     if kind_of(file.name) is None:
-        raise SourceError(file.path, "its suffix is none that sftdata reads", f"known are {_SUFFIXES}")
+        raise SourceError(file.path, "has a suffix that sftdata cannot read", f"it reads {_SUFFIXES}")
     return file
 
 
 def _data_files(where: str, files: list[_File]) -> list[_File]:
-    """The data among the files of a folder or glob; others (README.md, LICENSE, _SUCCESS) are passed over."""
-    data = [file for file in files if kind_of(file.name) and posixpath.basename(file.name) not in _NOT_DATA]
+    """The data files of a folder or glob; other files (README.md, LICENSE, _SUCCESS) are skipped."""
+    data = [file for file in files if kind_of(file.name) and posixpath.basename(file.name) not in _METADATA_FILES]
     if data:
         return data
     if files:
-        raise SourceError(where, f"none of its {len(files)} files is of a kind sftdata reads", f"known are {_SUFFIXES}")
+        raise SourceError(where, f"none of its {len(files)} files can be read by sftdata", f"it reads {_SUFFIXES}")
     raise SourceError(where, "matches no file", "check the path")
 
 
-def _walk(folder: Path) -> Iterator[Path]:
-    """All files below a folder but hidden ones."""
+def _walk_files(folder: Path) -> Iterator[Path]:
+    """All files below a folder, except hidden ones."""
 
-    def refuse(error: OSError) -> None:
+    def fail(error: OSError) -> None:
         raise unreadable(str(error.filename or folder), error) from error
 
-    for parent, folders, names in os.walk(folder, onerror=refuse):
+    for parent, folders, names in os.walk(folder, onerror=fail):
         folders[:] = [name for name in folders if not name.startswith(".")]
         yield from (Path(parent, name) for name in names if not name.startswith("."))
 
 
-def _globbed(pattern: str) -> list[_File]:
+def _glob_files(pattern: str) -> list[_File]:
     """The files that a local glob matches, named relative to the folder before its first wildcard."""
-    fixed = Path(pattern)
-    while glob.has_magic(str(fixed)):
-        fixed = fixed.parent
+    base = Path(pattern)
+    while glob.has_magic(str(base)):
+        base = base.parent
     paths = (Path(path) for path in glob.glob(pattern, recursive=True))  # noqa: PTH207 - Path.glob lists hidden files
     return _data_files(
-        pattern, [_File(str(path), path.relative_to(fixed).as_posix()) for path in paths if path.is_file()]
+        pattern, [_File(str(path), path.relative_to(base).as_posix()) for path in paths if path.is_file()]
     )
 
 
-def _nearest(path: Path) -> str:
-    """What to do about a path that is not there."""
+def _suggest_path(path: Path) -> str:
+    """What to do about a path that does not exist."""
     names = [item.name for item in path.parent.iterdir()] if path.parent.is_dir() else []
     near = difflib.get_close_matches(path.name, names, n=1)
     return f"did you mean {path.parent / near[0]}?" if near else "check the path"
 
 
 def _remote_files(url: str) -> list[_File]:
-    """The files behind a URL: one file, a folder, or a glob."""
+    """The files at a URL: one file, a folder, or a glob."""
     import fsspec
 
     name = posixpath.basename(urlsplit(url).path) or urlsplit(url).netloc
     if url.startswith(("http://", "https://")):
-        return [_known(_File(url, name))]
+        return [_require_known_kind(_File(url, name))]
     with store_errors(url):
         store, path = fsspec.url_to_fs(url)
-        # find gives a file itself where the path is one
+        # for a path to a file, find returns that file
         paths = list(filter(store.isfile, store.glob(path))) if glob.has_magic(path) else store.find(path)
     if paths == [path]:
-        return [_known(_File(url, name))]
-    fixed = path
-    while glob.has_magic(fixed):
-        fixed = posixpath.dirname(fixed)
-    files = [_File(store.unstrip_protocol(item), posixpath.relpath(item, fixed or "/")) for item in paths]
+        return [_require_known_kind(_File(url, name))]
+    base = path
+    while glob.has_magic(base):
+        base = posixpath.dirname(base)
+    files = [_File(store.unstrip_protocol(item), posixpath.relpath(item, base or "/")) for item in paths]
     return _data_files(url, files)
 
 
 def _hub_files(dataset: str, source: Source) -> list[_File]:
-    """The files of one split of a dataset on the Hugging Face hub, downloaded into its cache.
+    """The files of one split of a dataset on the Hugging Face hub, downloaded into the hub's cache.
 
-    The datasets library says which files they are; reading them is ours, so that rows keep their line, broken rows
-    cost only themselves, and tool schemas keep their keys.
+    The datasets library resolves the files, but does not read them, so that rows keep their line numbers, a broken row
+    costs only itself, and tool schemas keep their keys.
     """
     from sftdata.read.readers.hub import split_files
 
     return _data_files(source.path, [_File(*file) for file in split_files(dataset, source)])
 
 
-def _parts(file: _File, source: int, unit_bytes: int) -> Iterator[Unit]:
-    """The units of one file; none for an empty one."""
+def _split_file(file: _File, source: int, unit_bytes: int) -> Iterator[Unit]:
+    """The units of one file; none if it is empty."""
     kind, compression = kind_of(file.name) or ("", None)
-    shown = file.name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")  # some names are not UTF-8
+    name = file.name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")  # some names are not UTF-8
     edges: list[int] = [0]
     if not is_url(file.path):
         try:
@@ -214,11 +214,11 @@ def _parts(file: _File, source: int, unit_bytes: int) -> Iterator[Unit]:
     if kind == "parquet" and compression is None:
         edges = _row_group_edges(row_groups(file.path, file.name), unit_bytes)
     for start, end in zip(edges, [*edges[1:], None], strict=False):
-        yield Unit(source, file.path, shown, kind, compression, start, end)
+        yield Unit(source, file.path, name, kind, compression, start, end)
 
 
 def _row_group_edges(groups: list[tuple[int, int]], unit_bytes: int) -> list[int]:
-    """The rows at which units begin: row groups are put together up to `unit_bytes`; no unit is without rows."""
+    """The row numbers at which units begin. Row groups are combined up to `unit_bytes`; every unit has rows."""
     edges: list[int] = []
     row = size = 0
     for num_rows, size_bytes in groups:

@@ -1,4 +1,4 @@
-"""Reading, end to end: a unit -> rows with their record or their reason, one by one and as Arrow tables."""
+"""Reading as a stage: units -> rows with their record or the reason why they are dropped, as Arrow tables."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any, Protocol, cast
 
 import pyarrow as pa
 
-from sftdata.read.file_stamps import Stamp, check_unchanged, unit_keys
+from sftdata.read.file_stamps import Stamp, check_unchanged, unit_checksums
 from sftdata.read.formats.convert import at_path, to_record
 from sftdata.read.formats.plain import plain_record
 from sftdata.read.formats.structure import check_structure
@@ -22,58 +22,58 @@ from sftdata.records.record import KEY_BYTES, Drop, PlainRecord, Record, Row
 
 ROW_SCHEMA = pa.schema(
     [
-        ("line", pa.int64()),  # 1-based within the unit; 0 in the one entry of a unit without rows
+        ("line", pa.int64()),  # 1-based within the unit; 0 in the only entry of a unit without rows
         ("record", RECORD_TYPE),
-        ("key", pa.binary(KEY_BYTES)),  # of the record's content; null where there is no record
-        ("reason", pa.string()),  # null where nothing is wrong with the row
+        ("key", pa.binary(KEY_BYTES)),  # of the record's content; null if there is no record
+        ("reason", pa.string()),  # null if the row is not dropped
         ("detail", pa.string()),
         ("keep", pa.string()),  # the kept columns, as one JSON object
-        ("private", pa.string()),  # personal data found, {kind: count} as JSON; null where there is none
-        ("skip", pa.int64()),  # line numbers that the unit takes up; only in a unit's first entry
+        ("private", pa.string()),  # personal data found, {kind: count} as JSON; null if there is none
+        ("skip", pa.int64()),  # line numbers that the unit covers; only in a unit's first entry
     ]
 )
-TABLE_ROWS = 4096  # rows held in memory at a time; changes no byte of a dataset
-# Records dropped for these reasons cannot be written, so they do not travel on.
-_UNWRITABLE = ("bad_characters", "wrong_type")
+TABLE_ROWS = 4096  # rows in memory at a time; does not change the dataset
+# Records dropped for these reasons cannot be serialized, so they are not passed on.
+_NOT_SERIALIZABLE = ("bad_characters", "wrong_type")
 
 
-class Judge(Protocol):
-    """Decides on a record by itself, once its structure is sound."""
+class RecordFilter(Protocol):
+    """Looks at one valid record at a time: may drop it, or change it."""
 
     @property
     def key(self) -> str:
-        """All that decides the verdict besides the record."""
+        """Everything that decides the result besides the record."""
         ...
 
     def __call__(self, record: Record) -> tuple[Record, Drop | None, Mapping[str, int]]:
-        """The record to go on with, why it is dropped, if it is, and counts of the personal data in it, by kind."""
+        """The record to continue with; why it is dropped, or None; counts of its personal data by kind."""
         ...
 
 
 @dataclass(frozen=True)
 class Read:
-    """Units, by their numbers -> rows: parsed, brought into one form, checked, with the key of their content."""
+    """Units, by their numbers -> rows: parsed, converted to records, checked, with the key of their content."""
 
     units: tuple[Unit, ...]
     sources: tuple[Source, ...]
     key_of: Callable[[Record], bytes]  # KEY_BYTES bytes, equal for equal content
-    check_calls: bool = False  # of tools, against their declared schemas
-    stamps: tuple[Stamp | None, ...] = ()  # of the units' files, as they must be before and after
-    judge: Judge | None = None  # of records that pass the checks
+    check_calls: bool = False  # check tool calls against the declared schemas
+    stamps: tuple[Stamp | None, ...] = ()  # of the units' files, which must not change during the run
+    record_filter: RecordFilter | None = None  # applied to records that pass the checks
     name: str = "read"
     columns: tuple[str, ...] = ("unit",)
 
     @property
     def key(self) -> str:
-        """What the judge goes by. All else that decides a unit's rows is in its own key: see unit_identities."""
-        return "" if self.judge is None else self.judge.key
+        """The key of the record filter. The key of a piece covers everything else: see unit_identities."""
+        return "" if self.record_filter is None else self.record_filter.key
 
     def is_reusable(self, result: pa.Table) -> bool:
-        """Yes: the rows are all there is."""
+        """Always: a result names no files."""
         return True
 
     def __call__(self, table: pa.Table) -> Iterator[pa.Table]:
-        """The rows of each unit. Raises SourceError as `read_raw`."""
+        """The rows of each unit. Raises SourceError like `read_raw`, and if a file changed while it was read."""
         for number in table["unit"].to_pylist():
             unit = self.units[number]
             yield from self._tables(unit, self.sources[unit.source])
@@ -81,11 +81,11 @@ class Read:
                 check_unchanged(unit, self.stamps[number])
 
     def _tables(self, unit: Unit, source: Source) -> Iterator[pa.Table]:
-        raws = _Counted(read_raw(unit))
+        raw_rows = _LineCounter(read_raw(unit))
         is_first = True
         entries: list[tuple[Any, ...]] = []
-        for raw in raws:
-            plain = None if source.keep or self.judge is not None else plain_of(raw.value, source)
+        for raw in raw_rows:
+            plain = None if source.keep or self.record_filter is not None else plain_of(raw.value, source)
             if plain is not None:
                 entries.append((raw.line, plain, self.key_of(plain), None, None, None, None))
             else:
@@ -95,19 +95,19 @@ class Read:
                 is_first = False
                 entries = []
         if is_first:
-            skip = lines_in(unit) if unit.end is None or raws.lines is None else raws.lines
+            skip = lines_in(unit) if unit.end is None or raw_rows.num_lines is None else raw_rows.num_lines
             yield _table(entries or [(0, None, None, None, None, None, None)], skip)
         elif entries:
             yield _table(entries, None)
 
     def _entry(self, raw: RawRow, source: Source) -> tuple[Any, ...]:
-        """What ROW_SCHEMA has of any row, with the record as it is; `skip` aside."""
+        """The values of a row in ROW_SCHEMA without `skip`; the record is not serialized yet."""
         _, record, drop, kept = row_of(raw, source)
         if self.check_calls and drop is None and record is not None and record.tools:
             drop = check_tool_calls(record)
         private: Mapping[str, int] = {}
-        if self.judge is not None and drop is None and record is not None:
-            record, drop, private = self.judge(record)
+        if self.record_filter is not None and drop is None and record is not None:
+            record, drop, private = self.record_filter(record)
         return (
             raw.line,
             record,
@@ -119,36 +119,36 @@ class Read:
         )
 
 
-class _Counted:
-    """Raw rows, and when all are taken, how many lines their reader counted; None where it counts none."""
+class _LineCounter:
+    """Raw rows; after the last one, `num_lines` is the line count of their reader, None if it does not count."""
 
     def __init__(self, rows: Iterator[RawRow]) -> None:
         self._rows = rows
-        self.lines: int | None = None
+        self.num_lines: int | None = None
 
     def __iter__(self) -> Iterator[RawRow]:
-        self.lines = yield from cast("Generator[RawRow, None, int | None]", self._rows)
+        self.num_lines = yield from cast("Generator[RawRow, None, int | None]", self._rows)
 
 
 def unit_identities(units: Sequence[Unit], sources: Sequence[Source], check_calls: bool) -> list[str | None]:
-    """For each unit a key that is equal where its rows are: the bytes read and how they are read, but not their place.
+    """For each unit, a key that is equal for equal rows: the bytes and how they are read, but not where they are.
 
-    None where the bytes are on a remote store.
+    None for remote files.
     """
     identities: list[str | None] = []
-    for unit, content in zip(units, unit_keys(units), strict=True):
+    for unit, content in zip(units, unit_checksums(units), strict=True):
         source = sources[unit.source]
         rows = (0, None) if unit.kind == "jsonl" else (unit.start, unit.end)
-        place = (unit.start == 0, unit.end is None, *rows)
+        part = (unit.start == 0, unit.end is None, *rows)
         columns = sorted(source.columns.items())
         how = (unit.kind, unit.compression, source.format, columns, source.system, source.keep, check_calls)
-        text = json.dumps([content, *place, *how])
+        text = json.dumps([content, *part, *how])
         identities.append(None if content is None else hashlib.sha256(text.encode()).hexdigest())
     return identities
 
 
 def _table(entries: list[tuple[Any, ...]], skip: int | None) -> pa.Table:
-    """Rows as a table, with the line numbers that the unit takes up in the first entry."""
+    """Rows as a table, with `skip` in the first entry."""
     lines, records, keys, *others = zip(*entries)
     others.append((skip, *([None] * (len(entries) - 1))))
     columns = [pa.array(lines, pa.int64()), record_array(records), pa.array(keys, pa.binary(KEY_BYTES))]
@@ -157,15 +157,15 @@ def _table(entries: list[tuple[Any, ...]], skip: int | None) -> pa.Table:
 
 
 def rows_of(unit: Unit, source: Source) -> Iterator[Row]:
-    """Every row of a unit, in order, as a record, or dropped with its reason. Raises SourceError as `read_raw`."""
+    """Every row of a unit, in order, as a record or with its reason. Raises SourceError like `read_raw`."""
     for raw in read_raw(unit):
         yield row_of(raw, source)
 
 
 def row_of(raw: RawRow, source: Source) -> Row:
-    """A raw row as a record, or dropped with its reason. Never raises, whatever the row holds."""
+    """A raw row as a record or with its reason. Never raises, whatever the row holds."""
     line, value, drop = raw
-    kept = {path: _kept(value, path) for path in source.keep} if source.keep else None
+    kept = {path: _kept_value(value, path) for path in source.keep} if source.keep else None
     if drop is not None:
         return Row(line, None, drop, kept)
     plain = plain_of(value, source)
@@ -175,17 +175,17 @@ def row_of(raw: RawRow, source: Source) -> Row:
     if isinstance(record, Drop):
         return Row(line, None, record, kept)
     problem = check_structure(record)
-    if problem is not None and problem.reason in _UNWRITABLE:
+    if problem is not None and problem.reason in _NOT_SERIALIZABLE:
         return Row(line, None, problem, kept)
     return Row(line, record, problem, kept)
 
 
 def plain_of(value: object, source: Source) -> PlainRecord | None:
-    """The record of a row that is nothing but a sound conversation of plain turns, as nearly all are; else None."""
+    """The record of a row that is a valid conversation of only roles and texts, as nearly all are; otherwise None."""
     return None if source.columns or source.system is not None else plain_record(value, source.format)
 
 
-def _kept(value: object, path: str) -> Any:
-    """A column for the ledger; text in it is always text that can be written."""
+def _kept_value(value: object, path: str) -> Any:
+    """The value of a column for the ledger; characters that cannot be encoded are replaced."""
     found = at_path(value, path) if isinstance(value, dict) else None
     return found.encode("utf-8", "replace").decode() if isinstance(found, str) and not found.isascii() else found

@@ -1,4 +1,4 @@
-"""What reading is cut into: units (a file, or a part of one) and the raw rows that come out of them."""
+"""Units of reading work (a file, or a part of one) and the raw rows that are read from them."""
 
 from __future__ import annotations
 
@@ -28,16 +28,16 @@ class Source(Protocol):
 
 
 class Unit(NamedTuple):
-    """One piece of reading work: a file, or a part of a file, of one source.
+    """One piece of reading work: a file of a source, or a part of it.
 
-    `start` and `end` are byte offsets in a plain, local JSON-lines file (the unit holds the lines that *begin* in
-    [start, end), wherever they end) and row numbers in a Parquet file. `end` is None in the last part of a file, and
+    `start` and `end` are byte offsets in an uncompressed local JSON-lines file (the unit holds the lines that *begin*
+    in [start, end), wherever they end) and row numbers in a Parquet file. `end` is None in the last part of a file, and
     so in every unit that is a whole file.
     """
 
     source: int  # index into the sources
     path: str  # what to open: a local path or a URL
-    name: str  # the path relative to the source, as people see it in "chats/a.jsonl:17"
+    name: str  # the path relative to the source, as users see it in "chats/a.jsonl:17"
     kind: str  # jsonl, json, csv, tsv, parquet or arrow
     compression: str | None  # gz, zst, bz2, xz or None
     start: int = 0
@@ -45,9 +45,9 @@ class Unit(NamedTuple):
 
 
 class RawRow(NamedTuple):
-    """One row as it stands in its file: a value, or the reason why there is none.
+    """One row as read from its file: a value, or the reason why there is none.
 
-    `line` is 1-based within the unit: a line number in text files, else the row's number.
+    `line` is 1-based within the unit: the line number in text files, otherwise the row number.
     """
 
     line: int

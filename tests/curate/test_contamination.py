@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 
 from sftdata.curate.contamination import (
     ContaminationSettings,
+    EvaluationIndex,
+    EvaluationItem,
     Hit,
-    Index,
-    Item,
     find_contamination,
     item_text,
-    turns_of,
+    searched_texts,
 )
 from sftdata.records.record import Message, Record
 
@@ -26,9 +26,9 @@ ITEM = "Natalia sold clips to 48 of her friends in April, and then she sold half
 SHORT = "Name the capital city of France."  # 6 words
 
 
-def index_of(*texts: str, ngram_words: int = 8, overlap: float = 0.5) -> Index:
-    items = [Item(f"eval.jsonl:{line}", text) for line, text in enumerate(texts, 1)]
-    return Index.build(items, ContaminationSettings(ngram_words, overlap))
+def index_of(*texts: str, ngram_words: int = 8, overlap: float = 0.5) -> EvaluationIndex:
+    items = [EvaluationItem(f"eval.jsonl:{line}", text) for line, text in enumerate(texts, 1)]
+    return EvaluationIndex.build(items, ContaminationSettings(ngram_words, overlap))
 
 
 def test_a_turn_that_is_the_item_matches_exactly_whatever_its_case_and_punctuation():
@@ -97,15 +97,15 @@ def test_an_item_asks_its_user_turns_and_system_turns_are_not_searched():
         )
     )
     assert item_text(record) == "Q1\nQ2"
-    assert turns_of(record) == ["Q1", "A", "Q2"]
+    assert searched_texts(record) == ["Q1", "A", "Q2"]
     assert item_text(Record(text="T")) == "T"
-    assert turns_of(Record(text="T")) == ["T"]
+    assert searched_texts(Record(text="T")) == ["T"]
 
 
 def test_an_index_read_back_finds_the_same(tmp_path: Path):
     index = index_of(ITEM, SHORT, "Hi")
     index.write(tmp_path)
-    again = Index.read(tmp_path, index.settings)
+    again = EvaluationIndex.read(tmp_path, index.settings)
     for turn in (ITEM, "x " + ITEM, "now " + SHORT, "hi", "nothing"):
         assert find_contamination([turn], again) == find_contamination([turn], index)
 
@@ -138,33 +138,33 @@ def test_whatever_the_items_overlaps_are_those_of_brute_force(items: list[str], 
 
 
 @pytest.fixture(scope="module")
-def gsm8k(shared: Path) -> tuple[list[str], Index]:
+def gsm8k(shared: Path) -> tuple[list[str], EvaluationIndex]:
     """All 1,319 questions of the test split, and their index."""
     lines = (shared / "data" / "gsm8k_test.jsonl").read_text(encoding="utf-8").splitlines()
     questions = [json.loads(line)["question"] for line in lines]
-    items = [Item(f"gsm8k_test.jsonl:{number}", question) for number, question in enumerate(questions, 1)]
-    return questions, Index.build(items, ContaminationSettings())
+    items = [EvaluationItem(f"gsm8k_test.jsonl:{number}", question) for number, question in enumerate(questions, 1)]
+    return questions, EvaluationIndex.build(items, ContaminationSettings())
 
 
-def found(plant: str, number: int, index: Index) -> bool:
+def found(plant: str, number: int, index: EvaluationIndex) -> bool:
     """Whether a planted text is found, as the right item (or one that has the same words)."""
     hit = find_contamination([plant], index)
     return hit is not None and (hit.where == f"gsm8k_test.jsonl:{number}" or hit.score == 1.0)
 
 
-def test_every_gsm8k_item_planted_word_for_word_is_found(gsm8k: tuple[list[str], Index]):
+def test_every_gsm8k_item_planted_word_for_word_is_found(gsm8k: tuple[list[str], EvaluationIndex]):
     questions, index = gsm8k
     assert all(found(question, number, index) for number, question in enumerate(questions, 1))
 
 
-def test_every_gsm8k_item_with_other_case_and_punctuation_is_found(gsm8k: tuple[list[str], Index]):
+def test_every_gsm8k_item_with_other_case_and_punctuation_is_found(gsm8k: tuple[list[str], EvaluationIndex]):
     questions, index = gsm8k
     for number, question in enumerate(questions, 1):
         changed = re.sub(r"([.,?!])", r" \1\1 ", question).upper()
         assert found(changed.replace(" ", "\n"), number, index)
 
 
-def test_every_gsm8k_item_inside_a_longer_conversation_is_found(gsm8k: tuple[list[str], Index]):
+def test_every_gsm8k_item_inside_a_longer_conversation_is_found(gsm8k: tuple[list[str], EvaluationIndex]):
     questions, index = gsm8k
     for number, question in enumerate(questions, 1):
         turns = ["Can you help me with homework?", "Sure!", f"Here it is. {question} Show your work.", "Let me think."]
@@ -174,7 +174,7 @@ def test_every_gsm8k_item_inside_a_longer_conversation_is_found(gsm8k: tuple[lis
 
 
 def test_gsm8k_items_with_other_numbers_are_found_where_the_words_between_them_are_long_enough(
-    gsm8k: tuple[list[str], Index],
+    gsm8k: tuple[list[str], EvaluationIndex],
 ):
     # A run of 8 words that holds a changed number is gone, so many items with many numbers are not found.
     questions, index = gsm8k
@@ -186,7 +186,7 @@ def test_gsm8k_items_with_other_numbers_are_found_where_the_words_between_them_a
     assert 0.3 < hits / len(questions) < 0.9
 
 
-def test_gsm8k_training_rows_are_hardly_ever_found(gsm8k: tuple[list[str], Index], shared: Path):
+def test_gsm8k_training_rows_are_hardly_ever_found(gsm8k: tuple[list[str], EvaluationIndex], shared: Path):
     _, index = gsm8k
     lines = (shared / "data" / "gsm8k_train.jsonl").read_text(encoding="utf-8").splitlines()
     rows = [json.loads(line) for line in lines]

@@ -11,25 +11,25 @@ from sftdata.curate.mixture import Mixture, SourceShare, mix
 from sftdata.errors import ConfigError
 
 
-def mixed(tokens: list[list[int]], *shares: SourceShare, alive: list[bool] | None = None) -> Mixture:
+def mixed(tokens: list[list[int]], *shares: SourceShare, live: list[bool] | None = None) -> Mixture:
     """Mix sources given by their records' trained tokens; the hashes are in the order of the records."""
     source = np.repeat(np.arange(len(tokens)), [len(one) for one in tokens])
     flat = np.array([token for one in tokens for token in one], np.int64)
-    living = np.ones(len(flat), bool) if alive is None else np.array(alive)
+    living = np.ones(len(flat), bool) if live is None else np.array(live)
     return mix(source, np.arange(len(flat)).astype(np.uint64), flat, living, shares)
 
 
 def test_without_settings_every_living_record_is_used_once():
-    result = mixed([[5, 5], [9]], SourceShare(), SourceShare(), alive=[True, False, True])
+    result = mixed([[5, 5], [9]], SourceShare(), SourceShare(), live=[True, False, True])
     assert result.copies.tolist() == [1, 0, 1]
     assert not result.over_max.any() and not result.over_weight.any()
-    assert [(line.asked, line.got, line.records) for line in result.table] == [(None, 5 / 14, 1), (None, 9 / 14, 1)]
+    assert [(line.asked, line.got, line.records) for line in result.sources] == [(None, 5 / 14, 1), (None, 9 / 14, 1)]
 
 
 def test_max_records_keeps_those_of_the_lowest_hashes():
-    source, tokens, alive = np.zeros(4, np.int64), np.ones(4, np.int64), np.ones(4, bool)
+    source, tokens, live = np.zeros(4, np.int64), np.ones(4, np.int64), np.ones(4, bool)
     hashes = np.array([30, 10, 40, 20], np.uint64)
-    result = mix(source, hashes, tokens, alive, [SourceShare(max_records=2)])
+    result = mix(source, hashes, tokens, live, [SourceShare(max_records=2)])
     assert result.copies.tolist() == [0, 1, 0, 1]
     assert result.over_max.tolist() == [True, False, True, False]
 
@@ -37,14 +37,14 @@ def test_max_records_keeps_those_of_the_lowest_hashes():
 def test_repeat_without_weights_uses_every_record_so_often():
     result = mixed([[5, 5], [9]], SourceShare(repeat=3), SourceShare())
     assert result.copies.tolist() == [3, 3, 1]
-    assert result.table[0].trained_tokens == 30
+    assert result.sources[0].trained_tokens == 30
 
 
 def test_weights_are_shares_of_trained_tokens_and_the_scarcest_source_gives_all():
     result = mixed([[10] * 100, [50] * 6], SourceShare(weight=3), SourceShare(weight=1))
-    assert [line.trained_tokens for line in result.table] == [900, 300]
-    assert [line.asked for line in result.table] == [0.75, 0.25]
-    assert [line.got for line in result.table] == [0.75, 0.25]
+    assert [line.trained_tokens for line in result.sources] == [900, 300]
+    assert [line.asked for line in result.sources] == [0.75, 0.25]
+    assert [line.got for line in result.sources] == [0.75, 0.25]
     assert result.copies.tolist() == [1] * 90 + [0] * 10 + [1] * 6
     assert result.over_weight.sum() == 10
 
@@ -52,9 +52,9 @@ def test_weights_are_shares_of_trained_tokens_and_the_scarcest_source_gives_all(
 def test_nothing_is_used_twice_unless_repeat_says_so():
     tokens = [[10] * 100, [50] * 2]
     once = mixed(tokens, SourceShare(weight=0.5), SourceShare(weight=0.5))
-    assert [line.trained_tokens for line in once.table] == [100, 100]
+    assert [line.trained_tokens for line in once.sources] == [100, 100]
     often = mixed(tokens, SourceShare(weight=0.5), SourceShare(weight=0.5, repeat=4))
-    assert [line.trained_tokens for line in often.table] == [400, 400]
+    assert [line.trained_tokens for line in often.sources] == [400, 400]
     assert often.copies.max() == 4
 
 
@@ -85,13 +85,13 @@ def test_weights_for_some_sources_only_are_refused():
 def test_which_records_are_used_depends_on_their_hashes_alone():
     rng = np.random.default_rng(0)
     source, hashes = rng.integers(0, 3, 500), rng.permutation(2**40 + np.arange(500)).astype(np.uint64)
-    tokens, alive = rng.integers(1, 90, 500), rng.random(500) < 0.9
+    tokens, live = rng.integers(1, 90, 500), rng.random(500) < 0.9
     shares = [SourceShare(weight=0.2), SourceShare(weight=0.5, repeat=2), SourceShare(weight=0.3, max_records=100)]
-    straight = mix(source, hashes, tokens, alive, shares)
+    straight = mix(source, hashes, tokens, live, shares)
     order = rng.permutation(500)
-    shuffled = mix(source[order], hashes[order], tokens[order], alive[order], shares)
+    shuffled = mix(source[order], hashes[order], tokens[order], live[order], shares)
     assert shuffled.copies.tolist() == straight.copies[order].tolist()
-    assert shuffled.table == straight.table
+    assert shuffled.sources == straight.sources
 
 
 @settings(max_examples=100, deadline=None)
@@ -104,11 +104,11 @@ def test_shares_are_met_within_half_a_percent(sources: list[tuple[int, float, in
     shares = [SourceShare(weight=weight, repeat=repeat) for _, weight, repeat in sources]
     tokens = [rng.integers(1, 300, count).tolist() for count, _, _ in sources]
     result = mixed(tokens, *shares)
-    total = sum(line.trained_tokens for line in result.table)
-    for line, share in zip(result.table, shares):
+    total = sum(line.trained_tokens for line in result.sources)
+    for line, share in zip(result.sources, shares):
         if total > 300 * 200:  # below that, the last record may weigh more than half a percent
             assert line.got == pytest.approx(line.asked, abs=0.005)
         assert line.trained_tokens <= line.available_tokens
         assert line.copies <= share.repeat * line.records
-    assert any(line.trained_tokens == line.available_tokens for line in result.table)
+    assert any(line.trained_tokens == line.available_tokens for line in result.sources)
     assert (result.copies <= np.repeat([share.repeat for share in shares], [len(one) for one in tokens])).all()

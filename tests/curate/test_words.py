@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 from xxhash import xxh3_64_intdigest
 
 from sftdata.curate.duplicates.near import answer_chars
-from sftdata.curate.words import shingles_in, text_of, words_in
+from sftdata.curate.words import shingle_hashes, text_of, word_hashes
 from sftdata.records.record import Message, Record, ToolCall
 
 
 def shingles(text: str, length: int) -> np.ndarray:
-    return shingles_in([text], length)[0]
+    return shingle_hashes([text], length)[0]
 
 
 def test_case_punctuation_white_space_and_full_width_letters_do_not_count():
@@ -56,12 +56,12 @@ def hash_of(word: str) -> int:
 @settings(deadline=None)
 @given(st.lists(st.text(st.characters(exclude_categories=[]), max_size=60), max_size=6), st.integers(1, 4))
 def test_words_and_runs_are_those_of_the_definition_wherever_a_text_stands(texts: list[str], length: int):
-    hashes, firsts = words_in(texts)
+    hashes, firsts = word_hashes(texts)
     assert len(firsts) == len(texts) + 1
     for text, first, last in zip(texts, firsts, firsts[1:]):
         words = re.findall(r"\w+", unicodedata.normalize("NFKC", text).casefold())
         assert hashes[first:last].tolist() == [hash_of(word) for word in words]
-    together, offsets = shingles_in(texts, length)
+    together, offsets = shingle_hashes(texts, length)
     for text, start, end in zip(texts, offsets, offsets[1:]):
         assert together[start:end].tolist() == shingles(text, length).tolist()
         words = re.findall(r"\w+", unicodedata.normalize("NFKC", text).casefold())
@@ -71,7 +71,7 @@ def test_words_and_runs_are_those_of_the_definition_wherever_a_text_stands(texts
 def test_words_of_all_sizes_are_told_apart_from_their_beginnings():
     word = "abcdefghij" * 8
     words = [word[:size] for size in range(1, 81)]
-    hashes, firsts = words_in([" ".join(words), word, "\u4e16" * 9_000 + " end"])
+    hashes, firsts = word_hashes([" ".join(words), word, "\u4e16" * 9_000 + " end"])
     assert firsts.tolist() == [0, 80, 81, 83]
     assert hashes[:80].tolist() == [hash_of(word) for word in words]
     assert len(set(hashes.tolist())) == 82
@@ -79,7 +79,7 @@ def test_words_of_all_sizes_are_told_apart_from_their_beginnings():
 
 
 def test_a_word_has_the_same_hash_whatever_stands_beside_it():
-    beside, _ = words_in(["plain", "plain caf\u00e9 \U0001d518nicode", "na\u00efve plain \ud800"])
+    beside, _ = word_hashes(["plain", "plain caf\u00e9 \U0001d518nicode", "na\u00efve plain \ud800"])
     assert beside[0] == beside[1] == beside[-1] == hash_of("plain")
     assert beside.tolist()[2:4] == [hash_of("caf\u00e9"), hash_of("unicode")]
 

@@ -91,7 +91,7 @@ def test_a_path_that_is_not_there_is_an_error_with_the_nearest_name(tmp_path):
 def test_an_unknown_suffix_is_an_error_that_lists_the_known_ones(tmp_path):
     write(tmp_path, "a.txt", "b.gz")
     for name in ("a.txt", "b.gz", "", "*"):
-        with pytest.raises(SourceError, match=r"known are \.jsonl \.ndjson \.json"):
+        with pytest.raises(SourceError, match=r"it reads \.jsonl \.ndjson \.json"):
             names(tmp_path / name)
 
 
@@ -125,7 +125,7 @@ def test_swapped_columns_are_an_error_that_turns_them_round(tmp_path):
         names(tmp_path / "a.jsonl", columns={"prompts": "question"})
     with pytest.raises(SourceError, match="no format has all of the fields"):
         names(tmp_path / "a.jsonl", columns={"messages": "a", "output": "b"})
-    with pytest.raises(SourceError, match="no format calls a field"):
+    with pytest.raises(SourceError, match="columns maps prompt, but the format alpaca has no such field"):
         names(tmp_path / "a.jsonl", format="alpaca", columns={"prompt": "question"})
 
 

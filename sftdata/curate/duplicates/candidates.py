@@ -1,4 +1,4 @@
-"""Which nodes of the buckets are to be compared with which, for many nodes at a time."""
+"""Which pairs of nodes in the buckets still have to be compared, for many nodes at a time."""
 
 from __future__ import annotations
 
@@ -7,30 +7,31 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from sftdata.curate.duplicates.buckets import Buckets, Ints, distinct
+from sftdata.curate.duplicates.buckets import Buckets, Ints, sorted_unique
 
 _NODES_AT_ONCE, _PAIRS_AT_ONCE = 512, 1 << 16
-_LONG = 256  # nodes of a bucket, from where it pays to find out that it is settled
+_LONG = 256  # nodes in a bucket, above which it pays to find out that the bucket is settled
 
 
 class Candidates:
-    """Pairs of nodes that share a bucket and could still change a verdict.
+    """Pairs of nodes that share a bucket and whose comparison could still change the verdict.
 
-    survivor  the node that each node is dropped for, -1 where it is kept
-    label     a node that stands for the cluster of each node
+    survivor  the node that each node is a duplicate of, -1 if it is kept
+    label     the node that represents each node's cluster
 
-    Both are read when pairs are asked for, and are changed by whoever asks.
+    The caller updates both arrays between calls; every call reads their current state.
     """
 
     def __init__(self, buckets: Buckets, survivor: Ints, label: Ints) -> None:
         self._buckets = buckets
         self._survivor, self._label = survivor, label
-        self._settled = np.zeros(len(buckets.members) + 1, bool)  # by a bucket's end: nothing in it is left to compare
+        self._settled = np.zeros(len(buckets.members) + 1, bool)  # by a bucket's end: no pairs left to compare in it
 
     def pairs(self, start: int) -> tuple[Ints, Ints, int]:
-        """Pairs of the nodes from `start` on with later ones, ascending, and the node to go on with.
+        """Pairs of the nodes from `start` on with later nodes, each pair once, ascending, and the `start` of the next
+        call.
 
-        own    4 4 4 7         every pair once
+        own    4 4 4 7
         other  5 8 9 8
         """
         buckets = self._buckets
@@ -38,13 +39,13 @@ class Candidates:
         firsts = buckets.firsts[start : stop + 1]
         places = buckets.places[firsts[0] : firsts[-1]]
         ends = buckets.ends[places]
-        is_open = (places + 1 < ends) & ~self._settled[ends]
-        owners = np.repeat(np.arange(start, stop), np.diff(firsts))[is_open]
-        starts, ends = places[is_open] + 1, ends[is_open]
+        has_later = (places + 1 < ends) & ~self._settled[ends]
+        owners = np.repeat(np.arange(start, stop), np.diff(firsts))[has_later]
+        starts, ends = places[has_later] + 1, ends[has_later]
         sizes = (ends - starts).astype(np.int64)
         long = owners[sizes > _LONG][:1]
         if len(long) and long[0] == start:
-            others = self._of_long(start, starts[owners == start], ends[owners == start])
+            others = self._others_in_long_buckets(start, starts[owners == start], ends[owners == start])
             return np.full(len(others), start), others, start + 1
         stop = int(long[0]) if len(long) else stop
         over = owners[np.cumsum(sizes) > _PAIRS_AT_ONCE][:1]
@@ -52,28 +53,32 @@ class Candidates:
         taken = int(np.searchsorted(owners, stop))
         starts, sizes = starts[:taken], sizes[:taken]
         others = buckets.members[np.repeat(starts - np.cumsum(sizes) + sizes, sizes) + np.arange(sizes.sum())]
-        both = distinct((np.repeat(owners[:taken], sizes) << 32) + others)  # in one number
-        own, other = both >> 32, both & 0xFFFFFFFF
-        wanted = self._wanted(own, other)
-        return own[wanted], other[wanted], stop
+        packed = sorted_unique((np.repeat(owners[:taken], sizes) << 32) + others)  # a pair as one integer
+        own, other = packed >> 32, packed & 0xFFFFFFFF
+        is_open = self._is_open(own, other)
+        return own[is_open], other[is_open], stop
 
-    def left(self, node: int, others: Ints) -> Ints:
-        """Of these nodes, those in another cluster than a node or, where that is kept, not dropped yet."""
-        return others[self._wanted(node, others)]
+    def still_open(self, node: int, others: Ints) -> Ints:
+        """Of these nodes, those that still have to be compared with `node`."""
+        return others[self._is_open(node, others)]
 
-    def _wanted(self, own: Ints | int, others: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
+    def _is_open(self, own: Ints | int, others: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
+        """Whether comparing a pair could change the verdict: neither is dropped yet, or their clusters differ."""
         both_kept = (self._survivor[own] < 0) & (self._survivor[others] < 0)
-        wanted: npt.NDArray[np.bool_] = both_kept | (self._label[others] != self._label[own])
-        return wanted
+        is_open: npt.NDArray[np.bool_] = both_kept | (self._label[others] != self._label[own])
+        return is_open
 
-    def _of_long(self, node: int, starts: npt.NDArray[Any], ends: npt.NDArray[Any]) -> Ints:
-        """The nodes to compare a node with that has long buckets, from starts to ends. Notes which are settled."""
+    def _others_in_long_buckets(self, node: int, starts: npt.NDArray[Any], ends: npt.NDArray[Any]) -> Ints:
+        """The nodes to compare with a node that is in long buckets. Remembers which of these buckets are settled.
+
+        `starts` and `ends` are the ranges of `members` after the node, one per bucket of the node.
+        """
         parts = []
         for start, end in zip(starts.tolist(), ends.tolist()):
             later = self._buckets.members[start:end]
             if len(later) > _LONG:
-                later = later[self._wanted(node, later)]
+                later = later[self._is_open(node, later)]
                 self._settled[end] = self._survivor[node] < 0 and len(later) == 0
             parts.append(later)
-        found = distinct(np.concatenate(parts)).astype(np.int64)
-        return self.left(node, found)
+        found = sorted_unique(np.concatenate(parts)).astype(np.int64)
+        return self.still_open(node, found)

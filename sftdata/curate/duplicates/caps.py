@@ -1,4 +1,4 @@
-"""At most so many rows for each value of a column, as InstructGPT kept 200 prompts a user (arXiv 2203.02155, 3.2)."""
+"""A maximum number of rows per value of a column, as InstructGPT kept 200 prompts per user (arXiv 2203.02155, 3.2)."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ import pyarrow.compute as pc
 
 
 def over_cap(values: pa.Array, preference: npt.NDArray[np.int64], max_records: int) -> npt.NDArray[np.int64]:
-    """For every row over the cap, its number among the rows of its value (from 1); 0 where it stays.
+    """For every row over the cap, its number among the rows of its value (from 1); 0 for rows that are kept.
 
-    Rows are counted in the order of `preference`; those that are not in it, and those of no value, are neither counted
-    nor dropped.
+    Rows are counted in the order of `preference`. Rows that are not in it, and rows without a value, are neither
+    counted nor dropped.
     """
     number = np.zeros(len(values), np.int64)
     codes = pc.fill_null(pc.dictionary_encode(values).indices, -1).to_numpy(zero_copy_only=False)
@@ -27,5 +27,5 @@ def over_cap(values: pa.Array, preference: npt.NDArray[np.int64], max_records: i
 
 
 def cap_evidence(column: str, number: int, max_records: int) -> str:
-    """Why a row is over its cap. The value is not named: it may be a person's."""
+    """Why a row is over its cap. The value itself is left out: it may be personal data."""
     return f"row {number} of its {column}; {max_records} are kept"

@@ -1,4 +1,4 @@
-"""Texts -> vectors that lie close together where the texts mean the same, by a model that the user names."""
+"""Texts -> embeddings, by a model that the user names: vectors that are close if the texts mean the same."""
 
 from __future__ import annotations
 
@@ -15,27 +15,28 @@ from sftdata.errors import ConfigError
 
 Floats = npt.NDArray[np.float32]
 
-PACKAGES = ("faiss", "sentence_transformers")  # of the extra `semantic`
-TOOLS = ("sentence-transformers", "tokenizers", "torch", "transformers")  # whose versions decide the vectors
+PACKAGES = ("faiss", "sentence_transformers")  # from the extra `semantic`
+TOOLS = ("sentence-transformers", "tokenizers", "torch", "transformers")  # their versions decide the vectors
 _WHERE = "dedup.semantic.model"
 
 
 class Encoder(Protocol):
-    """What turns texts into vectors. A text's vector must depend on the text alone."""
+    """Turns texts into vectors. The vector of a text must depend on that text alone."""
 
     def encode(self, texts: Sequence[str]) -> Floats:
-        """One row for every text, [len(texts), dimensions]."""
+        """One row per text, [len(texts), dimensions]."""
         ...
 
 
 class SentenceEncoder:
-    """A sentence-transformers model in a local folder, on the CPU. Texts longer than the model reads are cut.
+    """A sentence-transformers model in a local folder, on the CPU. Texts longer than the model's maximum are truncated.
 
-    Texts go through the model one at a time and on one thread, so that neither the texts beside them (by padding) nor
-    the machine's cores change a bit of their vectors. On a CPU this costs nothing: with all-MiniLM-L6-v2's sizes, 300
-    questions of GSM8K took 16.1 s of one thread alone and 16.0 s in batches of 32. Work is shared out by processes.
+    Texts go through the model one at a time and on one thread, so that neither the other texts of a batch (by padding)
+    nor the number of cores change a bit of their vectors. On a CPU this costs nothing: with the sizes of
+    all-MiniLM-L6-v2, 300 questions of GSM8K took 16.1 s on one thread one by one, and 16.0 s in batches of 32.
+    Parallelism comes from processes.
 
-    Raises ConfigError as `require_encoder`, and where the model cannot be loaded.
+    Raises ConfigError like `require_encoder`, and if the model cannot be loaded.
     """
 
     def __init__(self, folder: str | Path) -> None:
@@ -47,20 +48,20 @@ class SentenceEncoder:
             with _no_progress_bars():
                 self._model: Any = SentenceTransformer(str(folder), device="cpu", local_files_only=True)
         except (OSError, ValueError, SafetensorError) as error:
-            said = str(error).strip().splitlines()[0]
-            raise ConfigError(_WHERE, f"{folder} cannot be loaded ({said})", "download it again") from error
+            reason = str(error).strip().splitlines()[0]
+            raise ConfigError(_WHERE, f"{folder} cannot be loaded ({reason})", "download it again") from error
 
     def encode(self, texts: Sequence[str]) -> Floats:
-        """One row for every text."""
+        """One row per text."""
         with _one_thread():
             vectors = self._model.encode(list(texts), batch_size=1, convert_to_numpy=True, show_progress_bar=False)
         return np.asarray(vectors, np.float32)
 
 
 def require_encoder(folder: str | Path) -> None:
-    """Raise ConfigError where the folder holds no sentence-transformers model, or the extra is not installed.
+    """Raise ConfigError if the folder holds no sentence-transformers model, or the extra is not installed.
 
-    Loads nothing: it takes no time, and brings torch into no process that does not need it.
+    Loads nothing: it takes no time, and does not import torch.
     """
     todo = "name the folder of a sentence-transformers model"
     if not Path(folder).is_dir():
@@ -72,7 +73,7 @@ def require_encoder(folder: str | Path) -> None:
 
 
 def embed(texts: Sequence[str], encoder: Encoder) -> tuple[Floats, npt.NDArray[np.bool_]]:
-    """The texts' vectors, made to have length 1, and which texts have one: those that are not blank, and whose vector
+    """The texts' vectors, normalized to length 1, and which texts have one: those that are not blank and whose vector
     is not zero. Equal texts are encoded once.
     """
     unique = {text: number for number, text in enumerate(dict.fromkeys(texts))}
@@ -88,7 +89,7 @@ def embed(texts: Sequence[str], encoder: Encoder) -> tuple[Floats, npt.NDArray[n
 
 @contextmanager
 def _one_thread() -> Iterator[None]:
-    """Let torch use one thread of this process."""
+    """Let torch use only one thread of this process."""
     import torch
 
     threads = torch.get_num_threads()
@@ -101,7 +102,7 @@ def _one_thread() -> Iterator[None]:
 
 @contextmanager
 def _no_progress_bars() -> Iterator[None]:
-    """Keep transformers' bars off the terminal while a model is loaded."""
+    """Turn off the progress bars of transformers while a model is loaded."""
     from transformers.utils import logging
 
     were_shown = logging.is_progress_bar_enabled()

@@ -1,4 +1,4 @@
-"""Exact duplicates: the canonical form of a conversation, and which of its repeats survives."""
+"""Exact duplicates: the canonical form of a conversation, its key, and the record ids made from it."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from sftdata.records.record import KEY_BYTES, Message, Record, is_plain
 
 
 def content_key(record: Record) -> bytes:
-    """16 bytes that two records share exactly where their canonical content is the same.
+    """16 bytes that are equal for two records exactly if their canonical content is the same.
 
-    Canonical: Unicode NFC, line ends as one newline, no white space around a text. Roles, tool calls, tools, template
-    arguments and which turns are trained count as content.
+    Canonical means Unicode NFC, newlines as line ends, and no white space around a text. Roles, tool calls, tools,
+    template arguments and which turns are trained are part of the content.
     """
     plain = record.plain
     if plain is not None:
@@ -35,13 +35,13 @@ def content_key(record: Record) -> bytes:
         content = f"text\0{canonical(record.text)}".encode()
     else:
         turns = "".join([_message_text(message) for message in record.messages])
-        besides = [_plain(record.tools), _plain(record.template_kwargs or None)]
-        content = f"{turns}\x02{_json_text(besides)}".encode()
+        others = [_plain(record.tools), _plain(record.template_kwargs or None)]
+        content = f"{turns}\x02{_json_text(others)}".encode()
     return hashlib.sha256(content).digest()[:KEY_BYTES]
 
 
 def canonical(text: str) -> str:
-    """A text in Unicode NFC, with newlines for line ends and no white space around it."""
+    """A text in Unicode NFC, with newlines as line ends and no white space around it."""
     if "\r" in text:
         text = text.replace("\r\n", "\n").replace("\r", "\n")
     if not text.isascii():
@@ -50,7 +50,7 @@ def canonical(text: str) -> str:
 
 
 def _message_text(message: Message) -> str:
-    """A message's canonical content. Lengths stand before texts, so that no text can look like another turn."""
+    """A message's canonical content. Texts follow their length, so that no text can look like another turn."""
     content = "" if message.content is None else canonical(message.content)
     head = f"{message.role} {len(content)} {content}"
     if is_plain(message):
@@ -62,7 +62,7 @@ def _message_text(message: Message) -> str:
 
 
 def _arguments(arguments: str | Mapping[str, Any]) -> Any:
-    """Tool arguments by value, given as JSON text or as an object."""
+    """Tool arguments as a value, whether given as JSON text or as an object."""
     if isinstance(arguments, str):
         try:
             return json.loads(arguments)  # not orjson: it would round long numbers
@@ -72,12 +72,12 @@ def _arguments(arguments: str | Mapping[str, Any]) -> Any:
 
 
 def _json_text(value: Any) -> str:
-    """JSON that is the same for the same value, whatever the order of its keys."""
+    """JSON that is the same for equal values, whatever the order of their keys."""
     return json.dumps(value, sort_keys=True)
 
 
 def _plain(value: Any) -> Any:
-    """A JSON value of plain types."""
+    """A JSON value made of dicts and lists."""
     if isinstance(value, Mapping):
         return {str(key): _plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
@@ -86,9 +86,9 @@ def _plain(value: Any) -> Any:
 
 
 def first_occurrences(keys: pa.Array) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """For every key the position of its first occurrence, and its own occurrence number from 0.
+    """For every key, the position of its first occurrence, and its own occurrence number from 0.
 
-    Both arrays have one entry per key; null keys are their own first occurrence.
+    Both arrays have one entry per key; a null key is its own first occurrence.
     """
     codes_with_nulls = pc.dictionary_encode(keys).indices
     valid = codes_with_nulls.is_valid().to_numpy(zero_copy_only=False)
@@ -107,8 +107,8 @@ def first_occurrences(keys: pa.Array) -> tuple[npt.NDArray[np.int64], npt.NDArra
 
 
 def record_ids(keys: pa.Array, occurrence: npt.NDArray[np.int64]) -> npt.NDArray[np.uint8]:
-    """The ids of records, KEY_BYTES bytes each in a row of an array: a record's canonical content and its occurrence
-    number decide its id, the same in every run. Zeros where the key is null.
+    """The ids of records, one row of KEY_BYTES bytes each. A record's canonical content and its occurrence number
+    decide its id, so it is the same in every run. Zeros if the key is null.
     """
     ids = key_bytes(keys)
     for row in np.flatnonzero(occurrence).tolist():
@@ -118,7 +118,7 @@ def record_ids(keys: pa.Array, occurrence: npt.NDArray[np.int64]) -> npt.NDArray
 
 
 def key_bytes(keys: pa.Array) -> npt.NDArray[np.uint8]:
-    """Keys as an array of KEY_BYTES columns, zeros where null."""
+    """Keys as an array, one row of KEY_BYTES bytes each; zeros if null."""
     filled = keys.fill_null(bytes(KEY_BYTES))
     first = filled.offset * KEY_BYTES
     flat = np.frombuffer(filled.buffers()[1], np.uint8)[first : first + len(keys) * KEY_BYTES]
@@ -126,7 +126,7 @@ def key_bytes(keys: pa.Array) -> npt.NDArray[np.uint8]:
 
 
 def hex_strings(values: npt.NDArray[np.uint8], valid: npt.NDArray[np.bool_]) -> pa.Array:
-    """Rows of bytes as strings of hex digits, null where not valid."""
+    """Rows of bytes as hex strings; null if not valid."""
     codes = values[valid]
     digits = np.frombuffer(b"0123456789abcdef", np.uint8)
     text = np.stack([digits[codes >> 4], digits[codes & 15]], axis=-1)

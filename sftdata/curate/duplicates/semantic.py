@@ -1,7 +1,7 @@
-"""Semantic duplicates: records that say the same in other words, by the cosine of their texts' embeddings.
+"""Semantic duplicates: records that mean the same in other words, by the cosine of their texts' embeddings.
 
-Off unless asked for: which texts mean the same is the encoder's opinion, and no second look proves it, as the true
-Jaccard similarity does for near-duplicates.
+Off by default: which texts mean the same is the encoder's opinion, and nothing confirms it, as the true Jaccard
+similarity does for near-duplicates.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from sftdata.curate.duplicates.near import Verdict
 Ints = npt.NDArray[np.int64]
 Cosines = npt.NDArray[np.float64]
 
-DECIMALS = 4  # of a cosine: another order of summing, or another processor, changes the seventh
+DECIMALS = 4  # of a cosine: another order of summation, or another processor, changes the seventh
 _ROWS_AT_ONCE = 1024
-_KEPT_BYTES = 64 << 20  # of the kept rows' vectors in memory at once
+_KEPT_BYTES = 64 << 20  # of kept rows' vectors in memory at a time
 
 
 def find_semantic_duplicates(
@@ -27,47 +27,46 @@ def find_semantic_duplicates(
 ) -> Verdict:
     """Which rows are dropped as semantic duplicates, and of which kept row.
 
-    Rows are taken in the order of `preference`: a row is dropped where its cosine to a row kept before it, rounded to
-    DECIMALS, reaches the threshold; for the one it is closest to, and of several as close, the first. Every kept row is
-    looked at (faiss, IndexFlatIP), so the time grows with rows times kept rows. A cluster holds the kept rows that some
-    dropped row is close to, and that row. Rows that are not embedded, or not in `preference`, are kept and compared
-    with nothing.
+    Rows are taken in the order of `preference`. A row is dropped if its cosine to an earlier kept row, rounded to
+    DECIMALS, reaches the threshold. It is a duplicate of the closest one; of several equally close, the first. Every
+    row is compared with every kept row (faiss, IndexFlatIP), so the time grows with rows times kept rows. A cluster
+    holds a dropped row and all kept rows close to it. Rows that are not embedded, or not in `preference`, are kept and
+    not compared.
 
-    Memory: besides the vectors, which may be mapped from a file, 40 bytes a row, 150 MB, and what _ROWS_AT_ONCE rows
-    have in pairs at the threshold.
+    Memory: besides the vectors, which may be memory-mapped, 40 bytes per row, 150 MB, and the pairs at the threshold
+    of _ROWS_AT_ONCE rows.
     """
     nodes = preference[embedded[preference]]
-    rows = np.arange(len(vectors))
-    verdict = Verdict(np.full(len(rows), -1, np.int64), np.full(len(rows), np.nan), rows)
+    verdict = Verdict.of_rows(len(vectors))
     kept = np.empty(len(nodes), np.int64)
     num_kept = 0
     for start in range(0, len(nodes), _ROWS_AT_ONCE):
         block = nodes[start : start + _ROWS_AT_ONCE]
         own = np.ascontiguousarray(vectors[block])
-        among = _rounded(own @ own.T)
-        fresh: list[int] = []  # places in the block of rows that are kept
-        for place, (before, cosines) in enumerate(_kept_before(own, vectors, kept[:num_kept], threshold)):
-            row, own_cosines = block[place], among[place, fresh]
-            near = own_cosines >= threshold
-            close = np.concatenate([before, block[fresh][near]])
+        block_cosines = _rounded(own @ own.T)
+        newly_kept: list[int] = []  # places in the block
+        for place, (earlier, cosines) in enumerate(_close_kept_rows(own, vectors, kept[:num_kept], threshold)):
+            row, new_cosines = block[place], block_cosines[place, newly_kept]
+            is_close = new_cosines >= threshold
+            close = np.concatenate([earlier, block[newly_kept][is_close]])
             if len(close) == 0:
-                fresh.append(place)
+                newly_kept.append(place)
                 continue
-            values = np.concatenate([cosines, own_cosines[near]])
+            values = np.concatenate([cosines, new_cosines[is_close]])
             best = int(values.argmax())
             verdict.duplicate_of[row], verdict.similarity[row] = close[best], min(float(values[best]), 1.0)
-            _unite(verdict.cluster, [*close.tolist(), int(row)])
-        kept[num_kept : num_kept + len(fresh)] = block[fresh]
-        num_kept += len(fresh)
-    while True:
-        above = verdict.cluster[verdict.cluster]
-        if np.array_equal(above, verdict.cluster):
+            _join_clusters(verdict.cluster, [*close.tolist(), int(row)])
+        kept[num_kept : num_kept + len(newly_kept)] = block[newly_kept]
+        num_kept += len(newly_kept)
+    while True:  # until every row points to the root of its cluster
+        parents = verdict.cluster[verdict.cluster]
+        if np.array_equal(parents, verdict.cluster):
             return verdict
-        verdict.cluster[:] = above
+        verdict.cluster[:] = parents
 
 
-def _kept_before(own: Floats, vectors: Floats, kept: Ints, threshold: float) -> Iterator[tuple[Ints, Cosines]]:
-    """For each of some vectors, the kept rows that reach the threshold, in their order, and their cosines."""
+def _close_kept_rows(own: Floats, vectors: Floats, kept: Ints, threshold: float) -> Iterator[tuple[Ints, Cosines]]:
+    """For each of some vectors, the kept rows whose cosine reaches the threshold, in order, and these cosines."""
     import faiss
 
     found: list[list[tuple[Ints, Cosines]]] = [[] for _ in own]
@@ -89,15 +88,15 @@ def _kept_before(own: Floats, vectors: Floats, kept: Ints, threshold: float) -> 
 
 
 def _rounded(cosines: npt.NDArray[np.float32]) -> Cosines:
-    """Cosines with as many decimals as count."""
+    """Cosines rounded to DECIMALS."""
     return np.asarray(np.round(cosines.astype(np.float64), DECIMALS), np.float64)
 
 
-def _unite(cluster: Ints, rows: list[int]) -> None:
-    """Make one cluster of the rows' clusters."""
-    tops = []
+def _join_clusters(cluster: Ints, rows: list[int]) -> None:
+    """Join the clusters of the rows (union-find: `cluster` holds each row's parent)."""
+    roots = []
     for row in rows:
         while cluster[row] != row:
             row = int(cluster[row])
-        tops.append(row)
-    cluster[tops] = min(tops)
+        roots.append(row)
+    cluster[roots] = min(roots)

@@ -1,7 +1,7 @@
-"""What personal data and secrets look like in a text, each with the check that tells it from other numbers and words.
+"""Finders for personal data and secrets, each with the check that tells them from other numbers and words.
 
-Every finder yields (start, end) in the text. They are made for precision: a number is a telephone number only where its
-form or the word before it says so, a card only where its checksum and its issuer do.
+Every finder yields (start, end) in the text. They favor precision: for example, a number is a credit card only if both
+its checksum and its issuer are valid.
 """
 
 from __future__ import annotations
@@ -12,19 +12,19 @@ from collections.abc import Iterator
 
 Span = tuple[int, int]
 
-# A name before the @ and a domain behind it. `git@github.com:` is an address of a machine; `icon@2x.png` a picture.
+# A name, @ and a domain. `git@github.com:` is the address of a machine, `icon@2x.png` an image.
 _EMAIL = re.compile(
     r"(?<![\w.%+/-])(?!git@)[\w%+-](?:[\w.%+-]{0,62}[\w%+-])?@(?!\dx\.)(?:[^\W_](?:[\w-]{0,61}[^\W_])?\.){1,8}[^\W\d_]{2,24}(?![\w@])"
 )
-# Domains reserved for examples and tests (RFC 2606), and names that stand for the reader's own.
-_NOBODYS_EMAIL = re.compile(
+# Domains reserved for examples and tests (RFC 2606), and placeholders such as your_name.
+_EXAMPLE_EMAIL = re.compile(
     r"[^@]*@(?:.*\.)?(?:example\.(?:com|net|org)|example|test|invalid|localhost)\Z"
     r"|your[._-]?(?:e-?mail|user ?name|name|id|address)@",
     re.IGNORECASE,
 )
 
-# The formats are those that the makers document, as gathered in gitleaks' and detect-secrets' rules.
-# What one of these keys holds at least, by the rarest character in it: a text without any of that needs no search.
+# The formats are those that the vendors document, as collected in the rules of gitleaks and detect-secrets.
+# Every key contains one of these strings, grouped by their rarest character, so most texts need no search.
 _KEY_MARKS = {
     "_": ("ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_pat_", "k_live_", "k_test_", "hf_", "npm_"),
     "-": ("sk-", "xox", "xapp-", "glpat-", "GOCSPX-", "pypi-"),
@@ -36,7 +36,7 @@ _API_KEY = re.compile(
     r"(?:AKIA|ASIA|ABIA)[A-Z0-9]{16}"  # AWS
     r"|gh[pousr]_[A-Za-z0-9]{36,255}|github_pat_[A-Za-z0-9_]{70,100}|glpat-[A-Za-z0-9_-]{20,}"  # GitHub, GitLab
     r"|sk-(?:proj|svcacct|admin|None)-[A-Za-z0-9_-]{20,}|sk-ant-[A-Za-z0-9_-]{20,}|sk-or-v1-[a-f0-9]{32,}"
-    r"|sk-[A-Za-z0-9]{32,64}"  # OpenAI and those who took over its form
+    r"|sk-[A-Za-z0-9]{32,64}"  # OpenAI and those who adopted its format
     r"|xox[abeprs]-[A-Za-z0-9-]{10,}|xapp-\d-[A-Za-z0-9-]{10,}"  # Slack
     r"|AIza[A-Za-z0-9_-]{35}|GOCSPX-[A-Za-z0-9_-]{28}|ya29\.[A-Za-z0-9_-]{20,}"  # Google
     r"|[sr]k_(?:live|test)_[A-Za-z0-9]{16,}"  # Stripe
@@ -55,7 +55,7 @@ _PRIVATE_KEY = re.compile(
     re.DOTALL,
 )
 
-# What every number below holds, but for an address of version 6; most texts have nothing of it.
+# Every kind of number below contains this, except IPv6 addresses; most texts contain neither.
 _MANY_DIGITS = re.compile(r"\d[\d ()./-]{5,}\d")
 _IPV6_MIDDLE = re.compile(r":[0-9A-Fa-f]{0,4}:")
 
@@ -84,32 +84,32 @@ _IPV6 = re.compile(r"(?<![\w:.])(?:[23][0-9A-Fa-f]{3}|[fF][cdeCDE][0-9A-Fa-f]{2}
 _VERSION_BEFORE = re.compile(
     r"(?:\bv|\bver(?:sion|\.)?|\brelease|\bbuild|\bfirmware|\bsection|§|==|~=|>=|<=)[\s:=]{0,3}\Z", re.I
 )
-# Public name servers, which are nobody's own.
+# Public name servers, which identify no one.
 _PUBLIC_SERVERS = frozenset({"8.8.8.8", "8.8.4.4", "1.1.1.1", "1.0.0.1", "9.9.9.9", "208.67.222.222", "208.67.220.220"})
 
 
 def has_many_digits(text: str) -> bool:
-    """Whether the text holds anything that may be an account, a card, a telephone, or an address of version 4."""
+    """Whether the text holds anything that may be an IBAN, a credit card, a phone number, or an IPv4 address."""
     return _MANY_DIGITS.search(text) is not None
 
 
 def emails(text: str) -> Iterator[Span]:
-    """E-mail addresses; not those that are nobody's, such as john@example.com and your_name@company.com."""
+    """Email addresses, except examples such as john@example.com and your_name@company.com."""
     if "@" in text:
         for found in _EMAIL.finditer(text):
-            if not _NOBODYS_EMAIL.match(found.group()):
+            if not _EXAMPLE_EMAIL.match(found.group()):
                 yield found.span()
 
 
 def private_keys(text: str) -> Iterator[Span]:
-    """PEM and PGP private keys, whole; one that is never closed runs to the end of the text."""
+    """PEM and PGP private keys, from BEGIN to END, or to the end of the text if there is no END."""
     if "PRIVATE KEY" in text:
         for found in _PRIVATE_KEY.finditer(text):
             yield found.span()
 
 
 def api_keys(text: str) -> Iterator[Span]:
-    """Keys and tokens in the well-known formats. A row of few characters, as in sk-xxxxxxxx, stands for a key."""
+    """Keys and tokens in well-known formats. Those with few distinct characters, such as sk-xxxxxxxx, are examples."""
     if _may_hold_key(text):
         for found in _API_KEY.finditer(text):
             if len(set(found.group())) >= 10:
@@ -121,7 +121,7 @@ def api_keys(text: str) -> Iterator[Span]:
 
 
 def _may_hold_key(text: str) -> bool:
-    """Whether the text holds a mark of a key. Plain loops, for every text comes here, and any() takes twice as long."""
+    """Whether the text may hold a key. Plain loops, because this runs on every text and any() takes twice as long."""
     for rare, marks in _KEY_MARKS.items():
         if rare in text:
             for mark in marks:
@@ -131,7 +131,7 @@ def _may_hold_key(text: str) -> bool:
 
 
 def ibans(text: str) -> Iterator[Span]:
-    """Account numbers whose country, length and checksum (ISO 7064, mod 97) agree."""
+    """IBANs with a valid country, length and checksum (ISO 7064, mod 97)."""
     for head in _IBAN_HEAD.finditer(text):
         end = _iban_end(text, head.start(), _IBAN_LENGTHS.get(head.group()[:2], 0))
         if end is not None:
@@ -139,7 +139,7 @@ def ibans(text: str) -> Iterator[Span]:
 
 
 def _iban_end(text: str, start: int, length: int) -> int | None:
-    """Where the account number of that many characters ends, single spaces between them not counted."""
+    """The end of an IBAN of this many characters, not counting single spaces between them; None if it is not one."""
     characters: list[str] = []
     position = start
     while len(characters) < length and position < len(text):
@@ -159,7 +159,7 @@ def _iban_end(text: str, start: int, length: int) -> int | None:
 
 
 def credit_cards(text: str) -> Iterator[Span]:
-    """Card numbers in the groups printed on cards, or in one piece, whose issuer and checksum (Luhn) agree."""
+    """Credit card numbers, grouped as on the card or unspaced, with a valid issuer and checksum (Luhn)."""
     for found in _CARD.finditer(text):
         digits = re.sub(r"\D", "", found.group())
         if _is_issued(digits) and luhn(digits):
@@ -167,7 +167,7 @@ def credit_cards(text: str) -> Iterator[Span]:
 
 
 def _is_issued(digits: str) -> bool:
-    """Whether an issuer has numbers with this beginning and length (ISO 7812 ranges in use)."""
+    """Whether an issuer has numbers with this prefix and length (ISO 7812 ranges in use)."""
     two, three, four = int(digits[:2]), int(digits[:3]), int(digits[:4])
     if len(digits) == 16:
         return (
@@ -185,7 +185,7 @@ def _is_issued(digits: str) -> bool:
 
 
 def luhn(digits: str) -> bool:
-    """Whether the last digit is the check digit of the others (ISO 7812, annex B), and not all digits are the same."""
+    """Whether the check digit is valid (ISO 7812, annex B) and not all digits are the same."""
     total = 0
     for index, digit in enumerate(reversed(digits)):
         value = int(digit) * (1 + index % 2)
@@ -194,9 +194,9 @@ def luhn(digits: str) -> bool:
 
 
 def ip_addresses(text: str, private: bool, has_numbers: bool = True) -> Iterator[Span]:
-    """Internet addresses of version 4 and 6; those that lead to nobody (192.168.1.1, 127.0.0.1) only with `private`.
+    """IPv4 and IPv6 addresses; those that identify no one (192.168.1.1, 127.0.0.1) only with `private`.
 
-    `has_numbers` is what `has_many_digits` says, where it is known: without them there is no address of version 4.
+    `has_numbers` is the result of `has_many_digits`, if known: without many digits there is no IPv4 address.
     """
     candidates = list(_IPV4.finditer(text)) if has_numbers else []
     if _IPV6_MIDDLE.search(text):

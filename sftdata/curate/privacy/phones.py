@@ -1,4 +1,4 @@
-"""Telephone numbers in a text, told from other numbers by form, by the word before them, and by libphonenumber."""
+"""Phone numbers in a text, recognized by their format, the word before them, and libphonenumber."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ Span = tuple[int, int]
 
 _RUN = re.compile(r"\d[\d ()./-]{5,}\d")
 _INTERNATIONAL = re.compile(r"(?<![\w+])\+[1-9][\d ()./-]{5,20}\d(?!\w)")
-# The North American form with its separators says by itself what it is, also with an area code that nobody has.
+# The North American format with separators is recognized without libphonenumber, even with an unassigned area code.
 _NORTH_AMERICAN = re.compile(
     r"(?<![\w.,$€£/+=*-])(?:\+?1[ .-]?)?(?:\(\d{3}\) ?-?|\d{3}[.-])\d{3}[.-]\d{4}(?!\w|[.,/*+=-]\d| ?[*+=/] ?\d)"
 )
@@ -33,17 +33,18 @@ _CUE_CHARS = 40
 
 
 def phones(text: str, regions: Sequence[str]) -> Iterator[Span]:
-    """Telephone numbers: international ones (+49 ...), North American ones with separators, national ones of the
-    regions with a leading 0 and separators, and any number that is valid in a region behind a word such as `phone`."""
+    """Phone numbers: international ones (+49 ...), North American ones with separators, national ones of the regions
+    with a leading 0 and separators, and any number that is valid in a region and follows a word such as `phone`.
+    """
     for run in _RUN.finditer(text):
-        # Two characters before a run say what it is part of, four behind it whether it goes on; the rest is no matter.
+        # The patterns look at no more than two characters before a number and four after it.
         start, end = max(0, run.start() - 2), run.end() + 4
-        yield from _telling_forms(text, start, end, regions)
-        yield from _behind_cues(text, start, end, regions)
+        yield from _by_format(text, start, end, regions)
+        yield from _after_cue_words(text, start, end, regions)
 
 
-def _telling_forms(text: str, start: int, end: int, regions: Sequence[str]) -> Iterator[Span]:
-    """Numbers whose form says what they are, in a part of the text."""
+def _by_format(text: str, start: int, end: int, regions: Sequence[str]) -> Iterator[Span]:
+    """Numbers whose format alone shows that they are phone numbers, in a part of the text."""
     for found in _INTERNATIONAL.finditer(text, start, end):
         if length := _valid_length(found.group(), (None,)):
             yield found.start(), found.start() + length
@@ -54,8 +55,8 @@ def _telling_forms(text: str, start: int, end: int, regions: Sequence[str]) -> I
             yield found.start(), found.start() + length
 
 
-def _behind_cues(text: str, start: int, end: int, regions: Sequence[str]) -> Iterator[Span]:
-    """Numbers that the word before them says to be telephones, in a part of the text."""
+def _after_cue_words(text: str, start: int, end: int, regions: Sequence[str]) -> Iterator[Span]:
+    """Numbers that follow a word such as `phone`, in a part of the text."""
     for found in _DIGITS_AFTER_CUE.finditer(text, start, end):
         if not _CUE.search(text, max(0, found.start() - _CUE_CHARS), found.start()):
             continue
@@ -66,7 +67,7 @@ def _behind_cues(text: str, start: int, end: int, regions: Sequence[str]) -> Ite
 
 
 def _valid_length(candidate: str, regions: Sequence[str | None]) -> int | None:
-    """The length of the longest beginning of the candidate, in whole groups, that is a valid number; or None."""
+    """The length of the longest prefix of the candidate, in whole groups, that is a valid number; or None."""
     import phonenumbers
 
     ends = [len(candidate)] + [found.start() for found in reversed(list(re.finditer(r"[ ./-]+\(?", candidate)))]

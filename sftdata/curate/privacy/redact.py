@@ -1,6 +1,6 @@
-"""Personal data and secrets in a record: find them, replace them by [EMAIL] and the like, or say where they stand.
+"""Personal data and secrets in a record: find them, replace them with [EMAIL] and the like, or report where they are.
 
-A finding knows its kind and its place, never the text. So whatever is written about findings can be shown.
+A finding holds its kind and its place, never the text, so everything written about findings is safe to show.
 """
 
 from __future__ import annotations
@@ -18,16 +18,14 @@ from sftdata.curate.privacy.settings import KINDS, Kind, PrivacyConfig
 from sftdata.records.record import Message, Record, ToolCall
 
 PLACEHOLDERS: Mapping[str, str] = {kind: f"[{kind.upper()}]" for kind in KINDS}
-
-
 DEFAULT = PrivacyConfig()
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One piece of personal data: its kind, and where it stands; never the piece itself.
+    """One piece of personal data: its kind and where it is, never the data itself.
 
-    `start` and `end` count characters of the text called `place`, such as "message 2"; "" where one text was searched.
+    `start` and `end` count characters in the text named `place`, such as "message 2"; "" if a single text was searched.
     """
 
     kind: str
@@ -37,9 +35,10 @@ class Finding:
 
 
 def find_private(text: str, settings: PrivacyConfig = DEFAULT) -> tuple[Finding, ...]:
-    """Everything found in a text, in order, without overlaps.
+    """All findings in a text, in order, without overlaps.
 
-    A text with all findings replaced holds no more of them: what shows only once its neighbour is gone counts too.
+    The search is repeated until a text with all findings replaced contains none: replacing one finding can reveal
+    another next to it.
     """
     found = _search(text, settings)
     if not found:
@@ -56,7 +55,7 @@ def find_private(text: str, settings: PrivacyConfig = DEFAULT) -> tuple[Finding,
 
 
 def _search(text: str, settings: PrivacyConfig) -> tuple[Finding, ...]:
-    """One pass over a text. Of findings that overlap, the kind that comes first in KINDS stays."""
+    """One pass over a text. Where findings overlap, the kind that comes first in KINDS is kept."""
     found: list[Finding] = []
     has_numbers = patterns.has_many_digits(text)
     for kind in KINDS if has_numbers else _WITHOUT_NUMBERS:
@@ -68,7 +67,7 @@ def _search(text: str, settings: PrivacyConfig) -> tuple[Finding, ...]:
 
 
 def _spans(kind: Kind, text: str, settings: PrivacyConfig, has_numbers: bool) -> Iterable[tuple[int, int]]:
-    """Where the finder of a kind finds it in the text."""
+    """The (start, end) of everything of this kind in the text."""
     if kind == "ip_address":
         return patterns.ip_addresses(text, settings.private_ips, has_numbers)
     if kind in _IN_WORDS:
@@ -77,15 +76,15 @@ def _spans(kind: Kind, text: str, settings: PrivacyConfig, has_numbers: bool) ->
 
 
 _IN_WORDS = {"private_key": patterns.private_keys, "api_key": patterns.api_keys, "email": patterns.emails}
-# What a text without many digits may hold.
+# The kinds that a text without many digits may hold.
 _WITHOUT_NUMBERS: tuple[Kind, ...] = ("private_key", "api_key", "email", "ip_address")
 _IN_NUMBERS = {"iban": patterns.ibans, "credit_card": patterns.credit_cards}
 
 
 def _replaced(text: str, found: Sequence[Finding]) -> tuple[str, list[int]]:
-    """The text with placeholders, and for each of its characters the character of the text that it stands for.
+    """The text with placeholders, and for each of its characters the position in the original text.
 
-    All but the last character of a placeholder stand for the finding's first one, the last for its last.
+    The last character of a placeholder maps to the last character of the finding, all others to its first.
     """
     pieces: list[str] = []
     origins: list[int] = []
@@ -103,7 +102,7 @@ def _replaced(text: str, found: Sequence[Finding]) -> tuple[str, list[int]]:
 
 
 def _merged(findings: Sequence[Finding]) -> tuple[Finding, ...]:
-    """Findings in order, those that overlap made one of the first one's kind."""
+    """Findings in order. Overlapping ones are merged into one of the kind of the first."""
     merged: list[Finding] = []
     for finding in sorted(findings, key=lambda finding: (finding.start, -finding.end)):
         if merged and finding.start < merged[-1].end:
@@ -114,18 +113,19 @@ def _merged(findings: Sequence[Finding]) -> tuple[Finding, ...]:
 
 
 def redact(text: str, settings: PrivacyConfig = DEFAULT) -> tuple[str, tuple[Finding, ...]]:
-    """The text with every finding replaced by its placeholder, and the findings, placed in the text as it was.
+    """The text with every finding replaced by its placeholder, and the findings, with places in the original text.
 
-    Redacting twice changes nothing more; a text without findings is returned as it is.
+    Redacting twice changes nothing more. A text without findings is returned unchanged.
     """
     found = find_private(text, settings)
     return (_replaced(text, found)[0] if found else text), found
 
 
 def redact_record(record: Record, settings: PrivacyConfig = DEFAULT) -> tuple[Record, tuple[Finding, ...]]:
-    """The record with every finding replaced, and the findings. The same record where nothing is found.
+    """The record with every finding replaced, and the findings. The same object if nothing is found.
 
-    Looked through are messages, their reasoning, tool calls' arguments, the tools' descriptions, and a plain text.
+    The search covers messages, their reasoning, the arguments of tool calls, the tools, and the text of a plain-text
+    record.
     """
     found: list[Finding] = []
 
@@ -147,7 +147,7 @@ def redact_record(record: Record, settings: PrivacyConfig = DEFAULT) -> tuple[Re
 
 
 def _redact_message(message: Message, place: str, clean: Any) -> Message:
-    """The message with its texts cleaned, or itself where nothing changes."""
+    """The message with its texts redacted, or itself if nothing changes."""
     content = clean(message.content, place)
     reasoning = clean(message.reasoning, f"{place}, reasoning")
     calls = tuple(_redact_call(call, f"{place}, tool call", clean) for call in message.tool_calls)
@@ -157,7 +157,7 @@ def _redact_message(message: Message, place: str, clean: Any) -> Message:
 
 
 def _redact_call(call: ToolCall, place: str, clean: Any) -> ToolCall:
-    """The call with its arguments cleaned. Arguments given as JSON stay JSON."""
+    """The call with its arguments redacted. Arguments given as JSON text stay JSON text."""
     if not isinstance(call.arguments, str):
         return replace(call, arguments=clean(call.arguments, place))
     try:
@@ -169,7 +169,7 @@ def _redact_call(call: ToolCall, place: str, clean: Any) -> ToolCall:
 
 
 def _redact_value(value: Any, settings: PrivacyConfig) -> tuple[Any, list[Finding]]:
-    """A text, or a JSON value with the texts in it, cleaned; the very same value where nothing is found."""
+    """A text, or a JSON value with the texts in it, redacted; the same object if nothing is found."""
     if isinstance(value, str):
         cleaned, found = redact(value, settings)
         return cleaned, list(found)
@@ -188,6 +188,6 @@ def _redact_value(value: Any, settings: PrivacyConfig) -> tuple[Any, list[Findin
 
 
 def describe(found: Sequence[Finding]) -> str:
-    """The findings in words: "2 email in message 0, 1 phone in message 1"."""
+    """A summary of findings: "2 email in message 0, 1 phone in message 1"."""
     counts = Counter((finding.place, finding.kind) for finding in found)
     return ", ".join(f"{count} {kind}" + (f" in {place}" if place else "") for (place, kind), count in counts.items())

@@ -1,4 +1,4 @@
-"""The settings of `privacy`: what is looked for, and what is done about it."""
+"""The settings of `privacy`: what to look for, and what to do with it."""
 
 from __future__ import annotations
 
@@ -10,32 +10,32 @@ from pydantic import Field, field_validator, model_validator
 from sftdata.settings.groups import Settings
 
 Kind = Literal["private_key", "api_key", "email", "iban", "credit_card", "ip_address", "phone"]
-# In this order they are looked for: what is found first is not looked at again.
+# In order of priority: where findings overlap, the first kind is kept.
 KINDS: tuple[Kind, ...] = ("private_key", "api_key", "email", "iban", "credit_card", "ip_address", "phone")
 
 
 class PrivacyConfig(Settings):
-    """What is done about personal data and secrets: a mode, or a mapping."""
+    """What to do with personal data and secrets: a mode, or a mapping."""
 
     mode: Literal["off", "report", "redact", "drop"] = Field(
         "report",
-        description="off: nothing is looked for; report: findings are counted; redact: they are replaced by [EMAIL] "
-        "and the like, in prompts and answers; drop: records that hold any are dropped",
+        description="off: do not search; report: count findings; redact: replace them with [EMAIL] and the like, in "
+        "prompts and answers; drop: drop records with findings",
     )
-    kinds: tuple[Kind, ...] = Field(KINDS, description="what is looked for")
+    kinds: tuple[Kind, ...] = Field(KINDS, description="what to look for")
     phone_regions: tuple[str, ...] = Field(
         ("US", "GB", "DE", "FR", "ES", "IT", "IN", "CN", "AU", "JP"),
-        description="countries whose national telephone numbers are known, as two letters; "
-        "numbers with + and a country code are known everywhere",
+        description="countries whose national phone numbers are recognized, as two-letter codes; numbers with + and a "
+        "country code are always recognized",
     )
     private_ips: bool = Field(
-        False, description="find internet addresses that lead to nobody too: 127.0.0.1, 192.168.1.1, 8.8.8.8"
+        False, description="also find IP addresses that identify no one: 127.0.0.1, 192.168.1.1, 8.8.8.8"
     )
 
     @model_validator(mode="before")
     @classmethod
     def _bare_mode(cls, value: object) -> object:
-        """A bare mode stands for a mapping. YAML reads a bare `off` as false."""
+        """A bare mode means a mapping with that mode. YAML reads a bare `off` as false."""
         if isinstance(value, (str, bool)) or value is None:
             value = {"mode": value}
         if isinstance(value, Mapping) and value.get("mode", "") in (False, None):
@@ -45,7 +45,7 @@ class PrivacyConfig(Settings):
     @field_validator("kinds", "phone_regions", mode="before")
     @classmethod
     def _one(cls, value: object) -> object:
-        """A bare name stands for a list of one. YAML reads Norway's bare `NO` as false."""
+        """A bare name means a list of one. YAML reads Norway's bare `NO` as false."""
         names = value if isinstance(value, (list, tuple)) else (value,)
         return tuple("NO" if name is False else name for name in names)
 

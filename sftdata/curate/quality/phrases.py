@@ -1,4 +1,4 @@
-"""What answers say that gives them away: boilerplate of other models, refusals, and words that end no sentence."""
+"""Phrases that mark a poor answer: boilerplate of other models, refusals, and words that do not end a sentence."""
 
 from __future__ import annotations
 
@@ -41,22 +41,22 @@ _TO_DO = (
     r"assist|help|answer|comply|fulfill|provide|perform|do (?:that|this)|generate|create|discuss|engage|support|"
     r"complete|write|access|offer|give|share|respond|book|place|order|make|browse|retrieve|process|predict|physically|directly"
 )
-# What people excuse themselves from, and no assistant is asked for: "I'm sorry, I can't come to work today."
+# Things that a person declines, but an assistant is never asked for: "I'm sorry, I can't come to work today."
 _TO_BE_THERE = r"come|attend|join|make it|be (?:there|at|with)|go (?:to|home|out|with)|meet (?:you|up|with)"
-# Either an excuse and an inability, or an inability to do what assistants do: "I can't wait to see you" is neither.
+# Either an apology and an inability, or an inability to do what assistants do: "I can't wait to see you" is neither.
 _REFUSAL = re.compile(
     rf"\W*(?:{_SORRY}\b[^.!?\n]{{0,40}}?[,.!]?(?: but)? (?:{_UNABLE})(?! (?:{_TO_BE_THERE})\b)"
     rf"|(?:{_UNABLE}) (?:to )?(?:be able to )?(?:{_TO_DO})\b)",
     re.IGNORECASE,
 )
-# An answer that says what it lacks asks back: "I cannot determine the angle without more information."
+# Not a refusal but a request for information: "I cannot determine the angle without more information."
 _ASKS_BACK = re.compile(
     r"\b(?:without|(?:would|I|we|I['’]d|we['’]d) need|requires?)\b[^.!?\n]{0,30}"
     r"\b(?:additional|more|further) (?:information|details|context|data)\b",
     re.IGNORECASE,
 )
 
-# Left out are words that do end a sentence where somebody chats, as in "what are you thinking about".
+# Without words that do end a sentence in casual chat, as in "what are you thinking about".
 _MIDDLE_WORDS = {
     "en": "a an the and or but nor of to from with into than their our your my its because if whose which",
     "de": "der die das und oder ein eine einen mit für von zum zur",
@@ -64,33 +64,33 @@ _MIDDLE_WORDS = {
     "es": "el los las una y con para por",
 }
 _ENDS_NO_SENTENCE = frozenset(word for words in _MIDDLE_WORDS.values() for word in words.split())
-# Some of these do end a sentence now and then: "someone to swim with", "we all must die", "das bringe ich mit".
+# Some of these sometimes do end a sentence: "someone to swim with", "we all must die", "das bringe ich mit".
 _RARELY_ENDS = frozenset(["of", "to", "from", "with", "into", "die", "das", "der", "ein", "an", "mit", "von", "avec"])
 _SENTENCE_END = re.compile(r"[.!?][\"'”’)]*\s")
 _LAST_WORD = re.compile(r"(?<![^\W_])[^\W\d_]+\Z")
 
 
 def boilerplate(text: str) -> str | None:
-    """The words with which a model speaks of itself as one, or None. What code quotes is not said."""
+    """The words with which a model calls itself one, or None. Quotations in code are ignored."""
     return outside_code(_BOILERPLATE, text) if "odel" in text else None
 
 
 def foreign_identity(text: str) -> str | None:
-    """The words that say another maker's model is speaking, or None. What code quotes is not said."""
+    """The words that claim to be another maker's model, or None. Quotations in code are ignored."""
     return outside_code(_IDENTITY, text)
 
 
 def refusal(text: str) -> str | None:
-    """The words that decline, where the text begins with them, or None. To ask for what is missing is no refusal."""
+    """The words of refusal that the text begins with, or None. Asking for missing information is not a refusal."""
     found = _REFUSAL.match(text)
     return found.group() if found and not _ASKS_BACK.search(text) else None
 
 
 def unfinished_end(text: str) -> str | None:
-    """The last word or mark of a text where no sentence ends with it, or None.
+    """The last word or mark of a text if no sentence ends with it, or None.
 
-    A word counts as it is written: answers do end in "option A", or in LA. Where a word could end a sentence, it counts
-    in a text whose other sentences have full stops: this one then lacks more than its stop.
+    Words are case-sensitive, because answers do end in "option A" or "LA". A word that rarely ends a sentence counts
+    only if earlier sentences have full stops: then the last one is missing more than its full stop.
     """
     if text[-1:] in ",:，、：" and text[-2:-1].isalpha():
         return text[-1:]

@@ -14,11 +14,11 @@ _PARAGRAPH = re.compile(r"\n\s*\n")
 
 
 def repetition(text: str, limits: RepetitionConfig) -> tuple[str, str] | None:
-    """What repeats too much and the passage repeated most, or None: ("60 % of the lines stand earlier", "I see.").
+    """What repeats too much and the passage repeated most, or None: ("60% of the lines stand earlier", "I see.").
 
-    A word is what stands between white space; characters are those of words. Lines without a letter or digit (braces,
-    rules of tables) are not counted. A run of words counts as repeated from its second occurrence on, and a character
-    in several repeated runs counts once.
+    Words are separated by white space, and only characters in words are counted. Lines without a letter or digit
+    (braces, table rules) are ignored. An n-gram counts as repeated from its second occurrence on, and a character in
+    several repeated n-grams counts once.
     """
     words = text.split()
     if len(words) < limits.min_words:
@@ -27,19 +27,19 @@ def repetition(text: str, limits: RepetitionConfig) -> tuple[str, str] | None:
         limits = _DEFAULT
     if "\n" in text and (found := _repeated_parts(text, limits)):
         return found
-    # Where repeats cover a share of the text, at least that share of it is words that stand earlier. Counting those is
-    # cheap, and nearly every text ends here.
+    # If repeated n-grams cover a share of the text, repeated words cover at least that share. Counting words is cheap,
+    # and rules out nearly every text.
     num_chars = sum(map(len, words))
     repeated = 1 - sum(map(len, set(words))) / num_chars
-    if repeated > min(limits.top_ngrams.values(), default=1.0) * 2 / 3 and (found := _frequent_runs(words, limits)):
+    if repeated > min(limits.top_ngrams.values(), default=1.0) * 2 / 3 and (found := _frequent_ngrams(words, limits)):
         return found
     if repeated > min(limits.duplicate_ngrams.values(), default=1.0):
-        return _repeated_runs(words, limits)
+        return _repeated_ngrams(words, limits)
     return None
 
 
 def _repeated_parts(text: str, limits: RepetitionConfig) -> tuple[str, str] | None:
-    """Lines and paragraphs that stand earlier in the text."""
+    """Lines and paragraphs that repeat an earlier one."""
     for kind, parts, max_share, max_char_share in (
         ("lines", text.splitlines(), limits.duplicate_lines, limits.duplicate_line_chars),
         ("paragraphs", _PARAGRAPH.split(text), limits.duplicate_paragraphs, limits.duplicate_paragraph_chars),
@@ -61,23 +61,23 @@ def _repeated_parts(text: str, limits: RepetitionConfig) -> tuple[str, str] | No
     return None
 
 
-def _frequent_runs(words: Sequence[str], limits: RepetitionConfig) -> tuple[str, str] | None:
-    """One run of words that makes up too much of the text. It must stand there three times: twice is no habit."""
+def _frequent_ngrams(words: Sequence[str], limits: RepetitionConfig) -> tuple[str, str] | None:
+    """One n-gram that makes up too much of the text. It must occur at least three times."""
     num_chars = sum(map(len, words))
     for length, max_share in sorted(limits.top_ngrams.items()):
-        counts = Counter(_runs(words, length))
-        run, count = max(counts.items(), key=lambda item: item[1] * sum(map(len, item[0])), default=((), 0))
-        share = count * sum(map(len, run)) / num_chars
+        counts = Counter(_ngrams(words, length))
+        ngram, count = max(counts.items(), key=lambda item: item[1] * sum(map(len, item[0])), default=((), 0))
+        share = count * sum(map(len, ngram)) / num_chars
         if count >= 3 and share > max_share:
-            return f"{share:.0%} of the characters are in {count} times the same {length} words", " ".join(run)
+            return f"{share:.0%} of the characters are in {count} times the same {length} words", " ".join(ngram)
     return None
 
 
-def _repeated_runs(words: Sequence[str], limits: RepetitionConfig) -> tuple[str, str] | None:
-    """Runs of words that stand earlier.
+def _repeated_ngrams(words: Sequence[str], limits: RepetitionConfig) -> tuple[str, str] | None:
+    """N-grams that repeat an earlier one.
 
-    A repeated run of ten holds repeated runs of five, so the characters in repeated runs only fall with the length:
-    where the shortest length is below the lowest limit, no other can be above its own.
+    A repeated 10-gram contains repeated 5-grams, so the share of characters in repeated n-grams only falls with n. Once
+    it is below the lowest limit, no larger n can exceed its own limit.
     """
     num_chars = sum(map(len, words))
     lowest = min(limits.duplicate_ngrams.values(), default=1.0)
@@ -93,22 +93,22 @@ def _repeated_runs(words: Sequence[str], limits: RepetitionConfig) -> tuple[str,
 
 
 def _covered_by_repeats(words: Sequence[str], length: int) -> tuple[bytearray, int]:
-    """For every word whether it is in a run that stands earlier, and where the first such run begins (-1: none)."""
-    runs = list(_runs(words, length))
+    """For every word, whether it is in a repeated n-gram, and the start of the first repeated n-gram (-1: none)."""
+    ngrams = list(_ngrams(words, length))
     covered = bytearray(len(words))
-    if len(set(runs)) == len(runs):
+    if len(set(ngrams)) == len(ngrams):
         return covered, -1
     seen: set[tuple[str, ...]] = set()
     first = -1
-    for start, run in enumerate(runs):
-        if run in seen:
+    for start, ngram in enumerate(ngrams):
+        if ngram in seen:
             covered[start : start + length] = b"\1" * length
             first = start if first < 0 else first
         else:
-            seen.add(run)
+            seen.add(ngram)
     return covered, first
 
 
-def _runs(words: Sequence[str], length: int) -> Iterator[tuple[str, ...]]:
-    """All runs of that many words, in order."""
+def _ngrams(words: Sequence[str], length: int) -> Iterator[tuple[str, ...]]:
+    """All n-grams of that many words, in order."""
     return zip(*(words[offset:] for offset in range(length)))

@@ -1,4 +1,4 @@
-"""What a conversion left behind in an answer: control tokens, template headers, blanks, mojibake, open code blocks."""
+"""What conversion leaves behind in answers: control tokens, template headers, blanks, mojibake, open code blocks."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ _CONTROL = re.compile(
     r"|\A\s*<s>|</s>\s*\Z"
 )
 _LAST_CONTROL = re.compile(rf"(?:{_CONTROL.pattern})\Z")
-_LAST_CHARS = 50  # more than any control token has
-# Headers of instruction templates at the start of a line: Alpaca's, and a speaker's name where the answer begins.
+_LAST_CHARS = 50  # longer than any control token
+# Headers of instruction templates at the start of a line: Alpaca's, and a speaker's name at the start of the answer.
 _NAMED_START = re.compile(r"\s*(?:ASSISTANT|Assistant|Response):")
 _HEADER = re.compile(rf"^### ?(?:Instruction|Response|Human|Assistant|User)s?:|\A{_NAMED_START.pattern}", re.MULTILINE)
 _MARKS = ("<|", "<｜", "INST]", "SYS>>", "_of_turn>", "<s>", "</s>", "###")  # without one of these, nothing is found
@@ -49,46 +49,46 @@ def without_trailing_control(text: str) -> str:
 
 
 def template_residue(text: str) -> str | None:
-    """A control token or header of a chat template that stands outside code, or None."""
+    """A control token or header of a chat template outside code, or None."""
     if not any(mark in text for mark in _MARKS) and _NAMED_START.match(text) is None:
         return None
     if _CONTROL.search(text) is None and _HEADER.search(text) is None:
         return None
-    judged = without_code(text)
-    found = _CONTROL.search(judged) or _HEADER.search(judged)
+    prose = without_code(text)
+    found = _CONTROL.search(prose) or _HEADER.search(prose)
     return found.group().strip() if found else None
 
 
 def prompt_residue(text: str) -> str | None:
-    """The header that ends a prompt which another template has already been applied to, or None."""
+    """The template header at the end of a prompt that a template was already applied to, or None."""
     tail = text[-40:].rstrip()
     found = _PROMPT_TAIL.search(tail) if tail.endswith((":", "]", "assistant")) else None
     return found.group().strip() if found else None
 
 
 def unfilled_placeholder(text: str, brackets: bool, prompt: str | None = None) -> str | None:
-    """A blank such as {{name}} that nobody filled in, or None; with `brackets`, [Your Name] counts too.
+    """An unfilled blank such as {{name}}, or None; with `brackets`, [Your Name] counts too.
 
-    Code is full of double braces that are meant so (Jinja, Vue, Go), and is not judged. Neither is the answer to a
-    prompt that asks for a template, nor a blank in brackets that the prompt has as well: the answer had to keep it.
+    Code is ignored, because double braces are part of Jinja, Vue or Go. So are answers to prompts that ask for a
+    template, and blanks in brackets that are in the prompt too: the answer had to keep them.
     """
     found = _BRACES.search(text) if "{{" in text else None
     if found is None and brackets and ("[" in text or "<" in text):
         found = _BRACKETS.search(text)
     if found is None or looks_like_code(text) or (prompt is not None and _ASKS_FOR_BLANKS.search(prompt)):
         return None
-    judged = without_code(text)
-    if found := _BRACES.search(judged):
+    prose = without_code(text)
+    if found := _BRACES.search(prose):
         return found.group()
-    blanks = (found.group() for found in _BRACKETS.finditer(judged)) if brackets else iter(())
+    blanks = (found.group() for found in _BRACKETS.finditer(prose)) if brackets else iter(())
     return next((blank for blank in blanks if prompt is None or blank not in prompt), None)
 
 
 def mojibake(text: str) -> tuple[str, str | None] | None:
-    """A piece of text that was decoded wrongly and how it reads when decoded rightly, or None.
+    """A piece of wrongly decoded text and the correct text, or None.
 
-    The right reading is None where letters were lost (U+FFFD). A piece counts only where ftfy both finds it unlikely
-    and can decode it, so languages with many accents are left alone.
+    The correct text is None if characters were lost (U+FFFD). A piece counts only if ftfy both finds it unlikely and
+    can fix it, so languages with many accents are not affected.
     """
     if text.isascii():
         return None
@@ -97,23 +97,23 @@ def mojibake(text: str) -> tuple[str, str | None] | None:
     if not is_bad(text):
         return None
     for line in text.splitlines():
-        if is_bad(line) and (mended := ftfy.fix_encoding(line)) != line:
-            return _difference(line, mended)
+        if is_bad(line) and (fixed := ftfy.fix_encoding(line)) != line:
+            return _first_difference(line, fixed)
     return None
 
 
-def _difference(line: str, mended: str) -> tuple[str, str]:
-    """The first word that differs, in both readings."""
-    for wrong, right in zip(line.split(" "), mended.split(" ")):
+def _first_difference(line: str, fixed: str) -> tuple[str, str]:
+    """The first word that differs between the line and the fixed line."""
+    for wrong, right in zip(line.split(" "), fixed.split(" ")):
         if wrong != right:
             return wrong, right
-    return line, mended
+    return line, fixed
 
 
 def open_code_fence(text: str) -> int | None:
     """The line (from 1) of a code block that is opened and never closed, or None.
 
-    CommonMark's rules, but for the indentation, which is free: blocks stand inside lists.
+    Follows CommonMark, except that any indentation is allowed, because code blocks occur in lists.
     """
     if "```" not in text and "~~~" not in text:
         return None
@@ -135,14 +135,14 @@ def without_code(text: str) -> str:
 
 
 def looks_like_code(text: str) -> bool:
-    """Whether at least a third of the lines outside code blocks look like code, or code starts the text."""
+    """Whether at least a third of the lines outside code blocks look like code."""
     lines = [line for line in without_code(text).splitlines() if line.strip()]
     num_code = sum(1 for line in lines if _CODE_LINE.search(line))
     return num_code * 3 >= len(lines) and num_code > 0
 
 
 def outside_code(pattern: re.Pattern[str], text: str) -> str | None:
-    """The first match, within one line, that neither a code block nor a string in a line of code holds; or None."""
+    """The first match within one line that is neither in a code block nor in a string in a line of code; or None."""
     if pattern.search(text) is None:
         return None
     for line in without_code(text).splitlines():

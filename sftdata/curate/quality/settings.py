@@ -1,12 +1,12 @@
-"""The settings of the quality filters, and the presets `off`, `default` and `strict`, each threshold with its source.
+"""The settings of the quality filters, and the presets `off`, `default` and `strict`, with the sources of thresholds.
 
-`default` drops what is broken in any data set: empty answers, loops, mojibake, left-overs of templates, open code
-blocks, answers cut in the middle of a sentence. `strict` adds what is a matter of taste: refusals, names of other
-models, blanks such as [Your Name], and the repetition limits as Gopher published them.
+`default` drops what is broken in any dataset: empty answers, loops, mojibake, leftovers of templates, open code blocks,
+answers cut off in the middle of a sentence. `strict` also drops what is a matter of taste: refusals, names of other
+models, blanks such as [Your Name], and it uses the repetition limits that Gopher published.
 
-Neither asks for a length: in one mix of public data, more than a third of the answers are a word or two, and right.
-Whole data sets end every answer in a control token such as <|endoftext|>, which `clean.strip_trailing_control` takes
-off; `default` keeps such answers, `strict` drops those that still end so.
+Neither requires a minimum length: in one mix of public data, more than a third of the answers are one or two words, and
+correct. Some datasets end every answer with a control token such as <|endoftext|>, which `clean.strip_trailing_control`
+removes; `default` keeps such answers, `strict` drops them.
 """
 
 from __future__ import annotations
@@ -25,31 +25,34 @@ Share = Annotated[float, Field(ge=0, le=1)]
 class RepetitionConfig(Settings):
     """When an answer repeats itself too much: the measures of Gopher (arXiv 2112.11446, table A1), as shares.
 
-    An answer is dropped where one of its shares is above the limit; 1 turns a limit off. The default limits ask that
-    half of an answer be repeats. That is more than any sound answer among 38,000 public ones has (0.43 of it in
-    repeated runs of 5 words, 0.33 of its lines), and less than any loop.
+    An answer is dropped if one of its shares is above the limit; a limit of 1 turns a check off. The default limits
+    drop an answer if half of it is repetition. That is more than in any good answer among 38,000 public ones (up to
+    0.43 in repeated 5-grams, and 0.33 of the lines), and less than in any loop.
 
-    Gopher's own limits are for web pages. Short answers repeat some of their few words, and are sound: worked sums,
-    lists, songs. Of those answers, Gopher's limits drop 11 % where they have 50 to 150 words, and 2 % from 200 words
-    on. So the preset `strict` holds long answers to them, and shorter ones to the default limits.
+    Gopher's own limits are for web pages. Short answers can be good although they repeat some of their few words:
+    arithmetic steps, lists, songs. Of those 38,000 answers, Gopher's limits drop 11 % of the ones with 50 to 150 words,
+    and 2 % of those with 200 words or more. So the preset `strict` applies them to long answers only, and the default
+    limits to shorter ones.
     """
 
     enabled: bool = Field(True, description="drop answers that repeat themselves")
-    min_words: int = Field(30, ge=1, description="shorter answers are not judged (Gopher: 50, its shortest page)")
+    min_words: int = Field(30, ge=1, description="shorter answers are not checked (Gopher: 50, its shortest page)")
     long_words: int = Field(
-        0, ge=0, description="answers of at least so many words have the limits below, shorter ones those of `default`"
+        0, ge=0, description="from this many words on, the limits below apply; shorter answers have those of `default`"
     )
-    duplicate_lines: Share = Field(0.5, description="share of lines that stand earlier (Gopher: 0.30)")
+    duplicate_lines: Share = Field(0.5, description="share of lines that repeat an earlier one (Gopher: 0.30)")
     duplicate_line_chars: Share = Field(0.5, description="share of characters in such lines (Gopher: 0.20)")
-    duplicate_paragraphs: Share = Field(0.5, description="share of paragraphs that stand earlier (Gopher: 0.30)")
+    duplicate_paragraphs: Share = Field(
+        0.5, description="share of paragraphs that repeat an earlier one (Gopher: 0.30)"
+    )
     duplicate_paragraph_chars: Share = Field(0.5, description="share of characters in such paragraphs (Gopher: 0.20)")
     top_ngrams: dict[Annotated[int, Field(ge=1, le=20)], Share] = Field(
         {2: 0.5, 3: 0.5, 4: 0.5},
-        description="words in a run -> share of characters in the most frequent run (Gopher: 0.20, 0.18, 0.16)",
+        description="n -> share of characters in the most frequent word n-gram (Gopher: 0.20, 0.18, 0.16)",
     )
     duplicate_ngrams: dict[Annotated[int, Field(ge=1, le=20)], Share] = Field(
         {5: 0.5, 6: 0.5, 7: 0.5, 8: 0.5, 9: 0.5, 10: 0.5},
-        description="words in a run -> share of characters in runs that stand earlier (Gopher: 0.15 down to 0.10)",
+        description="n -> share of characters in repeated word n-grams (Gopher: 0.15 down to 0.10)",
     )
 
 
@@ -66,57 +69,61 @@ GOPHER: dict[str, Any] = {
 
 
 class FilterConfig(Settings):
-    """Which answers are too poor to train on: a preset, or a mapping that starts from one.
+    """Which answers are too poor to train on: a preset, or a mapping that changes one.
 
-    `filters: strict`, or `filters: {preset: strict, refusals: false}`; a mapping without `preset` starts from default.
+    `filters: strict`, or `filters: {preset: strict, refusals: false}`; a mapping without `preset` changes default.
     """
 
     preset: Literal["off", "default", "strict"] = Field("default", description="what the other settings start from")
-    min_answer_chars: int = Field(
-        1, ge=0, description="a shorter answer is dropped; control tokens at its end not counted"
+    min_answer_chars: int = Field(1, ge=0, description="minimum length of an answer, without control tokens at its end")
+    min_answer_words: int = Field(
+        0, ge=0, description="the same in words; a Chinese, Japanese or Korean character is a word"
     )
-    min_answer_words: int = Field(0, ge=0, description="the same in words; a Chinese or Japanese character is a word")
     max_answer_chars: int | None = Field(
-        None, ge=1, description="a longer answer is dropped (pack.seq_len limits tokens)"
+        None, ge=1, description="maximum length of an answer (pack.seq_len limits tokens)"
     )
     max_answer_words: int | None = Field(None, ge=1, description="the same in words (Gopher: 100,000)")
     residue: Literal["off", "inside", "anywhere"] = Field(
         "inside",
         description="control tokens and headers of chat templates in answers, such as <|im_end|>, [INST] and "
-        "### Response:; `inside` forgives control tokens that end an answer, for clean.strip_trailing_control takes "
-        "those off and keeps the answer",
+        "### Response:; `inside` allows control tokens at the end of an answer, which clean.strip_trailing_control can "
+        "remove",
     )
     placeholders: Literal["off", "braces", "all"] = Field(
-        "braces", description="blanks nobody filled in: {{name}} (braces), and [Your Name] too (all)"
+        "braces", description="unfilled blanks: {{name}} (braces), or [Your Name] too (all)"
     )
-    mojibake: bool = Field(True, description="text decoded with the wrong encoding, or with U+FFFD in place of letters")
-    code_fence: bool = Field(True, description="a code block that is opened and never closed")
+    mojibake: bool = Field(
+        True, description="text decoded with the wrong encoding, or with U+FFFD in place of characters"
+    )
+    code_fence: bool = Field(True, description="a code block that is never closed")
     cut_off: bool = Field(True, description="answers that stop in the middle of a sentence")
-    cut_off_min_chars: int = Field(100, ge=0, description="shorter answers are not taken for cut off")
-    echo: bool = Field(True, description="answers that merely repeat the prompt (as Self-Instruct, arXiv 2212.10560)")
-    echo_share: Share = Field(0.9, description="share of the prompt that a repeating answer holds at least")
-    boilerplate: bool = Field(True, description='"as an AI language model" and its like, left over from scraped chats')
+    cut_off_min_chars: int = Field(100, ge=0, description="shorter answers are not checked for it")
+    echo: bool = Field(True, description="answers that only repeat the prompt (as Self-Instruct, arXiv 2212.10560)")
+    echo_share: Share = Field(0.9, description="minimum share of the prompt that such an answer repeats")
+    boilerplate: bool = Field(True, description='"as an AI language model" and similar phrases from scraped chats')
     identity: bool = Field(
-        False, description="answers that say they are another maker's model (as Tulu, arXiv 2306.04751)"
+        False, description="answers that claim to be another maker's model (as Tulu, arXiv 2306.04751)"
     )
-    refusals: bool = Field(False, description="answers that decline the request; not judged where tools are declared")
+    refusals: bool = Field(False, description="answers that decline the request; not checked if tools are declared")
     refusal_max_words: int = Field(
-        80, ge=1, description="a longer answer is no refusal (as WizardLM, arXiv 2304.12244, section 2.2)"
+        80, ge=1, description="a longer answer is not a refusal (as WizardLM, arXiv 2304.12244, section 2.2)"
     )
     repetition: RepetitionConfig = RepetitionConfig()
     languages: tuple[str, ...] = Field(
         (),
-        description="languages that answers may be in, as codes such as en or zh; empty: any (needs sftdata[language])",
+        description="allowed languages of answers, as codes such as en or zh; empty: any (needs sftdata[language])",
     )
     language_score: Share = Field(
-        0.65, description="how sure the language must be for a drop (0.65 as FineWeb, arXiv 2406.17557)"
+        0.65, description="minimum score of a detected language for a drop (0.65 as FineWeb, arXiv 2406.17557)"
     )
-    language_min_letters: int = Field(40, ge=1, description="shorter answers are not judged; code blocks not counted")
+    language_min_letters: int = Field(
+        40, ge=1, description="answers with fewer letters outside code blocks are not checked"
+    )
 
     @model_validator(mode="before")
     @classmethod
     def _from_preset(cls, value: object) -> object:
-        """A bare preset, or a mapping laid over its preset. YAML reads a bare `off` as false."""
+        """A bare preset, or the mapping merged into its preset. YAML reads a bare `off` as false."""
         if value is None or isinstance(value, (str, bool)):
             value = {"preset": value}
         if not isinstance(value, Mapping):
@@ -136,7 +143,7 @@ class FilterConfig(Settings):
     @field_validator("languages", mode="before")
     @classmethod
     def _one_language(cls, value: object) -> object:
-        """A bare code stands for a list of one. YAML reads Norwegian's bare `no` as false."""
+        """A bare code means a list of one. YAML reads Norwegian's bare `no` as false."""
         codes = value if isinstance(value, (list, tuple)) else (value,)
         return tuple("no" if code is False else code for code in codes)
 
@@ -147,7 +154,7 @@ class FilterConfig(Settings):
 
     @property
     def is_off(self) -> bool:
-        """Whether nothing is filtered at all."""
+        """Whether no filter is on."""
         return self.model_copy(update={"preset": "off"}) == OFF
 
 

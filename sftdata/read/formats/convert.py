@@ -1,12 +1,12 @@
-"""A raw row -> a Record: which format it is in, and what that format's fields mean.
+"""A raw row -> a Record: which format the row has, and what the fields of that format mean.
 
-    messages           {"messages": [{"role", "content"}, ...]}          OpenAI's chat form
+    messages           {"messages": [{"role", "content"}, ...]}          OpenAI's chat format
     sharegpt           {"conversations": [{"from", "value"}, ...]}       and its many aliases
     prompt_completion  {"prompt", "completion"}                          two strings, or two lists of turns
-    alpaca             {"instruction", "input", "output"}                the user says instruction, newline, input
-    text               {"text"}                                          trained on whole; only when asked for by name
+    alpaca             {"instruction", "input", "output"}                the prompt is instruction, newline, input
+    text               {"text"}                                          trained on whole; only with format: text
 
-`auto` decides for every row by itself: the first format, in this order, whose leading field holds something.
+`auto` decides for every row: the first format, in this order, whose leading field is not null.
 """
 
 from __future__ import annotations
@@ -16,10 +16,17 @@ from functools import lru_cache
 from typing import Any
 
 from sftdata.errors import SourceError
-from sftdata.read.formats.turns import RefusedError, parse_if_text, shown, tools_of, turns_of
+from sftdata.read.formats.turns import (
+    MEDIA_FIELDS,
+    ConversionError,
+    describe_value,
+    parse_if_text,
+    parse_tools,
+    parse_turns,
+)
 from sftdata.records.record import Drop, Message, Record
 
-# The names under which each part of a row is looked for, best first. The first of each is the part's own name.
+# The field names of each part of a row, in order of priority. The first one names the part in messages.
 CONVERSATION = ("messages", "conversations", "conversation")
 CONVERSATIONS = ("conversations", "conversation", "messages")
 PROMPT = ("prompt",)
@@ -32,11 +39,10 @@ TEXT = ("text",)
 SYSTEM = ("system", "system_prompt")
 TOOLS = ("tools", "functions")
 KWARGS = ("chat_template_kwargs",)
-MEDIA = ("image", "images", "audio", "audios", "video", "videos")
 
 _TURN = ("role", "content", "from", "value")
 _COMMON = (*SYSTEM, *TOOLS, *KWARGS)
-BESIDES = frozenset((*_COMMON, *MEDIA))
+EXTRA_FIELDS = frozenset((*_COMMON, *MEDIA_FIELDS))  # a row with one of these is more than its turns
 _LEADING = {
     "messages": CONVERSATION[:1],
     "sharegpt": CONVERSATIONS[:2],
@@ -58,25 +64,25 @@ _MEDIA_MARKS = ("<image>", "<audio>", "<video>")
 def to_record(value: object, *, format: str, columns: Mapping[str, str], system: str | None) -> Record | Drop:
     """The record of one raw row, or why there is none. Never raises, whatever the row holds.
 
-    `columns` maps a format's field to the column that holds it, as a dotted path where it is nested
-    ("instances.0.output"). `system` is put before conversations that have no system prompt of their own.
+    `columns` maps a field of the format to the column that holds it, as a dotted path if it is nested
+    ("instances.0.output"). `system` is the system prompt for conversations that have none.
     """
     if not isinstance(value, dict):
-        return Drop("not_an_object", f"the row is {shown(value)}")
+        return Drop("not_an_object", f"the row is {describe_value(value)}")
     if format == "auto":
-        found = detect(value, columns)
+        found = detect_format(value, columns)
         if found is None:
             return Drop("unknown_shape", f"the row's keys are {key_list(value)}")
         format = found
     try:
         return _READERS[format](value, columns, system)
-    except RefusedError as refused:
-        return refused.drop
+    except ConversionError as error:
+        return error.drop
 
 
-def detect(row: Mapping[str, Any], columns: Mapping[str, str] = {}) -> str | None:
-    """The format of a row: the first whose leading field holds something, else the first whose leading field is
-    there; None for an unknown shape. Where columns are mapped, only formats that know all mapped fields are asked.
+def detect_format(row: Mapping[str, Any], columns: Mapping[str, str] = {}) -> str | None:
+    """The format of a row: the first whose leading field is not null, or else the first whose leading field exists;
+    None if no format fits. If columns are mapped, only formats that have all mapped fields are considered.
     """
     candidates = formats_with(tuple(columns)) if columns else _AUTO
     for format in candidates:
@@ -91,24 +97,25 @@ def detect(row: Mapping[str, Any], columns: Mapping[str, str] = {}) -> str | Non
 
 @lru_cache(maxsize=256)
 def formats_with(fields: tuple[str, ...]) -> tuple[str, ...]:
-    """The formats that know all these fields; `text` only where `text` is among them."""
+    """The formats that have all these fields; `text` only if the field `text` is among them."""
     known = (*_AUTO, "text") if "text" in fields else _AUTO
     return tuple(format for format in known if all(field in FIELDS[format] for field in fields))
 
 
 def check_columns(format: str, columns: Mapping[str, str], where: str) -> None:
-    """Raise SourceError where a mapping names fields that the format, or any one format, does not have."""
+    """Raise SourceError if the mapped fields are not fields of the format, or for `auto`, of one format."""
     known = FIELDS[format] if format != "auto" else tuple(dict.fromkeys(sum(FIELDS.values(), ())))
-    strange = [field for field in columns if field not in known]
-    if strange:
-        swapped = [field for field in strange if columns[field] in known]
+    unknown = [field for field in columns if field not in known]
+    if unknown:
+        swapped = [field for field in unknown if columns[field] in known]
         example = ", ".join(f"{columns[field]}: {field}" for field in swapped)
         todo = (
             f"write it as field: column, e.g. columns: {{{example}}}"
             if swapped
             else f"the fields are {', '.join(known)}"
         )
-        raise SourceError(where, f"columns maps {', '.join(strange)}, which no format calls a field", todo)
+        lacking = "no format has such a field" if format == "auto" else f"the format {format} has no such field"
+        raise SourceError(where, f"columns maps {', '.join(unknown)}, but {lacking}", todo)
     if format == "auto" and columns and not formats_with(tuple(columns)):
         raise SourceError(
             where, f"no format has all of the fields {', '.join(columns)}", "map the fields of one format"
@@ -116,7 +123,7 @@ def check_columns(format: str, columns: Mapping[str, str], where: str) -> None:
 
 
 def lookup(row: Mapping[str, Any], names: Sequence[str], columns: Mapping[str, str]) -> Any:
-    """What a row holds under the first of the names that holds something; a mapped name before all others."""
+    """The value of the first of these names that is not null; a mapped name has priority over all others."""
     if columns:
         for name in names:
             if name in columns:
@@ -129,7 +136,7 @@ def lookup(row: Mapping[str, Any], names: Sequence[str], columns: Mapping[str, s
 
 
 def at_path(row: Mapping[str, Any], path: str) -> Any:
-    """The value of a column, or under a dotted path such as "instances.0.output"; None where there is none."""
+    """The value of a column, or at a dotted path such as "instances.0.output"; None if there is none."""
     if path in row:
         return row[path]
     node: Any = row
@@ -144,24 +151,24 @@ def at_path(row: Mapping[str, Any], path: str) -> Any:
 
 
 def key_list(row: Mapping[Any, Any]) -> str:
-    """A row's keys for people, the first twelve of them."""
+    """The first twelve keys of a row, for messages."""
     keys = [str(key)[:40] if str(key).isprintable() else repr(key)[:40] for key in list(row)[:12]]
     return (", ".join(keys) + (", ..." if len(row) > 12 else "")) or "none"
 
 
-def _needed(row: Mapping[str, Any], names: Sequence[str], columns: Mapping[str, str]) -> Any:
-    """A field that must be there. Raises RefusedError where it is absent or null."""
+def _required(row: Mapping[str, Any], names: Sequence[str], columns: Mapping[str, str]) -> Any:
+    """The value of a required field. Raises ConversionError if it is absent or null."""
     value = lookup(row, names, columns)
     if value is None:
         column = next((columns[name] for name in names if name in columns), None)
-        called = names[0] if column is None else f"{names[0]} (column {column})"
-        raise RefusedError("missing_field", f"{called} is absent or null; the row's keys are {key_list(row)}")
+        label = names[0] if column is None else f"{names[0]} (column {column})"
+        raise ConversionError("missing_field", f"{label} is absent or null; the row's keys are {key_list(row)}")
     return value
 
 
-def _text(value: Any, called: str) -> str:
+def _text(value: Any, label: str) -> str:
     if not isinstance(value, str):
-        raise RefusedError("wrong_type", f"{called} is {shown(value)}, not text")
+        raise ConversionError("wrong_type", f"{label} is {describe_value(value)}, not text")
     return value
 
 
@@ -174,10 +181,10 @@ def _from_sharegpt(row: Mapping[str, Any], columns: Mapping[str, str], system: s
 
 
 def _from_turns(row: Mapping[str, Any], names: Sequence[str], columns: Mapping[str, str], system: str | None) -> Record:
-    turns = _needed(row, names, columns)
+    turns = _required(row, names, columns)
     return _record(
         row,
-        turns_of(
+        parse_turns(
             turns, names[0], columns.get("role") or columns.get("from"), columns.get("content") or columns.get("value")
         ),
         columns,
@@ -186,22 +193,22 @@ def _from_turns(row: Mapping[str, Any], names: Sequence[str], columns: Mapping[s
 
 
 def _from_prompt_completion(row: Mapping[str, Any], columns: Mapping[str, str], system: str | None) -> Record:
-    prompt = _needed(row, PROMPT, columns)
-    completion = _needed(row, COMPLETION, columns)
-    asked = (Message(role="user", content=prompt),) if isinstance(prompt, str) else turns_of(prompt, "prompt")
+    prompt = _required(row, PROMPT, columns)
+    completion = _required(row, COMPLETION, columns)
+    questions = (Message(role="user", content=prompt),) if isinstance(prompt, str) else parse_turns(prompt, "prompt")
     if isinstance(completion, str):
-        answered: tuple[Message, ...] = (Message(role="assistant", content=completion),)
+        answers: tuple[Message, ...] = (Message(role="assistant", content=completion),)
     else:
-        answered = turns_of(completion, "completion")
-    return _record(row, asked + answered, columns, system)
+        answers = parse_turns(completion, "completion")
+    return _record(row, questions + answers, columns, system)
 
 
 def _from_alpaca(row: Mapping[str, Any], columns: Mapping[str, str], system: str | None) -> Record:
-    instruction = _text(_needed(row, INSTRUCTION, columns), "instruction")
-    output = _text(_needed(row, OUTPUT, columns), "output")
-    given = lookup(row, INPUT, columns)
-    if given is not None and _text(given, "input").strip():
-        instruction = f"{instruction}\n{given}" if instruction.strip() else given
+    instruction = _text(_required(row, INSTRUCTION, columns), "instruction")
+    output = _text(_required(row, OUTPUT, columns), "output")
+    context = lookup(row, INPUT, columns)
+    if context is not None and _text(context, "input").strip():
+        instruction = f"{instruction}\n{context}" if instruction.strip() else context
     messages = (Message(role="user", content=instruction), Message(role="assistant", content=output))
     history = lookup(row, HISTORY, columns)
     return _record(row, _history(history) + messages if history else messages, columns, system)
@@ -212,44 +219,46 @@ def _history(value: Any) -> tuple[Message, ...]:
     messages = []
     pairs = parse_if_text(value, "history")
     if not isinstance(pairs, list):
-        raise RefusedError("wrong_type", f"history is {shown(pairs)}, not a list of [question, answer] pairs")
+        raise ConversionError(
+            "wrong_type", f"history is {describe_value(pairs)}, not a list of [question, answer] pairs"
+        )
     for number, pair in enumerate(pairs, 1):
         if not isinstance(pair, list) or len(pair) != 2 or not all(isinstance(text, str) for text in pair):
-            raise RefusedError("wrong_type", f"history {number} is no [question, answer] pair of texts")
+            raise ConversionError("wrong_type", f"history {number} is no [question, answer] pair of texts")
         messages += [Message(role="user", content=pair[0]), Message(role="assistant", content=pair[1])]
     return tuple(messages)
 
 
 def _from_text(row: Mapping[str, Any], columns: Mapping[str, str], system: str | None) -> Record:
-    return Record(text=_text(_needed(row, TEXT, columns), "text"))
+    return Record(text=_text(_required(row, TEXT, columns), "text"))
 
 
 def _record(
     row: Mapping[str, Any], messages: tuple[Message, ...], columns: Mapping[str, str], system: str | None
 ) -> Record:
-    """A conversation with what the row says about it as a whole: system prompt, tools, template arguments."""
-    if not columns and system is None and row.keys().isdisjoint(BESIDES):
+    """The record of a conversation, with the row's system prompt, tools and template arguments."""
+    if not columns and system is None and row.keys().isdisjoint(EXTRA_FIELDS):
         return Record(messages=messages)  # most rows
     own = lookup(row, SYSTEM, columns)
     if own is not None and _text(own, "system").strip():
         system = own
     if system and not any(message.role in ("system", "developer") for message in messages):
         messages = (Message(role="system", content=system), *messages)
-    _refuse_media(row, messages)
+    _reject_media(row, messages)
     tools = lookup(row, TOOLS, columns)
     kwargs = lookup(row, KWARGS, columns)
     if kwargs is not None:
         kwargs = parse_if_text(kwargs, "chat_template_kwargs") or {}
         if not isinstance(kwargs, dict):
-            raise RefusedError("wrong_type", f"chat_template_kwargs is {shown(kwargs)}, not an object")
-    return Record(messages=messages, tools=tools_of(tools) if tools else (), template_kwargs=kwargs or None)
+            raise ConversionError("wrong_type", f"chat_template_kwargs is {describe_value(kwargs)}, not an object")
+    return Record(messages=messages, tools=parse_tools(tools) if tools else (), template_kwargs=kwargs or None)
 
 
-def _refuse_media(row: Mapping[str, Any], messages: tuple[Message, ...]) -> None:
-    """A row that carries media is refused where its text points at them; a stray `image` column is no reason."""
-    for name in MEDIA:
+def _reject_media(row: Mapping[str, Any], messages: tuple[Message, ...]) -> None:
+    """Raise ConversionError if the row has media and its text refers to them; an unused `image` column is allowed."""
+    for name in MEDIA_FIELDS:
         if row.get(name) and any(mark in (message.content or "") for message in messages for mark in _MEDIA_MARKS):
-            raise RefusedError("untrainable_content", f"the row's text points at its {name}")
+            raise ConversionError("untrainable_content", f"the row's text points at its {name}")
 
 
 _READERS = {

@@ -1,27 +1,28 @@
-"""The rows that nearly all data is made of, read without a long look: a list of turns of one role and one text each.
+"""A fast path for plain rows, which most data consists of: a list of turns with only a role and a text each.
 
-What a row means and what is wrong with it is for formats.py, turns.py and validate.py to say. Of such a row they look
-at the roles alone, and at whether each text is one; so they are asked once for each list of roles.
+convert.py, turns.py and structure.py define what a row means and whether it is valid. For plain rows, this depends only
+on the roles and on whether the texts are valid, so the result is cached for each sequence of roles.
 """
 
 from __future__ import annotations
 
 from functools import lru_cache
 
-from sftdata.read.formats.convert import BESIDES
-from sftdata.read.formats.structure import check_structure, find_flaw
-from sftdata.read.formats.turns import RefusedError, turns_of
+from sftdata.read.formats.convert import EXTRA_FIELDS
+from sftdata.read.formats.structure import check_structure, find_bad_character
+from sftdata.read.formats.turns import ConversionError, parse_turns
 from sftdata.records.record import PlainRecord, Record, is_plain
 
 _FIELDS = {"messages": ("messages",), "sharegpt": ("conversations",), "auto": ("messages", "conversations")}
 
 
 def plain_record(value: object, format: str) -> PlainRecord | None:
-    """The record of a row that is a sound conversation of plain turns, where that can be seen at once; else None.
+    """The record of a row if it is plainly a valid conversation of only roles and texts; otherwise None: the row has to
+    take the normal path.
 
-    `format` is that of a source without mapped columns or a system prompt of its own.
+    `format` is the format of a source without mapped columns or a system prompt.
     """
-    if type(value) is not dict or not BESIDES.isdisjoint(value):
+    if type(value) is not dict or not EXTRA_FIELDS.isdisjoint(value):
         return None
     turns = None
     for name in _FIELDS.get(format, ()):
@@ -34,29 +35,29 @@ def plain_record(value: object, format: str) -> PlainRecord | None:
         if list(map(len, turns)).count(2) != len(turns):
             return None
         if "role" in turns[0]:
-            said = tuple([turn["role"] for turn in turns])
+            names = tuple([turn["role"] for turn in turns])
             texts = [turn["content"] for turn in turns]
         else:
-            said = tuple([turn["from"] for turn in turns])
+            names = tuple([turn["from"] for turn in turns])
             texts = [turn["value"] for turn in turns]
-        roles = _roles(said)
+        roles = _roles(names)
         if roles is None or "" in texts or any(map(str.isspace, texts)):
             return None
     except (TypeError, LookupError):
         return None
     for text in texts:
-        if (not text.isascii() or "\0" in text) and find_flaw(text) is not None:
+        if (not text.isascii() or "\0" in text) and find_bad_character(text) is not None:
             return None
     return PlainRecord(roles, texts)
 
 
 @lru_cache(maxsize=1 << 12)
-def _roles(said: tuple[object, ...]) -> tuple[str, ...] | None:
-    """The roles meant, where a conversation of such turns is sound whatever its texts say; else None."""
+def _roles(names: tuple[object, ...]) -> tuple[str, ...] | None:
+    """The roles of these names if a conversation with them is valid whatever its texts say; otherwise None."""
     try:
-        messages = turns_of([{"role": word, "content": "x"} for word in said], "")
-    except RefusedError:
+        messages = parse_turns([{"role": name, "content": "x"} for name in names], "")
+    except ConversionError:
         return None
     if not all(is_plain(message) and message.role != "tool" for message in messages):
-        return None  # a text decides whether it calls a tool
+        return None  # whether a tool result is valid depends on the text of the call
     return None if check_structure(Record(messages)) else tuple(message.role for message in messages)

@@ -1,4 +1,4 @@
-"""Tool calls against the JSON schemas that the conversation declares for them."""
+"""Whether tool calls match the JSON schemas that the conversation declares for the tools."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from sftdata.records.record import Drop, Record, ToolCall
 
 
 def check_tool_calls(record: Record) -> Drop | None:
-    """Why a call does not fit the tools declared beside it, or None.
+    """Why a call does not match the declared tools, or None.
 
-    A call must name a declared tool, and its arguments must satisfy the tool's `parameters`, read as JSON Schema
+    A call must name a declared tool, and its arguments must be valid under the tool's `parameters`, read as JSON Schema
     (2020-12 unless `$schema` says otherwise; references to other documents are not followed). Conversations that
-    declare no tools, and schemas that are none, cannot be judged and pass.
+    declare no tools, and calls whose schema is missing or invalid, pass.
     """
     if not record.tools:
         return None
     schemas = dict(_declared(tool) for tool in record.tools)
     for number, message in enumerate(record.messages, 1):
         for call in message.tool_calls:
-            problem = _misfit(call, schemas)
+            problem = _check_call(call, schemas)
             if problem is not None:
                 return Drop("invalid_tool_call", f"turn {number}: {problem}")
     return None
@@ -35,7 +35,8 @@ def _declared(tool: Mapping[str, Any]) -> tuple[str, Any]:
     return str(function.get("name")), function.get("parameters")
 
 
-def _misfit(call: ToolCall, schemas: Mapping[str, Any]) -> str | None:
+def _check_call(call: ToolCall, schemas: Mapping[str, Any]) -> str | None:
+    """Why a call does not match its schema, or None."""
     if call.name not in schemas:
         return f"{call.name} is not among the tools declared ({', '.join(sorted(schemas))})"
     schema = schemas[call.name]
@@ -52,7 +53,7 @@ def _misfit(call: ToolCall, schemas: Mapping[str, Any]) -> str | None:
 
 @lru_cache(maxsize=4096)
 def _validator(schema_json: bytes) -> Any:
-    """The validator of a schema, or None where it is no schema."""
+    """The validator of a schema; None if the schema is invalid."""
     from jsonschema.exceptions import SchemaError
     from jsonschema.validators import Draft202012Validator, validator_for
     from referencing import Registry

@@ -1,14 +1,14 @@
-"""The turns of a conversation, in OpenAI's or ShareGPT's spelling or a mixture of both -> Messages."""
+"""The turns of a conversation, in the format of OpenAI or ShareGPT or a mixture of both -> Messages."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
-from sftdata.read.readers.parse import parse_text
+from sftdata.read.readers.parse_json import parse_text
 from sftdata.records.record import Drop, Message, ToolCall
 
-# What a turn's `role` or `from` may say, and the role that it means. "call" is an assistant turn that is a tool call.
+# Values of a turn's `role` or `from` -> its role. "call" is an assistant turn that is a tool call.
 ROLE_OF = {
     "system": "system",
     "developer": "developer",
@@ -29,81 +29,81 @@ ROLE_OF = {
     "function_response": "tool",
 }
 REASONING = ("reasoning_content", "reasoning", "thinking")
-_MEDIA = ("image", "images", "audio", "audios", "video", "videos")
+MEDIA_FIELDS = ("image", "images", "audio", "audios", "video", "videos")
 _PLAIN = frozenset(("role", "content", "from", "value"))
 
 
-class RefusedError(Exception):
-    """A row that cannot become a record; `drop` says why. Never leaves the format readers."""
+class ConversionError(Exception):
+    """A row that cannot be converted to a record; `drop` says why. `to_record` catches it."""
 
     def __init__(self, reason: str, detail: str) -> None:
         self.drop = Drop(reason, detail)
         super().__init__(detail)
 
 
-def turns_of(
-    value: Any, called: str, role_key: str | None = None, content_key: str | None = None
+def parse_turns(
+    value: Any, label: str, role_key: str | None = None, content_key: str | None = None
 ) -> tuple[Message, ...]:
-    """The messages of a list of turns, which may stand in a string as JSON. Raises RefusedError."""
+    """The messages of a list of turns, which may be given as JSON text. Raises ConversionError."""
     if not isinstance(value, list):
-        value = parse_if_text(value, called)
+        value = parse_if_text(value, label)
         if not isinstance(value, list):
-            raise RefusedError("wrong_type", f"{called} is {shown(value)}, not a list of turns")
+            raise ConversionError("wrong_type", f"{label} is {describe_value(value)}, not a list of turns")
     messages: list[Message] = []
     try:
         for turn in value:
             messages.append(_message(turn, role_key, content_key))  # noqa: PERF401 - its length is the turn's number
-    except RefusedError as refused:
-        raise RefusedError(refused.drop.reason, f"turn {len(messages) + 1}: {refused.drop.detail}") from None
+    except ConversionError as error:
+        raise ConversionError(error.drop.reason, f"turn {len(messages) + 1}: {error.drop.detail}") from None
     return tuple(messages)
 
 
 def _message(turn: Any, role_key: str | None, content_key: str | None) -> Message:
     if not isinstance(turn, dict):
-        raise RefusedError("wrong_type", f"it is {shown(turn)}, not an object")
-    said = turn.get(role_key or "role")
-    if said is None:
-        said = turn.get("from")
-    role = ROLE_OF.get(said) if isinstance(said, str) else None
+        raise ConversionError("wrong_type", f"it is {describe_value(turn)}, not an object")
+    name = turn.get(role_key or "role")
+    if name is None:
+        name = turn.get("from")
+    role = ROLE_OF.get(name) if isinstance(name, str) else None
     if role is None:
-        role = _odd_role(said, turn)
+        role = _normalized_role(name, turn)
     content = turn.get(content_key or "content")
     if content is None:
         content = turn.get("value")
     if isinstance(content, str) and role != "call" and turn.keys() <= _PLAIN:
         return Message(role=role, content=content)
-    return _rich_message(turn, role, content)
+    return _full_message(turn, role, content)
 
 
-def _odd_role(said: Any, turn: Mapping[str, Any]) -> str:
-    """The role of a turn that writes it in capitals, or a refusal."""
-    if said is None:
-        raise RefusedError(
+def _normalized_role(name: Any, turn: Mapping[str, Any]) -> str:
+    """The role of a turn, ignoring case and white space. Raises ConversionError."""
+    if name is None:
+        raise ConversionError(
             "missing_field", f"its role is absent; its keys are {', '.join(map(repr, list(turn)[:8]))[:200]}"
         )
-    if not isinstance(said, str):
-        raise RefusedError("wrong_type", f"its role is {shown(said)}, not text")
-    role = ROLE_OF.get(said.strip().lower())
+    if not isinstance(name, str):
+        raise ConversionError("wrong_type", f"its role is {describe_value(name)}, not text")
+    role = ROLE_OF.get(name.strip().lower())
     if role is None:
-        raise RefusedError("unknown_role", f"its role is {said[:40]!r}")
+        raise ConversionError("unknown_role", f"its role is {name[:40]!r}")
     return role
 
 
-def _rich_message(turn: Mapping[str, Any], role: str, content: Any) -> Message:
-    """A turn with more than role and text: tool calls, reasoning, a weight, a list of parts."""
-    for name in _MEDIA:
+def _full_message(turn: Mapping[str, Any], role: str, content: Any) -> Message:
+    """A turn with more than a role and a text: tool calls, reasoning, a weight, a list of content parts."""
+    for name in MEDIA_FIELDS:
         if turn.get(name):
-            raise RefusedError("untrainable_content", f"it holds {name}")
+            raise ConversionError("untrainable_content", f"it holds {name}")
     if role == "call":
         if content is None:
-            raise RefusedError("missing_field", "its tool call is absent or null")
+            raise ConversionError("missing_field", "its tool call is absent or null")
         return Message(role="assistant", content=None, tool_calls=_calls_in(content), train=_train(turn))
     text = _joined(content) if isinstance(content, list) else content
     if text is not None and not isinstance(text, str):
-        raise RefusedError("wrong_type", f"its content is {shown(text)}, not text")
+        raise ConversionError("wrong_type", f"its content is {describe_value(text)}, not text")
     if role != "assistant":
         if text is None:
-            raise RefusedError("missing_field", "its content is absent or null")
+            raise ConversionError("missing_field", "its content is absent or null")
         return Message(
             role=role,
             content=text,
@@ -115,7 +115,7 @@ def _rich_message(turn: Mapping[str, Any], role: str, content: Any) -> Message:
     train = _train(turn)
     if text is None and not calls:
         if train is not False and reasoning is None:
-            raise RefusedError("missing_field", "its content is absent or null, and it calls no tool")
+            raise ConversionError("missing_field", "its content is absent or null, and it calls no tool")
         text = ""
     return Message(
         role=role,
@@ -128,16 +128,16 @@ def _rich_message(turn: Mapping[str, Any], role: str, content: Any) -> Message:
 
 
 def _joined(parts: list[Any]) -> str:
-    """The text of a list of parts, joined without anything between. Raises RefusedError for parts that are no text."""
+    """The text of a list of content parts, concatenated. Raises ConversionError for parts that are not text."""
     texts = []
     for part in parts:
         if isinstance(part, dict):
             kind = part.get("type", "text")
             if kind not in ("text", "input_text", "output_text"):
-                raise RefusedError("untrainable_content", f"its content has a part of type {str(kind)[:40]!r}")
+                raise ConversionError("untrainable_content", f"its content has a part of type {str(kind)[:40]!r}")
             part = part.get("text")
         if not isinstance(part, str):
-            raise RefusedError("wrong_type", f"its content has a part that is {shown(part)}, not text")
+            raise ConversionError("wrong_type", f"its content has a part that is {describe_value(part)}, not text")
         texts.append(part)
     return "".join(texts)
 
@@ -145,26 +145,26 @@ def _joined(parts: list[Any]) -> str:
 def _optional_text(turn: Mapping[str, Any], name: str) -> str | None:
     value = turn.get(name)
     if value is not None and not isinstance(value, str):
-        raise RefusedError("wrong_type", f"its {name} is {shown(value)}, not text")
+        raise ConversionError("wrong_type", f"its {name} is {describe_value(value)}, not text")
     return value or None
 
 
 def _train(turn: Mapping[str, Any]) -> bool | None:
-    """Whether the row itself says that a turn is (not) to be trained: `train`, or OpenAI's `weight` of 0 or 1."""
+    """Whether the row says that a turn is trained, by `train` or OpenAI's `weight` of 0 or 1; None if it does not."""
     train, weight = turn.get("train"), turn.get("weight")
     if train is not None:
         if not isinstance(train, bool):
-            raise RefusedError("wrong_type", f"its train is {shown(train)}, not true or false")
+            raise ConversionError("wrong_type", f"its train is {describe_value(train)}, not true or false")
         return train
     if weight is None:
         return None
     if not isinstance(weight, (int, float)) or weight not in (0, 1):
-        raise RefusedError("wrong_type", f"its weight is {shown(weight)}; a weight is 0 or 1")
+        raise ConversionError("wrong_type", f"its weight is {describe_value(weight)}; a weight is 0 or 1")
     return bool(weight)
 
 
 def _tool_calls(turn: Mapping[str, Any]) -> tuple[ToolCall, ...]:
-    """The calls in a turn's `tool_calls`, or in the older `function_call`."""
+    """The calls in a turn's `tool_calls` or in the older `function_call`."""
     calls = turn.get("tool_calls")
     if calls:
         return _calls_in(calls)
@@ -173,56 +173,60 @@ def _tool_calls(turn: Mapping[str, Any]) -> tuple[ToolCall, ...]:
 
 
 def _calls_in(value: Any) -> tuple[ToolCall, ...]:
-    """One call or a list of calls, which may stand in a string as JSON. Raises RefusedError: bad_tool_call."""
+    """One call or a list of calls, which may be given as JSON text. Raises ConversionError: bad_tool_call."""
     if isinstance(value, str):
         value = _parsed_call(value, "the tool call")
     calls = value if isinstance(value, list) else [value]
     if not calls:
-        raise RefusedError("bad_tool_call", "the list of tool calls is empty")
+        raise ConversionError("bad_tool_call", "the list of tool calls is empty")
     return tuple(_tool_call(call) for call in calls)
 
 
 def _tool_call(call: Any) -> ToolCall:
-    """A call in OpenAI's form, {"id", "function": {"name", "arguments"}}, or flat, {"name", "arguments"}."""
+    """A call in OpenAI's format, {"id", "function": {"name", "arguments"}}, or flat, {"name", "arguments"}."""
     if isinstance(call, str):
         call = _parsed_call(call, "the tool call")
     if not isinstance(call, dict):
-        raise RefusedError("bad_tool_call", f"the tool call is {shown(call)}, not an object")
+        raise ConversionError("bad_tool_call", f"the tool call is {describe_value(call)}, not an object")
     function = call.get("function")
     if not isinstance(function, dict):
         function = call
     name, arguments = function.get("name"), function.get("arguments")
     if not isinstance(name, str) or not name:
-        raise RefusedError("bad_tool_call", "the tool call has no name")
+        raise ConversionError("bad_tool_call", "the tool call has no name")
     if not isinstance(arguments, dict):
         if arguments is None:
-            raise RefusedError("bad_tool_call", f"the call of {name[:40]!r} has no arguments; {{}} stands for none")
+            raise ConversionError("bad_tool_call", f"the call of {name[:40]!r} has no arguments; {{}} stands for none")
         parsed = _parsed_call(arguments, "its arguments") if isinstance(arguments, str) else arguments
         if not isinstance(parsed, dict):
-            raise RefusedError("bad_tool_call", f"the arguments of {name[:40]!r} are {shown(parsed)}, not an object")
-    identity = call.get("id")
-    if identity is not None and not isinstance(identity, str):
-        raise RefusedError("bad_tool_call", f"the id of the call of {name[:40]!r} is {shown(identity)}, not text")
-    return ToolCall(name=name, arguments=arguments, id=identity or None)
+            raise ConversionError(
+                "bad_tool_call", f"the arguments of {name[:40]!r} are {describe_value(parsed)}, not an object"
+            )
+    call_id = call.get("id")
+    if call_id is not None and not isinstance(call_id, str):
+        raise ConversionError(
+            "bad_tool_call", f"the id of the call of {name[:40]!r} is {describe_value(call_id)}, not text"
+        )
+    return ToolCall(name=name, arguments=arguments, id=call_id or None)
 
 
-def _parsed_call(text: str, called: str) -> object:
+def _parsed_call(text: str, label: str) -> object:
     try:
         return parse_text(text)
     except ValueError as error:
-        raise RefusedError("bad_tool_call", f"{called} is not JSON ({error})") from None
+        raise ConversionError("bad_tool_call", f"{label} is not JSON ({error})") from None
 
 
-def tools_of(value: Any) -> tuple[Mapping[str, Any], ...]:
-    """Tool schemas in OpenAI's form. Bare functions are put into {"type": "function", "function": ...}; keys and
-    values stay as they are, in their order. Raises RefusedError.
+def parse_tools(value: Any) -> tuple[Mapping[str, Any], ...]:
+    """Tool schemas in OpenAI's format. Bare functions are wrapped in {"type": "function", "function": ...}; keys,
+    values and their order do not change. Raises ConversionError.
     """
     value = parse_if_text(value, "tools")
     tools = []
     for tool in value if isinstance(value, list) else [value]:
         tool = parse_if_text(tool, "tools")
         if not isinstance(tool, dict):
-            raise RefusedError("wrong_type", f"tools holds {shown(tool)}, not a tool's schema")
+            raise ConversionError("wrong_type", f"tools holds {describe_value(tool)}, not a tool's schema")
         if "name" in tool and "function" not in tool:
             function = {key: item for key, item in tool.items() if (key, item) != ("type", "function")}
             tool = {"type": "function", "function": function}
@@ -230,8 +234,8 @@ def tools_of(value: Any) -> tuple[Mapping[str, Any], ...]:
     return tuple(tools)
 
 
-def parse_if_text(value: Any, called: str) -> Any:
-    """The value of JSON text, or any other value as it is; blank text is an empty list. Raises RefusedError."""
+def parse_if_text(value: Any, label: str) -> Any:
+    """The value of JSON text, or any other value unchanged; blank text is an empty list. Raises ConversionError."""
     if not isinstance(value, str):
         return value
     if not value.strip():
@@ -239,11 +243,11 @@ def parse_if_text(value: Any, called: str) -> Any:
     try:
         return parse_text(value)
     except ValueError:
-        raise RefusedError("wrong_type", f"{called} is text that is not JSON") from None
+        raise ConversionError("wrong_type", f"{label} is text that is not JSON") from None
 
 
-def shown(value: object) -> str:
-    """A value for people: what kind it is, and itself where it is short."""
+def describe_value(value: object) -> str:
+    """A value for messages: its type, and the value itself if it is short."""
     if value is None:
         return "null"
     if isinstance(value, (bool, int, float)):

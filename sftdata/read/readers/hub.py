@@ -1,4 +1,4 @@
-"""Datasets on the Hugging Face hub: which files hold a split. The only file of reading that imports datasets."""
+"""Datasets on the Hugging Face hub: which files hold a split. The only module of `read` that imports datasets."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from sftdata.read.units import Source
 def split_files(dataset: str, source: Source) -> list[tuple[str, str]]:
     """(local path, name in the repository) of the files of one split, downloaded into the hub's cache.
 
-    `dataset` is "ORG/NAME", with "@REVISION" behind it for a branch, tag or commit. Raises SourceError where there
-    is no such dataset, subset or split, or no way to reach it.
+    `dataset` is "ORG/NAME" or "ORG/NAME@REVISION", with a branch, tag or commit. Raises SourceError if there is no such
+    dataset, subset or split, or if it cannot be downloaded.
     """
     import datasets
 
@@ -21,12 +21,14 @@ def split_files(dataset: str, source: Source) -> list[tuple[str, str]]:
         builder = datasets.load_dataset_builder(name, source.subset, revision=revision or None)
     except (OSError, ValueError, RuntimeError) as error:
         what = " ".join(str(error).split())[:300]
-        todo = "check the path: there is no such file or folder here either" if "://" not in source.path else "check it"
-        raise SourceError(source.path, f"no dataset of the hub can be opened by this name ({what})", todo) from error
+        todo = (
+            "check the path: there is no such local file or folder either" if "://" not in source.path else "check it"
+        )
+        raise SourceError(source.path, f"cannot be opened as a dataset of the hub ({what})", todo) from error
     by_split = {str(split): files for split, files in (builder.config.data_files or {}).items()}
     if source.split not in by_split:
-        known = ", ".join(by_split) or "none with files of their own"
-        raise SourceError(source.path, f"has no split {source.split}", f"set split to one of its own: {known}")
+        known = ", ".join(by_split) or "none of its splits has files"
+        raise SourceError(source.path, f"has no split {source.split}", f"set split to one that it has: {known}")
     urls = [str(url) for url in by_split[source.split]]
     try:
         paths = datasets.DownloadManager().download(urls)

@@ -1,4 +1,4 @@
-"""`.json` files: an array of rows, an object that holds one, a single row, or JSON lines under another name."""
+"""`.json` files: an array of rows, an object that holds such an array, a single row, or JSON lines."""
 
 from __future__ import annotations
 
@@ -7,21 +7,21 @@ import json
 from collections.abc import Iterator
 
 from sftdata.errors import SourceError
-from sftdata.read.formats.convert import detect, key_list
-from sftdata.read.readers.json_lines import read_lines
-from sftdata.read.readers.opening import open_unit, refuse_foreign
-from sftdata.read.readers.parse import parse_json, parse_line
+from sftdata.read.formats.convert import detect_format, key_list
+from sftdata.read.readers.json_lines import read_json_lines
+from sftdata.read.readers.open_files import open_unit, reject_non_text
+from sftdata.read.readers.parse_json import parse_json, parse_line
 from sftdata.read.units import RawRow, Unit
 from sftdata.records.record import Drop
 
 
-def read_document(unit: Unit) -> Iterator[RawRow]:
-    """The rows of a `.json` file, numbered from 1. The file is read whole, unless it is JSON lines.
+def read_json(unit: Unit) -> Iterator[RawRow]:
+    """The rows of a `.json` file, numbered from 1. The file is read into memory as a whole, unless it is JSON lines.
 
-    Raises SourceError with line and column where the file is not JSON, and where it holds several lists of rows.
+    Raises SourceError with line and column if the file is not JSON, and if it holds several lists of rows.
     """
-    if _is_lines(unit):
-        yield from read_lines(unit)
+    if _is_json_lines(unit):
+        yield from read_json_lines(unit)
         return
     with open_unit(unit.path, unit.name, unit.compression) as reader:
         data = reader.read()
@@ -29,20 +29,20 @@ def read_document(unit: Unit) -> Iterator[RawRow]:
         yield RawRow(number, value, None)
 
 
-def _is_lines(unit: Unit) -> bool:
-    """Whether the first line is a JSON object by itself, and more follows."""
+def _is_json_lines(unit: Unit) -> bool:
+    """Whether the first line is a complete JSON object, and more lines follow."""
     with open_unit(unit.path, unit.name, unit.compression) as reader:
-        refuse_foreign(reader, unit.name)
+        reject_non_text(reader, unit.name)
         if reader.peek(1)[:1] == b"[":
-            return False  # perhaps one line of gigabytes: not to be read twice
-        first = _first_line(reader)
+            return False  # may be a single line of gigabytes: do not read it twice
+        first = _next_line(reader)
         if first.lstrip(b"\xef\xbb\xbf \t")[:1] != b"{" or isinstance(parse_line(first), Drop):
             return False
-        return bool(_first_line(reader))
+        return bool(_next_line(reader))
 
 
-def _first_line(reader: io.BufferedReader) -> bytes:
-    """The next line that is not blank, or nothing at the end."""
+def _next_line(reader: io.BufferedReader) -> bytes:
+    """The next line that is not blank; empty at the end."""
     while line := reader.readline():
         if not line.isspace():
             break
@@ -58,22 +58,20 @@ def _parse(data: bytes, name: str) -> object:
     except json.JSONDecodeError as error:
         where = f"{name}:{error.lineno}:{error.colno}"
         what = f"is not JSON ({error.msg[0].lower()}{error.msg[1:]})"
-        raise SourceError(
-            where, what, "mend the file, or write JSON lines, where a broken line costs one row"
-        ) from error
+        raise SourceError(where, what, "fix the file, or use JSON lines, where a broken line costs one row") from error
     except ValueError as error:
-        raise SourceError(name, f"is not JSON ({error})", "mend the file") from error
+        raise SourceError(name, f"is not JSON ({error})", "fix the file") from error
 
 
 def _rows_in(value: object, name: str) -> list[object]:
     """The rows of a parsed file: see the module's docstring."""
     if isinstance(value, list):
         return value
-    if not isinstance(value, dict) or detect(value) is not None:
+    if not isinstance(value, dict) or detect_format(value) is not None:
         return [value]
     lists = {key: item for key, item in value.items() if _holds_rows(item)}
     if len(lists) > 1:
-        raise SourceError(name, f"holds several lists of rows ({key_list(lists)})", "put each into a file of its own")
+        raise SourceError(name, f"holds several lists of rows ({key_list(lists)})", "put each list into its own file")
     return next(iter(lists.values())) if lists else [value]
 
 

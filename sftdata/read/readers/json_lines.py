@@ -1,4 +1,4 @@
-"""JSON lines as a stream: one broken line costs that line. Memory holds a block of lines, or one that is longer."""
+"""JSON lines as a stream: a broken line costs only itself. Memory holds one block of lines, or one longer line."""
 
 from __future__ import annotations
 
@@ -7,39 +7,39 @@ import re
 from collections.abc import Generator, Iterator
 
 from sftdata.errors import SourceError
-from sftdata.read.readers.opening import HEAD_BYTES, open_unit, refuse_foreign
-from sftdata.read.readers.parse import may_hold_long_number, parse_line
+from sftdata.read.readers.open_files import HEAD_BYTES, open_unit, reject_non_text
+from sftdata.read.readers.parse_json import may_hold_long_number, parse_line
 from sftdata.read.units import RawRow, Unit
 from sftdata.records.record import Drop
 
 MAX_LINE_BYTES = 50_000_000
-BLOCK_BYTES = 1 << 18  # that are taken from a file at a time
+BLOCK_BYTES = 1 << 18  # read from a file at a time
 
 _ARRAY_START = re.compile(rb"\s*\[\s*([\[{\"\]]|$)")
 
 
-def read_lines(unit: Unit) -> Generator[RawRow, None, int]:
-    """The rows of a JSON-lines unit, one a line, and in the end the number of lines: blank ones count, but are no rows.
+def read_json_lines(unit: Unit) -> Generator[RawRow, None, int]:
+    """The rows of a JSON-lines unit, one per line. Returns the number of lines, blank ones included, which are no rows.
 
-    Raises SourceError where the file is something else: a compressed file, UTF-16, one big JSON array.
+    Raises SourceError if the file is something else: a compressed file, UTF-16, one big JSON array.
     """
     with open_unit(unit.path, unit.name, unit.compression) as reader:
         position = unit.start
         if unit.start == 0:
-            refuse_foreign(reader, unit.name)
+            reject_non_text(reader, unit.name)
         else:
             reader.seek(unit.start - 1)
             position += _skip_line(reader, None if unit.end is None else unit.end - unit.start) - 1
         first = unit.start == 0
         line_number = 0
         for lines, may_be_long in _blocks(reader, None if unit.end is None else unit.end - position):
-            for at, line in enumerate(lines):
+            for index, line in enumerate(lines):
                 line_number += 1
                 too_long = len(line) > MAX_LINE_BYTES
                 if not too_long and (not line or line.isspace()):
                     continue
                 if first:
-                    _refuse_array(line, b"".join(lines[at + 1 :]) or reader.peek(HEAD_BYTES), unit.name)
+                    _reject_array(line, b"".join(lines[index + 1 :]) or reader.peek(HEAD_BYTES), unit.name)
                     first = False
                 if too_long:
                     yield RawRow(line_number, None, Drop("line_too_long", f"more than {MAX_LINE_BYTES:,} bytes"))
@@ -53,10 +53,10 @@ def read_lines(unit: Unit) -> Generator[RawRow, None, int]:
 
 
 def _blocks(reader: io.BufferedReader, size: int | None) -> Iterator[tuple[list[bytes], bool]]:
-    """The lines that begin in so many bytes, or all, some of them at a time, without their ends; and whether a long
-    number may stand in them.
+    """The lines that begin in the next `size` bytes (None: all), in batches, without line ends; and for each batch,
+    whether it may contain a long number.
 
-    Of a line that is too long there is more than MAX_LINE_BYTES, and not much more.
+    A line that is too long is cut to a little more than MAX_LINE_BYTES.
     """
     while size is None or size > 0:
         block = reader.read(BLOCK_BYTES if size is None else min(BLOCK_BYTES, size))
@@ -71,7 +71,7 @@ def _blocks(reader: io.BufferedReader, size: int | None) -> Iterator[tuple[list[
             break
         if size is not None:
             size -= len(block) + skipped
-        may_be_long = len(block) > 2 * BLOCK_BYTES or may_hold_long_number(block)  # a long line is looked at by itself
+        may_be_long = len(block) > 2 * BLOCK_BYTES or may_hold_long_number(block)  # for a long line, parse_line checks
         lines = block.split(b"\n")
         del block
         if not lines[-1]:
@@ -80,7 +80,7 @@ def _blocks(reader: io.BufferedReader, size: int | None) -> Iterator[tuple[list[
 
 
 def count_lines(unit: Unit) -> int:
-    """How many lines begin in a unit that is a byte range: what the line numbers of the next unit go on from."""
+    """How many lines begin in a unit that is a byte range. The line numbers of the next unit continue from there."""
     with open_unit(unit.path, unit.name, unit.compression) as reader:
         lines = 1 if unit.start == 0 else 0
         position = max(unit.start - 1, 0)
@@ -98,8 +98,8 @@ def count_lines(unit: Unit) -> int:
 
 
 def _skip_line(reader: io.BufferedReader, limit: int | None = None) -> int:
-    """Read on behind the next line end, or to the limit where that comes first, so that a line of gigabytes is not
-    read again by every unit that it runs through. Gives the number of bytes read; holds few of them.
+    """Skip to the start of the next line, or up to the limit if that comes first, so that a line of gigabytes is not
+    read again by every unit that it spans. Returns the number of bytes skipped; few of them are in memory at a time.
     """
     skipped = 0
     while limit is None or skipped <= limit:
@@ -110,13 +110,13 @@ def _skip_line(reader: io.BufferedReader, limit: int | None = None) -> int:
     return skipped
 
 
-def _refuse_array(line: bytes, following: bytes, name: str) -> None:
-    """Raise SourceError where a file's first line begins a JSON array that is the whole file."""
+def _reject_array(line: bytes, following: bytes, name: str) -> None:
+    """Raise SourceError if a file's first line starts a JSON array that is the whole file."""
     if not _ARRAY_START.match(line[:HEAD_BYTES].removeprefix(b"\xef\xbb\xbf")):
         return
-    whole_value = not isinstance(parse_line(line), Drop)
-    if whole_value and following.strip():
-        return  # lines that are lists: JSON lines all the same, each with its reason
+    is_complete = not isinstance(parse_line(line), Drop)
+    if is_complete and following.strip():
+        return  # JSON lines whose values are lists; each row is dropped with its reason
     raise SourceError(
-        f"{name}:1", "expected one JSON object a line, found one big JSON array", "rename the file to end in .json"
+        f"{name}:1", "expected one JSON object per line, found one big JSON array", "rename the file to end in .json"
     )

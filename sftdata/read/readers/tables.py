@@ -1,4 +1,4 @@
-"""Tables: CSV and TSV through the csv module, Parquet and Arrow through pyarrow, a batch at a time."""
+"""Tables: CSV and TSV with the csv module, Parquet and Arrow with pyarrow, one batch at a time."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from sftdata.errors import SourceError
 from sftdata.read.readers.json_lines import MAX_LINE_BYTES
-from sftdata.read.readers.opening import HEAD_BYTES, is_url, open_unit, refuse_foreign, refuse_lfs_pointer
+from sftdata.read.readers.open_files import HEAD_BYTES, is_url, open_unit, reject_lfs_pointer, reject_non_text
 from sftdata.read.units import RawRow, Unit
 from sftdata.records.record import Drop
 
@@ -20,17 +20,17 @@ if TYPE_CHECKING:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-_NULL = "\udc00"  # stands for a null byte: Python 3.10's csv refuses the real one
+_NULL = "\udc00"  # replaces null bytes, which the csv module of Python 3.10 rejects
 _BATCH_ROWS = 1024
 
 
 def read_delimited(unit: Unit) -> Iterator[RawRow]:
-    """The rows of a CSV or TSV file with a header row, as objects of strings; `line` is where a row begins.
+    """The rows of a CSV or TSV file with a header, as objects of strings; `line` is the first line of the row.
 
-    A `.csv` whose header has no comma may be separated by semicolons or tabs, as spreadsheets write it.
+    A `.csv` file whose header has no comma may use semicolons or tabs, as spreadsheets write it.
     """
     with open_unit(unit.path, unit.name, unit.compression) as reader:
-        refuse_foreign(reader, unit.name)
+        reject_non_text(reader, unit.name)
         delimiter = "\t" if unit.kind == "tsv" else _delimiter(reader)
         text = io.TextIOWrapper(reader, encoding="utf-8-sig", errors="surrogateescape", newline="")
         csv.field_size_limit(MAX_LINE_BYTES)
@@ -50,7 +50,7 @@ def read_delimited(unit: Unit) -> Iterator[RawRow]:
             if header is None:
                 header = _checked_header(row, f"{unit.name}:{line}")
             else:
-                drop = _misfit(row, header)
+                drop = _check_row(row, header)
                 yield RawRow(line, None, drop) if drop else RawRow(line, dict(zip(header, row, strict=True)), None)
 
 
@@ -64,12 +64,12 @@ def _checked_header(header: list[str], where: str) -> list[str]:
         raise SourceError(where, "the header is not UTF-8 text", "save the file as UTF-8")
     twice = [name for name in dict.fromkeys(header) if header.count(name) > 1]
     if twice:
-        raise SourceError(where, f"the header names {twice[0]!r} twice", "give every column a name of its own")
+        raise SourceError(where, f"the header names {twice[0]!r} twice", "give every column a different name")
     return header
 
 
-def _misfit(row: list[str], header: list[str]) -> Drop | None:
-    """Why a row's fields are not values for the header's columns."""
+def _check_row(row: list[str], header: list[str]) -> Drop | None:
+    """Why a row cannot be read under this header, or None."""
     for text in row:
         if text.isascii():
             continue
@@ -93,7 +93,7 @@ def row_groups(path: str, name: str) -> list[tuple[int, int]]:
 
 
 def read_parquet(unit: Unit) -> Iterator[RawRow]:
-    """The rows of a Parquet file, or those of its row groups that begin in the unit's range of rows."""
+    """The rows of a Parquet file, or of the row groups that begin in the unit's range of rows."""
     with _open_parquet(unit.path, unit.name, unit.compression) as file:
         chosen, first_row = [], 0
         for index in range(file.metadata.num_row_groups):
@@ -109,7 +109,7 @@ def read_arrow(unit: Unit) -> Iterator[RawRow]:
 
     with _arrow_errors(unit.name), open_unit(unit.path, unit.name, unit.compression) as reader:
         head = reader.peek(8)
-        refuse_lfs_pointer(head.ljust(len(head)), unit.name)
+        reject_lfs_pointer(head.ljust(len(head)), unit.name)
         if head.startswith(b"ARROW1"):
             data: Any = reader if unit.compression is None and not is_url(unit.path) else io.BytesIO(reader.read())
             file = pa.ipc.open_file(data)
@@ -123,36 +123,36 @@ def _open_parquet(path: str, name: str, compression: str | None) -> Iterator[pq.
     import pyarrow.parquet as pq
 
     with _arrow_errors(name), open_unit(path, name, compression) as reader:
-        refuse_lfs_pointer(reader.peek(HEAD_BYTES), name)
+        reject_lfs_pointer(reader.peek(HEAD_BYTES), name)
         with pq.ParquetFile(reader if compression is None else io.BytesIO(reader.read())) as file:
             yield file
 
 
 @contextlib.contextmanager
 def _arrow_errors(name: str) -> Iterator[None]:
-    """Turn pyarrow's complaints about a file into a SourceError that names the file."""
+    """Turn exceptions of pyarrow into a SourceError with the file's name."""
     import pyarrow as pa
 
     try:
         yield
     except pa.ArrowException as error:
         what = " ".join(str(error).split())[:200]
-        raise SourceError(name, f"is not whole ({what})", "download or write it again") from error
+        raise SourceError(name, f"is not a complete file ({what})", "download or write it again") from error
 
 
 def _numbered(batches: Iterable[pa.RecordBatch]) -> Iterator[RawRow]:
     line = 0
     for batch in batches:
-        awkward = [field.name for field in batch.schema if not _is_json(field.type)]
+        to_convert = [field.name for field in batch.schema if not _is_json(field.type)]
         for row in batch.to_pylist():
             line += 1
-            for name in awkward:
-                row[name] = plain(row[name])
+            for name in to_convert:
+                row[name] = to_json_value(row[name])
             yield RawRow(line, row, None)
 
 
 def _is_json(kind: pa.DataType) -> bool:
-    """Whether the values of a column are strings, integers or booleans, which need no second look."""
+    """Whether the values of a column are strings, integers or booleans, which need no conversion."""
     import pyarrow as pa
 
     types = pa.types
@@ -163,19 +163,19 @@ def _is_json(kind: pa.DataType) -> bool:
     )
 
 
-def plain(value: Any) -> Any:
-    """An Arrow value as JSON would hold it.
+def to_json_value(value: Any) -> Any:
+    """An Arrow value as a JSON value.
 
-    Arrow gives every struct every key of its column, so a null inside a struct says that the key is absent: a tool's
-    schema comes out with the keys that it had. Maps become objects, bytes text where they are UTF-8, dates and times
-    their ISO form, NaN null.
+    Arrow gives every struct all keys of its column, so a null in a struct is read as an absent key: a tool's schema has
+    the keys that it had before. Maps become objects, bytes text if they are UTF-8, dates and times their ISO format,
+    NaN null.
     """
     if isinstance(value, dict):
-        return {str(key): plain(item) for key, item in value.items() if item is not None}
+        return {str(key): to_json_value(item) for key, item in value.items() if item is not None}
     if isinstance(value, list):
         if value and all(isinstance(item, tuple) and len(item) == 2 for item in value):  # a map
-            return {str(key): plain(item) for key, item in value}
-        return [plain(item) for item in value]
+            return {str(key): to_json_value(item) for key, item in value}
+        return [to_json_value(item) for item in value]
     if isinstance(value, float):
         return None if value != value else value
     if isinstance(value, bytes):

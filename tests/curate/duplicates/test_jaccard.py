@@ -31,7 +31,7 @@ def test_lists_of_many_chunks_are_those_of_plain_python(
 def test_similarities_are_those_of_sets_however_few_are_kept(lists: list[list[int]], kept: int) -> None:
     def fetch(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         found = [lists[row] for row in rows.tolist()]
-        return np.array(sum(found, []), np.uint64), np.cumsum([0, *map(len, found)])
+        return np.concatenate(found).astype(np.uint64), np.cumsum([0, *map(len, found)])
 
     limits = jaccard.ROWS_AT_ONCE, jaccard.KEPT_HASHES
     jaccard.ROWS_AT_ONCE, jaccard.KEPT_HASHES = 3, kept

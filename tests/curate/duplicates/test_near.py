@@ -1,4 +1,4 @@
-"""Near-duplicates, against similarities counted by hand and against brute force over every pair."""
+"""Near-duplicates, against similarities computed by hand and against brute force over every pair."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import json
 import re
 import unicodedata
 from pathlib import Path
+from random import Random
 
 import numpy as np
 import pytest
@@ -13,14 +14,22 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sftdata.curate.duplicates.buckets import Buckets, choose_banding, sort_into_buckets
-from sftdata.curate.duplicates.jaccard import Fetch, Jaccard
-from sftdata.curate.duplicates.near import NUM_HASHES, Similar, Verdict, find_near_duplicates, ranks, sign
+from sftdata.curate.duplicates.jaccard import FetchShingles, Jaccard
+from sftdata.curate.duplicates.near import (
+    NUM_HASHES,
+    SimilarityCheck,
+    Verdict,
+    assign_parts,
+    find_near_duplicates,
+    preference_order,
+    sign_texts,
+)
 from sftdata.curate.duplicates.settings import NearConfig
-from sftdata.curate.words import shingles_in
+from sftdata.curate.words import shingle_hashes
 
 
 def shingles_as_words(text: str, length: int = 3) -> frozenset[tuple[str, ...]]:
-    """The definition, written again: runs of words after NFKC and casefold, a shorter text being one."""
+    """The definition, written again: n-grams of words after NFKC and casefold; a shorter text is one shingle."""
     words = re.findall(r"\w+", unicodedata.normalize("NFKC", text).casefold())
     return frozenset(tuple(words[i : i + length]) for i in range(max(len(words) - length + 1, 1)))
 
@@ -47,15 +56,63 @@ def similar_pairs(texts: list[str], threshold: float) -> dict[tuple[int, int], f
     return found
 
 
-def judge(texts: list[str], keep_order: list[int] | None = None, threshold: float = 0.8) -> Verdict:
-    signed = sign(texts, 3)
-    order = np.arange(len(texts)) if keep_order is None else np.array(keep_order, np.int64)
+def compare(texts: list[str], preference: list[int] | None = None, threshold: float = 0.8) -> Verdict:
+    signed = sign_texts(texts, 3)
+    order = np.arange(len(texts)) if preference is None else np.array(preference, np.int64)
     near = NearConfig(threshold=threshold)
     return find_near_duplicates(signed.signatures, signed.is_signed, order, shingles_of(texts), near)
 
 
-def shingles_of(texts: list[str]) -> Fetch:
-    return lambda rows: shingles_in([texts[row] for row in rows], 3)
+def compare_by_parts(texts: list[str], preference: list[int], threshold: float) -> Verdict:
+    """The same verdict, found for each part on its own."""
+    signed = sign_texts(texts, 3)
+    near = NearConfig(threshold=threshold)
+    order = np.array(preference, np.int64)
+    nodes = order[signed.is_signed[order]]
+    part = assign_parts(signed.signatures, nodes, threshold)
+    verdict = Verdict.of_rows(len(texts))
+    for number in set(part[part >= 0].tolist()):
+        rows = nodes[part == number]
+        found = find_near_duplicates(signed.signatures, signed.is_signed, rows, shingles_of(texts), near)
+        for name in ("duplicate_of", "similarity", "cluster"):
+            getattr(verdict, name)[rows] = getattr(found, name)[rows]
+    return verdict
+
+
+def brute_force(texts: list[str], preference: list[int], threshold: float) -> tuple[list[int], list[set[int]]]:
+    """For each row the kept row that it duplicates (-1: none), and the rows of its cluster. Compares every pair whose
+    signatures agree in a band, and in enough numbers.
+    """
+    signed = sign_texts(texts, 3)
+    bands, width = choose_banding(threshold, NUM_HASHES)
+    deviation = (threshold * (1 - threshold) / NUM_HASHES) ** 0.5
+
+    def is_similar(one: int, other: int) -> bool:
+        agree = signed.signatures[one] == signed.signatures[other]
+        shares_bucket = agree[: bands * width].reshape(bands, width).all(axis=1).any()
+        is_likely = agree.mean() >= threshold - 3 * deviation
+        return bool(shares_bucket and is_likely and jaccard(texts[one], texts[other]) >= threshold)
+
+    rows = [row for row in preference if signed.is_signed[row]]
+    pairs = [(one, other) for place, one in enumerate(rows) for other in rows[place + 1 :] if is_similar(one, other)]
+    duplicate_of = [-1] * len(texts)
+    for one, other in pairs:  # in the order of preference
+        if duplicate_of[one] < 0 and duplicate_of[other] < 0:
+            duplicate_of[other] = one
+    return duplicate_of, components(len(texts), set(pairs))
+
+
+def same_verdict(one: Verdict, other: Verdict) -> bool:
+    """Whether two verdicts are equal in everything."""
+    return (
+        np.array_equal(one.duplicate_of, other.duplicate_of)
+        and np.array_equal(one.similarity, other.similarity, equal_nan=True)
+        and np.array_equal(one.cluster, other.cluster)
+    )
+
+
+def shingles_of(texts: list[str]) -> FetchShingles:
+    return lambda rows: shingle_hashes([texts[row] for row in rows], 3)
 
 
 def components(count: int, pairs: set[tuple[int, int]]) -> list[set[int]]:
@@ -73,14 +130,14 @@ def words(*numbers: int) -> str:
 
 
 def test_texts_without_words_are_compared_by_their_characters():
-    verdict = judge(["???", "🙂🙂", "???", "", "", " "])
+    verdict = compare(["???", "🙂🙂", "???", "", "", " "])
     assert verdict.duplicate_of.tolist() == [-1, -1, 0, -1, -1, -1]
 
 
 def test_a_row_is_dropped_at_the_threshold_and_kept_below_it():
     # 10 words are 8 shingles. A changed last word takes one away and adds one: 7 of 9. Two more words: 8 of 10.
     base = words(*range(10))
-    verdict = judge([base, words(*range(12)), words(*range(9), 99)])
+    verdict = compare([base, words(*range(12)), words(*range(9), 99)])
     assert verdict.duplicate_of.tolist() == [-1, 0, -1]
     assert verdict.similarity[1] == 0.8
     assert np.isnan(verdict.similarity[[0, 2]]).all()
@@ -89,35 +146,35 @@ def test_a_row_is_dropped_at_the_threshold_and_kept_below_it():
 def test_no_chain_drops_a_row_that_is_unlike_every_kept_one():
     chain = [words(*range(20)), words(*range(2, 22)), words(*range(4, 24)), words(*range(6, 26))]
     assert jaccard(chain[0], chain[1]) == 0.8 and jaccard(chain[0], chain[2]) < 0.8
-    verdict = judge(chain)
+    verdict = compare(chain)
     assert verdict.duplicate_of.tolist() == [-1, 0, -1, 2]
     assert verdict.cluster.tolist() == [0, 0, 0, 0]
 
 
 def test_the_preferred_row_survives():
-    verdict = judge([words(*range(20)), words(*range(21)), words(50, 51, 52)], keep_order=[1, 0, 2])
+    verdict = compare([words(*range(20)), words(*range(21)), words(50, 51, 52)], preference=[1, 0, 2])
     assert verdict.duplicate_of.tolist() == [1, -1, -1]
-    assert ranks("first", np.array([3, 9, 9])).tolist() == [0, 1, 2]
-    assert ranks("longest_answer", np.array([3, 9, 9])).tolist() == [1, 2, 0]
+    assert preference_order("first", np.array([3, 9, 9])).tolist() == [0, 1, 2]
+    assert preference_order("longest_answer", np.array([3, 9, 9])).tolist() == [1, 2, 0]
 
 
 def test_rows_that_were_dropped_before_are_compared_with_nothing():
-    verdict = judge(["one two three four"] * 3, keep_order=[1, 2])
+    verdict = compare(["one two three four"] * 3, preference=[1, 2])
     assert verdict.duplicate_of.tolist() == [-1, -1, 1]
 
 
 def test_a_signature_depends_on_its_text_alone():
     texts = ["the cat sat on the mat", "", "a quick brown fox", "x"]
-    together = sign(texts, 3)
+    together = sign_texts(texts, 3)
     assert together.is_signed.tolist() == [True, False, True, True]
     for row, text in enumerate(texts):
-        assert sign([text], 3).signatures.tolist() == together.signatures[row : row + 1].tolist()
-    assert sign([], 3).signatures.shape == (0, NUM_HASHES)
+        assert sign_texts([text], 3).signatures.tolist() == together.signatures[row : row + 1].tolist()
+    assert sign_texts([], 3).signatures.shape == (0, NUM_HASHES)
 
 
 def test_signatures_are_the_same_on_every_machine():
-    # Written down once. A rensa that gives other numbers would change which pairs are found.
-    signatures, _, _ = sign(["The quick brown fox jumps over the lazy dog, and the dog does not mind at all."], 3)
+    # A version of rensa with other numbers would change which pairs are found.
+    signatures, _, _ = sign_texts(["The quick brown fox jumps over the lazy dog, and the dog does not mind at all."], 3)
     assert signatures[0, :8].tolist() == GOLDEN
 
 
@@ -126,11 +183,11 @@ GOLDEN = [27355, 10000, 58467, 44052, 54648, 23680, 16021, 38030]
 
 @settings(max_examples=60, deadline=None)
 @given(st.lists(st.lists(st.sampled_from("abcd"), min_size=1, max_size=9), min_size=1, max_size=25), st.randoms())
-def test_whatever_the_texts_a_dropped_row_is_like_the_kept_row_it_names(lists: list[list[str]], random):
+def test_whatever_the_texts_a_dropped_row_is_similar_to_the_kept_row_it_names(lists: list[list[str]], random):
     texts = [" ".join(one) for one in lists]
     order = list(range(len(texts)))
     random.shuffle(order)
-    verdict = judge(texts, order, threshold=0.5)
+    verdict = compare(texts, order, threshold=0.5)
     linked = components(len(texts), set(similar_pairs(texts, 0.5)))
     for row, survivor in enumerate(verdict.duplicate_of.tolist()):
         if survivor >= 0:
@@ -141,9 +198,53 @@ def test_whatever_the_texts_a_dropped_row_is_like_the_kept_row_it_names(lists: l
         assert int(verdict.cluster[row]) in linked[row]
 
 
+@st.composite
+def related_texts(draw: st.DrawFn) -> list[str]:
+    """Texts that are often similar, in chains and in groups: each changes some words of an earlier one."""
+    texts = [[f"w{number}" for number in range(12)]]
+    for _ in range(draw(st.integers(0, 30))):
+        base = list(texts[draw(st.integers(0, len(texts) - 1))])
+        for place in draw(st.lists(st.integers(0, len(base) - 1), max_size=draw(st.sampled_from([1, 3, 12])))):
+            base[place] = f"w{draw(st.integers(0, 99))}"
+        texts.append(base)
+    return [" ".join(words) for words in texts]
+
+
+@settings(max_examples=100, deadline=None)
+@given(related_texts(), st.sampled_from([0.3, 0.5, 0.8]), st.randoms(use_true_random=False))
+def test_comparing_part_by_part_gives_the_verdict_of_all_rows_at_once_and_of_brute_force(
+    texts: list[str], threshold: float, random: Random
+) -> None:
+    preference = list(range(len(texts)))
+    random.shuffle(preference)
+    preference = preference[: random.randint(1, len(texts))]
+    at_once = compare(texts, preference, threshold)
+    assert same_verdict(compare_by_parts(texts, preference, threshold), at_once)
+    duplicate_of, clusters = brute_force(texts, preference, threshold)
+    assert at_once.duplicate_of.tolist() == duplicate_of
+    for row in range(len(texts)):
+        assert {other for other in range(len(texts)) if at_once.cluster[other] == at_once.cluster[row]} == clusters[row]
+
+
+def test_many_groups_are_compared_in_many_parts_with_the_same_verdict() -> None:
+    rng = np.random.default_rng(5)
+    texts = []
+    for _ in range(60):
+        numbers = rng.integers(0, 10_000, 40)
+        for _ in range(int(rng.integers(1, 5))):
+            numbers[rng.integers(0, 40)] = rng.integers(0, 10_000)
+            texts.append(" ".join(map(str, numbers)))
+    preference = list(range(len(texts)))[::-1]
+    at_once = compare(texts, preference, threshold=0.6)
+    assert np.count_nonzero(at_once.duplicate_of >= 0) > 40
+    signatures = sign_texts(texts, 3).signatures
+    assert len(set(assign_parts(signatures, np.array(preference), 0.6).tolist())) > 10
+    assert same_verdict(compare_by_parts(texts, preference, 0.6), at_once)
+
+
 @pytest.fixture(scope="module")
 def toolformer(shared: Path) -> tuple[list[str], dict[tuple[int, int], float]]:
-    """The texts of toolformer.json, all 7,673, and every pair of them at 0.8 or above, by brute force."""
+    """All 7,673 texts of toolformer.json, and every pair of them with a similarity of 0.8 or more, by brute force."""
     data = json.loads((shared / "data" / "toolformer.json").read_bytes())
     texts = ["\n".join((row["instruction"], row["input"], row["response"])) for row in data]
     truth = similar_pairs(texts, 0.8)
@@ -153,7 +254,7 @@ def toolformer(shared: Path) -> tuple[list[str], dict[tuple[int, int], float]]:
 
 def test_on_toolformer_every_drop_is_a_pair_of_brute_force(toolformer: tuple[list[str], dict[tuple[int, int], float]]):
     texts, truth = toolformer
-    verdict = judge(texts)
+    verdict = compare(texts)
     dropped = np.flatnonzero(verdict.duplicate_of >= 0).tolist()
     for row in dropped:
         survivor = int(verdict.duplicate_of[row])
@@ -173,10 +274,10 @@ def test_on_toolformer_at_least_97_percent_of_all_similar_pairs_are_found(
     toolformer: tuple[list[str], dict[tuple[int, int], float]],
 ):
     texts, truth = toolformer
-    signatures, _, _ = sign(texts, 3)
+    signatures, _, _ = sign_texts(texts, 3)
     rows = np.arange(len(texts))
     buckets = Buckets.of(*sort_into_buckets(signatures, rows, choose_banding(0.8, NUM_HASHES)), len(rows))
-    similar = Similar(signatures, rows, Jaccard(shingles_of(texts)), 0.8)
+    similar = SimilarityCheck(signatures, rows, Jaccard(shingles_of(texts)), 0.8)
     found = set()
     for row in range(len(texts)):
         places = buckets.places[buckets.firsts[row] : buckets.firsts[row + 1]].tolist()

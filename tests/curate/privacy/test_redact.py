@@ -24,12 +24,12 @@ from sftdata.curate.privacy.redact import (
 )
 from sftdata.curate.privacy.settings import KINDS, PrivacyConfig
 from sftdata.curate.quality.settings import FilterConfig
-from sftdata.curate.stage import Judge
+from sftdata.curate.stage import FilterAndRedact
 from sftdata.records.record import Drop, Message, Record, ToolCall
 
 AWS = "AKIA" + "IOSFODNN7EXAMPLE"
 JWT = "eyJhbGciOiJIUzI1NiJ9" + ".eyJzdWIiOiIxMjM0NTY3ODkwIn0" + ".dozjgNryP4J3jVmNHl0w5N_XgL0n3I9P"
-DROPPING = Judge(FilterConfig(), PrivacyConfig(mode="drop"))
+DROPPING = FilterAndRedact(FilterConfig(), PrivacyConfig(mode="drop"))
 PEM = "-----BEGIN RSA PRIVATE" + " KEY-----\nMIIEpAIBAAKCAQEA\nq3x/k+Zz\n-----END RSA PRIVATE KEY-----"
 
 

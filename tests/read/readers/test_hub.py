@@ -43,12 +43,14 @@ def test_another_split_is_read_when_asked_for(hub):
 
 
 def test_a_split_or_subset_that_is_not_there_is_an_error_with_those_that_are(hub):
-    with pytest.raises(SourceError, match=r"has no split dev; set split to one of its own: train, test"):
+    with pytest.raises(SourceError, match=r"has no split dev; set split to one that it has: train, test"):
         plan_units([SourceConfig(path="ORG/chats", split="dev")])
     with pytest.raises(SourceError, match=r"BuilderConfig 'other' not found"):
         plan_units([SourceConfig(path="ORG/chats", subset="other")])
 
 
 def test_a_name_that_is_neither_here_nor_on_the_hub_is_an_error_that_says_both(hub):
-    with pytest.raises(SourceError, match=r"no dataset of the hub .* no such file or folder here either"):
+    with pytest.raises(
+        SourceError, match=r"cannot be opened as a dataset of the hub .* no such local file or folder either"
+    ):
         plan_units([SourceConfig(path="nobody/nothing")])

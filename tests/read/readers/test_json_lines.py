@@ -12,8 +12,8 @@ from sftdata.config import SourceConfig
 from sftdata.errors import SourceError
 from sftdata.read import Unit, plan_units, read_raw
 from sftdata.read.readers import json_lines
-from sftdata.read.readers.json_lines import count_lines, read_lines
-from sftdata.read.readers.parse import may_hold_long_number, parse_json
+from sftdata.read.readers.json_lines import count_lines, read_json_lines
+from sftdata.read.readers.parse_json import may_hold_long_number, parse_json
 
 GOOD = b'{"a": 1}\n'
 
@@ -207,7 +207,7 @@ def test_byte_ranges_of_any_size_give_the_rows_and_lines_of_one_whole_read(
 
 def counted(unit: Unit) -> int:
     """How many lines the reader of a unit says it read."""
-    reader = read_lines(unit)
+    reader = read_json_lines(unit)
     while True:
         try:
             next(reader)

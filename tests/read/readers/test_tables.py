@@ -172,4 +172,4 @@ def test_a_truncated_table_is_an_error(tmp_path, raw_rows, name):
     ],
 )
 def test_arrow_values_become_what_json_would_hold(value, expected):
-    assert tables.plain(value) == expected
+    assert tables.to_json_value(value) == expected

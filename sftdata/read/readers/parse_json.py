@@ -1,4 +1,4 @@
-"""JSON text -> value, fast where orjson agrees with the text and exact everywhere."""
+"""JSON text -> value: with orjson where it is exact, otherwise with json."""
 
 from __future__ import annotations
 
@@ -9,21 +9,22 @@ import orjson
 
 from sftdata.records.record import Drop
 
-# orjson reads integers above 64 bits as floats; only text with this many digits in a row can hold one.
+# orjson reads integers above 64 bits as floats; only text with this many consecutive digits can hold one.
 _LONG_NUMBER = b"0" * 19
 _DIGITS = bytes(48 if 48 <= byte <= 57 else 32 for byte in range(256))
 
 
 def may_hold_long_number(data: bytes) -> bool:
-    """Whether a number that orjson does not read exactly may stand in JSON text, or in lines of it.
+    """Whether JSON text, or lines of it, may contain a number that orjson does not read exactly.
 
-    Of so many digits in a row three stand at every sixth place, which is looked at first, and then between them.
+    Of that many consecutive digits, at least three are at multiples of six. So first only every sixth byte is checked,
+    and the bytes between only around those.
     """
     codes = np.frombuffer(data, np.uint8)
     is_digit = codes[::6] - np.uint8(48) < 10
     places = 6 * np.flatnonzero(is_digit[:-2] & is_digit[1:-1] & is_digit[2:])
-    for behind in (3, 9, 2, 8, 4, 10, 1, 7, 5, 11):
-        places = places[codes[places + behind] - np.uint8(48) < 10]
+    for offset in (3, 9, 2, 8, 4, 10, 1, 7, 5, 11):
+        places = places[codes[places + offset] - np.uint8(48) < 10]
     return len(places) > 0 and _holds_long_number(data)
 
 
@@ -32,11 +33,11 @@ def _holds_long_number(data: bytes) -> bool:
 
 
 def parse_json(data: bytes) -> object:
-    """The value of UTF-8 JSON text. NaN is read as null: pandas writes absent values so.
+    """The value of UTF-8 JSON text. NaN is read as null, because pandas writes missing values as NaN.
 
-    Integers keep all their digits and lone surrogates stay in their strings. Raises UnicodeDecodeError where the
-    bytes are not UTF-8, json.JSONDecodeError with the position where they are not JSON, and another ValueError for
-    infinite numbers, numbers of thousands of digits and values nested too deeply.
+    Integers keep all their digits, and strings keep lone surrogates. Raises UnicodeDecodeError if the bytes are not
+    UTF-8, json.JSONDecodeError with the position if they are not JSON, and another ValueError for infinite numbers,
+    numbers of thousands of digits and values nested too deeply.
     """
     try:
         value: object = orjson.loads(data)
@@ -52,7 +53,7 @@ def parse_json(data: bytes) -> object:
 
 
 def parse_line(line: bytes, may_be_long: bool = True) -> object:
-    """The JSON value of a line, or a Drop that says why there is none. `may_be_long`: see may_hold_long_number."""
+    """The JSON value of a line, or a Drop with the reason why it has none. `may_be_long`: see may_hold_long_number."""
     if not may_be_long:
         try:
             return orjson.loads(line)
@@ -72,7 +73,7 @@ def parse_line(line: bytes, may_be_long: bool = True) -> object:
 
 
 def parse_text(text: str) -> object:
-    """The value of JSON that stands in a string, such as a tool call's arguments. Raises ValueError."""
+    """The value of JSON in a string, such as the arguments of a tool call. Raises ValueError."""
     try:
         data = text.encode()
     except UnicodeEncodeError as error:

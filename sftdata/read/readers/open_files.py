@@ -1,4 +1,4 @@
-"""Opening files: local or on any fsspec store, plain or compressed, with the mistakes people make found at once."""
+"""Opening files: local or on any fsspec store, uncompressed or compressed, with clear errors for wrong files."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ COMPRESSIONS = ("gz", "zst", "bz2", "xz")
 BUFFER_BYTES = 1 << 18
 HEAD_BYTES = 1 << 16
 
-# What a file's first bytes betray: (bytes, what it is, what to do about it).
-_FOREIGN = (
+# The first bytes of files that are not text: (bytes, what the file is, what to do about it).
+_MAGIC_BYTES = (
     (b"\x1f\x8b", "is gzip data, but its name does not say so", "add .gz to its name"),
     (b"\x28\xb5\x2f\xfd", "is zstandard data, but its name does not say so", "add .zst to its name"),
     (b"BZh", "is bzip2 data, but its name does not say so", "add .bz2 to its name"),
@@ -39,8 +39,8 @@ _LFS_POINTER = b"version https://git-lfs"
 
 @contextlib.contextmanager
 def open_unit(path: str, name: str, compression: str | None) -> Iterator[io.BufferedReader]:
-    """The file's bytes, uncompressed. While it is open, a failure of the disk, the store or the compression is a
-    SourceError that names the file; a truncated file is never taken for a whole one.
+    """The file's uncompressed bytes. While it is open, failures of the disk, the store or the decompression are raised
+    as SourceError with the file's name; a truncated file is never read as if it were complete.
     """
     try:
         with _open_raw(path) as raw:
@@ -48,44 +48,49 @@ def open_unit(path: str, name: str, compression: str | None) -> Iterator[io.Buff
             with reader:
                 yield reader
     except (EOFError, zlib.error, lzma.LZMAError, zstandard.ZstdError, gzip.BadGzipFile) as error:
-        raise SourceError(name, f"is not whole {compression} data ({error})", "download or write it again") from error
+        raise _damaged(name, compression, error) from error
     except OSError as error:
-        if compression == "bz2" and error.errno is None:  # bz2 has no exception of its own
-            raise SourceError(name, f"is not whole bz2 data ({error})", "download or write it again") from error
+        if compression == "bz2" and error.errno is None:  # bz2 has no exception class of its own
+            raise _damaged(name, compression, error) from error
         raise unreadable(name, error) from error
 
 
+def _damaged(name: str, compression: str | None, error: Exception) -> SourceError:
+    """The error for a file that cannot be decompressed."""
+    return SourceError(name, f"is not complete {compression} data ({error})", "download or write it again")
+
+
 def unreadable(name: str, error: Exception) -> SourceError:
-    """The error for a file that the system or the store does not let us read."""
+    """The error for a file that the system or the store cannot read."""
     reason = getattr(error, "strerror", None) or " ".join(str(error).split()) or type(error).__name__
-    return SourceError(name, f"cannot be read ({reason})", "check the path and your rights to it")
+    return SourceError(name, f"cannot be read ({reason})", "check the path and your permissions")
 
 
-def refuse_foreign(reader: io.BufferedReader, name: str) -> None:
-    """Raise SourceError where a text file's first bytes say that it is something else. Reads nothing away."""
+def reject_non_text(reader: io.BufferedReader, name: str) -> None:
+    """Raise SourceError if a text file's first bytes show that it is something else. Consumes nothing."""
     head = reader.peek(HEAD_BYTES)
-    for magic, what, todo in _FOREIGN:
+    for magic, what, todo in _MAGIC_BYTES:
         if head.startswith(magic):
             raise SourceError(name, what, todo)
-    refuse_lfs_pointer(head, name)
+    reject_lfs_pointer(head, name)
     if head.lstrip()[:1] == b"<":
-        raise SourceError(name, "begins with '<' like a web page", "download the data itself, not the page around it")
+        raise SourceError(name, "begins with '<' like a web page", "download the data, not the page that shows it")
 
 
-def refuse_lfs_pointer(head: bytes, name: str) -> None:
-    """Raise SourceError where a repository was cloned without its large files."""
+def reject_lfs_pointer(head: bytes, name: str) -> None:
+    """Raise SourceError if the file is a Git LFS pointer: the repository was cloned without its large files."""
     if head.startswith(_LFS_POINTER):
-        raise SourceError(name, "is a Git LFS pointer, not the data itself", "run `git lfs pull` where it was cloned")
+        raise SourceError(name, "is a Git LFS pointer, not the data itself", "run `git lfs pull` in the repository")
 
 
 def is_url(path: str) -> bool:
-    """Whether a path names a store (`s3://`, `https://`, `memory://`) and not the local disk."""
+    """Whether a path is on a remote store (`s3://`, `https://`, `memory://`), not on the local disk."""
     return "://" in path
 
 
 @contextlib.contextmanager
 def store_errors(url: str) -> Iterator[None]:
-    """Turn whatever a store's client raises into a SourceError. Only calls of fsspec may stand inside."""
+    """Turn any exception of a store's client into a SourceError. Use only around calls of fsspec."""
     try:
         yield
     except Exception as error:  # the clients of HTTP, S3 and the hub share no base class
@@ -102,7 +107,7 @@ def _open_raw(path: str) -> IO[bytes]:
 
 
 class StoreFile(io.RawIOBase):
-    """A file of an fsspec store, whose failures are SourceErrors."""
+    """A file of an fsspec store that raises its failures as SourceError."""
 
     def __init__(self, file: IO[bytes], url: str) -> None:
         self._file = file
@@ -135,7 +140,7 @@ class StoreFile(io.RawIOBase):
 
 
 def _uncompressed(raw: IO[bytes], compression: str | None) -> io.RawIOBase:
-    """The bytes behind a compression, as something a BufferedReader reads from."""
+    """The uncompressed bytes, as a raw stream for a BufferedReader."""
     opened: object = raw
     if compression == "zst":
         opened = ZstdFrames(raw)
@@ -149,16 +154,16 @@ def _uncompressed(raw: IO[bytes], compression: str | None) -> io.RawIOBase:
 
 
 class ZstdFrames(io.RawIOBase):
-    """Zstandard data of one frame or many. Data that ends inside a frame raises EOFError; zstandard's own reader
-    ends without a word there, and rows would be lost.
+    """Zstandard data of one or more frames. Raises EOFError if the data ends inside a frame; the reader of zstandard
+    ends silently there, and rows would be lost.
     """
 
     def __init__(self, raw: IO[bytes]) -> None:
         self._raw = raw
         self._frame = zstandard.ZstdDecompressor().decompressobj()
-        self._inside = False  # whether the current frame has begun
-        self._pending = b""  # uncompressed, not yet handed out
-        self._rest = b""  # compressed, behind the frame that ended
+        self._inside = False  # whether the current frame has started
+        self._pending = b""  # uncompressed, not yet returned
+        self._rest = b""  # compressed, after the frame that ended
 
     def readable(self) -> bool:
         return True

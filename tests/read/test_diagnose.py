@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from sftdata.config import SourceConfig
-from sftdata.read import explain_unknown, no_rows_error, plan_units
+from sftdata.read import no_rows_error, plan_units, suggest_fix
 
 
 @pytest.mark.parametrize(
@@ -25,15 +25,15 @@ from sftdata.read import explain_unknown, no_rows_error, plan_units
     ],
 )
 def test_a_mapping_is_proposed_from_the_keys(row, mapping):
-    sentence = explain_unknown(row)
+    sentence = suggest_fix(row)
     assert sentence.startswith(f"its rows have the keys {', '.join(row)}")
     assert sentence.endswith(f"columns: {mapping}")
 
 
 def test_plain_text_and_whole_columns_are_recognised():
-    assert "format: text" in explain_unknown({"text": "Once."})
-    assert "lines=True" in explain_unknown({"prompt": {"0": "q", "1": "r"}, "completion": {"0": "a", "1": "b"}})
-    assert "as an object" in explain_unknown(["q", "a"])
+    assert "format: text" in suggest_fix({"text": "Once."})
+    assert "lines=True" in suggest_fix({"prompt": {"0": "q", "1": "r"}, "completion": {"0": "a", "1": "b"}})
+    assert "as an object" in suggest_fix(["q", "a"])
 
 
 def error(file: Path, **settings: object) -> str:

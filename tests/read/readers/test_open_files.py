@@ -42,7 +42,7 @@ def test_a_truncated_file_is_an_error_and_never_fewer_rows(tmp_path: Path, raw_r
     file = tmp_path / f"rows.jsonl.{name}"
     whole = COMPRESS[name](ROWS)
     file.write_bytes(whole[: int(len(whole) * share)])
-    with pytest.raises(SourceError, match=rf"^rows\.jsonl\.{name}: is not whole {name} data"):
+    with pytest.raises(SourceError, match=rf"^rows\.jsonl\.{name}: is not complete {name} data"):
         raw_rows(file)
 
 
@@ -50,7 +50,7 @@ def test_a_truncated_file_is_an_error_and_never_fewer_rows(tmp_path: Path, raw_r
 def test_a_plain_file_with_the_name_of_a_compressed_one_is_an_error(tmp_path: Path, raw_rows, name):
     file = tmp_path / f"rows.jsonl.{name}"
     file.write_bytes(ROWS)
-    with pytest.raises(SourceError, match=rf"is not whole {name} data"):
+    with pytest.raises(SourceError, match=rf"is not complete {name} data"):
         raw_rows(file)
 
 
@@ -62,7 +62,7 @@ def test_damage_inside_a_compressed_file_is_an_error(tmp_path: Path, raw_rows, n
     )
     data[len(data) // 2] ^= 0xFF
     file.write_bytes(data)
-    with pytest.raises(SourceError, match=rf"is not whole {name} data"):
+    with pytest.raises(SourceError, match=rf"is not complete {name} data"):
         raw_rows(file)
 
 
