@@ -1,8 +1,8 @@
-"""An audit of raw data: every finding of reading and curation, counted, with examples; nothing is written."""
+"""Audits of raw data: all findings of reading and curation, counted, with examples. Nothing is written."""
 
 from __future__ import annotations
 
-from sftdata.audit.audit import NOT_NEEDED, audit
-from sftdata.audit.findings import Audit, Example, Finding, SourceStats, Words
+from sftdata.audit.audit import UNUSED_SETTINGS, audit
+from sftdata.audit.findings import Audit, Example, Finding, SourceStats, WordStats
 
-__all__ = ["NOT_NEEDED", "Audit", "Example", "Finding", "SourceStats", "Words", "audit"]
+__all__ = ["UNUSED_SETTINGS", "Audit", "Example", "Finding", "SourceStats", "WordStats", "audit"]

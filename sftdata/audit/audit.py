@@ -1,4 +1,4 @@
-"""`audit`: raw data in, findings out. One process, one pass over the rows, then what rows have in common."""
+"""`audit`: raw data in, findings out. One process, one pass over the rows, then comparisons between rows."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from sftdata.audit.checks import RecordChecks
-from sftdata.audit.excerpts import HIDDEN, excerpt, shown
+from sftdata.audit.excerpts import HIDDEN, excerpt, printable
 from sftdata.audit.findings import (
     MEANINGS,
-    QUALITY,
+    QUALITY_FILTERS,
     TRAILING_CONTROL,
     Audit,
     Example,
     Finding,
     SourceStats,
-    Words,
+    WordStats,
     settings_line,
 )
 from sftdata.audit.texts import NearTexts, SemanticTexts, Texts
@@ -48,8 +48,8 @@ from sftdata.read.stage import row_of
 from sftdata.read.units import RawRow, Unit
 from sftdata.records.record import KEY_BYTES, Record
 
-MAX_EXAMPLES = 3  # of each kind
-NOT_NEEDED: Mapping[str, Any] = {"tokenizer": "", "out": ""}  # of a config: an audit reads neither
+MAX_EXAMPLES = 3  # of each kind of finding
+UNUSED_SETTINGS: Mapping[str, Any] = {"tokenizer": "", "out": ""}  # required by Config, but not used by an audit
 
 Data = Config | str | Path | Sequence[str | Path | SourceConfig]
 
@@ -57,16 +57,15 @@ Data = Config | str | Path | Sequence[str | Path | SourceConfig]
 def audit(
     data: Data, *, against: Sequence[str | Path | EvaluationConfig] = (), progress: Progress | None = None
 ) -> Audit:
-    """Everything that reading and curation have to say about raw data.
+    """Find everything that reading and curation can find in raw data.
 
-    `data` is a config, of which the tokenizer, the output and all that follows curation are not looked at, or paths
-    and sources. `against` are evaluation files besides those of the config. Whatever the config switches off is
-    looked for all the same, but semantic duplicates, for which the config names a model; thresholds of near-duplicates
-    and decontamination, languages and telephone regions are those of the config.
+    `data` is a config, or paths and sources. The tokenizer, the output and all settings for steps after curation are
+    ignored. `against` adds evaluation files to those of the config. Checks that the config turns off run too, except
+    the search for semantic duplicates, which needs a model in the config. The thresholds for near-duplicates and
+    decontamination, the languages and the phone regions are those of the config.
 
-    Memory: about 500 bytes a row; texts, signatures and embeddings lie in a scratch folder, removed at the end.
-    Raises SourceError where a file cannot be read, or where no row of all is a conversation, and ConfigError where the
-    model cannot be loaded.
+    Memory: about 500 bytes per row; texts, signatures and embeddings are in a temporary folder. Raises SourceError if a
+    file cannot be read or no row is a conversation, and ConfigError if the model cannot be loaded.
     """
     config = _with_evaluations(_config_of(data), against)
     sources = config.resolved_sources()
@@ -76,59 +75,59 @@ def audit(
         near_texts = opened.enter_context(closing(NearTexts(Path(folder), near)))
         semantic_texts = None
         if semantic is not None:
-            located = located_semantic(config, semantic)
-            semantic_texts = opened.enter_context(closing(SemanticTexts(Path(folder), located)))
-        run = _Run(config, sources, units, near_texts, semantic_texts)
+            settings = located_semantic(config, semantic)
+            semantic_texts = opened.enter_context(closing(SemanticTexts(Path(folder), settings)))
+        run = _AuditRun(config, sources, units, near_texts, semantic_texts)
         run.read(progress or NoProgress())
-        run.refuse_no_rows()
+        run.check_has_rows()
         run.compare(progress or NoProgress())
-        return run.audit(near)
+        return run.result(near)
 
 
 def _config_of(data: Data) -> Config:
-    """A config as it is, or one that names these sources."""
+    """`data` if it is a config; else a config with these sources."""
     if isinstance(data, Config):
         return data
     items = [data] if isinstance(data, (str, Path)) else data
     sources = [item.model_dump() if isinstance(item, SourceConfig) else {"path": str(item)} for item in items]
-    return parse_config({**NOT_NEEDED, "sources": sources}, "audit")
+    return parse_config({**UNUSED_SETTINGS, "sources": sources}, "audit")
 
 
 def _with_evaluations(config: Config, against: Sequence[str | Path | EvaluationConfig]) -> Config:
-    """The config with more evaluation files, whose paths are relative to the current folder."""
+    """The config with more evaluation files. Their paths are relative to the current folder."""
     if not against:
         return config
     files = [one if isinstance(one, EvaluationConfig) else EvaluationConfig(path=str(one)) for one in against]
-    here = [
+    absolute = [
         file.model_copy(update={"path": str(Path(file.path).absolute())}) if Path(file.path).exists() else file
         for file in files
     ]
-    more = config.decontaminate.model_copy(update={"against": (*config.decontaminate.against, *here)})
-    return config.model_copy(update={"decontaminate": more})
+    decontaminate = config.decontaminate.model_copy(update={"against": (*config.decontaminate.against, *absolute)})
+    return config.model_copy(update={"decontaminate": decontaminate})
 
 
 @dataclass
-class _Source:
-    """What is counted of one source."""
+class _SourceCounts:
+    """The counts of one source."""
 
     rows: int = 0
     sound: int = 0
     formats: Counter[str] = field(default_factory=Counter)
     prompt_words: array[int] = field(default_factory=lambda: array("I"))
     answer_words: array[int] = field(default_factory=lambda: array("I"))
-    mapping: dict[str, str] | None = None  # the columns that the first row of an unknown shape probably means
+    mapping: dict[str, str] | None = None  # suggested columns, from the first row with an unknown shape
 
-    def measure(self, record: Record) -> None:
+    def add_words(self, record: Record) -> None:
         """Count the words of a record."""
-        asked = [count_words(message.content or "") for message in record.messages if message.role == "user"]
-        if asked:
-            self.prompt_words.append(sum(asked))
+        prompts = [count_words(message.content or "") for message in record.messages if message.role == "user"]
+        if prompts:
+            self.prompt_words.append(sum(prompts))
         answers = [message.content or "" for message in record.messages if message.role == "assistant"]
         self.answer_words.extend(map(count_words, answers if record.text is None else [record.text]))
 
 
-class _Run:
-    """One audit under way. Rows are numbered as they are read, records (the sound ones among them) too."""
+class _AuditRun:
+    """The state of an audit. Rows are numbered in the order of reading, and so are records (the valid rows)."""
 
     def __init__(
         self,
@@ -141,40 +140,40 @@ class _Run:
         self._config, self._sources, self._units = config, sources, units
         self._names = distinct_names(units, [source.path for source in config.sources])
         self._near_texts, self._semantic_texts = near_texts, semantic_texts
-        self._looks = RecordChecks(config.filters, config.privacy)
+        self._checks = RecordChecks(config.filters, config.privacy)
         settings = ContaminationSettings(config.decontaminate.ngram_words, config.decontaminate.overlap)
         self._index = (
             EvaluationIndex.build(evaluation_items(config), settings) if config.decontaminate.against else None
         )
-        self._stats = [_Source() for _ in sources]
+        self._stats = [_SourceCounts() for _ in sources]
         self._counts: Counter[str] = Counter()
-        self._by_default: Counter[str] = Counter()
+        self._default_counts: Counter[str] = Counter()
         self._examples: dict[str, list[Example]] = {}
-        self._found = bytearray()  # of each row, whether there is any finding
-        # Of each record: its row, the unit and line it stands at, the key of its content.
+        self._has_finding = bytearray()  # for each row: 1 if it has any finding
+        # For each record: its row number, its unit and line, and the key of its content.
         self._row, self._unit, self._line = array("Q"), array("I"), array("Q")
         self._keys = bytearray()
 
     def read(self, progress: Progress) -> None:
-        """Look at every row by itself."""
+        """Read and check all rows."""
         progress.start("check", len(self._units))
         base = 0
         for number, unit in enumerate(self._units):
             before = self._units[number - 1] if number else None
-            goes_on = before is not None and (before.source, before.path) == (unit.source, unit.path)
-            base = base + lines_in(before) if before is not None and goes_on else 0
+            is_same_file = before is not None and (before.source, before.path) == (unit.source, unit.path)
+            base = base + lines_in(before) if before is not None and is_same_file else 0
             rows = 0
             for raw in read_raw(unit):
-                self._take(number, base + raw.line, raw)
+                self._add_row(number, base + raw.line, raw)
                 rows += 1
             progress.advance(rows, 0)
 
-    def _take(self, unit: int, line: int, raw: RawRow) -> None:
-        """One row: what reading says about it, or all looks at its record."""
+    def _add_row(self, unit: int, line: int, raw: RawRow) -> None:
+        """Parse a row; count why it is dropped, or check its record."""
         number = self._units[unit].source
         source, stats = self._sources[number], self._stats[number]
         stats.rows += 1
-        self._found.append(0)
+        self._has_finding.append(0)
         row = row_of(raw, source)
         stats.formats[_format_of(raw, source)] += 1
         drop = row.drop
@@ -184,25 +183,29 @@ class _Run:
             reason = drop.reason if drop else "unknown_shape"
             if reason in ("unknown_shape", "missing_field") and isinstance(raw.value, dict) and stats.mapping is None:
                 stats.mapping = suggest_mapping(raw.value)
-            wanted = self._is_wanted(reason)
-            text = self._looks.of_reading(drop.detail if drop else None, raw.value) if wanted else ""
-            self._note(reason, len(self._found) - 1, unit, line, text)
+            detail = drop.detail if drop else None
+            text = self._checks.reading_evidence(detail, raw.value) if self._needs_example(reason) else ""
+            self._count_finding(reason, len(self._has_finding) - 1, unit, line, text)
             return
         stats.sound += 1
-        stats.measure(row.record)
-        self._look(row.record, unit, line)
+        stats.add_words(row.record)
+        self._check_record(row.record, unit, line)
 
-    def _look(self, record: Record, unit: int, line: int) -> None:
-        """Everything that one record shows by itself; and what comparisons will need."""
-        row = len(self._found) - 1
-        redacted, private = self._looks.private(record)
-        evidence = [*self._looks.quality(record), *self._looks.ends(record), *self._looks.kinds_of(redacted, private)]
+    def _check_record(self, record: Record, unit: int, line: int) -> None:
+        """Run all checks of a record, and store what the comparisons need."""
+        row = len(self._has_finding) - 1
+        redacted, private = self._checks.redact(record)
+        evidence = [
+            *self._checks.quality_findings(record),
+            *self._checks.trailing_control(record),
+            *self._checks.private_findings(redacted, private),
+        ]
         if self._index is not None and (hit := find_contamination(searched_texts(record), self._index)):
-            words = HIDDEN if private else excerpt(hit.excerpt, self._looks.privacy)
-            evidence.append(("contaminated", shown(str(replace(hit, excerpt=words)))))
+            text = HIDDEN if private else excerpt(hit.excerpt, self._checks.privacy)
+            evidence.append(("contaminated", printable(str(replace(hit, excerpt=text)))))
         for kind, text in evidence:
-            self._by_default[kind] += self._looks.is_for_default(kind, record)
-            self._note(kind, row, unit, line, text)
+            self._default_counts[kind] += self._checks.is_dropped_by_default(kind, record)
+            self._count_finding(kind, row, unit, line, text)
         self._row.append(row)
         self._unit.append(unit)
         self._line.append(line)
@@ -211,62 +214,62 @@ class _Run:
         if self._semantic_texts is not None:
             self._semantic_texts.add(record)
 
-    def _is_wanted(self, kind: str) -> bool:
-        """Whether one more example of a kind is shown."""
+    def _needs_example(self, kind: str) -> bool:
+        """Whether there are fewer than MAX_EXAMPLES examples of this kind."""
         return len(self._examples.get(kind, ())) < MAX_EXAMPLES
 
-    def _note(self, kind: str, row: int, unit: int, line: int, text: str) -> None:
-        """Count a finding, and keep it as an example where there are few."""
+    def _count_finding(self, kind: str, row: int, unit: int, line: int, text: str) -> None:
+        """Count a finding, and keep it as an example if more are needed."""
         self._counts[kind] += 1
-        self._found[row] = 1
-        if self._is_wanted(kind):
+        self._has_finding[row] = 1
+        if self._needs_example(kind):
             self._examples.setdefault(kind, []).append(Example(self._where(unit, line), text))
 
     def _where(self, unit: int, line: int) -> str:
-        return shown(f"{self._names[unit]}:{line}")
+        return printable(f"{self._names[unit]}:{line}")
 
-    def refuse_no_rows(self) -> None:
-        """Raise SourceError where there is no row at all, or none of which a conversation can be made."""
-        if not self._found:
+    def check_has_rows(self) -> None:
+        """Raise SourceError if there are no rows, or none of them is a conversation."""
+        if not self._has_finding:
             raise no_rows_error([], self._config.sources[0])
         if self._counts.keys() <= NOT_DATA and not self._row:
             raise no_rows_error([unit for unit in self._units if unit.source == 0], self._sources[0])
 
     def compare(self, progress: Progress) -> None:
-        """What records have in common: the same content, near-duplicates among the rest, and so on."""
+        """Compare records: find exact duplicates, near-duplicates among the rest, then semantic duplicates."""
         if not self._row:
             return
         keys = pa.FixedSizeBinaryArray.from_buffers(
             pa.binary(KEY_BYTES), len(self._row), [None, pa.py_buffer(bytes(self._keys))]
         )
         first = first_occurrences(keys)[0]
-        repeats = first != np.arange(len(first))
-        for number in np.flatnonzero(repeats).tolist():
-            self._note_pair("duplicate", number, int(first[number]), "the same as", self._near_texts)
-        near = self._near_texts.compare(repeats)
-        self._note_similar("near_duplicate", near, "{:.0%} of the runs of words of", self._near_texts)
+        is_repeat = first != np.arange(len(first))
+        for number in np.flatnonzero(is_repeat).tolist():
+            self._count_duplicate("duplicate", number, int(first[number]), "the same as", self._near_texts)
+        near = self._near_texts.compare(is_repeat)
+        self._count_duplicates("near_duplicate", near, "a Jaccard similarity of {:.2f} to", self._near_texts)
         if self._semantic_texts is not None:
-            same = self._semantic_texts.compare(repeats | (near.duplicate_of >= 0), progress)
-            self._note_similar("semantic_duplicate", same, "a cosine of {:.4f} to", self._semantic_texts)
+            same = self._semantic_texts.compare(is_repeat | (near.duplicate_of >= 0), progress)
+            self._count_duplicates("semantic_duplicate", same, "a cosine of {:.4f} to", self._semantic_texts)
 
-    def _note_similar(self, kind: str, verdict: Verdict, how: str, texts: Texts) -> None:
-        """The records that a verdict drops."""
+    def _count_duplicates(self, kind: str, verdict: Verdict, how: str, texts: Texts) -> None:
+        """Count the records that a verdict drops."""
         for number in np.flatnonzero(verdict.duplicate_of >= 0).tolist():
             similar = how.format(verdict.similarity[number])
-            self._note_pair(kind, number, int(verdict.duplicate_of[number]), similar, texts)
+            self._count_duplicate(kind, number, int(verdict.duplicate_of[number]), similar, texts)
 
-    def _note_pair(self, kind: str, number: int, kept: int, how: str, texts: Texts) -> None:
-        """A record that repeats a kept one."""
+    def _count_duplicate(self, kind: str, number: int, kept: int, how: str, texts: Texts) -> None:
+        """Count a record that duplicates a kept one."""
         text = ""
-        if self._is_wanted(kind):
-            words = excerpt(texts.text(number), self._looks.privacy)
-            text = f"{how} {self._where(self._unit[kept], self._line[kept])}: {words!r}"
-        self._note(kind, self._row[number], self._unit[number], self._line[number], text)
+        if self._needs_example(kind):
+            start = excerpt(texts.text(number), self._checks.privacy)
+            text = f"{how} {self._where(self._unit[kept], self._line[kept])}: {start!r}"
+        self._count_finding(kind, self._row[number], self._unit[number], self._line[number], text)
 
-    def audit(self, near: NearConfig) -> Audit:
-        """What was found, in the order in which it is told."""
-        lines = {**_fixed_lines(), **self._lines(near)}
-        total = len(self._found)
+    def result(self, near: NearConfig) -> Audit:
+        """All findings, in the order of the report."""
+        settings = {**_fixed_settings(), **self._data_settings(near)}
+        total = len(self._has_finding)
         findings = tuple(
             Finding(
                 kind=kind,
@@ -274,8 +277,8 @@ class _Run:
                 rows=self._counts[kind],
                 share=self._counts[kind] / total,
                 meaning=meaning,
-                default_rows=self._by_default[kind] if kind in QUALITY else None,
-                setting=lines.get(kind),
+                default_rows=self._default_counts[kind] if kind in QUALITY_FILTERS else None,
+                setting=settings.get(kind),
                 examples=tuple(self._examples[kind]),
             )
             for kind, (stage, meaning) in MEANINGS.items()
@@ -283,14 +286,14 @@ class _Run:
         )
         return Audit(
             rows=total,
-            rows_with_findings=sum(self._found),
+            rows_with_findings=sum(self._has_finding),
             evaluation_items=0 if self._index is None else self._index.items.num_rows,
             sources=tuple(_source_stats(*pair) for pair in zip(self._config.sources, self._stats)),
             findings=findings,
         )
 
-    def _lines(self, near: NearConfig) -> dict[str, str]:
-        """The lines that depend on the data or the config."""
+    def _data_settings(self, near: NearConfig) -> dict[str, str]:
+        """Kind of finding -> config line, for the lines that depend on the data or the config."""
         files = [
             {"path": file.path, **file.model_dump(exclude={"path"}, exclude_defaults=True)}
             for file in self._config.decontaminate.against
@@ -311,45 +314,45 @@ class _Run:
         return lines
 
 
-def _fixed_lines() -> dict[str, str]:
-    """The setting that acts on each kind, where it is always the same."""
+def _fixed_settings() -> dict[str, str]:
+    """Kind of finding -> config line, for the lines that are always the same."""
     return {
         "invalid_tool_call": settings_line({"check_tool_calls": True}),
         "duplicate": settings_line({"dedup": {"exact": True}}),
-        **{kind: settings_line({"filters": settings}) for kind, settings in QUALITY.items()},
-        "repetitive": settings_line({"filters": "strict"}),  # all of Gopher's limits are no line to write
+        **{kind: settings_line({"filters": settings}) for kind, settings in QUALITY_FILTERS.items()},
+        "repetitive": settings_line({"filters": "strict"}),  # Gopher's limits are too many for one line
         TRAILING_CONTROL: settings_line({"clean": {"strip_trailing_control": True}}),
         **dict.fromkeys(KINDS, settings_line({"privacy": {"mode": "redact"}})),
     }
 
 
 def _comparison_line(name: str, settings: NearConfig | SemanticConfig) -> str:
-    """The line that compares rows so: the threshold, and what is not as it is by default."""
+    """The config line for a comparison: the threshold, and the settings that are not the defaults."""
     chosen = {"threshold": settings.threshold, **settings.model_dump(exclude_defaults=True)}
     return settings_line({"dedup": {name: chosen}})
 
 
 def _format_of(raw: RawRow, source: SourceConfig) -> str:
-    """The format that a row is read as."""
+    """The format of a row."""
     if not isinstance(raw.value, dict):
         return "unreadable"
     return (detect_format(raw.value, source.columns) or "unknown") if source.format == "auto" else source.format
 
 
-def _source_stats(source: SourceConfig, stats: _Source) -> SourceStats:
+def _source_stats(source: SourceConfig, stats: _SourceCounts) -> SourceStats:
     return SourceStats(
-        path=shown(source.path),
+        path=printable(source.path),
         rows=stats.rows,
         sound=stats.sound,
         formats=dict(sorted(stats.formats.items())),
-        prompt_words=_words(np.array(stats.prompt_words)),
-        answer_words=_words(np.array(stats.answer_words)),
+        prompt_words=_word_stats(np.array(stats.prompt_words)),
+        answer_words=_word_stats(np.array(stats.answer_words)),
     )
 
 
-def _words(counts: npt.NDArray[Any]) -> Words | None:
-    """Half, nearly all, and all of the texts have at most so many words."""
+def _word_stats(counts: npt.NDArray[Any]) -> WordStats | None:
+    """Median, 95th percentile and maximum; None without counts."""
     if not len(counts):
         return None
     median, p95 = np.percentile(counts, [50, 95], method="inverted_cdf").tolist()
-    return Words(int(median), int(p95), int(counts.max()))
+    return WordStats(int(median), int(p95), int(counts.max()))

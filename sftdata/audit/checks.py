@@ -1,12 +1,12 @@
-"""What is looked for in one record by itself: every quality finding, personal data, control strings at an end."""
+"""The checks of a single record: quality filters, personal data, trailing control strings."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from sftdata.audit.excerpts import HIDDEN, excerpt, shown
-from sftdata.audit.findings import QUALITY, TRAILING_CONTROL
+from sftdata.audit.excerpts import HIDDEN, excerpt, printable
+from sftdata.audit.findings import QUALITY_FILTERS, TRAILING_CONTROL
 from sftdata.curate.privacy.redact import PLACEHOLDERS, Finding, describe, redact, redact_record
 from sftdata.curate.privacy.settings import KINDS, PrivacyConfig
 from sftdata.curate.quality.filters import filter_record
@@ -14,37 +14,37 @@ from sftdata.curate.quality.residue import without_trailing_control
 from sftdata.curate.quality.settings import FilterConfig
 from sftdata.records.record import Record
 
-Evidence = tuple[str, str]  # the kind of a finding, and what to show for it
+Evidence = tuple[str, str]  # kind of finding, text to show
 
 
 class RecordChecks:
-    """All looks at one record. Every filter is asked on its own, for a record may fail several."""
+    """All checks of a record. Each filter runs separately, because a record may fail several."""
 
     def __init__(self, filters: FilterConfig, privacy: PrivacyConfig) -> None:
-        """Of `filters`, only the languages are asked for; of `privacy`, all but the mode and the kinds."""
+        """`filters` only provides the language settings; `privacy` everything except mode and kinds."""
         self.privacy = privacy.model_copy(update={"mode": "report", "kinds": KINDS})
-        self._filters = [FilterConfig(preset="off", **settings) for settings in QUALITY.values()]
-        self._default = {kind: _as_by_default(settings) for kind, settings in QUALITY.items()}
+        self._filters = [FilterConfig(preset="off", **settings) for settings in QUALITY_FILTERS.values()]
+        self._default_filters = {kind: _default_filter(settings) for kind, settings in QUALITY_FILTERS.items()}
         if filters.languages:
             names = ("languages", "language_score", "language_min_letters")
             self._filters.append(FilterConfig(preset="off", **{name: getattr(filters, name) for name in names}))
 
-    def private(self, record: Record) -> tuple[Record, tuple[Finding, ...]]:
-        """The record with placeholders for personal data and secrets, and what was found."""
+    def redact(self, record: Record) -> tuple[Record, tuple[Finding, ...]]:
+        """The record with placeholders for personal data and secrets, and the findings."""
         return redact_record(record, self.privacy)
 
-    def quality(self, record: Record) -> Iterator[Evidence]:
-        """Every filter that would drop the record, and its evidence."""
+    def quality_findings(self, record: Record) -> Iterator[Evidence]:
+        """Each filter that drops the record, with its evidence."""
         for settings in self._filters:
             if drop := filter_record(record, settings):
-                yield drop.reason, shown(redact(drop.detail or "", self.privacy)[0])
+                yield drop.reason, printable(redact(drop.detail or "", self.privacy)[0])
 
-    def is_for_default(self, kind: str, record: Record) -> bool:
-        """Whether the default preset drops the record for a kind of quality finding that it has."""
-        return kind in self._default and filter_record(record, self._default[kind]) is not None
+    def is_dropped_by_default(self, kind: str, record: Record) -> bool:
+        """Whether the default preset also drops the record for this kind of quality finding."""
+        return kind in self._default_filters and filter_record(record, self._default_filters[kind]) is not None
 
-    def ends(self, record: Record) -> Iterator[Evidence]:
-        """The control string that ends an answer, where there is one."""
+    def trailing_control(self, record: Record) -> Iterator[Evidence]:
+        """The control string at the end of an answer, if there is one."""
         for index, message in enumerate(record.messages):
             if message.role == "assistant" and message.content:
                 text = message.content.rstrip()
@@ -54,36 +54,36 @@ class RecordChecks:
                     yield TRAILING_CONTROL, f"message {index}: ends in {excerpt(end, self.privacy)!r}"
                     return
 
-    def kinds_of(self, redacted: Record, found: tuple[Finding, ...]) -> Iterator[Evidence]:
-        """The kinds of personal data that were found: how many are where, and the words around the first of each."""
+    def private_findings(self, redacted: Record, found: tuple[Finding, ...]) -> Iterator[Evidence]:
+        """The kinds of personal data found: how many and where, with the context of the first one."""
         for kind in KINDS:
             if of_kind := [finding for finding in found if finding.kind == kind]:
-                yield kind, describe(of_kind) + _around(redacted, PLACEHOLDERS[kind])
+                yield kind, describe(of_kind) + _context(redacted, PLACEHOLDERS[kind])
 
-    def of_reading(self, detail: str | None, value: object) -> str:
-        """What reading said about a raw row; it may quote the row, so it is hidden where anything there is private."""
+    def reading_evidence(self, detail: str | None, value: object) -> str:
+        """The detail of a row that reading drops; hidden if the row has anything private, as it may quote the row."""
         try:
-            is_private = bool(self.private(Record(tools=({"row": value},)))[1])
-        except RecursionError:  # nested too deeply to be looked through
+            is_private = bool(self.redact(Record(tools=({"row": value},)))[1])
+        except RecursionError:  # nested too deeply to search
             is_private = True
         if is_private:
             return HIDDEN
-        return shown(redact(detail or "", self.privacy)[0])
+        return printable(redact(detail or "", self.privacy)[0])
 
 
-def _as_by_default(settings: Mapping[str, Any]) -> FilterConfig:
-    """One filter as the default preset has it."""
+def _default_filter(settings: Mapping[str, Any]) -> FilterConfig:
+    """One filter, with the settings of the default preset."""
     default = FilterConfig()
     return FilterConfig(preset="off", **{name: getattr(default, name) for name in settings})
 
 
-def _around(redacted: Record, placeholder: str, num_chars: int = 30) -> str:
-    """`: '…write to [EMAIL] today…'` from the first message that holds the placeholder; nothing where none does."""
+def _context(redacted: Record, placeholder: str, num_chars: int = 30) -> str:
+    """`: '…write to [EMAIL] today…'` from the first message with the placeholder, or an empty string."""
     texts = [message.content or "" for message in redacted.messages] if redacted.text is None else [redacted.text]
     for text in texts:
         at = text.find(placeholder)
         if at >= 0:
             end = at + len(placeholder) + num_chars
             words = " ".join(text[max(0, at - num_chars) : end].split())
-            return f": {shown(('…' if at > num_chars else '') + words + ('…' if end < len(text) else ''))!r}"
+            return f": {printable(('…' if at > num_chars else '') + words + ('…' if end < len(text) else ''))!r}"
     return ""

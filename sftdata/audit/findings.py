@@ -1,4 +1,4 @@
-"""What an audit says: findings by kind, each with counts, examples and the setting that would act on it."""
+"""The result of an audit: findings by kind, each with counts, examples and the setting that handles it."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from sftdata.reasons import REASONS
 
 SCHEMA_VERSION = 1  # of `Audit.to_dict`
 
-# What each filter of the strict preset is called by: the settings that switch on this one and no other. Control tokens
-# at the end of an answer are a finding of their own.
-QUALITY: Mapping[str, Mapping[str, Any]] = {
+# Reason of each quality filter -> the settings that turn on only this filter, as strict as the preset `strict`. Control
+# tokens at the end of an answer are a separate kind of finding.
+QUALITY_FILTERS: Mapping[str, Mapping[str, Any]] = {
     "answer_too_short": {"min_answer_chars": 1},
     "answer_too_long": {"max_answer_words": 100_000},
     "template_residue": {"residue": "inside"},
@@ -29,18 +29,25 @@ QUALITY: Mapping[str, Mapping[str, Any]] = {
     "repetitive": {"repetition": GOPHER},
 }
 TRAILING_CONTROL = "trailing_control"
-_STAGES = ("read", "format", "validate", "filter", "dedup", "decontaminate")  # that an audit looks into
+_STAGES = (
+    "read",
+    "format",
+    "validate",
+    "filter",
+    "dedup",
+    "decontaminate",
+)  # stages whose reasons an audit can find
 _CLEAN = {TRAILING_CONTROL: ("clean", "an answer ends in a control string of another model")}
 _PRIVATE = {
-    "private_key": "the record holds a private key",
-    "api_key": "the record holds an API key or a password to a service",
-    "email": "the record holds an e-mail address",
-    "iban": "the record holds a bank account number",
-    "credit_card": "the record holds the number of a credit card",
-    "ip_address": "the record holds a public internet address",
-    "phone": "the record holds a telephone number",
+    "private_key": "the record contains a private key",
+    "api_key": "the record contains an API key or a password for a service",
+    "email": "the record contains an email address",
+    "iban": "the record contains a bank account number (IBAN)",
+    "credit_card": "the record contains a credit card number",
+    "ip_address": "the record contains a public IP address",
+    "phone": "the record contains a phone number",
 }
-MEANINGS: Mapping[str, tuple[str, str]] = {  # kind -> (stage, what it means), in the order in which they are told
+MEANINGS: Mapping[str, tuple[str, str]] = {  # kind -> (stage, meaning), in the order of the report
     **{reason: REASONS[reason] for reason in REASONS if REASONS[reason][0] in _STAGES},
     **_CLEAN,
     **{kind: ("privacy", _PRIVATE[kind]) for kind in KINDS},
@@ -49,7 +56,7 @@ MEANINGS: Mapping[str, tuple[str, str]] = {  # kind -> (stage, what it means), i
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """A row with a finding: `file:line`, and the evidence, short, on one line, without secrets."""
+    """A row with a finding: `file:line`, and short evidence on one line, without secrets."""
 
     where: str
     text: str
@@ -57,21 +64,21 @@ class Example:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One kind of thing that is wrong with rows."""
+    """One kind of problem."""
 
     kind: str
     stage: str
     rows: int
-    share: float  # of all rows read
+    share: float  # of all rows
     meaning: str
-    default_rows: int | None  # of a filter: the rows that `filters: default` drops for it; else None
-    setting: str | None  # the line of the config that acts on it; None: every run drops such rows
-    examples: tuple[Example, ...]  # the first ones
+    default_rows: int | None  # for quality filters: the rows that `filters: default` drops for it; else None
+    setting: str | None  # the config line that handles it; None: such rows are always dropped
+    examples: tuple[Example, ...]  # of the first rows
 
 
 @dataclass(frozen=True, slots=True)
-class Words:
-    """How many words texts have: at least half of them have at most `median`, 95 % at most `p95`."""
+class WordStats:
+    """Words per text: median, 95th percentile and maximum."""
 
     median: int
     p95: int
@@ -80,28 +87,28 @@ class Words:
 
 @dataclass(frozen=True, slots=True)
 class SourceStats:
-    """What a source holds."""
+    """Statistics of a source."""
 
     path: str
     rows: int
-    sound: int  # rows that reading and the structure checks let pass
-    formats: Mapping[str, int]  # format -> rows; "unknown" and "unreadable" where there is none
-    prompt_words: Words | None  # of all user turns of a conversation together; None where there is none
-    answer_words: Words | None  # of each assistant turn, or of a plain text
+    sound: int  # rows that pass reading and the structure checks
+    formats: Mapping[str, int]  # format -> rows; also "unknown" and "unreadable"
+    prompt_words: WordStats | None  # per conversation, all user turns together; None if there are none
+    answer_words: WordStats | None  # per assistant turn, or per plain text
 
 
 @dataclass(frozen=True, slots=True)
 class Audit:
-    """All that was found. A row counts once for each kind, and so for several kinds where it has several."""
+    """All findings. A row counts once for each kind of problem that it has."""
 
     rows: int
     rows_with_findings: int
-    evaluation_items: int  # that the rows were held against
+    evaluation_items: int  # that the rows were compared with
     sources: tuple[SourceStats, ...]
     findings: tuple[Finding, ...]
 
     def to_dict(self) -> dict[str, Any]:
-        """All of it as JSON knows it, with keys that stay the same for one `schema_version`."""
+        """The audit as JSON types. The keys are stable for one `schema_version`."""
         return {"schema_version": SCHEMA_VERSION, **asdict(self)}
 
 
@@ -111,7 +118,7 @@ def settings_line(settings: Mapping[str, Any]) -> str:
 
 
 def _flow(value: Any) -> str:
-    """A value as YAML writes it within a line."""
+    """A value in YAML flow style."""
     import json
 
     import yaml

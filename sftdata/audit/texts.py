@@ -1,6 +1,6 @@
-"""The texts that are compared with each other, and what they are compared by, in a scratch folder instead of in memory.
+"""The texts to compare, with their signatures and embeddings, in files of a temporary folder instead of in memory.
 
-Entries are numbered from 0.
+Texts are numbered from 0.
 """
 
 from __future__ import annotations
@@ -27,15 +27,15 @@ from sftdata.curate.words import ComparedText, Hashes, shingle_hashes, text_of
 from sftdata.progress import Progress
 from sftdata.records.record import Record
 
-BATCH, BATCH_CHARS = 1024, 8 << 20  # texts signed at once, and characters of them, about
-EMBEDDED_AT_ONCE = 64  # texts, between two signs of progress
+BATCH, BATCH_CHARS = 1024, 8 << 20  # texts per batch of signatures, and about how many characters
+EMBEDDED_AT_ONCE = 64  # texts per progress update
 
 Bools = npt.NDArray[np.bool_]
 Ints = npt.NDArray[np.int64]
 
 
 class Texts:
-    """The texts of records, and how long their answers are. Memory: 16 bytes a text."""
+    """The texts of records and the lengths of their answers. Memory: 16 bytes per text."""
 
     def __init__(self, path: Path, on: ComparedText) -> None:
         self._on = on
@@ -51,26 +51,26 @@ class Texts:
         return len(self._answer_chars)
 
     def add(self, record: Record) -> str:
-        """Take the next record; its text."""
+        """Add the next record and return its text."""
         text = text_of(record, self._on)
         self._ends.append(self._ends[-1] + self._texts.write(text.encode()))
         self._answer_chars.append(answer_chars(record))
         return text
 
     def text(self, number: int) -> str:
-        """A text that was taken."""
+        """A text that was added."""
         start, end = self._ends[number], self._ends[number + 1]
         self._texts.seek(start)
         return self._texts.read(end - start).decode()
 
     def preference(self, keep: Keep, skip: Bools) -> Ints:
-        """The texts in the order in which they are preferred, those in `skip` left out."""
+        """The texts from most to least preferred, without those in `skip`."""
         order = preference_order(keep, np.array(self._answer_chars, np.int64))
         return order[~skip[order]]
 
 
 class NearTexts(Texts):
-    """Texts to find near-duplicates among. Memory: 17 bytes a text."""
+    """Texts among which to find near-duplicates. Memory: 17 bytes per text."""
 
     def __init__(self, folder: Path, settings: NearConfig) -> None:
         super().__init__(folder / "texts", settings.on)
@@ -95,7 +95,7 @@ class NearTexts(Texts):
         return text
 
     def compare(self, skip: Bools) -> Verdict:
-        """Which texts are near-duplicates of which, those in `skip` left out. Called last, with one text or more."""
+        """Find near-duplicates, ignoring the texts in `skip`. Call this last, with at least one text."""
         self._sign()
         self._signatures.flush()
         signatures = np.memmap(self._signatures, np.uint16, "r", shape=(len(self), NUM_HASHES))
@@ -107,7 +107,7 @@ class NearTexts(Texts):
         return shingle_hashes([self.text(row) for row in rows.tolist()], self._settings.shingle_words)
 
     def _sign(self) -> None:
-        """Sign the texts that wait for it."""
+        """Compute the signatures of the current batch."""
         if self._batch:
             signed = sign_texts(self._batch, self._settings.shingle_words)
             self._signatures.write(signed.signatures.tobytes())
@@ -116,7 +116,7 @@ class NearTexts(Texts):
 
 
 class SemanticTexts(Texts):
-    """Texts to find semantic duplicates among. `settings.model` is located."""
+    """Texts among which to find semantic duplicates. `settings.model` is a resolved path."""
 
     def __init__(self, folder: Path, settings: SemanticConfig) -> None:
         super().__init__(folder / "meanings", settings.on)
@@ -124,9 +124,9 @@ class SemanticTexts(Texts):
         self._file = folder / "embeddings"
 
     def compare(self, skip: Bools, progress: Progress) -> Verdict:
-        """Which texts say the same as which, those in `skip` left out. Called last, with one text or more.
+        """Find semantic duplicates, ignoring the texts in `skip`. Call this last, with at least one text.
 
-        Raises ConfigError where the model cannot be loaded.
+        Raises ConfigError if the model cannot be loaded.
         """
         embedded = np.zeros(len(self), np.bool_)
         vectors = np.empty((len(self), 0), np.float32)
@@ -138,7 +138,7 @@ class SemanticTexts(Texts):
         return find_semantic_duplicates(vectors, embedded, preference, self._settings.threshold)
 
     def _embedded(self, wanted: Ints, progress: Progress) -> Iterator[tuple[Ints, npt.NDArray[np.float32], Bools]]:
-        """Some of these texts at a time, with their embeddings, and which have one."""
+        """Batches of the wanted texts: their numbers, their embeddings, and which of them have one."""
         encoder = SentenceEncoder(self._settings.model)
         parts = [wanted[start : start + EMBEDDED_AT_ONCE] for start in range(0, len(wanted), EMBEDDED_AT_ONCE)]
         progress.start("embed", len(parts))

@@ -10,7 +10,7 @@ import typer
 from sftdata.cli.shared import config_of, shown_progress, user_errors
 
 if TYPE_CHECKING:
-    from sftdata.audit import Audit, SourceStats, Words
+    from sftdata.audit import Audit, SourceStats, WordStats
     from sftdata.config import EvaluationConfig
     from sftdata.view.summary import Summary, Table
 
@@ -36,10 +36,10 @@ def check(
 ) -> None:
     """Audit raw data and suggest settings. Shows what is wrong and where; writes no files."""
     with user_errors():
-        from sftdata.audit import NOT_NEEDED, audit
+        from sftdata.audit import UNUSED_SETTINGS, audit
         from sftdata.view.terminal import print_summary_of
 
-        config = config_of(items, {}, NOT_NEEDED)
+        config = config_of(items, {}, UNUSED_SETTINGS)
         with shown_progress() as progress:
             found = audit(config, against=[_evaluation(text) for text in against or ()], progress=progress)
         if as_json:
@@ -93,7 +93,7 @@ def _source_row(source: SourceStats) -> tuple[str, ...]:
     return source.path, f"{source.rows:,}", f"{source.sound:,}", *words, formats
 
 
-def _words(words: Words | None) -> str:
+def _words(words: WordStats | None) -> str:
     return "-" if words is None else f"{words.median:,}, {words.p95:,}, {words.max:,}"
 
 

@@ -159,7 +159,7 @@ def test_each_finding_shows_its_evidence(found: Audit) -> None:
     assert text["unknown_shape"] == "the row's keys are question, answer"
     assert text["template_residue"] == "message 1: holds '<|im_end|>'"
     assert text["duplicate"] == "the same as data.jsonl:1: 'Which planet is red? Mars is red.'"
-    assert f"of data.jsonl:{LINE['near_duplicate']}: 'Tell a story. The old" in text["near_duplicate"]
+    assert f"to data.jsonl:{LINE['near_duplicate']}: 'Tell a story. The old" in text["near_duplicate"]
     assert text["contaminated"].startswith("is exam.jsonl:2: 'HOW MANY APPLES")
     assert text["trailing_control"] == "message 1: ends in '</s>'"
     assert text["email"] == "1 email in message 1: 'Write to [EMAIL] tonight.'"
@@ -245,9 +245,9 @@ def test_words_and_formats_are_those_of_each_source(tmp_path: Path) -> None:
 
 
 def _words(median: int, p95: int, most: int) -> Any:
-    from sftdata.audit import Words
+    from sftdata.audit import WordStats
 
-    return Words(median=median, p95=p95, max=most)
+    return WordStats(median=median, p95=p95, max=most)
 
 
 def test_lines_go_on_through_the_parts_of_a_large_file(tmp_path: Path) -> None:
