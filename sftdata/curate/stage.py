@@ -87,8 +87,16 @@ class FilterAndRedact:
         return (redacted if self.privacy.mode == "redact" else record), None, counts
 
 
+class _Reusable:
+    """A stage whose results can always be used again, because they name no files."""
+
+    def is_reusable(self, result: pa.Table) -> bool:
+        """Always."""
+        return True
+
+
 @dataclass(frozen=True)
-class Sign:
+class Sign(_Reusable):
     """Rows -> the MinHash signatures of their texts, one entry per row; null for rows that are already dropped."""
 
     settings: NearConfig
@@ -99,10 +107,6 @@ class Sign:
     def key(self) -> str:
         """Everything that decides a signature; the threshold and `keep` do not."""
         return f"{self.settings.on} {self.settings.shingle_words}"
-
-    def is_reusable(self, result: pa.Table) -> bool:
-        """Always: a result names no files."""
-        return True
 
     def __call__(self, table: pa.Table) -> Iterator[pa.Table]:
         """One entry per row."""
@@ -117,7 +121,7 @@ class Sign:
 
 
 @dataclass(frozen=True)
-class CompareNear:
+class CompareNear(_Reusable):
     """The signatures of one part of the rows -> which of these rows are near-duplicates, in COMPARED_SCHEMA.
 
     The members have the columns `row`, the row's number among all rows, and `rank`, its place in the order of
@@ -132,10 +136,6 @@ class CompareNear:
     def key(self) -> str:
         """The threshold. What is compared, and in which order, is part of the input."""
         return str(self.settings.threshold)
-
-    def is_reusable(self, result: pa.Table) -> bool:
-        """Always: a result names no files."""
-        return True
 
     def __call__(self, members: pa.Table, table: pa.Table) -> Iterator[pa.Table]:
         """One entry per member, in the order of preference."""
@@ -153,7 +153,7 @@ class CompareNear:
 
 
 @dataclass(frozen=True)
-class Embed:
+class Embed(_Reusable):
     """Rows -> the embeddings of their texts, one entry per row; null for rows that are already dropped."""
 
     folder: str  # of the model
@@ -171,10 +171,6 @@ class Embed:
     def encoder(self) -> Encoder:
         """The model, loaded on first use."""
         return SentenceEncoder(self.folder)
-
-    def is_reusable(self, result: pa.Table) -> bool:
-        """Always: a result names no files."""
-        return True
 
     def __call__(self, table: pa.Table) -> Iterator[pa.Table]:
         """One entry per row."""
@@ -203,7 +199,7 @@ def _vectors(
 
 
 @dataclass(frozen=True)
-class PrefixKeys:
+class PrefixKeys(_Reusable):
     """Rows -> the key of each prompt's prefix, one entry per row; null for shorter prompts and dropped rows."""
 
     chars: int
@@ -215,10 +211,6 @@ class PrefixKeys:
         """Everything that decides a key."""
         return str(self.chars)
 
-    def is_reusable(self, result: pa.Table) -> bool:
-        """Always: a result names no files."""
-        return True
-
     def __call__(self, table: pa.Table) -> Iterator[pa.Table]:
         """One entry per row."""
         keys: list[bytes | None] = [None] * table.num_rows
@@ -228,7 +220,7 @@ class PrefixKeys:
 
 
 @dataclass(frozen=True)
-class Decontaminate:
+class Decontaminate(_Reusable):
     """Rows -> the evaluation item that each holds, one entry per row, from the index in `folder`."""
 
     folder: str
@@ -246,10 +238,6 @@ class Decontaminate:
     def index(self) -> EvaluationIndex:
         """The index, memory-mapped."""
         return EvaluationIndex.read(Path(self.folder), self.settings)
-
-    def is_reusable(self, result: pa.Table) -> bool:
-        """Always: a result names no files."""
-        return True
 
     def __call__(self, table: pa.Table) -> Iterator[pa.Table]:
         """One entry per row. Personal data in the matched text is redacted in the evidence."""

@@ -24,9 +24,14 @@ def distinct_names(units: Sequence[Unit], source_paths: Sequence[str]) -> list[s
 
 def _with_source_path(source_path: str, name: str) -> str:
     """The source's path before its first wildcard, and the file's name: `chats/a.jsonl` for `chats/*.jsonl`."""
-    folder = source_path
-    while glob.has_magic(folder):
-        folder = posixpath.dirname(folder)
+    folder = before_wildcard(source_path)
     if folder == source_path and posixpath.basename(folder) == name:
         return folder
     return posixpath.join(folder, name)
+
+
+def before_wildcard(path: str) -> str:
+    """The folders of a path before its first wildcard; the path itself if it has none."""
+    while glob.has_magic(path):
+        path = posixpath.dirname(path)
+    return path

@@ -17,6 +17,7 @@ from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from sftdata.errors import SourceError
+from sftdata.read.file_names import before_wildcard
 from sftdata.read.formats.convert import check_columns
 from sftdata.read.readers.json_files import read_json
 from sftdata.read.readers.json_lines import count_lines, read_json_lines
@@ -179,10 +180,8 @@ def _remote_files(url: str) -> list[_File]:
         paths = list(filter(store.isfile, store.glob(path))) if glob.has_magic(path) else store.find(path)
     if paths == [path]:
         return [_require_known_kind(_File(url, name))]
-    base = path
-    while glob.has_magic(base):
-        base = posixpath.dirname(base)
-    files = [_File(store.unstrip_protocol(item), posixpath.relpath(item, base or "/")) for item in paths]
+    base = before_wildcard(path) or "/"
+    files = [_File(store.unstrip_protocol(item), posixpath.relpath(item, base)) for item in paths]
     return _data_files(url, files)
 
 

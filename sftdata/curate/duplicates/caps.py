@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
+
+from sftdata.curate.duplicates.exact import first_occurrences
 
 
 def over_cap(values: pa.Array, preference: npt.NDArray[np.int64], max_records: int) -> npt.NDArray[np.int64]:
@@ -14,16 +15,10 @@ def over_cap(values: pa.Array, preference: npt.NDArray[np.int64], max_records: i
     Rows are counted in the order of `preference`. Rows that are not in it, and rows without a value, are neither
     counted nor dropped.
     """
-    number = np.zeros(len(values), np.int64)
-    codes = pc.fill_null(pc.dictionary_encode(values).indices, -1).to_numpy(zero_copy_only=False)
-    rows = preference[codes[preference] >= 0]
-    order = np.argsort(codes[rows], kind="stable")
-    grouped = codes[rows][order]
-    starts = np.flatnonzero(np.diff(grouped, prepend=-1))
-    sizes = np.diff(np.append(starts, len(grouped)))
-    place = np.arange(len(grouped)) - np.repeat(starts, sizes) + 1
-    number[rows[order]] = np.where(place > max_records, place, 0)
-    return number
+    numbers = np.zeros(len(values), np.int64)
+    _, earlier = first_occurrences(values.take(pa.array(preference)))
+    numbers[preference] = np.where(earlier >= max_records, earlier + 1, 0)
+    return numbers
 
 
 def cap_evidence(column: str, number: int, max_records: int) -> str:

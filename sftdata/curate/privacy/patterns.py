@@ -56,7 +56,7 @@ _PRIVATE_KEY = re.compile(
 )
 
 # Every kind of number below contains this, except IPv6 addresses; most texts contain neither.
-_MANY_DIGITS = re.compile(r"\d[\d ()./-]{5,}\d")
+MANY_DIGITS = re.compile(r"\d[\d ()./-]{5,}\d")
 _IPV6_MIDDLE = re.compile(r":[0-9A-Fa-f]{0,4}:")
 
 _IBAN_HEAD = re.compile(r"(?<![A-Za-z0-9])[A-Z]{2}\d\d(?= ?[A-Z0-9]{4})")
@@ -90,7 +90,7 @@ _PUBLIC_SERVERS = frozenset({"8.8.8.8", "8.8.4.4", "1.1.1.1", "1.0.0.1", "9.9.9.
 
 def has_many_digits(text: str) -> bool:
     """Whether the text holds anything that may be an IBAN, a credit card, a phone number, or an IPv4 address."""
-    return _MANY_DIGITS.search(text) is not None
+    return MANY_DIGITS.search(text) is not None
 
 
 def emails(text: str) -> Iterator[Span]:

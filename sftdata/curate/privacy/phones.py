@@ -5,9 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
-Span = tuple[int, int]
+from sftdata.curate.privacy.patterns import MANY_DIGITS, Span
 
-_RUN = re.compile(r"\d[\d ()./-]{5,}\d")
 _INTERNATIONAL = re.compile(r"(?<![\w+])\+[1-9][\d ()./-]{5,20}\d(?!\w)")
 # The North American format with separators is recognized without libphonenumber, even with an unassigned area code.
 _NORTH_AMERICAN = re.compile(
@@ -36,7 +35,7 @@ def phones(text: str, regions: Sequence[str]) -> Iterator[Span]:
     """Phone numbers: international ones (+49 ...), North American ones with separators, national ones of the regions
     with a leading 0 and separators, and any number that is valid in a region and follows a word such as `phone`.
     """
-    for run in _RUN.finditer(text):
+    for run in MANY_DIGITS.finditer(text):
         # The patterns look at no more than two characters before a number and four after it.
         start, end = max(0, run.start() - 2), run.end() + 4
         yield from _by_format(text, start, end, regions)
