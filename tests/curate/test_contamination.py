@@ -1,4 +1,4 @@
-"""Contamination: what is found by hand-written examples, by brute force, and of GSM8K items planted in other rows."""
+"""Contamination: hand-written examples, brute force, and GSM8K items inserted into other rows."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_a_turn_that_is_the_item_matches_exactly_whatever_its_case_and_punctuati
 
 
 def test_more_than_half_of_the_ngrams_are_needed():
-    # 20 words are 13 runs of 8. The first 14 words hold 7 of them; the first 13 hold 6, which is not over half.
+    # 20 words are 13 8-grams. The first 14 words hold 7 of them; the first 13 hold 6, which is not more than half.
     words = ITEM.split()
     index = index_of(ITEM)
     hit = find_contamination(["Listen: " + " ".join(words[:14]) + ". How many?"], index)
@@ -57,7 +57,7 @@ def test_the_item_with_the_largest_share_is_named():
     assert (hit.where, hit.score) == ("eval.jsonl:2", 1.0)
 
 
-def test_an_item_shorter_than_a_run_is_found_as_a_whole_on_word_boundaries():
+def test_an_item_shorter_than_an_ngram_is_found_as_a_whole_on_word_boundaries():
     index = index_of(SHORT)
     hit = find_contamination(["Quick one: name the capital, city of FRANCE?", "Paris."], index)
     assert hit == Hit("eval.jsonl:1", "contained", 1.0, "name the capital, city of FRANCE")
@@ -65,7 +65,7 @@ def test_an_item_shorter_than_a_run_is_found_as_a_whole_on_word_boundaries():
     assert find_contamination(["name the capital city of Frances"], index) is None
 
 
-def test_an_item_shorter_than_half_a_run_matches_only_as_a_whole_turn():
+def test_an_item_shorter_than_half_an_ngram_matches_only_as_a_whole_turn():
     index = index_of("What is this?", "???")
     assert find_contamination(["Tell me, what is this?"], index) is None
     hit = find_contamination(["what is THIS"], index)
@@ -79,7 +79,7 @@ def test_blank_items_and_no_items_match_nothing():
     assert find_contamination(["word"], index_of()) is None
 
 
-def test_an_excerpt_is_cut_and_says_what_matched():
+def test_an_excerpt_is_truncated_and_shows_what_matched():
     text = " ".join(f"word{number}" for number in range(100))
     hit = find_contamination(["So: " + text], index_of(text))
     assert hit is not None
@@ -87,7 +87,7 @@ def test_an_excerpt_is_cut_and_says_what_matched():
     assert str(hit).startswith("holds 100% of the word n-grams of eval.jsonl:1: 'word0 word1")
 
 
-def test_an_item_asks_its_user_turns_and_system_turns_are_not_searched():
+def test_an_item_is_its_user_turns_and_system_turns_are_not_searched():
     record = Record(
         messages=(
             Message(role="system", content="S"),
@@ -102,7 +102,7 @@ def test_an_item_asks_its_user_turns_and_system_turns_are_not_searched():
     assert searched_texts(Record(text="T")) == ["T"]
 
 
-def test_an_index_read_back_finds_the_same(tmp_path: Path):
+def test_an_index_loaded_from_files_finds_the_same(tmp_path: Path):
     index = index_of(ITEM, SHORT, "Hi")
     index.write(tmp_path)
     again = EvaluationIndex.read(tmp_path, index.settings)
@@ -111,7 +111,7 @@ def test_an_index_read_back_finds_the_same(tmp_path: Path):
 
 
 def brute_force(turn: str, items: list[str], size: int, overlap: float) -> float:
-    """The largest share over `overlap` of an item's runs of words in a turn, else 0."""
+    """The largest share above `overlap` of an item's n-grams in a turn, else 0."""
 
     def runs(text: str) -> set[tuple[str, ...]]:
         words = re.findall(r"\w+", text.casefold())
@@ -126,7 +126,7 @@ sentences = st.lists(st.sampled_from("abcde"), min_size=3, max_size=14).map(" ".
 
 @settings(max_examples=300, deadline=None)
 @given(st.lists(sentences, min_size=1, max_size=8), sentences, st.sampled_from([0.2, 0.5, 0.8]))
-def test_whatever_the_items_overlaps_are_those_of_brute_force(items: list[str], turn: str, overlap: float):
+def test_overlaps_are_those_of_brute_force(items: list[str], turn: str, overlap: float):
     hit = find_contamination([turn + " !", "z"], index_of(*items, ngram_words=3, overlap=overlap))
     expected = brute_force(turn + "\nz", items, 3, overlap)
     if hit is None or hit.kind == "contained":
@@ -147,7 +147,7 @@ def gsm8k(shared: Path) -> tuple[list[str], EvaluationIndex]:
 
 
 def found(plant: str, number: int, index: EvaluationIndex) -> bool:
-    """Whether a planted text is found, as the right item (or one that has the same words)."""
+    """Whether an inserted text is found as the right item, or as one with the same words."""
     hit = find_contamination([plant], index)
     return hit is not None and (hit.where == f"gsm8k_test.jsonl:{number}" or hit.score == 1.0)
 
@@ -173,10 +173,10 @@ def test_every_gsm8k_item_inside_a_longer_conversation_is_found(gsm8k: tuple[lis
         assert hit.where == f"gsm8k_test.jsonl:{number}" or hit.score == 1.0
 
 
-def test_gsm8k_items_with_other_numbers_are_found_where_the_words_between_them_are_long_enough(
+def test_gsm8k_items_with_other_numbers_are_found_if_enough_words_are_between_them(
     gsm8k: tuple[list[str], EvaluationIndex],
 ):
-    # A run of 8 words that holds a changed number is gone, so many items with many numbers are not found.
+    # An 8-gram with a changed number no longer matches, so many items with many numbers are not found.
     questions, index = gsm8k
     rng = random.Random(0)
     hits = 0
@@ -186,7 +186,7 @@ def test_gsm8k_items_with_other_numbers_are_found_where_the_words_between_them_a
     assert 0.3 < hits / len(questions) < 0.9
 
 
-def test_gsm8k_training_rows_are_hardly_ever_found(gsm8k: tuple[list[str], EvaluationIndex], shared: Path):
+def test_few_gsm8k_training_rows_are_found(gsm8k: tuple[list[str], EvaluationIndex], shared: Path):
     _, index = gsm8k
     lines = (shared / "data" / "gsm8k_train.jsonl").read_text(encoding="utf-8").splitlines()
     rows = [json.loads(line) for line in lines]

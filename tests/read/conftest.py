@@ -1,4 +1,4 @@
-"""Reading a source in one call, as the pipeline does: all units in order, line numbers summed over a file's units."""
+"""Reads a source in one call, like the pipeline: all units in order, with line numbers within the file."""
 
 from __future__ import annotations
 

@@ -24,13 +24,13 @@ from sftdata.read import no_rows_error, plan_units, suggest_fix
         ({"foo": "q", "bar": 2}, "{prompt: KEY, completion: KEY} or {messages: KEY}"),
     ],
 )
-def test_a_mapping_is_proposed_from_the_keys(row, mapping):
+def test_a_mapping_is_suggested_from_the_keys(row, mapping):
     sentence = suggest_fix(row)
     assert sentence.startswith(f"its rows have the keys {', '.join(row)}")
     assert sentence.endswith(f"columns: {mapping}")
 
 
-def test_plain_text_and_whole_columns_are_recognised():
+def test_plain_text_and_whole_columns_are_recognized():
     assert "format: text" in suggest_fix({"text": "Once."})
     assert "lines=True" in suggest_fix({"prompt": {"0": "q", "1": "r"}, "completion": {"0": "a", "1": "b"}})
     assert "as an object" in suggest_fix(["q", "a"])
@@ -41,7 +41,7 @@ def error(file: Path, **settings: object) -> str:
     return str(no_rows_error(plan_units([source]), source))
 
 
-def test_the_sentence_names_the_source_and_the_first_rows_trouble(tmp_path):
+def test_the_error_names_the_source_and_the_problem_of_its_first_row(tmp_path):
     file = tmp_path / "a.jsonl"
     file.write_text('{"question": "q", "answer": "a"}\n')
     assert error(file) == (
@@ -57,7 +57,7 @@ def test_the_sentence_names_the_source_and_the_first_rows_trouble(tmp_path):
     assert error(file).startswith(f"{file}: holds no rows")
 
 
-def test_the_seed_tasks_end_in_a_sentence_that_says_what_to_map(shared):
+def test_the_error_for_the_seed_tasks_says_what_to_map(shared):
     sentence = error(shared / "data" / "seed_tasks.jsonl")
     assert "keys id, name, instruction, instances, is_classification" in sentence
     assert "input: instances.0.input, output: instances.0.output" in sentence

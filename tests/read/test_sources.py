@@ -23,12 +23,12 @@ def write(folder: Path, *names: str) -> None:
         file.write_bytes(ROW)
 
 
-def test_a_file_goes_by_its_own_name(tmp_path):
+def test_a_single_file_has_its_own_name(tmp_path):
     write(tmp_path, "deep/down/a.jsonl")
     assert names(tmp_path / "deep/down/a.jsonl") == ["a.jsonl"]
 
 
-def test_a_folder_gives_its_data_files_sorted_and_passes_over_the_rest(tmp_path):
+def test_a_folder_gives_its_data_files_sorted_and_skips_the_rest(tmp_path):
     write(tmp_path, "b.jsonl", "a/z.JSON", "a/y.csv.gz", "README.md", "_SUCCESS", ".hidden.jsonl", ".git/x.json")
     write(tmp_path, "dataset_info.json", "state.json")
     assert names(tmp_path) == ["a/y.csv.gz", "a/z.JSON", "b.jsonl"]
@@ -70,7 +70,7 @@ def test_the_name_says_kind_and_compression(tmp_path, name, kind, compression):
     assert (unit.kind, unit.compression) == (kind, compression)
 
 
-def test_an_empty_file_is_an_error_alone_and_passed_over_in_company(tmp_path):
+def test_an_empty_file_is_an_error_alone_and_skipped_among_others(tmp_path):
     (tmp_path / "empty.jsonl").touch()
     with pytest.raises(SourceError, match="holds no rows"):
         names(tmp_path / "empty.jsonl")
@@ -80,7 +80,7 @@ def test_an_empty_file_is_an_error_alone_and_passed_over_in_company(tmp_path):
     assert names(tmp_path) == ["full.jsonl"]
 
 
-def test_a_path_that_is_not_there_is_an_error_with_the_nearest_name(tmp_path):
+def test_a_missing_path_is_an_error_with_the_closest_name(tmp_path):
     write(tmp_path, "train.jsonl")
     with pytest.raises(SourceError, match=r"no such file or folder; did you mean .*train\.jsonl"):
         names(tmp_path / "trian.jsonl")
@@ -101,7 +101,7 @@ def test_a_glob_or_folder_without_files_is_an_error(tmp_path):
             names(path)
 
 
-def test_a_file_name_that_is_not_utf8_is_shown_in_letters_that_can_be_written(tmp_path):
+def test_a_file_name_that_is_not_utf8_is_shown_with_replacement_characters(tmp_path):
     try:
         write(tmp_path, "caf\udce9.jsonl")
     except (OSError, UnicodeError):
@@ -110,14 +110,14 @@ def test_a_file_name_that_is_not_utf8_is_shown_in_letters_that_can_be_written(tm
     assert name == "caf\ufffd.jsonl"
 
 
-def test_home_is_understood(tmp_path, monkeypatch):
+def test_the_home_folder_is_expanded(tmp_path, monkeypatch):
     write(tmp_path, "a.jsonl")
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("USERPROFILE", str(tmp_path))
     assert names("~/a.jsonl") == names("~/*.jsonl") == ["a.jsonl"]
 
 
-def test_swapped_columns_are_an_error_that_turns_them_round(tmp_path):
+def test_swapped_columns_are_an_error_that_suggests_the_right_order(tmp_path):
     write(tmp_path, "a.jsonl")
     with pytest.raises(SourceError, match=r"field: column, e\.g\. columns: \{prompt: question, completion: answer\}"):
         names(tmp_path / "a.jsonl", columns={"question": "prompt", "answer": "completion"})
@@ -155,7 +155,7 @@ def test_stores_are_read_like_the_disk(store, raw_rows, url, expected):
     assert [(name, line) for name, line, _, _ in rows] == [(name, line) for name in expected for line in (1, 2, 3)]
 
 
-def test_a_store_that_is_not_known_or_has_nothing_is_an_error(store):
+def test_an_unknown_or_empty_store_is_an_error(store):
     with pytest.raises(SourceError, match="cannot be read"):
         names("nosuchstore://x/a.jsonl")
     with pytest.raises(SourceError, match="matches no file"):
@@ -163,7 +163,7 @@ def test_a_store_that_is_not_known_or_has_nothing_is_an_error(store):
 
 
 @pytest.mark.parametrize("verb", ["find", "open"])
-def test_whatever_a_stores_client_raises_is_an_error_that_names_the_address(store, raw_rows, monkeypatch, verb):
+def test_any_exception_of_a_stores_client_is_an_error_with_the_url(store, raw_rows, monkeypatch, verb):
     class ClientError(Exception):
         """Clients of stores have exceptions of their own, which are no OSError."""
 
@@ -175,7 +175,7 @@ def test_whatever_a_stores_client_raises_is_an_error_that_names_the_address(stor
         raw_rows("memory://box/a.jsonl")
 
 
-def test_a_line_that_dies_while_reading_is_an_error_and_never_fewer_rows(store, raw_rows, monkeypatch):
+def test_a_connection_that_breaks_while_reading_is_an_error_and_never_fewer_rows(store, raw_rows, monkeypatch):
     class Dying:
         def __init__(self, data: bytes) -> None:
             self.parts = [data]
@@ -192,6 +192,6 @@ def test_a_line_that_dies_while_reading_is_an_error_and_never_fewer_rows(store, 
         raw_rows("memory://box/a.jsonl")
 
 
-def test_an_address_on_the_web_is_named_without_its_query():
+def test_a_url_is_named_without_its_query():
     (unit,) = plan_units([SourceConfig(path="https://example.org/data/a.jsonl.gz?token=secret")])
     assert (unit.name, unit.kind, unit.compression) == ("a.jsonl.gz", "jsonl", "gz")

@@ -53,7 +53,7 @@ def test_columns_are_kept_for_the_ledger(tmp_path):
     assert rows(file)[0].keep is None
 
 
-def test_the_default_system_prompt_is_the_sources(tmp_path):
+def test_the_default_system_prompt_is_that_of_the_source(tmp_path):
     file = tmp_path / "a.csv"
     file.write_text("question,answer\nHi,Hello\n")
     (row,) = rows(file, columns={"prompt": "question", "completion": "answer"}, system="Be kind.")
@@ -84,7 +84,7 @@ def test_no_row_of_the_shared_data_is_unaccounted_for(shared, name, settings, co
     assert Counter(row.drop.reason if row.drop else None for row in found) == {reason: count}
 
 
-def test_records_of_the_shared_calls_survive_storage(shared):
+def test_records_with_tool_calls_survive_serialization(shared):
     for row in rows(shared / "data" / "glaive_en.json"):
         assert row.record is not None
         assert Record.from_json(row.record.to_json()) == row.record

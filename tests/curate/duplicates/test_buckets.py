@@ -18,7 +18,7 @@ def test_bands_miss_few_pairs_at_the_threshold(threshold: float):
     assert 1 - (1 - threshold**width) ** bands >= 0.99
 
 
-def test_nodes_of_equal_signatures_share_every_bucket_and_lone_ones_none():
+def test_nodes_with_equal_signatures_share_every_bucket_and_others_none():
     signatures = np.arange(4 * 6, dtype=np.uint16).reshape(4, 6)
     signatures[3] = signatures[1]
     signatures[2, :2] = signatures[0, :2]
@@ -33,17 +33,19 @@ def test_nodes_of_equal_signatures_share_every_bucket_and_lone_ones_none():
 
 @st.composite
 def signatures(draw: st.DrawFn) -> np.ndarray:
-    """Some rows of numbers that are often alike, or linked in long chains."""
+    """Some rows of numbers that are often equal, or linked in long chains."""
     columns = draw(st.integers(1, 3))
     if draw(st.booleans()):
         rows = st.lists(st.integers(0, 12), min_size=columns, max_size=columns)
         return np.array(draw(st.lists(rows, min_size=1, max_size=30)), np.uint16).reshape(-1, columns)
     order = np.array(draw(st.permutations(range(draw(st.integers(1, 40))))))
-    return np.stack([order // 2, (order + 1) // 2], axis=1).astype(np.uint16)  # each is like the ones before and after
+    return np.stack([order // 2, (order + 1) // 2], axis=1).astype(
+        np.uint16
+    )  # each shares a number with the ones before and after
 
 
 def linked(rows: np.ndarray) -> list[set[int]]:
-    """For each row those that it is linked with, by rows that agree in a column."""
+    """For each row, the rows of its component: linked by rows that agree in a column."""
     groups = [{row} for row in range(len(rows))]
     for one in range(len(rows)):
         for other in range(one):

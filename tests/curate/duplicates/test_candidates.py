@@ -1,4 +1,4 @@
-"""Pairs to compare, held against their definition on small buckets."""
+"""Pairs to compare, checked against their definition on small buckets."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from sftdata.curate.duplicates.candidates import Candidates
 
 
 def by_definition(signatures: np.ndarray, survivor: np.ndarray, label: np.ndarray) -> set[tuple[int, int]]:
-    """Pairs that agree in some column (bands of one number) and are in two clusters, or both kept."""
+    """Pairs that agree in some column (a band of one number) and are in different clusters, or both kept."""
     pairs = set()
     for own in range(len(signatures)):
         for other in range(own + 1, len(signatures)):
@@ -25,7 +25,7 @@ def by_definition(signatures: np.ndarray, survivor: np.ndarray, label: np.ndarra
 
 @given(st.data())
 @settings(max_examples=200, deadline=None)
-def test_every_pair_is_there_once_in_order_whatever_is_long_and_however_many_come_at_once(data: st.DataObject) -> None:
+def test_every_pair_comes_once_and_in_order_with_any_limits(data: st.DataObject) -> None:
     count, columns = data.draw(st.integers(1, 30)), data.draw(st.integers(1, 4))
     numbers = st.lists(st.integers(0, 4), min_size=columns, max_size=columns)
     signatures = np.array(data.draw(st.lists(numbers, min_size=count, max_size=count)), np.uint16)

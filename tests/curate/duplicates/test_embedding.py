@@ -17,13 +17,13 @@ TEXTS = ["red", "the red train leaves at nine", "blue", "a train, a train, a red
 
 
 class Recorder:
-    """Gives every text the vector (3, 4), and `zero` none; notes what it was asked for."""
+    """Gives every text the vector (3, 4), and `zero` a zero vector; records the texts it is given."""
 
     def __init__(self) -> None:
-        self.asked: list[str] = []
+        self.texts: list[str] = []
 
     def encode(self, texts: Sequence[str]) -> npt.NDArray[np.float32]:
-        self.asked += texts
+        self.texts += texts
         return np.array([[3, 4] if text != "zero" else [0, 0] for text in texts], np.float32)
 
 
@@ -33,29 +33,29 @@ def test_vectors_have_length_one_and_blank_texts_none():
     assert embedded.tolist() == [True, False, False, True]
 
 
-def test_equal_texts_are_encoded_once_and_no_texts_never():
+def test_equal_texts_are_encoded_once_and_no_texts_at_all_are_not():
     encoder = Recorder()
     vectors, embedded = embed(["a", "b", "a"], encoder)
-    assert (encoder.asked, vectors.shape, embedded.tolist()) == (["a", "b"], (3, 2), [True] * 3)
+    assert (encoder.texts, vectors.shape, embedded.tolist()) == (["a", "b"], (3, 2), [True] * 3)
     assert [len(part) for part in embed([], encoder)] == [0, 0]
-    assert encoder.asked == ["a", "b"]
+    assert encoder.texts == ["a", "b"]
 
 
-def test_a_model_that_is_not_there_is_named(tmp_path: Path):
+def test_a_missing_model_is_an_error_that_names_it(tmp_path: Path):
     with pytest.raises(ConfigError, match=r"dedup\.semantic\.model: .*nowhere is not a folder"):
         require_encoder(tmp_path / "nowhere")
     with pytest.raises(ConfigError, match=r"holds no modules\.json.*name the folder of a sentence-transformers model"):
         require_encoder(tmp_path)
 
 
-def test_an_extra_that_is_not_installed_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_an_extra_that_is_not_installed_is_an_error_in_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     (tmp_path / "modules.json").write_text("[]")
-    monkeypatch.setattr(embedding, "PACKAGES", ("numpy", "a_package_that_nobody_has"))
+    monkeypatch.setattr(embedding, "PACKAGES", ("numpy", "a_package_that_does_not_exist"))
     with pytest.raises(ConfigError, match=r"pip install 'sftdata\[semantic\]'"):
         require_encoder(tmp_path)
 
 
-def test_a_model_that_cannot_be_loaded_is_one_sentence(sentence_model: Path, tmp_path: Path):
+def test_a_model_that_cannot_be_loaded_is_an_error_in_one_sentence(sentence_model: Path, tmp_path: Path):
     for name in ("modules.json", "model.safetensors"):
         folder = tmp_path / name
         folder.mkdir()
@@ -82,11 +82,11 @@ def test_a_vector_is_the_mean_of_the_models_last_layer_as_transformers_computes_
         assert np.allclose(vector, expected.numpy(), atol=1e-6)
 
 
-def test_a_vector_depends_on_the_text_alone(sentence_model: Path):
+def test_a_vector_depends_only_on_its_text(sentence_model: Path):
     import torch
 
     encoder = SentenceEncoder(sentence_model)
-    used: set[int] = set()  # threads while the model computes
+    used: set[int] = set()  # numbers of threads while the model runs
     encoder._model.register_forward_hook(lambda *_: used.add(torch.get_num_threads()))
     alone = {text: encoder.encode([text])[0].tobytes() for text in TEXTS}
     threads = torch.get_num_threads()

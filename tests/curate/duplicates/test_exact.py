@@ -32,7 +32,7 @@ def user(content: str, **fields: Any) -> Record:
     ["Café\nHi", "Cafe\u0301\nHi", "Café\r\nHi", "Café\rHi", "  Café\nHi\n\n", "\u00a0Café\nHi\u2003"],
     ids=["same", "decomposed", "crlf", "cr", "white space around", "wide spaces around"],
 )
-def test_what_people_take_for_the_same_text_has_one_key(content: str) -> None:
+def test_texts_that_look_the_same_have_the_same_key(content: str) -> None:
     assert content_key(user(content)) == content_key(Record(messages=CHAT))
 
 
@@ -70,7 +70,7 @@ def test_different_content_has_different_keys() -> None:
     assert {len(key) for key in keys} == {16}
 
 
-def test_tool_arguments_count_by_value_not_by_spelling() -> None:
+def test_tool_arguments_are_compared_by_value_not_by_spelling() -> None:
     keys = {content_key(call(form)) for form in ('{"a": 1, "b": [2]}', '{"b":[2],"a":1}', {"b": (2,), "a": 1})}
     assert len(keys) == 1
 
@@ -86,7 +86,7 @@ def test_no_text_can_look_like_another_conversation(turns: list[tuple[str, str]]
     forged = [(turns[0][0], f"{turns[0][1]}\x1e{joined}"[:-1])]
     for rival in (other, forged):
         same = [(role, text.strip()) for role, text in rival] == [(role, text.strip()) for role, text in turns]
-        for name in (None, "n"):  # with a name they are more than roles and contents, and have keys of another form
+        for name in (None, "n"):  # a name makes them more than roles and contents: another form of key
             first, second = (
                 content_key(Record(messages=tuple(Message(role=role, content=text, name=name) for role, text in chat)))
                 for chat in (turns, rival)
@@ -102,7 +102,7 @@ def test_the_canonical_form_is_its_own_canonical_form(text: str) -> None:
 
 @settings(deadline=None)
 @given(st.lists(st.sampled_from([None, b"a" * 16, b"b" * 16, b"c" * 16]), max_size=30))
-def test_first_occurrences_are_those_that_a_loop_finds(keys: list[bytes | None]) -> None:
+def test_first_occurrences_are_those_of_a_simple_loop(keys: list[bytes | None]) -> None:
     first, occurrence = first_occurrences(pa.array(keys, pa.binary(16)))
     for at, key in enumerate(keys):
         earlier = [other for other in range(at) if key is not None and keys[other] == key]

@@ -28,7 +28,7 @@ def test_lists_of_many_chunks_are_those_of_plain_python(
 
 
 @given(st.lists(st.lists(st.integers(0, 9), min_size=1, max_size=8), min_size=1, max_size=12), st.integers(1, 6))
-def test_similarities_are_those_of_sets_however_few_are_kept(lists: list[list[int]], kept: int) -> None:
+def test_similarities_are_those_of_sets_whatever_the_size_of_the_cache(lists: list[list[int]], kept: int) -> None:
     def fetch(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         found = [lists[row] for row in rows.tolist()]
         return np.concatenate(found).astype(np.uint64), np.cumsum([0, *map(len, found)])

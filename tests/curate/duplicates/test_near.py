@@ -143,7 +143,7 @@ def test_a_row_is_dropped_at_the_threshold_and_kept_below_it():
     assert np.isnan(verdict.similarity[[0, 2]]).all()
 
 
-def test_no_chain_drops_a_row_that_is_unlike_every_kept_one():
+def test_a_chain_does_not_drop_a_row_that_is_not_similar_to_a_kept_one():
     chain = [words(*range(20)), words(*range(2, 22)), words(*range(4, 24)), words(*range(6, 26))]
     assert jaccard(chain[0], chain[1]) == 0.8 and jaccard(chain[0], chain[2]) < 0.8
     verdict = compare(chain)
@@ -151,19 +151,19 @@ def test_no_chain_drops_a_row_that_is_unlike_every_kept_one():
     assert verdict.cluster.tolist() == [0, 0, 0, 0]
 
 
-def test_the_preferred_row_survives():
+def test_the_preferred_row_is_kept():
     verdict = compare([words(*range(20)), words(*range(21)), words(50, 51, 52)], preference=[1, 0, 2])
     assert verdict.duplicate_of.tolist() == [1, -1, -1]
     assert preference_order("first", np.array([3, 9, 9])).tolist() == [0, 1, 2]
     assert preference_order("longest_answer", np.array([3, 9, 9])).tolist() == [1, 2, 0]
 
 
-def test_rows_that_were_dropped_before_are_compared_with_nothing():
+def test_rows_that_are_already_dropped_are_not_compared():
     verdict = compare(["one two three four"] * 3, preference=[1, 2])
     assert verdict.duplicate_of.tolist() == [-1, -1, 1]
 
 
-def test_a_signature_depends_on_its_text_alone():
+def test_a_signature_depends_only_on_its_text():
     texts = ["the cat sat on the mat", "", "a quick brown fox", "x"]
     together = sign_texts(texts, 3)
     assert together.is_signed.tolist() == [True, False, True, True]
@@ -183,7 +183,7 @@ GOLDEN = [27355, 10000, 58467, 44052, 54648, 23680, 16021, 38030]
 
 @settings(max_examples=60, deadline=None)
 @given(st.lists(st.lists(st.sampled_from("abcd"), min_size=1, max_size=9), min_size=1, max_size=25), st.randoms())
-def test_whatever_the_texts_a_dropped_row_is_similar_to_the_kept_row_it_names(lists: list[list[str]], random):
+def test_a_dropped_row_is_similar_to_the_kept_row_it_names(lists: list[list[str]], random):
     texts = [" ".join(one) for one in lists]
     order = list(range(len(texts)))
     random.shuffle(order)
@@ -252,7 +252,9 @@ def toolformer(shared: Path) -> tuple[list[str], dict[tuple[int, int], float]]:
     return texts, truth
 
 
-def test_on_toolformer_every_drop_is_a_pair_of_brute_force(toolformer: tuple[list[str], dict[tuple[int, int], float]]):
+def test_on_toolformer_every_drop_is_a_pair_found_by_brute_force(
+    toolformer: tuple[list[str], dict[tuple[int, int], float]],
+):
     texts, truth = toolformer
     verdict = compare(texts)
     dropped = np.flatnonzero(verdict.duplicate_of >= 0).tolist()

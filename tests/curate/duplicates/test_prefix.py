@@ -19,11 +19,11 @@ def test_prompts_that_begin_alike_share_a_key_whatever_follows():
     assert prefix_key(ask("abcdefgX one"), 8) != prefix_key(ask("abcdefgh one"), 8)
 
 
-def test_case_white_space_and_full_width_letters_do_not_count():
+def test_case_white_space_and_full_width_letters_are_ignored_in_prefixes():
     assert prefix_key(ask("  AB\n\n cd ef gone"), 8) == prefix_key(ask("ab cd ＥＦ there"), 8) is not None
 
 
-def test_a_shorter_prompt_and_a_system_prompt_have_no_say():
+def test_shorter_prompts_and_system_prompts_are_not_compared():
     assert prefix_key(ask("abcdefg"), 8) is None
     assert prefix_key(ask(" a" + 100 * " " + "b "), 8) is None
     assert prefix_key(ask("abc", system="You are a careful and helpful assistant."), 8) is None
@@ -33,7 +33,7 @@ def test_two_hundred_characters_are_the_default():
     assert PrefixConfig().chars == 200
 
 
-def test_the_preferred_row_of_a_prefix_is_kept_and_absent_rows_take_no_part():
+def test_the_preferred_row_of_a_prefix_is_kept_and_rows_without_a_key_are_ignored():
     one, two = [1, 2], [1, 3]
     keys = np.array([one, two, one, one, two, one], np.uint64)
     present = np.array([True, True, True, False, True, True])

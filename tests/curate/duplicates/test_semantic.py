@@ -17,7 +17,7 @@ pytest.importorskip("faiss", reason="the extra `semantic` is not installed")
 
 
 class Angles:
-    """Reads a text as degrees on a circle: the cosine of two texts is that of their difference."""
+    """Reads a text as an angle in degrees: the cosine of two texts is that of their difference."""
 
     def encode(self, texts: Sequence[str]) -> npt.NDArray[np.float32]:
         angles = np.radians([float(text) for text in texts])
@@ -37,15 +37,15 @@ def test_a_row_close_to_a_kept_one_is_dropped_for_the_closest():
     assert verdict.cluster.tolist() == [0, 0, 0, 3]
 
 
-def test_no_chain_drops_a_row_that_is_far_from_every_kept_one():
+def test_a_chain_does_not_drop_a_row_that_is_far_from_every_kept_one():
     assert judge([0, 10, 20, 30], closer_than=15).duplicate_of.tolist() == [-1, 0, -1, 2]
 
 
-def test_the_preferred_row_survives_and_rows_not_in_it_take_no_part():
+def test_the_preferred_row_is_kept_and_rows_without_preference_are_ignored():
     assert judge([0, 5, 7], closer_than=15, order=[2, 1]).duplicate_of.tolist() == [-1, 2, -1]
 
 
-def test_a_row_without_a_vector_takes_no_part():
+def test_a_row_without_a_vector_is_ignored():
     vectors = np.array([[1, 0], [1, 0], [1, 0]], np.float32)
     verdict = find_semantic_duplicates(vectors, np.array([True, False, True]), np.arange(3), 0.9)
     assert verdict.duplicate_of.tolist() == [-1, -1, 0]
@@ -63,7 +63,7 @@ def test_equal_vectors_reach_the_threshold_of_one_although_their_product_does_no
     assert set(verdict.similarity[40:]) == {1.0}
 
 
-def test_of_rows_as_close_the_first_is_named():
+def test_of_equally_close_rows_the_first_is_named():
     assert judge([0, 20, 10], closer_than=15).duplicate_of.tolist() == [-1, -1, 0]
     assert judge([0, 20, 10], closer_than=15, order=[1, 0, 2]).duplicate_of.tolist() == [-1, -1, 1]
 

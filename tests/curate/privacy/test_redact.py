@@ -1,7 +1,7 @@
-"""Facts about personal data: what is found, what only looks like it, and what redaction leaves.
+"""Personal data: what is found, what only looks like it, and what redaction leaves.
 
-Numbers and keys below are made up, or are the makers' own examples; long keys are put together so that no scanner of
-secrets takes this file for a leak.
+Numbers and keys below are made up or official examples. Long keys are concatenated, so that secret scanners do not
+report this file.
 """
 
 from __future__ import annotations
@@ -73,10 +73,10 @@ def kinds(text: str, settings: PrivacyConfig | None = None) -> list[str]:
         (PEM, "private_key"),
     ],
 )
-def test_it_is_found_whole_and_replaced(secret: str, kind: str) -> None:
+def test_personal_data_is_found_completely_and_replaced(secret: str, kind: str) -> None:
     for before, after in [("", ""), ("Look: ", " or not."), ("(", ")"), ('"', '",'), ("\n", "\n"), ("是", "。")]:
         if before == "是" and kind not in ("credit_card", "iban"):
-            continue  # Chinese letters are word characters, and stand apart by a space from words in other scripts
+            continue  # Chinese characters are word characters, so a space separates them from other scripts
         text = before.replace("是", "是 ") + secret + after.replace("。", " 。")
         text_redacted, found = redact(text)
         assert [(finding.kind, text[finding.start : finding.end]) for finding in found] == [(kind, secret)]
@@ -108,7 +108,7 @@ def test_it_is_found_whole_and_replaced(secret: str, kind: str) -> None:
         "-----BEGIN PUBLIC KEY-----\nMIIB\n-----END PUBLIC KEY-----",
     ],
 )
-def test_numbers_and_identifiers_are_nobodys_data(text: str) -> None:
+def test_other_numbers_and_identifiers_are_not_personal_data(text: str) -> None:
     assert find_private(text) == ()
     assert redact(text) == (text, ())
 
@@ -124,7 +124,7 @@ def test_numbers_and_identifiers_are_nobodys_data(text: str) -> None:
         ("phone: 07400 123456", "07400 123456"),
     ],
 )
-def test_behind_a_word_that_says_so_plain_digits_are_a_telephone(text: str, number: str) -> None:
+def test_digits_after_a_word_such_as_phone_are_a_phone_number(text: str, number: str) -> None:
     assert [text[finding.start : finding.end] for finding in find_private(text)] == [number]
     assert find_private(f"the sum of {number} apples") == () or number.startswith("0")
 
@@ -134,14 +134,14 @@ def test_a_finding_is_a_kind_and_a_place_and_never_the_text() -> None:
     assert set(Finding.__slots__) == {"kind", "start", "end", "place"}
 
 
-def test_the_kinds_looked_for_may_be_chosen() -> None:
+def test_the_kinds_to_look_for_can_be_chosen() -> None:
     text = "bo@ho.se, 555-123-4567, 192.168.0.1"
     assert kinds(text) == ["email", "phone"]
     assert kinds(text, PrivacyConfig.model_validate({"kinds": "phone"})) == ["phone"]
     assert kinds(text, PrivacyConfig(private_ips=True)) == ["email", "phone", "ip_address"]
 
 
-def test_what_shows_only_behind_its_neighbour_is_found_too() -> None:
+def test_a_finding_revealed_by_replacing_its_neighbour_is_found_too() -> None:
     text = "call 6502530000-" + "bo@ho.se"
     redacted, _ = redact(text)
     assert redact(redacted) == (redacted, ())
@@ -192,7 +192,7 @@ def test_a_record_is_redacted_everywhere_and_its_json_stays_json() -> None:
     assert redact_record(redacted) == (redacted, ())
 
 
-def test_a_record_without_findings_is_returned_itself() -> None:
+def test_a_record_without_findings_is_returned_unchanged() -> None:
     record = Record(messages=(Message(role="user", content="Hi"), Message(role="assistant", content="Hello")))
     assert redact_record(record)[0] is record
     assert DROPPING(record) == (record, None, {})
@@ -204,7 +204,7 @@ def test_a_plain_text_is_redacted() -> None:
     assert describe(found) == "1 email in text"
 
 
-def test_the_reason_for_a_drop_counts_and_shows_nothing() -> None:
+def test_the_detail_of_a_drop_has_counts_and_no_data() -> None:
     _, drop, _ = DROPPING(RECORD)
     assert drop is not None and drop.detail is not None
     assert drop == Drop("private_data", drop.detail)
@@ -215,12 +215,12 @@ def test_the_reason_for_a_drop_counts_and_shows_nothing() -> None:
 @pytest.mark.parametrize(
     ("given", "mode"), [("redact", "redact"), (False, "off"), ({"mode": False}, "off"), ({}, "report")]
 )
-def test_a_mode_may_stand_alone_and_yaml_reads_off_as_false(given: object, mode: str) -> None:
+def test_a_bare_mode_is_accepted_and_yaml_reads_off_as_false(given: object, mode: str) -> None:
     assert PrivacyConfig.model_validate(given).mode == mode
 
 
 @pytest.mark.parametrize("given", ["delete", {"kinds": ["name"]}, {"phone_regions": ["Germany"]}, {"mod": "drop"}])
-def test_what_is_no_privacy_setting_is_refused(given: object) -> None:
+def test_invalid_privacy_settings_are_rejected(given: object) -> None:
     with pytest.raises(ValidationError):
         PrivacyConfig.model_validate(given)
 
@@ -242,7 +242,7 @@ def test_redacting_twice_changes_nothing_more(text: str) -> None:
 
 
 @given(TEXTS)
-def test_findings_are_in_order_and_apart_and_all_else_is_kept(text: str) -> None:
+def test_findings_are_in_order_without_overlaps_and_the_rest_is_kept(text: str) -> None:
     redacted, found = redact(text)
     position, kept = 0, []
     for finding in found:
@@ -252,7 +252,7 @@ def test_findings_are_in_order_and_apart_and_all_else_is_kept(text: str) -> None
     assert redacted == "".join([*kept, text[position:]])
 
 
-def test_nothing_in_gsm8k_is_taken_for_personal_data(shared: Path) -> None:
+def test_nothing_in_gsm8k_is_mistaken_for_personal_data(shared: Path) -> None:
     for name in ("gsm8k_train.jsonl", "gsm8k_test.jsonl"):
         for line in (shared / "data" / name).read_text(encoding="utf-8").splitlines():
             row = json.loads(line)

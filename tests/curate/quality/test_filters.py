@@ -1,4 +1,4 @@
-"""Facts about the quality filters. Answers are written by hand; so is what is wrong with each."""
+"""The quality filters, on answers written by hand."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def reason(answer: str, settings: FilterConfig = DEFAULT, prompt: str = "Tell me
 
 
 @pytest.mark.parametrize("answer", [PLAIN, "Yes", "4", "是的。", "x = 5;", "- apples\n- pears"])
-def test_sound_answers_pass_every_preset(answer: str) -> None:
+def test_good_answers_pass_every_preset(answer: str) -> None:
     assert [reason(answer, settings) for settings in (OFF, DEFAULT, STRICT)] == [None, None, None]
 
 
@@ -99,11 +99,11 @@ def test_what_only_sounds_like_a_refusal_passes(answer: str) -> None:
         "I'm sorry, but I can't help with that. For more information, see a doctor.",
     ],
 )
-def test_a_refusal_in_other_words_is_one(answer: str) -> None:
+def test_refusals_in_other_words_are_found(answer: str) -> None:
     assert reason(answer, STRICT) == "refusal"
 
 
-def test_with_tools_declared_it_is_an_answer_that_none_of_them_fits() -> None:
+def test_refusals_are_allowed_if_tools_are_declared() -> None:
     messages = chat("I'm sorry, but I'm unable to order food. I can make lists.", "Order a pizza, please.").messages
     tool = {"type": "function", "function": {"name": "make_list", "parameters": {"type": "object", "properties": {}}}}
     drop = filter_record(Record(messages=messages), STRICT)
@@ -119,7 +119,7 @@ def test_with_tools_declared_it_is_an_answer_that_none_of_them_fits() -> None:
         "Here it is:\n```\nI am ChatGPT.\nAs an AI language model, I sing.\n```\nIt is quoted.",
     ],
 )
-def test_what_code_quotes_the_answer_does_not_say(answer: str) -> None:
+def test_quotations_in_code_are_ignored(answer: str) -> None:
     assert reason(answer, STRICT) is None
 
 
@@ -131,24 +131,24 @@ def test_what_code_quotes_the_answer_does_not_say(answer: str) -> None:
         "As an AI language model, I cannot run it, but try this:\n```\nls\n```",
     ],
 )
-def test_what_is_said_beside_code_counts(answer: str) -> None:
+def test_phrases_next_to_code_count(answer: str) -> None:
     assert reason(answer) == "boilerplate"
 
 
-def test_a_template_that_was_asked_for_has_blanks() -> None:
+def test_blanks_are_allowed_if_the_prompt_asks_for_a_template() -> None:
     letter = "Dear {{customer}},\nThank you for your order.\n[Your Name]"
     assert reason(letter, STRICT, "Write a template for a thank-you letter.") is None
     assert reason(letter, STRICT, "Thank our customer.") == "unfilled_placeholder"
 
 
-def test_a_blank_in_brackets_that_the_prompt_has_is_kept_and_not_left() -> None:
+def test_a_blank_in_brackets_is_allowed_if_the_prompt_has_it_too() -> None:
     prompt = "Correct this: Yours sincerly, [Your Name]"
     assert reason("Yours sincerely, [Your Name]", STRICT, prompt) is None
     assert reason("Dear [Recipient],\nYours sincerely, [Your Name]", STRICT, prompt) == "unfilled_placeholder"
     assert reason("I am {{name}}.", DEFAULT, "Are you {{name}}?") == "unfilled_placeholder"
 
 
-def test_a_long_answer_is_no_refusal() -> None:
+def test_a_long_answer_is_not_a_refusal() -> None:
     long_answer = "I'm sorry, but I can't help with that. " + "Here is what you may do instead of it, step by step."
     assert reason(long_answer, STRICT) == "refusal"
     settings = FilterConfig.model_validate({"preset": "strict", "refusal_max_words": 10})
@@ -169,7 +169,7 @@ def test_code_may_show_templates_and_blanks(answer: str) -> None:
     assert reason(answer, STRICT) is None
 
 
-def test_a_prompt_that_went_through_a_template_before_is_residue() -> None:
+def test_a_prompt_that_already_has_a_template_applied_is_residue() -> None:
     assert reason("Paris.", prompt="### Instruction:\nName a city.\n\n### Response:") == "template_residue"
     assert reason("Paris.", prompt="What does `[/INST]` mean?") is None
 
@@ -177,7 +177,7 @@ def test_a_prompt_that_went_through_a_template_before_is_residue() -> None:
 @pytest.mark.parametrize(
     "text", ["Ça va très bien, merci à tous.", "Привет, как дела?", "naïve café – “yes”", "日本語です。"]
 )
-def test_accents_and_scripts_are_no_mojibake(text: str) -> None:
+def test_accents_and_other_scripts_are_not_mojibake(text: str) -> None:
     assert reason(text) is None
 
 
@@ -209,7 +209,9 @@ def test_answers_may_end_without_a_full_stop(end: str) -> None:
 def test_a_preposition_may_end_the_only_sentence_of_an_answer() -> None:
     answer = "Because his grandmother had a pool behind the house and he needed someone to swim with"
     assert reason(answer, STRICT) is None
-    assert reason(f"{PLAIN} {answer}", STRICT) == "cut_off"  # who writes full stops would have written one here
+    assert (
+        reason(f"{PLAIN} {answer}", STRICT) == "cut_off"
+    )  # earlier sentences have full stops, so the last one is cut off
     assert reason(answer.replace("with", "with the"), STRICT) == "cut_off"
 
 
@@ -254,14 +256,14 @@ def test_no_evidence_holds_a_secret(secret: str, flaws: list[str], times: int) -
     assert drop is None or not any(part in str(drop.detail) for part in [secret, "keller", "901820", "1111 1111"])
 
 
-def test_turns_that_are_not_trained_are_not_judged() -> None:
+def test_turns_that_are_not_trained_are_not_checked() -> None:
     bad = Message(role="assistant", content="I am {{name}}.", train=False)
     good = Message(role="assistant", content="Paris.")
     user = Message(role="user", content="Where?")
     assert filter_record(Record(messages=(user, bad, user, good)), DEFAULT) is None
 
 
-def test_every_answer_of_a_conversation_is_judged_and_prompts_are_not() -> None:
+def test_every_answer_of_a_conversation_is_checked_and_prompts_are_not() -> None:
     user = Message(role="user", content="Where is {{name}}? As an AI language model, naÃ¯ve")
     good, bad = (Message(role="assistant", content=text) for text in ("Here.", "I am {{name}}."))
     assert filter_record(Record(messages=(user, good)), DEFAULT) is None
@@ -269,7 +271,7 @@ def test_every_answer_of_a_conversation_is_judged_and_prompts_are_not() -> None:
     assert drop is not None and drop.detail == "message 3: holds '{{name}}'"
 
 
-def test_a_plain_text_is_judged_as_an_answer() -> None:
+def test_a_plain_text_is_checked_like_an_answer() -> None:
     drop = filter_record(Record(text="It was naÃ¯ve to ask."), DEFAULT)
     assert drop == Drop("mojibake", "text: holds 'naÃ¯ve' where 'naïve' is meant")
 
@@ -290,7 +292,7 @@ def test_words_of_languages_without_spaces_are_characters() -> None:
 
 
 @given(st.text(max_size=300), st.text(max_size=100), st.sampled_from([DEFAULT, STRICT, OFF]))
-def test_no_text_makes_a_filter_fail(answer: str, prompt: str, settings: FilterConfig) -> None:
+def test_no_text_makes_a_filter_raise(answer: str, prompt: str, settings: FilterConfig) -> None:
     drop = filter_record(chat(answer, prompt), settings)
     assert drop is None or stage_of(drop.reason) == "filter"
 
@@ -314,6 +316,6 @@ MARKS = [
 
 
 @given(st.lists(st.sampled_from(MARKS), max_size=30).map("".join))
-def test_no_heap_of_marks_makes_a_filter_fail_and_off_lets_all_pass(answer: str) -> None:
+def test_no_mixture_of_markers_makes_a_filter_raise_and_off_passes_all(answer: str) -> None:
     filter_record(chat(answer), STRICT)
     assert filter_record(chat(answer), OFF) is None

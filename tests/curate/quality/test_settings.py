@@ -1,4 +1,4 @@
-"""Facts about the filters' presets, their measures of repetition, and languages."""
+"""Presets of the filters, measures of repetition, and languages."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ GOPHER = FilterConfig(preset="strict").repetition
 @pytest.mark.parametrize(
     ("given", "preset"), [("off", "off"), (False, "off"), ("strict", "strict"), (True, "default"), (None, "default")]
 )
-def test_a_preset_may_stand_alone(given: object, preset: str) -> None:
+def test_a_bare_preset_is_accepted(given: object, preset: str) -> None:
     assert FilterConfig.model_validate(given) == FilterConfig(preset=preset)  # type: ignore[arg-type]
 
 
@@ -41,7 +41,7 @@ def test_only_the_preset_off_filters_nothing() -> None:
     assert FilterConfig.model_validate({"preset": "off", "languages": []}).is_off
 
 
-def test_settings_written_out_are_read_back_the_same() -> None:
+def test_dumped_settings_load_back_unchanged() -> None:
     for preset in ("off", "default", "strict"):
         settings = FilterConfig.model_validate({"preset": preset, "languages": ["en", "de"]})
         assert FilterConfig.model_validate(json.loads(settings.model_dump_json())) == settings
@@ -56,7 +56,7 @@ def test_settings_written_out_are_read_back_the_same() -> None:
         ({"echo_share": 2}, "less than or equal to 1"),
     ],
 )
-def test_what_is_no_setting_is_refused(given: object, words: str) -> None:
+def test_invalid_settings_are_rejected(given: object, words: str) -> None:
     with pytest.raises(ValidationError, match=words):
         FilterConfig.model_validate(given)
 
@@ -66,7 +66,7 @@ def test_norwegian_survives_yaml() -> None:
 
 
 def limits(**given: object) -> RepetitionConfig:
-    """Limits that forbid nothing but what is given."""
+    """Limits that are off, except those given."""
     nothing = {
         "min_words": 1,
         "duplicate_lines": 1,
@@ -79,8 +79,8 @@ def limits(**given: object) -> RepetitionConfig:
     return RepetitionConfig.model_validate({**nothing, **given})
 
 
-def test_lines_that_stand_earlier_are_counted() -> None:
-    text = "one two\nthree\n\none two\n---\n---\n---\nfour"  # four lines with words, one of them again
+def test_repeated_lines_are_counted() -> None:
+    text = "one two\nthree\n\none two\n---\n---\n---\nfour"  # four lines with words, one of them repeated
     assert repetition(text, limits(duplicate_lines=0.25)) is None
     assert repetition(text, limits(duplicate_lines=0.24)) == ("25% of the lines stand earlier", "one two")
     # 7 of 7 + 5 + 7 + 4 characters
@@ -89,34 +89,34 @@ def test_lines_that_stand_earlier_are_counted() -> None:
     assert found == ("30% of the characters are in lines that stand earlier", "one two")
 
 
-def test_paragraphs_that_stand_earlier_are_counted() -> None:
+def test_repeated_paragraphs_are_counted() -> None:
     text = "a b\nc\n\nd e\n\na b\nc"
     assert repetition(text, limits(duplicate_paragraphs=0.34)) is None
     assert repetition(text, limits(duplicate_paragraphs=0.33)) == ("33% of the paragraphs stand earlier", "a b\nc")
 
 
-def test_the_most_frequent_run_is_measured_by_its_characters() -> None:
+def test_the_most_frequent_ngram_is_measured_by_its_characters() -> None:
     text = "ab cd x ab cd y ab cd z"  # "ab cd" three times: 12 of 15 characters
     assert repetition(text, limits(top_ngrams={2: 0.8})) is None
     found = repetition(text, limits(top_ngrams={2: 0.79}))
     assert found == ("80% of the characters are in 3 times the same 2 words", "ab cd")
-    assert repetition("ab cd x ab cd", limits(top_ngrams={2: 0.1})) is None  # twice is no habit
+    assert repetition("ab cd x ab cd", limits(top_ngrams={2: 0.1})) is None  # fewer than three times
 
 
-def test_repeated_runs_are_measured_without_counting_a_character_twice() -> None:
-    text = "a b c d a b c d e"  # the second "a b c d" is in two repeated runs of three: 4 of 9 characters
+def test_repeated_ngrams_are_measured_without_counting_a_character_twice() -> None:
+    text = "a b c d a b c d e"  # the second "a b c d" is in two repeated 3-grams: 4 of 9 characters
     assert repetition(text, limits(duplicate_ngrams={3: 0.45})) is None
     found = repetition(text, limits(duplicate_ngrams={3: 0.44}))
     assert found == ("44% of the characters are in runs of 3 words that stand earlier", "a b c")
 
 
-def test_a_longer_run_may_break_its_limit_where_a_shorter_one_does_not() -> None:
-    text = "a b c d e f a b c d e f g h i j"  # 6 of 16 characters, in runs of 3 as in runs of 6
+def test_a_longer_ngram_may_exceed_its_limit_when_a_shorter_one_does_not() -> None:
+    text = "a b c d e f a b c d e f g h i j"  # 6 of 16 characters are in repeated 3-grams, and in repeated 6-grams
     found = repetition(text, limits(duplicate_ngrams={3: 0.5, 6: 0.3}))
     assert found is not None and found[0] == "38% of the characters are in runs of 6 words that stand earlier"
 
 
-def test_short_answers_are_not_judged() -> None:
+def test_short_answers_are_not_checked() -> None:
     assert repetition("ha " * 29, RepetitionConfig()) is None
     assert repetition("ha " * 30, RepetitionConfig()) is not None
 
@@ -124,7 +124,7 @@ def test_short_answers_are_not_judged() -> None:
 LOOP = "I see the sea. " * 10  # 40 words
 
 
-def test_limits_for_long_answers_leave_shorter_ones_to_the_default_limits() -> None:
+def test_limits_for_long_answers_do_not_apply_to_shorter_ones() -> None:
     sums = " ".join(f"In week {number} she saves {3 * number} coins." for number in range(1, 21))  # 140 words
     page = RepetitionConfig.model_validate({"top_ngrams": {2: 0.2}, "long_words": 141})
     assert repetition(sums, page) is None

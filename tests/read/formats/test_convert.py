@@ -50,11 +50,11 @@ def reason(value: object, *args: Any, **kwargs: Any) -> str:
         {"text": "unused", "instruction": "Hi", "output": "Hello"},
     ],
 )
-def test_every_format_is_found_by_itself(row):
+def test_every_format_is_detected(row):
     assert messages(row) == (USER, ANSWER)
 
 
-def test_the_input_stands_on_a_line_of_its_own_under_the_instruction():
+def test_the_input_is_on_its_own_line_after_the_instruction():
     row = {"instruction": "Add.", "input": "1 and 2", "output": "3"}
     assert messages(row)[0].content == "Add.\n1 and 2"
     assert messages({**row, "instruction": ""})[0].content == "1 and 2"
@@ -79,7 +79,7 @@ def test_outer_white_space_of_a_message_is_kept():
     )
 
 
-def test_a_system_prompt_comes_from_the_turns_else_the_row_else_the_source():
+def test_a_system_prompt_comes_from_the_turns_or_the_row_or_the_source():
     turns = [{"role": "user", "content": "Hi"}]
     own = {"role": "system", "content": "Be kind."}
     assert messages({"messages": [own, *turns], "system": "Row."}, system="Source.")[0] == SYSTEM
@@ -115,7 +115,7 @@ def test_mapped_columns_decide_the_format_and_may_be_nested():
     assert messages({"prompt": "Hi", "answer": "Hello"}, completion="answer") == (USER, ANSWER)
 
 
-def test_a_mapping_that_fits_two_formats_is_settled_by_the_row():
+def test_a_mapping_that_fits_two_formats_is_resolved_by_the_row():
     assert messages({"prompt": "Hi", "reply": "Hello"}, response="reply") == (USER, ANSWER)
     assert messages({"instruction": "Hi", "reply": "Hello"}, response="reply") == (USER, ANSWER)
 
@@ -155,11 +155,11 @@ def test_a_mapped_column_that_is_absent_is_named():
         ({"messages": [{"role": "user", "content": "Hi"}], "chat_template_kwargs": [1]}, "wrong_type"),
     ],
 )
-def test_a_row_that_is_no_record_has_its_reason(row, expected):
+def test_a_row_that_cannot_become_a_record_has_a_reason(row, expected):
     assert reason(row) == expected
 
 
-def test_an_image_column_beside_plain_text_is_no_reason():
+def test_an_unused_image_column_is_allowed():
     assert messages({"prompt": "Hi", "completion": "Hello", "image": "cover.png"}) == (USER, ANSWER)
 
 
@@ -181,19 +181,19 @@ def test_tools_keep_their_keys_values_and_order():
         [{"type": "function", "function": {"name": "f", "parameters": {}}}],
     ],
 )
-def test_tools_in_any_spelling_become_openais(tools):
+def test_tools_in_any_form_are_converted_to_openais(tools):
     for key in ("tools", "functions"):
         record = read({"conversations": [{"from": "human", "value": "Hi"}], key: tools})
         assert isinstance(record, Record)
         assert record.tools == ({"type": "function", "function": {"name": "f", "parameters": {}}},)
 
 
-def test_no_tools_in_any_spelling_are_none():
+def test_empty_tools_in_any_form_are_no_tools():
     for tools in (None, "", " ", "[]", []):
         assert read({"messages": [{"role": "user", "content": "Hi"}], "tools": tools}) == Record(messages=(USER,))
 
 
-def test_template_arguments_are_carried():
+def test_template_arguments_are_kept():
     record = read({"prompt": "Hi", "completion": "Hello", "chat_template_kwargs": {"enable_thinking": False}})
     assert record == Record(messages=(USER, ANSWER), template_kwargs={"enable_thinking": False})
 
@@ -222,7 +222,7 @@ ROW = st.dictionaries(
     LIKELY | st.lists(TURN, max_size=4),
     max_size=5,
 )
-# Conversations that often pass: the walls around storage are only reached by records.
+# Conversations that often pass: only valid records reach serialization.
 PASSING = st.fixed_dictionaries(
     {
         "messages": st.tuples(
@@ -250,7 +250,7 @@ COLUMNS = st.dictionaries(st.sampled_from(["messages", "prompt", "completion", "
 
 
 def without_nan(value: object) -> object:
-    """Readers give no NaN and no infinity; JSON has neither."""
+    """Readers never return NaN or infinity, which JSON does not have."""
     if isinstance(value, dict):
         return {key: without_nan(item) for key, item in value.items()}
     if isinstance(value, list):
@@ -265,7 +265,7 @@ def without_nan(value: object) -> object:
     columns=COLUMNS,
     system=st.none() | st.text(max_size=3),
 )
-def test_no_json_value_raises_and_what_passes_survives_storage(value, format, columns, system):
+def test_no_json_value_raises_and_valid_records_survive_serialization(value, format, columns, system):
     record = to_record(without_nan(value), format=format, columns=columns, system=system)
     if isinstance(record, Drop):
         assert REASONS[record.reason][0] == "format"
@@ -279,7 +279,7 @@ def test_no_json_value_raises_and_what_passes_survives_storage(value, format, co
         assert Record.from_json(record.to_json()) == record
 
 
-def test_a_call_and_its_result_in_sharegpts_form_become_openais():
+def test_a_call_and_its_result_in_sharegpts_format_are_converted_to_openais():
     row = {
         "conversations": [
             {"from": "human", "value": "Hi"},

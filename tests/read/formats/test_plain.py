@@ -1,4 +1,4 @@
-"""Rows read without a long look: the same records as the formats and the structure checks give, or none."""
+"""The fast path for plain rows: the same records as the normal path gives, or none."""
 
 from __future__ import annotations
 
@@ -19,7 +19,21 @@ texts = st.one_of(
     st.sampled_from([None, 3, ["a"], {"type": "text"}]),
 )
 roles = st.sampled_from(
-    ["user", "assistant", "system", "developer", "tool", "human", "gpt", "USER", "function_call", "nobody", None, 7, []]
+    [
+        "user",
+        "assistant",
+        "system",
+        "developer",
+        "tool",
+        "human",
+        "gpt",
+        "USER",
+        "function_call",
+        "unknown",
+        None,
+        7,
+        [],
+    ]
 )
 turn = st.one_of(
     st.fixed_dictionaries({"role": roles, "content": texts}),
@@ -29,7 +43,7 @@ turn = st.one_of(
     st.sampled_from(["hi", "ab", None, ["role", "content"], {}]),
 )
 likely_turns = st.lists(texts, min_size=1, max_size=5).map(
-    lambda said: [{"role": ("user", "assistant")[i % 2], "content": text} for i, text in enumerate(said)]
+    lambda contents: [{"role": ("user", "assistant")[i % 2], "content": text} for i, text in enumerate(contents)]
 )
 turns = st.one_of(likely_turns, st.lists(turn, max_size=4), st.sampled_from([None, "[]", {}, 5]))
 rows = st.one_of(
@@ -43,7 +57,7 @@ rows = st.one_of(
 
 
 @given(rows, st.sampled_from(["auto", "messages", "sharegpt", "alpaca"]))
-def test_a_plain_row_is_what_the_long_look_makes_of_it(row: Any, format: str) -> None:
+def test_a_plain_row_gives_the_record_of_the_normal_path(row: Any, format: str) -> None:
     found = plain_record(row, format)
     if found is not None:
         slow = to_record(row, format=format, columns={}, system=None)
@@ -59,5 +73,5 @@ def test_a_plain_row_is_what_the_long_look_makes_of_it(row: Any, format: str) ->
         {"conversations": [{"from": "human", "value": "q"}, {"from": "gpt", "value": "a"}]},
     ],
 )
-def test_ordinary_rows_are_read_without_a_long_look(row: Any) -> None:
+def test_ordinary_rows_take_the_fast_path(row: Any) -> None:
     assert plain_record(row, "auto") == Record((Message("user", "q"), Message("assistant", "a")))

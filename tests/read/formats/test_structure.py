@@ -9,7 +9,7 @@ CALL = ToolCall(name="f", arguments="{}")
 
 
 def chat(*turns: str | Message) -> Record:
-    """Turns as "u", "a", "s", "d", "c" (an assistant's call), "t" (a result), with their text after a colon."""
+    """Turns as "u", "a", "s", "d", "c" (a tool call), "t" (a tool result), with their text after a colon."""
     roles = {"u": "user", "a": "assistant", "s": "system", "d": "developer", "t": "tool"}
     messages = []
     for turn in turns:
@@ -42,7 +42,7 @@ def chat(*turns: str | Message) -> Record:
         "u c t: a",
     ],
 )
-def test_what_a_chat_may_look_like(turns):
+def test_valid_orders_of_turns_pass(turns):
     assert check_structure(chat(*turns.split())) is None
 
 
@@ -76,7 +76,7 @@ def test_what_a_chat_may_look_like(turns):
         ("u a:\ud83d", "bad_characters", "turn 2"),
     ],
 )
-def test_what_it_may_not_look_like(turns, reason, turn):
+def test_invalid_orders_of_turns_have_a_reason(turns, reason, turn):
     drop = check_structure(chat(*[part for part in turns.split(" ") if part]))
     assert drop is not None
     assert drop.reason == reason
@@ -101,7 +101,7 @@ def test_a_result_with_an_id_answers_a_call_without_one():
     assert check_structure(chat("u", "c", Message(role="tool", content="3", tool_call_id="c9"), "a")) is None
 
 
-def test_calls_written_into_the_text_count_as_calls():
+def test_calls_in_the_text_count_as_calls():
     call = Message(role="assistant", content='<tool_call>\n{"name": "f", "arguments": {}}\n</tool_call>')
     assert check_structure(chat("u", call, "t", "t", "a")) is None
 
@@ -113,7 +113,7 @@ def test_an_answer_that_is_not_trained_may_be_empty():
     assert drop == Drop("empty_answer", "turn 2: the assistant's turn is empty")
 
 
-def test_reasoning_alone_is_no_answer():
+def test_reasoning_alone_is_not_an_answer():
     drop = check_structure(chat("u", Message(role="assistant", content="", reasoning="Hm.")))
     assert drop == Drop("empty_answer", "turn 2: the assistant's turn holds reasoning but no answer")
 
@@ -127,7 +127,7 @@ def test_bad_characters_are_found_in_every_text_of_a_turn(field):
 @pytest.mark.parametrize(
     ("value", "reason"), [("\ud800", "bad_characters"), (2**64, "wrong_type"), (2**63, None), ("\u00e9", None)]
 )
-def test_tools_and_arguments_must_be_storable_as_they_are(value, reason):
+def test_tools_and_arguments_must_be_serializable(value, reason):
     tools = Record(messages=chat("u", "a").messages, tools=({"name": "f", "x": value},))
     call = Message(role="assistant", content=None, tool_calls=(ToolCall(name="f", arguments={"x": value}),))
     kwargs = Record(messages=chat("u", "a").messages, template_kwargs={"x": value})
@@ -136,7 +136,7 @@ def test_tools_and_arguments_must_be_storable_as_they_are(value, reason):
         assert (drop.reason if drop else None) == reason
 
 
-def test_schemas_nested_too_deeply_to_store_are_refused():
+def test_schemas_nested_too_deeply_to_serialize_are_rejected():
     deep: dict[str, object] = {}
     for _ in range(400):
         deep = {"properties": deep}

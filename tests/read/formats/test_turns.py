@@ -21,7 +21,7 @@ def drop(**fields: Any) -> Drop:
 
 
 @pytest.mark.parametrize(
-    ("said", "role"),
+    ("alias", "role"),
     [
         *((name, "user") for name in ("user", "human", "User", "HUMAN ")),
         *((name, "assistant") for name in ("assistant", "gpt", "chatgpt", "bing", "bard", "model", "Assistant")),
@@ -30,32 +30,32 @@ def drop(**fields: Any) -> Drop:
         ("developer", "developer"),
     ],
 )
-def test_roles_go_by_many_names(said, role):
-    assert turn(role=said, content="Hi").role == role
-    assert turn(**{"from": said, "value": "Hi"}).role == role
+def test_roles_have_many_names(alias, role):
+    assert turn(role=alias, content="Hi").role == role
+    assert turn(**{"from": alias, "value": "Hi"}).role == role
 
 
-def test_parts_of_text_are_joined_without_anything_between():
+def test_text_parts_are_concatenated():
     assert turn(role="user", content=[{"type": "text", "text": "a "}, {"type": "text", "text": "b"}]).content == "a b"
     assert turn(role="user", content=["a", {"text": "b", "image_url": None}]).content == "ab"
     assert turn(role="user", content=[]).content == ""
 
 
 @pytest.mark.parametrize("kind", ["image_url", "image", "input_audio", "video", "file", 7])
-def test_a_part_that_is_no_text_cannot_be_trained_on(kind):
+def test_a_part_that_is_not_text_cannot_be_trained_on(kind):
     found = drop(role="user", content=[{"type": "text", "text": "See"}, {"type": kind}])
     assert found.reason == "untrainable_content"
     assert str(kind) in str(found.detail)
     assert str(found.detail).startswith("turn 1: ")
 
 
-def test_a_turn_with_pictures_beside_its_text_cannot_be_trained_on():
+def test_a_turn_with_images_cannot_be_trained_on():
     assert drop(role="user", content="See", images=["a.png"]).reason == "untrainable_content"
     assert turn(role="user", content="See", images=[], audio=None).content == "See"
 
 
 @pytest.mark.parametrize("name", ["reasoning_content", "reasoning", "thinking"])
-def test_reasoning_goes_by_three_names_and_belongs_to_answers(name):
+def test_reasoning_has_three_names_and_is_part_of_answers(name):
     assert turn(role="assistant", content="4", **{name: "2+2"}).reasoning == "2+2"
     assert turn(role="assistant", content="4", **{name: ""}).reasoning is None
     assert turn(role="user", content="4", **{name: "2+2"}).reasoning is None
@@ -74,12 +74,12 @@ def test_reasoning_goes_by_three_names_and_belongs_to_answers(name):
         ({"train": False, "weight": 1}, False),
     ],
 )
-def test_a_turn_may_say_whether_it_is_trained(fields, train):
+def test_a_turn_can_say_whether_it_is_trained(fields, train):
     assert turn(role="assistant", content="Hello", **fields).train is train
 
 
 @pytest.mark.parametrize("fields", [{"weight": 0.5}, {"weight": "1"}, {"train": 1}, {"train": "yes"}])
-def test_other_weights_are_refused(fields):
+def test_other_weights_are_rejected(fields):
     assert drop(role="assistant", content="Hello", **fields).reason == "wrong_type"
 
 
@@ -98,12 +98,12 @@ ARGUMENTS = '{"b":  1, "a": [2]}'
         '{"id": "c1", "name": "f", "arguments": "{\\"b\\":  1, \\"a\\": [2]}"}',
     ],
 )
-def test_tool_calls_keep_their_arguments_to_the_letter(call):
+def test_tool_calls_keep_their_arguments_unchanged(call):
     expected = (ToolCall(name="f", arguments=ARGUMENTS, id="c1"),)
     assert turn(role="assistant", content=None, tool_calls=[call]).tool_calls == expected
 
 
-def test_arguments_that_are_an_object_stay_one_with_their_order_and_nulls():
+def test_arguments_given_as_an_object_keep_their_order_and_nulls():
     arguments = {"z": None, "a": {"y": 1, "b": 2}}
     call = turn(role="assistant", tool_calls=[{"function": {"name": "f", "arguments": arguments}}]).tool_calls[0]
     assert repr(call.arguments) == repr(arguments)
@@ -143,16 +143,16 @@ def test_a_result_says_which_call_it_answers():
         7,
     ],
 )
-def test_a_call_that_is_none_is_refused(call):
+def test_an_invalid_call_is_rejected(call):
     assert drop(role="assistant", content=None, tool_calls=[call]).reason == "bad_tool_call"
 
 
 @pytest.mark.parametrize("value", ["f(1)", "[]", '{"name": "f", "arguments": \'{}\'}', "3", ""])
-def test_a_function_call_turn_must_hold_a_call(value):
+def test_a_function_call_turn_must_contain_a_call(value):
     assert drop(**{"from": "function_call", "value": value}).reason == "bad_tool_call"
 
 
-def test_fields_that_say_nothing_change_nothing():
+def test_empty_fields_change_nothing():
     plain = Message(role="assistant", content="Hello")
     assert turn(role="assistant", content="Hello", tool_calls=[], function_call=None, name=None, refusal=None) == plain
     assert turn(role="assistant", content="Hello", tool_calls=None, name="", reasoning_content=None, id=5) == plain

@@ -1,4 +1,4 @@
-"""Against the datasets library itself, with a folder where the network would be."""
+"""With the datasets library itself, and a local folder in place of the hub."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from sftdata.read import plan_units, read_raw
 
 @pytest.fixture
 def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A dataset that `ORG/chats` stands for; other names reach a hub that is offline."""
+    """A local dataset with the name `ORG/chats`; the hub is offline for other names."""
     datasets = pytest.importorskip("datasets")
     folder = tmp_path / "chats"
     folder.mkdir()
@@ -30,27 +30,27 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.mark.parametrize("path", ["hf://datasets/ORG/chats", "hf://datasets/ORG/chats/", "ORG/chats"])
-def test_the_files_of_a_split_are_read_with_their_own_keys_and_broken_lines(hub, path):
+def test_files_of_a_split_keep_their_keys_and_broken_lines(hub, path):
     (unit,) = plan_units([SourceConfig(path=path)])
     assert (unit.name, unit.kind) == ("train.jsonl", "jsonl")
     rows = [(row.line, row.value, row.drop.reason if row.drop else None) for row in read_raw(unit)]
     assert rows == [(1, {"tools": [{"x": 1}]}, None), (2, None, "bad_json"), (3, {"tools": [{"y": "1"}]}, None)]
 
 
-def test_another_split_is_read_when_asked_for(hub):
+def test_another_split_can_be_read(hub):
     (unit,) = plan_units([SourceConfig(path="ORG/chats", split="test")])
     assert unit.name == "test.jsonl"
 
 
-def test_a_split_or_subset_that_is_not_there_is_an_error_with_those_that_are(hub):
+def test_an_unknown_split_or_subset_is_an_error_that_lists_the_known_ones(hub):
     with pytest.raises(SourceError, match=r"has no split dev; set split to one that it has: train, test"):
         plan_units([SourceConfig(path="ORG/chats", split="dev")])
     with pytest.raises(SourceError, match=r"BuilderConfig 'other' not found"):
         plan_units([SourceConfig(path="ORG/chats", subset="other")])
 
 
-def test_a_name_that_is_neither_here_nor_on_the_hub_is_an_error_that_says_both(hub):
+def test_a_name_found_neither_locally_nor_on_the_hub_is_an_error_that_says_so(hub):
     with pytest.raises(
         SourceError, match=r"cannot be opened as a dataset of the hub .* no such local file or folder either"
     ):
-        plan_units([SourceConfig(path="nobody/nothing")])
+        plan_units([SourceConfig(path="no-org/nothing")])

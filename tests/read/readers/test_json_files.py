@@ -31,13 +31,13 @@ def test_the_one_list_of_objects_in_an_object_holds_the_rows(file, raw_rows, key
     assert values(raw_rows, file) == [(1, CHAT), (2, CHAT)]
 
 
-def test_a_single_conversation_is_one_row_even_where_it_has_tools(file, raw_rows):
+def test_a_single_conversation_is_one_row_even_if_it_has_tools(file, raw_rows):
     row = {**CHAT, "tools": [{"name": "f"}]}
     file.write_text(json.dumps(row, indent=2))
     assert values(raw_rows, file) == [(1, row)]
 
 
-def test_turns_under_an_unknown_key_are_not_taken_for_rows(file, raw_rows):
+def test_turns_under_an_unknown_key_are_not_mistaken_for_rows(file, raw_rows):
     row = {"id": 1, "dialog": CHAT["messages"]}
     file.write_text(json.dumps(row))
     assert values(raw_rows, file) == [(1, row)]
@@ -49,12 +49,12 @@ def test_several_lists_of_rows_are_an_error_that_names_them(file, raw_rows):
         raw_rows(file)
 
 
-def test_json_lines_under_the_name_of_json_are_read_as_lines(file, raw_rows):
+def test_json_lines_in_a_json_file_are_read_as_lines(file, raw_rows):
     file.write_bytes(b'\n{"a": 1}\n{"a": \n\n{"a": 2}\n')
     assert [(line, reason) for _, line, _, reason in raw_rows(file)] == [(2, None), (3, "bad_json"), (5, None)]
 
 
-def test_what_is_not_json_is_an_error_with_line_and_column(file, raw_rows):
+def test_invalid_json_is_an_error_with_line_and_column(file, raw_rows):
     file.write_text('[\n  {"a": 1},\n  {"a" 2}\n]')
     with pytest.raises(SourceError, match=r"chats\.json:3:8: is not JSON") as caught:
         raw_rows(file)

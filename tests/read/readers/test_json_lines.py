@@ -60,17 +60,17 @@ def test_fifty_million_bytes_are_the_limit():
     assert json_lines.MAX_LINE_BYTES == 50_000_000
 
 
-def test_blank_lines_are_no_rows_but_count_as_lines(file, raw_rows):
+def test_blank_lines_are_not_rows_but_count_as_lines(file, raw_rows):
     file.write_bytes(b"\n  \n" + GOOD + b"\r\n\t\n" + GOOD + b"\n\n")
     assert reasons(raw_rows, file) == [(3, None), (6, None)]
 
 
-def test_line_ends_of_windows_and_a_missing_last_one_are_fine(file, raw_rows):
+def test_windows_line_ends_and_a_missing_last_one_are_accepted(file, raw_rows):
     file.write_bytes(b'{"a": 1}\r\n{"a": 2}\r\n{"a": 3}')
     assert [(line, value) for _, line, value, _ in raw_rows(file)] == [(1, {"a": 1}), (2, {"a": 2}), (3, {"a": 3})]
 
 
-def test_line_separators_of_unicode_do_not_end_a_line(file, raw_rows):
+def test_unicode_line_separators_do_not_end_a_line(file, raw_rows):
     file.write_text('{"a": "x\u2028y\x85z"}\n{"a": 2}\n', encoding="utf-8")
     assert [(line, value) for _, line, value, _ in raw_rows(file)] == [(1, {"a": "x\u2028y\x85z"}), (2, {"a": 2})]
 
@@ -80,7 +80,7 @@ def test_a_byte_order_mark_is_not_part_of_the_data_even_between_joined_files(fil
     assert [value for _, _, value, _ in raw_rows(file)] == [{"a": 1}, {"a": 1}]
 
 
-def test_nan_is_null_and_infinity_is_no_json(file, raw_rows):
+def test_nan_is_null_and_infinity_is_not_json(file, raw_rows):
     file.write_bytes(b'{"a": NaN}\n{"a": -Infinity}\n')
     assert [(value, reason) for _, _, value, reason in raw_rows(file)] == [({"a": None}, None), (None, "bad_json")]
 
@@ -91,7 +91,7 @@ def test_integers_keep_all_their_digits(file, raw_rows):
 
 
 @pytest.mark.parametrize("digits", [18, 19, 20, 24, 40])
-def test_integers_keep_all_their_digits_wherever_they_stand(digits):
+def test_integers_keep_all_their_digits_at_any_position(digits):
     number = "1234567890" * 4
     for before in range(13):
         text = f'{{"{"x" * before}": {number[:digits]}, "b": "{"y" * (12 - before)}"}}'
@@ -99,12 +99,12 @@ def test_integers_keep_all_their_digits_wherever_they_stand(digits):
 
 
 @given(st.text(alphabet="07 {x", max_size=90).map(str.encode))
-def test_a_long_number_is_seen_among_others(data):
+def test_a_long_number_is_detected_among_others(data):
     assert may_hold_long_number(data) == (re.search(rb"[0-9]{19}", data) is not None)
 
 
 @given(st.integers(0, 40), st.integers(0, 25), st.integers(0, 40))
-def test_a_long_number_is_seen_wherever_it_begins(before, digits, after):
+def test_a_long_number_is_detected_at_any_position(before, digits, after):
     assert may_hold_long_number(b"x" * before + b"5" * digits + b"x" * after) == (digits >= 19)
 
 
@@ -115,15 +115,15 @@ def test_a_number_of_ten_thousand_digits_costs_that_line_only(file, raw_rows):
     assert found[0] in (None, "bad_json")  # Python below 3.10.7 reads it
 
 
-def test_a_value_nested_without_end_costs_that_line_only(file, raw_rows):
+def test_a_value_nested_too_deeply_costs_that_line_only(file, raw_rows):
     file.write_bytes(b"[" * 200_000 + b"\n" + GOOD)
-    with pytest.raises(SourceError):  # a file that begins with [[ is taken for an array
+    with pytest.raises(SourceError):  # a file that begins with [[ is read as an array
         raw_rows(file)
     file.write_bytes(GOOD + b'{"a": ' + b"[" * 200_000 + b"\n" + GOOD)
     assert reasons(raw_rows, file) == [(1, None), (2, "bad_json"), (3, None)]
 
 
-def test_a_detail_says_where_in_the_line_the_fault_is(file):
+def test_a_detail_says_where_in_the_line_the_error_is(file):
     file.write_bytes(b'{"a": 1,}\n{"a": "caf\xe9"}\n')
     (unit,) = plan_units([SourceConfig(path=str(file))])
     first, second = [row.drop for row in read_raw(unit)]
@@ -150,7 +150,7 @@ def test_one_big_array_is_an_error_that_says_what_to_do(file, data, raw_rows):
         raw_rows(file)
 
 
-def test_lines_that_are_lists_are_still_lines(file, raw_rows):
+def test_lines_with_lists_are_still_json_lines(file, raw_rows):
     file.write_bytes(b'[{"a": 1}]\n[{"a": 2}]\n')
     assert [value for _, _, value, _ in raw_rows(file)] == [[{"a": 1}], [{"a": 2}]]
 
@@ -160,7 +160,7 @@ def test_a_first_line_of_text_in_brackets_is_a_broken_line(file, raw_rows):
     assert reasons(raw_rows, file) == [(1, "bad_json"), (2, None)]
 
 
-def test_a_line_through_many_units_is_read_once_and_skipped_in_parts(file, raw_rows, monkeypatch):
+def test_a_line_that_spans_many_units_is_read_once_and_skipped_in_parts(file, raw_rows, monkeypatch):
     file.write_bytes(GOOD + b'{"a": "' + b"x" * (5 << 20) + b'"}\n' + GOOD)
     taken = []
     skip = json_lines._skip_line
@@ -183,7 +183,7 @@ LINES = st.lists(
     block_bytes=st.integers(1, 90) | st.just(json_lines.BLOCK_BYTES),
     limit=st.sampled_from([20, 50_000_000]),
 )
-def test_byte_ranges_of_any_size_give_the_rows_and_lines_of_one_whole_read(
+def test_units_of_any_size_give_the_same_rows_and_line_numbers(
     tmp_path, raw_rows, rows, ends, unit_bytes, block_bytes, limit
 ):
     file = tmp_path / "any.jsonl"
@@ -206,7 +206,7 @@ def test_byte_ranges_of_any_size_give_the_rows_and_lines_of_one_whole_read(
 
 
 def counted(unit: Unit) -> int:
-    """How many lines the reader of a unit says it read."""
+    """The number of lines that the reader of a unit returns."""
     reader = read_json_lines(unit)
     while True:
         try:

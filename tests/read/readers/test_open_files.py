@@ -22,14 +22,14 @@ each_compression = pytest.mark.parametrize("name", list(COMPRESS))
 
 
 @each_compression
-def test_compressed_lines_are_the_lines(tmp_path: Path, raw_rows, name):
+def test_compressed_lines_are_read(tmp_path: Path, raw_rows, name):
     file = tmp_path / f"rows.jsonl.{name}"
     file.write_bytes(COMPRESS[name](ROWS))
     assert [(line, value["number"]) for _, line, value, _ in raw_rows(file, 100)] == [(n + 1, n) for n in range(2000)]
 
 
 @each_compression
-def test_files_joined_after_compression_are_read_to_the_end(tmp_path: Path, raw_rows, name):
+def test_concatenated_compressed_files_are_read_to_the_end(tmp_path: Path, raw_rows, name):
     file = tmp_path / f"rows.jsonl.{name}"
     half = len(ROWS) // 2
     file.write_bytes(COMPRESS[name](ROWS[:half]) + COMPRESS[name](ROWS[half:]))
@@ -85,7 +85,7 @@ def test_a_compressed_file_without_the_suffix_is_an_error_that_says_so(tmp_path:
         (b"<!DOCTYPE html><html>", "web page"),
     ],
 )
-def test_what_is_not_text_data_is_named(tmp_path: Path, raw_rows, suffix, data, message):
+def test_data_that_is_not_text_is_an_error_that_says_what_it_is(tmp_path: Path, raw_rows, suffix, data, message):
     file = tmp_path / f"rows{suffix}"
     file.write_bytes(data)
     with pytest.raises(SourceError, match=message):
@@ -101,7 +101,7 @@ def test_a_file_without_permission_is_an_error(tmp_path: Path, raw_rows):
         raw_rows(file)
 
 
-def test_a_file_that_vanished_is_an_error(tmp_path: Path):
+def test_a_file_that_was_removed_is_an_error(tmp_path: Path):
     from sftdata.config import SourceConfig
     from sftdata.read import plan_units, read_raw
 

@@ -19,7 +19,7 @@ def csv_rows(raw_rows, path: Path, data: bytes) -> list[tuple[int, object]]:
     return [(line, reason or value) for _, line, value, reason in raw_rows(path)]
 
 
-def test_a_row_counts_from_the_line_on_which_it_begins(tmp_path, raw_rows):
+def test_the_line_of_a_row_is_the_line_on_which_it_begins(tmp_path, raw_rows):
     data = b'prompt,completion\n"two\nlines",b\n\nc,d\r\n'
     assert csv_rows(raw_rows, tmp_path / "a.csv", data) == [
         (2, {"prompt": "two\nlines", "completion": "b"}),
@@ -40,7 +40,7 @@ def test_broken_rows_cost_only_themselves(tmp_path, raw_rows):
     ]
 
 
-def test_a_quote_that_is_never_closed_is_named_with_the_lines_it_swallows(tmp_path):
+def test_a_quote_that_is_never_closed_is_reported_with_its_lines(tmp_path):
     (tmp_path / "a.csv").write_bytes(b'p,c\na,b\n"a,b\na,b\na,b\n')
     (unit,) = plan_units([SourceConfig(path=str(tmp_path / "a.csv"))])
     last = list(read_raw(unit))[-1]
@@ -49,7 +49,7 @@ def test_a_quote_that_is_never_closed_is_named_with_the_lines_it_swallows(tmp_pa
     assert "lines 3 to 5" in str(last.drop.detail)
 
 
-def test_fields_may_be_longer_than_the_csv_module_likes(tmp_path, raw_rows):
+def test_fields_may_be_longer_than_the_csv_modules_default_limit(tmp_path, raw_rows):
     rows = csv_rows(raw_rows, tmp_path / "a.csv", b"p,c\n" + b"x" * 300_000 + b",b\n")
     assert rows == [(2, {"p": "x" * 300_000, "c": "b"})]
 
@@ -77,7 +77,7 @@ def test_a_header_that_is_not_utf8_is_an_error(tmp_path, raw_rows):
         csv_rows(raw_rows, tmp_path / "a.csv", "prompt,réponse\na,b\n".encode("cp1252"))
 
 
-def test_a_header_alone_has_no_rows(tmp_path, raw_rows):
+def test_a_file_with_only_a_header_has_no_rows(tmp_path, raw_rows):
     assert csv_rows(raw_rows, tmp_path / "a.csv", b"p,c\n") == []
 
 
@@ -95,7 +95,7 @@ def write_arrow(path: Path, table: pa.Table) -> None:
 
 
 @pytest.mark.parametrize("name", ["a.parquet", "file.arrow", "stream.arrow"])
-def test_keys_that_arrow_filled_with_nulls_are_absent_again(tmp_path, raw_rows, name):
+def test_keys_that_arrow_filled_with_nulls_are_removed(tmp_path, raw_rows, name):
     table = pa.table({"messages": TURNS, "tools": TOOLS, "note": ["x", None]})
     write = pq.write_table if name.endswith("parquet") else lambda table, path: write_arrow(path, table)
     write(table, tmp_path / name)
@@ -138,7 +138,7 @@ def test_compressed_tables_are_read(tmp_path, raw_rows):
 @pytest.mark.parametrize(
     "data", [b"neither", b"PAR1 nor PAR1", b"ARROW1\0\0 nor", b"version https://git-lfs.github.com/"]
 )
-def test_what_is_no_table_is_an_error_that_names_the_file(tmp_path, raw_rows, name, data):
+def test_data_that_is_not_a_table_is_an_error_that_names_the_file(tmp_path, raw_rows, name, data):
     (tmp_path / name).write_bytes(data)
     with pytest.raises(SourceError, match=f"^{name}: is "):
         raw_rows(tmp_path / name)
@@ -171,5 +171,5 @@ def test_a_truncated_table_is_an_error(tmp_path, raw_rows, name):
         ({"a": None, "b": [{"c": None, "d": 0}]}, {"b": [{"d": 0}]}),
     ],
 )
-def test_arrow_values_become_what_json_would_hold(value, expected):
+def test_arrow_values_become_json_values(value, expected):
     assert tables.to_json_value(value) == expected
