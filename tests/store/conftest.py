@@ -1,4 +1,4 @@
-"""A small dataset written out by hand, and the means to spoil it the way an attacker with a calculator would."""
+"""A small dataset written by hand, and ways to corrupt it while keeping all sums and checksums consistent."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ import pytest
 import xxhash
 
 PAD, BOS, START, END, ASSISTANT, USER, NEWLINE, EOS = range(8)
-VOCAB_SIZE = 32  # 8 to 30 are words, 31 is a control token that no template writes
+VOCAB_SIZE = 32  # 8 to 30 are words, 31 is a control token that templates never write
 TRAIN, VALIDATION = "train/00000-of-00001.arrow", "validation/00000-of-00001.arrow"
 
 Row = dict[str, Any]
-FRESH = "taken when the dataset is written"
+FRESH = "computed when the dataset is written"
 
 
 def packed(*samples: tuple[str, str]) -> Row:
@@ -60,7 +60,7 @@ def good_shards() -> dict[str, list[Row]]:
 
 
 def ledger_row(where: str, **fields: Any) -> Row:
-    """A row of the ledger; what is not given is null."""
+    """A ledger row; fields that are not given are null."""
     columns = (
         "record_id", "stage", "reason", "detail", "duplicate_of", "similarity", "split", "places", "turns", "digests",
         "num_tokens", "num_trained_tokens",
@@ -72,7 +72,7 @@ def ledger_row(where: str, **fields: Any) -> Row:
 def packed_row(
     where: str, record_id: str, shard: str, row: int, index: int, tokens: int, trained: int, turns: tuple[int, ...]
 ) -> Row:
-    """A packed row of the ledger with one sample. Its digest is taken when the dataset is written."""
+    """A packed ledger row with one sample. Its digest is computed when the dataset is written."""
     return ledger_row(
         where,
         record_id=record_id,
@@ -109,7 +109,7 @@ def good_tokenizer() -> dict[str, Any]:
 
 @dataclass
 class Dataset:
-    """A dataset in Python's own types. `write` makes every sum, size and checksum fit what stands in it."""
+    """A dataset as plain Python objects. `write` computes all sums, sizes and checksums from them."""
 
     shards: dict[str, list[Row]] = field(default_factory=good_shards)
     ledger: list[Row] = field(default_factory=good_ledger)
@@ -119,7 +119,7 @@ class Dataset:
     tokenizer: dict[str, Any] = field(default_factory=dict)  # overrides
 
     def write(self, folder: Path) -> Path:
-        """Write it all, the manifest last."""
+        """Write all files, the manifest last."""
         from sftdata.store.ledger import LEDGER_SCHEMA
         from sftdata.store.shards import SHARD_SCHEMA
 
@@ -137,13 +137,13 @@ class Dataset:
         return folder
 
     def with_digests(self, row: Row) -> Row:
-        """The ledger's row with the digest of what stands in each of its places, where none are set."""
+        """The ledger row with the digests of its samples, unless digests are set."""
         if row["digests"] is not FRESH:
             return row
         return {**row, "digests": [self.digest(place) for place in row["places"]]}
 
     def digest(self, place: Row) -> str:
-        """XXH3 of 128 bits over a sample's ids and then its labels; of nothing where there is no such sample."""
+        """128-bit XXH3 of a sample's ids followed by its labels; of no bytes if there is no such sample."""
         rows = self.shards.get(place["shard"], [])
         row = rows[place["row"]] if place["row"] < len(rows) else {"seq_lengths": []}
         lengths = row["seq_lengths"] or []
@@ -152,7 +152,7 @@ class Dataset:
         return xxhash.xxh3_128(struct.pack(f"<{len(numbers)}i", *numbers)).hexdigest()
 
     def write_manifest(self, folder: Path) -> None:
-        """A manifest that fits the files as they are."""
+        """Write a manifest that fits the files as they are."""
         shards = [{**entry(folder, path), **self.sums(path)} for path in sorted(self.shards)]
         rows = sum(shard["rows"] for shard in shards)
         tokens = sum(shard["tokens"] for shard in shards)
@@ -189,7 +189,7 @@ class Dataset:
         (folder / "manifest.json").write_text(json.dumps(payload))
 
     def sums(self, path: str) -> Row:
-        """What the manifest says of a shard."""
+        """What the manifest says about a shard."""
         rows = self.shards[path]
         return {
             "split": path.split("/")[0],
@@ -200,7 +200,7 @@ class Dataset:
         }
 
     def counts(self) -> Row:
-        """The counts over the ledger."""
+        """The counts of the ledger."""
         fates = Counter((row["fate"], row["stage"], row["reason"]) for row in self.ledger)
         dropped: dict[str, dict[str, int]] = {}
         for (fate, stage, reason), rows in fates.items():
@@ -211,7 +211,7 @@ class Dataset:
         return {"rows_read": len(self.ledger), "packed": packed, "dropped": dropped, "examples": examples}
 
     def replace(self, row: int, start: int, end: int, ids: list[int], labels: list[int]) -> None:
-        """Put other tokens in the place of [start, end) of a row of the training shard, all counts mended."""
+        """Replace the tokens [start, end) of a row of the training shard, and update all counts."""
         target = self.shards[TRAIN][row]
         target["input_ids"][start:end] = ids
         target["labels"][start:end] = labels
@@ -226,12 +226,12 @@ class Dataset:
 
 
 def entry(folder: Path, path: str) -> Row:
-    """A file's entry in the manifest."""
+    """The manifest entry of a file."""
     data = (folder / path).read_bytes()
     return {"path": path, "size_bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
 
 
 @pytest.fixture
 def dataset() -> Dataset:
-    """The good dataset, to be spoiled and written."""
+    """The good dataset, to be corrupted and written."""
     return Dataset()

@@ -1,4 +1,4 @@
-"""sftdata.store.ledger: every row once, in order, the same bytes however the rows arrive."""
+"""sftdata.store.ledger: every row once, in order, with the same bytes however the rows are split into tables."""
 
 from __future__ import annotations
 
@@ -41,7 +41,9 @@ def write(folder: Path, table: pa.Table, step: int, keep: tuple[str, ...] = ()) 
 
 
 @pytest.mark.parametrize("step", [1, 7, 40, 41, 100])
-def test_how_the_rows_arrive_changes_no_byte(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: int) -> None:
+def test_how_rows_are_split_into_tables_does_not_change_the_bytes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: int
+) -> None:
     monkeypatch.setattr(ledger, "GROUP_ROWS", 20)
     monkeypatch.setattr(ledger, "FILE_ROWS", 40)
     table = rows(100)
@@ -74,12 +76,12 @@ def test_a_full_last_file_is_not_followed_by_an_empty_one(tmp_path: Path, monkey
     assert [entry.rows for entry in write(tmp_path, rows(20), 20).files] == [10, 10]
 
 
-def test_some_columns_can_be_read_alone(tmp_path: Path) -> None:
+def test_single_columns_can_be_read(tmp_path: Path) -> None:
     write(tmp_path, rows(4), 4)
     assert read_ledger(tmp_path, ["where", "fate"]).to_pylist()[1] == {"where": "a.jsonl:2", "fate": "packed"}
 
 
-def test_kept_columns_stand_at_the_end_and_never_hide_our_own(tmp_path: Path) -> None:
+def test_kept_columns_come_last_and_never_replace_ledger_columns(tmp_path: Path) -> None:
     keep = ("user_id", "source", "user_id", "keep_source")
     assert keep_columns(keep) == {"user_id": "user_id", "source": "keep_source", "keep_source": "keep_keep_source"}
     write(tmp_path, rows(2, keep), 2, keep)
@@ -101,11 +103,11 @@ def test_kept_columns_stand_at_the_end_and_never_hide_our_own(tmp_path: Path) ->
         (["lone \ud800"], '["lone \\ud800"]'),
     ],
 )
-def test_a_kept_value_is_text_as_it_is_or_json(value: object, text: str | None) -> None:
+def test_a_kept_value_is_its_text_or_json(value: object, text: str | None) -> None:
     assert as_text(value) == text
 
 
-def test_a_fault_on_the_way_leaves_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_exception_leaves_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ledger, "GROUP_ROWS", 2)
     with pytest.raises(KeyboardInterrupt), LedgerWriter(tmp_path) as writer:
         writer.write(rows(5))
@@ -113,7 +115,7 @@ def test_a_fault_on_the_way_leaves_no_file(tmp_path: Path, monkeypatch: pytest.M
     assert list((tmp_path / "ledger").iterdir()) == []
 
 
-def test_a_row_with_half_a_fate_is_a_bug(tmp_path: Path) -> None:
+def test_an_incomplete_fate_is_an_error(tmp_path: Path) -> None:
     table = rows(1)
     table = table.set_column(4, "stage", pa.array([None], pa.string()))
     with LedgerWriter(tmp_path) as writer:
@@ -122,10 +124,10 @@ def test_a_row_with_half_a_fate_is_a_bug(tmp_path: Path) -> None:
         _ = writer.counts
 
 
-def test_a_folder_without_a_ledger_and_a_broken_ledger_are_named(tmp_path: Path) -> None:
+def test_a_missing_and_a_broken_ledger_are_reported(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match="contains no ledger"):
         read_ledger(tmp_path)
     (tmp_path / "ledger").mkdir()
-    (tmp_path / "ledger" / "00000.parquet").write_text("this is no Parquet file")
+    (tmp_path / "ledger" / "00000.parquet").write_text("not a Parquet file")
     with pytest.raises(DatasetError, match="cannot be read as a Parquet file"):
         read_ledger(tmp_path)

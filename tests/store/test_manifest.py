@@ -1,4 +1,4 @@
-"""sftdata.store.manifest: what a dataset says of itself, and what is no dataset."""
+"""sftdata.store.manifest: save and load, derived numbers, and errors for folders that are not datasets."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def shard(path: str, sha256: str, rows: int = 2, tokens: int = 12) -> ShardEntry
     return ShardEntry.of(path, path.split("/")[0], ShardStats(rows, 3, tokens, 4, 100, sha256))
 
 
-def test_a_saved_manifest_loads_as_it_was_and_saves_the_same_bytes(dataset: Any, tmp_path: Path) -> None:
+def test_a_manifest_round_trips_to_the_same_bytes(dataset: Any, tmp_path: Path) -> None:
     manifest = Manifest.load(dataset.write(tmp_path))
     (tmp_path / "copy").mkdir()
     sha256 = manifest.save(tmp_path / "copy")
@@ -41,7 +41,7 @@ def test_only_sources_of_the_text_format_are_text(dataset: Any, tmp_path: Path) 
     assert Manifest.load(dataset.write(tmp_path)).text_sources == {"notes.txt"}
 
 
-def test_equal_shards_give_an_equal_hash_and_others_another() -> None:
+def test_the_dataset_hash_depends_only_on_paths_and_checksums() -> None:
     one, two = shard("train/0.arrow", A), shard("train/1.arrow", B)
     lines = f"train/0.arrow\0{A}\ntrain/1.arrow\0{B}\n"
     assert hash_of_shards([one, two]) == hash_of_shards([two, one]) == hashlib.sha256(lines.encode()).hexdigest()
@@ -49,13 +49,13 @@ def test_equal_shards_give_an_equal_hash_and_others_another() -> None:
     assert hash_of_shards([shard("train/0.arrow", B), shard("train/1.arrow", A)]) != hash_of_shards([one, two])
 
 
-def test_fill_is_the_share_of_places_that_hold_tokens() -> None:
+def test_fill_is_tokens_over_rows_times_seq_len() -> None:
     packing = PackingEntry.of("best_fit", 8, [shard("train/0.arrow", A), shard("train/1.arrow", A, rows=1, tokens=6)])
     assert (packing.rows, packing.fill) == (3, 0.75)
     assert PackingEntry.of("none", 8, []).fill == 0.0
 
 
-def test_what_is_no_dataset_is_said_in_one_sentence(tmp_path: Path) -> None:
+def test_a_folder_that_is_not_a_dataset_is_reported(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
     (tmp_path / "empty").mkdir()
     for folder, sentence in {
@@ -78,14 +78,14 @@ def test_what_is_no_dataset_is_said_in_one_sentence(tmp_path: Path) -> None:
         ('{"schema_version": 1}', r"is not a manifest \(dataset_hash: field required\)"),
     ],
 )
-def test_a_file_that_is_no_manifest_is_named(tmp_path: Path, text: str, sentence: str) -> None:
+def test_an_invalid_manifest_is_reported(tmp_path: Path, text: str, sentence: str) -> None:
     (tmp_path / "manifest.json").write_text(text)
     with pytest.raises(DatasetError, match=sentence):
         Manifest.load(tmp_path)
 
 
 @pytest.mark.parametrize("path", ["/etc/passwd", "../x", "train/../../x", "", "C:/x", "a\\b"])
-def test_a_path_that_leads_out_of_the_folder_is_refused(dataset: Any, tmp_path: Path, path: str) -> None:
+def test_a_path_outside_the_folder_is_rejected(dataset: Any, tmp_path: Path, path: str) -> None:
     dataset.write(tmp_path)
     payload = json.loads((tmp_path / "manifest.json").read_text())
     payload["files"][0]["path"] = path
@@ -94,7 +94,7 @@ def test_a_path_that_leads_out_of_the_folder_is_refused(dataset: Any, tmp_path: 
         Manifest.load(tmp_path)
 
 
-def test_a_file_is_held_against_its_entry(tmp_path: Path) -> None:
+def test_a_file_is_compared_with_its_entry(tmp_path: Path) -> None:
     path = tmp_path / "train" / "x"
     path.parent.mkdir()
     path.write_bytes(b"hello")

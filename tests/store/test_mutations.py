@@ -1,17 +1,17 @@
-"""`verify` against a dataset that `prepare` made and somebody then changed, sample by sample.
+"""Mutation tests of `verify`: prepare a dataset, change one sample, and update what depends on it.
 
-Three depths of the same lie:
+Three depths of the same mutation:
 
-  sums      the shard is changed; its checksum, size and counts and the manifest are mended, the ledger is left.
-            Every change is seen, by the digest that was taken when the sample was encoded.
-  ledger    the ledger's counts, digests and checksum are mended too. Seen is what a correct mask cannot look like.
-  all       the ledger's list of trained turns is mended as well.
+  sums      The shard is changed; its checksum, size and counts in the manifest are updated, the ledger is not.
+            Every change is detected, by the digest that was computed when the sample was encoded.
+  ledger    The counts, digests and checksum of the ledger are updated too. Impossible masks are detected.
+  all       The ledger's list of trained turns is updated as well.
 
-What the files alone cannot show: a dataset holds ids, not the conversations they came from. Control ids that replace
-the same words of a user's text look exactly like a turn that the template wrote, and a turn that the row's own weight
-hid looks, once trained, like any other. Whoever rewrites shard, ledger and manifest together can therefore forge a
-turn (seen no more at the depth of `ledger`) and train a hidden one (seen no more at the depth of `all`); the last
-tests here say so. The dataset's hash is what to compare then, or the dataset prepared again from its sources.
+What the files alone cannot show: a dataset contains ids, not the conversations they came from. Control ids in place of
+the same text of a user turn look exactly like a turn that the template wrote, and a turn that had weight 0 looks like
+any other once it is trained. Someone who rewrites shard, ledger and manifest together can therefore forge a turn (not
+detected from depth `ledger` on) and train a hidden turn (not detected at depth `all`); the last two tests show this. To
+detect such changes, compare the dataset hash, or prepare the dataset again from its sources.
 """
 
 from __future__ import annotations
@@ -77,14 +77,14 @@ def prepared(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
 
 
 def runs(labels: list[int]) -> list[tuple[int, int]]:
-    """Start and end (the token behind the last) of each trained run."""
+    """Start and end (exclusive) of each trained run."""
     starts = [i for i in range(len(labels)) if labels[i] != N and (i == 0 or labels[i - 1] == N)]
     ends = [i + 1 for i in range(len(labels)) if labels[i] != N and (i + 1 == len(labels) or labels[i + 1] == N)]
     return list(zip(starts, ends, strict=True))
 
 
-def begin(by: int) -> Mutation:
-    """The first trained run begins so many tokens later."""
+def move_start(by: int) -> Mutation:
+    """The first trained run starts `by` tokens later."""
 
     def mutate(ids: list[int], labels: list[int], tokenizer: Tokenizer) -> Tokens:
         start, end = runs(labels)[0]
@@ -93,8 +93,8 @@ def begin(by: int) -> Mutation:
     return mutate
 
 
-def end(by: int) -> Mutation:
-    """The last trained run ends so many tokens later."""
+def move_end(by: int) -> Mutation:
+    """The last trained run ends `by` tokens later."""
 
     def mutate(ids: list[int], labels: list[int], tokenizer: Tokenizer) -> Tokens:
         start, end = runs(labels)[-1]
@@ -104,7 +104,7 @@ def end(by: int) -> Mutation:
 
 
 def shift(by: int) -> Mutation:
-    """Every trained run begins and ends so many tokens later: labels that are off by one."""
+    """Every trained run is shifted by `by` tokens."""
 
     def mutate(ids: list[int], labels: list[int], tokenizer: Tokenizer) -> Tokens:
         trained = {at + by for start, end in runs(labels) for at in range(start, end)}
@@ -114,14 +114,14 @@ def shift(by: int) -> Mutation:
 
 
 def lose_end_token(ids: list[int], labels: list[int], tokenizer: Tokenizer) -> Tokens:
-    """The last answer's end token is gone from ids and labels."""
+    """The end token of the last answer is removed from ids and labels."""
     _, end = runs(labels)[-1]
     assert ids[end - 1] == tokenizer.token_to_id("<|im_end|>")
     return ids[: end - 1] + ids[end:], labels[: end - 1] + labels[end:]
 
 
 def forge(ids: list[int], labels: list[int], tokenizer: Tokenizer) -> Tokens:
-    """The sample as a careless program encodes it: control strings in the user's text become control ids."""
+    """Encode the sample carelessly: control strings in the user's text become control ids."""
     text = tokenizer.decode(ids, skip_special_tokens=False)
     forged = tokenizer.encode(text, add_special_tokens=False).ids
     start, _ = runs(labels)[0]
@@ -133,7 +133,7 @@ def forge(ids: list[int], labels: list[int], tokenizer: Tokenizer) -> Tokens:
 
 
 def train_all_answers(ids: list[int], labels: list[int], tokenizer: Tokenizer) -> Tokens:
-    """Every answer between its header and its end token is trained, also those that the row hides."""
+    """Train every answer from its header to its end token, including those with weight 0."""
     header = tokenizer.encode("<|im_start|>assistant\n", add_special_tokens=False).ids
     stop = tokenizer.token_to_id("<|im_end|>")
     labels = [N] * len(ids)
@@ -145,23 +145,23 @@ def train_all_answers(ids: list[int], labels: list[int], tokenizer: Tokenizer) -
 
 
 def forge_and_train(ids: list[int], labels: list[int], tokenizer: Tokenizer) -> Tokens:
-    """The forged answer is trained, too."""
+    """Train the forged answer too."""
     return train_all_answers(*forge(ids, labels, tokenizer), tokenizer)
 
 
 NO_PROMPT = "starts a trained run, but there is no generation prompt directly before it"
 NO_END = "is not an end-of-turn token"
-# What was done -> (to which row, how, what `verify` says of it at the depth of `ledger`).
+# Mutation -> (row, how, error of `verify` at depth `ledger`).
 MUTATIONS: dict[str, tuple[str, Mutation, str]] = {
-    "a run begins one token early": (PLAIN, begin(-1), NO_PROMPT),
-    "a run begins one token late": (PLAIN, begin(1), NO_PROMPT),
-    "a run ends one token late: the newline is trained": (PLAIN, end(1), NO_END),
-    "a run ends one token early: the end token is not trained": (PLAIN, end(-1), NO_END),
-    "the newline is trained in a later turn": (HIDDEN, end(1), NO_END),
+    "a run starts one token early": (PLAIN, move_start(-1), NO_PROMPT),
+    "a run starts one token late": (PLAIN, move_start(1), NO_PROMPT),
+    "a run ends one token late: the newline is trained": (PLAIN, move_end(1), NO_END),
+    "a run ends one token early: the end token is not trained": (PLAIN, move_end(-1), NO_END),
+    "the newline is trained in a later turn": (HIDDEN, move_end(1), NO_END),
     "all labels one token late": (PLAIN, shift(1), NO_END),
     "all labels one token early": (PLAIN, shift(-1), NO_END),
-    "the end token is gone": (PLAIN, lose_end_token, NO_END),
-    "the end token of a later turn is gone": (HIDDEN, lose_end_token, NO_END),
+    "the end token is removed": (PLAIN, lose_end_token, NO_END),
+    "the end token of a later turn is removed": (HIDDEN, lose_end_token, NO_END),
     "a hidden turn is trained": (
         HIDDEN,
         train_all_answers,
@@ -173,11 +173,11 @@ MUTATIONS: dict[str, tuple[str, Mutation, str]] = {
         "has 2 runs of trained tokens, but the ledger lists 1 trained turns",
     ),
 }
-FORGED_TURN = (FORGED, forge, "")  # no sentence: see the head of this file
+FORGED_TURN = (FORGED, forge, "")  # no error at that depth: see the docstring of this file
 
 
-def spoil(prepared: Path, out: Path, where: str, mutate: Mutation, depth: str, turns: Any = None) -> Path:
-    """A copy of the dataset with the sample of one input row changed, and mended as deep as is said."""
+def mutated(prepared: Path, out: Path, where: str, mutate: Mutation, depth: str, turns: Any = None) -> Path:
+    """A copy of the dataset with the sample of one input row mutated, consistent up to `depth`."""
     shutil.copytree(prepared, out)
     manifest = json.loads((out / "manifest.json").read_text())
     ledger = pq.read_table(out / "ledger/00000.parquet")
@@ -203,18 +203,18 @@ def spoil(prepared: Path, out: Path, where: str, mutate: Mutation, depth: str, t
     if depth == "all":
         fate["turns"] = turns
     pq.write_table(pa.Table.from_pylist(fates, ledger.schema), out / "ledger/00000.parquet")
-    mend(out, manifest, rows)
+    update_manifest(out, manifest, rows)
     return out
 
 
 @cache
 def tokenizer_of(folder: Path) -> Tokenizer:
-    """The dataset's tokenizer."""
+    """The tokenizer of the dataset."""
     return Tokenizer.from_file(str(folder / "tokenizer" / "tokenizer.json"))
 
 
-def mend(out: Path, manifest: dict[str, Any], rows: list[dict[str, Any]]) -> None:
-    """Write the manifest with all that it says of the one shard and of the ledger's file put right."""
+def update_manifest(out: Path, manifest: dict[str, Any], rows: list[dict[str, Any]]) -> None:
+    """Write the manifest with correct entries for the shard and the ledger."""
     (shard,) = manifest["shards"]
     for entry in (shard, *manifest["ledger"]):
         data = (out / entry["path"]).read_bytes()
@@ -226,8 +226,8 @@ def mend(out: Path, manifest: dict[str, Any], rows: list[dict[str, Any]]) -> Non
     (out / "manifest.json").write_text(json.dumps(manifest))
 
 
-def refuse(folder: Path, where: str, *sentences: str) -> None:
-    """verify names the shard, the sample and what is wrong with it."""
+def check_rejected(folder: Path, where: str, *sentences: str) -> None:
+    """`verify` fails and names the shard, the sample and what is wrong."""
     fates = pq.read_table(folder / "ledger/00000.parquet").to_pylist()
     (fate,) = (row for row in fates if row["where"] == where)
     with pytest.raises(DatasetError) as caught:
@@ -238,7 +238,7 @@ def refuse(folder: Path, where: str, *sentences: str) -> None:
         assert sentence in str(caught.value)
 
 
-def test_what_prepare_made_holds(prepared: Path) -> None:
+def test_a_prepared_dataset_passes(prepared: Path) -> None:
     stats = sftdata.verify(prepared)
     assert (stats.samples, stats.packed) == (4, 4)
     fates = pq.read_table(prepared / "ledger/00000.parquet").to_pylist()
@@ -246,32 +246,32 @@ def test_what_prepare_made_holds(prepared: Path) -> None:
 
 
 @pytest.mark.parametrize("name", [*MUTATIONS, "a forged turn"])
-def test_a_changed_sample_is_not_the_one_that_was_encoded(prepared: Path, tmp_path: Path, name: str) -> None:
+def test_every_mutation_is_detected_by_the_digest(prepared: Path, tmp_path: Path, name: str) -> None:
     where, mutate, _ = MUTATIONS.get(name, FORGED_TURN)
-    out = spoil(prepared, tmp_path / "out", where, mutate, "sums")
-    refuse(out, where, "is not the sample that was encoded: its tokens or labels have changed")
+    out = mutated(prepared, tmp_path / "out", where, mutate, "sums")
+    check_rejected(out, where, "is not the sample that was encoded: its tokens or labels have changed")
 
 
 @pytest.mark.parametrize("name", MUTATIONS)
-def test_a_mask_that_cannot_be_is_seen_although_the_ledger_was_mended(
+def test_an_impossible_mask_is_detected_even_if_the_ledger_is_updated(
     prepared: Path, tmp_path: Path, name: str
 ) -> None:
     where, mutate, sentence = MUTATIONS[name]
-    refuse(spoil(prepared, tmp_path / "out", where, mutate, "ledger"), where, sentence)
+    check_rejected(mutated(prepared, tmp_path / "out", where, mutate, "ledger"), where, sentence)
 
 
 @pytest.mark.parametrize("name", [name for name in MUTATIONS if "is trained" not in name or "newline" in name])
-def test_a_mask_that_cannot_be_is_seen_whatever_turns_the_ledger_names(
+def test_an_impossible_mask_is_detected_whatever_turns_the_ledger_lists(
     prepared: Path, tmp_path: Path, name: str
 ) -> None:
     where, mutate, sentence = MUTATIONS[name]
-    refuse(spoil(prepared, tmp_path / "out", where, mutate, "all", [[2]]), where, sentence)
+    check_rejected(mutated(prepared, tmp_path / "out", where, mutate, "all", [[2]]), where, sentence)
 
 
-def test_that_a_turn_is_forged_is_seen_by_its_digest_alone(prepared: Path, tmp_path: Path) -> None:
+def test_a_forged_turn_is_detected_only_by_its_digest(prepared: Path, tmp_path: Path) -> None:
     where, mutate, _ = FORGED_TURN
-    sftdata.verify(spoil(prepared, tmp_path / "out", where, mutate, "ledger"))
+    sftdata.verify(mutated(prepared, tmp_path / "out", where, mutate, "ledger"))
 
 
-def test_that_a_turn_was_hidden_is_seen_by_digest_and_turns_alone(prepared: Path, tmp_path: Path) -> None:
-    sftdata.verify(spoil(prepared, tmp_path / "out", HIDDEN, train_all_answers, "all", [[2, 4]]))
+def test_training_a_hidden_turn_is_detected_only_by_digest_and_turns(prepared: Path, tmp_path: Path) -> None:
+    sftdata.verify(mutated(prepared, tmp_path / "out", HIDDEN, train_all_answers, "all", [[2, 4]]))

@@ -1,4 +1,4 @@
-"""sftdata.store.pack: exactly best-fit decreasing, in any quantity."""
+"""sftdata.store.pack: exact best-fit decreasing, for few and many samples per length."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from sftdata.store.pack import best_fit_decreasing, one_per_row, pack
 
 
 def by_the_rule(lengths: list[int], seq_len: int) -> list[tuple[int, int]]:
-    """Best-fit decreasing as a person would do it: row and place of each sample."""
+    """Best-fit decreasing in the simplest form: row and index of each sample."""
     room: list[int] = []
-    held: list[int] = []
+    num_samples: list[int] = []
     places = [(-1, -1)] * len(lengths)
     for sample in sorted(range(len(lengths)), key=lambda sample: (-lengths[sample], sample)):
         fitting = [row for row in range(len(room)) if room[row] >= lengths[sample]]
@@ -22,10 +22,10 @@ def by_the_rule(lengths: list[int], seq_len: int) -> list[tuple[int, int]]:
         else:
             row = len(room)
             room.append(seq_len)
-            held.append(0)
-        places[sample] = (row, held[row])
+            num_samples.append(0)
+        places[sample] = (row, num_samples[row])
         room[row] -= lengths[sample]
-        held[row] += 1
+        num_samples[row] += 1
     return places
 
 
@@ -35,33 +35,33 @@ def places_of(lengths: list[int], seq_len: int) -> list[tuple[int, int]]:
 
 
 @st.composite
-def few_of_a_length(draw: st.DrawFn) -> tuple[list[int], int]:
+def few_per_length(draw: st.DrawFn) -> tuple[list[int], int]:
     seq_len = draw(st.integers(1, 200))
     return draw(st.lists(st.integers(1, seq_len), max_size=120)), seq_len
 
 
 @st.composite
-def many_of_a_length(draw: st.DrawFn) -> tuple[list[int], int]:
+def many_per_length(draw: st.DrawFn) -> tuple[list[int], int]:
     seq_len = draw(st.integers(1, 60))
     counts = draw(st.lists(st.tuples(st.integers(1, seq_len), st.integers(1, 60)), min_size=1, max_size=8))
     lengths = [length for length, count in counts for _ in range(count + 16)]
     return draw(st.permutations(lengths)), seq_len
 
 
-@given(few_of_a_length())
+@given(few_per_length())
 @settings(max_examples=300, deadline=None)
-def test_few_samples_of_each_length_are_packed_by_the_rule(case: tuple[list[int], int]) -> None:
+def test_few_samples_per_length_are_packed_by_the_rule(case: tuple[list[int], int]) -> None:
     assert places_of(*case) == by_the_rule(*case)
 
 
-@given(many_of_a_length())
+@given(many_per_length())
 @settings(max_examples=150, deadline=None)
-def test_many_samples_of_each_length_are_packed_by_the_rule(case: tuple[list[int], int]) -> None:
+def test_many_samples_per_length_are_packed_by_the_rule(case: tuple[list[int], int]) -> None:
     assert places_of(*case) == by_the_rule(*case)
 
 
 @pytest.mark.parametrize("seq_len", [40, 70_000])
-def test_five_samples_are_packed_as_worked_out_by_hand(seq_len: int) -> None:
+def test_five_samples_are_packed_as_computed_by_hand(seq_len: int) -> None:
     # room 10: the 7 opens row 0, the 6 row 1; 4 fills row 1 and 3 row 0; the 2 opens row 2.
     unit = seq_len // 10
     lengths = np.array([2, 7, 4, 3, 6]) * unit
@@ -74,7 +74,7 @@ def test_five_samples_are_packed_as_worked_out_by_hand(seq_len: int) -> None:
 
 
 def test_a_sample_goes_into_the_fullest_row_with_room_not_the_first() -> None:
-    # rows of 7 and 8 tokens stand open; 2 more fit both, and the row of 8 is the fuller one
+    # rows with 7 and 8 tokens are open; 2 more fit into both, and the row with 8 is fuller
     assert best_fit_decreasing(np.array([7, 8, 2]), 10).row.tolist() == [1, 0, 0]
 
 
@@ -104,13 +104,13 @@ def test_one_per_row_keeps_the_order() -> None:
     assert packing.order().tolist() == [0, 1, 2]
 
 
-def test_nothing_packs_into_no_rows() -> None:
+def test_no_samples_give_no_rows() -> None:
     packing = best_fit_decreasing(np.array([], np.int64), 8)
     assert (packing.num_rows, packing.order().tolist(), packing.row_starts().tolist()) == (0, [], [0])
 
 
 @pytest.mark.parametrize("length", [0, -1, 9])
-def test_a_length_that_no_row_can_hold_is_refused(length: int) -> None:
+def test_a_length_that_fits_no_row_is_rejected(length: int) -> None:
     for packer in (best_fit_decreasing, one_per_row):
         with pytest.raises(ValueError, match="lengths must be 1 to 8"):
             packer(np.array([4, length]), 8)

@@ -1,4 +1,4 @@
-"""sftdata.store.shards: rows from samples, the same bytes in whatever order the samples came."""
+"""sftdata.store.shards: rows from samples, with the same bytes for any order of the samples."""
 
 from __future__ import annotations
 
@@ -46,8 +46,8 @@ def rows_by_content(table: pa.Table) -> list[dict[str, list[int]]]:
     return sorted(table.to_pylist(), key=str)
 
 
-def test_samples_are_packed_whole_with_labels_lengths_and_ids_in_step() -> None:
-    # Eight tokens a row: 6 + 2 and 5 + 3, in the order of the record ids where lengths are equal.
+def test_samples_are_packed_whole_with_aligned_labels_lengths_and_ids() -> None:
+    # Eight tokens per row: 6 + 2 and 5 + 3, in the order of the record ids if lengths are equal.
     assert rows_by_content(build_shard(table_of(FOUR), 8, "best_fit", 0).table()) == [
         {
             "input_ids": [11, 12, 13, 14, 15, 16, 4, 5],
@@ -64,21 +64,21 @@ def test_samples_are_packed_whole_with_labels_lengths_and_ids_in_step() -> None:
     ]
 
 
-def test_the_places_are_given_in_the_order_of_the_samples() -> None:
+def test_places_are_in_the_order_of_the_samples() -> None:
     shard = build_shard(table_of(FOUR), 8, "best_fit", 0)
     long_row = shard.table()["record_ids"].to_pylist().index(["c", "a"])
     assert shard.packing.row.tolist() == [1 - long_row, long_row, 1 - long_row, long_row]
     assert shard.packing.index.tolist() == [1, 1, 0, 0]
 
 
-def test_without_packing_each_sample_has_a_row() -> None:
+def test_with_strategy_none_each_sample_has_its_own_row() -> None:
     table = build_shard(table_of(FOUR), 8, "none", 0).table()
     assert sorted(table["seq_lengths"].to_pylist()) == [[2], [3], [5], [6]]
 
 
 @given(st.randoms(use_true_random=False), st.integers(0, 3))
 @settings(max_examples=25, deadline=None)
-def test_the_order_and_the_chunks_of_the_samples_change_no_byte(
+def test_order_and_chunks_of_the_samples_do_not_change_the_bytes(
     tmp_path_factory: pytest.TempPathFactory, shuffler: random.Random, cuts: int
 ) -> None:
     folder = tmp_path_factory.mktemp("shards")
@@ -95,14 +95,14 @@ def test_the_order_and_the_chunks_of_the_samples_change_no_byte(
     assert [rows[row][index] for row, index in places] == [sample[0] for sample in samples]
 
 
-def test_the_seed_orders_the_rows_and_changes_nothing_else() -> None:
+def test_the_seed_changes_only_the_order_of_the_rows() -> None:
     table = table_of(random_samples(200, seed=2))
     first, second = (build_shard(table, 64, "best_fit", seed).table() for seed in (0, 1))
     assert rows_by_content(first) == rows_by_content(second)
     assert first.to_pylist() != second.to_pylist()
 
 
-def test_the_order_of_the_rows_is_that_of_a_hash_anyone_can_compute() -> None:
+def test_rows_are_sorted_by_a_hash_of_seed_and_first_sample() -> None:
     table = build_shard(table_of(random_samples(50, seed=3)), 8 * 40, "none", 5).table()
     numbers = {sample[0]: sample[1] for sample in random_samples(50, seed=3)}
 
@@ -113,12 +113,12 @@ def test_the_order_of_the_rows_is_that_of_a_hash_anyone_can_compute() -> None:
     assert keys == sorted(keys)
 
 
-def test_a_written_shard_reads_back_and_its_facts_are_true(tmp_path: Path) -> None:
+def test_a_written_shard_reads_back_and_its_stats_are_correct(tmp_path: Path) -> None:
     shard = build_shard(table_of(FOUR), 8, "best_fit", 0)
     path = tmp_path / "train" / "00000-of-00001.arrow"
-    data_facts = write_shard(path, shard)
+    stats = write_shard(path, shard)
     data = path.read_bytes()
-    assert data_facts == ShardStats(
+    assert stats == ShardStats(
         rows=2,
         samples=4,
         tokens=16,
@@ -131,7 +131,7 @@ def test_a_written_shard_reads_back_and_its_facts_are_true(tmp_path: Path) -> No
     assert [file.name for file in path.parent.iterdir()] == [path.name]
 
 
-def test_rows_cut_into_many_batches_are_the_same_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rows_split_into_many_batches_are_the_same_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     table = table_of(random_samples(300, seed=4))
     whole = build_shard(table, 64, "best_fit", 0).table()
     monkeypatch.setattr(shards, "BATCH_TOKENS", 200)
@@ -155,12 +155,12 @@ def test_a_shard_without_samples_has_no_rows(tmp_path: Path) -> None:
         (("x", 0, [1] * 9, [1] * 9), "lengths must be 1 to 8"),
     ],
 )
-def test_samples_that_a_stage_before_should_have_dropped_are_a_bug(sample: Sample, words: str) -> None:
+def test_samples_that_an_earlier_stage_must_drop_are_an_error(sample: Sample, words: str) -> None:
     with pytest.raises(ValueError, match=words):
         build_shard(table_of([*FOUR, sample]), 8, "best_fit", 0).table()
 
 
-def test_datasets_opens_a_shard_as_it_is(tmp_path: Path) -> None:
+def test_the_datasets_library_opens_a_shard(tmp_path: Path) -> None:
     datasets = pytest.importorskip("datasets")
     path = tmp_path / "00000-of-00001.arrow"
     shard = build_shard(table_of(FOUR), 8, "best_fit", 0)
@@ -168,7 +168,7 @@ def test_datasets_opens_a_shard_as_it_is(tmp_path: Path) -> None:
     assert datasets.Dataset.from_file(str(path)).to_list() == shard.table().to_pylist()
 
 
-def test_a_shard_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+def test_an_unreadable_shard_is_reported(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match=r"none\.arrow: does not exist"):
         read_shard(tmp_path / "none.arrow")
     path = tmp_path / "s"
@@ -178,7 +178,7 @@ def test_a_shard_that_cannot_be_read_is_named(tmp_path: Path) -> None:
         read_shard(path)
 
 
-def test_the_numbers_are_32_bit_and_not_copied_on_reading(tmp_path: Path) -> None:
+def test_ids_are_32_bit_and_are_not_copied_on_reading(tmp_path: Path) -> None:
     path = tmp_path / "s"
     write_shard(path, build_shard(table_of(FOUR), 8, "best_fit", 0))
     before = pa.total_allocated_bytes()

@@ -1,4 +1,4 @@
-"""Tokens of samples left in place: held against lists that a loop makes."""
+"""sftdata.store.tokens: gathered tokens equal those of a plain loop."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ def labels_of(sample: Sample) -> list[int]:
     return [id_ if trained else IGNORE for id_, trained in sample]
 
 
-def table_of(pieces: list[list[Sample]]) -> pa.Table:
-    """The samples as encoding writes them, each piece in a chunk of its own."""
+def table_of(chunks: list[list[Sample]]) -> pa.Table:
+    """The samples as encoding writes them, one chunk per list of samples."""
     lists = pa.list_(pa.int32())
     tables = []
-    for samples in pieces:
+    for samples in chunks:
         labels = np.array([label for sample in samples for label in labels_of(sample)], np.int32)
         edges, cuts = trained_runs(labels, np.cumsum([0, *map(len, samples)]))
         trained = pa.ListArray.from_arrays(pa.array(cuts, pa.int32()), pa.array(edges))
@@ -37,7 +37,7 @@ def table_of(pieces: list[list[Sample]]) -> pa.Table:
     return pa.concat_tables(tables)
 
 
-def test_runs_stand_where_training_begins_and_ends_in_each_sample() -> None:
+def test_trained_runs_are_the_starts_and_ends_within_each_sample() -> None:
     labels = np.array([IGNORE, 5, 6, IGNORE, 7, 8, 9, IGNORE, IGNORE], np.int32)
     edges, cuts = trained_runs(labels, np.array([0, 5, 5, 7, 9]))  # 7 is the last of one, 8 the first of another
     assert edges.tolist() == [1, 3, 4, 5, 0, 2]
@@ -46,10 +46,12 @@ def test_runs_stand_where_training_begins_and_ends_in_each_sample() -> None:
 
 @settings(deadline=None)
 @given(st.lists(samples_of, min_size=1, max_size=3), st.data())
-def test_what_is_gathered_is_what_was_there(pieces: list[list[Sample]], data: st.DataObject) -> None:
-    every = [sample for samples in pieces for sample in samples]
+def test_gather_returns_ids_and_labels_of_any_samples_in_any_order(
+    chunks: list[list[Sample]], data: st.DataObject
+) -> None:
+    every = [sample for samples in chunks for sample in samples]
     at = data.draw(st.lists(st.integers(0, len(every) - 1), max_size=8)) if every else []
-    tokens = TokenColumns(table_of(pieces), np.array(at, np.int64))
+    tokens = TokenColumns(table_of(chunks), np.array(at, np.int64))
     assert tokens.lengths.tolist() == [len(every[place]) for place in at]
     wanted = data.draw(st.permutations(range(len(at))))
     ids, labels = tokens.gather(np.array(wanted, np.int64))
@@ -58,7 +60,7 @@ def test_what_is_gathered_is_what_was_there(pieces: list[list[Sample]], data: st
 
 
 @pytest.mark.parametrize("runs", [[2, 1], [1, 4], [0, 2, 1, 3], [1], [-1, 1]], ids=str)
-def test_runs_that_cannot_be_are_refused(runs: list[int]) -> None:
+def test_impossible_runs_are_rejected(runs: list[int]) -> None:
     lists = pa.list_(pa.int32())
     table = pa.table({"input_ids": pa.array([[1, 2, 3], [4, 5, 6]], lists), "trained": pa.array([runs, []], lists)})
     with pytest.raises(ValueError, match="a trained run"):

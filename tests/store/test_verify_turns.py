@@ -1,4 +1,4 @@
-"""sftdata.store.verify: which turns are trained where, what was encoded, and samples that were cut."""
+"""sftdata.store.verify: trained turns, digests, and truncated samples."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ CC, AA, BAD, BB, DUPLICATE, VV, TEXT = range(7)  # rows of the ledger
 SWAPPED = "is not the sample that was encoded: its tokens or labels have changed"
 
 
-def refuse(folder: Path, sentence: str) -> None:
-    """verify raises one DatasetError whose text holds the sentence."""
+def check_rejected(folder: Path, sentence: str) -> None:
+    """`verify` raises a one-line DatasetError that contains the sentence."""
     with pytest.raises(DatasetError) as caught:
         verify(folder)
     assert sentence in str(caught.value)
@@ -36,14 +36,14 @@ def places(*indexes: int) -> list[dict[str, Any]]:
 
 
 def two_samples(*turns: Any) -> Callable[[Any], None]:
-    """The first row of the shard holds two samples of record aa, with these turns."""
+    """The first row of the shard has two samples of record aa, with these turns."""
 
-    def spoil(dataset: Any) -> None:
+    def corrupt(dataset: Any) -> None:
         dataset.shards[TRAIN][0]["record_ids"] = ["aa", "aa"]
         fate(AA, places=places(0, 1), turns=list(turns), num_tokens=28, num_trained_tokens=5)(dataset)
         dataset.ledger.pop(BB)
 
-    return spoil
+    return corrupt
 
 
 @pytest.mark.parametrize(
@@ -51,13 +51,13 @@ def two_samples(*turns: Any) -> Callable[[Any], None]:
     [two_samples([2], [4]), two_samples([4], [2]), fate(CC, turns=[[2, 6]]), fate(AA, turns=[[1_000_000]])],
     ids=["two samples", "the later turn first", "a turn between is not trained", "a long conversation"],
 )
-def test_turns_that_may_be_are_found_to_hold(dataset: Any, tmp_path: Path, good: Callable[[Any], None]) -> None:
+def test_valid_turns_pass(dataset: Any, tmp_path: Path, good: Callable[[Any], None]) -> None:
     good(dataset)
     verify(dataset.write(tmp_path))
 
 
 NO_TURN = "one of its places lists no trained turn"
-LIES = {
+CASES = {
     "turns null": (fate(CC, turns=None), "chats.jsonl:1: packed, but without a trained turn"),
     "no turns": (fate(CC, turns=[]), "chats.jsonl:1: packed, but without a trained turn"),
     "turns of no place": (fate(CC, turns=[[2], [4]]), "chats.jsonl:1: it has 1 places, but 2 turns"),
@@ -105,16 +105,16 @@ LIES = {
 }
 
 
-@pytest.mark.parametrize(("spoil", "sentence"), LIES.values(), ids=LIES)
-def test_a_lie_about_turns_or_digests_is_named(
-    dataset: Any, tmp_path: Path, spoil: Callable[[Any], None], sentence: str
+@pytest.mark.parametrize(("corrupt", "sentence"), CASES.values(), ids=CASES)
+def test_wrong_turns_or_digests_are_reported(
+    dataset: Any, tmp_path: Path, corrupt: Callable[[Any], None], sentence: str
 ) -> None:
-    spoil(dataset)
-    refuse(dataset.write(tmp_path), sentence)
+    corrupt(dataset)
+    check_rejected(dataset.write(tmp_path), sentence)
 
 
 def test_any_change_of_one_id_or_label_breaks_the_digest(dataset: Any, tmp_path: Path) -> None:
-    """The shard is changed, all its sums are mended, the digests are those of the good dataset."""
+    """The shard is changed and its sums are updated; the digests are those of the good dataset."""
     for row in dataset.ledger:
         if row["fate"] == "packed":
             row["digests"] = [dataset.digest(place) for place in row["places"]]
@@ -123,27 +123,27 @@ def test_any_change_of_one_id_or_label_breaks_the_digest(dataset: Any, tmp_path:
         for column in ("input_ids", "labels"):
             for token, value in enumerate(row[column]):
                 row[column][token] = value + 1
-                refuse(dataset.write(tmp_path / f"{at}-{column}-{token}"), SWAPPED)
+                check_rejected(dataset.write(tmp_path / f"{at}-{column}-{token}"), SWAPPED)
                 row[column][token] = value
 
 
-def test_two_samples_whose_digests_are_swapped_are_named(dataset: Any, tmp_path: Path) -> None:
+def test_swapped_digests_are_reported(dataset: Any, tmp_path: Path) -> None:
     numbers = [1, 2, 5, 6, 14, 3, 6, 2, 4, 6, 15, 3, 6, *[N] * 10, 15, 3, N]  # of record bb, by hand
     of_bb = xxhash.xxh3_128(struct.pack("<26i", *numbers)).hexdigest()
     dataset.ledger[BB]["digests"] = [of_bb]
     verify(dataset.write(tmp_path / "good"))
     dataset.ledger[AA]["digests"] = [of_bb]
-    refuse(dataset.write(tmp_path / "bad"), f"row 0, sample 0 (record aa): {SWAPPED}")
+    check_rejected(dataset.write(tmp_path / "bad"), f"row 0, sample 0 (record aa): {SWAPPED}")
 
 
-def cut(dataset: Any, seq_len: int = 14) -> None:
-    """Record vv, 13 tokens and the end token among them, becomes a sample of 14 that ends without one."""
+def truncate(dataset: Any, seq_len: int = 14) -> None:
+    """Record vv, with 13 tokens including the end token, becomes a sample of 14 tokens without end token."""
     row = dataset.shards["validation/00000-of-00001.arrow"][0]
     row["input_ids"][11:] = [25, 26, 27]
     row["labels"][11:] = [25, 26, 27]
     row["seq_lengths"] = [14]
     fate(VV, num_tokens=14, num_trained_tokens=4)(dataset)
-    # Rows of at most 14 tokens: only that one is left.
+    # Keep only this row: the others have more than 14 tokens.
     dataset.shards = {path: rows for path, rows in dataset.shards.items() if path != TRAIN}
     dataset.ledger = [fate for fate in dataset.ledger if fate["fate"] == "dropped" or fate["split"] == "validation"]
     dataset.ledger = [fate for fate in dataset.ledger if fate["duplicate_of"] is None]
@@ -158,48 +158,50 @@ def overlong(dataset: Any, how: str) -> None:
 OPEN_END = "row 0, sample 0 (record vv): token 13 ends a trained run, but its id 27 is not an end-of-turn token"
 
 
-def test_a_sample_cut_at_seq_len_may_end_without_its_end_token(dataset: Any, tmp_path: Path) -> None:
-    cut(dataset)
+def test_a_sample_truncated_at_seq_len_may_end_without_end_token(dataset: Any, tmp_path: Path) -> None:
+    truncate(dataset)
     overlong(dataset, "truncate")
     verify(dataset.write(tmp_path))
 
 
 @pytest.mark.parametrize("how", ["drop", "split"])
-def test_where_nothing_is_truncated_no_sample_may(dataset: Any, tmp_path: Path, how: str) -> None:
-    cut(dataset)
+def test_without_truncation_no_sample_may(dataset: Any, tmp_path: Path, how: str) -> None:
+    truncate(dataset)
     overlong(dataset, how)
-    refuse(dataset.write(tmp_path), OPEN_END)
+    check_rejected(dataset.write(tmp_path), OPEN_END)
 
 
-def test_a_sample_shorter_than_seq_len_was_not_cut(dataset: Any, tmp_path: Path) -> None:
-    cut(dataset, seq_len=15)
+def test_a_sample_shorter_than_seq_len_is_not_truncated(dataset: Any, tmp_path: Path) -> None:
+    truncate(dataset, seq_len=15)
     overlong(dataset, "truncate")
-    refuse(dataset.write(tmp_path), OPEN_END)
+    check_rejected(dataset.write(tmp_path), OPEN_END)
 
 
-def test_only_the_last_run_of_a_cut_sample_may_lack_its_end_token(dataset: Any, tmp_path: Path) -> None:
-    cut(dataset)
+def test_only_the_last_run_of_a_truncated_sample_may_lack_its_end_token(dataset: Any, tmp_path: Path) -> None:
+    truncate(dataset)
     overlong(dataset, "truncate")
     row = dataset.shards["validation/00000-of-00001.arrow"][0]
     row["labels"][13] = N
     fate(1, num_trained_tokens=3)(dataset)
-    refuse(dataset.write(tmp_path), "token 12 ends a trained run, but its id 26 is not an end-of-turn token")
+    check_rejected(dataset.write(tmp_path), "token 12 ends a trained run, but its id 26 is not an end-of-turn token")
 
 
-def test_a_cut_sample_may_not_end_in_a_foreign_control_token(dataset: Any, tmp_path: Path) -> None:
-    cut(dataset)
+def test_a_truncated_sample_may_not_end_in_a_foreign_control_token(dataset: Any, tmp_path: Path) -> None:
+    truncate(dataset)
     overlong(dataset, "truncate")
     row = dataset.shards["validation/00000-of-00001.arrow"][0]
     row["input_ids"][13] = row["labels"][13] = 31
-    refuse(dataset.write(tmp_path), "token 13 is a control token (31) that the template never writes in answers")
+    check_rejected(
+        dataset.write(tmp_path), "token 13 is a control token (31) that the template never writes in answers"
+    )
 
 
-def test_a_plain_text_ends_in_eos_but_where_it_was_cut(dataset: Any, tmp_path: Path) -> None:
+def test_a_plain_text_ends_in_eos_unless_it_is_truncated(dataset: Any, tmp_path: Path) -> None:
     dataset.replace(1, 30, 31, [23], [23])
     sentence = "row 1, sample 1 (record tt): token 4 ends a plain text, but its id 23 is not EOS"
-    refuse(dataset.write(tmp_path / "drop"), sentence)
+    check_rejected(dataset.write(tmp_path / "drop"), sentence)
     overlong(dataset, "truncate")
-    refuse(dataset.write(tmp_path / "too short"), sentence)
+    check_rejected(dataset.write(tmp_path / "too short"), sentence)
     row = dataset.shards[TRAIN][1]
     dataset.shards[TRAIN][1] = {
         "input_ids": row["input_ids"][26:],
