@@ -152,7 +152,7 @@ def shingle_hashes(texts: Sequence[str], length: int) -> tuple[Hashes, Ints]:
     """The hashes of every text's shingles, concatenated, with repeats, and the len(texts) + 1 offsets of the texts.
 
     A shingle is a run of `length` words. A text with fewer words is one shingle; a text without words is one shingle
-    of its characters; an empty text has none.
+    of its characters; a blank text has none.
     """
     words, firsts = word_hashes(texts)
     counts = np.maximum(np.diff(firsts) - length + 1, 0)
@@ -171,7 +171,7 @@ def shingle_hashes(texts: Sequence[str], length: int) -> tuple[Hashes, Ints]:
 
 
 def text_hash(words: Hashes, text: str) -> Hashes:
-    """The hash of a whole text, from its words or, if it has none, its characters; empty for an empty text."""
+    """The hash of a whole text, from its words or, if it has none, its characters; empty for a blank text."""
     if len(words):
         return np.array([xxh3_64_intdigest(words.astype("<u8").tobytes())], np.uint64)
     bare = normalized(text).strip()
