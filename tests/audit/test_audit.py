@@ -1,4 +1,4 @@
-"""`sftdata check`: every kind of finding planted in one row of its own, and found there and nowhere else."""
+"""`sftdata check`: each kind of finding is planted in its own row, and is found there and nowhere else."""
 
 from __future__ import annotations
 
@@ -8,10 +8,9 @@ from typing import Any
 
 import pytest
 import yaml
-from typer.testing import CliRunner
+from command_line import call
 
 from sftdata.audit import Audit, audit
-from sftdata.cli.app import app
 from sftdata.config import SourceConfig, load_config, parse_config
 from sftdata.errors import ConfigError, SourceError
 from sftdata.reasons import REASONS
@@ -38,13 +37,13 @@ def chat(*turns: tuple[str, Any], **row: Any) -> bytes:
 
 
 def called(arguments: str, **row: Any) -> bytes:
-    """A conversation in which a tool is called."""
+    """A conversation with a tool call."""
     call = {"type": "function", "function": {"name": "add", "arguments": arguments}}
     asked = {"role": "user", "content": "What is one more?"}
     return json.dumps({"messages": [asked, {"role": "assistant", "tool_calls": [call]}], **row}).encode()
 
 
-# One line of the file for each kind of finding: line 1 has none, line 2 the first kind, and so on.
+# One line per kind of finding: line 1 has none, line 2 the first kind, and so on.
 PLANTED: dict[str, bytes] = {
     "bad_json": b'{"prompt": }',
     "bad_encoding": b'{"prompt": "\xff\xfe", "completion": "b"}',
@@ -99,7 +98,7 @@ STORY_LINE = len(PLANTED) + 2
 
 @pytest.fixture(scope="module")
 def planted(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """data.jsonl with a sound row, the planted ones and the story; exam.jsonl with one item; both named in c.yaml."""
+    """data.jsonl with a valid row, the planted rows and the story; exam.jsonl with one item; c.yaml with both."""
     tmp_path = tmp_path_factory.mktemp("planted")
     rows = [SOUND, *PLANTED.values(), pair("Tell a story.", STORY)]
     # The story that the near-duplicate repeats must come before it.
@@ -113,13 +112,6 @@ def planted(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def found(planted: Path) -> Audit:
     return audit(str(planted / "data.jsonl"), against=[planted / "exam.jsonl"])
-
-
-def call(*arguments: object) -> tuple[int, str, str]:
-    """The command within this process: exit code, what it said, and what it complained of."""
-    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
-    assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
-    return result.exit_code, result.stdout, result.stderr
 
 
 def write(path: Path, *rows: bytes) -> Path:
@@ -145,10 +137,10 @@ def test_rows_add_up(found: Audit) -> None:
     assert found.evaluation_items == 2
 
 
-def test_what_no_row_holds_is_named_by_reasons_py_alone(found: Audit) -> None:
+def test_every_reason_that_an_audit_can_find_is_planted(found: Audit) -> None:
     looked_for = {kind for kind, (stage, _) in REASONS.items() if stage in STAGES}
-    rare = {"line_too_long", "bad_row", "wrong_language"}  # tested by themselves
-    # Only a config says which prompts, columns and model are meant: not looked for without one.
+    rare = {"line_too_long", "bad_row", "wrong_language"}  # have their own tests
+    # These need settings (characters, columns, a model), so they are not checked without a config.
     rare |= {"shared_prefix", "over_cap", "semantic_duplicate"}
     assert looked_for - rare <= {one.kind for one in found.findings}
 
@@ -165,10 +157,10 @@ def test_each_finding_shows_its_evidence(found: Audit) -> None:
     assert text["email"] == "1 email in message 1: 'Write to [EMAIL] tonight.'"
 
 
-def test_no_output_holds_a_secret(planted: Path, found: Audit) -> None:
+def test_no_output_contains_a_secret(planted: Path, found: Audit) -> None:
     arguments = ("check", planted / "data.jsonl", "--against", planted / "exam.jsonl")
-    for said in (str(found), *call(*arguments)[1:], *call(*arguments, "--json")[1:]):
-        assert [secret for secret in SECRETS if secret in said] == []
+    for output in (str(found), *call(*arguments)[1:], *call(*arguments, "--json")[1:]):
+        assert [secret for secret in SECRETS if secret in output] == []
 
 
 @pytest.mark.parametrize("secret", [EMAIL, KEY, PEM, PHONE, CARD, IBAN, IP])
@@ -199,18 +191,18 @@ def test_findings_of_rows_with_secrets_hide_them(tmp_path: Path, secret: str) ->
 def test_control_characters_do_not_reach_the_terminal(tmp_path: Path) -> None:
     row = pair("Ring \x1b[31m\x07 the bell\u202e", "Ding \x9b2J dong.")
     data = write(tmp_path / "a.jsonl", row, row, b'{"\x1b\xe2\x80\xae": 1}')
-    for said in (call("check", data)[1], call("check", data, "--json")[1], audit(data).findings[0].examples[0].text):
-        assert not set(said) & set("\x1b\x07\x9b\u202e")
+    for output in (call("check", data)[1], call("check", data, "--json")[1], audit(data).findings[0].examples[0].text):
+        assert not set(output) & set("\x1b\x07\x9b\u202e")
 
 
-def test_every_setting_is_a_line_that_prepare_takes(found: Audit) -> None:
-    least = {"tokenizer": "t", "sources": ["a.jsonl"], "out": "o"}
+def test_every_suggested_setting_is_valid_in_a_config(found: Audit) -> None:
+    minimal = {"tokenizer": "t", "sources": ["a.jsonl"], "out": "o"}
     dropped_anyway = {"read", "format", "validate"}
     for one in found.findings:
         if one.setting is None:
             assert one.stage in dropped_anyway
         else:
-            parse_config({**least, **yaml.safe_load(one.setting)})
+            parse_config({**minimal, **yaml.safe_load(one.setting)})
     settings = {one.kind: one.setting for one in found.findings}
     assert settings["mojibake"] == "filters: {mojibake: true}"
     assert settings["near_duplicate"] == "dedup: {near: {threshold: 0.8}}"
@@ -218,22 +210,22 @@ def test_every_setting_is_a_line_that_prepare_takes(found: Audit) -> None:
     assert str(settings["unknown_shape"]).endswith("columns: {prompt: question, completion: answer}}]")
 
 
-def test_one_row_counts_for_every_filter_it_fails(tmp_path: Path) -> None:
+def test_a_row_counts_for_each_filter_that_it_fails(tmp_path: Path) -> None:
     data = write(tmp_path / "a.jsonl", pair("Hm?", "I am ChatGPT. As an AI language model I greet {{name}}."))
     kinds = [one.kind for one in audit(data).findings]
     assert kinds == ["unfilled_placeholder", "boilerplate", "foreign_identity"]
     assert audit(data).rows_with_findings == 1
 
 
-def test_what_the_default_filters_drop_is_told_beside_what_the_strict_ones_do(found: Audit) -> None:
-    strict_alone = {"answer_too_long", "unfilled_placeholder", "cut_off", "foreign_identity", "refusal"}
+def test_findings_count_the_rows_that_the_default_filters_drop(found: Audit) -> None:
+    only_strict = {"answer_too_long", "unfilled_placeholder", "cut_off", "foreign_identity", "refusal"}
     by_default = {one.kind: one.default_rows for one in found.findings}
-    assert {kind for kind, rows in by_default.items() if rows == 0} == strict_alone
+    assert {kind for kind, rows in by_default.items() if rows == 0} == only_strict
     assert by_default["mojibake"] == by_default["repetitive"] == by_default["boilerplate"] == 1
     assert by_default["duplicate"] is by_default["email"] is by_default["trailing_control"] is None
 
 
-def test_words_and_formats_are_those_of_each_source(tmp_path: Path) -> None:
+def test_word_statistics_and_formats_are_per_source(tmp_path: Path) -> None:
     one = write(tmp_path / "one.jsonl", *[pair("a " * number, "b " * 2 * number) for number in range(1, 21)])
     two = write(tmp_path / "two.jsonl", b'{"text": "one two three"}', b'{"instruction": "Do", "output": "Done."}')
     first, second = audit([one, two]).sources
@@ -250,7 +242,7 @@ def _words(median: int, p95: int, most: int) -> Any:
     return WordStats(median=median, p95=p95, max=most)
 
 
-def test_lines_go_on_through_the_parts_of_a_large_file(tmp_path: Path) -> None:
+def test_lines_are_counted_across_the_units_of_a_large_file(tmp_path: Path) -> None:
     filler = [pair(f"number {number}", "word " * 20 + str(number)) for number in range(200)]
     found = audit(write(tmp_path / "large.jsonl", *filler, *_padded(), b"{", SOUND))
     assert [example.where for example in found.findings[0].examples] == ["large.jsonl:204"]
@@ -261,12 +253,12 @@ def _padded() -> list[bytes]:
     return [json.dumps({"prompt": "a", "completion": letter, "pad": "x" * (6 << 20)}).encode() for letter in "bcd"]
 
 
-def test_rows_of_tables_and_the_settings_of_the_config_count(tmp_path: Path) -> None:
+def test_tables_and_column_settings_are_read(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("q,a\nWhat is one?,It is one\nWhat is two?\n")
     (tmp_path / "c.yaml").write_text("sources: [{path: a.csv, columns: {prompt: q, completion: a}}]\n")
-    code, said, _ = call("check", tmp_path / "c.yaml", "--json")
+    code, output, _ = call("check", tmp_path / "c.yaml", "--json")
     assert code == 0
-    assert [(one["kind"], one["examples"][0]["where"]) for one in json.loads(said)["findings"]] == [
+    assert [(one["kind"], one["examples"][0]["where"]) for one in json.loads(output)["findings"]] == [
         ("bad_row", "a.csv:3")
     ]
 
@@ -275,16 +267,16 @@ def test_thresholds_of_the_config_are_used(tmp_path: Path) -> None:
     write(tmp_path / "a.jsonl", pair("Tell a story.", STORY), pair("Tell a tale.", STORY.replace("old", "young")))
     (tmp_path / "c.yaml").write_text("sources: a.jsonl\ndedup: {near: {threshold: 0.5}}\n")
     assert audit(tmp_path / "a.jsonl").findings == ()
-    code, said, _ = call("check", tmp_path / "c.yaml", "--json")
-    (near,) = json.loads(said)["findings"]
+    code, output, _ = call("check", tmp_path / "c.yaml", "--json")
+    (near,) = json.loads(output)["findings"]
     assert (code, near["kind"], near["setting"]) == (0, "near_duplicate", "dedup: {near: {threshold: 0.5}}")
 
 
-def test_the_json_keeps_its_keys(planted: Path) -> None:
-    code, said, _ = call("check", planted / "c.yaml", "--json")
+def test_the_keys_of_the_json_are_stable(planted: Path) -> None:
+    code, output, _ = call("check", planted / "c.yaml", "--json")
     assert code == 0
-    told = json.loads(said)
-    assert list(told) == [
+    report = json.loads(output)
+    assert list(report) == [
         "schema_version",
         "rows",
         "rows_with_findings",
@@ -292,19 +284,19 @@ def test_the_json_keeps_its_keys(planted: Path) -> None:
         "sources",
         "findings",
     ]
-    assert told["schema_version"] == 1
-    assert list(told["sources"][0]) == ["path", "rows", "sound", "formats", "prompt_words", "answer_words"]
-    assert list(told["sources"][0]["answer_words"]) == ["median", "p95", "max"]
-    for one in told["findings"]:
+    assert report["schema_version"] == 1
+    assert list(report["sources"][0]) == ["path", "rows", "sound", "formats", "prompt_words", "answer_words"]
+    assert list(report["sources"][0]["answer_words"]) == ["median", "p95", "max"]
+    for one in report["findings"]:
         assert list(one) == ["kind", "stage", "rows", "share", "meaning", "default_rows", "setting", "examples"]
         assert [list(example) for example in one["examples"]] == [["where", "text"]]
 
 
-def test_the_screen_names_every_kind_with_its_row_and_its_setting(planted: Path) -> None:
-    code, said, _ = call("check", planted / "c.yaml")
+def test_the_printed_report_has_each_kind_with_its_row_and_setting(planted: Path) -> None:
+    code, output, _ = call("check", planted / "c.yaml")
     assert code == 0
-    assert said.startswith("44 rows, 42 with findings\ncompared with 2 evaluation items\nby default: rows")
-    lines = said.splitlines()
+    assert output.startswith("44 rows, 42 with findings\ncompared with 2 evaluation items\nby default: rows")
+    lines = output.splitlines()
     for kind, line in LINE.items():
         assert sum(text.startswith(kind + " ") for text in lines) == 2
         assert kind == "near_duplicate" or any(
@@ -319,7 +311,7 @@ def test_markup_in_the_data_is_text(tmp_path: Path) -> None:
     )
 
 
-def test_strict_exits_with_1_where_there_are_findings_and_only_there(tmp_path: Path, planted: Path) -> None:
+def test_strict_exits_with_1_only_if_there_are_findings(tmp_path: Path, planted: Path) -> None:
     sound = write(tmp_path / "sound.jsonl", SOUND)
     assert call("check", sound, "--strict")[0] == 0
     assert "no findings" in call("check", sound)[1]
@@ -327,7 +319,7 @@ def test_strict_exits_with_1_where_there_are_findings_and_only_there(tmp_path: P
     assert call("check", planted / "c.yaml", "--strict", "--json")[0] == 1
 
 
-def test_what_cannot_be_checked_is_one_sentence(tmp_path: Path, planted: Path) -> None:
+def test_user_errors_are_one_line(tmp_path: Path, planted: Path) -> None:
     unknown = write(tmp_path / "unknown.jsonl", PLANTED["unknown_shape"])
     (tmp_path / "typo.yaml").write_text("sources: [data.jsonl]\nout: {pth: x}\nfilter: strict\n")
     wrong = [
@@ -339,47 +331,47 @@ def test_what_cannot_be_checked_is_one_sentence(tmp_path: Path, planted: Path) -
         (["seed=1"], "no data is given; give a settings file, or data files\n"),
     ]
     for arguments, sentence in wrong:
-        code, said, complaint = call("check", *arguments)
-        assert (code, said) == (1, ""), arguments
-        assert sentence in complaint and "Traceback" not in complaint
-    complaint = call("check", tmp_path / "typo.yaml")[2]
-    assert "out.pth is not a setting" in complaint and "did you mean filters?" in complaint
+        code, output, error = call("check", *arguments)
+        assert (code, output) == (1, ""), arguments
+        assert sentence in error and "Traceback" not in error
+    error = call("check", tmp_path / "typo.yaml")[2]
+    assert "out.pth is not a setting" in error and "did you mean filters?" in error
     with pytest.raises(SourceError):
         audit(tmp_path / "none.jsonl")
     with pytest.raises(ConfigError, match="tokenizer is required"):
         load_config(planted / "c.yaml")
 
 
-def test_one_source_of_an_unknown_shape_is_a_finding_beside_others(tmp_path: Path) -> None:
+def test_a_source_with_an_unknown_shape_is_a_finding_if_others_are_valid(tmp_path: Path) -> None:
     unknown = write(tmp_path / "unknown.jsonl", PLANTED["unknown_shape"])
     (finding,) = audit([write(tmp_path / "a.jsonl", SOUND), unknown]).findings
     assert (finding.kind, finding.rows) == ("unknown_shape", 1)
     assert str(unknown) in str(finding.setting)
 
 
-def test_against_is_seen_from_the_current_folder_and_the_configs_files_from_its_own(
+def test_against_is_relative_to_the_current_folder_and_config_paths_to_the_config(
     planted: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (planted / "work").mkdir()
     write(planted / "work" / "more.jsonl", pair("What colour is the bear?", "White."))
     monkeypatch.chdir(planted / "work")
-    code, said, _ = call("check", "../c.yaml", "--against", "more.jsonl", "--json")
-    assert (code, json.loads(said)["evaluation_items"]) == (0, 3)
+    code, output, _ = call("check", "../c.yaml", "--against", "more.jsonl", "--json")
+    assert (code, json.loads(output)["evaluation_items"]) == (0, 3)
 
 
-def test_against_takes_the_columns_of_an_evaluation_file(tmp_path: Path) -> None:
+def test_against_accepts_columns_of_an_evaluation_file(tmp_path: Path) -> None:
     data = write(tmp_path / "a.jsonl", pair(ITEM, "16"))
     exam = write(tmp_path / "exam.jsonl", json.dumps({"q": ITEM, "a": "16"}).encode())
     how = f"{{path: {exam}, columns: {{prompt: q, completion: a}}}}"
-    code, said, _ = call("check", data, "--against", how, "--json")
-    assert (code, [one["kind"] for one in json.loads(said)["findings"]]) == (0, ["contaminated"])
-    assert json.loads(said)["findings"][0]["setting"] == f"decontaminate: {{against: [{how}]}}"
+    code, output, _ = call("check", data, "--against", how, "--json")
+    assert (code, [one["kind"] for one in json.loads(output)["findings"]]) == (0, ["contaminated"])
+    assert json.loads(output)["findings"][0]["setting"] == f"decontaminate: {{against: [{how}]}}"
     for wrong, sentence in (("{path: [", "is not YAML"), ("{paht: a}", "paht is not a setting")):
-        code, _, complaint = call("check", data, "--against", wrong)
-        assert code == 1 and sentence in complaint and "Traceback" not in complaint
+        code, _, error = call("check", data, "--against", wrong)
+        assert code == 1 and sentence in error and "Traceback" not in error
 
 
-def test_the_shared_data_is_checked_and_its_known_faults_are_found(shared: Path) -> None:
+def test_known_problems_of_the_shared_data_are_found(shared: Path) -> None:
     gsm8k = {"prompt": "question", "completion": "answer"}
     config = parse_config(
         {

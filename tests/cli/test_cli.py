@@ -1,4 +1,4 @@
-"""The command line as people meet it: in a process of its own."""
+"""The command line: end to end in separate processes, and error messages in this process."""
 
 from __future__ import annotations
 
@@ -11,10 +11,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner
+from command_line import call
 
 import sftdata
-from sftdata.cli.app import app
 
 ROWS = [
     {"prompt": "What is 1?", "completion": "It is 1."},
@@ -42,13 +41,6 @@ def run(*arguments: object, cwd: Path, **environment: str) -> subprocess.Complet
     )
 
 
-def call(*arguments: object) -> tuple[int, str, str]:
-    """The same within this process: exit code, what it said, and what it complained of."""
-    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
-    assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
-    return result.exit_code, result.stdout, result.stderr
-
-
 def tree(folder: Path) -> dict[str, str]:
     return {
         path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
@@ -57,7 +49,7 @@ def tree(folder: Path) -> dict[str, str]:
     }
 
 
-def test_a_file_and_three_options_are_enough_and_the_screen_tells_the_fate_of_every_row(
+def test_a_file_and_two_options_are_enough_and_the_summary_accounts_for_every_row(
     data: Path, tiny_tokenizer: Path, tmp_path: Path
 ) -> None:
     done = run("prepare", "a.jsonl", "--tokenizer", tiny_tokenizer, "--out", "shards", cwd=tmp_path)
@@ -72,7 +64,7 @@ def test_a_file_and_three_options_are_enough_and_the_screen_tells_the_fate_of_ev
 
 def test_two_runs_and_one_or_two_workers_give_the_same_folder(tiny_tokenizer: Path, tmp_path: Path) -> None:
     lines = [json.dumps({"prompt": f"Question {n}", "completion": "The quick brown fox. " * 33}) for n in range(3300)]
-    (tmp_path / "a.jsonl").write_text("\n".join(lines))  # 2.4 MB: two units, as UNIT_BYTES is 2 MB
+    (tmp_path / "a.jsonl").write_text("\n".join(lines))  # 2.4 MB: two units, because UNIT_BYTES is 2 MB
     shutil.copytree(tiny_tokenizer, tmp_path / "tok")
     (tmp_path / "c.yaml").write_text("tokenizer: nowhere\nsources: [a.jsonl]\nout: nowhere\n")
     (tmp_path / "elsewhere").mkdir()
@@ -82,12 +74,14 @@ def test_two_runs_and_one_or_two_workers_give_the_same_folder(tiny_tokenizer: Pa
         done = run("prepare", config, "--out", out, "--workers", workers, *changes, cwd=tmp_path / cwd)
         assert done.returncode == 0, done.stderr
     trees = [tree(tmp_path / out) for out in ("o1", "o2", "o3")]
-    assert len([name for name in trees[0] if name.startswith("train/")]) > 2  # as out.shard_tokens says, beside --out
+    assert (
+        len([name for name in trees[0] if name.startswith("train/")]) > 2
+    )  # out.shard_tokens applies together with --out
     assert str(tmp_path) not in (tmp_path / "o1" / "manifest.json").read_text()
     assert trees[0] == trees[1] == trees[2]
 
 
-def test_a_config_with_three_mistakes_names_all_three(data: Path, tmp_path: Path) -> None:
+def test_a_config_with_three_mistakes_reports_all_three(data: Path, tmp_path: Path) -> None:
     (tmp_path / "c.yaml").write_text("sources: [{path: a.jsonl, fromat: auto}]\nout: shards\npack: {seq_len: many}\n")
     done = run("prepare", "c.yaml", cwd=tmp_path)
     assert done.returncode == 1
@@ -98,12 +92,12 @@ def test_a_config_with_three_mistakes_names_all_three(data: Path, tmp_path: Path
 
 
 def prepare(tokenizer: Path, *arguments: object) -> tuple[int, str]:
-    """Exit code and complaint of a run; a tokenizer among the arguments wins."""
-    code, _, complaint = call("prepare", "--tokenizer", tokenizer, "--workers", 1, *arguments)
-    return code, complaint
+    """Exit code and stderr of `prepare`. A tokenizer in the arguments overrides the first."""
+    code, _, error = call("prepare", "--tokenizer", tokenizer, "--workers", 1, *arguments)
+    return code, error
 
 
-def test_mistakes_are_one_line_exit_code_1_and_leave_no_dataset(
+def test_user_errors_are_one_line_with_exit_code_1_and_leave_no_dataset(
     data: Path, tiny_tokenizer: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -124,7 +118,7 @@ def test_mistakes_are_one_line_exit_code_1_and_leave_no_dataset(
         (["a.jsonl", "--out", "s3://bucket/o"], "is an address, not a folder"),
         (["a.jsonl", "--out", "o", "--tokenizer", "nowhere/at/all"], "nowhere/at/all: there is no such folder"),
         (["a.jsonl", "--out", "o", "--tokenizer", "open"], "writes no end-of-turn token"),
-        (["a.jsonl", "--out", "o", "template=chatmll"], "chatmll: is neither a template of ours nor a readable file"),
+        (["a.jsonl", "--out", "o", "template=chatmll"], "chatmll: is neither a built-in template nor a readable file"),
         (["a.jsonl", "--out", "o", "pack.seqlen=9"], "did you mean pack.seq_len?"),
         (["a.jsonl"], "out is required"),
         (["--out", "o", "seed=1"], "no data is given"),
@@ -132,65 +126,65 @@ def test_mistakes_are_one_line_exit_code_1_and_leave_no_dataset(
     ]
     before = sorted(path.name for path in tmp_path.iterdir())
     for arguments, sentence in cases:
-        code, complaint = prepare(tiny_tokenizer, *arguments)
-        assert code == 1, (arguments, complaint)
-        assert sentence in complaint, arguments
-        assert len(complaint.splitlines()) == 1, complaint
-        if (tmp_path / "o").exists():  # what was read may be of use to a next run
+        code, error = prepare(tiny_tokenizer, *arguments)
+        assert code == 1, (arguments, error)
+        assert sentence in error, arguments
+        assert len(error.splitlines()) == 1, error
+        if (tmp_path / "o").exists():  # a next run may reuse what was read
             assert [path.name for path in (tmp_path / "o").iterdir()] == [".work"]
             assert "keys.jsonl" in arguments
             shutil.rmtree("o")
     assert sorted(path.name for path in tmp_path.iterdir()) == before
 
 
-def test_a_taken_folder_is_refused_and_overwritten_on_request(data: Path, tiny_tokenizer: Path, tmp_path: Path) -> None:
+def test_an_existing_dataset_is_replaced_only_with_overwrite(data: Path, tiny_tokenizer: Path, tmp_path: Path) -> None:
     out = tmp_path / "o"
     assert prepare(tiny_tokenizer, data, "--out", out)[0] == 0
     before = tree(out)
-    code, complaint = prepare(tiny_tokenizer, data, "--out", out, "pack.seq_len=64")
-    assert (code, "--overwrite" in complaint) == (1, True)
+    code, error = prepare(tiny_tokenizer, data, "--out", out, "pack.seq_len=64")
+    assert (code, "--overwrite" in error) == (1, True)
     assert tree(out) == before
     assert prepare(tiny_tokenizer, data, "--out", out, "pack.seq_len=64", "--overwrite")[0] == 0
     assert tree(out) != before
     assert sftdata.verify(out).packed == 2
 
 
-def test_a_run_that_packs_nothing_exits_with_1_and_the_reasons(tiny_tokenizer: Path, tmp_path: Path) -> None:
+def test_a_run_that_packs_no_row_exits_with_1_and_prints_the_reasons(tiny_tokenizer: Path, tmp_path: Path) -> None:
     (tmp_path / "a.jsonl").write_text(json.dumps(ROWS[2]))
     arguments = ("--tokenizer", tiny_tokenizer, "--out", tmp_path / "o", "--workers", 1)
-    code, said, complaint = call("prepare", tmp_path / "a.jsonl", *arguments)
+    code, output, error = call("prepare", tmp_path / "a.jsonl", *arguments)
     assert code == 1
-    assert "- empty_answer" in said
-    assert "no row was packed" in complaint
+    assert "- empty_answer" in output
+    assert "no row was packed" in error
 
 
-def test_verify_exits_with_1_and_names_what_is_wrong(data: Path, tiny_tokenizer: Path, tmp_path: Path) -> None:
+def test_verify_exits_with_1_and_reports_what_is_wrong(data: Path, tiny_tokenizer: Path, tmp_path: Path) -> None:
     out = tmp_path / "o"
     assert call("verify", tmp_path)[0] == 1
     assert prepare(tiny_tokenizer, data, "--out", out)[0] == 0
     shard = out / "train" / "00000-of-00001.arrow"
-    spoilt = bytearray(shard.read_bytes())
-    spoilt[len(spoilt) // 2] ^= 1
-    shard.write_bytes(spoilt)
-    code, _, complaint = call("verify", out)
+    corrupted = bytearray(shard.read_bytes())
+    corrupted[len(corrupted) // 2] ^= 1
+    shard.write_bytes(corrupted)
+    code, _, error = call("verify", out)
     assert code == 1
-    assert "does not match its checksum in the manifest" in complaint
-    assert len(complaint.splitlines()) == 1
+    assert "does not match its checksum in the manifest" in error
+    assert len(error.splitlines()) == 1
 
 
 def test_inspect_shows_a_row(data: Path, tiny_tokenizer: Path, tmp_path: Path) -> None:
     assert prepare(tiny_tokenizer, data, "--out", tmp_path / "o")[0] == 0
-    code, said, _ = call("inspect", tmp_path / "o")
+    code, output, _ = call("inspect", tmp_path / "o")
     assert code == 0
-    assert "It is 1." in said
+    assert "It is 1." in output
 
 
 def test_version_and_help() -> None:
     assert call("--version")[1] == f"sftdata {sftdata.__version__}\n"
-    said = call("--help")[1]
-    assert all(command in said for command in ("prepare", "verify", "inspect"))
+    output = call("--help")[1]
+    assert all(command in output for command in ("prepare", "verify", "inspect"))
 
 
-def test_an_installed_console_script_and_the_module_are_the_same_program(tmp_path: Path) -> None:
-    said = run("--version", cwd=tmp_path, PYTHONPATH=str(Path(sftdata.__file__).parents[1]))
-    assert said.stdout == f"sftdata {sftdata.__version__}\n"
+def test_python_m_sftdata_runs_the_command_line(tmp_path: Path) -> None:
+    output = run("--version", cwd=tmp_path, PYTHONPATH=str(Path(sftdata.__file__).parents[1]))
+    assert output.stdout == f"sftdata {sftdata.__version__}\n"

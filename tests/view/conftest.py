@@ -1,4 +1,4 @@
-"""A small prepared dataset, written with the store's own functions, for whoever looks at it."""
+"""A small dataset for the tests of the views, written with the functions of the store."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ CHATS: list[Turns] = [
 
 
 def encode_chat(tokenizer: Tokenizer, turns: Turns) -> tuple[list[int], list[int]]:
-    """ChatML ids and labels: the assistant's words and the end token behind them are trained."""
+    """ChatML ids and labels: the assistant text and its end token are trained."""
     ids: list[int] = []
     labels: list[int] = []
     for role, content in turns:
@@ -57,7 +57,7 @@ def encode_chat(tokenizer: Tokenizer, turns: Turns) -> tuple[list[int], list[int
 def write_dataset(
     out: Path, tokenizer_folder: Path, splits: dict[str, list[list[Turns]]], seq_len: int = SEQ_LEN
 ) -> Path:
-    """Write a dataset: per split a list of shards, per shard a list of chats, their record ids r0, r1, ... in order."""
+    """Write a dataset: each split is a list of shards, each shard a list of chats. Record ids are r0, r1, ..."""
     tokenizer = Tokenizer.from_file(str(tokenizer_folder / "tokenizer.json"))
     entries = []
     number = 0
@@ -106,7 +106,7 @@ def dataset_writer(tiny_tokenizer: Path) -> Callable[..., Path]:
 
 @pytest.fixture(scope="session")
 def small_dataset(dataset_writer: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two train shards (CHATS and one more chat each way) and one of validation."""
+    """Two shards of train (CHATS, and one more chat) and one of validation."""
     extra: Turns = [("user", "1 2 3"), ("assistant", "4 5 6")]
     held_out: Turns = [("user", "name a lamp"), ("assistant", '{"name": "lamp"}')]
     out = tmp_path_factory.mktemp("prepared") / "shards"

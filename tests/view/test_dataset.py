@@ -1,4 +1,4 @@
-"""Opening a dataset and finding rows and samples by number."""
+"""sftdata.view.dataset: open a dataset, find rows and samples by number."""
 
 from __future__ import annotations
 
@@ -67,22 +67,22 @@ def test_a_split_is_numbered_from_0(ds: Dataset):
 
 
 @pytest.mark.parametrize("number", [3, -4, 10**12])
-def test_a_row_that_is_not_there_is_one_sentence(ds: Dataset, number: int):
+def test_a_missing_row_is_a_one_line_error(ds: Dataset, number: int):
     with pytest.raises(DatasetError, match=rf"shards: has no row {number:,}; rows are numbered 0 to 2$"):
         ds[number]
 
 
-def test_a_sample_that_is_not_there_is_one_sentence(ds: Dataset):
+def test_a_missing_sample_is_a_one_line_error(ds: Dataset):
     with pytest.raises(DatasetError, match=r"has no sample 6; samples are numbered 0 to 5$"):
         ds.sample(6)
 
 
-def test_a_split_that_is_not_there_is_one_sentence(ds: Dataset):
+def test_a_missing_split_is_a_one_line_error(ds: Dataset):
     with pytest.raises(DatasetError, match=r"has no split 'test'; it has train, validation$"):
         ds.split("test")
 
 
-def test_a_dataset_without_rows_says_so(dataset_writer, tmp_path: Path):
+def test_a_dataset_without_rows_can_be_opened(dataset_writer, tmp_path: Path):
     ds = open_dataset(dataset_writer(tmp_path / "out", {}))
     assert len(ds) == 0
     assert list(ds) == []
@@ -91,12 +91,12 @@ def test_a_dataset_without_rows_says_so(dataset_writer, tmp_path: Path):
     assert "0 samples in 0 rows" in repr(ds)
 
 
-def test_a_folder_that_is_no_dataset_is_one_sentence(tmp_path: Path):
+def test_a_folder_that_is_not_a_dataset_is_a_one_line_error(tmp_path: Path):
     with pytest.raises(DatasetError, match=r"manifest\.json"):
         open_dataset(tmp_path)
 
 
-def test_a_row_needs_only_its_own_shard_and_the_summary_needs_none(small_dataset: Path, tmp_path: Path):
+def test_a_row_reads_only_its_shard_and_the_summary_reads_none(small_dataset: Path, tmp_path: Path):
     copy = shutil.copytree(small_dataset, tmp_path / "copy")
     (copy / "train/00000-of-00002.arrow").unlink()
     (copy / "validation/00000-of-00001.arrow").unlink()
@@ -108,7 +108,7 @@ def test_a_row_needs_only_its_own_shard_and_the_summary_needs_none(small_dataset
         ds[0]
 
 
-def test_a_shard_with_other_rows_than_the_manifest_says_is_refused(small_dataset: Path, tmp_path: Path):
+def test_a_shard_with_another_number_of_rows_is_rejected(small_dataset: Path, tmp_path: Path):
     copy = shutil.copytree(small_dataset, tmp_path / "copy")
     manifest = json.loads((copy / "manifest.json").read_text())
     manifest["shards"][0]["rows"] = 2
@@ -117,7 +117,7 @@ def test_a_shard_with_other_rows_than_the_manifest_says_is_refused(small_dataset
         open_dataset(copy)[0]
 
 
-def test_the_summary_names_splits_tokens_trained_share_fill_and_the_way_to_them(dataset_writer, tmp_path: Path):
+def test_the_summary_has_splits_tokens_trained_share_fill_and_row_counts(dataset_writer, tmp_path: Path):
     chat = [("user", "hi"), ("assistant", "yo")]
     ds = open_dataset(dataset_writer(tmp_path / "out", {"train": [[chat]], "validation": [[chat]]}, seq_len=64))
     sample = ds.sample(0)
@@ -131,14 +131,14 @@ def test_the_summary_names_splits_tokens_trained_share_fill_and_the_way_to_them(
     assert funnel == [["rows", "read", "7"], ["-", "bad_json", "2"], ["-", "duplicate", "3"], ["rows", "packed", "2"]]
 
 
-def test_the_summary_of_a_split_speaks_of_it_alone(ds: Dataset):
+def test_the_summary_of_a_split_covers_only_the_split(ds: Dataset):
     text = repr(ds.split("validation"))
     assert text.startswith("validation of shards: 1 sample in 1 row of at most 256 tokens\n")
     assert "\ntrain " not in text
     assert "rows read" not in text
 
 
-def test_rows_and_samples_are_told_in_one_line(ds: Dataset):
+def test_rows_and_samples_have_one_line_reprs(ds: Dataset):
     sample = ds.sample(4)
     tokens, trained = sample.num_tokens, sample.num_trained_tokens
     stats = f"{tokens} tokens, {trained} trained ({trained / tokens:.1%})"

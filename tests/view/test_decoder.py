@@ -1,4 +1,4 @@
-"""Which token wrote which characters, on every kind of decoder that chat models have."""
+"""sftdata.view.decoder: the text of each token, for every kind of decoder that chat models have."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ ENTRIES = {"<unk>": 0, "▁": 1, "a": 2, "▁a": 3, "b": 4, **BYTES}
 
 
 def byte_level() -> Tokenizer:
-    """One token for each byte (id = position in the alphabet), and added tokens in and outside the alphabet."""
+    """One token per byte (id = position in the alphabet), and added tokens inside and outside the alphabet."""
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
     tokenizer = Tokenizer(models.BPE(vocab={char: at for at, char in enumerate(alphabet)}, merges=[]))
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
@@ -58,7 +58,7 @@ def wordpiece() -> Tokenizer:
 
 
 def rewriting() -> Tokenizer:
-    """A decoder that changes text over the borders of tokens. No tokenizer that we know of does so."""
+    """A decoder that changes text across token boundaries. No known tokenizer does this."""
     tokenizer = sentencepiece()
     tokenizer.decoder = decoders.Sequence([decoders.Fuse(), decoders.Replace("ab", "X")])
     return tokenizer
@@ -86,7 +86,7 @@ def byte_ids(text: str | bytes) -> list[int]:
 @pytest.mark.parametrize("kind", KINDS)
 @settings(max_examples=150, deadline=None)
 @given(data=st.data())
-def test_the_pieces_of_any_ids_join_to_what_the_tokenizer_decodes_and_cover_each_token_once(kind, data):
+def test_spans_of_any_ids_join_to_the_decoded_text_and_cover_each_token_once(kind, data):
     tokenizer = KINDS[kind]
     ids = data.draw(st.lists(st.integers(0, tokenizer.get_vocab_size() + 2), max_size=40))
     spans = Decoder(tokenizer).spans(ids)
@@ -97,7 +97,7 @@ def test_the_pieces_of_any_ids_join_to_what_the_tokenizer_decodes_and_cover_each
 
 @settings(max_examples=100, deadline=None)
 @given(text=st.text())
-def test_the_pieces_of_a_text_join_to_the_text(text):
+def test_spans_of_a_text_join_to_the_text(text):
     alphabet = KINDS["byte_level"]
     ids = [
         id_ for token in alphabet.pre_tokenizer.pre_tokenize_str(text) for id_ in map(alphabet.token_to_id, token[0])
@@ -105,7 +105,7 @@ def test_the_pieces_of_a_text_join_to_the_text(text):
     assert "".join(span.text for span in Decoder(alphabet).spans(ids)) == text
 
 
-def test_the_bytes_of_one_character_share_a_piece():
+def test_the_bytes_of_one_character_share_a_span():
     tokenizer = KINDS["byte_level"]
     ids = tokenizer.encode("a€b").ids
     assert len(ids) == 5
@@ -113,13 +113,13 @@ def test_the_bytes_of_one_character_share_a_piece():
     assert texts(sentencepiece(), [2, *byte_ids("€"), 4]) == [(0, 1, "a"), (1, 4, "€"), (4, 5, "b")]
 
 
-def test_two_characters_of_byte_tokens_are_two_pieces():
+def test_two_characters_of_byte_tokens_are_two_spans():
     assert texts(sentencepiece(), [2, *byte_ids("é你")]) == [(0, 1, "a"), (1, 3, "é"), (3, 6, "你")]
 
 
-def test_bytes_that_are_no_character_become_replacement_characters():
+def test_invalid_bytes_become_replacement_characters():
     alphabet = KINDS["byte_level"]
-    e4 = alphabet.token_to_id("ä")  # the byte E4 opens a character of three bytes
+    e4 = alphabet.token_to_id("ä")  # the byte E4 starts a character of three bytes
     a = alphabet.token_to_id("a")
     assert texts(alphabet, [e4, a, e4]) == [(0, 2, "\ufffda"), (2, 3, "\ufffd")]
     assert texts(sentencepiece(), [2, *byte_ids(b"\xe4\xbd"), 4]) == [
@@ -130,18 +130,18 @@ def test_bytes_that_are_no_character_become_replacement_characters():
     ]
 
 
-def test_the_first_space_that_a_decoder_strips_is_missing_from_the_first_piece_only():
+def test_a_stripped_leading_space_is_missing_from_the_first_span_only():
     assert texts(sentencepiece(), [3, 3]) == [(0, 1, "a"), (1, 2, " a")]
     assert texts(sentencepiece(), [1, 3]) == [(0, 1, ""), (1, 2, " a")]
     assert texts(gemma(), [3, 3]) == [(0, 1, " a"), (1, 2, " a")]
 
 
-def test_an_id_outside_the_vocabulary_is_an_empty_piece():
+def test_an_id_outside_the_vocabulary_is_an_empty_span():
     assert texts(KINDS["byte_level"], [99999]) == [(0, 1, "")]
     assert Decoder(KINDS["byte_level"]).name(99999) == "not in the vocabulary"
 
 
-def test_a_token_by_itself_is_named_by_its_bytes_or_its_entry():
+def test_a_token_is_named_by_its_bytes_or_its_vocabulary_entry():
     tokenizer = KINDS["byte_level"]
     assert Decoder(tokenizer).name(tokenizer.token_to_id("ä")) == "bytes E4"
     assert Decoder(sentencepiece()).name(5 + 0xE4) == "<0xE4>"
@@ -152,7 +152,7 @@ def test_special_tokens_are_known():
     assert Decoder(tokenizer).special_ids == {tokenizer.token_to_id("<|end|>")}
 
 
-def test_a_long_text_of_a_decoder_that_rewrites_itself_is_cut_into_at_most_2048_pieces():
+def test_a_long_text_of_a_rewriting_decoder_has_at_most_2048_spans():
     tokenizer = KINDS["rewriting"]
     ids = [2, 4, 3] * 1000
     spans = Decoder(tokenizer).spans(ids)
@@ -160,7 +160,7 @@ def test_a_long_text_of_a_decoder_that_rewrites_itself_is_cut_into_at_most_2048_
     assert 1000 < len(spans) <= 2048
 
 
-def test_a_tokenizer_that_is_absent_or_no_tokenizer_is_one_sentence(tmp_path: Path):
+def test_a_missing_or_invalid_tokenizer_is_a_one_line_error(tmp_path: Path):
     with pytest.raises(DatasetError, match=r"tokenizer\.json: No such file or directory; "):
         Decoder.from_file(tmp_path / "tokenizer.json")
     (tmp_path / "tokenizer.json").write_text("{}")
@@ -169,7 +169,7 @@ def test_a_tokenizer_that_is_absent_or_no_tokenizer_is_one_sentence(tmp_path: Pa
 
 
 @pytest.mark.parametrize("name", ["smollm2", "qwen3", "llama3", "deepseek_v3"])
-def test_real_tokenizers_give_pieces_that_join_to_the_text(shared: Path, name: str):
+def test_spans_of_real_tokenizers_join_to_the_text(shared: Path, name: str):
     path = shared / "tokenizers" / name / "tokenizer.json"
     if not path.is_file():
         pytest.skip(f"no tokenizer {name} here")

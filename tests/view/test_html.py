@@ -1,4 +1,4 @@
-"""Masked samples as HTML: what stands on the page, and what message text cannot do to it."""
+"""sftdata.view.html: what is on the page, and what message text cannot do to it."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def sample_of(row: Row, record_id: str) -> Sample:
 
 
 def word_sample(words: list[str], trained: list[bool]) -> Sample:
-    """A sample with one token a word, whatever the word is."""
+    """A sample with one token per word, for any words."""
     tokenizer = Tokenizer(
         models.WordLevel(vocab={word: at for at, word in enumerate(dict.fromkeys(words))}, unk_token="")
     )
@@ -93,7 +93,7 @@ def test_trained_tokens_and_no_others_are_marked_as_trained(row: Row):
     assert "".join(text for classes, _, text in page.tokens if "y" in classes) == "Paris.<|im_end|>"
 
 
-def test_control_tokens_are_chips_and_text_that_looks_like_them_is_not(dataset_writer, tmp_path: Path):
+def test_control_tokens_are_chips_but_text_that_looks_like_them_is_not(dataset_writer, tmp_path: Path):
     folder = dataset_writer(tmp_path / "out", {"train": [[[("user", "hi"), ("assistant", "yo")]]]})
     sample = open_dataset(folder).sample(0)
     chips = [text for classes, _, text in Page(sample_html(sample)).tokens if "c" in classes]
@@ -127,7 +127,7 @@ def test_names_from_the_files_cannot_become_markup(small_dataset: Path):
 
 
 @given(st.text(st.characters(exclude_categories=["Cs", "Cc"]) | st.sampled_from(" \n\t<>&\"'")))
-def test_marks_for_white_space_are_no_part_of_the_text(text: str):
+def test_marks_for_white_space_are_not_part_of_the_text(text: str):
     assert Page(f'<span class="t" title="">{visible(text)}</span>').text == text
 
 
@@ -143,13 +143,13 @@ def test_control_characters_are_not_put_on_the_page():
     )
 
 
-def test_a_character_of_several_tokens_stands_once_and_its_hover_names_the_bytes(row: Row):
+def test_a_character_of_several_tokens_appears_once_and_its_hover_text_names_the_bytes(row: Row):
     page = Page(sample_html(sample_of(row, "r3")))
     title = next(title for _, title, text in page.tokens if text == "€")
     assert [line.split(" · ")[3] for line in title.split("\n")] == ["bytes E2", "bytes 82", "bytes AC"]
 
 
-def test_a_character_that_is_trained_in_part_is_marked_as_such(row: Row):
+def test_a_partly_trained_character_is_marked(row: Row):
     sample = sample_of(row, "r3")
     at = next(span.start for span in sample.spans() if span.text == "€")
     labels = [*sample.labels[:at], -100, *sample.labels[at + 1 :]]
@@ -160,14 +160,14 @@ def test_a_character_that_is_trained_in_part_is_marked_as_such(row: Row):
     assert "trained in part" not in sample_html(sample)
 
 
-def test_the_page_needs_no_script_and_nothing_from_elsewhere(row: Row):
+def test_the_page_loads_nothing(row: Row):
     html = row_html(row)
     assert "http" not in html
     assert "url(" not in html
     assert "@import" not in html
 
 
-def test_what_a_long_row_leaves_out_is_said(row: Row):
+def test_a_long_row_says_what_is_left_out(row: Row):
     first, second = row.samples[:2]
     html = row_html(row, max_tokens=first.num_tokens + 5)
     page = Page(html)
@@ -179,7 +179,7 @@ def test_what_a_long_row_leaves_out_is_said(row: Row):
     assert f"Not shown: {len(hidden)} more samples with {tokens} tokens." in page.all_text
 
 
-def test_a_row_and_a_sample_and_a_dataset_show_themselves_in_a_notebook(small_dataset: Path):
+def test_rows_samples_and_datasets_have_html_for_notebooks(small_dataset: Path):
     ds = open_dataset(small_dataset)
     assert "6 samples in 3 rows" in Page(ds._repr_html_()).all_text
     assert "exact duplicate of an earlier row" in Page(ds._repr_html_()).all_text

@@ -1,4 +1,4 @@
-"""examples/inspect.ipynb runs, from both folders it says it runs from."""
+"""examples/inspect.ipynb runs from both folders that it names."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ NOTEBOOK = ROOT / "examples" / "inspect.ipynb"
 
 @pytest.fixture
 def checkout(small_dataset: Path, tmp_path: Path) -> Path:
-    """A folder that looks like this one after `make demo`, with a small dataset in the demo's place."""
+    """A folder like this repository after `make demo`, with a small dataset in place of the demo's."""
     shutil.copytree(small_dataset, tmp_path / ".cache" / "demo" / "shards")
     (tmp_path / "examples").mkdir()
     shutil.copy(NOTEBOOK, tmp_path / "examples")
@@ -23,7 +23,7 @@ def checkout(small_dataset: Path, tmp_path: Path) -> Path:
 
 @pytest.fixture
 def kernel_env(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The kernel finds this checkout's package and writes into the test's folder alone."""
+    """The kernel imports the package from this checkout and writes only into the test folder."""
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep))
     monkeypatch.setenv("JUPYTER_PLATFORM_DIRS", "1")
     for name in ("IPYTHONDIR", "JUPYTER_RUNTIME_DIR", "JUPYTER_CONFIG_DIR"):

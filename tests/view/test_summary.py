@@ -1,4 +1,4 @@
-"""What the summary says of control strings in texts and of conversations that did not fit."""
+"""The summary: control strings in texts, and conversations that do not fit."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def prepare(folder: Path, tokenizer: Path, rows: list[Any], workers: int = 1, **
 
 
 def added_lines(manifest: Manifest, encoding: EncodingEntry, split: str | None = None) -> list[str]:
-    """The summary's lines behind those about tokenizer and packing."""
+    """The lines of the summary after those about tokenizer and packing."""
     return list(summarize("x", manifest.model_copy(update={"encoding": encoding}), split).lines[2:])
 
 
@@ -59,13 +59,13 @@ def test_the_manifest_counts_control_strings_by_string_and_role_and_answers_that
         ("<|im_end|>", "assistant", 1),
         ("<|im_start|>", "user", 1),
     ]
-    assert encoding.trailing_control == {"<|endoftext|>": 3}  # an answer that is nothing else is left as it is
+    assert encoding.trailing_control == {"<|endoftext|>": 3}  # an answer that is only a control string is left as it is
     assert encoding.encoder in ("fastokens", "tokenizers")
     assert (encoding.stripped_answers, encoding.cut_answers, encoding.split_conversations) == (0, 0, 0)
     assert Manifest.load(tmp_path / "out").encoding == encoding
 
 
-def test_stripping_is_counted_and_advised_no_more(tiny_tokenizer: Path, tmp_path: Path) -> None:
+def test_after_stripping_it_is_counted_and_no_longer_suggested(tiny_tokenizer: Path, tmp_path: Path) -> None:
     rows = [chat(f"Question {n}?", f"Answer {n}.<|endoftext|>", "Yes.") for n in range(3)]
     loose = prepare(tmp_path / "loose", tiny_tokenizer, rows)
     clean = prepare(tmp_path / "clean", tiny_tokenizer, rows, clean={"strip_trailing_control": True})
@@ -85,7 +85,7 @@ def test_stripping_is_counted_and_advised_no_more(tiny_tokenizer: Path, tmp_path
     ("overlong", "line"),
     [("split", "split 2 conversations longer than a row; 1 turn too long for a window"), ("truncate", "cut 2 answers")],
 )
-def test_what_was_done_to_conversations_that_do_not_fit_is_said(
+def test_the_summary_says_what_was_done_to_overlong_conversations(
     tiny_tokenizer: Path, tmp_path: Path, overlong: str, line: str
 ) -> None:
     answer = "one two three four " * 3
@@ -96,13 +96,13 @@ def test_what_was_done_to_conversations_that_do_not_fit_is_said(
     sftdata.verify(tmp_path / "out")
 
 
-def test_where_there_is_nothing_to_say_nothing_is_said(tiny_tokenizer: Path, tmp_path: Path) -> None:
+def test_a_plain_dataset_has_no_extra_lines(tiny_tokenizer: Path, tmp_path: Path) -> None:
     summary = summarize("x", prepare(tmp_path, tiny_tokenizer, [chat("Hi?", "Hi.")]))
     assert len(summary.lines) == 2
     assert summary.lines[0].endswith((", encoder fastokens", ", encoder tokenizers"))
 
 
-def test_the_five_most_frequent_strings_are_named_and_the_others_counted(manifest: Manifest) -> None:
+def test_the_five_most_frequent_strings_are_listed_and_the_others_counted(manifest: Manifest) -> None:
     hits = [ControlString(string=f"<|{n}|>", role="user", count=12_653 - n) for n in range(8)]
     assert added_lines(manifest, EncodingEntry(encoder="tokenizers", control_strings=tuple(hits))) == [
         "control strings in text, kept as text: <|0|> 12,653 x user, <|1|> 12,652 x user, <|2|> 12,651 x user, "
@@ -113,7 +113,7 @@ def test_the_five_most_frequent_strings_are_named_and_the_others_counted(manifes
 @pytest.mark.parametrize(
     ("packed", "endings", "said"), [(99, 1, True), (101, 1, False), (950, 9, False), (10_000, 10, True), (0, 0, False)]
 )
-def test_stripping_is_advised_from_ten_answers_or_a_hundredth_of_the_packed_rows_on(
+def test_stripping_is_suggested_from_ten_answers_or_one_percent_of_the_packed_rows(
     manifest: Manifest, packed: int, endings: int, said: bool
 ) -> None:
     manifest = manifest.model_copy(update={"counts": manifest.counts.model_copy(update={"packed": packed})})
@@ -122,7 +122,7 @@ def test_stripping_is_advised_from_ten_answers_or_a_hundredth_of_the_packed_rows
     assert added_lines(manifest, encoding) == ([f"{endings} {noun} in </s>: {STRIP}"] if said else [])
 
 
-def test_a_control_string_cannot_steer_the_terminal_or_break_the_line(manifest: Manifest) -> None:
+def test_a_control_string_cannot_control_the_terminal_or_break_the_line(manifest: Manifest) -> None:
     hit = ControlString(string="\x1b[2J\n<end>", role="user", count=1)
     encoding = EncodingEntry(encoder="tokenizers", control_strings=(hit,), trailing_control={"\x07\n": 10})
     assert added_lines(manifest, encoding) == [
@@ -131,5 +131,5 @@ def test_a_control_string_cannot_steer_the_terminal_or_break_the_line(manifest: 
     ]
 
 
-def test_the_summary_of_one_split_says_nothing_of_the_whole(manifest: Manifest) -> None:
+def test_the_summary_of_a_split_has_no_lines_about_the_whole_dataset(manifest: Manifest) -> None:
     assert added_lines(manifest, EncodingEntry(encoder="tokenizers", cut_answers=3), "train") == []

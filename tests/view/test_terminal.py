@@ -1,4 +1,4 @@
-"""Masked samples on a terminal and in a pipe."""
+"""sftdata.view.terminal: masked samples on a terminal and in a pipe."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_with_styles_trained_text_is_underlined_and_no_brackets_are_needed(ds: D
     assert "\x1b" not in lines[4].split("?")[0]
 
 
-def test_underline_is_all_there_is_where_colour_is_off(ds: Dataset):
+def test_without_colour_there_is_only_underline(ds: Dataset):
     out = Console(file=io.StringIO(), force_terminal=True, color_system="standard", no_color=True)
     print_sample(ds.sample(4), out)
     assert "\x1b[4m4 5 6" in printed(out)
@@ -68,7 +68,7 @@ def test_control_characters_of_the_data_never_reach_the_terminal(ds: Dataset, st
     assert not set(plain) & {"\x1b", "\x07", "\u202e", "\u200b", "\t", "\r"}
 
 
-def test_white_space_that_is_easily_overlooked_is_marked(ds: Dataset):
+def test_easily_missed_white_space_is_marked(ds: Dataset):
     assert sample_lines(ds, "r2")[4:7] == ["tab⇥   here, two··spaces·↵", "↵", "new⟪<|im_end|>⟫↵"]
 
 
@@ -76,7 +76,7 @@ def test_emoji_keep_their_joiners(ds: Dataset):
     assert "你好 👩‍👩‍👧⟪<|im_end|>⟫↵" in sample_lines(ds, "r3")
 
 
-def test_a_row_is_its_samples_one_after_the_other(ds: Dataset):
+def test_a_row_is_printed_sample_by_sample(ds: Dataset):
     out = console(styled=False)
     print_row(ds, 0, out)
     heads = [line for line in printed(out).splitlines() if line.startswith("──")]
@@ -88,7 +88,7 @@ def test_a_row_is_its_samples_one_after_the_other(ds: Dataset):
     assert printed(again) == printed(out)
 
 
-def test_a_limit_stops_within_a_sample_and_says_what_is_left(ds: Dataset):
+def test_a_limit_stops_within_a_sample_and_says_what_is_left_out(ds: Dataset):
     out = console(styled=False)
     first, second, *rest = ds[0].samples
     print_row(ds, 0, out, max_tokens=first.num_tokens + 1)
@@ -101,7 +101,7 @@ def test_a_limit_stops_within_a_sample_and_says_what_is_left(ds: Dataset):
     ]
 
 
-def test_a_long_line_is_left_to_the_reader_to_wrap(dataset_writer, tmp_path: Path):
+def test_a_long_line_is_not_wrapped(dataset_writer, tmp_path: Path):
     words = "word " * 60 + "end"
     ds = open_dataset(
         dataset_writer(tmp_path / "out", {"train": [[[("user", words), ("assistant", "yo")]]]}, seq_len=512)
@@ -111,19 +111,19 @@ def test_a_long_line_is_left_to_the_reader_to_wrap(dataset_writer, tmp_path: Pat
     assert f"{words}⟪<|im_end|>⟫↵" in printed(out).splitlines()
 
 
-def test_a_terminal_that_knows_ascii_only_gets_escapes_instead_of_an_error(ds: Dataset):
+def test_an_ascii_terminal_gets_escapes_instead_of_an_error(ds: Dataset):
     file = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
     print_row(ds, 0, Console(file=file))
     file.flush()
     assert rb"\u4f60\u597d" in file.buffer.getvalue()
 
 
-def test_a_row_that_is_not_there_is_one_sentence(ds: Dataset):
+def test_a_missing_row_is_a_one_line_error(ds: Dataset):
     with pytest.raises(DatasetError, match=r"has no row 7; rows are numbered 0 to 2$"):
         print_row(ds, 7, console(styled=False))
 
 
-def test_the_summary_is_what_repr_says(ds: Dataset):
+def test_the_printed_summary_is_the_repr(ds: Dataset):
     out = console(styled=False)
     print_summary(ds, out)
     assert printed(out).rstrip("\n") == repr(ds)

@@ -1,4 +1,4 @@
-"""`sftdata why`: the fate of one row, with its evidence."""
+"""`sftdata why`: what happened to a row, with evidence."""
 
 from __future__ import annotations
 
@@ -7,10 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from typer.testing import CliRunner
+from command_line import call
 
 import sftdata
-from sftdata.cli.app import app
 from sftdata.errors import DatasetError
 from sftdata.store.ledger import read_ledger
 from sftdata.view.why import explain
@@ -52,14 +51,14 @@ def dataset(tmp_path_factory: pytest.TempPathFactory, tiny_tokenizer: Path) -> P
     return folder / "out"
 
 
-def test_a_kept_row_is_told_with_its_places_turns_and_tokens(dataset: Path) -> None:
+def test_a_packed_row_is_explained_with_places_turns_and_tokens(dataset: Path) -> None:
     row = read_ledger(dataset).to_pylist()[0]
     (place,) = row["places"]
-    said = explain(dataset, "a/chat.jsonl:1")
-    assert said.splitlines()[0] == "a/chat.jsonl:1 of a/chat.jsonl: packed"
-    assert f"{place['shard']}, row {place['row']}, sample {place['index']}: trained turns 2, 4" in said
-    assert f"{row['num_tokens']} tokens, {row['num_trained_tokens']} trained" in said
-    assert "split train" in said and row["record_id"] in said
+    text = explain(dataset, "a/chat.jsonl:1")
+    assert text.splitlines()[0] == "a/chat.jsonl:1 of a/chat.jsonl: packed"
+    assert f"{place['shard']}, row {place['row']}, sample {place['index']}: trained turns 2, 4" in text
+    assert f"{row['num_tokens']} tokens, {row['num_trained_tokens']} trained" in text
+    assert "split train" in text and row["record_id"] in text
 
 
 @pytest.mark.parametrize(
@@ -75,16 +74,16 @@ def test_a_kept_row_is_told_with_its_places_turns_and_tokens(dataset: Path) -> N
         ("only.jsonl:1", ["dropped by pack as overlong", "pack.seq_len is 256"]),
     ],
 )
-def test_a_dropped_row_is_told_with_its_evidence(dataset: Path, where: str, sentences: list[str]) -> None:
-    said = explain(dataset, where)
-    assert said.startswith(f"{where} of ")
-    assert all(sentence in said for sentence in sentences), said
-    assert "\x1b" not in said
+def test_a_dropped_row_is_explained_with_its_evidence(dataset: Path, where: str, sentences: list[str]) -> None:
+    text = explain(dataset, where)
+    assert text.startswith(f"{where} of ")
+    assert all(sentence in text for sentence in sentences), text
+    assert "\x1b" not in text
 
 
-def test_a_name_that_means_several_rows_tells_all_and_one_with_folders_before_it_is_known(dataset: Path) -> None:
-    said = explain(dataset, "chat.jsonl:2")
-    assert [part.partition(" of ")[0] for part in said.split("\n\n")] == ["a/chat.jsonl:2", "b/chat.jsonl:2"]
+def test_an_ambiguous_name_explains_all_rows_and_extra_parent_folders_are_ignored(dataset: Path) -> None:
+    text = explain(dataset, "chat.jsonl:2")
+    assert [part.partition(" of ")[0] for part in text.split("\n\n")] == ["a/chat.jsonl:2", "b/chat.jsonl:2"]
     assert explain(dataset, "some/where/b/chat.jsonl:2") == explain(dataset, "b/chat.jsonl:2")
 
 
@@ -96,13 +95,13 @@ def test_a_name_that_means_several_rows_tells_all_and_one_with_folders_before_it
         ("only.jsonl", "write it as FILE:LINE"),
     ],
 )
-def test_a_row_that_is_not_there_is_an_error_in_one_sentence(dataset: Path, where: str, hint: str) -> None:
+def test_a_missing_row_is_a_one_line_error(dataset: Path, where: str, hint: str) -> None:
     with pytest.raises(DatasetError, match=hint):
         explain(dataset, where)
-    result = CliRunner().invoke(app, ["why", str(dataset), where])
-    assert result.exit_code == 1 and hint in result.stderr and len(result.stderr.splitlines()) == 1
+    code, _, error = call("why", dataset, where)
+    assert code == 1 and hint in error and len(error.splitlines()) == 1
 
 
-def test_the_command_prints_it(dataset: Path) -> None:
-    result = CliRunner().invoke(app, ["why", str(dataset), "only.jsonl:1"])
-    assert (result.exit_code, result.stdout) == (0, explain(dataset, "only.jsonl:1") + "\n")
+def test_the_command_prints_the_explanation(dataset: Path) -> None:
+    code, output, _ = call("why", dataset, "only.jsonl:1")
+    assert (code, output) == (0, explain(dataset, "only.jsonl:1") + "\n")

@@ -1,0 +1,14 @@
+"""Runs sftdata's commands in the process of the test."""
+
+from __future__ import annotations
+
+from typer.testing import CliRunner
+
+from sftdata.cli.app import app
+
+
+def call(*arguments: object) -> tuple[int, str, str]:
+    """Run a command in this process: exit code, stdout, stderr."""
+    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
+    assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
+    return result.exit_code, result.stdout, result.stderr
