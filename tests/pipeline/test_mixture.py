@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 import sftdata
-from sftdata import pipeline
-from sftdata.engines import local
+from sftdata.engines import engine
 from sftdata.errors import ConfigError, DatasetError
+from sftdata.pipeline import read
 from sftdata.store.ledger import read_ledger
 from sftdata.store.shards import read_shard
 
@@ -103,7 +103,7 @@ def test_a_source_gives_no_more_than_max_records_held_out_ones_included(
 
 
 def test_workers_and_sizes_of_pieces_change_no_byte_of_a_mixture(
-    tiny_tokenizer: Path, tmp_path: Path, sources: list[dict[str, Any]]
+    tiny_tokenizer: Path, tmp_path: Path, sources: list[dict[str, Any]], worker_pids: set[int]
 ) -> None:
     sources[0].update(weight=0.5, repeat=4)
     sources[1].update(weight=0.5, repeat=2, max_records=50)
@@ -111,11 +111,12 @@ def test_workers_and_sizes_of_pieces_change_no_byte_of_a_mixture(
     for number, (workers, unit_bytes, piece_rows) in enumerate(((1, 1 << 20, 4096), (2, 700, 3))):
         out = tmp_path / str(number)
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(pipeline, "UNIT_BYTES", unit_bytes)
-            patch.setattr(local, "MAX_PIECE_ROWS", piece_rows)
+            patch.setattr(read, "UNIT_BYTES", unit_bytes)
+            patch.setattr(engine, "MAX_PIECE_ROWS", piece_rows)
             config = {"tokenizer": str(tiny_tokenizer), "sources": sources, "pack": {"seq_len": 256}}
             out_settings = {"path": str(out), "shard_tokens": 2000}
             sftdata.prepare(sftdata.parse_config({**config, "out": out_settings}), workers=workers)
+        assert bool(worker_pids) == (workers > 1)
         sftdata.verify(out)
         made.append({path.relative_to(out): path.read_bytes() for path in out.rglob("*") if path.is_file()})
     assert made[0] == made[1]

@@ -15,12 +15,12 @@ import pytest
 from raw_rows import chat, write_lines
 
 import sftdata
-from sftdata import pipeline
 from sftdata.audit import audit
 from sftdata.curate import stage
 from sftdata.curate.duplicates.embedding import SentenceEncoder
-from sftdata.engines import local
+from sftdata.engines import engine
 from sftdata.errors import ConfigError
+from sftdata.pipeline import read
 from sftdata.store.ledger import read_ledger
 from sftdata.view.why import explain
 
@@ -105,15 +105,16 @@ def test_the_rows_dropped_are_those_that_brute_force_finds(
 
 
 def test_workers_and_sizes_of_pieces_change_no_byte(
-    sentence_model: Path, tiny_tokenizer: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    sentence_model: Path, tiny_tokenizer: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, worker_pids: set[int]
 ) -> None:
     rows = [chat(text) for text in sentences(60)]
     settings = {"model": str(sentence_model), "threshold": 0.99}
     made = []
     for workers, unit_bytes, piece_rows in ((1, 1 << 20, 4096), (2, 999, 7)):
-        monkeypatch.setattr(pipeline, "UNIT_BYTES", unit_bytes)
-        monkeypatch.setattr(local, "MAX_PIECE_ROWS", piece_rows)
+        monkeypatch.setattr(read, "UNIT_BYTES", unit_bytes)
+        monkeypatch.setattr(engine, "MAX_PIECE_ROWS", piece_rows)
         found = prepare(tmp_path, tiny_tokenizer, rows, settings, workers=workers, split={"validation": 0.3})
+        assert bool(worker_pids) == (workers > 1)
         assert {row["reason"] for row in found} == {None, "semantic_duplicate"}
         files = sorted(path for path in (tmp_path / "out").rglob("*") if path.is_file())
         made.append([(path.name, path.read_bytes()) for path in files])
@@ -238,7 +239,7 @@ def test_check_and_why_show_the_kept_row_and_the_cosine(
     assert [row["reason"] for row in found] == [None, None, "semantic_duplicate", "empty_prompt"]
     said = explain(tmp_path / "out", "data.jsonl:3")
     assert "dropped by dedup as semantic_duplicate" in said
-    assert "repeats data.jsonl:1, with a similarity of 1.000" in said
+    assert "duplicate of data.jsonl:1, with a similarity of 1.000" in said
 
     config = sftdata.parse_config(settings_for(tmp_path, tiny_tokenizer, {**settings, "on": "prompt"}))
     (finding,) = (one for one in audit(config).findings if one.kind == "semantic_duplicate")
