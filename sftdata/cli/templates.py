@@ -83,12 +83,12 @@ def print_check(result: TemplateCheck, encoder: RecordEncoder) -> None:
     table = Table(box=None, pad_edge=False)
     for heading in ("shape", "outcome", "turns trained"):
         table.add_column(heading)
-    for shape in result.shapes:
-        turns = " | ".join(",".join(str(turn + 1) for turn in sample.turns) for sample in shape.samples)
-        table.add_row(Text(shape.shape), Text(shape.outcome), Text(turns))
+    for example in result.examples:
+        turns = " | ".join(",".join(str(turn + 1) for turn in sample.turns) for sample in example.samples)
+        table.add_row(Text(example.name), Text(example.outcome), Text(turns))
     console.print(table)
     for name in ("system, multi-turn", "multi-turn", "single turn"):
-        samples = next(shape.samples for shape in result.shapes if shape.shape == name)
+        samples = next(example.samples for example in result.examples if example.name == name)
         if samples:
             console.print(Text(f"\n{name}, trained tokens in ⟦ ⟧:"))
             for sample in samples:
@@ -98,4 +98,4 @@ def print_check(result: TemplateCheck, encoder: RecordEncoder) -> None:
 
 def keeps_prefixes(result: TemplateCheck) -> bool:
     """Whether no shape had to be split."""
-    return all(len(shape.samples) <= 1 for shape in result.shapes)
+    return all(len(example.samples) <= 1 for example in result.examples)

@@ -1,11 +1,11 @@
-"""The choices that settings give an encoder."""
+"""The values of the encoding settings."""
 
 from __future__ import annotations
 
 from typing import Literal
 
-Backend = Literal["fastokens", "tokenizers"]
+Backend = Literal["fastokens", "tokenizers"]  # the library that encodes
 TrainOn = Literal["all", "last"]
 Overlong = Literal["drop", "split", "truncate"]
 
-BACKENDS: dict[str, Backend | None] = {"auto": None, "fast": "fastokens", "hf": "tokenizers"}  # by `encoder`
+BACKENDS: dict[str, Backend | None] = {"auto": None, "fast": "fastokens", "hf": "tokenizers"}  # by setting `encoder`

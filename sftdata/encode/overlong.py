@@ -1,8 +1,8 @@
-"""Conversations longer than a packed row: windows of later turns, or, for those who insist, cut samples.
+"""Conversations longer than a packed row: split into windows of later turns, or truncated.
 
-system user A1 user A2 user A3      does not fit; A3 needs A2 to fit
-system user A1 user A2              A1 and A2 trained
-system         user A2 user A3      A3 trained, with as much history as fits
+system user A1 user A2 user A3      too long
+system user A1 user A2              window 1: A1 and A2 are trained
+system         user A2 user A3      window 2: A3 is trained, with as much history as fits
 """
 
 from __future__ import annotations
@@ -15,44 +15,50 @@ from sftdata.encode.encoded import EncodedSample
 from sftdata.records.labels import IGNORE
 from sftdata.records.record import Drop, Message, Record
 
-Encode = Callable[[Record], "list[EncodedSample] | Drop"]
+EncodeRecord = Callable[[Record], "list[EncodedSample] | Drop"]
 
 
 def fits(samples: Sequence[EncodedSample], seq_len: int) -> bool:
-    """Whether every sample has its place in a packed row."""
+    """Whether every sample fits into a packed row."""
     return all(len(sample.input_ids) <= seq_len for sample in samples)
 
 
 def split_windows(
-    record: Record, trained: Sequence[int], seq_len: int, encode: Encode
+    record: Record, trained: Sequence[int], seq_len: int, encode: EncodeRecord
 ) -> tuple[list[EncodedSample], list[int]]:
-    """Samples of windows of the conversation that fit, each trained turn once; and the turns that fit in none.
+    """Samples of windows of the conversation that fit, and the trained turns that fit in no window.
 
-    A window is the system prompt, then the turns from some user's turn on. Each takes as much history as fits before
-    its first trained turn, then as many further trained turns as fit.
+    A window is the system prompt, followed by the turns from some user turn on. Each trained turn is trained in exactly
+    one window. A window takes as much history as fits before its first trained turn, then as many further trained turns
+    as fit.
     """
     samples: list[EncodedSample] = []
-    lost: list[int] = []
-    left = list(trained)
-    while left:
-        found = _longest_window(record, left[0], seq_len, encode)
+    too_long: list[int] = []
+    remaining = list(trained)
+    while remaining:
+        found = _longest_window(record, remaining[0], seq_len, encode)
         if found is None:
-            lost.append(left.pop(0))
+            too_long.append(remaining.pop(0))
             continue
         start, window = found
         count = 1
-        while count < len(left):
-            longer = encode_window(record, start, left[: count + 1], encode)
+        while count < len(remaining):
+            longer = encode_window(record, start, remaining[: count + 1], encode)
             if isinstance(longer, Drop) or not fits(longer, seq_len):
                 break
             window, count = longer, count + 1
         samples += window
-        left = left[count:]
-    return samples, lost
+        remaining = remaining[count:]
+    return samples, too_long
 
 
-def _longest_window(record: Record, turn: int, seq_len: int, encode: Encode) -> tuple[int, list[EncodedSample]] | None:
-    """The earliest start from which a window that ends with `turn` fits, by bisection: a longer history is longer."""
+def _longest_window(
+    record: Record, turn: int, seq_len: int, encode: EncodeRecord
+) -> tuple[int, list[EncodedSample]] | None:
+    """The earliest start of a window that ends with `turn` and fits, with its samples; None if no window fits.
+
+    Found by bisection: an earlier start never makes a window shorter.
+    """
     starts = [i for i in range(turn) if record.messages[i].role == "user"]
     best: tuple[int, list[EncodedSample]] | None = None
     low, high = 0, len(starts)
@@ -66,23 +72,25 @@ def _longest_window(record: Record, turn: int, seq_len: int, encode: Encode) -> 
     return best
 
 
-def encode_window(record: Record, start: int, trained: Sequence[int], encode: Encode) -> list[EncodedSample] | Drop:
-    """The samples of the system prompt and the turns from `start` to the last trained one; only those are trained."""
+def encode_window(
+    record: Record, start: int, trained: Sequence[int], encode: EncodeRecord
+) -> list[EncodedSample] | Drop:
+    """The samples of the system prompt and the turns from `start` to the last trained turn. Trains only `trained`."""
     head = [i for i, message in enumerate(record.messages[:start]) if message.role in ("system", "developer")]
     kept = [*head, *range(start, trained[-1] + 1)]
-    messages = tuple(_trained_or_not(record.messages[i], i in trained) for i in kept)
+    messages = tuple(_with_train(record.messages[i], i in trained) for i in kept)
     outcome = encode(record.replaced(messages=messages))
     if isinstance(outcome, Drop):
         return outcome
     return [sample._replace(turns=tuple(kept[turn] for turn in sample.turns)) for sample in outcome]
 
 
-def _trained_or_not(message: Message, is_trained: bool) -> Message:
+def _with_train(message: Message, is_trained: bool) -> Message:
     return message._replace(train=is_trained) if message.role == "assistant" else message
 
 
 def truncate(sample: EncodedSample, seq_len: int) -> EncodedSample | None:
-    """The sample cut at its end; None where no trained token is left. Its last answer may now lack its end."""
+    """The first seq_len tokens of a sample; None if none of them is trained. May cut its last answer short."""
     labels = sample.labels[:seq_len]
     if not np.any(labels != IGNORE):
         return None

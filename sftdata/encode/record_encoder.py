@@ -1,4 +1,4 @@
-"""Records -> encoded samples: the whole of encoding, one tokenizer and one template, in batches."""
+"""Records -> encoded samples, in batches, with one tokenizer and one chat template."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from sftdata.encode.clean import strip_trailing_control
-from sftdata.encode.encoded import Encoded, EncodedSample
+from sftdata.encode.control_strings import strip_trailing_control
+from sftdata.encode.encoded import EncodedBatch, EncodedSample
 from sftdata.encode.options import Backend, Overlong, TrainOn
 from sftdata.encode.overlong import fits, split_windows, truncate
-from sftdata.encode.proof.guarded import GuardedBatch
+from sftdata.encode.proof.guarded_samples import GuardedBatch
 from sftdata.encode.proof.masks import MaskProver
 from sftdata.encode.proof.shapes import ShapeProver
-from sftdata.encode.proof.turns import Refusal
+from sftdata.encode.template.conversation import Refusal
 from sftdata.encode.template.load import load_template
 from sftdata.encode.template.messages import trained_turns
 from sftdata.encode.template.probes import TemplateProbes
-from sftdata.encode.tokenizer.control import PRIVATE, guard_pipeline, private_name
+from sftdata.encode.tokenizer.control import PRIVATE, guarded_tokenizer_json, private_name
 from sftdata.encode.tokenizer.encoder import Encoder, Ids
 from sftdata.encode.tokenizer.load import TokenizerFiles
 from sftdata.encode.tokenizer.vocabulary import Vocabulary
@@ -35,22 +35,22 @@ from sftdata.records.record import Drop, Record
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EncodeSettings:
-    """All that decides how a record is encoded; small enough to send to a worker, complete enough to be a cache key."""
+    """Everything that decides how a record is encoded. It is sent to workers, and determines the cache key."""
 
     files: TokenizerFiles
     template: str = "auto"
     date: str
     train_on: TrainOn = "all"
     overlong: Overlong = "drop"
-    seq_len: int | None = None  # needed where overlong is not "drop"
+    seq_len: int | None = None  # required unless overlong is "drop"
     strip_trailing_control: bool = False
-    backend: Backend | None = None  # None: see Encoder
-    guarded: str | None = None  # None: made from the files
-    tried_later: bool = False  # see Encoder
+    backend: Backend | None = None  # see Encoder
+    guarded_tokenizer: str | None = None  # computed already, see guarded_tokenizer_json; None: computed from the files
+    self_test: bool = True  # see Encoder
 
 
 class RecordEncoder:
-    """Encodes records of one run. Raises TemplateError or TokenizerError where nothing could be encoded at all."""
+    """Encodes records. Raises TemplateError or TokenizerError if the template or the tokenizer cannot be used."""
 
     def __init__(self, settings: EncodeSettings) -> None:
         self.settings = settings
@@ -62,36 +62,36 @@ class RecordEncoder:
         )
         self.probes = TemplateProbes(self.template, settings.files)
         self._provers: dict[bytes, ShapeProver] = {}
-        self._met: set[bytes] = set()  # the keys of the provers that the last batch needed
-        self.tally: Counter[str] = Counter()  # what was done to records, see `encode`
+        self._used_provers: set[bytes] = set()  # the keys of the provers that the last batch used
+        self.changes: Counter[str] = Counter()  # what was done to records, see `encode_batch`
 
     @cached_property
-    def guarded(self) -> str:
-        """The guarded tokenizer.json (see control.py)."""
-        return self.settings.guarded or guard_pipeline(self.settings.files, self.probes.control)
+    def guarded_tokenizer(self) -> str:
+        """The guarded tokenizer.json (see tokenizer/control.py)."""
+        return self.settings.guarded_tokenizer or guarded_tokenizer_json(self.settings.files, self.probes.control)
 
     @cached_property
     def backend(self) -> Backend:
-        """The encoder in use."""
+        """The library that encodes."""
         return self.encoder.backend
 
     @cached_property
     def vocabulary(self) -> Vocabulary:
-        """What the tokenizer says of its tokens."""
-        return Vocabulary(self.settings.files.pipeline)
+        """The tokenizer's tokens."""
+        return Vocabulary(self.settings.files.spec)
 
     @cached_property
     def encoder(self) -> Encoder:
-        """The guarded tokenizer."""
-        names = {private_name(id_): id_ for id_ in self.probes.control.ids}
-        return Encoder(self.guarded, self.settings.backend, names, tried_later=self.settings.tried_later)
+        """The guarded tokenizer, ready to encode."""
+        ids = {private_name(id_): id_ for id_ in self.probes.control.ids}
+        return Encoder(self.guarded_tokenizer, self.settings.backend, ids, self_test=self.settings.self_test)
 
-    def shared(self) -> EncodeSettings:
-        """The settings with what has been found out already, for workers that encode the same way."""
-        return replace(self.settings, guarded=self.guarded)
+    def worker_settings(self) -> EncodeSettings:
+        """The settings for encoders in workers, which need not compute the guarded tokenizer again."""
+        return replace(self.settings, guarded_tokenizer=self.guarded_tokenizer)
 
     def id_of(self, name: str) -> int | None:
-        """The id of one of the tokenizer's named tokens, such as eos_token."""
+        """The id of a named special token, such as eos_token; None if the tokenizer does not have it."""
         text = self.settings.files.special_tokens.get(name)
         if text is None:
             return None
@@ -100,38 +100,39 @@ class RecordEncoder:
 
     @cached_property
     def end_ids(self) -> tuple[int, ...]:
-        """Ids that may end a trained run: the template's end-of-turn tokens, and EOS for records of plain text."""
+        """The ids that may end a trained run: the template's end-of-turn tokens, and EOS for records of plain text."""
         eos = self.id_of("eos_token")
         return tuple(sorted({*self.probes.end_ids, *(() if eos is None else (eos,))}))
 
-    def controls_in(self, ids: Ids) -> npt.NDArray[np.int64]:
-        """Where control tokens stand among ids."""
-        return self._masks.controls_in(ids)
+    def control_positions(self, ids: Ids) -> npt.NDArray[np.int64]:
+        """The positions of control tokens in ids."""
+        return self._masks.control_positions(ids)
 
     @cached_property
     def _masks(self) -> MaskProver:
+        """What encodes guarded samples and proves their masks."""
         return MaskProver(self.encoder, self.vocabulary, self.probes.control, self.end_ids, self.id_of("bos_token"))
 
     def check(self) -> None:
-        """Raise TemplateError where the template cannot train any turn with this tokenizer."""
+        """Raise TemplateError if no turn can be trained with this template and tokenizer."""
         refusal = self.probes.refusal
         if refusal is None and not self.probes.end_texts:
-            refusal = "writes no end-of-turn token behind an answer: a model trained so would never stop"
+            refusal = "writes no end-of-turn token after an answer, so a model trained with it would never stop"
         if refusal is not None:
             name = self.settings.template if self.settings.template != "auto" else "the tokenizer's chat template"
-            raise TemplateError(name, refusal, "name another template; `sftdata templates list` shows ours")
+            raise TemplateError(name, refusal, "choose another template, see `sftdata templates list`")
 
     def encode(self, records: Sequence[Record]) -> list[list[EncodedSample] | Drop]:
-        """For each record its samples, or the reason why it has none."""
+        """The samples of each record, or the reason why it has none."""
         return self.encode_batch(records).results()
 
-    def encode_batch(self, records: Sequence[Record]) -> Encoded:
+    def encode_batch(self, records: Sequence[Record]) -> EncodedBatch:
         """The samples of all records.
 
-        `tally` counts stripped_answers, split_conversations, overlong_turns (those that no window held) and
+        Adds to `changes`: stripped_answers, split_conversations, overlong_turns (turns that fit in no window) and
         cut_answers.
         """
-        self._met.clear()
+        self._used_provers.clear()
         if self.settings.strip_trailing_control:
             records = [self._stripped(record) for record in records]
         encoded = self._encode_batch(records)
@@ -139,39 +140,40 @@ class RecordEncoder:
         if self.settings.overlong == "drop" or seq_len is None or (np.diff(encoded.offsets) <= seq_len).all():
             return encoded
         results = enumerate(encoded.results())
-        return Encoded.of({number: self._fitted(records[number], result) for number, result in results})
+        return EncodedBatch.of({number: self._fit(records[number], result) for number, result in results})
 
     def _stripped(self, record: Record) -> Record:
-        clean = strip_trailing_control(record, self.probes.control)
-        changed = sum(a is not b for a, b in zip(record.messages, clean.messages, strict=True))
-        self.tally["stripped_answers"] += changed
-        return clean
+        """The record without control strings at the end of its answers."""
+        stripped = strip_trailing_control(record, self.probes.control)
+        changed = sum(a is not b for a, b in zip(record.messages, stripped.messages, strict=True))
+        self.changes["stripped_answers"] += changed
+        return stripped
 
-    def _fitted(self, record: Record, result: list[EncodedSample] | Drop) -> list[EncodedSample] | Drop:
-        """The samples of a record brought to seq_len as `overlong` says. What does not fit stays as it is."""
+    def _fit(self, record: Record, result: list[EncodedSample] | Drop) -> list[EncodedSample] | Drop:
+        """The samples of a record split or truncated to seq_len. Samples for which that is impossible stay too long."""
         seq_len = self.settings.seq_len
         if isinstance(result, Drop) or seq_len is None or fits(result, seq_len):
             return result
         if self.settings.overlong == "truncate":
-            cut = [shorter for sample in result if (shorter := truncate(sample, seq_len)) is not None]
-            if len(cut) < len(result):
+            truncated = [shorter for sample in result if (shorter := truncate(sample, seq_len)) is not None]
+            if len(truncated) < len(result):
                 return result
-            self.tally["cut_answers"] += sum(bool(np.any(sample.labels[seq_len:] != IGNORE)) for sample in result)
-            return cut
+            self.changes["cut_answers"] += sum(bool(np.any(sample.labels[seq_len:] != IGNORE)) for sample in result)
+            return truncated
         if record.text is not None:
             return result
         trained = trained_turns(record, self.settings.train_on)
-        samples, lost = split_windows(
+        samples, too_long = split_windows(
             record, trained, seq_len, lambda window: self._encode_batch([window]).results()[0]
         )
         if not samples:
             return result
-        self.tally["split_conversations"] += 1
-        self.tally["overlong_turns"] += len(lost)
+        self.changes["split_conversations"] += 1
+        self.changes["overlong_turns"] += len(too_long)
         return samples
 
-    def _encode_batch(self, records: Sequence[Record]) -> Encoded:
-        """All records in one batch, so that encoding is one call."""
+    def _encode_batch(self, records: Sequence[Record]) -> EncodedBatch:
+        """The samples of all records, whatever their length. All texts are encoded in one call."""
         texts: dict[int, list[EncodedSample] | Drop] = {}
         drops: dict[int, Drop] = {}
         proven = GuardedBatch()
@@ -189,15 +191,15 @@ class RecordEncoder:
                 drops[number] = refusal.drop
         encoded = self._masks.encode(proven)
         encoded = encoded._replace(drops={**encoded.drops, **drops})
-        return Encoded.of({**texts, **encoded.by_record()}) if texts else encoded
+        return EncodedBatch.of({**texts, **encoded.by_record()}) if texts else encoded
 
     def _prover(self, kwargs: Mapping[str, Any]) -> ShapeProver:
-        """The prover for these template arguments; what a template does may depend on them."""
+        """The prover for these template arguments, on which a rendering may depend."""
         key = json.dumps(kwargs, sort_keys=True, ensure_ascii=False).encode()
         if key not in self._provers:
             probes = TemplateProbes(self.template, self.settings.files, kwargs)
             self._provers[key] = ShapeProver(probes, self.settings.train_on)
-        self._met.add(key)
+        self._used_provers.add(key)
         return self._provers[key]
 
     @cached_property
@@ -206,45 +208,47 @@ class RecordEncoder:
         return ShapeProver(self.probes, self.settings.train_on)
 
     def generation_prompts(self) -> list[tuple[int, ...]]:
-        """Ids of what the template writes between the last message and a completion in the last batch, longest first.
+        """The ids that the template writes between the last message and a completion, longest first.
 
-        Where such a text does not begin with a control token, its first id is left out: it may merge with the text
-        before it.
+        These are the generation prompts of the last batch; they may depend on template arguments. If one does not start
+        with a control token, its first id is left out, because it may depend on the text before it.
         """
-        every = [self.probes, *(self._provers[key].probes for key in sorted(self._met))]
-        texts = dict.fromkeys(text for probes in every for text in probes.generation_prompts)
+        all_probes = [self.probes, *(self._provers[key].probes for key in sorted(self._used_provers))]
+        texts = dict.fromkeys(text for probes in all_probes for text in probes.generation_prompts)
         encoded = self.encoder.encode_each(list(texts))
-        found = {
+        prompts = {
             tuple((ids if text.startswith(PRIVATE) else ids[1:]).tolist())
             for text, ids in zip(texts, encoded, strict=True)
         }
-        return sorted(found - {()}, key=lambda ids: (-len(ids), ids))
+        return sorted(prompts - {()}, key=lambda ids: (-len(ids), ids))
 
     def prompts_before(
         self, ids: Ids, starts: npt.NDArray[np.int64], sample_starts: npt.NDArray[np.int64]
     ) -> set[tuple[int, ...]]:
-        """The generation prompts that stand directly before trained runs, for runs and their samples' starts in `ids`.
+        """The generation prompts directly before trained runs.
 
-        Where none does (the token before straddles it), the one id before the run stands for it: no message's text
-        is kept.
+        `starts` are the starts of the runs in `ids`, `sample_starts` those of their samples. A run may have none of the
+        generation prompts before it, because a token straddles the boundary. Then only the last id before the run is
+        returned, so that no text of a message is.
         """
-        seen: set[tuple[int, ...]] = set()
-        left = np.ones(len(starts), bool)
+        found: set[tuple[int, ...]] = set()
+        remaining = np.ones(len(starts), bool)
         for prompt in self.generation_prompts():
-            match = left & (starts - sample_starts >= len(prompt))
+            match = remaining & (starts - sample_starts >= len(prompt))
             for back, id_ in enumerate(reversed(prompt), 1):
                 match &= ids[np.maximum(starts - back, 0)] == id_
             if match.any():
-                seen.add(prompt)
-                left &= ~match
-        seen.update((id_,) for id_ in np.unique(ids[starts[left] - 1]).tolist())
-        return seen
+                found.add(prompt)
+                remaining &= ~match
+        found.update((id_,) for id_ in np.unique(ids[starts[remaining] - 1]).tolist())
+        return found
 
     def _encode_text(self, text: str) -> list[EncodedSample] | Drop:
-        """Plain text, trained on whole: BOS where the tokenizer has one, the text, EOS. Nothing predicts the first."""
+        """Plain text: BOS if the tokenizer has one, the text, EOS. All but the first token is trained."""
         eos, bos = self.id_of("eos_token"), self.id_of("bos_token")
         if eos is None:
-            raise TokenizerError(self.settings.files.source, "has no eos_token", "format: text needs one to end a text")
+            hint = "use a tokenizer that has one; format: text ends each text with it"
+            raise TokenizerError(self.settings.files.source, "has no eos_token", hint)
         if PRIVATE in text:
             return Drop("unproven_mask", "its text holds the private name of a control token")
         body = self.encoder.encode([text])[0]
@@ -255,10 +259,11 @@ class RecordEncoder:
         return [EncodedSample(ids, labels, (0,))]
 
     def decode(self, ids: Sequence[int]) -> str:
-        """What ids say, control tokens included, for people to read."""
+        """The text of ids, including control tokens, for display."""
         if self.vocabulary.token_bytes is not None:
-            return self.vocabulary.says(np.array(ids, np.int32)).decode("utf-8", "replace")
+            return self.vocabulary.decode(np.array(ids, np.int32)).decode("utf-8", "replace")
         from tokenizers import Tokenizer
 
-        text: str = Tokenizer.from_buffer(self.settings.files.json).decode(list(ids), skip_special_tokens=False)
+        tokenizer = Tokenizer.from_buffer(self.settings.files.tokenizer_json)
+        text: str = tokenizer.decode(list(ids), skip_special_tokens=False)
         return text

@@ -1,4 +1,4 @@
-"""Encoding as Arrow tables: rows with records in, samples out."""
+"""The encode stage: Arrow tables with records in, Arrow tables with samples out."""
 
 from __future__ import annotations
 
@@ -12,39 +12,39 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from sftdata.encode.clean import note_control, note_control_of_rich
-from sftdata.encode.encoded import Encoded
+from sftdata.encode.control_strings import count_control_strings, count_control_strings_of
+from sftdata.encode.encoded import EncodedBatch
 from sftdata.encode.record_encoder import EncodeSettings, RecordEncoder
 from sftdata.encode.stats import EncodingStats
 from sftdata.encode.tokenizer.encoder import Ids
 from sftdata.records.column import RecordColumn
-from sftdata.records.labels import Runs, trained_runs
+from sftdata.records.labels import TrainedRuns, trained_runs
 from sftdata.records.record import Record, sample_digest
 
 ENCODED_SCHEMA = pa.schema(
     [
-        ("row", pa.int64()),  # of the piece, from 0; null in the one entry of a piece without samples
+        ("row", pa.int64()),  # of the piece, from 0; null in the only entry of a piece without samples and drops
         ("sample", pa.int32()),  # of the record, from 0
         ("input_ids", pa.list_(pa.int32())),
-        ("trained", pa.list_(pa.int32())),  # where each trained run begins and ends; the other labels are IGNORE
+        ("trained", pa.list_(pa.int32())),  # start and end of each trained run; the other labels are IGNORE
         ("num_tokens", pa.int32()),
         ("num_trained", pa.int32()),
-        ("turns", pa.list_(pa.int32())),  # trained in this sample, from 1
+        ("turns", pa.list_(pa.int32())),  # the turns trained in this sample, from 1
         ("digest", pa.binary(16)),  # sample_digest
-        ("reason", pa.string()),  # set where the record has no sample; the lists are then empty
+        ("reason", pa.string()),  # set if the record has no sample; the lists are then empty
         ("detail", pa.string()),
-        ("rows", pa.int64()),  # rows of the piece, samples or not; only in a piece's first entry
+        ("rows", pa.int64()),  # number of rows of the piece; only in its first entry
         ("stats", pa.string()),  # EncodingStats of the piece; only in its first entry
     ]
 )
-# The texts of each piece that both encoders encode, and the characters of each.
+# Both libraries encode this many texts of each piece, and this many characters of each text, to compare the ids.
 TRIED_TEXTS, TRIED_CHARS = 8, 400
 
 
 class Encode:
-    """Rows -> samples. Rows that are dropped already (column `dropped`) are passed by.
+    """Rows -> samples. Skips rows that are marked in the column `dropped`.
 
-    Travels to workers as settings that spare them what was found out here: the encoder to use, the guarded tokenizer.
+    It is pickled as settings, from which a worker creates its own encoder.
     """
 
     name = "encode"
@@ -54,11 +54,11 @@ class Encode:
         self.encoder = encoder
 
     def __reduce__(self) -> tuple[Callable[[EncodeSettings], Encode], tuple[EncodeSettings]]:
-        return _encode_with, (self.encoder.shared(),)
+        return _encode_with, (self.encoder.worker_settings(),)
 
     @cached_property
     def key(self) -> str:
-        """All that decides how a record is encoded, and the backend where one is asked for by name."""
+        """A hash of everything that decides how a record is encoded, including the backend if one is requested."""
         settings, template = self.encoder.settings, self.encoder.template
         files = settings.files
         parts = [
@@ -76,75 +76,80 @@ class Encode:
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
     def is_reusable(self, result: pa.Table) -> bool:
-        """Yes: the samples are all there is."""
+        """Always: there are no results outside the table."""
         return True
 
     def __call__(self, table: pa.Table) -> Iterator[pa.Table]:
-        """The samples of every record, and one entry with a reason for each record that has none."""
+        """The samples of every record, and one entry with a reason for each record without samples."""
         column = RecordColumn(table["record"])
         dropped = table["dropped"].to_pylist()
         live = list(column.live(dropped))
         records = [record for _, record in live]
         stats = EncodingStats()
         control = self.encoder.probes.control
-        texts = ((role, text) for row, role, text in column.texts_with(control.heads) if not dropped[row])
-        note_control(texts, control, stats)
+        texts = ((role, text) for row, role, text in column.texts_containing(control.prefixes) if not dropped[row])
+        count_control_strings(texts, control, stats)
         for record in records:
             if record.plain is None:
-                note_control_of_rich(record, control, stats)
-        self.encoder.tally.clear()
+                count_control_strings_of(record, control, stats)
+        self.encoder.changes.clear()
         encoded = self.encoder.encode_batch(records)
-        stats.tally.update(self.encoder.tally)
+        stats.changes.update(self.encoder.changes)
         stats.backends.add(self.encoder.backend)
-        stats.disagrees = not self.encoder.encoder.agrees(some_texts(records))
+        stats.backends_disagree = not self.encoder.encoder.agrees(some_texts(records))
         runs = trained_runs(encoded.labels, encoded.offsets)
-        self._see(encoded, runs, np.array([record.text is not None for record in records], np.bool_), stats)
+        is_text = np.array([record.text is not None for record in records], np.bool_)
+        self._collect_ids(encoded, runs, is_text, stats)
         yield _table(encoded, runs, np.array([row for row, _ in live], np.int64), stats, table.num_rows)
 
-    def _see(self, encoded: Encoded, runs: Runs, is_text: npt.NDArray[np.bool_], stats: EncodingStats) -> None:
-        """Which ids stand before and inside trained runs of chats: what `verify` later holds the shards against."""
+    def _collect_ids(
+        self, encoded: EncodedBatch, runs: TrainedRuns, is_text: npt.NDArray[np.bool_], stats: EncodingStats
+    ) -> None:
+        """Collect for `verify` the ids before the trained runs of chats, and the control ids inside these runs."""
         ids, edges = encoded.input_ids, runs.edges
-        sample = np.repeat(np.arange(len(encoded.owners)), np.diff(runs.cuts) // 2)  # of each run
+        sample = np.repeat(np.arange(len(encoded.owners)), np.diff(runs.offsets) // 2)  # of each run
         begins = encoded.offsets[sample]
         starts, ends = begins + edges[::2], begins + edges[1::2]
         of_chat = ~is_text[encoded.owners[sample]]
         prompted = of_chat & (starts > begins)
         if not prompted.any():
             return
-        stats.prompts |= self.encoder.prompts_before(ids, starts[prompted], begins[prompted])
-        controls = self.encoder.controls_in(ids)
-        run = np.searchsorted(starts, controls, side="right") - 1  # that begins before it, -1 where none does
+        stats.generation_prompts |= self.encoder.prompts_before(ids, starts[prompted], begins[prompted])
+        controls = self.encoder.control_positions(ids)
+        run = np.searchsorted(starts, controls, side="right") - 1  # the last run that starts before it, or -1
         inside = (run >= 0) & of_chat[run] & (controls < ends[run] - 1)
-        stats.answer_controls.update(np.unique(ids[controls[inside]]).tolist())
+        stats.answer_control_ids.update(np.unique(ids[controls[inside]]).tolist())
 
 
 def some_texts(records: Sequence[Record]) -> list[str]:
-    """The beginnings of a few texts of a batch, spread over it: both encoders encode them, to be compared."""
+    """The beginnings of a few texts, spread over a batch, to compare the ids of both libraries."""
     chosen = records[:: max(1, len(records) // TRIED_TEXTS)][:TRIED_TEXTS]
     texts = [record.messages[-1].content if record.text is None else record.text for record in chosen]
     return [(text or "")[:TRIED_CHARS] for text in texts]
 
 
-def _table(encoded: Encoded, runs: Runs, rows: npt.NDArray[np.int64], stats: EncodingStats, num_rows: int) -> pa.Table:
-    """The samples and drops of a batch, in the order of its records, which are these rows of `num_rows`."""
+def _table(
+    encoded: EncodedBatch, runs: TrainedRuns, rows: npt.NDArray[np.int64], stats: EncodingStats, num_rows: int
+) -> pa.Table:
+    """The samples and drops of a batch, in the order of its records. `rows` are the row numbers of the records."""
     drops = sorted(encoded.drops.items())
     no_sample = np.zeros(len(drops), np.int64)
     owners = np.concatenate([encoded.owners, np.array([number for number, _ in drops], np.int64)])
     lengths = np.concatenate([np.diff(encoded.offsets), no_sample])
     number = np.arange(len(encoded.owners)) - np.searchsorted(encoded.owners, encoded.owners)
-    edges, cuts = runs
-    num_edges = np.concatenate([np.diff(cuts), no_sample])
-    trained_before = np.concatenate([[0], np.cumsum(edges[1::2] - edges[::2])])  # each run
-    nothing, nothing_here = [None] * len(encoded.owners), [None] * len(drops)
+    edges, offsets = runs
+    num_edges = np.concatenate([np.diff(offsets), no_sample])
+    trained_before = np.concatenate([[0], np.cumsum(edges[1::2] - edges[::2])])  # trained tokens before each run
+    null_of_samples, null_of_drops = [None] * len(encoded.owners), [None] * len(drops)
     columns: dict[str, Any] = {
         "row": rows[owners],
         "sample": np.concatenate([number, no_sample]),
         "num_tokens": lengths,
-        "num_trained": np.concatenate([np.diff(trained_before[cuts // 2]), no_sample]),
-        "turns": [*([turn + 1 for turn in turns] for turns in encoded.turns), *nothing_here],
-        "digest": [*_digests(encoded), *nothing_here],
-        "reason": [*nothing, *(drop.reason for _, drop in drops)],
-        "detail": [*nothing, *(drop.detail for _, drop in drops)],
+        "num_trained": np.concatenate([np.diff(trained_before[offsets // 2]), no_sample]),
+        "turns": [*([turn + 1 for turn in turns] for turns in encoded.turns), *null_of_drops],
+        "digest": [*_digests(encoded), *null_of_drops],
+        "reason": [*null_of_samples, *(drop.reason for _, drop in drops)],
+        "detail": [*null_of_samples, *(drop.detail for _, drop in drops)],
     }
     if not len(owners):
         columns = {name: [0 if name in ("sample", "num_tokens", "num_trained") else None] for name in columns}
@@ -153,12 +158,12 @@ def _table(encoded: Encoded, runs: Runs, rows: npt.NDArray[np.int64], stats: Enc
     if drops:
         order = np.argsort(owners, kind="stable")
         table, lengths, num_edges = table.take(pa.array(order)), lengths[order], num_edges[order]
-    only_first = [None] * (table.num_rows - 1)
+    after_first = [None] * (table.num_rows - 1)
     more = {
         "input_ids": _lists(encoded.input_ids, lengths),
         "trained": _lists(edges, num_edges),
-        "rows": pa.array([num_rows, *only_first], pa.int64()),
-        "stats": pa.array([stats.to_json(), *only_first], pa.string()),
+        "rows": pa.array([num_rows, *after_first], pa.int64()),
+        "stats": pa.array([stats.to_json(), *after_first], pa.string()),
     }
     for name, column in more.items():
         table = table.append_column(name, column)
@@ -166,15 +171,15 @@ def _table(encoded: Encoded, runs: Runs, rows: npt.NDArray[np.int64], stats: Enc
 
 
 def _lists(values: Ids, lengths: npt.NDArray[np.int64]) -> pa.ListArray:
-    """Lists of these lengths that stand end to end."""
+    """Split values into lists of these lengths."""
     return pa.ListArray.from_arrays(np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32), values)
 
 
-def _digests(encoded: Encoded) -> Iterator[bytes]:
+def _digests(encoded: EncodedBatch) -> Iterator[bytes]:
     """The sample_digest of each sample."""
     ids, labels = encoded.input_ids.view(np.uint8).data, encoded.labels.view(np.uint8).data
-    places = (4 * encoded.offsets).tolist()
-    return (sample_digest(ids[start:end], labels[start:end]) for start, end in zip(places, places[1:]))
+    offsets = (4 * encoded.offsets).tolist()  # in bytes
+    return (sample_digest(ids[start:end], labels[start:end]) for start, end in zip(offsets, offsets[1:]))
 
 
 def _encode_with(settings: EncodeSettings) -> Encode:

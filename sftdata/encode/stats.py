@@ -1,4 +1,4 @@
-"""What encoding saw besides the samples. Imports little: who reads it need not encode."""
+"""What encoding observed besides the samples. Has few imports, so that it can be read without loading an encoder."""
 
 from __future__ import annotations
 
@@ -10,45 +10,45 @@ from dataclasses import dataclass, field
 
 @dataclass
 class EncodingStats:
-    """What encoding saw besides the samples: joined over all batches, it goes into the manifest."""
+    """What encoding a batch observed besides the samples. The sum over all batches goes into the manifest."""
 
-    prompts: set[tuple[int, ...]] = field(default_factory=set)  # ids that stood directly before a trained run
-    answer_controls: set[int] = field(default_factory=set)  # control ids inside trained runs, their ends aside
-    hits: Counter[tuple[str, str]] = field(default_factory=Counter)  # control strings in text, by (string, role)
-    trailing: Counter[str] = field(default_factory=Counter)  # answers that end in a control string, none stripped yet
-    tally: Counter[str] = field(default_factory=Counter)  # what was done to records: see RecordEncoder.encode
-    backends: set[str] = field(default_factory=set)  # what encoded
-    disagrees: bool = False  # whether fastokens gave other ids than tokenizers for some text that both encoded
+    generation_prompts: set[tuple[int, ...]] = field(default_factory=set)  # ids directly before trained runs
+    answer_control_ids: set[int] = field(default_factory=set)  # control ids inside trained runs, except their last id
+    control_strings: Counter[tuple[str, str]] = field(default_factory=Counter)  # in message text, by (string, role)
+    trailing_control: Counter[str] = field(default_factory=Counter)  # at the end of answers, before any is stripped
+    changes: Counter[str] = field(default_factory=Counter)  # what was done to records, see RecordEncoder.encode_batch
+    backends: set[str] = field(default_factory=set)  # the libraries that encoded
+    backends_disagree: bool = False  # whether fastokens and tokenizers gave different ids for a text that both encoded
 
     def to_json(self) -> str:
         """The statistics as JSON, in a fixed order."""
         return json.dumps(
             {
-                "prompts": sorted(self.prompts),
-                "answer_controls": sorted(self.answer_controls),
-                "hits": sorted([*key, count] for key, count in self.hits.items()),
-                "trailing": dict(sorted(self.trailing.items())),
-                "tally": dict(sorted(self.tally.items())),
+                "generation_prompts": sorted(self.generation_prompts),
+                "answer_control_ids": sorted(self.answer_control_ids),
+                "control_strings": sorted([*key, count] for key, count in self.control_strings.items()),
+                "trailing_control": dict(sorted(self.trailing_control.items())),
+                "changes": dict(sorted(self.changes.items())),
                 "backends": sorted(self.backends),
-                "disagrees": self.disagrees,
+                "backends_disagree": self.backends_disagree,
             }
         )
 
     def add_json(self, text: str) -> None:
-        """Add the statistics that `to_json` wrote."""
+        """Add statistics that `to_json` wrote."""
         payload = json.loads(text)
-        self.prompts.update(tuple(prompt) for prompt in payload["prompts"])
-        self.answer_controls.update(payload["answer_controls"])
-        for string, role, count in payload["hits"]:
-            self.hits[string, role] += count
-        self.trailing.update(payload["trailing"])
-        self.tally.update(payload["tally"])
+        self.generation_prompts.update(tuple(prompt) for prompt in payload["generation_prompts"])
+        self.answer_control_ids.update(payload["answer_control_ids"])
+        for string, role, count in payload["control_strings"]:
+            self.control_strings[string, role] += count
+        self.trailing_control.update(payload["trailing_control"])
+        self.changes.update(payload["changes"])
         self.backends.update(payload["backends"])
-        self.disagrees |= payload["disagrees"]
+        self.backends_disagree |= payload["backends_disagree"]
 
     @staticmethod
     def joined(texts: Sequence[str]) -> EncodingStats:
-        """The statistics of several batches."""
+        """The sum of statistics that `to_json` wrote."""
         stats = EncodingStats()
         for text in texts:
             stats.add_json(text)

@@ -1,4 +1,4 @@
-"""What a template does with a tokenizer, shape by shape: the probes behind `sftdata templates check`."""
+"""What a template does with a tokenizer, shown on example conversations: the checks of `sftdata templates check`."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _RESULT = Message(role="tool", content='{"meaning": "rise and fall"}', tool_call
 _THINKING = Message(role="assistant", content="The rise and fall of the sea.", reasoning="They ask about the sea.")
 _THOUGHT_LAST = Message(role="assistant", content="Mostly the moon.", reasoning="Gravity.")
 
-SHAPES: dict[str, Record] = {
+EXAMPLES: dict[str, Record] = {
     "single turn": Record(messages=(_USER, _ANSWER)),
     "multi-turn": Record(messages=(_USER, _ANSWER, _AGAIN, _LAST)),
     "system": Record(messages=(_SYSTEM, _USER, _ANSWER)),
@@ -40,16 +40,16 @@ SHAPES: dict[str, Record] = {
 
 
 @dataclass(frozen=True, slots=True)
-class ShapeCheck:
-    """What becomes of one shape: its samples, or why it has none."""
+class ExampleCheck:
+    """The result for one example: its samples, or why it has none."""
 
-    shape: str
+    name: str
     samples: tuple[EncodedSample, ...]
     drop: Drop | None
 
     @property
     def outcome(self) -> str:
-        """`one sample`, `split into 2`, or the reason of the drop."""
+        """`one sample`, `split into 2 samples`, or the drop reason and its detail."""
         if self.drop is not None:
             return f"{self.drop.reason}: {self.drop.detail}" if self.drop.detail else self.drop.reason
         return "one sample" if len(self.samples) == 1 else f"split into {len(self.samples)} samples"
@@ -57,37 +57,37 @@ class ShapeCheck:
 
 @dataclass(frozen=True, slots=True)
 class TemplateCheck:
-    """A template under a tokenizer. `trains` is False where no shape at all can be trained."""
+    """The result for a template with a tokenizer."""
 
     end_of_turn: tuple[str, ...]
     generation_prompts: tuple[str, ...]
-    shapes: tuple[ShapeCheck, ...]
+    examples: tuple[ExampleCheck, ...]
 
     @property
     def trains(self) -> bool:
-        """Whether a plain conversation, with one answer or several, gives samples."""
-        return any(check.samples for check in self.shapes if check.shape != "empty answer")
+        """Whether any example with an answer gives samples."""
+        return any(check.samples for check in self.examples if check.name != "empty answer")
 
     @property
     def lost_fields(self) -> tuple[str, ...]:
-        """Fields that the template does not write."""
+        """The fields that the template leaves out."""
         lost = {
             check.drop.detail.rpartition(": ")[2]
-            for check in self.shapes
+            for check in self.examples
             if check.drop is not None and check.drop.reason == "lost_field" and check.drop.detail
         }
         return tuple(sorted(lost))
 
 
 def check_template(encoder: RecordEncoder) -> TemplateCheck:
-    """Try the template on every shape."""
+    """Try the template on every example."""
     checks = []
-    for shape, record in SHAPES.items():
+    for name, record in EXAMPLES.items():
         result = encoder.encode([record])[0]
         if isinstance(result, Drop):
-            checks.append(ShapeCheck(shape, (), result))
+            checks.append(ExampleCheck(name, (), result))
         else:
-            checks.append(ShapeCheck(shape, tuple(result), None))
+            checks.append(ExampleCheck(name, tuple(result), None))
     control = encoder.probes.control
     prompts = tuple(control.reveal(text) for text in encoder.probes.generation_prompts)
     return TemplateCheck(encoder.probes.end_texts, prompts, tuple(checks))
@@ -99,7 +99,7 @@ def marked(pieces: Sequence[tuple[str, bool]], opening: str = "⟦", closing: st
 
 
 def trained_parts(sample: EncodedSample, encoder: RecordEncoder) -> list[tuple[str, bool]]:
-    """A sample's text in runs of trained and not trained tokens."""
+    """The text of a sample, split into trained and untrained parts: (text, is trained)."""
     trained = (sample.labels != IGNORE).tolist()
     parts: list[tuple[list[int], bool]] = []
     for id_, is_trained in zip(sample.input_ids.tolist(), trained, strict=True):

@@ -80,22 +80,22 @@ def _tokenizer_entry(source: str, encoder: RecordEncoder, stats: EncodingStats) 
         pad_id=encoder.id_of("pad_token"),
         end_of_turn_ids=encoder.end_ids,
         control_ids=tuple(sorted(encoder.probes.control.ids)),
-        answer_control_ids=tuple(sorted(stats.answer_controls)),
-        generation_prompts=tuple(sorted(stats.prompts)),
+        answer_control_ids=tuple(sorted(stats.answer_control_ids)),
+        generation_prompts=tuple(sorted(stats.generation_prompts)),
     )
 
 
 def _encoding_entry(stats: EncodingStats) -> EncodingEntry:
     """What the manifest says of encoding: by what, what it met in the texts, and what it did to records."""
-    hits = sorted(stats.hits.items(), key=lambda item: (-item[1], item[0]))
+    strings = sorted(stats.control_strings.items(), key=lambda item: (-item[1], item[0]))
     return EncodingEntry(
         encoder=" and ".join(sorted(stats.backends)),
-        control_strings=tuple(ControlString(string=text, role=role, count=n) for (text, role), n in hits),
-        trailing_control=dict(sorted(stats.trailing.items(), key=lambda item: (-item[1], item[0]))),
-        stripped_answers=stats.tally["stripped_answers"],
-        split_conversations=stats.tally["split_conversations"],
-        overlong_turns=stats.tally["overlong_turns"],
-        cut_answers=stats.tally["cut_answers"],
+        control_strings=tuple(ControlString(string=text, role=role, count=n) for (text, role), n in strings),
+        trailing_control=dict(sorted(stats.trailing_control.items(), key=lambda item: (-item[1], item[0]))),
+        stripped_answers=stats.changes["stripped_answers"],
+        split_conversations=stats.changes["split_conversations"],
+        overlong_turns=stats.changes["overlong_turns"],
+        cut_answers=stats.changes["cut_answers"],
     )
 
 

@@ -48,7 +48,7 @@ def load_encoder(config: Config) -> RecordEncoder:
             seq_len=None if config.overlong == "drop" else config.pack.seq_len,  # nothing depends on it then
             strip_trailing_control=config.clean.strip_trailing_control,
             backend=BACKENDS[config.encoder],
-            tried_later=True,
+            self_test=False,  # encode_rows compares the backends on texts of the run
         )
     )
     if not config.is_plain_text:
@@ -74,7 +74,7 @@ def encode_rows(
     are encoded again with tokenizers.
     """
     encoded, columns, stats = _encoded(rows, engine, encoder)
-    if stats.disagrees:
+    if stats.backends_disagree:
         progress.note("fastokens gives other ids than tokenizers for some of this text: encoding with tokenizers")
         encoder = RecordEncoder(replace(encoder.settings, backend="tokenizers"))
         encoded, columns, stats = _encoded(rows, engine, encoder)
@@ -101,7 +101,7 @@ def write_tokenizer(encoder: RecordEncoder, folder: Path) -> Sequence[FileEntry]
     """
     files, template = encoder.settings.files, encoder.template
     config = json.dumps(files.config(), indent=2, ensure_ascii=False) + "\n"
-    contents = {"tokenizer.json": files.json, "tokenizer_config.json": config.encode()}
+    contents = {"tokenizer.json": files.tokenizer_json, "tokenizer_config.json": config.encode()}
     if template.source:
         contents["chat_template.jinja"] = template.source.encode()
     if template.tool_source is not None:

@@ -17,7 +17,7 @@ from sftdata.read.formats.structure import check_structure
 from sftdata.read.formats.tool_schemas import check_tool_calls
 from sftdata.read.sources import lines_in, read_raw
 from sftdata.read.units import RawRow, Source, Unit
-from sftdata.records.column import RECORD_TYPE, nearly_none, record_array
+from sftdata.records.column import RECORD_TYPE, mostly_null_array, record_array
 from sftdata.records.record import KEY_BYTES, Drop, PlainRecord, Record, Row
 
 ROW_SCHEMA = pa.schema(
@@ -152,7 +152,7 @@ def _table(entries: list[tuple[Any, ...]], skip: int | None) -> pa.Table:
     lines, records, keys, *others = zip(*entries)
     others.append((skip, *([None] * (len(entries) - 1))))
     columns = [pa.array(lines, pa.int64()), record_array(records), pa.array(keys, pa.binary(KEY_BYTES))]
-    columns += [nearly_none(column, field.type) for column, field in zip(others, [*ROW_SCHEMA][len(columns) :])]
+    columns += [mostly_null_array(column, field.type) for column, field in zip(others, [*ROW_SCHEMA][len(columns) :])]
     return pa.Table.from_arrays(columns, schema=ROW_SCHEMA)
 
 

@@ -1,4 +1,4 @@
-"""The unit that flows: a record is one conversation, made of messages."""
+"""A record is one conversation, made of messages: what the stages pass on."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ class ToolCall:
 
 
 class Message(NamedTuple):
-    """One turn. `content` is None only where a turn holds nothing but tool calls.
+    """One turn. `content` is None only if the turn has nothing but tool calls.
 
-    A named tuple: a frozen dataclass takes four times as long to make.
+    A named tuple, because creating a frozen dataclass takes four times as long.
     """
 
     role: str
@@ -33,17 +33,17 @@ class Message(NamedTuple):
     tool_calls: tuple[ToolCall, ...] = ()
     tool_call_id: str | None = None
     name: str | None = None
-    train: bool | None = None  # None: as the config's train_on says
+    train: bool | None = None  # None: the setting train_on decides
 
 
-_NO_MORE = Message("", None)[2:]
+_DEFAULTS = Message("", None)[2:]  # of all fields after role and content
 
 
 class Record:
-    """A conversation that passed the formats: what later stages check, curate and encode. Not to be changed.
+    """A conversation in the project's own format, which later stages check, curate and encode. Do not modify it.
 
-    `text` is set instead of messages for the `text` format, which is trained on whole and knows no template.
-    `template_kwargs` go to the chat template as they are (`enable_thinking` and the like).
+    `text` is set instead of messages for the `text` format, which has no template: every token but the first is
+    trained. `template_kwargs` are passed to the chat template unchanged (`enable_thinking` and the like).
     """
 
     __slots__ = ("_messages", "_plain", "template_kwargs", "text", "tools")
@@ -56,7 +56,7 @@ class Record:
         text: str | None = None,
     ) -> None:
         self._messages: tuple[Message, ...] | None = messages
-        self._plain: PlainRecord | tuple[()] | None = None  # None: not asked for yet; (): it is not plain
+        self._plain: PlainRecord | tuple[()] | None = None  # None: not computed yet; (): not plain
         self.tools = tools
         self.template_kwargs = template_kwargs
         self.text = text
@@ -68,12 +68,12 @@ class Record:
 
     @property
     def plain(self) -> PlainRecord | None:
-        """The same in the form of most, where it is nothing more: no tools, template arguments or fields of turns."""
+        """The same conversation as a PlainRecord, or None if it has more than roles and contents."""
         if self._plain is None:
-            self._plain = self._found_plain() or ()
+            self._plain = self._to_plain() or ()
         return self._plain or None
 
-    def _found_plain(self) -> PlainRecord | None:
+    def _to_plain(self) -> PlainRecord | None:
         if self.text is not None or self.tools or self.template_kwargs:
             return None
         contents = [message.content for message in self.messages if message.content is not None and is_plain(message)]
@@ -82,7 +82,7 @@ class Record:
         return PlainRecord(tuple([message.role for message in self.messages]), contents)
 
     def replaced(self, **changes: Any) -> Record:
-        """The record with some of its fields changed."""
+        """A copy with some fields changed."""
         fields = {name: getattr(self, name) for name in ("messages", "tools", "template_kwargs", "text")}
         return Record(**{**fields, **changes})
 
@@ -98,11 +98,11 @@ class Record:
         return self.messages, self.tools, self.template_kwargs, self.text
 
     def to_json(self) -> bytes:
-        """The record as JSON, a conversation in OpenAI's form. The same record always gives the same bytes."""
+        """The record as JSON, with the conversation in OpenAI's format. The same record always gives the same bytes."""
         return orjson.dumps(self.to_dict() if self.text is None else {"text": self.text})
 
     def to_dict(self) -> dict[str, Any]:
-        """A conversation in OpenAI's form."""
+        """The conversation in OpenAI's format."""
         payload: dict[str, Any] = {"messages": [message_to_dict(message) for message in self.messages]}
         if self.tools:
             payload["tools"] = self.tools
@@ -112,7 +112,7 @@ class Record:
 
     @staticmethod
     def from_json(data: bytes | str) -> Record:
-        """What `to_json` wrote, read back."""
+        """Read a record that `to_json` wrote."""
         payload = orjson.loads(data)
         if "text" in payload:
             return Record(text=payload["text"])
@@ -124,9 +124,9 @@ class Record:
 
 
 class PlainRecord(Record):
-    """A conversation that is nothing but roles and contents, as many of one as of the other: nearly all are.
+    """A conversation with nothing but roles and contents, as nearly all are: no tools, calls or template arguments.
 
-    Made and carried as such; its messages are made when they are asked for.
+    Holds one content per role. Message objects are created only when `messages` is read.
     """
 
     __slots__ = ("contents", "roles")
@@ -156,12 +156,12 @@ class PlainRecord(Record):
 
 
 def is_plain(message: Message) -> bool:
-    """Whether a message is nothing but a role and a content."""
-    return message[2:] == _NO_MORE
+    """Whether a message has nothing but a role and a content."""
+    return message[2:] == _DEFAULTS
 
 
 def message_to_dict(message: Message) -> dict[str, Any]:
-    """A message as chat templates and OpenAI's API know it; absent fields are left out, never null-padded."""
+    """A message in the format of chat templates and OpenAI's API. Absent fields are left out, not set to null."""
     turn: dict[str, Any] = {"role": message.role, "content": message.content}
     if is_plain(message):
         return turn
@@ -179,13 +179,13 @@ def message_to_dict(message: Message) -> dict[str, Any]:
 
 
 def tool_call_to_dict(call: ToolCall) -> dict[str, Any]:
-    """A tool call in OpenAI's nested form."""
+    """A tool call in OpenAI's nested format."""
     head: dict[str, Any] = {} if call.id is None else {"id": call.id}
     return {**head, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
 
 
 def message_from_dict(turn: Mapping[str, Any]) -> Message:
-    """The message that `message_to_dict` wrote."""
+    """Read a message that `message_to_dict` wrote."""
     return Message(
         role=turn["role"],
         content=turn["content"],
@@ -201,28 +201,28 @@ def message_from_dict(turn: Mapping[str, Any]) -> Message:
 
 
 class Drop(NamedTuple):
-    """Why a row is not packed. `reason` is one of `sftdata.reasons.REASONS`; `detail` says what exactly."""
+    """Why a row is dropped. `reason` is a key of `sftdata.reasons.REASONS`; `detail` says more."""
 
     reason: str
     detail: str | None = None
 
 
 class Row(NamedTuple):
-    """One input row on its way through reading: a record, or the reason why there is none, or both.
+    """One input row while it is being read: a record, or the reason why there is none, or both.
 
-    `line` is 1-based within the unit it was read from. A row that the structure checks drop keeps its record.
+    `line` is 1-based within the unit it was read from. A row dropped by the structure checks keeps its record.
     """
 
     line: int
     record: Record | None
     drop: Drop | None
-    keep: Mapping[str, Any] | None = None  # the columns that the source's `keep` asks for
+    keep: Mapping[str, Any] | None = None  # the columns named by the source's `keep`
 
 
 def sample_digest(input_ids: bytes | memoryview, labels: bytes | memoryview) -> bytes:
     """16 bytes (XXH3, 128 bits) of a sample's input_ids and labels, each as little-endian int32, without gaps.
 
-    Taken when a sample is encoded and held against the shards by `verify`: what was proven is what is stored.
+    Computed when a sample is encoded, and compared with the shards by `verify`: what was proven is what is stored.
     """
     digest = xxh3_128(input_ids)
     digest.update(labels)

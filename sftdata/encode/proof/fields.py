@@ -1,7 +1,7 @@
-"""Invariant 7: every field of a trained turn is visible in its completion.
+"""Checks that every field of a trained turn appears in its completion.
 
-A template that silently leaves a field out teaches the wrong thing. Text alone can deceive (an answer "a" stands in any
-JSON), so the turn is also rendered with a sentinel in each field, once for each shape of turn.
+A template that silently leaves out a field would teach the wrong thing. Searching for the field's own text is not
+enough: an answer "a" appears in any JSON. So the turn is also rendered with a sentinel in each field, once per shape.
 """
 
 from __future__ import annotations
@@ -12,86 +12,87 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from sftdata.encode.template.jinja import RenderError, Turn
-from sftdata.encode.template.probes import MARK, TemplateProbes
+from sftdata.encode.template.probes import SENTINEL, TemplateProbes
 
 CONTENT, REASONING, CALLS = "content", "reasoning_content", "tool_calls"
-Render = Callable[[Turn], str]  # the conversation up to a turn, with another turn in its place
+Render = Callable[[Turn], str]  # renders the conversation up to a turn, with that turn replaced
 
 
-def lost_field(turn: Turn, written: str, render: Render, seen: dict[str, bool]) -> str | None:
-    """The first field of a turn that its completion `written` does not show, or None.
+def lost_field(turn: Turn, completion: str, render: Render, shown: dict[str, bool]) -> str | None:
+    """The first field of a turn that does not appear in its completion, or None.
 
-    `seen` keeps what the sentinels showed, for turns of the same shape.
+    `shown` caches by field whether sentinels appeared, for turns of the same shape.
     """
     for name, value in ((CONTENT, turn.get(CONTENT)), (REASONING, turn.get(REASONING))):
         text = value.strip() if isinstance(value, str) else ""
-        if text and (text not in written or not _is_seen(name, turn, render, seen)):
+        if text and (text not in completion or not _is_shown(name, turn, render, shown)):
             return name
     for call in turn.get(CALLS) or ():
-        if not _shows_call(call["function"], written):
+        if not _has_call(completion, call["function"]):
             return CALLS
-    if turn.get(CALLS) and not _is_seen(CALLS, turn, render, seen):
+    if turn.get(CALLS) and not _is_shown(CALLS, turn, render, shown):
         return CALLS
     return None
 
 
-def _is_seen(name: str, turn: Turn, render: Render, seen: dict[str, bool]) -> bool:
-    """Whether the template writes this field of such a turn: every sentinel put into it comes out."""
-    if name not in seen:
-        marks: list[str] = []
+def _is_shown(name: str, turn: Turn, render: Render, shown: dict[str, bool]) -> bool:
+    """Whether the template writes this field of such a turn: every sentinel put into it appears in the rendering."""
+    if name not in shown:
+        sentinels: list[str] = []
 
-        def mark(text: str) -> str:
-            marks.append(MARK.format(f"{name.replace('_', '')}{len(marks)}"))
-            return marks[-1]
+        def replace(text: str) -> str:
+            sentinels.append(SENTINEL.format(f"{name.replace('_', '')}{len(sentinels)}"))
+            return sentinels[-1]
 
         changed = dict(turn)
         if name == CALLS:
-            changed[CALLS] = [_marked_call(call, mark) for call in turn[CALLS]]
+            changed[CALLS] = [_replace_in_call(call, replace) for call in turn[CALLS]]
         else:
-            changed[name] = mark(turn[name])
+            changed[name] = replace(turn[name])
         if name == REASONING:
             changed["thinking"] = changed[REASONING]
         try:
             text = render(changed)
         except RenderError:
-            return True  # the template checks what the field says; the text itself was found
-        seen[name] = all(found in text for found in marks)
-    return seen[name]
+            return True  # the template requires certain values; the field's own text was found in the completion
+        shown[name] = all(sentinel in text for sentinel in sentinels)
+    return shown[name]
 
 
-def _marked_call(call: Mapping[str, Any], mark: Callable[[str], str]) -> dict[str, Any]:
-    """A call whose text arguments are sentinels."""
+def _replace_in_call(call: Mapping[str, Any], replace: Callable[[str], str]) -> dict[str, Any]:
+    """A copy of a tool call with every string value in its arguments replaced."""
     function = call["function"]
     arguments = function["arguments"]
     if isinstance(arguments, str):
-        marked: Any = json.dumps(_marked(json.loads(arguments), mark))
+        changed: Any = json.dumps(_replace_values(json.loads(arguments), replace))
     else:
-        marked = _marked(arguments, mark)
-    return {**call, "function": {**function, "arguments": marked}}
+        changed = _replace_values(arguments, replace)
+    return {**call, "function": {**function, "arguments": changed}}
 
 
-def _marked(value: Any, mark: Callable[[str], str]) -> Any:
+def _replace_values(value: Any, replace: Callable[[str], str]) -> Any:
+    """A copy of a JSON value with every string replaced, except keys."""
     if isinstance(value, str):
-        return mark(value)
+        return replace(value)
     if isinstance(value, Mapping):
-        return {key: _marked(item, mark) for key, item in value.items()}
+        return {key: _replace_values(item, replace) for key, item in value.items()}
     if isinstance(value, list):
-        return [_marked(item, mark) for item in value]
+        return [_replace_values(item, replace) for item in value]
     return value
 
 
-def _shows_call(function: Mapping[str, Any], written: str) -> bool:
-    """Whether a call's name and arguments stand in the text: the arguments as given, or all their names and values."""
+def _has_call(text: str, function: Mapping[str, Any]) -> bool:
+    """Whether a tool call appears in a text: its name, and its arguments as given or each of their keys and values."""
     arguments = function["arguments"]
-    if function["name"] not in written:
+    if function["name"] not in text:
         return False
-    if isinstance(arguments, str) and arguments.strip() in written:
+    if isinstance(arguments, str) and arguments.strip() in text:
         return True
-    return all(_is_written(leaf, written) for leaf in _leaves(arguments))
+    return all(_has_value(text, value) for value in _keys_and_values(arguments))
 
 
-def _leaves(value: Any) -> Iterator[Any]:
-    """The names and plain values inside tool arguments, given as an object or as JSON text."""
+def _keys_and_values(value: Any) -> Iterator[Any]:
+    """The keys and the plain values in tool arguments, given as an object or as JSON text. Null is left out."""
     if isinstance(value, str):
         with contextlib.suppress(ValueError):
             value = json.loads(value)
@@ -107,15 +108,15 @@ def _leaves(value: Any) -> Iterator[Any]:
             yield item
 
 
-def _is_written(part: object, text: str) -> bool:
-    """Whether a value stands in the text, as it is or in one of JSON's spellings."""
-    if isinstance(part, str):
-        return part in text or json.dumps(part, ensure_ascii=False)[1:-1] in text or json.dumps(part)[1:-1] in text
-    return json.dumps(part) in text or str(part) in text
+def _has_value(text: str, value: object) -> bool:
+    """Whether a value appears in a text, as it is or as JSON, with or without ASCII escapes."""
+    if isinstance(value, str):
+        return value in text or json.dumps(value, ensure_ascii=False)[1:-1] in text or json.dumps(value)[1:-1] in text
+    return json.dumps(value) in text or str(value) in text
 
 
 def shape_of(turns: list[Turn], probes: TemplateProbes) -> tuple[object, ...]:
-    """What the fate of the last turn's fields may depend on: the roles and which fields every turn has."""
+    """What may decide which fields of the last turn are written: the roles, and which fields each turn has."""
     return (
         json.dumps(probes.kwargs, sort_keys=True, default=str),
         tuple(

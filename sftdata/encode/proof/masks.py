@@ -1,8 +1,14 @@
-"""Pieces of text -> input_ids and labels, and the proof that each trained run is what it must be.
+"""Guarded samples -> input_ids and labels, with checks that prove every trained run.
 
 pieces     <u> hi </u><a>   yo </a>   \\n
 input_ids  5 17 6 7         23 6      12
 labels     .  .  . .        23 6      .        (. is -100; labels are not shifted, the model does that)
+
+The checks on every sample, called invariants below:
+
+- its control tokens are those that the template wrote, and it does not start with two BOS tokens
+- every completion is one run of trained tokens
+- every trained run ends with an end-of-turn token, and its tokens decode to the text of the completion
 """
 
 from __future__ import annotations
@@ -14,8 +20,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from sftdata.encode.encoded import Encoded, EncodedSample
-from sftdata.encode.proof.guarded import GuardedBatch, GuardedSample
+from sftdata.encode.encoded import EncodedBatch, EncodedSample
+from sftdata.encode.proof.guarded_samples import GuardedBatch, GuardedSample
 from sftdata.encode.tokenizer.control import ControlTokens, private_name
 from sftdata.encode.tokenizer.encoder import Encoder, Ids
 from sftdata.encode.tokenizer.vocabulary import Vocabulary
@@ -24,7 +30,7 @@ from sftdata.records.record import Drop
 
 
 class MaskProver:
-    """Encodes guarded samples of one tokenizer and checks every invariant on every sample."""
+    """Encodes guarded samples with one tokenizer and checks every invariant on every sample."""
 
     def __init__(
         self,
@@ -44,26 +50,27 @@ class MaskProver:
         self._is_control[list(control.ids)] = True
         self._first_control = np.int32(min(control.ids, default=0))
         self._control_span = np.uint32(max(control.ids, default=0) - self._first_control)
-        self._guarded_bytes: list[bytes] | None = None  # what each id says in the text that is encoded
+        self._guarded_bytes: list[bytes] | None = None  # the bytes of each id in guarded text
         if vocabulary.token_bytes is not None:
-            self._guarded_bytes = [spelled or b"" for spelled in vocabulary.token_bytes]
+            self._guarded_bytes = [token or b"" for token in vocabulary.token_bytes]
             for id_ in control.ids:
                 self._guarded_bytes[id_] = private_name(id_).encode()
-            self._spelled = pa.array(self._guarded_bytes, pa.binary())
+            self._guarded_bytes_array = pa.array(self._guarded_bytes, pa.binary())
 
-    def encode(self, batch: GuardedBatch) -> Encoded:
-        """The samples of each record encoded, or why the record cannot be trained on."""
-        if self._vocabulary.is_local:
+    def encode(self, batch: GuardedBatch) -> EncodedBatch:
+        """The encoded samples of each record, or a Drop if one of its samples cannot be proven."""
+        if self._vocabulary.is_splittable:
             return self._encode_pieces(batch)
-        return Encoded.of({owner: self._encode_exactly(batch.samples_of(owner)) for owner in set(batch.owners)})
+        return EncodedBatch.of({owner: self._encode_by_turn(batch.samples_of(owner)) for owner in set(batch.owners)})
 
-    def controls_in(self, ids: Ids) -> npt.NDArray[np.int64]:
-        """Where control tokens stand among ids. Their own ids most often stand side by side."""
-        near = np.flatnonzero((ids - self._first_control).view(np.uint32) <= self._control_span)
-        return near[self._is_control[ids[near]]]
+    def control_positions(self, ids: Ids) -> npt.NDArray[np.int64]:
+        """The positions of control tokens in ids."""
+        # Control ids are usually contiguous, so a range check finds few others.
+        candidates = np.flatnonzero((ids - self._first_control).view(np.uint32) <= self._control_span)
+        return candidates[self._is_control[ids[candidates]]]
 
-    def _encode_pieces(self, batch: GuardedBatch) -> Encoded:
-        """All pieces in one batch; samples of several turns also whole, because prompts span earlier answers."""
+    def _encode_pieces(self, batch: GuardedBatch) -> EncodedBatch:
+        """Encode all pieces in one call. Samples with several turns are also encoded whole: prompts span pieces."""
         pieces = batch.pieces
         several = [sample for sample, turns in enumerate(batch.turns) if len(turns) > 1]
         ids, offsets = self._encoder.encode([*pieces, *("".join(batch.pieces_of(sample)) for sample in several)])
@@ -73,26 +80,26 @@ class MaskProver:
         flat = ids[: cuts[-1]]
         is_trained = np.repeat(trained, np.diff(cuts))
         labels = labels_of(flat, is_trained)
-        fine = self._fine_pieces(batch, flat, cuts, trained, flat[is_trained])
+        valid = self._valid_pieces(batch, flat, cuts, trained, flat[is_trained])
         starts = cuts[first]
-        encoded = Encoded(flat, labels, starts, np.array(batch.owners, np.int64), batch.turns, {})
-        exact = set()
+        encoded = EncodedBatch(flat, labels, starts, np.array(batch.owners, np.int64), batch.turns, {})
+        differing = set()  # records whose pieces do not give the ids of the whole sample
         for number, sample in enumerate(several):
             whole = ids[offsets[len(pieces) + number] : offsets[len(pieces) + number + 1]]
             if not np.array_equal(whole, flat[starts[sample] : starts[sample + 1]]):
-                exact.add(batch.owners[sample])
-        suspect = set(np.flatnonzero(np.add.reduceat(~fine, first[:-1])).tolist()) if batch.owners else set()
+                differing.add(batch.owners[sample])
+        suspect = set(np.flatnonzero(np.add.reduceat(~valid, first[:-1])).tolist()) if batch.owners else set()
         suspect = {batch.owners[sample] for sample in suspect | self._doubled_bos(flat, starts)}
-        if not exact and not suspect:
+        if not differing and not suspect:
             return encoded
         results = encoded.by_record()
-        for owner in sorted(exact | suspect):
+        for owner in sorted(differing | suspect):
             samples, result = batch.samples_of(owner), results[owner]
-            assert not isinstance(result, Drop)  # none is dropped before it is looked at here
-            results[owner] = self._encode_exactly(samples) if owner in exact else self._checked(samples, result)
-        return Encoded.of(results)
+            assert not isinstance(result, Drop)  # no record is dropped before this
+            results[owner] = self._encode_by_turn(samples) if owner in differing else self._checked(samples, result)
+        return EncodedBatch.of(results)
 
-    def _fine_pieces(
+    def _valid_pieces(
         self,
         batch: GuardedBatch,
         ids: Ids,
@@ -100,46 +107,46 @@ class MaskProver:
         trained: npt.NDArray[np.bool_],
         trained_ids: Ids,
     ) -> npt.NDArray[np.bool_]:
-        """Which pieces certainly satisfy the invariants that `_problem` checks: the same checks, on a whole batch."""
+        """Which pieces certainly satisfy the invariants. The checks are those of `_violation`, for a whole batch."""
         pieces = batch.pieces
-        fine: npt.NDArray[np.bool_] = np.diff(np.searchsorted(self.controls_in(ids), cuts)) == batch.controls
+        valid: npt.NDArray[np.bool_] = np.diff(np.searchsorted(self.control_positions(ids), cuts)) == batch.controls
         runs = np.flatnonzero(trained)
-        filled = cuts[runs + 1] > cuts[runs]
-        fine[runs] &= filled
-        fine[runs[filled]] &= self._is_end[ids[cuts[runs[filled] + 1] - 1]]
+        has_ids = cuts[runs + 1] > cuts[runs]
+        valid[runs] &= has_ids
+        valid[runs[has_ids]] &= self._is_end[ids[cuts[runs[has_ids] + 1] - 1]]
         if self._guarded_bytes is None:
-            fine[runs] = False
-            return fine
+            valid[runs] = False
+            return valid
         texts = pa.array([pieces[i] for i in runs.tolist()], pa.string())
-        said = self._spelled.take(pa.array(trained_ids))
-        ends = np.concatenate([[0], np.cumsum(np.diff(cuts)[runs])])  # of the runs, in said
-        if np.array_equal(_offsets(said)[ends], _offsets(texts)) and np.array_equal(_bytes(said), _bytes(texts)):
-            return fine
+        decoded = self._guarded_bytes_array.take(pa.array(trained_ids))
+        ends = np.concatenate([[0], np.cumsum(np.diff(cuts)[runs])])  # of the runs, in decoded
+        if np.array_equal(_offsets(decoded)[ends], _offsets(texts)) and np.array_equal(_bytes(decoded), _bytes(texts)):
+            return valid
         for i in runs.tolist():
-            fine[i] &= pieces[i].encode() == self._says(ids[cuts[i] : cuts[i + 1]])
-        return fine
+            valid[i] &= pieces[i].encode() == self._decode_guarded(ids[cuts[i] : cuts[i + 1]])
+        return valid
 
-    def _says(self, ids: Ids) -> bytes:
-        """The bytes of ids as the guarded tokenizer's text has them. Only where the vocabulary knows its bytes."""
+    def _decode_guarded(self, ids: Ids) -> bytes:
+        """The bytes of ids in guarded text. Only if the bytes of tokens are known."""
         assert self._guarded_bytes is not None
         return b"".join(map(self._guarded_bytes.__getitem__, ids.tolist()))
 
     def _doubled_bos(self, ids: Ids, starts: npt.NDArray[np.int64]) -> set[int]:
-        """The samples that begin with two BOS tokens."""
+        """The samples that start with two BOS tokens."""
         if self._bos_id is None:
             return set()
         long = np.flatnonzero(np.diff(starts) > 1)
         at = starts[long]
         return set(long[(ids[at] == self._bos_id) & (ids[at + 1] == self._bos_id)].tolist())
 
-    def _encode_exactly(self, samples: Sequence[GuardedSample]) -> list[EncodedSample] | Drop:
-        """Prompt and completion as inference has them: each prompt encoded by itself, the completion after it.
+    def _encode_by_turn(self, samples: Sequence[GuardedSample]) -> list[EncodedSample] | Drop:
+        """Encode each prompt on its own, as at inference, and each completion after its prompt.
 
-        A turn stays in its sample where the sample's ids begin with the turn's own prompt and completion ids; where a
-        token straddles a boundary, the turn gets a sample of its own.
+        A turn stays in its sample if the sample's ids start with the ids of its prompt and completion. It gets a sample
+        of its own if not, because a token straddles the boundary.
         """
         encoded: list[EncodedSample] = []
-        owners: list[GuardedSample] = []
+        guarded: list[GuardedSample] = []  # the text of each of `encoded`
         for sample in samples:
             turns = [self._turn_ids(sample, i) for i in range(len(sample.turns))]
             if any(turn is None for turn in turns):
@@ -151,59 +158,59 @@ class MaskProver:
                 prompt, completion = proven[last]
                 tail = self._tail_ids(sample, last, len(prompt) + len(completion))
                 ids = np.concatenate([prompt, completion, tail])
-                members = [i for i in remaining if _begins(ids, *proven[i])]
+                members = [i for i in remaining if _starts_with(ids, *proven[i])]
                 labels = np.full(len(ids), IGNORE, np.int32)
                 for i in members:
                     start = len(proven[i][0])
                     stop = start + len(proven[i][1])
                     labels[start:stop] = ids[start:stop]
                 encoded.append(EncodedSample(ids, labels, tuple(sample.turns[i] for i in members)))
-                owners.append(_only(sample, members, with_tail=len(tail) > 0))
+                guarded.append(_with_turns(sample, members, with_tail=len(tail) > 0))
                 remaining = [i for i in remaining if i not in members]
         order = sorted(range(len(encoded)), key=lambda i: encoded[i].turns)
-        return self._checked([owners[i] for i in order], [encoded[i] for i in order])
+        return self._checked([guarded[i] for i in order], [encoded[i] for i in order])
 
     def _turn_ids(self, sample: GuardedSample, turn: int) -> tuple[Ids, Ids] | None:
-        """Ids of a turn's prompt, and of its completion after it; None where the completion cannot be continued."""
+        """The ids of a turn's prompt and those of its completion after it; None if the latter cannot be determined."""
         prompt_text = "".join(sample.pieces[: 2 * turn + 1])
         completion_text = sample.pieces[2 * turn + 1]
         prompt, both, alone = self._encoder.encode_each([prompt_text, prompt_text + completion_text, completion_text])
-        if _begins(both, prompt):
+        if _starts_with(both, prompt):
             return prompt, both[len(prompt) :]
-        for completion in (alone, *self._anchored(completion_text)):
-            if self._spells(completion, completion_text, word_mark=False):
+        for completion in (alone, *self._encode_after_anchors(completion_text)):
+            if self._decodes_to(completion, completion_text, allow_word_marks=False):
                 return prompt, completion
         return None
 
-    def _anchored(self, text: str) -> list[Ids]:
-        """Encodings of a text as a continuation, for tokenizers that mark the start of a text with a space."""
+    def _encode_after_anchors(self, text: str) -> list[Ids]:
+        """The ids of a text after several other characters, for tokenizers that add a space at the start of a text."""
         found = []
         for anchor in ("\n", "\t", "\x01", "\u3002", "\u4e00"):
             before, both = self._encoder.encode_each([anchor, anchor + text])
-            if _begins(both, before):
+            if _starts_with(both, before):
                 found.append(both[len(before) :])
         return found
 
     def _tail_ids(self, sample: GuardedSample, turn: int, done: int) -> Ids:
-        """Ids of what the template writes after the last completion, where it can be cut off cleanly."""
+        """The ids of the text after the last completion; empty if there is no token boundary between the two."""
         if turn != len(sample.turns) - 1 or not sample.pieces[-1] or len(sample.pieces) % 2 == 0:
             return np.empty(0, np.int32)
         before, whole = self._encoder.encode_each(["".join(sample.pieces[:-1]), "".join(sample.pieces)])
-        clean = len(before) == done and _begins(whole, before)
-        return whole[done:] if clean else np.empty(0, np.int32)
+        separates = len(before) == done and _starts_with(whole, before)
+        return whole[done:] if separates else np.empty(0, np.int32)
 
     def _checked(self, samples: Sequence[GuardedSample], encoded: list[EncodedSample]) -> list[EncodedSample] | Drop:
-        """The samples, if every invariant holds on every one of them."""
+        """The samples if every invariant holds for each of them, else a Drop."""
         for sample, result in zip(samples, encoded):
-            problem = self._problem(sample, result)
-            if problem is not None:
-                return Drop("unproven_mask", problem)
+            violation = self._violation(sample, result)
+            if violation is not None:
+                return Drop("unproven_mask", violation)
         return encoded
 
-    def _problem(self, sample: GuardedSample, result: EncodedSample) -> str | None:
+    def _violation(self, sample: GuardedSample, result: EncodedSample) -> str | None:
         """The first invariant that does not hold, or None."""
         ids = result.input_ids
-        if len(self.controls_in(ids)) != sum(sample.controls):
+        if len(self.control_positions(ids)) != sum(sample.controls):
             return "its control tokens are not those that the template wrote"
         if self._bos_id is not None and len(ids) > 1 and ids[0] == ids[1] == self._bos_id:
             return "it begins with two BOS tokens"
@@ -215,43 +222,43 @@ class MaskProver:
         for (start, stop), piece, turn in zip(runs, sample.pieces[1::2], result.turns):
             if not self._is_end[ids[stop - 1]]:
                 return f"turn {turn + 1}: its last trained token is not an end-of-turn token"
-            if not self._spells(ids[start:stop], piece):
+            if not self._decodes_to(ids[start:stop], piece):
                 return f"turn {turn + 1}: its tokens do not spell its text"
         return None
 
-    def _spells(self, ids: Ids, guarded: str, *, word_mark: bool = True) -> bool:
-        """Whether ids decode to the text, modulo what the tokenizer's own normalizer changes.
+    def _decodes_to(self, ids: Ids, guarded: str, *, allow_word_marks: bool = True) -> bool:
+        """Whether ids decode to a guarded text, except for changes that the tokenizer's normalizer makes.
 
-        `word_mark` allows the space that SentencePiece puts before a text and behind every added token, which is right
-        only where the whole conversation is encoded so.
+        `allow_word_marks` permits the space that SentencePiece adds at the start of a text and after added tokens. This
+        is only correct for ids that come from encoding the whole conversation.
         """
         text = self._control.reveal(guarded)
         if self._vocabulary.token_bytes is None:
             return np.array_equal(self._encoder.encode_each([guarded])[0], ids)
-        said = self._vocabulary.says(ids)
-        if said == text.encode():
+        data = self._vocabulary.decode(ids)
+        if data == text.encode():
             return True
-        spelled = said.decode("utf-8", "replace").replace("\u2581", " ")
+        decoded = data.decode("utf-8", "replace").replace("\u2581", " ")
         forms = {text, text.replace("\u2581", " ")}
         forms |= {unicodedata.normalize(form, text) for form in ("NFC", "NFKC") for text in tuple(forms)}
-        if not word_mark or spelled in forms:
-            return spelled in forms
+        if not allow_word_marks or decoded in forms:
+            return decoded in forms
         bare = self._vocabulary.without_word_marks
-        return bare(spelled) in {bare(form) for form in forms}
+        return bare(decoded) in {bare(form) for form in forms}
 
 
 def _offsets(array: pa.Array) -> npt.NDArray[np.int32]:
-    """Where each text of an array without nulls begins in its bytes, and where the last one ends."""
+    """The byte offsets of the values of an array without nulls, and of the end."""
     return np.frombuffer(array.buffers()[1], np.int32, len(array) + 1)
 
 
 def _bytes(array: pa.Array) -> npt.NDArray[np.uint8]:
-    """All bytes of an array that begins where its buffer does."""
+    """The bytes of all values of an array with offset 0."""
     return np.frombuffer(array.buffers()[2] or b"", np.uint8, _offsets(array)[-1])
 
 
-def _begins(ids: Ids, *parts: Ids) -> bool:
-    """Whether ids begin with the parts, one after the other."""
+def _starts_with(ids: Ids, *parts: Ids) -> bool:
+    """Whether ids start with the concatenated parts."""
     place = 0
     for part in parts:
         if not np.array_equal(ids[place : place + len(part)], part):
@@ -260,8 +267,8 @@ def _begins(ids: Ids, *parts: Ids) -> bool:
     return True
 
 
-def _only(sample: GuardedSample, members: list[int], *, with_tail: bool) -> GuardedSample:
-    """The sample as if only some of its turns were trained, up to the last of them, and what follows it on demand."""
+def _with_turns(sample: GuardedSample, members: list[int], *, with_tail: bool) -> GuardedSample:
+    """The sample up to the last of these turns, with only these trained. `with_tail` keeps the piece that follows."""
     pieces: list[str] = [sample.pieces[0]]
     last = members[-1]
     for i in range(last + 1):

@@ -1,17 +1,20 @@
-"""One proof for every conversation of a shape: render once, and know where each completion stands.
+"""One proof for all conversations of a shape.
 
-The *shape* of a plain conversation is its roles and which turns are trained. For each shape the definition (turns.py)
-is proven once, on a conversation whose contents are sentinels. Cut at the sentinels, its rendering gives the plan:
+The shape of a plain conversation is its roles and which of its turns are trained. For each shape the definition in
+turns.py is proven once, on a conversation whose contents are sentinels. Split at the sentinels, its rendering gives the
+plan of the shape: the fixed texts between the contents, and where the completions start and end.
 
     rendering   <u>\\n [content 0] </u>\\n<a>\\n [content 1] </a>\\n
     statics     ^^^^^               ^^^^^^^^^^^               ^^^^^^
     pieces      <u>\\n [content 0] </u>\\n<a>\\n | [content 1] </a> | \\n
 
-A template whose syntax tree shows that it writes contents exactly as they are, and looks at nothing in them, needs no
-more: the pieces of every conversation of the shape are known, and every 1024th is proven anew. Under another template a
-conversation of the shape is rendered once; where the rendering equals the statics with its own contents between
-them, its pieces are known exactly. Where it does not (the template trimmed a field), where a content holds a string
-that the template compares with, or where the shape needs a split, the definition is applied to the conversation itself.
+If the template writes contents unchanged and does not depend on them (see template/syntax.py), the plan gives the
+pieces of every conversation of the shape, and one in 1024 conversations is checked against the definition. With other
+templates, each conversation is also rendered once, and the plan is used if the rendering equals the statics with the
+conversation's own contents in between.
+
+The definition is applied to the conversation itself if the rendering differs (the template trims a content), if a
+content contains a string that the template compares with, or if the shape takes more than one sample.
 """
 
 from __future__ import annotations
@@ -20,21 +23,22 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from sftdata.encode.options import TrainOn
-from sftdata.encode.proof.guarded import GuardedBatch, GuardedSample
-from sftdata.encode.proof.turns import Conversation, Refusal, TextSample, group_turns, prove_turns
+from sftdata.encode.proof.guarded_samples import GuardedBatch, GuardedSample
+from sftdata.encode.proof.turns import TextSample, group_turns, prove_turns
+from sftdata.encode.template.conversation import Conversation, Refusal
 from sftdata.encode.template.messages import strings_in, strings_of, strings_of_message, to_chat, trained_turns
-from sftdata.encode.template.probes import MARK, TemplateProbes
+from sftdata.encode.template.probes import SENTINEL, TemplateProbes
 from sftdata.encode.tokenizer.control import PLACEHOLDER, PRIVATE, RESERVED
 from sftdata.records.record import PlainRecord, Record
 
 _PRIVATE, _PLACEHOLDER = RESERVED
-RECHECK = 1024  # one planned conversation in so many is proven anew by the definition
+RECHECK_EVERY = 1024  # planned conversations: one of these is checked against the definition
 
 
 class Plan(NamedTuple):
-    """How the rendering of a shape is put together and where its completions are cut.
+    """The rendering of a shape: the fixed texts around the contents, and where it is cut into pieces.
 
-    `statics` are the literal texts around the contents, `cuts` are places (index of a static, offset into it).
+    `statics` are the fixed texts. `cuts` are places in them: (index of a static, offset into it).
     """
 
     statics: tuple[str, ...]
@@ -50,28 +54,28 @@ class Plan(NamedTuple):
 
 
 class ShapeProver:
-    """Text-level samples of records under one template. Keeps the plans of the shapes it has met."""
+    """Turns records into proven samples of guarded text, with one template. Caches the plans of shapes."""
 
     def __init__(self, probes: TemplateProbes, train_on: TrainOn) -> None:
         self.probes = probes
         self._train_on = train_on
-        self._plans: dict[tuple[object, ...], Planned | None] = {}
-        self._plans_of_plain: dict[tuple[str, ...], Planned | None] = {}  # by the roles of plain records
-        self._planned = 0
-        self._looks = probes.reads.trims or bool(probes.reads.needles)
-        self._verbatim = probes.reads.verbatim
+        self._plans: dict[tuple[object, ...], PlannedShape | None] = {}
+        self._plans_of_plain: dict[tuple[str, ...], PlannedShape | None] = {}  # by the roles of plain records
+        self._num_planned = 0
+        self._may_branch = probes.content_use.trims or bool(probes.content_use.constants)
+        self._is_verbatim = probes.content_use.verbatim
 
     def add_samples(self, record: Record, batch: GuardedBatch, owner: int) -> None:
-        """Add the samples of a record, the `owner`, to a batch.
+        """Add the samples of a record to a batch; `owner` is the number of the record.
 
-        Raises Refusal where nothing of it is to be trained, or something cannot be proven.
+        Raises Refusal if no turn of it is to be trained, or if a turn cannot be proven.
         """
         plain = record.plain
-        planned: Planned | None = None
+        planned: PlannedShape | None = None
         if plain is not None:
             try:
                 planned = self._plans_of_plain[plain.roles]
-            except KeyError:  # its roles alone decide what is trained
+            except KeyError:  # the roles of a plain record decide which turns are trained
                 planned = self._plan(plain.roles, trained_turns(plain, self._train_on))
                 self._plans_of_plain[plain.roles] = planned
         elif not record.tools:
@@ -88,7 +92,7 @@ class ShapeProver:
             batch.add(owner, sample.pieces, sample.controls, sample.turns)
 
     def by_definition(self, record: Record, trained: Sequence[int]) -> list[GuardedSample]:
-        """The record's samples by turns.py alone."""
+        """The samples of a record by the definition in turns.py, without a plan. Raises Refusal."""
         probes = self.probes
         texts = strings_of(record)
         for turn, message in enumerate(record.messages):
@@ -98,70 +102,68 @@ class ShapeProver:
             raise Refusal("unproven_mask", "its tools hold the private name of a control token")
         chat = to_chat(record, probes)
         turns = prove_turns(chat, trained, probes)
-        if self._protection_matters(texts):
+        if self._has_control_strings(texts):
             self._check_protection(record, chat, trained)
         return [self._guard(sample) for sample in group_turns(turns)]
 
-    def _plan(self, roles: tuple[str, ...], trained: tuple[int, ...]) -> Planned | None:
-        """The plan of a shape, or None where it has none."""
+    def _plan(self, roles: tuple[str, ...], trained: tuple[int, ...]) -> PlannedShape | None:
+        """The plan of a shape, or None if it has none."""
         shape = (roles, trained)
         if shape not in self._plans:
-            plan = self._make_plan(roles, trained) if trained and self.probes.reads.opaque else None
-            self._plans[shape] = None if plan is None else Planned(plan, layout_of(plan, self.probes.control.guard))
+            self._plans[shape] = self._make_plan(roles, trained) if trained and self.probes.content_use.opaque else None
         return self._plans[shape]
 
-    def _make_plan(self, roles: tuple[str, ...], trained: tuple[int, ...]) -> Plan | None:
-        """The plan of a shape, or None where conversations of it are not one sample with every content in it once."""
-        marks = [MARK.format(i) for i in range(len(roles))]
-        messages = [{"role": role, "content": mark} for role, mark in zip(roles, marks)]
+    def _make_plan(self, roles: tuple[str, ...], trained: tuple[int, ...]) -> PlannedShape | None:
+        """The plan of a shape, or None unless its conversations are one sample that has each content once."""
+        sentinels = [SENTINEL.format(i) for i in range(len(roles))]
+        messages = [{"role": role, "content": sentinel} for role, sentinel in zip(roles, sentinels)]
         try:
             samples = group_turns(prove_turns(Conversation(messages, None, self.probes.kwargs), trained, self.probes))
         except Refusal:
             return None
         if len(samples) != 1:
             return None
-        return plan_of(samples[0], marks[: trained[-1] + 1])
+        plan = plan_of(samples[0], sentinels[: trained[-1] + 1])
+        return None if plan is None else PlannedShape(plan, layout_of(plan, self.probes.control.guard))
 
     def _add_planned(
-        self, record: Record, plain: PlainRecord, planned: Planned, batch: GuardedBatch, owner: int
+        self, record: Record, plain: PlainRecord, planned: PlannedShape, batch: GuardedBatch, owner: int
     ) -> bool:
-        """Add the sample as planned; False where the template might not write the contents as the plan expects."""
+        """Add the sample by the plan of its shape; False if the template might write these contents differently."""
         plan, layout = planned
         contents = plain.contents
         for content in contents:
             if not content or content.isspace() or _PRIVATE in content or _PLACEHOLDER in content:
                 return False
-        if self._looks and any(map(self.probes.reads.may_branch_on, contents)):
+        if self._may_branch and any(map(self.probes.content_use.may_branch_on, contents)):
             return False
-        if not self._verbatim and not self._writes_as_planned(plain, plan):
+        if not self._is_verbatim and not self._writes_as_planned(plain, plan):
             return False
         pieces = layout.pieces_with(contents)
-        if self._planned % RECHECK == 0:
+        if self._num_planned % RECHECK_EVERY == 0:
             self._recheck(record, plan, GuardedSample(tuple(pieces), plan.turns))
-        self._planned += 1
+        self._num_planned += 1
         batch.add(owner, pieces, layout.controls, plan.turns)
         return True
 
     def _writes_as_planned(self, plain: PlainRecord, plan: Plan) -> bool:
-        """Whether the template writes a conversation as its plan expects. What it does to control strings is a matter
-        for the definition.
-        """
+        """Whether the rendering of a conversation is the one of its plan. False if it has control strings."""
         used = plain.contents[: len(plan.statics) - 1]
         if any(map(self.probes.control.find, used)):
             return False
         return self._rendering(plain.roles, used) == plan.text_with(used)
 
     def _recheck(self, record: Record, plan: Plan, sample: GuardedSample) -> None:
-        """Hold a planned sample against the definition. A difference is a fault of ours, and ends the run."""
+        """Compare a planned sample with the definition. A difference is a bug in sftdata and raises AssertionError."""
         try:
             proven = self.by_definition(record, plan.turns)
         except Refusal as refusal:
-            raise AssertionError(f"the definition refuses what a plan gave: {refusal}; {plan}") from refusal
+            raise AssertionError(f"the definition refuses a planned sample: {refusal}; {plan}") from refusal
         if proven != [sample]:
-            raise AssertionError(f"the plan of a shape is not what the definition gives: {plan}")
+            raise AssertionError(f"a planned sample differs from the definition: {plan}")
 
     def _rendering(self, roles: Sequence[str], contents: Sequence[str]) -> str | None:
-        """The first messages of a plain record as the template writes them; None where it refuses."""
+        """The rendering of the first messages of a plain record; None if the template refuses them."""
         messages = [{"role": role, "content": text} for role, text in zip(roles, contents)]
         try:
             return Conversation(messages, None, self.probes.kwargs).render(self.probes, len(contents), prompt=False)
@@ -169,17 +171,17 @@ class ShapeProver:
             return None
 
     def _guard(self, sample: TextSample) -> GuardedSample:
-        """A proven text, cut at its spans and rewritten for the guarded tokenizer."""
+        """A proven text as guarded text, cut at its spans."""
         cuts = [0, *(place for span in sample.spans for place in span), len(sample.text)]
         guard = self.probes.control.guard
         return GuardedSample(tuple(guard(sample.text[a:b]) for a, b in zip(cuts, cuts[1:])), sample.turns)
 
-    def _protection_matters(self, texts: list[str]) -> bool:
-        """Whether control strings were replaced by placeholders, which the template might write differently."""
+    def _has_control_strings(self, texts: list[str]) -> bool:
+        """Whether a text contains control strings, which are replaced by placeholders while the template renders it."""
         return any(self.probes.control.find(text) for text in texts)
 
     def _check_protection(self, record: Record, chat: Conversation, trained: Sequence[int]) -> None:
-        """Refuse a conversation that the template writes differently because its control strings are protected."""
+        """Raise Refusal if the template writes the conversation differently when its control strings are protected."""
         probes = self.probes
         plain = to_chat(record, probes, protect=False)
         for k in trained:
@@ -190,22 +192,22 @@ class ShapeProver:
 
 
 def _without_train(record: Record) -> PlainRecord | None:
-    """A record as a plain one, where nothing but what is trained and arguments of the template keep it from being."""
+    """The record as a plain one, ignoring `train` and template arguments; None if it has anything else."""
     return Record(tuple([message._replace(train=None) for message in record.messages])).plain
 
 
-def plan_of(sample: TextSample, marks: list[str]) -> Plan | None:
-    """The plan of a sample whose contents are these sentinels; None where one is absent, twice, or out of order."""
+def plan_of(sample: TextSample, sentinels: list[str]) -> Plan | None:
+    """The plan of a sample whose contents are these sentinels; None if one is missing, repeated or out of order."""
     statics = []
     starts = []
     rest, place = sample.text, 0
-    for mark in marks:
-        before, found, after = rest.partition(mark)
-        if not found or mark in after:
+    for sentinel in sentinels:
+        before, found, after = rest.partition(sentinel)
+        if not found or sentinel in after:
             return None
         statics.append(before)
         starts.append(place)
-        place += len(before) + len(mark)
+        place += len(before) + len(sentinel)
         rest = after
     statics.append(rest)
     starts.append(place)
@@ -219,26 +221,22 @@ def plan_of(sample: TextSample, marks: list[str]) -> Plan | None:
 
 
 class Layout(NamedTuple):
-    """The pieces of a plan's samples, as guarded texts with contents between them.
+    """The pieces of a plan's samples, as guarded text with places for the contents."""
 
-    `begins` has what stands in each piece before its first content. For each content follow: the number of its piece,
-    its index, and the text behind it. `controls` counts the control tokens in each piece; contents have none.
-    """
-
-    begins: tuple[str, ...]
-    contents: tuple[tuple[int, int, str], ...]
-    controls: tuple[int, ...]
+    starts: tuple[str, ...]  # the text of each piece before its first content
+    contents: tuple[tuple[int, int, str], ...]  # of each: number of its piece, index, text after it
+    controls: tuple[int, ...]  # the number of control tokens in each piece; contents have none
 
     def pieces_with(self, contents: Sequence[str]) -> list[str]:
         """The pieces with these contents."""
-        pieces = list(self.begins)
-        for at, index, behind in self.contents:
-            pieces[at] = f"{pieces[at]}{contents[index]}{behind}"
+        pieces = list(self.starts)
+        for piece, index, after in self.contents:
+            pieces[piece] = f"{pieces[piece]}{contents[index]}{after}"
         return pieces
 
 
-class Planned(NamedTuple):
-    """What is known of a shape."""
+class PlannedShape(NamedTuple):
+    """The plan of a shape, and its layout."""
 
     plan: Plan
     layout: Layout
@@ -246,17 +244,17 @@ class Planned(NamedTuple):
 
 def layout_of(plan: Plan, guard: Callable[[str], str]) -> Layout:
     """The layout of a plan's samples."""
-    begins = [""]
+    starts = [""]
     contents: list[tuple[int, int, str]] = []
     for index, static in enumerate(plan.statics):
         offsets = [0, *(offset for place, offset in plan.cuts if place == index), len(static)]
         texts = [guard(static[a:b]) for a, b in zip(offsets, offsets[1:])]
         if index:
-            contents.append((len(begins) - 1, index - 1, texts[0]))
+            contents.append((len(starts) - 1, index - 1, texts[0]))
         else:
-            begins[0] = texts[0]
-        begins += texts[1:]
-    controls = [begin.count(PRIVATE) for begin in begins]
-    for at, _, behind in contents:
-        controls[at] += behind.count(PRIVATE)
-    return Layout(tuple(begins), tuple(contents), tuple(controls))
+            starts[0] = texts[0]
+        starts += texts[1:]
+    controls = [start.count(PRIVATE) for start in starts]
+    for piece, _, after in contents:
+        controls[piece] += after.count(PRIVATE)
+    return Layout(tuple(starts), tuple(contents), tuple(controls))

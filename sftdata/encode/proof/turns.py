@@ -1,74 +1,48 @@
-"""The definition of a correct mask, in text: for each trained turn its prompt and its completion.
+"""The definition of a correct loss mask, on text: the prompt and the completion of each trained turn.
 
 For assistant turn k, with the same tools, template arguments and date:
 
-    prompt      P_k = render(messages[:k], add_generation_prompt=True)       what an inference server feeds
+    prompt      P_k = render(messages[:k], add_generation_prompt=True)       the input that an inference server uses
     rendering   R_k = render(messages[:k+1])
     completion  C_k = what follows P_k in R_k, up to and including the first end-of-turn token
 
-Everything here is text whose message fields are protected (see control.py), so a control string in it was written by
-the template. What cannot be shown to satisfy the definition is refused with a reason and the turn's number.
+The loss falls on the completions. All texts here are rendered from protected messages (see tokenizer/control.py), so
+every control string in them was written by the template. A conversation for which the definition cannot be proven is
+refused, with a reason and the number of the turn.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from sftdata.encode.proof.fields import lost_field, shape_of
-from sftdata.encode.template.jinja import RenderError, Turn
-from sftdata.encode.template.probes import MARK, TemplateProbes
-from sftdata.records.record import Drop
+from sftdata.encode.template.conversation import Conversation, Refusal
+from sftdata.encode.template.jinja import Turn
+from sftdata.encode.template.probes import SENTINEL, TemplateProbes
 
 
 @dataclass(frozen=True, slots=True)
 class ProvenTurn:
-    """One trained turn: `index` is 0-based in the conversation, the texts are protected renderings."""
+    """The proven prompt and completion of a trained turn. `index` is its 0-based place in the conversation."""
 
     index: int
     prompt: str
     completion: str
-    rendering: str | None  # R_k where it begins with prompt + completion, else None
+    rendering: str | None  # R_k if it starts with prompt + completion, else None
 
 
 class TextSample(NamedTuple):
-    """A text to train on and the turns trained in it, in order; `spans` are the completions' places in it."""
+    """A text to train on, the spans of the completions in it, and their turns."""
 
     text: str
     spans: tuple[tuple[int, int], ...]
     turns: tuple[int, ...]
 
 
-class Refusal(Exception):
-    """A conversation that cannot be proven; carries the Drop."""
-
-    def __init__(self, reason: str, detail: str, turn: int | None = None) -> None:
-        where = "" if turn is None else f"turn {turn + 1}: "
-        super().__init__(f"{reason}: {where}{detail}")
-        self.drop = Drop(reason, where + detail)
-
-
-@dataclass(slots=True)
-class Conversation:
-    """A conversation as the template gets it: every field protected, arguments in the template's form."""
-
-    messages: list[Turn]
-    tools: list[Any] | None
-    kwargs: Mapping[str, Any] | None
-
-    def render(self, probes: TemplateProbes, num_messages: int, *, prompt: bool) -> str:
-        """The first messages as text; Refusal with the template's message where it refuses."""
-        try:
-            return probes.template.render(
-                self.messages[:num_messages], tools=self.tools, add_generation_prompt=prompt, kwargs=self.kwargs
-            )
-        except RenderError as error:
-            raise Refusal("template_error", str(error), num_messages if prompt else num_messages - 1) from error
-
-
 def prove_turns(chat: Conversation, trained: Sequence[int], probes: TemplateProbes) -> list[ProvenTurn]:
-    """Prompt and completion of every trained turn, by the definition. Raises Refusal."""
+    """The prompt and completion of every trained turn, by the definition. Raises Refusal if one cannot be proven."""
     turns = []
     for k in trained:
         prompt = chat.render(probes, k, prompt=True)
@@ -96,18 +70,19 @@ def _cut_at_end(turn: Turn, tail: str, k: int, probes: TemplateProbes) -> str:
 
 
 def _find_cut(chat: Conversation, k: int, prompt: str, rendering: str, probes: TemplateProbes) -> int:
-    """Where the completion starts in a rendering that does not begin with the prompt.
+    """Where the completion starts in a rendering that does not start with the prompt. Raises Refusal if not found.
 
-    Some templates write an earlier part of the conversation differently once the answer is there (Mistral moves the
-    system prompt, gpt-oss takes out old thoughts). With sentinels for the texts of turn k and of the one before it,
+    Some templates write the history differently once the answer is there (Mistral moves the system prompt, gpt-oss
+    removes earlier reasoning). So the conversation is rendered again, with sentinels as the texts of turn k and of the
+    turn before it:
 
-        prompt      ... before G            G is the generation prompt
+        prompt      ... before G               G is the generation prompt
         rendering   ... before G completion
 
-    shows the completion; the cut is proven where the real rendering ends in it, and both the real prompt and the
-    rendering before it end in the same text and G.
+    This shows the form of the completion. The cut is proven if the real rendering ends with a completion of that form,
+    and if the rendering before it and the real prompt both end with the same character followed by G.
     """
-    before, own = MARK.format("before"), MARK.format("own")
+    before, own = SENTINEL.format("before"), SENTINEL.format("own")
     text = chat.messages[k].get("content")
     has_text = isinstance(text, str) and bool(text.strip())
     changed = [*chat.messages[: k - 1], {**chat.messages[k - 1], "content": before}, dict(chat.messages[k])]
@@ -128,24 +103,24 @@ def _find_cut(chat: Conversation, k: int, prompt: str, rendering: str, probes: T
 
 
 def _check_fields(chat: Conversation, turn: ProvenTurn, probes: TemplateProbes) -> None:
-    """Refuse a turn of which the template leaves out a field."""
+    """Raise Refusal if the template leaves out a field of a trained turn."""
     k = turn.index
 
     def render(changed: Turn) -> str:
         return probes.template.render([*chat.messages[:k], changed], tools=chat.tools, kwargs=chat.kwargs)
 
-    seen = probes.shown_fields.setdefault((bool(chat.tools), shape_of(chat.messages[: k + 1], probes)), {})
-    lost = lost_field(chat.messages[k], turn.completion, render, seen)
+    shown = probes.shown_fields.setdefault((bool(chat.tools), shape_of(chat.messages[: k + 1], probes)), {})
+    lost = lost_field(chat.messages[k], turn.completion, render, shown)
     if lost is not None:
         raise Refusal("lost_field", lost, k)
 
 
 def group_turns(turns: Sequence[ProvenTurn]) -> list[TextSample]:
-    """Put each turn, once, into the longest rendering that begins with its prompt and completion.
+    """Put each turn into one sample: the longest rendering that starts with its prompt and completion.
 
-    system user A1 user A2      a template that keeps history: one sample, A1 and A2 trained
+    system user A1 user A2      a template that keeps the history: one sample that trains A1 and A2
                 ^^      ^^
-    system user A1' user A2     one that rewrites it: A1 trained in its own rendering, A2 in the longer one
+    system user A1' user A2     a template that rewrites it: two samples, A1 in its own rendering and A2 in the longer
     """
     hosts: dict[int, list[ProvenTurn]] = {}
     for turn in turns:

@@ -1,7 +1,7 @@
-"""Chat templates as the Hugging Face ecosystem renders them: a sandboxed Jinja with a fixed today.
+"""Chat templates rendered as transformers renders them: sandboxed Jinja, with a fixed date as today.
 
-The environment follows transformers' documented template contract (trim_blocks, lstrip_blocks, loop controls,
-`raise_exception`, `strftime_now`, a `tojson` that does not escape HTML); tests/encode compare the two.
+The environment follows transformers' documentation (trim_blocks, lstrip_blocks, loop controls, `raise_exception`,
+`strftime_now`, a `tojson` that does not escape HTML). Tests compare the two.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ Turn = dict[str, Any]
 
 
 class RenderError(Exception):
-    """The template refused a conversation; the text is the template's own message."""
+    """The template refused a conversation, with this message."""
 
 
 class _Generation(jinja2.ext.Extension):
-    """`{% generation %}...{% endgeneration %}` renders its body: the markers are a hint that nothing here needs."""
+    """`{% generation %}...{% endgeneration %}` renders its body. The markers themselves are not needed here."""
 
-    tags = {"generation"}  # noqa: RUF012 - what Jinja asks for
+    tags = {"generation"}  # noqa: RUF012 - Jinja requires a class attribute
 
     def parse(self, parser: jinja2.parser.Parser) -> jinja2.nodes.Node:
         line = next(parser.stream).lineno
@@ -41,14 +41,14 @@ class _Generation(jinja2.ext.Extension):
 
 
 class _TemplateNamespace(jinja2.utils.Namespace):
-    """Jinja's namespace without underscore names, as transformers has it: no way into Python's internals."""
+    """Jinja's namespace without underscore names, like transformers': keeps templates out of Python's internals."""
 
     def __init__(*args: Any, **attributes: Any) -> None:
         self, *given = args
-        wanted = dict(*given, **attributes)
-        for name in wanted:
+        values = dict(*given, **attributes)
+        for name in values:
             _refuse_private(name)
-        jinja2.utils.Namespace.__init__(self, wanted)
+        jinja2.utils.Namespace.__init__(self, values)
 
     def __setitem__(self, name: str, value: object) -> None:
         _refuse_private(name)
@@ -75,7 +75,7 @@ def _tojson(
 
 
 def make_environment(today: Date) -> jinja2.Environment:
-    """The sandbox in which templates run; `strftime_now` tells the time as midnight of `today`."""
+    """The sandbox in which templates run. In it, `strftime_now` formats midnight of `today`."""
 
     def strftime_now(pattern: str) -> str:
         return datetime(today.year, today.month, today.day).strftime(pattern)
@@ -92,15 +92,15 @@ def make_environment(today: Date) -> jinja2.Environment:
 
 @lru_cache(maxsize=8)
 def _code_of(source: str) -> CodeType:
-    """A template as Python code, the same on every day."""
+    """A template compiled to Python code, which does not depend on the date."""
     return make_environment(Date.min).compile(source)
 
 
 class ChatTemplate:
     """A compiled chat template with the tokenizer's special tokens bound to it.
 
-    `source` is used for every conversation, `tool_source` (a tokenizer's `tool_use` template) where tools are given.
-    Raises TemplateError where the source is not valid Jinja.
+    `source` renders conversations without tools. `tool_source` (the tokenizer's `tool_use` template) renders those with
+    tools; if it is None, `source` does. Raises TemplateError if a source is not valid Jinja.
     """
 
     def __init__(
@@ -131,7 +131,7 @@ class ChatTemplate:
 
     @property
     def sources(self) -> tuple[str, ...]:
-        """All template texts a conversation may be rendered with."""
+        """All sources that a conversation may be rendered with."""
         return (self.source,) if self.tool_source is None else (self.source, self.tool_source)
 
     def render(
@@ -142,9 +142,9 @@ class ChatTemplate:
         add_generation_prompt: bool = False,
         kwargs: Mapping[str, Any] | None = None,
     ) -> str:
-        """The conversation as text. Raises RenderError with the template's own message where it refuses."""
+        """The conversation as text. Raises RenderError with the template's own message if it refuses."""
         render = self._render_tools if tools else self._render
-        # As transformers does: a field that is null is absent.
+        # Like transformers: a field that is null is left out.
         messages = [
             {name: value for name, value in turn.items() if value is not None} if None in turn.values() else turn
             for turn in messages

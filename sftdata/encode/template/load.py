@@ -1,4 +1,4 @@
-"""Find a chat template: the tokenizer's own, one of ours by name, or a file."""
+"""Load a chat template: the tokenizer's own, a built-in one by name, or a file."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from pathlib import Path
 from sftdata.encode.template.jinja import ChatTemplate
 from sftdata.errors import TemplateError
 
-NO_TEMPLATE = "none"
+NO_TEMPLATE = "none"  # the name of a template that writes nothing
 
 
 @cache
 def templates_folder() -> Path:
-    """The folder of our templates: inside the installed package, or beside it in a checkout."""
+    """The folder of the built-in templates: inside the installed package, or beside it in a checkout."""
     installed = Path(str(resources.files("sftdata"))) / "templates"
     return installed if installed.is_dir() else installed.parent.parent / "templates"
 
 
 def template_names() -> list[str]:
-    """The names of our templates, sorted."""
+    """The names of the built-in templates, sorted."""
     return sorted(path.stem for path in templates_folder().glob("*.jinja"))
 
 
 def template_source(name: str) -> str:
-    """The text of one of our templates, or of a file. Raises TemplateError where there is none."""
+    """The source of a built-in template or of a file. Raises TemplateError if it cannot be read."""
     path = templates_folder() / f"{name}.jinja"
     if not path.is_file():
         path = Path(name)
@@ -35,26 +35,27 @@ def template_source(name: str) -> str:
         return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         known = ", ".join(template_names())
-        raise TemplateError(name, "is neither a template of ours nor a readable file", f"ours are {known}") from error
+        what = "is neither a built-in template nor a readable file"
+        raise TemplateError(name, what, f"the built-in templates are {known}") from error
 
 
 def is_template(name: str) -> bool:
-    """Whether a name is one of our templates or a file, and not a tokenizer."""
+    """Whether a name is a built-in template or a file, and so not a tokenizer."""
     return (templates_folder() / f"{name}.jinja").is_file() or Path(name).is_file()
 
 
 def template_summary(name: str) -> str:
-    """The first line of a template's header: whose format it is."""
+    """The first line of a template's header, which names the format."""
     header = template_source(name).partition("{#")[2].partition("#}")[0]
     lines = (line.strip(" -\t") for line in header.splitlines())
     return next((line for line in lines if line), "")
 
 
 def load_template(name: str, *, own: Mapping[str, str], special_tokens: Mapping[str, str], today: Date) -> ChatTemplate:
-    """The template that the config names, bound to the tokenizer's special tokens.
+    """The template called `name` in the config, bound to the tokenizer's special tokens.
 
-    `own` are the tokenizer's templates by name, used for `auto`. `none` is a template that writes nothing, for runs
-    over plain text. Raises TemplateError where there is none.
+    `own` are the tokenizer's templates by name; `auto` uses these. `none` is a template that writes nothing, for runs
+    on plain text. Raises TemplateError if there is no such template, or if it is not valid Jinja.
     """
     if name == NO_TEMPLATE:
         return ChatTemplate("", name=name, special_tokens=special_tokens, today=today)
@@ -63,9 +64,8 @@ def load_template(name: str, *, own: Mapping[str, str], special_tokens: Mapping[
     source = own.get("default") or next(iter(own.values()), None)
     if source is None:
         known = ", ".join(template_names())
-        raise TemplateError(
-            "template: auto", "the tokenizer has no chat template", f"name one of ours ({known}) or a path"
-        )
+        hint = f"set template to the path of a template or to a built-in one ({known})"
+        raise TemplateError("template: auto", "the tokenizer has no chat template", hint)
     return ChatTemplate(
         source, name="auto", special_tokens=special_tokens, today=today, tool_source=own.get("tool_use")
     )

@@ -1,4 +1,4 @@
-"""A record as the template takes it: text protected, tool arguments and reasoning in the forms the template shows."""
+"""Records as conversations for the chat template: text protected, tool arguments and reasoning in a form it writes."""
 
 from __future__ import annotations
 
@@ -9,19 +9,18 @@ from functools import lru_cache
 from typing import Any
 
 from sftdata.encode.options import TrainOn
-from sftdata.encode.proof.turns import Conversation
+from sftdata.encode.template.conversation import Conversation
 from sftdata.encode.template.jinja import Turn
 from sftdata.encode.template.probes import TemplateProbes
 from sftdata.records.record import Message, Record, ToolCall, is_plain
 
-_INLINE_THOUGHT = re.compile(r"\s*<think>(.*?)</think>(.*)", re.DOTALL)
+_INLINE_REASONING = re.compile(r"\s*<think>(.*?)</think>(.*)", re.DOTALL)
 
 
 def trained_turns(record: Record, train_on: TrainOn) -> tuple[int, ...]:
     """The 0-based indices of the turns to train on.
 
-    A message's own `train` decides for itself; the others follow `train_on`. A turn with nothing before it answers
-    no prompt and is never trained.
+    A message's own `train` wins over `train_on`. The first turn answers no prompt and is never trained.
     """
     plain = record.plain
     if plain is not None:
@@ -38,60 +37,63 @@ def _trained(roles: tuple[str, ...], train: tuple[bool | None, ...] | None, trai
 
 
 def to_chat(record: Record, probes: TemplateProbes, *, protect: bool = True) -> Conversation:
-    """The conversation for the template; with protect=False as an inference server would get it."""
-    guard: Callable[[str], str] = probes.control.protect if protect else _as_it_is
+    """The conversation for the template. With protect=False, control strings stay as an inference server gets them."""
+    change: Callable[[str], str] = probes.control.protect if protect else _unchanged
     return Conversation(
-        messages=[_turn(message, probes, guard) for message in record.messages],
-        tools=[map_strings(tool, guard) for tool in record.tools] or None,
+        messages=[_turn(message, probes, change) for message in record.messages],
+        tools=[map_strings(tool, change) for tool in record.tools] or None,
         kwargs=record.template_kwargs,
     )
 
 
-def _as_it_is(text: str) -> str:
+def _unchanged(text: str) -> str:
     return text
 
 
-def _turn(message: Message, probes: TemplateProbes, guard: Callable[[str], str]) -> Turn:
+def _turn(message: Message, probes: TemplateProbes, change: Callable[[str], str]) -> Turn:
+    """A message as a turn of the template's conversation, every string changed."""
     content, reasoning = message.content, message.reasoning
     if reasoning is None and content and message.role == "assistant" and probes.shows_reasoning:
-        inline = _INLINE_THOUGHT.fullmatch(content)
+        inline = _INLINE_REASONING.fullmatch(content)
         if inline is not None:
             reasoning, content = inline.group(1).strip("\n"), inline.group(2).lstrip("\n")
-    if message.tool_calls and not content and probes.takes_empty_calls:
-        content = content if (content is None) in probes.takes_empty_calls else (None if content == "" else "")
+    if message.tool_calls and not content and probes.call_contents:
+        if content not in probes.call_contents:
+            content = None if content == "" else ""
     elif content is None and not message.tool_calls:
         content = ""
-    turn: Turn = {"role": message.role, "content": content if content is None else guard(content)}
+    turn: Turn = {"role": message.role, "content": content if content is None else change(content)}
     if reasoning is not None:
-        # transformers passes reasoning under both names and in this order, so that templates of either habit see it.
-        thought = guard(reasoning)
+        # Like transformers, under both names and in this order: templates use one name or the other.
+        thought = change(reasoning)
         turn = {"thinking": thought, **turn, "reasoning_content": thought}
     if message.tool_calls:
-        turn["tool_calls"] = [_call(call, probes, guard) for call in message.tool_calls]
+        turn["tool_calls"] = [_call(call, probes, change) for call in message.tool_calls]
     if message.tool_call_id is not None:
-        turn["tool_call_id"] = guard(message.tool_call_id)
+        turn["tool_call_id"] = change(message.tool_call_id)
     if message.name is not None:
-        turn["name"] = guard(message.name)
+        turn["name"] = change(message.name)
     return turn
 
 
-def _call(call: ToolCall, probes: TemplateProbes, guard: Callable[[str], str]) -> dict[str, Any]:
+def _call(call: ToolCall, probes: TemplateProbes, change: Callable[[str], str]) -> dict[str, Any]:
+    """A tool call in OpenAI's format, its arguments as text or object as the template needs them."""
     arguments: Any = call.arguments
     forms = probes.argument_forms
     if isinstance(arguments, str) and "text" not in forms and "object" in forms:
         arguments = json.loads(arguments)
     elif not isinstance(arguments, str) and "object" not in forms and "text" in forms:
         arguments = json.dumps(arguments, ensure_ascii=False)
-    head = {} if call.id is None else {"id": guard(call.id)}
+    head = {} if call.id is None else {"id": change(call.id)}
     return {
         **head,
         "type": "function",
-        "function": {"name": guard(call.name), "arguments": map_strings(arguments, guard)},
+        "function": {"name": change(call.name), "arguments": map_strings(arguments, change)},
     }
 
 
 def map_strings(value: Any, change: Callable[[str], str]) -> Any:
-    """A copy of a JSON value with every string, keys included, changed."""
+    """A copy of a JSON value with `change` applied to every string, keys included."""
     if isinstance(value, str):
         return change(value)
     if isinstance(value, Mapping):

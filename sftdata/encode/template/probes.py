@@ -1,7 +1,7 @@
-"""What is true of one template with one tokenizer, found by rendering probes: how turns end, which forms it takes.
+"""Probes of a template: short conversations rendered to learn how turns end and which forms of input it takes.
 
-Nothing here is a list of known models. Each fact is read off renderings of short conversations whose fields are
-sentinels, so that what the template writes and what it was given cannot be confused.
+There is no list of known models. Everything is derived from renderings whose fields are sentinels, so that what the
+template writes cannot be confused with what it was given.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ from functools import cached_property
 from typing import Any
 
 from sftdata.encode.template.jinja import ChatTemplate, RenderError, Turn, make_environment
-from sftdata.encode.template.syntax import Reads, reads_of
+from sftdata.encode.template.syntax import ContentUse, find_content_use
 from sftdata.encode.tokenizer.control import RESERVED, ControlTokens, control_tokens
 from sftdata.encode.tokenizer.load import TokenizerFiles
 
-# Sentinels are plain small letters, so that no escaping of any kind changes them.
-MARK = "zqx{}xqz"
-USER, ANSWER, LATER = MARK.format("user"), MARK.format("answer"), MARK.format("later")
-THOUGHT, VALUE = MARK.format("thought"), MARK.format("value")
+# Sentinels are lower-case letters, which no kind of escaping changes.
+SENTINEL = "zqx{}xqz"
+USER, ANSWER, LATER = SENTINEL.format("user"), SENTINEL.format("answer"), SENTINEL.format("later")
+THOUGHT, VALUE = SENTINEL.format("thought"), SENTINEL.format("value")
 TOOL = {
     "type": "function",
     "function": {
@@ -32,12 +32,12 @@ TOOL = {
         },
     },
 }
-# A number of ids that some templates check (nine letters or digits).
+# Some templates require ids of nine letters or digits.
 CALL_IDS = ("callaaaa1", "callaaaa2")
 
 
 def tool_turn(content: str | None, arguments: str | Mapping[str, str], num_calls: int = 1) -> Turn:
-    """An assistant turn that calls the probe's tool."""
+    """An assistant turn that calls the probes' tool."""
     calls = [
         {"id": CALL_IDS[i], "type": "function", "function": {"name": "lookup", "arguments": arguments}}
         for i in range(num_calls)
@@ -47,15 +47,15 @@ def tool_turn(content: str | None, arguments: str | Mapping[str, str], num_calls
 
 @dataclass
 class TemplateProbes:
-    """A template, the tokenizer's control tokens under it, and what probing showed."""
+    """What probes show of one template with one tokenizer, and the control tokens of the two together."""
 
     template: ChatTemplate
     files: TokenizerFiles
     kwargs: Mapping[str, Any] = field(default_factory=dict)
-    shown_fields: dict[Hashable, dict[str, bool]] = field(default_factory=dict)  # see fields.py; by shape of turn
+    shown_fields: dict[Hashable, dict[str, bool]] = field(default_factory=dict)  # see fields.py, by shape
 
-    def _write(self, messages: list[Turn], *, tools: bool = False, prompt: bool = False) -> str | None:
-        """A probe's rendering, or None where the template refuses it."""
+    def _render(self, messages: list[Turn], *, tools: bool = False, prompt: bool = False) -> str | None:
+        """The rendering of a probe, or None if the template refuses it."""
         try:
             return self.template.render(
                 messages, tools=[TOOL] if tools else None, add_generation_prompt=prompt, kwargs=self.kwargs
@@ -65,17 +65,17 @@ class TemplateProbes:
 
     @cached_property
     def control(self) -> ControlTokens:
-        """The control tokens: special ones, and every marker that the template's text or a probe's rendering holds."""
+        """The control tokens: see `control_tokens`, applied to the template's sources and the renderings of probes."""
         probes = [
-            self._write([{"role": "system", "content": "s"}, {"role": "user", "content": "u"}], prompt=True),
-            self._write([{"role": "user", "content": "u"}, {"role": "assistant", "content": "a"}]),
-            self._write([{"role": "user", "content": "u"}], tools=True, prompt=True),
+            self._render([{"role": "system", "content": "s"}, {"role": "user", "content": "u"}], prompt=True),
+            self._render([{"role": "user", "content": "u"}, {"role": "assistant", "content": "a"}]),
+            self._render([{"role": "user", "content": "u"}], tools=True, prompt=True),
         ]
         return control_tokens(self.files, [*self.template.sources, *(text for text in probes if text)])
 
     @cached_property
     def refusal(self) -> str | None:
-        """Why no conversation at all can be trained under this template, or None."""
+        """Why no conversation can be trained with this template, or None."""
         chat: list[Turn] = [{"role": "user", "content": USER}, {"role": "assistant", "content": ANSWER}]
         try:
             text = self.template.render(chat, kwargs=self.kwargs)
@@ -84,17 +84,17 @@ class TemplateProbes:
         if ANSWER not in text:
             return "does not write the assistant's content"
         if any(character in written for character in RESERVED for written in (text, *self.template.sources)):
-            return "writes U+0001 or U+E002, which stand for control tokens here"
+            return "writes U+0001 or U+E002, which sftdata uses internally to mark control tokens"
         return None
 
     @cached_property
-    def reads(self) -> Reads:
-        """What the template reads of message text."""
-        return reads_of(self.template.sources, make_environment(self.template.today))
+    def content_use(self) -> ContentUse:
+        """How the template uses message contents."""
+        return find_content_use(self.template.sources, make_environment(self.template.today))
 
     @cached_property
     def end_texts(self) -> tuple[str, ...]:
-        """The end-of-turn tokens, as text: one for plain turns, and where it differs one for turns that call tools."""
+        """The end-of-turn tokens, as text: that of plain turns and, if it differs, that of turns with tool calls."""
         plain = self._plain_end()
         tool = self._tool_end(plain)
         return tuple(dict.fromkeys(end for end in (plain, tool) if end))
@@ -107,7 +107,7 @@ class TemplateProbes:
 
     @cached_property
     def generation_prompts(self) -> tuple[str, ...]:
-        """What prompts end with after the last message's text, guarded: behind user and system, and a tool result."""
+        """The ends of prompts, after the text of the last message (from the user or a tool), as guarded text."""
         user: Turn = {"role": "user", "content": LATER}
         chats: list[list[Turn]] = [
             [user],
@@ -117,22 +117,22 @@ class TemplateProbes:
         if self.tool_turn is not None:
             result = {"role": "tool", "content": LATER, "name": "lookup", "tool_call_id": CALL_IDS[0]}
             chats.append([{"role": "user", "content": USER}, self.tool_turn, result])
-        texts = [self._write(chat, tools=len(chat) > 2 and chat[-1] is not user, prompt=True) for chat in chats]
+        texts = [self._render(chat, tools=len(chat) > 2 and chat[-1] is not user, prompt=True) for chat in chats]
         suffixes = [text.rpartition(LATER)[2] for text in texts if text is not None and LATER in text]
         return tuple(dict.fromkeys(self.control.guard(suffix) for suffix in suffixes if suffix))
 
     def _plain_end(self) -> str | None:
-        """The token that ends a plain answer.
+        """The token that ends a plain answer, or None.
 
-        The tokenizer's EOS where it follows both a last and an earlier answer (some formats close an inner block
-        first); else the first special token after a last answer, else the first marker of the template there.
+        It is the tokenizer's EOS if that follows both a last and an earlier answer (some formats close an inner block
+        first). Otherwise it is the first special token after a last answer, or else the first control token there.
         """
         chat: list[Turn] = [{"role": "user", "content": USER}, {"role": "assistant", "content": ANSWER}]
-        last = self._write(chat)
+        last = self._render(chat)
         if last is None or ANSWER not in last:
             return None
         after_last = self.control.find(last.rpartition(ANSWER)[2])
-        longer = self._write([*chat, {"role": "user", "content": LATER}])
+        longer = self._render([*chat, {"role": "user", "content": LATER}])
         between = (longer or "").rpartition(LATER)[0].rpartition(ANSWER)[2]
         eos = self.files.special_tokens.get("eos_token")
         if eos in after_last and eos in self.control.find(between):
@@ -141,12 +141,12 @@ class TemplateProbes:
         return next((text for text in after_last if text in special), None) or next(iter(after_last), None)
 
     def _tool_end(self, plain: str | None) -> str | None:
-        """The token that ends a turn of tool calls: the plain one, or a special one written once however many calls."""
+        """The token that ends a turn with tool calls: `plain`, or a special token written once even for two calls."""
         turn = self.tool_turn
         if turn is None:
             return None
         user: Turn = {"role": "user", "content": USER}
-        after = self._after_value(self._write([user, turn], tools=True))
+        after = self._after_value(self._render([user, turn], tools=True))
         if plain in after:
             return plain
         special = {token.content for token in self.control.tokens if token.special}
@@ -155,63 +155,65 @@ class TemplateProbes:
             return None
         function = turn["tool_calls"][0]["function"]
         content: str | None = turn["content"]
-        two = self._write([user, tool_turn(content, function["arguments"], num_calls=2)], tools=True)
+        two = self._render([user, tool_turn(content, function["arguments"], num_calls=2)], tools=True)
         in_two = self.control.find((two or "").partition(USER)[2])
         return end if in_two.count(end) <= 1 else None
 
     def _after_value(self, text: str | None) -> list[str]:
+        """The control strings after the last argument of a tool call."""
         return self.control.find((text or "").rpartition(VALUE)[2])
 
     @cached_property
     def tool_turn(self) -> Turn | None:
-        """A turn with a tool call in the form that the template shows rightly, or None where it shows none."""
+        """A turn with a tool call in a form that the template writes correctly, or None if there is no such form."""
         user: Turn = {"role": "user", "content": USER}
         for content in (None, ""):
             forms: tuple[str | Mapping[str, str], ...] = ({"word": VALUE}, f'{{"word": "{VALUE}"}}')
             for arguments in forms:
                 turn = tool_turn(content, arguments)
-                text = self._write([user, turn], tools=True)
+                text = self._render([user, turn], tools=True)
                 if text is not None and shows_call(text):
                     return turn
         return None
 
     @cached_property
     def argument_forms(self) -> frozenset[str]:
-        """The forms, "object" and "text", in which the template writes tool arguments rightly."""
+        """The forms of tool arguments, "object" and "text", that the template writes correctly."""
         if self.tool_turn is None:
             return frozenset()
         forms: dict[str, str | Mapping[str, str]] = {"object": {"word": VALUE}, "text": f'{{"word": "{VALUE}"}}'}
         user: Turn = {"role": "user", "content": USER}
         written = {
-            name: self._write([user, tool_turn(self.tool_turn["content"], arguments)], tools=True)
+            name: self._render([user, tool_turn(self.tool_turn["content"], arguments)], tools=True)
             for name, arguments in forms.items()
         }
         return frozenset(name for name, text in written.items() if text is not None and shows_call(text))
 
     @cached_property
-    def takes_empty_calls(self) -> frozenset[bool]:
-        """Whether calls are shown with content null (True) and with content "" (False)."""
+    def call_contents(self) -> frozenset[str | None]:
+        """The empty contents, None and "", with which the template writes tool calls correctly."""
         if self.tool_turn is None:
             return frozenset()
         arguments = self.tool_turn["tool_calls"][0]["function"]["arguments"]
         user: Turn = {"role": "user", "content": USER}
-        shown = set()
+        correct: set[str | None] = set()
         for content in (None, ""):
-            text = self._write([user, tool_turn(content, arguments)], tools=True)
+            text = self._render([user, tool_turn(content, arguments)], tools=True)
             if text is not None and shows_call(text) and not (content is None and "None" in text.partition(USER)[2]):
-                shown.add(content is None)
-        return frozenset(shown)
+                correct.add(content)
+        return frozenset(correct)
 
     @cached_property
     def shows_reasoning(self) -> bool:
-        """Whether `reasoning_content` of a last answer is visible in its rendering."""
+        """Whether the template writes the `reasoning_content` of a last answer."""
         turn = {"role": "assistant", "content": ANSWER, "reasoning_content": THOUGHT, "thinking": THOUGHT}
-        text = self._write([{"role": "user", "content": USER}, turn])
+        text = self._render([{"role": "user", "content": USER}, turn])
         return text is not None and THOUGHT in text
 
 
 def shows_call(text: str) -> bool:
-    """Whether a rendering shows the probe's call: its name and its arguments, neither encoded twice nor as Python."""
+    """Whether a rendering has the probe's call: its name and arguments, not as JSON within JSON or a Python repr."""
     answer = text.partition(USER)[2]
-    wrong = ('\\"word\\"', "'word'", "\\u0022word")
-    return "lookup" in answer and "word" in answer and VALUE in answer and not any(sign in answer for sign in wrong)
+    misspelled = ('\\"word\\"', "'word'", "\\u0022word")
+    has_all = "lookup" in answer and "word" in answer and VALUE in answer
+    return has_all and not any(key in answer for key in misspelled)

@@ -1,16 +1,21 @@
 """Control tokens, and how message text that looks like one stays text.
 
-A control token is an added token that is special, or that the chat template writes as a marker. Three spellings of it:
+A control token is an added token that is special, or that the chat template writes as a marker. A control token is
+written in one of three ways:
 
-    literal      <|im_end|>             in the template's output, in the user's text, in tokenizer.json
-    placeholder  \\ue002sftdata:7\\ue003  stands for the literal in message text while the template renders it
-    private      \\x01sftdata:7\\x02      the token's name in the guarded tokenizer, the only text that gives its id
+    literal      <|im_end|>             in the template's output, in message text, in tokenizer.json
+    placeholder  \\ue002sftdata:7\\ue003  replaces the literal in message text while the template renders it
+    private      \\x01sftdata:7\\x02      the token's name in the guarded tokenizer
 
-The private name is ASCII, so that a text of ASCII stays one when it is put together with it.
+Text is encoded in four steps:
 
-So after rendering protected fields, every literal was written by the template; it becomes the private name, the
-placeholders become the user's text again, and one plain encode by the guarded tokenizer gives control ids exactly
-where the template asked for them.
+    protect   replace literals in message text by placeholders
+    render    the template writes the conversation; every literal in it now comes from the template
+    guard     replace these literals by private names, and placeholders by the message's own text again
+    encode    with the guarded tokenizer, which knows control tokens by their private names only
+
+So control ids appear exactly where the template wrote control tokens. Private names are ASCII, so that ASCII text stays
+ASCII.
 """
 
 from __future__ import annotations
@@ -23,41 +28,42 @@ from typing import Any
 
 import orjson
 
-from sftdata.encode.tokenizer.load import AddedToken, TokenizerFiles, parse_pipeline
+from sftdata.encode.tokenizer.load import AddedToken, TokenizerFiles, parse_tokenizer_json
 
 Merges = Sequence[str | Sequence[str]]
 
 NAMESPACE = "sftdata:"
-PRIVATE = "\x01" + NAMESPACE  # how every private name begins
-PLACEHOLDER = "\ue002" + NAMESPACE  # how every placeholder begins
-RESERVED = (PRIVATE[0], PLACEHOLDER[0])  # hardly any text has these characters, and one of them is found fast
+PRIVATE = "\x01" + NAMESPACE  # every private name starts with this
+PLACEHOLDER = "\ue002" + NAMESPACE  # every placeholder starts with this
+RESERVED = (PRIVATE[0], PLACEHOLDER[0])  # characters that hardly any text contains
 
 
 class ControlTokens:
-    """The control tokens of one tokenizer under one template."""
+    """The control tokens of one tokenizer with one template."""
 
     def __init__(self, tokens: Sequence[AddedToken]) -> None:
         self.tokens = tuple(tokens)
         self.ids = frozenset(token.id for token in tokens)
         self._id_of = {token.content: token.id for token in tokens}
-        # The longest first: where one literal begins another, the tokenizer matches the longest.
+        # Longest first: if one literal is a prefix of another, the tokenizer matches the longer one.
         literals = sorted(self._id_of, key=lambda text: (-len(text), text))
         self._literal = re.compile("|".join(map(re.escape, literals)) or r"(?!)")
         self._placeholder = re.compile("\ue002sftdata:(\\d+)\ue003")
         self._private = re.compile("\x01sftdata:(\\d+)\x02")
         self._text_of = {token.id: token.content for token in tokens}
         self._first_chars = "".join(sorted({text[0] for text in literals}))
-        self._first_char = self._first_chars if len(self._first_chars) == 1 else None  # most often <
-        self.has_blank_ends = any(text != text.rstrip() for text in literals)
+        self._first_char = self._first_chars if len(self._first_chars) == 1 else None  # usually <
+        self.may_end_in_space = any(text != text.rstrip() for text in literals)
         in_bytes = [text.encode() for text in literals]
-        self.heads = sorted({text[: min(4, *map(len, in_bytes))] for text in in_bytes})  # what they begin with in UTF-8
+        # The first bytes of every literal in UTF-8, all of the same length, at most 4.
+        self.prefixes = sorted({text[: min(4, *map(len, in_bytes))] for text in in_bytes})
 
     def id_of(self, literal: str) -> int | None:
-        """The id of a control token by its text."""
+        """The id of the control token with this literal, or None."""
         return self._id_of.get(literal)
 
     def find(self, text: str) -> list[str]:
-        """The control strings that stand in a text, in order."""
+        """The control strings in a text, in order."""
         if self._first_char is not None:
             start = text.find(self._first_char)
         else:
@@ -65,37 +71,37 @@ class ControlTokens:
         return [] if start < 0 else self._literal.findall(text, start)
 
     def protect(self, text: str) -> str:
-        """Message text with a placeholder for every control string."""
+        """Message text with every control string replaced by its placeholder."""
         if not self.find(text):
             return text
         return self._literal.sub(lambda match: f"{PLACEHOLDER}{self._id_of[match.group()]}\ue003", text)
 
     def unprotect(self, text: str) -> str:
-        """`protect` undone."""
+        """Undo `protect`."""
         if "\ue002" not in text:
             return text
         return self._placeholder.sub(lambda match: self._text_of[int(match.group(1))], text)
 
     def guard(self, text: str) -> str:
-        """A rendering of protected fields as the guarded tokenizer takes it."""
+        """A rendering of protected fields as text for the guarded tokenizer."""
         return self.unprotect(self._literal.sub(lambda match: private_name(self._id_of[match.group()]), text))
 
     def reveal(self, guarded: str) -> str:
-        """`guard` undone: private names as the literals they stand for."""
+        """Undo `guard`: replace private names by literals."""
         if PRIVATE not in guarded:
             return guarded
         return self._private.sub(lambda match: self._text_of[int(match.group(1))], guarded)
 
 
 def private_name(token_id: int) -> str:
-    """The name that a control token has in the guarded tokenizer."""
+    """The private name of a control token."""
     return f"{PRIVATE}{token_id}\x02"
 
 
 def control_tokens(files: TokenizerFiles, template_texts: Iterable[str]) -> ControlTokens:
-    """The added tokens that are special, that the tokenizer names, or that stand in a template text.
+    """The added tokens that are special, that are named (such as eos_token), or that a template text contains.
 
-    `template_texts` are the template's sources and what it writes for probe conversations. White space is no marker.
+    `template_texts` are the template's sources and its renderings of probes. White space is never a control token.
     """
     texts = list(template_texts)
     named = set(files.special_tokens.values())
@@ -109,28 +115,29 @@ def control_tokens(files: TokenizerFiles, template_texts: Iterable[str]) -> Cont
     )
 
 
-def guard_pipeline(files: TokenizerFiles, control: ControlTokens) -> str:
-    """tokenizer.json in which each control token has its private name instead of its text. The last ones are kept.
+def guarded_tokenizer_json(files: TokenizerFiles, control: ControlTokens) -> str:
+    """The guarded tokenizer: tokenizer.json with control tokens under their private names. The last two are cached.
 
-    It has no post-processor, padding or truncation: what is encoded is the text. Private names are matched in the text
-    as it is, before a normalizer could change them.
+    It has no post-processor, padding or truncation, so that nothing is added to the text. Private names are matched
+    before normalization, which might change them.
     """
-    return _guarded(files.json, tuple((token.content, private_name(token.id)) for token in control.tokens))
+    names = tuple((token.content, private_name(token.id)) for token in control.tokens)
+    return _rename_tokens(files.tokenizer_json, names)
 
 
 @lru_cache(maxsize=2)
-def _guarded(data: bytes, renamed: tuple[tuple[str, str], ...]) -> str:
-    """A tokenizer.json with the tokens renamed."""
+def _rename_tokens(data: bytes, renamed: tuple[tuple[str, str], ...]) -> str:
+    """A tokenizer.json with tokens renamed: pairs of old and new name."""
     names = dict(renamed)
-    pipeline = parse_pipeline(data)
+    spec = parse_tokenizer_json(data)
     added = [
         {**entry, "content": names[entry["content"]], "normalized": False} if entry["content"] in names else entry
-        for entry in pipeline.get("added_tokens") or []
+        for entry in spec.get("added_tokens") or []
     ]
     guarded = {
-        **pipeline,
+        **spec,
         "added_tokens": added,
-        "model": _guarded_model(pipeline["model"], names),
+        "model": _rename_in_model(spec["model"], names),
         "post_processor": None,
         "padding": None,
         "truncation": None,
@@ -138,17 +145,17 @@ def _guarded(data: bytes, renamed: tuple[tuple[str, str], ...]) -> str:
     return orjson.dumps(guarded).decode()
 
 
-def _guarded_model(model: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
-    """The model with the same renaming, so that no merge or piece of plain text reaches a control id."""
+def _rename_in_model(model: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
+    """The model with the same tokens renamed, so that plain text cannot give a control id by merges or pieces."""
     renamed = dict(model)
     vocab = model.get("vocab")
-    merges = _as_texts(model.get("merges") or [])
+    merges = _merges_as_text(model.get("merges") or [])
     moved = [token for token in names if token in vocab] if isinstance(vocab, dict) else []
     if isinstance(vocab, dict) and moved:
         renamed["vocab"] = {**vocab, **{names[token]: vocab[token] for token in moved}}
         for token in moved:
             del renamed["vocab"][token]
-        merges = _without(merges, moved)
+        merges = _merges_without(merges, moved)
     elif isinstance(vocab, list):
         renamed["vocab"] = [[names.get(piece, piece), score] for piece, score in vocab]
     if merges:
@@ -158,10 +165,10 @@ def _guarded_model(model: Mapping[str, Any], names: Mapping[str, str]) -> dict[s
     return renamed
 
 
-def _as_texts(merges: Merges) -> Merges:
-    """Merge rules in the older form, "a b", where all can be written so: it is loaded in three quarters of the time.
+def _merges_as_text(merges: Merges) -> Merges:
+    """Merges in the older format "a b", if all can be written so: loading it takes three quarters of the time.
 
-    In that form tokenizers passes by what begins with #version.
+    Merges that start with #version cannot, because tokenizers ignores them in this format.
     """
     if not all(map(isinstance, merges, repeat(list))):
         return merges
@@ -171,8 +178,8 @@ def _as_texts(merges: Merges) -> Merges:
     return texts if one_space and "\n#version" not in lines else merges
 
 
-def _without(merges: Merges, tokens: Iterable[str]) -> Merges:
-    """The merge rules but for those that make one of these tokens."""
+def _merges_without(merges: Merges, tokens: Iterable[str]) -> Merges:
+    """The merges that do not produce one of these tokens."""
     pairs = {(token[:at], token[at:]) for token in tokens for at in range(1, len(token))}
     if set(map(type, merges)) != {str}:
         return [merge for merge in merges if isinstance(merge, str) or tuple(merge) not in pairs]

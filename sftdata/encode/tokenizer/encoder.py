@@ -1,4 +1,4 @@
-"""Text -> ids: the fast encoder where it is exact, Hugging Face tokenizers elsewhere. Which one never changes an id."""
+"""Text -> ids, with fastokens if it gives the same ids as Hugging Face tokenizers, otherwise with tokenizers."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from sftdata.errors import TokenizerError
 Ids = npt.NDArray[np.int32]
 Offsets = npt.NDArray[np.int64]
 
-# Strings on which encoders have been seen to differ: white space of all kinds, digits, case, marks that compose,
-# scripts without spaces, emoji sequences, bytes that are no character of the vocabulary, runs, contractions.
-PROBE = (
+# Kinds of strings on which encoders have been seen to differ: white space, digits, case, combining marks, scripts
+# without spaces, emoji sequences, bytes that are not in the vocabulary, repeated characters, contractions.
+TRICKY_PARTS = (
     "",
     " ",
     "  ",
@@ -52,62 +52,63 @@ PROBE = (
     "x" * 300,
     "\u2581a \u2581 \u2581",
 )
-HARD = (*PROBE, *(f"{a}{b}" for a in PROBE[5:12] for b in PROBE[12:20]))
+TRICKY_TEXTS = (*TRICKY_PARTS, *(f"{a}{b}" for a in TRICKY_PARTS[5:12] for b in TRICKY_PARTS[12:20]))
 
 
 class Encoder:
-    """One tokenizer.json, ready to encode batches without adding special tokens.
+    """A tokenizer.json, ready to encode batches without adding special tokens.
 
-    `asked` is the library to use; None is fastokens where it loads the tokenizer and agrees with tokenizers on hard
-    strings, else tokenizers. With `tried_later` it need not agree: the caller asks `agrees`.
+    `backend` is the library to use. None means fastokens if it loads the tokenizer and gives the ids of tokenizers for
+    tricky texts, otherwise tokenizers. With self_test=False it uses fastokens without that test, and the caller must
+    call `agrees` before it trusts the ids.
 
-    `names` are entries of the vocabulary and the ids they must have; where the library gave
-    one another id, ids are translated. Raises TokenizerError when first used, where a library that is needed cannot
-    load the tokenizer.
+    `token_ids` maps entries of the vocabulary to the ids they must have. If the library gives one of them another id,
+    ids are translated. Raises TokenizerError on first use, if a library that is needed cannot load the tokenizer.
     """
 
     def __init__(
         self,
-        pipeline: str,
-        asked: Backend | None = None,
-        names: Mapping[str, int] | None = None,
+        tokenizer_json: str,
+        backend: Backend | None = None,
+        token_ids: Mapping[str, int] | None = None,
         *,
-        tried_later: bool = False,
+        self_test: bool = True,
     ) -> None:
-        self._pipeline = pipeline
-        self._asked = asked
-        self._tried_later = tried_later
-        self._names = names or {}
+        self._tokenizer_json = tokenizer_json
+        self._requested = backend
+        self._self_test = self_test
+        self._token_ids = token_ids or {}
 
     @cached_property
     def _fast(self) -> Any:
-        """fastokens' tokenizer, or None where it is not asked for or does not take this one."""
-        if self._asked == "tokenizers":
+        """The tokenizer of fastokens; None if another library was requested or fastokens cannot load it."""
+        if self._requested == "tokenizers":
             return None
         try:
-            return _load_fast(self._pipeline)
+            return _load_fastokens(self._tokenizer_json)
         except TokenizerError:
-            if self._asked is None:
+            if self._requested is None:
                 return None
             raise
 
     @cached_property
     def _slow(self) -> Any:
-        return _load_slow(self._pipeline)
+        """The tokenizer of tokenizers."""
+        return _load_tokenizers(self._tokenizer_json)
 
     @cached_property
     def backend(self) -> Backend:
         """The library that encodes."""
-        if self._asked is not None:
-            return self._asked
-        is_fast = self._fast is not None and (self._tried_later or self._agrees_on_hard)
+        if self._requested is not None:
+            return self._requested
+        is_fast = self._fast is not None and (not self._self_test or self._passes_self_test)
         return "fastokens" if is_fast else "tokenizers"
 
     @cached_property
     def _translation(self) -> Ids | None:
-        """A table from the library's ids to the ids wanted, or None where they are the same."""
+        """A table from the library's ids to those of `token_ids`; None if they are the same."""
         id_of = (self._fast if self.backend == "fastokens" else self._slow).token_to_id
-        moved = {found: id_ for name, id_ in self._names.items() if (found := id_of(name)) not in (id_, None)}
+        moved = {found: id_ for token, id_ in self._token_ids.items() if (found := id_of(token)) not in (id_, None)}
         if not moved:
             return None
         table = np.arange(1 + max([*moved, *moved.values()]), dtype=np.int32)
@@ -116,21 +117,21 @@ class Encoder:
         return np.concatenate([table, np.arange(len(table), len(table) + (1 << 20), dtype=np.int32)])
 
     def encode(self, texts: Sequence[str]) -> tuple[Ids, Offsets]:
-        """Ids of all texts in one array, and len(texts) + 1 offsets into it."""
+        """The ids of all texts in one array, and len(texts) + 1 offsets into it."""
         ids, offsets = self._encode(texts)
         return (ids if self._translation is None else self._translation[ids]), offsets
 
     def _encode(self, texts: Sequence[str]) -> tuple[Ids, Offsets]:
-        return self._encode_fast(texts) if self.backend == "fastokens" else self._encode_slowly(texts)
+        return self._encode_fast(texts) if self.backend == "fastokens" else self._encode_slow(texts)
 
     def _encode_fast(self, texts: Sequence[str]) -> tuple[Ids, Offsets]:
         try:
             ids, offsets = self._fast.encode_batch_flat(list(texts))
-        except ValueError:  # a byte that the vocabulary lacks: tokenizers leaves it out
-            return self._encode_slowly(texts)
+        except ValueError:  # a byte that is not in the vocabulary, which tokenizers leaves out
+            return self._encode_slow(texts)
         return np.frombuffer(ids, np.uint32).view(np.int32), np.frombuffer(offsets, np.uint64).view(np.int64)
 
-    def _encode_slowly(self, texts: Sequence[str]) -> tuple[Ids, Offsets]:
+    def _encode_slow(self, texts: Sequence[str]) -> tuple[Ids, Offsets]:
         lists = [encoding.ids for encoding in self._slow.encode_batch_fast(list(texts), add_special_tokens=False)]
         starts = np.zeros(len(lists) + 1, np.int64)
         np.cumsum([len(ids) for ids in lists], out=starts[1:])
@@ -138,43 +139,46 @@ class Encoder:
         return flat, starts
 
     def encode_each(self, texts: Sequence[str]) -> list[Ids]:
-        """Ids of every text, one array each."""
+        """The ids of each text, one array per text."""
         ids, offsets = self.encode(texts)
         return [ids[offsets[i] : offsets[i + 1]] for i in range(len(texts))]
 
     def agrees(self, texts: Sequence[str]) -> bool:
-        """Whether hard strings, and these texts, have the ids that tokenizers gives them."""
-        return self.backend == "tokenizers" or (self._agrees_on_hard and self._is_exact(texts))
+        """Whether the backend gives the ids of tokenizers for tricky texts and for these texts."""
+        return self.backend == "tokenizers" or (self._passes_self_test and self._gives_same_ids(texts))
 
     @cached_property
-    def _agrees_on_hard(self) -> bool:
-        return self._is_exact(HARD)
+    def _passes_self_test(self) -> bool:
+        """Whether fastokens gives the ids of tokenizers for tricky texts."""
+        return self._gives_same_ids(TRICKY_TEXTS)
 
-    def _is_exact(self, texts: Sequence[str]) -> bool:
+    def _gives_same_ids(self, texts: Sequence[str]) -> bool:
+        """Whether fastokens and tokenizers give the same ids."""
         ids, offsets = self._encode_fast(texts)
-        wanted, wanted_offsets = self._encode_slowly(texts)
-        return np.array_equal(ids, wanted) and np.array_equal(offsets, wanted_offsets)
+        expected, expected_offsets = self._encode_slow(texts)
+        return np.array_equal(ids, expected) and np.array_equal(offsets, expected_offsets)
 
     def token_to_id(self, token: str) -> int | None:
-        """The id of an entry of the vocabulary."""
+        """The id of an entry of the vocabulary, or None."""
         id_: int | None = (self._slow if self._fast is None else self._fast).token_to_id(token)
         return id_
 
 
-def _load_fast(pipeline: str) -> Any:
+def _load_fastokens(tokenizer_json: str) -> Any:
     try:
         import fastokens
 
-        return fastokens.Tokenizer.from_json_str(pipeline)
+        return fastokens.Tokenizer.from_json_str(tokenizer_json)
     except (ImportError, ValueError, RuntimeError, OSError) as error:
-        why = f"cannot be loaded by fastokens: {error}"
-        raise TokenizerError("tokenizer.json", why, "set encoder: auto or hf") from error
+        what = f"cannot be loaded by fastokens ({error})"
+        raise TokenizerError("tokenizer.json", what, "set encoder to auto or hf") from error
 
 
-def _load_slow(pipeline: str) -> Any:
+def _load_tokenizers(tokenizer_json: str) -> Any:
     from tokenizers import Tokenizer
 
     try:
-        return Tokenizer.from_str(pipeline)
+        return Tokenizer.from_str(tokenizer_json)
     except Exception as error:
-        raise TokenizerError("tokenizer.json", f"cannot be loaded: {error}", "see what the folder holds") from error
+        hint = "check that the file is complete"
+        raise TokenizerError("tokenizer.json", f"cannot be loaded ({error})", hint) from error

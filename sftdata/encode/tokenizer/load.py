@@ -1,4 +1,4 @@
-"""Find and load a tokenizer as files: no model library is imported where the folder already says everything."""
+"""Find and load the files of a tokenizer. transformers is imported only if the files alone do not define it."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ import orjson
 from sftdata.errors import TokenizerError
 
 SPECIAL_NAMES = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
-# Classes that take tokenizer.json as it is. The others may rebuild the pipeline from the vocabulary when transformers
-# loads them, so their tokenizer.json is asked of transformers itself.
+# Classes that use tokenizer.json unchanged. With other classes, transformers may rebuild the tokenizer from its
+# vocabulary, so it is loaded with transformers.
 PLAIN_CLASSES = (None, "PreTrainedTokenizerFast", "TokenizersBackend", "PreTrainedTokenizer")
 HUB_FILES = (
     "tokenizer*",
@@ -36,7 +36,7 @@ HUB_FILES = (
 
 
 class AddedToken(NamedTuple):
-    """An entry of the tokenizer that is matched before any other tokenizing."""
+    """A token that is matched in the text before the rest is tokenized."""
 
     id: int
     content: str
@@ -45,31 +45,31 @@ class AddedToken(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TokenizerFiles:
-    """All that is known of a tokenizer: its pipeline as JSON, its named tokens, its chat templates."""
+    """A tokenizer's tokenizer.json, named special tokens and chat templates."""
 
     source: str
-    json: bytes  # tokenizer.json as used
-    special_tokens: Mapping[str, str]  # eos_token -> "</s>", only those that are set
-    chat_templates: Mapping[str, str]  # "default", and where there is one "tool_use"
+    tokenizer_json: bytes  # tokenizer.json as used
+    special_tokens: Mapping[str, str]  # such as eos_token -> "</s>"; only those that are set
+    chat_templates: Mapping[str, str]  # by name: "default", and "tool_use" if the tokenizer has it
 
     @property
     def sha256(self) -> str:
         """The hash of tokenizer.json as used."""
-        return _sha256(self.json)
+        return _sha256(self.tokenizer_json)
 
     @property
-    def pipeline(self) -> Mapping[str, Any]:
-        """tokenizer.json as an object, see parse_pipeline."""
-        return parse_pipeline(self.json)
+    def spec(self) -> Mapping[str, Any]:
+        """tokenizer.json as used, parsed. Do not modify it."""
+        return parse_tokenizer_json(self.tokenizer_json)
 
     def added_tokens(self) -> tuple[AddedToken, ...]:
-        """The added tokens, by id."""
-        entries = self.pipeline.get("added_tokens") or []
+        """The added tokens, sorted by id."""
+        entries = self.spec.get("added_tokens") or []
         tokens = (AddedToken(entry["id"], entry["content"], bool(entry.get("special"))) for entry in entries)
         return tuple(sorted(tokens, key=lambda token: token.id))
 
     def config(self) -> dict[str, Any]:
-        """A tokenizer_config.json with which transformers loads the same tokenizer."""
+        """The contents of a tokenizer_config.json with which transformers loads the same tokenizer."""
         return {
             "tokenizer_class": "PreTrainedTokenizerFast",
             "clean_up_tokenization_spaces": False,
@@ -79,10 +79,10 @@ class TokenizerFiles:
 
 
 @lru_cache(maxsize=2)
-def parse_pipeline(data: bytes) -> dict[str, Any]:
-    """A tokenizer.json as an object; the last ones are kept, so not to be changed. Raises ValueError."""
-    pipeline: dict[str, Any] = orjson.loads(data)
-    return pipeline
+def parse_tokenizer_json(data: bytes) -> dict[str, Any]:
+    """A parsed tokenizer.json. The last two are cached, so do not modify it. Raises ValueError if it is not JSON."""
+    spec: dict[str, Any] = orjson.loads(data)
+    return spec
 
 
 @lru_cache(maxsize=2)
@@ -91,53 +91,49 @@ def _sha256(data: bytes) -> str:
 
 
 def load_tokenizer(source: str, *, trust_remote_code: bool = False) -> TokenizerFiles:
-    """The tokenizer in a folder or on the hub.
-
-    Raises TokenizerError where there is none, or where it cannot be loaded.
-    """
+    """The tokenizer in a folder or on the hub. Raises TokenizerError if there is none or it cannot be loaded."""
     folder = _folder_of(source)
     return read_plain(folder, source) or _load_with_transformers(source, folder, trust_remote_code)
 
 
 def read_plain(folder: Path, source: str = "") -> TokenizerFiles | None:
-    """The tokenizer in a folder whose files say all of it; else None. Raises TokenizerError where they are broken."""
+    """The tokenizer in a folder, or None if it takes transformers to load it. Raises TokenizerError on broken files."""
     config = _read_json(folder / "tokenizer_config.json")
-    pipeline = folder / "tokenizer.json"
-    if not pipeline.is_file():
+    path = folder / "tokenizer.json"
+    if not path.is_file():
         return None
-    data = _checked_pipeline(pipeline, source)
+    data = _read_tokenizer_json(path, source)
     if not _is_plain(config, folder, data):
         return None
     return TokenizerFiles(
         source=source,
-        json=data,
+        tokenizer_json=data,
         special_tokens=_special_tokens(folder, config),
         chat_templates=_chat_templates(folder, config),
     )
 
 
-def _checked_pipeline(path: Path, source: str) -> bytes:
-    """What tokenizer.json holds, if it is one."""
+def _read_tokenizer_json(path: Path, source: str) -> bytes:
+    """The contents of tokenizer.json, after a check that it is one."""
     try:
         data = path.read_bytes()
-        pipeline: Any = parse_pipeline(data)
+        spec: Any = parse_tokenizer_json(data)
     except (ValueError, OSError) as error:
-        raise TokenizerError(source, f"its tokenizer.json cannot be read: {error}", "fetch it again") from error
-    if not isinstance(pipeline, dict) or not isinstance(pipeline.get("model"), dict):
-        raise TokenizerError(source, "its tokenizer.json holds no tokenizer", "fetch it again")
+        raise TokenizerError(source, f"cannot read tokenizer.json ({error})", "download it again") from error
+    if not isinstance(spec, dict) or not isinstance(spec.get("model"), dict):
+        raise TokenizerError(source, "tokenizer.json does not contain a tokenizer", "download it again")
     return data
 
 
 def _folder_of(source: str) -> Path:
-    """The folder that `source` names, fetched from the hub where it names no local folder."""
+    """The folder called `source`, or else the folder of that hub id, downloaded."""
     path = Path(source)
     if path.is_dir():
         return path
     if path.is_file():
-        raise TokenizerError(source, "is a file", "give the folder that holds tokenizer.json")
+        raise TokenizerError(source, "is a file", "give the folder that contains tokenizer.json")
     if source.count("/") > 1 or source.startswith((".", "/", "~")):
         raise TokenizerError(source, "there is no such folder", "give a folder with a tokenizer, or a hub id ORG/NAME")
-    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
@@ -145,24 +141,23 @@ def _folder_of(source: str) -> Path:
         return Path(snapshot_download(source, allow_patterns=list(HUB_FILES)))
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
         why = str(error).splitlines()[0]
-        raise TokenizerError(
-            source, f"is no local folder, and the hub does not give it ({why})", "check the name and the network"
-        ) from error
+        what = f"is not a local folder and cannot be downloaded from the hub ({why})"
+        raise TokenizerError(source, what, "check the name and the network") from error
 
 
 def _read_json(path: Path) -> dict[str, Any]:
-    """A JSON object in a file; empty where there is no file."""
+    """The JSON object in a file; empty if there is no such file."""
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return {}
     except (ValueError, OSError) as error:
-        raise TokenizerError(str(path), f"cannot be read: {error}") from error
+        raise TokenizerError(str(path), f"cannot be read ({error})") from error
     return value if isinstance(value, dict) else {}
 
 
 def _is_plain(config: Mapping[str, Any], folder: Path, data: bytes) -> bool:
-    """Whether tokenizer.json, which holds this, alone says how the tokenizer tokenizes."""
+    """Whether tokenizer.json, with these contents, alone defines the tokenizer."""
     named_class = config.get("tokenizer_class")
     if (
         named_class not in PLAIN_CLASSES
@@ -172,7 +167,7 @@ def _is_plain(config: Mapping[str, Any], folder: Path, data: bytes) -> bool:
         return False
     if named_class is None and _read_json(folder / "config.json").get("model_type"):
         return False
-    known = {entry["content"]: entry for entry in parse_pipeline(data).get("added_tokens") or []}
+    known = {entry["content"]: entry for entry in parse_tokenizer_json(data).get("added_tokens") or []}
     named = {**config, **_read_json(folder / "special_tokens_map.json")}
     texts = {_content(named.get(name)) for name in SPECIAL_NAMES} - {None}
     for name in ("additional_special_tokens", "extra_special_tokens"):
@@ -186,7 +181,7 @@ def _is_plain(config: Mapping[str, Any], folder: Path, data: bytes) -> bool:
 
 
 def _special_tokens(folder: Path, config: Mapping[str, Any]) -> dict[str, str]:
-    """The named tokens; special_tokens_map.json wins over tokenizer_config.json, as in transformers."""
+    """The named special tokens. special_tokens_map.json wins over tokenizer_config.json, as in transformers."""
     named = {**config, **_read_json(folder / "special_tokens_map.json")}
     tokens = {}
     for name in SPECIAL_NAMES:
@@ -197,16 +192,16 @@ def _special_tokens(folder: Path, config: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _content(token: object) -> str | None:
-    """A named token's text; older files hold an object with its flags."""
+    """The text of a named token, which is an object with flags in older files."""
     if isinstance(token, dict):
         token = token.get("content")
     return token if isinstance(token, str) else None
 
 
 def _chat_templates(folder: Path, config: Mapping[str, Any]) -> dict[str, str]:
-    """The chat templates by name: the .jinja files alone where there are any, else the config's.
+    """The chat templates by name.
 
-    The older chat_template.json of processors is a last resort.
+    The default is chat_template.jinja if it exists, else the config's, else that of a processor's chat_template.json.
     """
     templates = {}
     file = folder / "chat_template.jinja"
@@ -221,7 +216,7 @@ def _chat_templates(folder: Path, config: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _named_templates(value: object) -> Iterator[tuple[str, str]]:
-    """The templates in any of the forms that tokenizer_config.json has had."""
+    """The templates by name, in any of the formats that tokenizer_config.json has had."""
     if isinstance(value, str):
         yield "default", value
     elif isinstance(value, Mapping):
@@ -233,7 +228,7 @@ def _named_templates(value: object) -> Iterator[tuple[str, str]]:
 
 
 def _load_with_transformers(source: str, folder: Path, trust_remote_code: bool) -> TokenizerFiles:
-    """The tokenizer as transformers builds it, for folders whose files do not say it by themselves."""
+    """The tokenizer as transformers loads it."""
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     from transformers import AutoTokenizer
 
@@ -243,16 +238,16 @@ def _load_with_transformers(source: str, folder: Path, trust_remote_code: bool) 
         options["gguf_file"] = gguf[0].name
     try:
         tokenizer: Any = AutoTokenizer.from_pretrained(str(folder), **options)
-    except Exception as error:  # transformers raises many kinds for files that are missing or not what they should be
+    except Exception as error:  # transformers raises many types of exceptions for missing or invalid files
         why = " ".join(str(error).split())[:300]
-        raise TokenizerError(source, f"cannot be loaded as a tokenizer: {why}", "see what the folder holds") from error
+        raise TokenizerError(source, f"cannot be loaded as a tokenizer ({why})", "check the files in it") from error
     backend = getattr(tokenizer, "backend_tokenizer", None)
     if backend is None:
         raise TokenizerError(source, "has no fast tokenizer", "convert it to a tokenizer.json first")
     named = {name: str(value) for name, value in tokenizer.special_tokens_map.items() if not isinstance(value, list)}
     return TokenizerFiles(
         source=source,
-        json=backend.to_str().encode(),
+        tokenizer_json=backend.to_str().encode(),
         special_tokens=named,
         chat_templates=dict(_named_templates(tokenizer.chat_template)),
     )

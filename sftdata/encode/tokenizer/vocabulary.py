@@ -1,4 +1,4 @@
-"""The bytes of every token: what a run of ids says, without a decoder's own ideas about spaces."""
+"""The bytes of every token, to decode ids without the changes that a tokenizer's decoder makes to spaces."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ import numpy as np
 import numpy.typing as npt
 
 _BYTE_TOKEN = re.compile(r"<0x([0-9A-F]{2})>")
-# Normalizers that only compose characters, and pre-tokenizers that only split: text cut where a control token ends, or
-# where a completion starts, is then encoded as if nothing stood before it.
-_LOCAL_NORMALIZERS = {"NFC", "NFD", "NFKC", "NFKD"}
-_LOCAL_PRETOKENIZERS = {"Split", "Digits", "Punctuation", "ByteLevel", "UnicodeScripts"}
+# Normalizers that only compose characters, and pre-tokenizers that only split: with these, the ids of a text after a
+# control token or a prompt do not depend on what comes before it.
+_SPLITTABLE_NORMALIZERS = {"NFC", "NFD", "NFKC", "NFKD"}
+_SPLITTABLE_PRETOKENIZERS = {"Split", "Digits", "Punctuation", "ByteLevel", "UnicodeScripts"}
 
 
 def byte_characters() -> dict[str, int]:
-    """The printable character that byte-level BPE writes for each byte (GPT-2, Radford et al. 2019)."""
+    """The printable characters with which byte-level BPE writes bytes, and their bytes (GPT-2, Radford et al. 2019)."""
     printable = [*range(ord("!"), ord("~") + 1), *range(0xA1, 0xAC + 1), *range(0xAE, 0xFF + 1)]
     others = [byte for byte in range(256) if byte not in set(printable)]
     table = {chr(byte): byte for byte in printable}
@@ -27,41 +27,45 @@ def byte_characters() -> dict[str, int]:
 
 
 class Vocabulary:
-    """What a tokenizer.json says of its tokens and of the text it can take apart."""
+    """The tokens of a tokenizer.json and their bytes.
 
-    def __init__(self, pipeline: Mapping[str, Any]) -> None:
-        self._pipeline = pipeline
-        self._added = {entry["id"]: entry["content"] for entry in self._pipeline.get("added_tokens") or []}
+    `spec` is the parsed tokenizer.json.
+    """
+
+    def __init__(self, spec: Mapping[str, Any]) -> None:
+        self._spec = spec
+        self._added = {entry["id"]: entry["content"] for entry in self._spec.get("added_tokens") or []}
 
     @cached_property
-    def _kinds(self) -> dict[str, set[str]]:
+    def _types(self) -> dict[str, set[str]]:
         """The types of all parts of the normalizer, pre-tokenizer and decoder."""
-        return {name: set(_types(self._pipeline.get(name))) for name in ("normalizer", "pre_tokenizer", "decoder")}
+        names = ("normalizer", "pre_tokenizer", "decoder")
+        return {name: {part["type"] for part in _parts(self._spec.get(name))} for name in names}
 
     @cached_property
-    def is_local(self) -> bool:
-        """Whether text may be cut at control tokens and prompts and encoded in pieces with the same ids.
+    def is_splittable(self) -> bool:
+        """Whether text split after control tokens and prompts has the same ids when the pieces are encoded separately.
 
-        False for SentencePiece-like tokenizers, which mark the start of the text, and where a control token swallows
-        white space beside it.
+        False for SentencePiece-like tokenizers, which mark the start of the text, and if an added token strips the
+        white space around it.
         """
-        pre = self._kinds["pre_tokenizer"]
-        prefix = any(part.get("add_prefix_space") for part in _parts(self._pipeline.get("pre_tokenizer")))
+        pre_tokenizers = self._types["pre_tokenizer"]
+        adds_space = any(part.get("add_prefix_space") for part in _parts(self._spec.get("pre_tokenizer")))
         return (
-            self._pipeline["model"].get("type") == "BPE"
-            and self._kinds["normalizer"] <= _LOCAL_NORMALIZERS
-            and "ByteLevel" in pre
-            and pre <= _LOCAL_PRETOKENIZERS
-            and not prefix
-            and not self._swallows
+            self._spec["model"].get("type") == "BPE"
+            and self._types["normalizer"] <= _SPLITTABLE_NORMALIZERS
+            and "ByteLevel" in pre_tokenizers
+            and pre_tokenizers <= _SPLITTABLE_PRETOKENIZERS
+            and not adds_space
+            and not self._strips
         )
 
     @cached_property
-    def _swallows(self) -> bool:
-        """Whether an added token takes in white space beside it, or is matched only as a word."""
+    def _strips(self) -> bool:
+        """Whether an added token strips the white space around it, or matches whole words only."""
         return any(
             entry.get("lstrip") or entry.get("rstrip") or entry.get("single_word")
-            for entry in self._pipeline.get("added_tokens") or []
+            for entry in self._spec.get("added_tokens") or []
         )
 
     @cached_property
@@ -71,58 +75,59 @@ class Vocabulary:
 
     @cached_property
     def _tokens(self) -> dict[str, int]:
-        vocab = self._pipeline["model"].get("vocab") or {}
+        """The ids of the model's tokens, without added tokens."""
+        vocab = self._spec["model"].get("vocab") or {}
         if isinstance(vocab, list):
             return {piece: i for i, (piece, _) in enumerate(vocab)}
         return dict(vocab)
 
     @cached_property
     def token_bytes(self) -> list[bytes | None] | None:
-        """The UTF-8 bytes of each id, or None where tokens do not spell text (WordPiece and the like).
+        """The UTF-8 bytes of each id, or None if tokens do not spell text (WordPiece and the like).
 
-        SentencePiece's word mark (U+2581) is a space. An entry is None where the id is unused.
+        SentencePiece's word mark (U+2581) counts as a space. The entry of an unused id is None.
         """
-        if "ByteLevel" in self._kinds["pre_tokenizer"] | self._kinds["decoder"]:
-            spell = _byte_level
-        elif self._pipeline["model"].get("type") in ("BPE", "Unigram") and self._kinds["decoder"] & {
+        if "ByteLevel" in self._types["pre_tokenizer"] | self._types["decoder"]:
+            to_bytes = _byte_level
+        elif self._spec["model"].get("type") in ("BPE", "Unigram") and self._types["decoder"] & {
             "ByteFallback", "Metaspace", "Replace"
         }:  # fmt: skip
-            spell = _sentence_piece
+            to_bytes = _sentence_piece
         else:
             return None
         table: list[bytes | None] = [None] * self.size
         for token, id_ in self._tokens.items():
-            table[id_] = spell(token)
+            table[id_] = to_bytes(token)
         for id_, content in self._added.items():
             table[id_] = content.encode()
         return table
 
     @cached_property
-    def _marked(self) -> re.Pattern[str]:
-        """An added token, or the start, and the spaces behind it."""
+    def _spaces(self) -> re.Pattern[str]:
+        """Matches the start of the text or an added token, and the spaces after it."""
         added = "|".join(re.escape(text) for text in sorted(self._added.values(), key=len, reverse=True))
-        space = r"\s" if self._swallows else " "
+        space = r"\s" if self._strips else " "
         return re.compile(f"(^|{added}){space}+" if added else f"(^){space}+")
 
     def without_word_marks(self, text: str) -> str:
-        """A text without the spaces at its start and behind added tokens.
+        """A text without the spaces at its start and after added tokens.
 
-        There SentencePiece may put one more, and a token with rstrip takes them in.
+        SentencePiece may add one more space there, and a token with rstrip removes them.
         """
-        return self._marked.sub(r"\1", text)
+        return self._spaces.sub(r"\1", text)
 
-    def says(self, ids: npt.NDArray[np.int32]) -> bytes:
-        """The bytes that ids spell. Only where `token_bytes` is not None."""
+    def decode(self, ids: npt.NDArray[np.int32]) -> bytes:
+        """The bytes of ids. Only if `token_bytes` is not None."""
         assert self.token_bytes is not None
         return b"".join(map(self._bytes_of, ids.tolist()))
 
     @cached_property
     def _bytes_of(self) -> Callable[[int], bytes]:
-        return [spelled or b"" for spelled in self.token_bytes or ()].__getitem__
+        return [token or b"" for token in self.token_bytes or ()].__getitem__
 
 
 def _parts(component: Any) -> list[dict[str, Any]]:
-    """The leaves of a component of tokenizer.json."""
+    """The parts of a component of tokenizer.json, with sequences flattened."""
     if not component:
         return []
     for key in ("normalizers", "pretokenizers", "decoders", "processors"):
@@ -131,19 +136,15 @@ def _parts(component: Any) -> list[dict[str, Any]]:
     return [component]
 
 
-def _types(component: Any) -> list[str]:
-    return [part["type"] for part in _parts(component)]
-
-
-_BYTES = byte_characters()
-# To the character of the byte's number; whatever else there is below 256 leaves that range.
-_LATIN = {ord(char): byte for char, byte in _BYTES.items()}
-_LATIN.update({byte: 0x10000 + byte for byte in range(256) if byte not in _LATIN})
+# Translates a byte-level token to Latin-1, in which each character is its byte. Other characters below 256 are moved
+# out of the range of Latin-1.
+_TO_LATIN_1 = {ord(char): byte for char, byte in byte_characters().items()}
+_TO_LATIN_1.update({byte: 0x10000 + byte for byte in range(256) if byte not in _TO_LATIN_1})
 
 
 def _byte_level(token: str) -> bytes:
     try:
-        return token.translate(_LATIN).encode("latin-1")
+        return token.translate(_TO_LATIN_1).encode("latin-1")
     except UnicodeEncodeError:
         return token.encode()
 

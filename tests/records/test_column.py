@@ -1,4 +1,4 @@
-"""Records travel as an Arrow column: what comes back is what went in, whatever slice of it is asked for."""
+"""Records as an Arrow column: the records read from it, or from any slice of it, are those that were written."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ RECORDS = st.lists(PLAIN | OTHERS, max_size=12)
 
 
 def column_of(records: list[Record | None], cut: int) -> pa.ChunkedArray:
-    """A column in two chunks, the second of which may begin inside an array."""
+    """A column in two chunks. Both are slices of one array."""
     array = record_array(records)
     return pa.chunked_array([array[:cut], array[cut:]], RECORD_TYPE)
 
 
 @given(RECORDS, st.data())
-def test_what_comes_back_is_what_went_in(records: list[Record | None], data: Any) -> None:
+def test_the_records_of_a_column_are_those_it_was_made_from(records: list[Record | None], data: Any) -> None:
     cut = data.draw(st.integers(0, len(records)))
     begin = data.draw(st.integers(0, len(records)))
     assert list(RecordColumn(column_of(records, cut))) == records
@@ -45,7 +45,7 @@ def test_what_comes_back_is_what_went_in(records: list[Record | None], data: Any
 
 
 @given(RECORDS, st.data())
-def test_rows_that_are_dropped_and_rows_without_a_record_are_passed_by(records: list[Record | None], data: Any) -> None:
+def test_live_rows_are_those_with_a_record_that_are_not_dropped(records: list[Record | None], data: Any) -> None:
     dropped = data.draw(st.lists(st.booleans(), min_size=len(records), max_size=len(records)))
     table = pa.table({"record": column_of(records, 0), "dropped": pa.array(dropped, pa.bool_())})
     expected = [
@@ -57,22 +57,22 @@ def test_rows_that_are_dropped_and_rows_without_a_record_are_passed_by(records: 
 
 
 @given(RECORDS, st.lists(st.sampled_from(["<|", "<é", "世", "a<", "||"]).map(str.encode), max_size=3), st.data())
-def test_texts_that_hold_a_string_are_found_in_any_slice(
-    records: list[Record | None], heads: list[bytes], data: Any
+def test_texts_containing_a_string_are_found_in_any_slice(
+    records: list[Record | None], strings: list[bytes], data: Any
 ) -> None:
-    heads = [head for head in heads if len(head) == len(heads[0])]
+    strings = [string for string in strings if len(string) == len(strings[0])]
     begin = data.draw(st.integers(0, len(records)))
     wanted = [
         (row, role, text)
         for row, record in enumerate(records[begin:])
         if isinstance(record, PlainRecord)
         for role, text in zip(record.roles, record.contents, strict=True)
-        if any(head in text.encode() for head in heads)
+        if any(string in text.encode() for string in strings)
     ]
-    found = list(RecordColumn(column_of(records, 0).slice(begin)).texts_with(heads))
+    found = list(RecordColumn(column_of(records, 0).slice(begin)).texts_containing(strings))
     assert [entry for entry in found if entry in wanted] == wanted
-    # Besides those there are texts that end in the beginning of a string which the following text ends.
-    ends = {head[:at] for head in heads for at in range(1, len(head))}
+    # The others end with the beginning of a string that continues in the next text.
+    ends = {string[:at] for string in strings for at in range(1, len(string))}
     others = [text.encode() for row, role, text in found if (row, role, text) not in wanted]
     assert all(any(text.endswith(end) for end in ends) for text in others)
 
@@ -81,12 +81,13 @@ def test_a_column_without_chunks_has_no_records() -> None:
     assert list(RecordColumn(pa.chunked_array([], RECORD_TYPE))) == []
 
 
-def test_a_string_that_two_texts_make_together_is_not_searched_for_long() -> None:
+def test_a_string_across_two_texts_may_give_the_first_of_them() -> None:
     records = [PlainRecord(("user", "assistant"), ["a <", "| b"]), PlainRecord(("user",), ["<|x|>"])]
-    assert list(RecordColumn(column_of(records, 0)).texts_with([b"<|"])) == [(0, "user", "a <"), (1, "user", "<|x|>")]
+    found = list(RecordColumn(column_of(records, 0)).texts_containing([b"<|"]))
+    assert found == [(0, "user", "a <"), (1, "user", "<|x|>")]
 
 
-@pytest.mark.parametrize("heads", [[], [b"<|im"]])
-def test_nothing_is_found_where_there_is_nothing_to_find(heads: list[bytes]) -> None:
+@pytest.mark.parametrize("strings", [[], [b"<|im"]])
+def test_nothing_is_found_in_short_texts_or_for_no_strings(strings: list[bytes]) -> None:
     for records in ([], [None], [PlainRecord(("user",), [""])], [PlainRecord(("user",), ["<|i"])]):
-        assert list(RecordColumn(column_of(records, 0)).texts_with(heads)) == []
+        assert list(RecordColumn(column_of(records, 0)).texts_containing(strings)) == []

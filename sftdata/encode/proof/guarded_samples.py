@@ -1,4 +1,7 @@
-"""Proven texts on their way to the guarded tokenizer: one sample, and the samples of many records end to end."""
+"""Samples as guarded text, ready to be encoded: one sample, and the samples of a batch of records.
+
+Guarded text is text for the guarded tokenizer, in which control tokens have private names (see tokenizer/control.py).
+"""
 
 from __future__ import annotations
 
@@ -10,24 +13,24 @@ from sftdata.encode.tokenizer.control import PRIVATE
 
 
 class GuardedSample(NamedTuple):
-    """A sample's text for the guarded tokenizer, cut at its completions: pieces[1], pieces[3], ... are trained."""
+    """A sample as guarded text, cut at its completions: pieces[1], pieces[3], ... are trained."""
 
     pieces: tuple[str, ...]
-    turns: tuple[int, ...]  # 0-based, one for each trained piece
+    turns: tuple[int, ...]  # 0-based, one per trained piece
 
     @property
     def controls(self) -> list[int]:
-        """How many control tokens there are in each piece."""
+        """The number of control tokens in each piece."""
         return [piece.count(PRIVATE) for piece in self.pieces]
 
 
 class GuardedBatch:
-    """The samples of the records of a batch, in the order of the records.
+    """The samples of a batch of records, in the order of the records.
 
     pieces    <u>hi</u><a>  yo</a>  \\n | <u>well?</u><a>  no</a>  \\n
     controls  3             1       0    3                1       0     control tokens that the template wrote in each
-    starts    0                          3                         6    of samples + 1, in pieces
-    turns     (1,)                       (1,)                           trained in each sample, 0-based
+    starts    0                          3                         6    the first piece of each sample, and the end
+    turns     (1,)                       (1,)                           the trained turns of each sample, 0-based
     owners    0                          2                              the record of each sample, from 0
     """
 
@@ -39,7 +42,7 @@ class GuardedBatch:
         self.owners: list[int] = []
 
     def add(self, owner: int, pieces: Sequence[str], controls: Sequence[int], turns: tuple[int, ...]) -> None:
-        """Add a sample of a record, which is no earlier one than the last."""
+        """Add a sample of a record. Records must be added in order."""
         self.pieces += pieces
         self.controls += controls
         self.starts.append(len(self.pieces))

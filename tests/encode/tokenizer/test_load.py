@@ -94,7 +94,7 @@ def test_a_folder_is_read_as_transformers_reads_it(tmp_path: Path, name: str) ->
     folder = make_folder(tmp_path, *FOLDERS[name])
     theirs: Any = AutoTokenizer.from_pretrained(str(folder))
     ours = load_tokenizer(str(folder))
-    tokenizer = Tokenizer.from_buffer(ours.json)
+    tokenizer = Tokenizer.from_buffer(ours.tokenizer_json)
     for text in TEXTS:
         wanted = theirs(text, add_special_tokens=False)["input_ids"]
         assert tokenizer.encode(text, add_special_tokens=False).ids == wanted

@@ -1,4 +1,4 @@
-"""A plain conversation is the same record whether it was made of messages or of roles and contents."""
+"""A plain conversation is the same record whether it was created from messages or from roles and contents."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from sftdata.curate.duplicates.exact import content_key
 from sftdata.curate.duplicates.near import answer_chars
 from sftdata.curate.words import text_of
-from sftdata.encode.clean import note_control, note_control_of_rich, strip_trailing_control
+from sftdata.encode.control_strings import count_control_strings, count_control_strings_of, strip_trailing_control
 from sftdata.encode.stats import EncodingStats
 from sftdata.encode.template.messages import strings_of, trained_turns
 from sftdata.encode.tokenizer.control import ControlTokens
@@ -34,7 +34,7 @@ TURNS = st.lists(
 
 
 @given(TURNS)
-def test_two_ways_to_make_a_plain_conversation_are_one(turns: list[tuple[str, str]]) -> None:
+def test_a_plain_conversation_from_messages_equals_one_from_roles_and_contents(turns: list[tuple[str, str]]) -> None:
     roles, contents = zip(*turns)
     one = Record(tuple(Message(role, content) for role, content in turns))
     other = PlainRecord(roles, list(contents))
@@ -48,21 +48,21 @@ def test_two_ways_to_make_a_plain_conversation_are_one(turns: list[tuple[str, st
 
 
 @given(TURNS)
-def test_what_looks_at_plain_conversations_sees_in_them_what_it_sees_in_their_messages(
+def test_functions_with_a_fast_path_for_plain_conversations_give_the_same_result_without_it(
     turns: list[tuple[str, str]],
 ) -> None:
     plain = PlainRecord(tuple(role for role, _ in turns), [content for _, content in turns])
-    # The same with a field that none of these look at, so that the messages are looked at one by one.
+    # The same with a field that none of these functions use, so that they take the path for all other conversations.
     other = plain.replaced(messages=tuple(message._replace(tool_call_id="x") for message in plain.messages))
     assert other.plain is None
     for on in ("conversation", "prompt", "answer"):
         assert text_of(plain, on) == text_of(other, on)
-    for policy in ("all", "last"):
-        assert trained_turns(plain, policy) == trained_turns(other, policy)
-    seen, seen_otherwise = EncodingStats(), EncodingStats()
-    note_control(turns, CONTROL, seen)
-    note_control_of_rich(other, CONTROL, seen_otherwise)
-    assert seen == seen_otherwise
+    for train_on in ("all", "last"):
+        assert trained_turns(plain, train_on) == trained_turns(other, train_on)
+    stats, other_stats = EncodingStats(), EncodingStats()
+    count_control_strings(turns, CONTROL, stats)
+    count_control_strings_of(other, CONTROL, other_stats)
+    assert stats == other_stats
     assert answer_chars(plain) == answer_chars(other)
     assert Counter(strings_of(other)) - Counter(strings_of(plain)) == Counter({"x": len(turns)})
     stripped = [message.content for message in strip_trailing_control(plain, CONTROL).messages]
@@ -80,7 +80,7 @@ def test_what_looks_at_plain_conversations_sees_in_them_what_it_sees_in_their_me
         Record(text="a"),
     ],
 )
-def test_what_holds_more_than_roles_and_contents_is_not_plain_and_comes_back_whole(record: Record) -> None:
+def test_a_record_with_more_than_roles_and_contents_is_not_plain_and_survives_json(record: Record) -> None:
     assert record.plain is None
     assert isinstance(json.loads(record.to_json()), dict)
     assert Record.from_json(record.to_json()) == record
@@ -89,7 +89,7 @@ def test_what_holds_more_than_roles_and_contents_is_not_plain_and_comes_back_who
 
 
 @given(TURNS)
-def test_a_record_can_be_sent_and_copied(turns: list[tuple[str, str]]) -> None:
+def test_a_record_can_be_pickled_and_copied(turns: list[tuple[str, str]]) -> None:
     plain = PlainRecord(tuple(role for role, _ in turns), [content for _, content in turns])
     messages = Record(plain.messages)
     assert messages.plain == plain
@@ -97,6 +97,6 @@ def test_a_record_can_be_sent_and_copied(turns: list[tuple[str, str]]) -> None:
         assert pickle.loads(pickle.dumps(record)) == copy.deepcopy(record) == record
 
 
-def test_a_record_says_what_it_is() -> None:
+def test_repr_and_equality_of_a_record() -> None:
     assert repr(Record(text="a")) == "Record(messages=(), tools=(), template_kwargs=None, text='a')"
     assert Record() == Record(()) != Path()

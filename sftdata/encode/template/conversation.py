@@ -1,0 +1,38 @@
+"""A conversation in the form that the chat template takes, and the refusal of one that cannot be encoded."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sftdata.encode.template.jinja import RenderError, Turn
+from sftdata.encode.template.probes import TemplateProbes
+from sftdata.records.record import Drop
+
+
+class Refusal(Exception):
+    """A conversation that cannot be encoded with a proof. `drop` has the reason; `turn` is 0-based."""
+
+    def __init__(self, reason: str, detail: str, turn: int | None = None) -> None:
+        where = "" if turn is None else f"turn {turn + 1}: "
+        super().__init__(f"{reason}: {where}{detail}")
+        self.drop = Drop(reason, where + detail)
+
+
+@dataclass(slots=True)
+class Conversation:
+    """A conversation as the template gets it: every field protected, tool arguments in the form it writes."""
+
+    messages: list[Turn]
+    tools: list[Any] | None
+    kwargs: Mapping[str, Any] | None
+
+    def render(self, probes: TemplateProbes, num_messages: int, *, prompt: bool) -> str:
+        """The first messages as text. Raises Refusal with the template's own message if the template raises."""
+        try:
+            return probes.template.render(
+                self.messages[:num_messages], tools=self.tools, add_generation_prompt=prompt, kwargs=self.kwargs
+            )
+        except RenderError as error:
+            raise Refusal("template_error", str(error), num_messages if prompt else num_messages - 1) from error
