@@ -1,0 +1,1 @@
+"""Groups of settings: validation, YAML files, overrides."""

@@ -121,7 +121,9 @@ def _check_tokenizer(folder: Path, manifest: Manifest) -> None:
         raise DatasetError(where, f"template.sha256 is not the checksum of {TEMPLATE_FILE}", PREPARE_AGAIN)
     vocab_size = _vocab_size(folder / TOKENIZER_FILE)
     if vocab_size != tokenizer.vocab_size:
-        what = f"tokenizer.vocab_size is {tokenizer.vocab_size}, but {TOKENIZER_FILE} has {vocab_size}"
+        what = (
+            f"tokenizer.vocab_size is {tokenizer.vocab_size}, but the vocabulary of {TOKENIZER_FILE} has {vocab_size}"
+        )
         raise DatasetError(where, what, PREPARE_AGAIN)
     special = [id_ for id_ in (tokenizer.bos_id, tokenizer.eos_id, tokenizer.pad_id) if id_ is not None]
     id_lists = (tokenizer.end_of_turn_ids, tokenizer.control_ids, tokenizer.answer_control_ids or ())

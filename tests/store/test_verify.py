@@ -10,6 +10,7 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
+from verification import check_rejected
 
 from sftdata.errors import DatasetError
 from sftdata.store import proof
@@ -284,7 +285,11 @@ MANIFEST = [
     case(manifest(template={"source": "auto", "sha256": "0" * 64}), "template.sha256 is not the checksum", "template"),
     case(manifest(ledger=[]), "lists no ledger", "no ledger"),
     case(tokenizer(sha256="0" * 64), "tokenizer.sha256 is not the checksum of tokenizer/tokenizer.json", "tokenizer"),
-    case(tokenizer(vocab_size=33), "tokenizer.vocab_size is 33, but tokenizer/tokenizer.json has 32", "vocabulary"),
+    case(
+        tokenizer(vocab_size=33),
+        "tokenizer.vocab_size is 33, but the vocabulary of tokenizer/tokenizer.json has 32",
+        "vocabulary",
+    ),
     case(tokenizer(eos_id=32), "tokenizer lists the id 32, outside its vocabulary of 32", "special id"),
     case(tokenizer(generation_prompts=[[2, 40]]), "tokenizer lists the id 40, outside its", "generation prompt"),
     case(tokenizer(end_of_turn_ids=[]), "its id 3 is not an end-of-turn token", "no end-of-turn token"),
@@ -420,11 +425,3 @@ def test_a_record_with_two_samples_is_compared_with_the_sum_of_both(dataset: Any
     verify(dataset.write(tmp_path / "good"))
     dataset.ledger[1].update(num_tokens=15)
     check_rejected(dataset.write(tmp_path / "bad"), "num_tokens is 15, but its samples have 28")
-
-
-def check_rejected(folder: Path, sentence: str) -> None:
-    """`verify` raises a one-line DatasetError that contains the sentence."""
-    with pytest.raises(DatasetError) as caught:
-        verify(folder)
-    assert sentence in str(caught.value)
-    assert "\n" not in str(caught.value)

@@ -9,22 +9,14 @@ from typing import Any
 
 import pytest
 import xxhash
+from verification import check_rejected
 
-from sftdata.errors import DatasetError
 from sftdata.store.verify import verify
 
 N = -100
 TRAIN = "train/00000-of-00001.arrow"
 CC, AA, BAD, BB, DUPLICATE, VV, TEXT = range(7)  # rows of the ledger
 SWAPPED = "is not the sample that was encoded: its tokens or labels have changed"
-
-
-def check_rejected(folder: Path, sentence: str) -> None:
-    """`verify` raises a one-line DatasetError that contains the sentence."""
-    with pytest.raises(DatasetError) as caught:
-        verify(folder)
-    assert sentence in str(caught.value)
-    assert "\n" not in str(caught.value)
 
 
 def fate(at: int, **fields: Any) -> Callable[[Any], None]:
