@@ -33,7 +33,7 @@ def test_help_names_every_setting():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["nowhere", "--model", "m", "--out", "o"], "nowhere: is not there"),
+        (["nowhere", "--model", "m", "--out", "o"], "nowhere: does not exist"),
         (["nowhere.yaml"], "No such file"),
         (["data", "--model", "m"], "out is required"),
         (["data", "--model", "m", "--out", "o", "epoch=2"], "epoch is not a setting; did you mean epochs?"),
