@@ -1,4 +1,4 @@
-"""End-of-turn tokens by template, by hand, and how a test puts a package encoder beside an oracle."""
+"""End-of-turn tokens of every template, written by hand, and pairs of an encoder and the oracle that judges it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from sftdata.records.record import Drop, Record
 
 DATE = "2026-01-01"
 TEMPLATES = Path(__file__).resolve().parents[2] / "templates"
-# What a model trained on the format writes to end its turn, as its publisher says; None is the tokenizer's EOS.
+# The tokens that end a turn, according to the publisher of the format. None means the tokenizer's EOS.
 ENDS: dict[str, tuple[str, ...] | None] = {
     "alpaca": None,
     "chatml": ("<|im_end|>",),
@@ -44,7 +44,7 @@ SHARED = {"qwen3": "qwen3", "llama3": "llama3", "deepseek_v3": "deepseek-v3", "s
 
 
 class Pair:
-    """The package's encoder and the oracle for one tokenizer folder and template."""
+    """An encoder, and the oracle for the same tokenizer folder and template."""
 
     def __init__(self, folder: Path, template: str = "auto", *, ends: str, train_on: Any = "all") -> None:
         files = load_tokenizer(str(folder))
@@ -54,7 +54,7 @@ class Pair:
         self.oracle = Oracle(folder, ENDS[ends], source, DATE)
 
     def problems(self, conversation: dict[str, Any]) -> list[str]:
-        """What the oracle finds wrong with the encoder's result for a conversation; none where reading drops it."""
+        """What the oracle finds wrong with the encoder's result for a conversation; nothing if reading drops it."""
         record = to_record(conversation, format="messages", columns={}, system=None)
         if isinstance(record, Drop):
             return []
@@ -71,5 +71,5 @@ class Pair:
 
 @cache
 def shared_pair(folder: Path, name: str) -> Pair:
-    """The pair of one of the shared tokenizers with its own template; loading takes seconds, so it is kept."""
+    """The pair for a shared tokenizer with its own template. Cached, because loading takes seconds."""
     return Pair(folder / "tokenizers" / name, ends=SHARED[name])

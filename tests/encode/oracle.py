@@ -1,15 +1,16 @@
-"""A slow judge of encoded samples, written from the definition of a correct mask and nothing else.
+"""A slow check of encoded samples, written from nothing but the definition of a correct mask.
 
-It renders with transformers' own `apply_chat_template(tokenize=False)`, encodes with transformers' own tokenizer and
-shares no code with the package. For assistant turn k of a conversation:
+It renders with transformers' `apply_chat_template(tokenize=False)`, encodes with transformers' tokenizer, and shares no
+code with the package. For assistant turn k of a conversation:
 
     prompt      P_k = render(messages[:k], add_generation_prompt=True)
     rendering   R_k = render(messages[:k + 1])
     completion  C_k = what follows P_k in R_k, up to and including the first end-of-turn token
 
-Loss belongs on exactly the tokens of C_k, encoded so that the ids before them equal encode(P_k). Control strings in the
-messages are replaced by private characters before rendering (`Masks`), so that a control string in a rendering was
-written by the template. End-of-turn tokens are given by hand, per template.
+The loss must fall on exactly the tokens of C_k, encoded such that the ids before them equal encode(P_k).
+
+Control strings in messages are replaced by private-use characters before rendering (`Masks`), so that every control
+string in a rendering was written by the template. End-of-turn tokens are written by hand, per template.
 """
 
 from __future__ import annotations
@@ -29,50 +30,50 @@ INLINE = re.compile(r"\s*<think>(.*?)</think>(.*)", re.DOTALL)
 
 @dataclass(frozen=True)
 class Turn:
-    """What the definition says of one trained turn; texts hold the masks' characters for control strings."""
+    """One trained turn by the definition. Control strings of messages are hidden in the texts (see Masks)."""
 
     index: int
     prompt: str
     completion: str
-    rendering: str | None  # R_k, where it begins with prompt + completion
+    rendering: str | None  # R_k if it starts with prompt + completion
 
 
 class Unsatisfied(Exception):
-    """The definition cannot be satisfied: the reasons that a drop may give, and the turn (0-based) it is about."""
+    """The definition cannot be satisfied. Has the reasons that a drop may give, and the turn (0-based)."""
 
     def __init__(self, reasons: Sequence[str], turn: int, others: Sequence[Unsatisfied] = ()) -> None:
         super().__init__(f"turn {turn + 1}: {' or '.join(reasons)}")
         self.reasons = tuple(reasons)
         self.turn = turn
-        self.others = tuple(others)  # a drop may name any turn that cannot be trained
+        self.others = tuple(others)  # a drop may name any of the turns
 
 
 class Oracle(Reference):
-    """Judges what an encoder made of conversations, by one tokenizer and one template."""
+    """Judges an encoder's results for conversations, for one tokenizer and one template."""
 
     # The definition ----------------------------------------------------------------------------------------------
 
     def forms(self, messages: Chat) -> Iterator[Chat]:
-        """The ways to give these messages to a template: arguments as text or object, no content as "" or absent,
-        reasoning inline or as a field. As they are comes first."""
+        """The ways to give these messages to a template, unchanged first: arguments as text or object, no content as ""
+        or absent, reasoning inline or as a field."""
         calls = any(message.get("tool_calls") for message in messages)
         inline = any(
             m["role"] == "assistant" and m.get("reasoning_content") is None and INLINE.fullmatch(m.get("content") or "")
             for m in messages
         )
-        seen = []
+        yielded = []
         for arguments, empty, split in itertools.product(
             ("given", "object", "text") if calls else ("given",),
             ("given", "absent", "") if calls else ("given",),
             (False, True) if inline else (False,),
         ):
             form = [_in_form(message, arguments, empty, split) for message in messages]
-            if form not in seen:
-                seen.append(form)
+            if form not in yielded:
+                yielded.append(form)
                 yield form
 
     def turns(self, messages: Chat, tools: Any, kwargs: Any, trained: Sequence[int]) -> list[Turn]:
-        """Prompt and completion of each trained turn, control strings hidden. Raises Unsatisfied."""
+        """The prompt and completion of each trained turn, control strings hidden. Raises Unsatisfied."""
         hidden = change_fields(messages, self.masks.hide)
         hidden_tools = change_strings(tools, self.masks.hide)
         turns: list[Turn] = []
@@ -95,7 +96,7 @@ class Oracle(Reference):
             except ValueError as error:
                 raise Unsatisfied(["template_error"], k) from error
             if self.masks.show(text) != plain:
-                # The template acts on control strings.
+                # The template depends on control strings.
                 raise Unsatisfied(["unproven_mask", "lost_field", "no_end_of_turn"], k)
             texts.append(text)
         prompt_text, rendering = texts
@@ -117,19 +118,19 @@ class Oracle(Reference):
         return turn
 
     def _can_be_encoded(self, turn: Turn) -> bool:
-        """Whether the tokenizer has tokens for the completion, and none of the text becomes its unknown token."""
+        """Whether the tokenizer can encode the completion, without its unknown token."""
         prompt = self.encode(turn.prompt)
         wanted = self._completion(turn)
         if prompt is None or wanted is None:
             return True
         both = turn.prompt + turn.completion
         return any(
-            self.says(ids, turn.completion, after=turn.prompt) and not self._judge_control("", prompt + ids, both)
+            self.decodes_to(ids, turn.completion, after=turn.prompt) and not self._judge_control("", prompt + ids, both)
             for ids in wanted
         )
 
     def _cut(self, hidden: Chat, tools: Any, kwargs: Any, k: int, prompt: str, rendering: str) -> int:
-        """Where turn k begins in a rendering that does not begin with its prompt, found with sentinels for contents."""
+        """Where the completion starts in a rendering that does not start with its prompt, found with sentinels."""
         marks = [f"qz{i}zq" for i in range(k + 1)]
         chat = [
             {**message, "content": mark} if (message.get("content") or "").strip() else message
@@ -153,7 +154,7 @@ class Oracle(Reference):
         raise Unsatisfied(["unproven_mask"], k)
 
     def _shows_fields(self, hidden: Chat, tools: Any, kwargs: Any, k: int, completion: str) -> bool:
-        """Whether every field of turn k stands in its completion: its text does, and so would a sentinel."""
+        """Whether every field of turn k appears in its completion: its text does, and a sentinel in its place would."""
         message = hidden[k]
         for key in ("content", "reasoning_content"):
             text = message.get(key)
@@ -167,7 +168,7 @@ class Oracle(Reference):
         return True
 
     def _shows_call(self, hidden: Chat, tools: Any, kwargs: Any, k: int, number: int, call: dict[str, Any]) -> bool:
-        """Whether a call's name and arguments are written, the arguments as JSON and not as JSON within JSON."""
+        """Whether a call's name and arguments are written, and the arguments not as JSON within JSON."""
         arguments = call["function"]["arguments"]
         for function in (
             {**call["function"], "name": "qzx9zq"},
@@ -193,7 +194,7 @@ class Oracle(Reference):
     # Judging -----------------------------------------------------------------------------------------------------
 
     def trained(self, messages: Chat, train_on: str) -> list[int]:
-        """The turns to train: weight or train per message, else the policy; never a turn with nothing before it."""
+        """The turns to train: by `weight` or `train` of the message, else by train_on; never the first turn."""
         answers = [k for k, message in enumerate(messages) if message["role"] == "assistant"]
         chosen = []
         for k in answers:
@@ -204,14 +205,14 @@ class Oracle(Reference):
         return chosen
 
     def judge(self, conversation: Mapping[str, Any], result: Any, train_on: str = "all") -> list[str]:
-        """What is wrong with a result (samples, or a drop with reason and detail); empty where all is right."""
+        """What is wrong with a result (samples, or a drop with reason and detail); empty if it is right."""
         original = conversation["messages"]
         tools, kwargs = conversation.get("tools"), conversation.get("chat_template_kwargs")
         trained = self.trained(original, train_on)
         messages = [{key: value for key, value in m.items() if key not in ("weight", "train")} for m in original]
         reason = getattr(result, "reason", None)
         if not trained:
-            return [] if reason == "nothing_to_train" else [f"nothing is to be trained, but got {result}"]
+            return [] if reason == "nothing_to_train" else [f"there is nothing to train, but got {result}"]
         refused: list[Unsatisfied] = []
         wrong: list[list[str]] = []
         proven = 0
@@ -223,7 +224,7 @@ class Oracle(Reference):
                 continue
             proven += 1
             if reason is not None:
-                return [f"needless drop: {reason}: {result.detail}"]
+                return [f"unnecessary drop: {reason}: {result.detail}"]
             problems = self._judge_samples(result, turns)
             if not problems:
                 return []
@@ -231,7 +232,7 @@ class Oracle(Reference):
         if reason is not None:
             return self._judge_drop(result, refused)
         if not proven:
-            return [f"was written, but the definition cannot be satisfied: {refused[0]}"]
+            return [f"got samples, but the definition cannot be satisfied: {refused[0]}"]
         return min(wrong, key=len)
 
     def _judge_drop(self, drop: Any, refused: list[Unsatisfied]) -> list[str]:
@@ -239,7 +240,7 @@ class Oracle(Reference):
         if not right:
             return [f"wrong reason: {drop.reason}: {drop.detail}; the oracle says {refused[0]}"]
         if drop.reason == "template_error":
-            return []  # the template may blame any message up to the turn's own
+            return []  # the template may name any message up to the turn's own
         if not any(f"turn {r.turn + 1}" in (drop.detail or "") for r in right):
             return [f"wrong turn: {drop.reason}: {drop.detail}; the oracle says {right[0]}"]
         return []
@@ -248,7 +249,7 @@ class Oracle(Reference):
         problems = []
         places = sorted(index for sample in samples for index in sample.turns)
         if places != [turn.index for turn in turns]:
-            problems.append(f"trained turns {places}, wanted {[turn.index for turn in turns]}")
+            problems.append(f"trained turns {places}, expected {[turn.index for turn in turns]}")
             return problems
         by_index = {turn.index: turn for turn in turns}
         for sample in samples:
@@ -261,7 +262,7 @@ class Oracle(Reference):
         return problems
 
     def _judge_sample(self, ids: list[int], labels: list[int], turns: list[Turn]) -> list[str]:
-        """The invariants on one sample, and its exact ids and labels where they can be derived."""
+        """Check the invariants of one sample, and its exact ids and labels if they can be derived."""
         if len(ids) != len(labels) or any(label not in (IGNORE, id_) for id_, label in zip(ids, labels)):
             return ["a label is neither its id nor -100"]
         problems = []
@@ -270,18 +271,18 @@ class Oracle(Reference):
             return [f"{len(runs)} trained runs for {len(turns)} turns"]
         bos = self.tokenizer.bos_token_id
         if bos is not None and ids[:2] == [bos, bos]:
-            problems.append("two BOS")
+            problems.append("starts with two BOS tokens")
         for (start, stop), turn in zip(runs, turns):
             name = f"turn {turn.index + 1}"
             expected = self.encode(turn.prompt)
             if expected is not None and ids[:start] != expected:
                 problems.append(f"{name}: the ids before it are not encode(P): {self._differ(ids[:start], expected)}")
-            if expected is None and not self.says(ids[:start], turn.prompt):
-                problems.append(f"{name}: the ids before it do not spell P")
+            if expected is None and not self.decodes_to(ids[:start], turn.prompt):
+                problems.append(f"{name}: the ids before it do not decode to P")
             if ids[stop - 1] not in {self.controls.get(end) for end in self.ends}:
-                problems.append(f"{name}: does not end in an end-of-turn token: {ids[stop - 1]}")
-            if not self.says(ids[start:stop], turn.completion, after=turn.prompt):
-                problems.append(f"{name}: spells {self.spell(ids[start:stop])!r}, wanted {turn.completion!r}")
+                problems.append(f"{name}: does not end with an end-of-turn token: {ids[stop - 1]}")
+            if not self.decodes_to(ids[start:stop], turn.completion, after=turn.prompt):
+                problems.append(f"{name}: decodes to {self.spell(ids[start:stop])!r}, expected {turn.completion!r}")
             wanted = self._completion(turn)
             if wanted is not None and ids[start:stop] not in wanted:
                 problems.append(f"{name}: {self._differ(ids[start:stop], wanted[0])}")
@@ -289,19 +290,19 @@ class Oracle(Reference):
         last = turns[-1]
         rest = ids[runs[-1][1] :]
         text = "" if last.rendering is None else last.rendering[len(last.prompt + last.completion) :]
-        if rest and not self.says(rest, text, after=last.prompt + last.completion):
-            problems.append(f"after turn {last.index + 1} stands {self.spell(rest)!r}, wanted {text!r} or nothing")
+        if rest and not self.decodes_to(rest, text, after=last.prompt + last.completion):
+            problems.append(f"after turn {last.index + 1} comes {self.spell(rest)!r}, expected {text!r} or nothing")
         return problems
 
     def _judge_control(self, name: str, ids: list[int], text: str) -> list[str]:
-        """No control id came from message text: there are as many of each as the template wrote."""
+        """Check that no control id comes from message text: the control ids are those that the template wrote."""
         known = set(self.controls.values())
-        wanted = [self.controls[found] for found in self.masks.pattern.findall(text)]
+        written = [self.controls[found] for found in self.masks.pattern.findall(text)]
         found = [id_ for id_ in ids if id_ in known]
-        return [] if found == wanted else [f"{name}: control ids {found}, the template wrote {wanted}"]
+        return [] if found == written else [f"{name}: control ids {found}, but the template wrote {written}"]
 
     def _completion(self, turn: Turn) -> list[list[int]] | None:
-        """The ids that C_k may have after encode(P_k): its continuation, or where a token straddles, its own."""
+        """The ids that C_k may have after encode(P_k); if a token straddles the boundary, those of C_k on its own."""
         prompt, both = self.encode(turn.prompt), self.encode(turn.prompt + turn.completion)
         if prompt is None or both is None:
             return None
@@ -310,7 +311,7 @@ class Oracle(Reference):
         alone = self.encode(turn.completion)
         if self.is_byte_level():
             return None if alone is None else [alone]
-        found = [alone] if alone is not None and self.says(alone, turn.completion, after="x") else []
+        found = [alone] if alone is not None and self.decodes_to(alone, turn.completion, after="x") else []
         for anchor in ("\n", "\t", "\u3002", "\x02", "\u4e00"):
             before, after = self.encode(anchor), self.encode(anchor + turn.completion)
             if before is not None and after is not None and after[: len(before)] == before:
@@ -318,7 +319,7 @@ class Oracle(Reference):
         return found or None
 
     def _judge_splits(self, samples: Sequence[Any], turns: list[Turn]) -> list[str]:
-        """Each turn stands in the longest sample whose ids begin with its prompt and completion."""
+        """Check that each turn is in the longest sample whose ids start with its prompt and completion."""
         by_index = {turn.index: turn for turn in turns}
         problems = []
         for sample in samples:
@@ -334,17 +335,17 @@ class Oracle(Reference):
                         continue
                     fits = any(ids[: len(prompt) + len(ids_)] == prompt + ids_ for ids_ in wanted)
                     if fits and len(own.prompt) >= len(turn.prompt + turn.completion):
-                        problems.append(f"turn {index + 1} has a sample of its own, but fits that of {other.turns}")
+                        problems.append(f"turn {index + 1} has its own sample, but belongs into that of {other.turns}")
         return problems
 
     def _differ(self, got: list[int], wanted: list[int]) -> str:
         at = next((i for i, (a, b) in enumerate(zip(got, wanted)) if a != b), min(len(got), len(wanted)))
         show = self.tokenizer.convert_ids_to_tokens
-        return f"at {at} got {show(got[at : at + 6])}, wanted {show(wanted[at : at + 6])}"
+        return f"at {at} got {show(got[at : at + 6])}, expected {show(wanted[at : at + 6])}"
 
 
 def _in_form(message: dict[str, Any], arguments: str, empty: str, split: bool) -> dict[str, Any]:
-    """A message with its arguments, its missing content and its inline reasoning in another form."""
+    """A message with its arguments, missing content and inline reasoning in another form."""
     changed = {key: value for key, value in message.items() if value is not None}
     if message.get("tool_calls"):
         changed["tool_calls"] = [_call_in_form(call, arguments) for call in message["tool_calls"]]
@@ -355,7 +356,7 @@ def _in_form(message: dict[str, Any], arguments: str, empty: str, split: bool) -
     elif message.get("content") is None:
         changed["content"] = ""
     if not changed.get("reasoning_content", "x"):
-        del changed["reasoning_content"]  # an empty thought is none
+        del changed["reasoning_content"]  # empty reasoning is no reasoning
     if split and message["role"] == "assistant" and message.get("reasoning_content") is None:
         inline = INLINE.fullmatch(message.get("content") or "")
         if inline is not None:

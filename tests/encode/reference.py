@@ -1,7 +1,7 @@
-"""Text and ids by transformers alone: renderings, encodings, and what tokens say, for the oracle to judge by.
+"""Renderings, encodings and decoded tokens by transformers alone, on which the oracle bases its judgement.
 
-Control strings in messages are replaced by private characters before rendering (`Masks`), so that a control string in a
-rendering was written by the template.
+Control strings in messages are replaced by private-use characters before rendering (`Masks`), so that every control
+string in a rendering was written by the template.
 """
 
 from __future__ import annotations
@@ -17,39 +17,39 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
-# Unicode's white space, as Rust has it; Python's \s has four control characters more.
+# White space as in Rust and Unicode. Python's \s also matches four control characters.
 SPACE = "[\t-\r \x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]+"
 
 Chat = list[dict[str, Any]]
 
 
 class Masks:
-    """Stands private characters of plane 16 for control strings in text, the longest string first."""
+    """Replaces control strings in text by private-use characters of plane 16, the longest string first."""
 
     def __init__(self, controls: Sequence[str]) -> None:
         self.controls = sorted(controls, key=lambda text: (-len(text), text))
         self.pattern = re.compile("|".join(map(re.escape, self.controls)) or r"(?!)")
-        # SentencePiece spells its word mark as a space, also within a string that looks like a control token.
+        # SentencePiece decodes its word mark as a space, also in a string that looks like a control token.
         self._spelled = re.compile(self.pattern.pattern.replace("\u2581", "[\u2581 ]"))
         self._chars = {control: chr(0x100000 + i) for i, control in enumerate(self.controls)}
         self._shown = {0x100000 + i: control for i, control in enumerate(self.controls)}
 
     def hide(self, text: str) -> str:
-        """The text with a private character for each control string in it."""
+        """The text with every control string replaced."""
         return self.pattern.sub(lambda match: self._chars[match.group()], text)
 
     def hide_spelled(self, text: str) -> str:
-        """`hide` for text spelled by tokens."""
+        """`hide` for text decoded from tokens."""
         chars = {control.replace("\u2581", " "): char for control, char in self._chars.items()}
         return self._spelled.sub(lambda match: chars[match.group().replace("\u2581", " ")], text)
 
     def show(self, text: str) -> str:
-        """`hide` undone."""
+        """Undo `hide`."""
         return text.translate(self._shown)
 
 
 def change_strings(value: Any, change: Callable[[str], str]) -> Any:
-    """A copy of a JSON value with all its strings changed, keys of objects too."""
+    """A copy of a JSON value with all strings changed, including keys."""
     if isinstance(value, str):
         return change(value)
     if isinstance(value, Mapping):
@@ -60,7 +60,7 @@ def change_strings(value: Any, change: Callable[[str], str]) -> Any:
 
 
 def change_fields(messages: Chat, change: Callable[[str], str]) -> Chat:
-    """A copy of messages with every field but the role and a call's type changed."""
+    """A copy of messages with every string changed except roles and the types of calls."""
     changed = []
     for message in messages:
         texts = {key: value for key, value in message.items() if key not in ("role", "tool_calls")}
@@ -73,7 +73,7 @@ def change_fields(messages: Chat, change: Callable[[str], str]) -> Chat:
 
 
 class Reference:
-    """One tokenizer folder under one template. `ends` are its end-of-turn tokens, known by hand; None: its EOS."""
+    """A tokenizer folder with a template. `ends` are its end-of-turn tokens, written by hand; None means its EOS."""
 
     def __init__(
         self, folder: Path, ends: Sequence[str] | None, template: str | None = None, date: str = "2026-01-01"
@@ -110,7 +110,7 @@ class Reference:
     # Rendering ---------------------------------------------------------------------------------------------------
 
     def _probe(self) -> str:
-        """What the template writes around a question and an answer, for markers that its source spells in parts."""
+        """A rendering of a question and an answer, which may have control strings that the source has only in parts."""
         chat = [{"role": "user", "content": "q"}, {"role": "assistant", "content": "a"}]
         try:
             return self.render(chat, None, None, prompt=False) + self.render(chat[:1], None, None, prompt=True)
@@ -118,7 +118,7 @@ class Reference:
             return ""
 
     def render(self, messages: Chat, tools: Any, kwargs: Mapping[str, Any] | None, *, prompt: bool) -> str:
-        """transformers' rendering; ValueError where the template refuses or fails."""
+        """transformers' rendering. Raises ValueError if the template refuses or fails."""
         import jinja2
 
         failures = (TypeError, ValueError, LookupError, AttributeError, ArithmeticError)
@@ -141,10 +141,10 @@ class Reference:
     # Encoding ----------------------------------------------------------------------------------------------------
 
     def encode(self, text: str) -> list[int] | None:
-        """Ids of a rendering whose control strings in fields are hidden; None where only the invariants can tell.
+        """The ids of a rendering with hidden control strings; None if they cannot be derived.
 
-        Without hidden strings it is the tokenizer's own encoding. With them, for byte-level tokenizers, the text
-        between the template's control tokens is encoded by a tokenizer that knows no control tokens.
+        Without hidden strings, these are the ids of the tokenizer itself. With them, and for byte-level tokenizers, the
+        text between the template's control tokens is encoded by a tokenizer without control tokens.
         """
         shown = self.masks.show(text)
         if shown == text:
@@ -163,7 +163,7 @@ class Reference:
         return ids
 
     def is_byte_level(self) -> bool:
-        """Whether text between control tokens is encoded as if it stood alone."""
+        """Whether text between control tokens has the same ids as on its own."""
         return self._byte_level
 
     def _find_byte_level(self) -> bool:
@@ -183,7 +183,7 @@ class Reference:
         return [self._lost.get(id_, id_) for id_ in self._plain.encode(text, add_special_tokens=False).ids]
 
     def _find_spelling(self) -> Callable[[str], bytes]:
-        """How a token of the model spells bytes: by GPT-2's byte characters, or as SentencePiece does."""
+        """A function from a token of the model to its bytes: by GPT-2's byte characters, or as in SentencePiece."""
         from transformers.convert_slow_tokenizer import bytes_to_unicode
 
         byte_of = {char: byte for byte, char in bytes_to_unicode().items()}
@@ -196,7 +196,7 @@ class Reference:
         )
 
     def spell(self, ids: Sequence[int]) -> str:
-        """The text of ids token by token, with no decoder's ideas about spaces; control strings in text are hidden."""
+        """The text of ids, token by token, without the decoder's changes to spaces. Control strings are hidden."""
         spelled, text = "", b""
         for token in [*self.tokenizer.convert_ids_to_tokens(list(ids)), ""]:
             if token and token not in self.added:
@@ -207,7 +207,7 @@ class Reference:
         return spelled
 
     def normal(self, text: str) -> str:
-        """The text as far as the tokenizer keeps it: composed, and without what it strips beside its tokens."""
+        """The text with the changes that the tokenizer makes: normalized, and stripped around added tokens."""
         for token, entry in self._strips:
             if entry["rstrip"]:
                 text = re.sub(re.escape(token) + SPACE, lambda _, token=token: token, text)
@@ -219,10 +219,10 @@ class Reference:
         # SentencePiece cannot tell its word mark from a space, and may write one after an added token.
         return self._marked.sub(lambda match: match.group(1), text).replace("\u2581", " ")
 
-    def says(self, ids: Sequence[int], text: str, *, after: str = "") -> bool:
-        """Whether ids, which stand behind the text `after`, spell the text, as far as the tokenizer keeps it.
+    def decodes_to(self, ids: Sequence[int], text: str, *, after: str = "") -> bool:
+        """Whether ids that follow the text `after` decode to the text, with the changes that the tokenizer makes.
 
-        A SentencePiece tokenizer may write its space at the start of everything and after an added token.
+        A SentencePiece tokenizer may add a space at the start and after an added token.
         """
         before, both = self.normal(after), self.normal(after + text)
         wanted = both[len(before) :] if both.startswith(before) else self.normal(text)
@@ -233,7 +233,7 @@ class Reference:
 
 @dataclass(frozen=True)
 class _Clock:
-    """Stands for the datetime class, and always tells the same time."""
+    """Replaces the datetime class. `now` is always the same time."""
 
     today: datetime.datetime
 

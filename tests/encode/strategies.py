@@ -1,4 +1,4 @@
-"""Conversations that people would not think of: any Unicode, any order of roles, control strings anywhere."""
+"""Hypothesis strategies for unusual conversations: any Unicode, any order of roles, control strings anywhere."""
 
 # ruff: noqa: E501 (tables read better with a row a line)
 from __future__ import annotations
@@ -8,7 +8,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-# Control strings of many families, their pieces, and what templates look for in text.
+# Control strings of many families, parts of them, and strings that templates search for.
 CONTROL = (
     "<|im_start|>", "<|im_end|>", "<|im_end|>\n<|im_start|>assistant\n", "<|endoftext|>", "<s>", "</s>", "<unk>", "<bos>",
     "[INST]", "[/INST]", "<<SYS>>", "<|eot_id|>", "<|start_header_id|>assistant<|end_header_id|>\n\n", "<|begin_of_text|>",
@@ -32,7 +32,7 @@ _anything = st.text(alphabet=st.characters(exclude_categories=("Cs", "Co"), excl
 
 
 def texts(*, control: bool = True) -> st.SearchStrategy[str]:
-    """A message's text: fragments one after the other, with control strings where they are asked for."""
+    """A message's text: a few fragments, some of them control strings if `control`."""
     fragments = [st.sampled_from(PLAIN), st.sampled_from(PLAIN), st.sampled_from(SPACES), _anything]
     if control:
         fragments += [st.sampled_from(CONTROL), st.sampled_from(PIECES)]
@@ -45,7 +45,7 @@ def filled(text: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
 
 
 def tool(name: str) -> dict[str, Any]:
-    """A tool's declaration that accepts any arguments."""
+    """The declaration of a tool that accepts any arguments."""
     return {
         "type": "function",
         "function": {"name": name, "description": f"Does {name}.", "parameters": {"type": "object", "properties": {}}},
@@ -77,7 +77,7 @@ def conversations(
     weights: bool = False,
     kwargs: tuple[dict[str, Any], ...] = (),
 ) -> dict[str, Any]:
-    """A conversation in OpenAI's form: pairs of turns, or with any_order any roles one after the other."""
+    """A conversation in OpenAI's format: alternating turns, or with any_order any sequence of roles."""
     text = texts(control=control)
     messages: list[dict[str, Any]] = []
     user: list[str] = []

@@ -1,6 +1,6 @@
 """The oracle agrees with the encoder on real data, for every shared tokenizer.
 
-A sample of the rows by default; all of them with SFTDATA_SLOW=1.
+Tests a sample of the rows by default, and all rows with SFTDATA_SLOW=1.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def pair(request: pytest.FixtureRequest, shared: Path) -> Pair:
 
 
 def records(shared: Path, name: str, every: int) -> list[Record]:
-    """Every n-th record of a file, or all of them where SFTDATA_SLOW is set."""
+    """Every n-th record of a file, or all of them if SFTDATA_SLOW is 1."""
     found = all_records(shared / "data" / name)
     return found if SLOW else found[::every]
 
@@ -42,7 +42,7 @@ def all_records(path: Path) -> list[Record]:
 
 
 def judged(pair: Pair, found: list[Record]) -> Iterator[tuple[dict[str, Any], Any, list[str]]]:
-    """Each conversation in OpenAI's form, its result from a batch, and what the oracle finds wrong with it."""
+    """Each conversation in OpenAI's format, its result from a batch, and what the oracle finds wrong with it."""
     for start in range(0, len(found), BATCH):
         batch = found[start : start + BATCH]
         for record, result in zip(batch, pair.encoder.encode(batch), strict=True):

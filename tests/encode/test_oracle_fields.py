@@ -1,4 +1,4 @@
-"""Fields that a template loses, changes or writes in a spelling of its own: right as the oracle says, or refused."""
+"""Fields that a template leaves out, changes or escapes: the result is right according to the oracle, or a drop."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from sftdata.encode.tokenizer.load import load_tokenizer
 from sftdata.read.formats.convert import to_record
 from sftdata.records.record import Record
 
-# Ways in which a template may write a text. Where what it writes is not the text, control strings in the text show it.
+# Ways in which a template may write a content. Most of them change some of the contents below.
 EXPRESSIONS = (
     "message.content",
     "message.content|upper",
@@ -60,11 +60,6 @@ CALLS: tuple[tuple[str | None, str | None, Any], ...] = (
 WITH_TOOLS = ("deepseek-v3", "glm4.5", "gpt-oss", "llama3.1", "llama3.2", "mistral-v0.3", "qwen2.5", "qwen3")
 
 
-@pytest.fixture(scope="module")
-def tokenizer() -> Any:
-    return tiny_tokenizers.byte_level()
-
-
 @cache
 def pair_of(folder: Path, template: str) -> Pair:
     return Pair(folder, template, ends=template)
@@ -74,14 +69,14 @@ def pair_of(folder: Path, template: str) -> Pair:
     ("expression", "tools"),
     [*((expression, "") for expression in EXPRESSIONS), *(("message.content", tools) for tools in TOOLS)],
 )
-def test_a_text_that_the_template_changes_is_right_or_refused(
-    tokenizer: Any, tmp_path: Path, expression: str, tools: str
+def test_a_content_that_the_template_changes_is_right_or_dropped(
+    byte_level: Any, tmp_path: Path, expression: str, tools: str
 ) -> None:
     turns = "{% for message in messages %}<|im_start|>{{ message.role }}\n{{ TEXT }}<|im_end|>\n{% endfor %}"
     source = (
         tools + turns.replace("TEXT", expression) + "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
     )
-    folder = tiny_tokenizers.write_folder(tmp_path, tokenizer, source, eos_token="<|im_end|>")
+    folder = tiny_tokenizers.write_folder(tmp_path, byte_level, source, eos_token="<|im_end|>")
     oracle = Oracle(folder, ["<|im_end|>"])
     settings = EncodeSettings(files=load_tokenizer(str(folder)), date=DATE, backend="tokenizers")
     encoder = RecordEncoder(settings)
@@ -97,11 +92,11 @@ def test_a_text_that_the_template_changes_is_right_or_refused(
 
 @pytest.mark.parametrize("template", WITH_TOOLS)
 @pytest.mark.parametrize("number", range(len(CALLS)))
-def test_no_field_beside_a_tool_call_is_lost_unseen(
-    tokenizer: Any, tmp_path_factory: pytest.TempPathFactory, template: str, number: int
+def test_no_field_beside_a_tool_call_is_lost_silently(
+    byte_level: Any, tmp_path_factory: pytest.TempPathFactory, template: str, number: int
 ) -> None:
     eos = "<｜end▁of▁sentence｜>" if template.startswith("deepseek") else "</s>"
-    folder = tiny_tokenizers.write_folder(tmp_path_factory.getbasetemp() / eos.strip("</>"), tokenizer, eos_token=eos)
+    folder = tiny_tokenizers.write_folder(tmp_path_factory.getbasetemp() / eos.strip("</>"), byte_level, eos_token=eos)
     pair = pair_of(folder, template)
     content, reasoning, arguments = CALLS[number]
     call = {"id": "call00000", "type": "function", "function": {"name": "lookup", "arguments": arguments}}
@@ -115,12 +110,12 @@ def test_no_field_beside_a_tool_call_is_lost_unseen(
     assert pair.problems({"messages": [*messages, result, answer], "tools": [tool("lookup")]}) == []
 
 
-def test_what_was_encoded_before_changes_nothing(tokenizer: Any, tmp_path: Path) -> None:
+def test_a_result_does_not_depend_on_what_was_encoded_before(byte_level: Any, tmp_path: Path) -> None:
     turns = (
         "{% for message in messages %}<|im_start|>{{ message.role }}\n{{ [message.content] }}<|im_end|>\n{% endfor %}"
     )
     source = turns + "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
-    folder = tiny_tokenizers.write_folder(tmp_path, tokenizer, source, eos_token="<|im_end|>")
+    folder = tiny_tokenizers.write_folder(tmp_path, byte_level, source, eos_token="<|im_end|>")
     files = load_tokenizer(str(folder))
     records = []
     for text in ("Hello", "sure <|im_end|>", "Hello", "a\nb", "sure <|im_end|>", "é"):

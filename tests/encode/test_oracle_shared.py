@@ -1,4 +1,4 @@
-"""The oracle agrees with the encoder on conversations that hypothesis makes, for the shared tokenizers."""
+"""The oracle agrees with the encoder on conversations made by hypothesis, for the shared tokenizers."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from families import SHARED, Pair, shared_pair
 from hypothesis import HealthCheck, Phase, given, settings
 from strategies import conversations
 
-# Conversations are small as they are; shrinking them with real tokenizers would take minutes.
+# No shrinking: conversations are small, and shrinking them with real tokenizers would take minutes.
 quick = settings(
     max_examples=14,
     deadline=None,
@@ -40,11 +40,11 @@ def test_control_strings_in_text_stay_text(pair: Pair, conversation: dict[str, A
 
 @quick
 @given(conversations(any_order=True))
-def test_roles_in_any_order_are_right_or_refused(pair: Pair, conversation: dict[str, Any]) -> None:
+def test_roles_in_any_order_are_right_or_dropped(pair: Pair, conversation: dict[str, Any]) -> None:
     assert pair.problems(conversation) == []
 
 
 @quick
 @given(conversations(tools=True, reasoning=True, weights=True, kwargs=({"enable_thinking": False},)))
-def test_tools_reasoning_and_weights_are_right_or_refused(pair: Pair, conversation: dict[str, Any]) -> None:
+def test_tools_reasoning_and_weights_are_right_or_dropped(pair: Pair, conversation: dict[str, Any]) -> None:
     assert pair.problems(conversation) == []

@@ -1,4 +1,4 @@
-"""The oracle agrees with the encoder for every template of ours, and for tokenizers of every kind."""
+"""The oracle agrees with the encoder for every built-in template, and for tokenizers of every kind."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from families import ENDS, Pair
 from hypothesis import HealthCheck, Phase, given, settings
 from strategies import conversations
 
-# Conversations are small as they are; shrinking them with real tokenizers would take minutes.
+# No shrinking: conversations are small, and shrinking them with real tokenizers would take minutes.
 quick = settings(
     max_examples=6,
     deadline=None,
@@ -22,14 +22,15 @@ quick = settings(
     phases=[Phase.generate],
     suppress_health_check=list(HealthCheck),
 )
-# Kinds other than byte-level are tried under templates that differ in what stands at the borders of a turn.
-BORDERS = {
+# Kinds other than byte-level are tested with templates that differ in what they write around turns.
+TEMPLATES_BY_KIND = {
+    "byte_level": tuple(sorted(ENDS)),
     "nfc": ("chatml", "mistral-v0.3", "qwen3"),
     "phi": ("alpaca", "chatml", "gemma2", "llama2", "mistral-v0.3", "phi3", "zephyr"),
     "sentence_piece": ("chatml", "gemma2", "gpt-oss", "llama2", "mistral-v0.3", "phi3", "qwen3", "vicuna", "zephyr"),
     "unigram": ("alpaca", "chatml", "gemma2", "llama2", "mistral-v0.3", "phi3", "qwen3", "vicuna", "zephyr"),
 }
-CASES = [("byte_level", name) for name in sorted(ENDS)] + [(kind, name) for kind in BORDERS for name in BORDERS[kind]]
+CASES = [(kind, name) for kind, names in TEMPLATES_BY_KIND.items() for name in names]
 
 
 @functools.cache
@@ -66,13 +67,13 @@ def _with_deepseek_names(folder: Path) -> Path:
 
 @quick
 @given(conversations(control=False))
-def test_plain_conversations_are_encoded_as_defined(pair: Pair, conversation: dict[str, Any]) -> None:
+def test_plain_conversations_get_the_ids_and_labels_of_the_definition(pair: Pair, conversation: dict[str, Any]) -> None:
     assert pair.problems(conversation) == []
 
 
 @quick
 @given(conversations(tools=True, reasoning=True, weights=True, kwargs=({"enable_thinking": False},)))
-def test_tools_reasoning_weights_and_control_strings_are_right_or_refused(
+def test_tools_reasoning_weights_and_control_strings_are_right_or_dropped(
     pair: Pair, conversation: dict[str, Any]
 ) -> None:
     assert pair.problems(conversation) == []
@@ -80,5 +81,5 @@ def test_tools_reasoning_weights_and_control_strings_are_right_or_refused(
 
 @quick
 @given(conversations(any_order=True, reasoning=True))
-def test_roles_in_any_order_are_right_or_refused(pair: Pair, conversation: dict[str, Any]) -> None:
+def test_roles_in_any_order_are_right_or_dropped(pair: Pair, conversation: dict[str, Any]) -> None:
     assert pair.problems(conversation) == []

@@ -1,4 +1,4 @@
-"""Small tokenizers of every kind, built where a test asks for them: byte-level, SentencePiece-like, Unigram, stripping."""
+"""Small tokenizers, built by the tests: byte-level, SentencePiece-like, Unigram, and with tokens that strip spaces."""
 
 # ruff: noqa: E501 (tables read better with a row a line)
 from __future__ import annotations
@@ -13,7 +13,7 @@ CORPUS = [
     'def f(x):\n    return x\n\n\n{"name": "lookup", "arguments": {"word": "city"}} <tools> </tools> it\'s café naïve',
     "日本語のテキスト。 مرحبا بالعالم\n\n  two  spaces\t\ttabs\r\n",
 ] * 12
-# Of every family that templates/ has a template for, and markers that are not flagged special.
+# Special tokens of every family in templates/, and added tokens that are not special.
 CONTROL = (
     "<s>", "</s>", "<unk>", "<|endoftext|>", "<|im_start|>", "<|im_sep|>", "<|im_end|>", "<|user|>", "<|assistant|>", "<|system|>",
     "<|end|>", "<|observation|>", "[gMASK]", "<sop>", "<|begin_of_text|>", "<|start_header_id|>", "<|end_header_id|>", "<|eot_id|>",
@@ -36,7 +36,7 @@ CHATML = (
 
 
 def write_folder(folder: Path, tokenizer: Any, template: str | None = CHATML, **config: Any) -> Path:
-    """A tokenizer as a folder that transformers loads."""
+    """Write a tokenizer to a folder that transformers can load."""
     folder.mkdir(parents=True, exist_ok=True)
     tokenizer.save(str(folder / "tokenizer.json"))
     settings = {
@@ -54,9 +54,9 @@ def write_folder(folder: Path, tokenizer: Any, template: str | None = CHATML, **
 
 
 def _add(tokenizer: Any, *, rstrip: bool = False, marked: bool = False) -> Any:
-    """The tokenizer with control tokens flagged special and markers that are not.
+    """Add special tokens, and added tokens that are not special.
 
-    Where tokens are `marked` with SentencePiece's word mark, markers that hold one themselves are left out.
+    With `marked`, the tokenizer uses SentencePiece's word mark, and markers that contain one are left out.
     """
     from tokenizers import AddedToken
 
@@ -68,7 +68,7 @@ def _add(tokenizer: Any, *, rstrip: bool = False, marked: bool = False) -> Any:
 
 
 def byte_level(*, normalizer: Any = None) -> Any:
-    """A byte-level BPE as GPT-2, Llama 3 and Qwen have it."""
+    """A byte-level BPE like those of GPT-2, Llama 3 and Qwen."""
     from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 
     tokenizer = Tokenizer(models.BPE())
@@ -89,7 +89,7 @@ def byte_level(*, normalizer: Any = None) -> Any:
 
 
 def sentence_piece(*, rstrip: bool = False) -> Any:
-    """A BPE with byte fallback whose normalizer puts a word mark first, as Llama 2's and Phi-3's tokenizer.json has it."""
+    """A BPE with byte fallback whose normalizer adds a word mark at the start, like those of Llama 2 and Phi-3."""
     from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 
     trained = Tokenizer(models.BPE())
@@ -108,8 +108,8 @@ def sentence_piece(*, rstrip: bool = False) -> Any:
 
 
 def unigram(*, byte_fallback: bool = True) -> Any:
-    """A Unigram model with the Metaspace pre-tokenizer, as T5's and many others'; without byte_fallback it has only an
-    unknown token for characters that it does not know."""
+    """A Unigram model with the Metaspace pre-tokenizer, like that of T5. Without byte_fallback, characters that are not
+    in its vocabulary become the unknown token."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
     tokenizer = Tokenizer(models.Unigram())
@@ -128,7 +128,7 @@ def unigram(*, byte_fallback: bool = True) -> Any:
 
 
 def build(kind: str, folder: Path) -> Path:
-    """A folder with a tokenizer of a kind: byte_level, nfc, sentence_piece, phi (stripping) or unigram."""
+    """A folder with a tokenizer: byte_level, nfc, sentence_piece, phi (whose tokens strip spaces) or unigram."""
     from tokenizers import normalizers
 
     makers = {

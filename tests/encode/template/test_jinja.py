@@ -1,4 +1,4 @@
-"""Templates are rendered as transformers renders them, character for character."""
+"""Templates give the same text as with transformers, character for character."""
 
 # ruff: noqa: E501 (tables read better with a row a line)
 from __future__ import annotations
@@ -79,14 +79,14 @@ def test_rendering_equals_transformers(folder: Path, name: str, prompt: bool, to
     template = ChatTemplate(
         source, name=name, special_tokens={"bos_token": "<s>", "eos_token": "</s>"}, today=Date(2024, 2, 29)
     )
-    # As transformers adds it; encode does so when it makes a template's message.
+    # transformers adds `thinking` by itself; here template/messages.py does.
     chat = [{"thinking": "hm", **message} if "reasoning_content" in message else dict(message) for message in CHAT]
     try:
-        wanted: str | None = oracle.render(chat, tools, kwargs, prompt=prompt)
+        expected: str | None = oracle.render(chat, tools, kwargs, prompt=prompt)
     except ValueError:
-        wanted = None
+        expected = None
     try:
         got: str | None = template.render(chat, tools=tools, add_generation_prompt=prompt, kwargs=kwargs)
     except RenderError:
         got = None
-    assert got == wanted
+    assert got == expected

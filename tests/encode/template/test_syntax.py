@@ -1,7 +1,7 @@
-"""A template that looks into a text is found out: what it writes for one conversation says nothing of the next.
+"""Templates that depend on a content are recognized, so that the plan of a shape is not used for them.
 
-Each template forces the first words of an answer where a condition on the last message holds. The encoder meets a
-conversation for which it does not hold first, so that what it remembers of the shape would be wrong for the second.
+Each template writes other words before the answer if a condition on the last message holds. The encoder first gets a
+conversation for which it does not hold. A plan made from it would be wrong for the second conversation.
 """
 
 # ruff: noqa: E501 (tables read better with a row a line)
@@ -30,7 +30,7 @@ PROMPT = (
 )
 # fmt: off
 CONDITIONS: list[tuple[str, str, str, str]] = [
-    # condition, what stands before it, a text for which it holds, a text for which it does not
+    # condition, template code before it, a text for which it holds, a text for which it does not
     ("'\n' in messages[-1].content", '', 'a\nb', 'ab'),
     ("'\n\n' in messages[-1]['content']", '', 'a\n\nb', 'ab'),
     ("messages[-1].content.split(' ')|length > 2", '', 'a b c', 'ab'),
@@ -113,17 +113,12 @@ CONDITIONS: list[tuple[str, str, str, str]] = [
 # fmt: on
 
 
-@pytest.fixture(scope="module")
-def tokenizer() -> Any:
-    return tiny_tokenizers.byte_level()
-
-
 @pytest.mark.parametrize(("condition", "setup", "holds", "holds_not"), CONDITIONS)
-def test_a_condition_on_text_never_leads_to_a_wrong_prompt(
-    tokenizer: Any, tmp_path: Path, condition: str, setup: str, holds: str, holds_not: str
+def test_a_condition_on_a_content_never_gives_a_wrong_prompt(
+    byte_level: Any, tmp_path: Path, condition: str, setup: str, holds: str, holds_not: str
 ) -> None:
     source = TURNS + setup + PROMPT.replace("CONDITION", condition)
-    folder = tiny_tokenizers.write_folder(tmp_path, tokenizer, source, eos_token="<|im_end|>")
+    folder = tiny_tokenizers.write_folder(tmp_path, byte_level, source, eos_token="<|im_end|>")
     files = load_tokenizer(str(folder))
     encoder = RecordEncoder(EncodeSettings(files=files, date=DATE, backend="tokenizers"))
     oracle = Oracle(folder, ["<|im_end|>"])

@@ -1,4 +1,4 @@
-"""Tokenizer folders are read as transformers reads them: ids, named tokens, added tokens and chat templates."""
+"""Tokenizer folders are loaded as in transformers: ids, named tokens, added tokens and chat templates."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def make_folder(folder: Path, kind: str, config: Mapping[str, Any], files: Mappi
 
 
 @pytest.mark.parametrize("name", FOLDERS)
-def test_a_folder_is_read_as_transformers_reads_it(tmp_path: Path, name: str) -> None:
+def test_a_folder_is_loaded_as_in_transformers(tmp_path: Path, name: str) -> None:
     from tokenizers import Tokenizer
     from transformers import AutoTokenizer
 
@@ -96,8 +96,8 @@ def test_a_folder_is_read_as_transformers_reads_it(tmp_path: Path, name: str) ->
     ours = load_tokenizer(str(folder))
     tokenizer = Tokenizer.from_buffer(ours.tokenizer_json)
     for text in TEXTS:
-        wanted = theirs(text, add_special_tokens=False)["input_ids"]
-        assert tokenizer.encode(text, add_special_tokens=False).ids == wanted
+        expected = theirs(text, add_special_tokens=False)["input_ids"]
+        assert tokenizer.encode(text, add_special_tokens=False).ids == expected
     templates = theirs.chat_template or {}
     assert dict(ours.chat_templates) == ({"default": templates} if isinstance(templates, str) else dict(templates))
     assert dict(ours.special_tokens) == {k: v for k, v in theirs.special_tokens_map.items() if isinstance(v, str)}
@@ -111,7 +111,7 @@ def test_a_folder_without_a_tokenizer_is_an_error_that_names_it(tmp_path: Path) 
         load_tokenizer(str(tmp_path))
 
 
-def test_a_path_that_is_no_folder_is_an_error(tmp_path: Path) -> None:
+def test_a_path_that_does_not_exist_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(TokenizerError, match="no such folder"):
         load_tokenizer(str(tmp_path / "nowhere"))
 
