@@ -18,7 +18,7 @@ import yaml
 from hypothesis import settings
 from pydantic import BaseModel
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 IN_TABLES = ("filters", "privacy", "dedup.semantic")  # groups of settings that have tables of their own
 MODEL = "HuggingFaceTB/SmolLM2-135M-Instruct"  # in the tests, a folder of this name holds a tiny model
