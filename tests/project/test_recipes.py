@@ -16,7 +16,7 @@ COPIED = ("sftdata", "sfttrain", "templates", "tests", "README.md", "pyproject.t
 TESTS = {
     "A file format": ("orc", ["tests/read/readers/test_tables.py"]),
     "A filter": (
-        "not commands and not make",
+        "not commands and not make and not tree and not links",
         ["tests/curate/quality/test_filters.py", "tests/audit/test_audit.py", "tests/project/test_readme.py"],
     ),
     "A chat template": (
