@@ -1,4 +1,4 @@
-"""Lets the tests in this folder import the helpers that lie beside them (importlib mode adds no folder to the path)."""
+"""Puts this folder on the path, so that its tests can import the helpers in it. (importlib mode does not do this.)"""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Conversations that chat templates are tried on, each with tags that say what is special about it.
+"""Conversations to test chat templates with, each with tags for what is special about it.
 
-A tag is what a family's form may lack, or what our file deliberately writes in another way.
+A tag is something that a format may not support, or that our template deliberately writes in another way.
 """
 
 from __future__ import annotations
@@ -98,7 +98,7 @@ def _make(name: str, messages: list[Turn], tags: str = "", **more: Any) -> Conve
 
 
 def plain() -> list[Conversation]:
-    """Text only: every family has a form for the single and the alternating ones."""
+    """Conversations with nothing but text. Every format supports those in which user and assistant alternate."""
     pair = [user("Hi"), assistant("Hello!")]
     return [
         _make("single turn", pair),
@@ -127,7 +127,7 @@ def plain() -> list[Conversation]:
 
 
 def reasoning() -> list[Conversation]:
-    """Reasoning in its own field and inside the content."""
+    """Conversations with reasoning, in its own field or in the content."""
     field_ = assistant("4", reasoning_content="2 and 2 make 4")
     inline = assistant("<think>\n2 and 2 make 4\n</think>\n\n4")
     more = [user("And 3+3?"), assistant("6", reasoning_content="\n\n3 and 3: 6\n")]
@@ -153,7 +153,7 @@ def reasoning() -> list[Conversation]:
 
 
 def tools() -> list[Conversation]:
-    """Tools declared, called and answered."""
+    """Conversations with declarations of tools, calls and results."""
     both = [WEATHER, CLOCK]
     two = assistant(None, tool_calls=[call("get_weather", PARIS), call("now", {}, 2)])
     three = assistant(None, tool_calls=[call("now", {}, n) for n in (1, 2, 3)])

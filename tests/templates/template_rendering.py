@@ -1,4 +1,4 @@
-"""Our template files, rendered by transformers' own machinery."""
+"""Renders our templates with transformers."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import jinja2
 
 TEMPLATES = Path(__file__).resolve().parents[2] / "templates"
 NAMES = sorted(path.stem for path in TEMPLATES.glob("*.jinja"))
-# What a template may end in where it cannot write a conversation: its own word, or a crash on what is not there.
+# What is raised if a template cannot write a conversation: its own error, or that of a missing value.
 REFUSALS = (jinja2.TemplateError, TypeError, AttributeError)
 TOKENS = {"bos_token": "<s>", "eos_token": "</s>"}
 
@@ -25,7 +25,7 @@ def render(
     tools: list[dict[str, Any]] | None = None,
     **kwargs: Any,
 ) -> str:
-    """The text that apply_chat_template would encode; `prompt` is add_generation_prompt. Raises one of REFUSALS."""
+    """The text that apply_chat_template would encode. `prompt` is add_generation_prompt. Raises one of REFUSALS."""
     from transformers.utils.chat_template_utils import render_jinja_template
 
     rendered, _ = render_jinja_template(

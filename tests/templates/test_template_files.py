@@ -1,4 +1,4 @@
-"""What holds for every file in templates/: its header renders to nothing, the README lists it, an answer can train."""
+"""Every file in templates/ has a header that renders to nothing, a line in the README, and trainable answers."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from template_conversations import assistant, system, user
 from template_rendering import NAMES, TEMPLATES, ours, render, source
 
 HEADER = re.compile(r"\A\{#-\n(.*?)\n-#\}\n", re.DOTALL)
-SAID = ("Format:", "End of turn:", "System:", "Tools:", "Reasoning:", "History:", "BOS:")
-# The token that the model must emit to end an answer that ends the conversation, from each published format.
+FIELDS = ("Format:", "End of turn:", "System:", "Tools:", "Reasoning:", "History:", "BOS:")
+# The token that ends an answer at the end of a conversation, from each published format.
 ENDS = {
     "alpaca": "</s>",
     "chatml": "<|im_end|>",
@@ -35,7 +35,7 @@ ENDS = {
     "vicuna": "</s>",
     "zephyr": "</s>",
 }
-TALKS = {
+CHATS = {
     "one turn": [user("Hi"), assistant("Hello!")],
     "two turns": [user("Hi"), assistant("Hello!"), user("Bye?"), assistant("Bye.")],
     "empty answer": [user("Hi"), assistant("")],
@@ -43,41 +43,41 @@ TALKS = {
 }
 
 
-def test_every_format_that_is_promised_has_a_file() -> None:
+def test_every_format_has_a_file() -> None:
     assert sorted(ENDS) == NAMES
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_the_header_says_what_the_format_is_and_what_it_can(name: str) -> None:
+def test_the_header_describes_the_format(name: str) -> None:
     header = HEADER.match(source(name))
-    assert header, "a template begins with its header"
-    assert [field for field in SAID if f"\n{field} " not in header[1]] == []
+    assert header, "a template starts with its header"
+    assert [field for field in FIELDS if f"\n{field} " not in header[1]] == []
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_the_header_renders_to_nothing(name: str) -> None:
     without = HEADER.sub("", source(name))
-    assert render(source(name), TALKS["two turns"]) == render(without, TALKS["two turns"])
-    assert not ours(name, TALKS["one turn"])[0].isspace()
+    assert render(source(name), CHATS["two turns"]) == render(without, CHATS["two turns"])
+    assert not ours(name, CHATS["one turn"])[0].isspace()
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_the_readme_has_a_line_for_it(name: str) -> None:
+def test_the_readme_has_a_line_for_every_template(name: str) -> None:
     readme = (TEMPLATES / "README.md").read_text(encoding="utf-8")
     row = re.search(rf"^\| `{re.escape(name)}` \|.*\|$", readme, re.MULTILINE)
     assert row, "a row of the table"
     assert (ENDS[name] if ENDS[name] != "</s>" else "eos_token") in row[0].replace("\\|", "|")
 
 
-def test_the_readme_lists_no_file_that_is_not_there() -> None:
+def test_the_readme_lists_no_file_that_does_not_exist() -> None:
     table = (TEMPLATES / "README.md").read_text(encoding="utf-8").partition("\n## ")[0]
     assert sorted(re.findall(r"^\| `([^`]+)` \|", table, re.MULTILINE)) == NAMES
 
 
-@pytest.mark.parametrize("talk", TALKS)
+@pytest.mark.parametrize("chat", CHATS)
 @pytest.mark.parametrize("name", NAMES)
-def test_the_last_answer_follows_its_prompt_and_ends_in_the_end_of_turn_token(name: str, talk: str) -> None:
-    messages = TALKS[talk]
+def test_the_last_answer_follows_its_prompt_and_ends_with_the_end_of_turn_token(name: str, chat: str) -> None:
+    messages = CHATS[chat]
     prompt, whole = ours(name, messages[:-1], prompt=True), ours(name, messages)
     assert whole.startswith(prompt)
     completion = whole[len(prompt) :]
@@ -90,13 +90,13 @@ def test_the_last_answer_follows_its_prompt_and_ends_in_the_end_of_turn_token(na
 
 @pytest.mark.parametrize("name", sorted(set(NAMES) - {"gemma2"}))
 def test_a_system_message_is_in_the_prompt_once(name: str) -> None:
-    rendered = ours(name, [system("Rhyme, always."), *TALKS["two turns"]])
+    rendered = ours(name, [system("Rhyme, always."), *CHATS["two turns"]])
     assert rendered.count("Rhyme, always.") == 1
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_tokenizer_without_bos_and_eos_is_served_all_the_same(name: str) -> None:
+def test_a_tokenizer_without_bos_and_eos_gives_the_same_text_without_them(name: str) -> None:
     for missing in (None, ""):
-        rendered = ours(name, TALKS["one turn"], bos_token=missing, eos_token=missing)
+        rendered = ours(name, CHATS["one turn"], bos_token=missing, eos_token=missing)
         assert "None" not in rendered
-        assert rendered == ours(name, TALKS["one turn"]).replace("<s>", "").replace("</s>", "")
+        assert rendered == ours(name, CHATS["one turn"]).replace("<s>", "").replace("</s>", "")

@@ -1,7 +1,7 @@
-"""Our templates against the families' own, where those are at hand: equal text, or both refuse.
+"""Our templates compared with the families' own, if available: both give the same text, or both refuse.
 
-The families' templates come from trl's package data and from the shared tokenizers. What our files write in another
-way, on purpose, is listed here by tag, said in each file's header, and tested by hand in test_templates_by_hand.py.
+The families' templates come from trl's package data and from the shared tokenizers. Intended differences are listed
+here by tag, described in the header of each file, and tested in test_templates_by_hand.py.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from template_rendering import REFUSALS, render, source
 Message = dict[str, Any]
 
 
-def as_it_is(message: Message) -> Message:
+def unchanged(message: Message) -> Message:
     return message
 
 
@@ -33,12 +33,12 @@ def with_arguments(message: Message, change: Callable[[Any], Any]) -> Message:
 
 
 def with_objects(message: Message) -> Message:
-    """For families that write an object as JSON and would quote a JSON text once more."""
+    """For families that write an object as JSON and would quote JSON text again."""
     return with_arguments(message, lambda value: json.loads(value) if isinstance(value, str) else value)
 
 
 def with_texts(message: Message) -> Message:
-    """For families that take arguments as a JSON text only, and tool calls only beside a content of None."""
+    """For families that take arguments only as JSON text, and tool calls only with a content of None."""
     dumped = with_arguments(
         message, lambda value: value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
     )
@@ -57,14 +57,14 @@ def with_empty(message: Message) -> Message:
 
 @dataclass(frozen=True)
 class Family:
-    """One of our templates and the family's own. `refused`: tags that ours refuses. `other`: tags written otherwise."""
+    """One of our templates and the family's own. Ours refuses the tags `refused`, and writes `other` differently."""
 
     name: str
     theirs: str
-    feed: Callable[[Message], Message] = as_it_is
+    feed: Callable[[Message], Message] = unchanged
     refused: frozenset[str] = frozenset()
     other: frozenset[str] = frozenset()
-    only_prompts: bool = False  # the family's own template cannot write the answer that ends a conversation
+    only_prompts: bool = False  # the family's own template does not support an answer at the end
     only_with: str | None = None
 
     def __str__(self) -> str:
@@ -96,17 +96,17 @@ FAMILIES = [
 
 
 def published(which: str, request: pytest.FixtureRequest) -> str:
-    """The family's own template, or a skip that says what is missing."""
+    """The family's own template. Skips the test if it is not available."""
     place, name = which.split("/")
     if place == "shared":
         path = Path(request.getfixturevalue("shared")) / "tokenizers" / name / "chat_template.jinja"
         return path.read_text(encoding="utf-8")
     spec = find_spec("trl")
     if spec is None or spec.origin is None:
-        pytest.skip("trl is not installed: its package data holds the families' own templates")
+        pytest.skip("trl is not installed, whose package data has the families' own templates")
     path = Path(spec.origin).parent / "chat_templates" / f"{name}.jinja"
     if not path.is_file():
-        pytest.skip(f"this version of trl carries no {name}.jinja")
+        pytest.skip(f"this version of trl has no {name}.jinja")
     return path.read_text(encoding="utf-8")
 
 
@@ -127,7 +127,7 @@ def theirs(family: Family, template: str, chat: Conversation, prompt: bool) -> s
 
 
 def cases(family: Family) -> list[tuple[Conversation, bool]]:
-    """Every conversation, with and without generation prompt, that the family's own template has a say in."""
+    """Every conversation that the family's own template supports, with and without generation prompt."""
     return [
         (chat, prompt)
         for chat in everything()
@@ -138,7 +138,7 @@ def cases(family: Family) -> list[tuple[Conversation, bool]]:
 
 
 @pytest.mark.parametrize("family", FAMILIES, ids=str)
-def test_our_template_writes_what_the_familys_own_writes(family: Family, request: pytest.FixtureRequest) -> None:
+def test_our_template_gives_the_text_of_the_familys_own(family: Family, request: pytest.FixtureRequest) -> None:
     template = published(family.theirs, request)
     compared = [case for case in cases(family) if not case[0].tags & (family.refused | family.other)]
     wrong = [
@@ -151,7 +151,7 @@ def test_our_template_writes_what_the_familys_own_writes(family: Family, request
 
 
 @pytest.mark.parametrize("family", FAMILIES, ids=str)
-def test_what_a_format_has_no_form_for_is_refused(family: Family) -> None:
+def test_what_a_format_does_not_support_is_refused(family: Family) -> None:
     refusable = [(chat, prompt) for chat, prompt in cases(family) if chat.tags & family.refused]
     assert bool(refusable) == bool(family.refused)
     assert {mine(family, chat, prompt) for chat, prompt in refusable} <= {"refused"}

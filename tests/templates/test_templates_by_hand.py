@@ -1,4 +1,4 @@
-"""Renderings by hand from the published formats: families without a template at hand, and where ours differs."""
+"""Renderings written by hand, for families without a template to compare with, and for intended differences."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def test_alpaca_writes_headings_and_ends_each_answer() -> None:
     assert ours("alpaca", HI, bos_token=None) == single
 
 
-def test_alpacas_system_message_takes_the_place_of_its_preamble() -> None:
+def test_alpacas_system_message_replaces_its_preamble() -> None:
     assert ours("alpaca", TWO) == (
         "<s>Be brief.\n\n### Instruction:\nHi\n\n### Response:\nHello!</s>"
         "\n\n### Instruction:\n 2? \n\n### Response:\n two </s>"
@@ -71,7 +71,7 @@ def test_mistral_moves_the_system_message_to_the_last_user_message() -> None:
     assert ours("mistral-nemo", TWO[:3]) == "<s>[INST]Be brief.\n\nHi[/INST]Hello!</s>"
 
 
-TOOL_TALK = [user("a"), ONE_CALL, result("9:00"), assistant("Nine."), user("b")]
+TOOL_CHAT = [user("a"), ONE_CALL, result("9:00"), assistant("Nine."), user("b")]
 
 
 def test_mistral_declares_tools_before_the_last_user_message_and_gives_results_their_call() -> None:
@@ -81,11 +81,11 @@ def test_mistral_declares_tools_before_the_last_user_message_and_gives_results_t
     declared = '[{"type": "function", "function": {"name": "now", "description": "Say \\"when\\""}}]'
     calls = '[{"name": "now", "arguments": {"zone": "é<&>"}, "id": "call00001"}]</s>'
     answer = '{"content": "9:00", "call_id": "call00001"}[/TOOL_RESULTS]'
-    assert ours("mistral-nemo", TOOL_TALK, tools=tools) == (
+    assert ours("mistral-nemo", TOOL_CHAT, tools=tools) == (
         f"<s>[INST]a[/INST][TOOL_CALLS]{calls}[TOOL_RESULTS]{answer}Nine.</s>"
         f"[AVAILABLE_TOOLS]{declared}[/AVAILABLE_TOOLS][INST]b[/INST]"
     )
-    assert ours("mistral-v0.3", TOOL_TALK, tools=tools) == (
+    assert ours("mistral-v0.3", TOOL_CHAT, tools=tools) == (
         f"<s>[INST] a[/INST][TOOL_CALLS] {calls}[TOOL_RESULTS] {answer} Nine.</s>"
         f"[AVAILABLE_TOOLS] {declared}[/AVAILABLE_TOOLS][INST] b[/INST]"
     )
@@ -107,7 +107,7 @@ def test_mistral_declares_tools_before_the_last_user_message_and_gives_results_t
         ('He said "no"\n', '"He said \\"no\\"\\n"'),
     ],
 )
-def test_mistral_writes_a_result_as_json_whatever_the_tool_said(text: str, written: str) -> None:
+def test_mistral_writes_every_result_as_json(text: str, written: str) -> None:
     rendered = ours("mistral-nemo", [user("a"), ONE_CALL, result(text)])
     assert rendered.endswith('[TOOL_RESULTS]{"content": ' + written + ', "call_id": "call00001"}[/TOOL_RESULTS]')
 
@@ -120,7 +120,7 @@ def test_mistral_writes_a_result_as_json_whatever_the_tool_said(text: str, writt
         assistant(None, tool_calls=[{**call("now", {}), "id": "call_1"}]),
     ],
 )
-def test_mistral_refuses_text_beside_calls_and_ids_that_it_does_not_take(wrong: dict[str, Any]) -> None:
+def test_mistral_refuses_text_beside_calls_and_invalid_ids(wrong: dict[str, Any]) -> None:
     for name in ("mistral-nemo", "mistral-v0.3"):
         with pytest.raises(REFUSALS):
             ours(name, [user("a"), wrong])
@@ -136,7 +136,7 @@ def test_glm4_closes_the_last_turn_with_the_header_that_the_model_must_write() -
     )
 
 
-def test_glm4_declares_tools_in_a_system_message_and_observes_results() -> None:
+def test_glm4_declares_tools_in_a_system_message_and_writes_results_as_observations() -> None:
     assert ours("glm4", [user("a"), ONE_CALL, result("9:00")], prompt=True, tools=[CLOCK]) == (
         "[gMASK]<sop><|system|>\n你是一个名为 GLM-4 的人工智能助手。你是基于智谱AI训练的语言模型 GLM-4 模型开发的，"
         "你的任务是针对用户的问题和要求提供适当的答复和支持。\n\n# 可用工具\n\n## now\n\n"
@@ -164,7 +164,7 @@ DEEPSEEK_CALLS = (
 DEEPSEEK_RESULT = "<｜tool▁outputs▁begin｜><｜tool▁output▁begin｜>9:00<｜tool▁output▁end｜><｜tool▁outputs▁end｜>"
 
 
-def test_deepseek_v3_ends_a_single_call_and_starts_each_round_anew() -> None:
+def test_deepseek_v3_ends_a_single_call_and_gives_each_round_a_header() -> None:
     rounds = [user("a"), ONE_CALL, result("9:00"), assistant("Nine."), user("b"), TEXT_CALL, result("9:00")]
     first = "<｜Assistant｜>" + DEEPSEEK_CALLS % '{"zone": "é<&>"}' + DEEPSEEK_RESULT + "Nine.<｜end▁of▁sentence｜>"
     second = "<｜Assistant｜>" + DEEPSEEK_CALLS % '{"zone":1}' + DEEPSEEK_RESULT
@@ -223,7 +223,7 @@ def test_deepseek_r1_shows_earlier_answers_without_their_reasoning() -> None:
         ("deepseek-r1", "<｜Assistant｜><think>\n\n</think>\n\n" + DEEPSEEK_CALLS % '{"zone":1}'),
     ],
 )
-def test_arguments_that_come_as_a_json_text_are_written_as_they_are(name: str, written: str) -> None:
+def test_arguments_given_as_json_text_are_written_unchanged(name: str, written: str) -> None:
     assert ours(name, [user("a"), TEXT_CALL]).endswith(written)
 
 
