@@ -32,7 +32,7 @@ from sftdata.encode.tokenizer.control import PLACEHOLDER, PRIVATE, RESERVED
 from sftdata.records.record import PlainRecord, Record
 
 _PRIVATE, _PLACEHOLDER = RESERVED
-RECHECK_EVERY = 1024  # planned conversations: one of these is checked against the definition
+RECHECK_EVERY = 1024  # one in this many planned conversations is checked against the definition
 
 
 class Plan(NamedTuple):

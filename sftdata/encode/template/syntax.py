@@ -170,6 +170,7 @@ class _Analysis:
         )
 
     def _call_level(self, call: nodes.Call) -> int:
+        """The level of the result of a call."""
         function = call.node
         if isinstance(function, nodes.Getattr):
             level = self._level(function.node)
@@ -229,6 +230,7 @@ class _Analysis:
         return self._level(node) != DERIVED
 
     def _check_filter(self, node: nodes.Filter) -> None:
+        """Check a filter applied to messages or to text, or with arguments made from them."""
         level = self._level(node.node)
         arguments = [*node.args, *(pair.value for pair in node.kwargs)]
         if any(self._level(argument) for argument in arguments):
@@ -244,6 +246,7 @@ class _Analysis:
                 self.opaque &= self._add_constants(arguments)
 
     def _check_call(self, call: nodes.Call) -> None:
+        """Check a call of a method of messages or of text, or with arguments made from them."""
         function = call.node
         if not isinstance(function, (nodes.Getattr, nodes.Name)):
             self.opaque = False  # a computed function could do anything
@@ -271,6 +274,7 @@ class _Analysis:
             self.opaque = False
 
     def _check_comparison(self, compare: nodes.Compare) -> None:
+        """A content may only be compared with constants, by == and != or by in and not in."""
         operands = [compare.expr, *(operand.expr for operand in compare.ops)]
         levels = [self._level(operand) for operand in operands]
         if not any(levels):
