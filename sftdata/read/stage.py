@@ -6,19 +6,22 @@ import hashlib
 import json
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Protocol, cast
 
 import pyarrow as pa
 
 from sftdata.read.file_stamps import Stamp, check_unchanged, unit_checksums
-from sftdata.read.formats.convert import at_path, to_record
-from sftdata.read.formats.plain import plain_record
+from sftdata.read.formats.convert import RowFormat, convert
+from sftdata.read.formats.fields import at_path
+from sftdata.read.formats.plain import plain_row
 from sftdata.read.formats.structure import check_structure
 from sftdata.read.formats.tool_schemas import check_tool_calls
 from sftdata.read.sources import lines_in, read_raw
 from sftdata.read.units import RawRow, Source, Unit
 from sftdata.records.column import RECORD_TYPE, mostly_null_array, record_array
-from sftdata.records.record import KEY_BYTES, Drop, PlainRecord, Record, Row
+from sftdata.records.end_tokens import EndTokens
+from sftdata.records.record import KEY_BYTES, Drop, Record, Row
 
 ROW_SCHEMA = pa.schema(
     [
@@ -29,6 +32,8 @@ ROW_SCHEMA = pa.schema(
         ("detail", pa.string()),
         ("keep", pa.string()),  # the kept columns, as one JSON object
         ("private", pa.string()),  # personal data found, {kind: count} as JSON; null if there is none
+        ("stripped", pa.string()),  # the end tokens stripped from each changed answer, as JSON; null if there are none
+        ("unused", pa.string()),  # columns and keys of turns that hold something unused, as a JSON list; mostly null
         ("skip", pa.int64()),  # line numbers that the unit covers; only in a unit's first entry
     ]
 )
@@ -58,15 +63,19 @@ class Read:
     sources: tuple[Source, ...]
     key_of: Callable[[Record], bytes]  # KEY_BYTES bytes, equal for equal content
     check_calls: bool = False  # check tool calls against the declared schemas
-    stamps: tuple[Stamp | None, ...] = ()  # of the units' files, which must not change during the run
+    stamps: tuple[tuple[Stamp, ...] | None, ...] = ()  # of the units' files, which must not change during the run
     record_filter: RecordFilter | None = None  # applied to records that pass the checks
+    end_tokens: EndTokens | None = None  # stripped from the end of answers before the filter; None: nothing is
     name: str = "read"
     columns: tuple[str, ...] = ("unit",)
 
     @property
     def key(self) -> str:
-        """The key of the record filter. The key of a piece covers everything else: see unit_identities."""
-        return "" if self.record_filter is None else self.record_filter.key
+        """The keys of the record filter and of the end tokens. The key of a piece covers everything else: see
+        unit_identities.
+        """
+        parts = (part.key for part in (self.record_filter, self.end_tokens) if part is not None)
+        return "\n".join(parts)
 
     def is_reusable(self, result: pa.Table) -> bool:
         """Always: a result names no files."""
@@ -82,12 +91,16 @@ class Read:
 
     def _tables(self, unit: Unit, source: Source) -> Iterator[pa.Table]:
         raw_rows = _LineCounter(read_raw(unit))
+        is_changing = self.record_filter is not None or self.end_tokens is not None
         is_first = True
         entries: list[tuple[Any, ...]] = []
+        how = row_format(source)
         for raw in raw_rows:
-            plain = None if source.keep or self.record_filter is not None else plain_of(raw.value, source)
+            plain = None if source.keep or is_changing else plain_row(raw.value, how)
             if plain is not None:
-                entries.append((raw.line, plain, self.key_of(plain), None, None, None, None))
+                record, unused = plain
+                names = _names_json(unused) if unused else None
+                entries.append((raw.line, record, self.key_of(record), None, None, None, None, None, names))
             else:
                 entries.append(self._entry(raw, source))
             if len(entries) == TABLE_ROWS:
@@ -96,13 +109,17 @@ class Read:
                 entries = []
         if is_first:
             skip = lines_in(unit) if unit.end is None or raw_rows.num_lines is None else raw_rows.num_lines
-            yield _table(entries or [(0, None, None, None, None, None, None)], skip)
+            yield _table(entries or [(0, *[None] * (len(ROW_SCHEMA) - 2))], skip)
         elif entries:
             yield _table(entries, None)
 
     def _entry(self, raw: RawRow, source: Source) -> tuple[Any, ...]:
         """The values of a row in ROW_SCHEMA without `skip`; the record is not serialized yet."""
-        _, record, drop, kept = row_of(raw, source)
+        _, record, drop, kept, unused = row_of(raw, source)
+        stripped: Sequence[Sequence[str]] = ()
+        if self.end_tokens is not None and drop is None and record is not None:
+            record, stripped = self.end_tokens.strip(record)
+            drop = check_structure(record) if stripped else None  # an answer may be empty now
         if self.check_calls and drop is None and record is not None and record.tools:
             drop = check_tool_calls(record)
         private: Mapping[str, int] = {}
@@ -116,6 +133,8 @@ class Read:
             None if drop is None else drop.detail,
             None if kept is None else json.dumps(kept, default=str),
             json.dumps(private) if private else None,
+            json.dumps(stripped) if stripped else None,
+            _names_json(unused) if unused else None,
         )
 
 
@@ -168,21 +187,28 @@ def row_of(raw: RawRow, source: Source) -> Row:
     kept = {path: _kept_value(value, path) for path in source.keep} if source.keep else None
     if drop is not None:
         return Row(line, None, drop, kept)
-    plain = plain_of(value, source)
+    how = row_format(source)
+    plain = plain_row(value, how)
     if plain is not None:
-        return Row(line, plain, None, kept)
-    record = to_record(value, format=source.format, columns=source.columns, system=source.system)
+        return Row(line, plain.record, None, kept, plain.unused)
+    record, unused = convert(value, how)
     if isinstance(record, Drop):
         return Row(line, None, record, kept)
     problem = check_structure(record)
     if problem is not None and problem.reason in _NOT_SERIALIZABLE:
         return Row(line, None, problem, kept)
-    return Row(line, record, problem, kept)
+    return Row(line, record, problem, kept, unused)
 
 
-def plain_of(value: object, source: Source) -> PlainRecord | None:
-    """The record of a row that is a valid conversation of only roles and texts, as nearly all are; otherwise None."""
-    return None if source.columns or source.system is not None else plain_record(value, source.format)
+def row_format(source: Source) -> RowFormat:
+    """The settings of a source that decide what its rows mean."""
+    return RowFormat(source.format, source.columns, source.system, source.keep)
+
+
+@lru_cache(maxsize=1 << 12)
+def _names_json(names: tuple[str, ...]) -> str:
+    """Names of columns as a JSON list; characters that cannot be encoded are replaced."""
+    return json.dumps([name.encode("utf-8", "replace").decode() for name in names], ensure_ascii=False)
 
 
 def _kept_value(value: object, path: str) -> Any:

@@ -217,6 +217,7 @@ class Row(NamedTuple):
     record: Record | None
     drop: Drop | None
     keep: Mapping[str, Any] | None = None  # the columns named by the source's `keep`
+    unused: tuple[str, ...] = ()  # columns and keys of turns that hold something which the record does not have
 
 
 def sample_digest(input_ids: bytes | memoryview, labels: bytes | memoryview) -> bytes:

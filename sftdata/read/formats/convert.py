@@ -13,17 +13,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from sftdata.errors import SourceError
-from sftdata.read.formats.turns import (
-    MEDIA_FIELDS,
+from sftdata.read.formats.fields import Fields, key_list, lookup
+from sftdata.read.formats.reasoning import find_reasoning, reasoning_text, without_inline
+from sftdata.read.formats.tool_calls import has_tools, parse_tools
+from sftdata.read.formats.turns import Notes, TurnFormat, is_list_of_turns, parse_turns
+from sftdata.read.formats.values import (
     ConversionError,
     describe_value,
     parse_if_text,
-    parse_tools,
-    parse_turns,
+    parse_python,
+    scalar_text,
+    without_nulls,
 )
+from sftdata.read.readers.parse_json import parse_text
 from sftdata.records.record import Drop, Message, Record
 
 # The field names of each part of a row, in order of priority. The first one names the part in messages.
@@ -40,9 +45,10 @@ SYSTEM = ("system", "system_prompt")
 TOOLS = ("tools", "functions")
 KWARGS = ("chat_template_kwargs",)
 
-_TURN = ("role", "content", "from", "value")
+_TURN = ("role", "content", "from", "value", "reasoning")
 _COMMON = (*SYSTEM, *TOOLS, *KWARGS)
-EXTRA_FIELDS = frozenset((*_COMMON, *MEDIA_FIELDS))  # a row with one of these is more than its turns
+_ANSWER = "reasoning"  # a column of reasoning belongs to the answer beside it
+EXTRA_FIELDS = frozenset(_COMMON)  # a row with one of these is more than its turns
 _LEADING = {
     "messages": CONVERSATION[:1],
     "sharegpt": CONVERSATIONS[:2],
@@ -53,31 +59,82 @@ _LEADING = {
 FIELDS: dict[str, tuple[str, ...]] = {
     "messages": ("messages", *_TURN, *_COMMON),
     "sharegpt": ("conversations", "conversation", *_TURN, *_COMMON),
-    "prompt_completion": (*PROMPT, *COMPLETION, *_COMMON),
-    "alpaca": (*INSTRUCTION, *INPUT, *OUTPUT, *HISTORY, *_COMMON),
+    "prompt_completion": (*PROMPT, *COMPLETION, _ANSWER, *_COMMON),
+    "alpaca": (*INSTRUCTION, *INPUT, *OUTPUT, *HISTORY, _ANSWER, *_COMMON),
     "text": TEXT,
 }
 _AUTO = ("messages", "sharegpt", "prompt_completion", "alpaca")
-_MEDIA_MARKS = ("<image>", "<audio>", "<video>")
 
 
-def to_record(value: object, *, format: str, columns: Mapping[str, str], system: str | None) -> Record | Drop:
+class RowFormat(NamedTuple):
+    """How the rows of a source are read: its settings of the same names."""
+
+    format: str = "auto"
+    columns: Mapping[str, str] = {}
+    system: str | None = None
+    keep: tuple[str, ...] = ()
+    roles: Mapping[str, str] = {}
+
+    @property
+    def is_default(self) -> bool:
+        """Whether nothing is set that changes what a row means, so that plain rows can be read faster."""
+        return not self.columns and self.system is None
+
+
+class Converted(NamedTuple):
+    """The record of a row, or why there is none; and the columns and keys of turns that hold something unused."""
+
+    found: Record | Drop
+    unused: tuple[str, ...] = ()
+
+
+class _Reading:
+    """One row while it is read."""
+
+    def __init__(self, row: Mapping[str, Any], how: RowFormat) -> None:
+        self.fields = Fields(row, how.columns)
+        self.how = how
+        self.notes = Notes()
+        columns = how.columns
+        self.turns = TurnFormat(
+            columns.get("role") or columns.get("from"),
+            columns.get("content") or columns.get("value"),
+            columns.get("reasoning"),
+            how.roles,
+        )
+
+
+def to_record(
+    value: object, *, format: str, columns: Mapping[str, str], system: str | None, **settings: Any
+) -> Record | Drop:
     """The record of one raw row, or why there is none. Never raises, whatever the row holds.
 
     `columns` maps a field of the format to the column that holds it, as a dotted path if it is nested
-    ("instances.0.output"). `system` is the system prompt for conversations that have none.
+    ("instances.0.output"). `system` is the system prompt for conversations that have none; `settings` are other fields
+    of RowFormat.
     """
+    return convert(value, RowFormat(format, columns, system, **settings)).found
+
+
+def convert(value: object, how: RowFormat) -> Converted:
+    """The record of one raw row, or why there is none, and what is not used. Never raises, whatever the row holds."""
     if not isinstance(value, dict):
-        return Drop("not_an_object", f"the row is {describe_value(value)}")
+        return Converted(Drop("not_an_object", f"the row is {describe_value(value)}"))
+    format = how.format
     if format == "auto":
-        found = detect_format(value, columns)
+        found = detect_format(value, how.columns)
         if found is None:
-            return Drop("unknown_shape", f"the row's keys are {key_list(value)}")
+            return Converted(Drop("unknown_shape", f"the row's keys are {key_list(value)}"))
         format = found
+    reading = _Reading(value, how)
     try:
-        return _READERS[format](value, columns, system)
+        record = _READERS[format](reading)
+        reading.fields.reject_media(how.keep)
     except ConversionError as error:
-        return error.drop
+        return Converted(error.drop)
+    texts = [record.text or ""] if record.text is not None else [one.content for one in record.messages if one.content]
+    unused = [*reading.fields.unused(how.keep, texts), *reading.notes.unused]
+    return Converted(record, tuple(unused))
 
 
 def detect_format(row: Mapping[str, Any], columns: Mapping[str, str] = {}) -> str | None:
@@ -122,106 +179,79 @@ def check_columns(format: str, columns: Mapping[str, str], where: str) -> None:
         )
 
 
-def lookup(row: Mapping[str, Any], names: Sequence[str], columns: Mapping[str, str]) -> Any:
-    """The value of the first of these names that is not null; a mapped name has priority over all others."""
-    if columns:
-        for name in names:
-            if name in columns:
-                return at_path(row, columns[name])
-    for name in names:
-        value = row.get(name)
-        if value is not None:
-            return value
-    return None
-
-
-def at_path(row: Mapping[str, Any], path: str) -> Any:
-    """The value of a column, or at a dotted path such as "instances.0.output"; None if there is none."""
-    if path in row:
-        return row[path]
-    node: Any = row
-    for part in path.split("."):
-        if isinstance(node, dict):
-            node = node.get(part)
-        elif isinstance(node, list) and part.isdecimal() and len(part) < 10 and int(part) < len(node):
-            node = node[int(part)]
-        else:
-            return None
-    return node
-
-
-def key_list(row: Mapping[Any, Any]) -> str:
-    """The first twelve keys of a row, for messages."""
-    keys = [str(key)[:40] if str(key).isprintable() else repr(key)[:40] for key in list(row)[:12]]
-    return (", ".join(keys) + (", ..." if len(row) > 12 else "")) or "none"
-
-
-def _required(row: Mapping[str, Any], names: Sequence[str], columns: Mapping[str, str]) -> Any:
-    """The value of a required field. Raises ConversionError if it is absent or null."""
-    value = lookup(row, names, columns)
-    if value is None:
-        column = next((columns[name] for name in names if name in columns), None)
-        label = names[0] if column is None else f"{names[0]} (column {column})"
-        raise ConversionError("missing_field", f"{label} is absent or null; the row's keys are {key_list(row)}")
-    return value
-
-
 def _text(value: Any, label: str) -> str:
+    """Text, or a number or boolean as text. Raises ConversionError for anything else."""
+    value = scalar_text(value)
     if not isinstance(value, str):
         raise ConversionError("wrong_type", f"{label} is {describe_value(value)}, not text")
     return value
 
 
-def _from_messages(row: Mapping[str, Any], columns: Mapping[str, str], system: str | None) -> Record:
-    return _from_turns(row, CONVERSATION, columns, system)
+def _from_messages(reading: _Reading) -> Record:
+    return _from_conversation(reading, CONVERSATION)
 
 
-def _from_sharegpt(row: Mapping[str, Any], columns: Mapping[str, str], system: str | None) -> Record:
-    return _from_turns(row, CONVERSATIONS, columns, system)
+def _from_sharegpt(reading: _Reading) -> Record:
+    return _from_conversation(reading, CONVERSATIONS)
 
 
-def _from_turns(row: Mapping[str, Any], names: Sequence[str], columns: Mapping[str, str], system: str | None) -> Record:
-    turns = _required(row, names, columns)
-    return _record(
-        row,
-        parse_turns(
-            turns, names[0], columns.get("role") or columns.get("from"), columns.get("content") or columns.get("value")
-        ),
-        columns,
-        system,
-    )
+def _from_conversation(reading: _Reading, names: Sequence[str]) -> Record:
+    turns = reading.fields.required(names)
+    return _record(reading, parse_turns(turns, reading.fields.name_of(names), reading.turns, reading.notes))
 
 
-def _from_prompt_completion(row: Mapping[str, Any], columns: Mapping[str, str], system: str | None) -> Record:
-    prompt = _required(row, PROMPT, columns)
-    completion = _required(row, COMPLETION, columns)
-    questions = (Message(role="user", content=prompt),) if isinstance(prompt, str) else parse_turns(prompt, "prompt")
-    if isinstance(completion, str):
-        answers: tuple[Message, ...] = (Message(role="assistant", content=completion),)
-    else:
-        answers = parse_turns(completion, "completion")
-    return _record(row, questions + answers, columns, system)
+def _from_prompt_completion(reading: _Reading) -> Record:
+    prompt = _turns_in(reading, PROMPT, "user")
+    completion = _turns_in(reading, COMPLETION, "assistant")
+    return _record(reading, (*prompt, *_with_reasoning(reading, completion)))
 
 
-def _from_alpaca(row: Mapping[str, Any], columns: Mapping[str, str], system: str | None) -> Record:
-    instruction = _text(_required(row, INSTRUCTION, columns), "instruction")
-    output = _text(_required(row, OUTPUT, columns), "output")
-    context = lookup(row, INPUT, columns)
-    if context is not None and _text(context, "input").strip():
+def _turns_in(reading: _Reading, names: Sequence[str], role: str) -> tuple[Message, ...]:
+    """The turns of one side of a conversation: those of a list, or one turn of this role with a text."""
+    value = scalar_text(reading.fields.required(names))
+    turns = turns_in_text(value) if isinstance(value, str) else value
+    if turns is None:
+        return (Message(role=role, content=value),)
+    return parse_turns(turns, names[0], reading.turns, reading.notes)
+
+
+def turns_in_text(text: str) -> list[Any] | None:
+    """The turns that a text holds as JSON, or as Python writes a list of them; None for any other text."""
+    start = text[:100].lstrip()[:2]
+    if not start.startswith("["):
+        return None
+    try:
+        value = parse_text(text)
+    except ValueError:
+        value = parse_python(text)
+    return value if is_list_of_turns(value) and isinstance(value, list) else None
+
+
+def _from_alpaca(reading: _Reading) -> Record:
+    fields = reading.fields
+    instruction = _text(fields.required(INSTRUCTION), "instruction")
+    output = _text(fields.required(OUTPUT), "output")
+    context = fields.lookup(INPUT)
+    if context is not None and (context := _text(context, "input")).strip():
         instruction = f"{instruction}\n{context}" if instruction.strip() else context
-    messages = (Message(role="user", content=instruction), Message(role="assistant", content=output))
-    history = lookup(row, HISTORY, columns)
-    return _record(row, _history(history) + messages if history else messages, columns, system)
+    history = _history(reading)
+    answer = _with_reasoning(reading, (Message(role="assistant", content=output),))
+    return _record(reading, (*history, Message(role="user", content=instruction), *answer))
 
 
-def _history(value: Any) -> tuple[Message, ...]:
-    """Earlier turns: a list of [question, answer] pairs."""
-    messages = []
+def _history(reading: _Reading) -> tuple[Message, ...]:
+    """Earlier turns: a list of [question, answer] pairs, or of turns."""
+    value = reading.fields.lookup(HISTORY)
+    if not value:
+        return ()
     pairs = parse_if_text(value, "history")
+    if is_list_of_turns(pairs):
+        return parse_turns(pairs, "history", reading.turns, reading.notes)
     if not isinstance(pairs, list):
         raise ConversionError(
             "wrong_type", f"history is {describe_value(pairs)}, not a list of [question, answer] pairs"
         )
+    messages = []
     for number, pair in enumerate(pairs, 1):
         if not isinstance(pair, list) or len(pair) != 2 or not all(isinstance(text, str) for text in pair):
             raise ConversionError("wrong_type", f"history {number} is no [question, answer] pair of texts")
@@ -229,36 +259,80 @@ def _history(value: Any) -> tuple[Message, ...]:
     return tuple(messages)
 
 
-def _from_text(row: Mapping[str, Any], columns: Mapping[str, str], system: str | None) -> Record:
-    return Record(text=_text(_required(row, TEXT, columns), "text"))
+def _with_reasoning(reading: _Reading, answers: tuple[Message, ...]) -> tuple[Message, ...]:
+    """The answer with the reasoning that a column beside it has. With several answers, the column is left unused."""
+    fields = reading.fields
+    own = fields.columns.get("reasoning")
+    if own is not None:
+        text = reasoning_text(fields.lookup((_ANSWER,)), own)
+        names: list[str] = []
+    else:
+        rest = {name: value for name, value in fields.row.items() if name not in fields.used}
+        text, names = find_reasoning(rest)
+    turns = [at for at, message in enumerate(answers) if message.role == "assistant"]
+    if text is None or len(turns) != 1:
+        return answers
+    fields.used.update({name: fields.row[name] for name in names})
+    answer = answers[turns[0]]
+    if answer.reasoning is not None and answer.reasoning.strip() != text.strip():
+        raise ConversionError(
+            "conflicting_fields", f"the reasoning of the turn and the column {own or names[0]} differ"
+        )
+    content = without_inline(answer.content, text) if answer.content else answer.content
+    return (*answers[: turns[0]], answer._replace(content=content, reasoning=text), *answers[turns[0] + 1 :])
 
 
-def _record(
-    row: Mapping[str, Any], messages: tuple[Message, ...], columns: Mapping[str, str], system: str | None
-) -> Record:
+def _from_text(reading: _Reading) -> Record:
+    return Record(text=_text(reading.fields.required(TEXT), "text"))
+
+
+def _record(reading: _Reading, messages: tuple[Message, ...]) -> Record:
     """The record of a conversation, with the row's system prompt, tools and template arguments."""
-    if not columns and system is None and row.keys().isdisjoint(EXTRA_FIELDS):
+    fields = reading.fields
+    if (
+        not fields.columns
+        and reading.how.system is None
+        and not reading.notes.tools
+        and fields.row.keys().isdisjoint(EXTRA_FIELDS)
+    ):
         return Record(messages=messages)  # most rows
-    own = lookup(row, SYSTEM, columns)
-    if own is not None and _text(own, "system").strip():
-        system = own
-    if system and not any(message.role in ("system", "developer") for message in messages):
-        messages = (Message(role="system", content=system), *messages)
-    _reject_media(row, messages)
-    tools = lookup(row, TOOLS, columns)
-    kwargs = lookup(row, KWARGS, columns)
+    messages = _with_system(reading, messages)
+    kwargs = fields.lookup(KWARGS)
     if kwargs is not None:
-        kwargs = parse_if_text(kwargs, "chat_template_kwargs") or {}
+        kwargs = without_nulls(parse_if_text(kwargs, "chat_template_kwargs") or {})
         if not isinstance(kwargs, dict):
             raise ConversionError("wrong_type", f"chat_template_kwargs is {describe_value(kwargs)}, not an object")
-    return Record(messages=messages, tools=parse_tools(tools) if tools else (), template_kwargs=kwargs or None)
+    return Record(messages=messages, tools=_tools(reading), template_kwargs=kwargs or None)
 
 
-def _reject_media(row: Mapping[str, Any], messages: tuple[Message, ...]) -> None:
-    """Raise ConversionError if the row has media and its text refers to them; an unused `image` column is allowed."""
-    for name in MEDIA_FIELDS:
-        if row.get(name) and any(mark in (message.content or "") for message in messages for mark in _MEDIA_MARKS):
-            raise ConversionError("untrainable_content", f"the row's text points at its {name}")
+def _with_system(reading: _Reading, messages: tuple[Message, ...]) -> tuple[Message, ...]:
+    """The turns with the system prompt of the row, or else of the source, if none of them has a system prompt.
+
+    System turns without a text say nothing, so they make way for it. The row's prompt is left unused if a turn has one.
+    """
+    fields = reading.fields
+    is_system = [message.role in ("system", "developer") for message in messages]
+    if any(found and message.content and message.content.strip() for found, message in zip(is_system, messages)):
+        return messages
+    own = fields.lookup(SYSTEM)
+    system = reading.how.system
+    if own is not None and _text(own, "system").strip():
+        system = _text(own, "system")
+    if not system:
+        return messages
+    others = [message for found, message in zip(is_system, messages) if not found]
+    return (Message(role="system", content=system), *others)
+
+
+def _tools(reading: _Reading) -> tuple[Mapping[str, Any], ...]:
+    """The tools of a row, from its own column or its system turn. Raises ConversionError if the two differ."""
+    value = reading.fields.lookup(TOOLS)
+    found = [parse_tools(value)] if has_tools(value) else []
+    found += reading.notes.tools
+    found = [tools for tools in found if tools]
+    if any(tools != found[0] for tools in found):
+        raise ConversionError("conflicting_fields", "the tools of the row and those of its system turn differ")
+    return found[0] if found else ()
 
 
 _READERS = {

@@ -1,35 +1,48 @@
 """A fast path for plain rows, which most data consists of: a list of turns with only a role and a text each.
 
 convert.py, turns.py and structure.py define what a row means and whether it is valid. For plain rows, this depends only
-on the roles and on whether the texts are valid, so the result is cached for each sequence of roles.
+on the roles and on whether the texts are valid, so the result is cached for each sequence of roles. Which other columns
+a row has is worked out once for each set of names.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
+from typing import Any, NamedTuple
 
-from sftdata.read.formats.convert import EXTRA_FIELDS
+from sftdata.read.formats.convert import EXTRA_FIELDS, RowFormat
+from sftdata.read.formats.media import is_media, strength
 from sftdata.read.formats.structure import check_structure, find_bad_character
-from sftdata.read.formats.turns import ConversionError, parse_turns
+from sftdata.read.formats.turns import parse_turns
+from sftdata.read.formats.values import ConversionError, is_given
 from sftdata.records.record import PlainRecord, Record, is_plain
 
 _FIELDS = {"messages": ("messages",), "sharegpt": ("conversations",), "auto": ("messages", "conversations")}
 
 
-def plain_record(value: object, format: str) -> PlainRecord | None:
+class PlainRow(NamedTuple):
+    """The record of a plain row, and the columns that hold something which is not used."""
+
+    record: PlainRecord
+    unused: tuple[str, ...] = ()
+
+
+def plain_row(value: object, how: RowFormat) -> PlainRow | None:
     """The record of a row if it is plainly a valid conversation of only roles and texts; otherwise None: the row has to
     take the normal path.
-
-    `format` is the format of a source without mapped columns or a system prompt.
     """
-    if type(value) is not dict or not EXTRA_FIELDS.isdisjoint(value):
+    if type(value) is not dict or not how.is_default:
         return None
-    turns = None
-    for name in _FIELDS.get(format, ()):
-        turns = value.get(name)
+    turns, column = None, ""
+    for column in _FIELDS.get(how.format, ()):
+        turns = value.get(column)
         if turns is not None:
             break
     if type(turns) is not list:
+        return None
+    others = () if len(value) == 1 else _other_columns(tuple(value), column, how.keep)
+    if others is None:
         return None
     try:
         if list(map(len, turns)).count(2) != len(turns):
@@ -48,7 +61,10 @@ def plain_record(value: object, format: str) -> PlainRecord | None:
     for text in texts:
         if (not text.isascii() or "\0" in text) and find_bad_character(text) is not None:
             return None
-    return PlainRecord(roles, texts)
+    if not others:
+        return PlainRow(PlainRecord(roles, texts))
+    unused = _unused(value, others, turns, texts)
+    return None if unused is None else PlainRow(PlainRecord(roles, texts), unused)
 
 
 @lru_cache(maxsize=1 << 12)
@@ -61,3 +77,33 @@ def _roles(names: tuple[object, ...]) -> tuple[str, ...] | None:
     if not all(is_plain(message) and message.role != "tool" for message in messages):
         return None  # whether a tool result is valid depends on the text of the call
     return None if check_structure(Record(messages)) else tuple(message.role for message in messages)
+
+
+@lru_cache(maxsize=1 << 12)
+def _other_columns(names: tuple[str, ...], turns: str, keep: tuple[str, ...]) -> tuple[str, ...] | None:
+    """The columns of a row besides its turns and those that `keep` names; None if one of them may mean something."""
+    if not EXTRA_FIELDS.isdisjoint(names) or any(path not in names for path in keep):
+        return None
+    others = tuple([name for name in names if name != turns and name not in keep])
+    return None if any(map(strength, others)) else others
+
+
+def _unused(
+    row: Mapping[str, Any], names: Sequence[str], turns: object, texts: Sequence[str]
+) -> tuple[str, ...] | None:
+    """Those of these columns that hold something which the turns do not say too; None if one may hold a picture."""
+    found = []
+    for name in names:
+        value = row[name]
+        if value is None:
+            continue
+        if type(value) is not str:
+            if is_media(name, value):
+                return None
+            if is_given(value) and value != turns:
+                found.append(name)
+        elif value.startswith("data:"):
+            return None
+        elif value and value not in texts and not value.isspace():
+            found.append(name)
+    return tuple(found)

@@ -2,123 +2,194 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, NamedTuple
 
-from sftdata.read.readers.parse_json import parse_text
-from sftdata.records.record import Drop, Message, ToolCall
+from sftdata.read.formats.media import is_media
+from sftdata.read.formats.reasoning import PARTS, find_reasoning, part_text, without_inline
+from sftdata.read.formats.roles import role_of
+from sftdata.read.formats.tool_calls import calls_in, has_tools, parse_tools
+from sftdata.read.formats.values import (
+    ConversionError,
+    as_list_of_objects,
+    describe_value,
+    is_given,
+    parse_if_text,
+    scalar_text,
+)
+from sftdata.records.record import Message, ToolCall
 
-# Values of a turn's `role` or `from` -> its role. "call" is an assistant turn that is a tool call.
-ROLE_OF = {
-    "system": "system",
-    "developer": "developer",
-    "user": "user",
-    "human": "user",
-    "assistant": "assistant",
-    "gpt": "assistant",
-    "chatgpt": "assistant",
-    "bing": "assistant",
-    "bard": "assistant",
-    "model": "assistant",
-    "function_call": "call",
-    "tool_call": "call",
-    "tool": "tool",
-    "function": "tool",
-    "observation": "tool",
-    "tool_response": "tool",
-    "function_response": "tool",
-}
-REASONING = ("reasoning_content", "reasoning", "thinking")
-MEDIA_FIELDS = ("image", "images", "audio", "audios", "video", "videos")
+TOOLS = ("tools", "functions")
 _PLAIN = frozenset(("role", "content", "from", "value"))
+_TEXT_PARTS = ("text", "input_text", "output_text")
+_PART_KEYS = frozenset(("type", "text"))
+# What is read of a turn besides its role, content and reasoning. A weight says nothing of turns that are never trained.
+_ALWAYS = ("weight", "train", "role", "from")
+_OF_ROLE = {
+    "user": ("name",),
+    "assistant": ("name", "tool_calls"),
+    "call": ("tool_calls",),
+    "tool": ("name", "tool_call_id"),
+    "system": ("name", *TOOLS),
+    "developer": ("name", *TOOLS),
+}
 
 
-class ConversionError(Exception):
-    """A row that cannot be converted to a record; `drop` says why. `to_record` catches it."""
+class TurnFormat(NamedTuple):
+    """How the turns of a source are written: the keys of a turn's parts, and the roles that the source names."""
 
-    def __init__(self, reason: str, detail: str) -> None:
-        self.drop = Drop(reason, detail)
-        super().__init__(detail)
+    role_key: str | None = None
+    content_key: str | None = None
+    reasoning_key: str | None = None
+    roles: Mapping[str, str] = {}
 
 
-def parse_turns(
-    value: Any, label: str, role_key: str | None = None, content_key: str | None = None
-) -> tuple[Message, ...]:
-    """The messages of a list of turns, which may be given as JSON text. Raises ConversionError."""
+class Notes:
+    """What is noted while one row is converted: values that nothing uses, and tools that its turns declare."""
+
+    def __init__(self) -> None:
+        self.unused: dict[str, None] = {}  # names such as "messages[].timestamp", in order
+        self.tools: list[tuple[Mapping[str, Any], ...]] = []
+        self.label = ""  # what the turns that are being read are called
+
+    def note(self, name: str) -> None:
+        """Note a key of a turn that is not used."""
+        self.unused[f"{self.label}[].{name}"] = None
+
+
+_DEFAULT = TurnFormat()
+
+
+def parse_turns(value: Any, label: str, how: TurnFormat = _DEFAULT, notes: Notes | None = None) -> tuple[Message, ...]:
+    """The messages of a list of turns, which may be given as text. Raises ConversionError.
+
+    A system turn whose content is null is no turn.
+    """
     if not isinstance(value, list):
-        value = parse_if_text(value, label)
+        value = as_list_of_objects(parse_if_text(value, label), "role", "from", "content", "value")
+        if isinstance(value, dict) and ("role" in value or "from" in value) and label == "completion":
+            value = [value]
         if not isinstance(value, list):
             raise ConversionError("wrong_type", f"{label} is {describe_value(value)}, not a list of turns")
+    notes = notes or Notes()
+    notes.label = label
     messages: list[Message] = []
+    number = 0
     try:
         for turn in value:
-            messages.append(_message(turn, role_key, content_key))  # noqa: PERF401 - its length is the turn's number
+            number += 1
+            message = _message(turn, how, notes)
+            if message is not None:
+                messages.append(message)
     except ConversionError as error:
-        raise ConversionError(error.drop.reason, f"turn {len(messages) + 1}: {error.drop.detail}") from None
+        raise ConversionError(error.drop.reason, f"turn {number}: {error.drop.detail}") from None
     return tuple(messages)
 
 
-def _message(turn: Any, role_key: str | None, content_key: str | None) -> Message:
+def is_list_of_turns(value: Any) -> bool:
+    """Whether a value is a list of objects that each have a known role and a content."""
+    return isinstance(value, list) and bool(value) and all(map(_is_turn, value))
+
+
+def _is_turn(turn: Any) -> bool:
+    if not isinstance(turn, dict):
+        return False
+    name = turn.get("role") or turn.get("from")
+    return (
+        isinstance(name, str) and role_of(name) is not None and not {"content", "value", "tool_calls"}.isdisjoint(turn)
+    )
+
+
+def _message(turn: Any, how: TurnFormat, notes: Notes) -> Message | None:
     if not isinstance(turn, dict):
         raise ConversionError("wrong_type", f"it is {describe_value(turn)}, not an object")
-    name = turn.get(role_key or "role")
+    name = turn.get(how.role_key or "role")
     if name is None:
         name = turn.get("from")
-    role = ROLE_OF.get(name) if isinstance(name, str) else None
-    if role is None:
-        role = _normalized_role(name, turn)
-    content = turn.get(content_key or "content")
-    if content is None:
-        content = turn.get("value")
-    if isinstance(content, str) and role != "call" and turn.keys() <= _PLAIN:
-        return Message(role=role, content=content)
-    return _full_message(turn, role, content)
-
-
-def _normalized_role(name: Any, turn: Mapping[str, Any]) -> str:
-    """The role of a turn, ignoring case and white space. Raises ConversionError."""
-    if name is None:
-        raise ConversionError(
-            "missing_field", f"its role is absent; its keys are {', '.join(map(repr, list(turn)[:8]))[:200]}"
-        )
     if not isinstance(name, str):
-        raise ConversionError("wrong_type", f"its role is {describe_value(name)}, not text")
-    role = ROLE_OF.get(name.strip().lower())
+        raise _no_role(name, turn)
+    role = role_of(name, how.roles)
     if role is None:
         raise ConversionError("unknown_role", f"its role is {name[:40]!r}")
-    return role
+    content = turn.get(how.content_key or "content")
+    if content is None:
+        content = turn.get("value")
+    if isinstance(content, str) and role != "call" and len(turn) == 2 and turn.keys() <= _PLAIN:
+        return Message(role=role, content=content)
+    return _full_message(turn, role, content, how, notes)
 
 
-def _full_message(turn: Mapping[str, Any], role: str, content: Any) -> Message:
-    """A turn with more than a role and a text: tool calls, reasoning, a weight, a list of content parts."""
-    for name in MEDIA_FIELDS:
-        if turn.get(name):
-            raise ConversionError("untrainable_content", f"it holds {name}")
-    if role == "call":
-        if content is None:
-            raise ConversionError("missing_field", "its tool call is absent or null")
-        return Message(role="assistant", content=None, tool_calls=_calls_in(content), train=_train(turn))
-    text = _joined(content) if isinstance(content, list) else content
-    if text is not None and not isinstance(text, str):
-        raise ConversionError("wrong_type", f"its content is {describe_value(text)}, not text")
-    if role != "assistant":
-        if text is None:
-            raise ConversionError("missing_field", "its content is absent or null")
-        return Message(
-            role=role,
-            content=text,
-            tool_call_id=_optional_text(turn, "tool_call_id") if role == "tool" else None,
-            name=_optional_text(turn, "name"),
+def _no_role(name: Any, turn: Mapping[str, Any]) -> ConversionError:
+    if name is None:
+        return ConversionError(
+            "missing_field", f"its role is absent; its keys are {', '.join(map(repr, list(turn)[:8]))[:200]}"
         )
-    calls = _tool_calls(turn)
-    reasoning = next((found for name in REASONING if (found := _optional_text(turn, name))), None)
+    return ConversionError("wrong_type", f"its role is {describe_value(name)}, not text")
+
+
+def _full_message(turn: Mapping[str, Any], role: str, content: Any, how: TurnFormat, notes: Notes) -> Message | None:
+    """A turn with more than a role and a text: tool calls, reasoning, a weight, a list of content parts."""
+    for name, value in turn.items():
+        if name not in _PLAIN and is_media(name, value):
+            raise ConversionError("untrainable_content", f"it holds {name}")
+    used = {how.role_key, how.content_key, *_ALWAYS, *_OF_ROLE[role]}
+    if not is_given(turn.get("tool_calls")):
+        used.add("function_call" if role in ("assistant", "call") else None)
+    if content is None and is_given(turn.get("parts")):
+        content = turn["parts"]
+        used.add("parts")
+    text, thought = _text_of(content, role, notes) if role != "call" else (None, None)
+    reasoning = None
+    if role in ("assistant", "call"):
+        reasoning, names = find_reasoning(turn, how.reasoning_key)
+        used.update(names)
+        reasoning = _either(reasoning, thought)
+        if reasoning is not None and text:
+            text = without_inline(text, reasoning)
+    elif thought is not None:
+        raise ConversionError("untrainable_content", f"the content of a turn of role {role} has a part of reasoning")
+    _note_unused(turn, content, used, notes)
+    if role in ("system", "developer"):
+        notes.tools += [parse_tools(turn[name]) for name in TOOLS if has_tools(turn.get(name))]
+        if text is None:
+            return None
+    if role == "call":
+        return _call_turn(turn, content, reasoning, notes)
+    if role == "assistant":
+        return _answer(turn, text, reasoning, notes)
+    if text is None:
+        raise ConversionError("missing_field", "its content is absent or null")
+    return Message(
+        role=role,
+        content=text,
+        tool_call_id=_optional_text(turn, "tool_call_id") if role == "tool" else None,
+        name=_optional_text(turn, "name"),
+    )
+
+
+def _note_unused(turn: Mapping[str, Any], content: Any, used: Iterable[str | None], notes: Notes) -> None:
+    """Note the keys of a turn that have a value of their own and are not used."""
+    for name, value in turn.items():
+        if name not in used and is_given(value) and value is not content and value != content:
+            notes.note(name)
+
+
+def _either(first: str | None, second: str | None) -> str | None:
+    """The one reasoning of a turn, from a field or from the parts of its content."""
+    if first is not None and second is not None and first.strip() != second.strip():
+        raise ConversionError("conflicting_fields", "the reasoning in its content and that in its fields differ")
+    return first if first is not None else second
+
+
+def _answer(turn: Mapping[str, Any], text: str | None, reasoning: str | None, notes: Notes) -> Message:
+    calls = _tool_calls(turn, notes)
     train = _train(turn)
     if text is None and not calls:
         if train is not False and reasoning is None:
             raise ConversionError("missing_field", "its content is absent or null, and it calls no tool")
         text = ""
     return Message(
-        role=role,
+        role="assistant",
         content=text,
         reasoning=reasoning,
         tool_calls=calls,
@@ -127,19 +198,49 @@ def _full_message(turn: Mapping[str, Any], role: str, content: Any) -> Message:
     )
 
 
-def _joined(parts: list[Any]) -> str:
-    """The text of a list of content parts, concatenated. Raises ConversionError for parts that are not text."""
-    texts = []
+def _call_turn(turn: Mapping[str, Any], content: Any, reasoning: str | None, notes: Notes) -> Message:
+    """A turn that is nothing but tool calls, in its content or where OpenAI's format has them."""
+    if content is None:
+        calls = _tool_calls(turn, notes)
+        if not calls:
+            raise ConversionError("missing_field", "its tool call is absent or null")
+    else:
+        calls = calls_in(content, _noted(notes, "content"))
+    return Message(role="assistant", content=None, reasoning=reasoning, tool_calls=calls, train=_train(turn))
+
+
+def _text_of(content: Any, role: str, notes: Notes) -> tuple[str | None, str | None]:
+    """The text of a content, and the reasoning among its parts. Raises ConversionError if it is not text."""
+    content = scalar_text(as_list_of_objects(content, "type", "text"))
+    if isinstance(content, dict) and content.get("type") in _TEXT_PARTS:
+        content = [content]
+    if isinstance(content, list):
+        return _joined(content, notes)
+    if content is not None and not isinstance(content, str):
+        raise ConversionError("wrong_type", f"its content is {describe_value(content)}, not text")
+    return content, None
+
+
+def _joined(parts: list[Any], notes: Notes) -> tuple[str, str | None]:
+    """The text of a list of content parts, and their reasoning. Raises ConversionError for parts that are not text."""
+    texts, thoughts = [], []
     for part in parts:
+        text = part
         if isinstance(part, dict):
             kind = part.get("type", "text")
-            if kind not in ("text", "input_text", "output_text"):
+            if kind in PARTS or part.get("thought") is True:
+                thoughts.append(part_text(part, "content"))
+                continue
+            if kind not in _TEXT_PARTS or any(is_media(name, value) for name, value in part.items()):
                 raise ConversionError("untrainable_content", f"its content has a part of type {str(kind)[:40]!r}")
-            part = part.get("text")
-        if not isinstance(part, str):
-            raise ConversionError("wrong_type", f"its content has a part that is {describe_value(part)}, not text")
-        texts.append(part)
-    return "".join(texts)
+            text = part.get("text")
+            for name, value in part.items():
+                if name not in _PART_KEYS and is_given(value):
+                    notes.note(f"content[].{name}")
+        if not isinstance(text, str):
+            raise ConversionError("wrong_type", f"its content has a part that is {describe_value(text)}, not text")
+        texts.append(text)
+    return "".join(texts), "".join(thoughts) if thoughts else None
 
 
 def _optional_text(turn: Mapping[str, Any], name: str) -> str | None:
@@ -163,95 +264,15 @@ def _train(turn: Mapping[str, Any]) -> bool | None:
     return bool(weight)
 
 
-def _tool_calls(turn: Mapping[str, Any]) -> tuple[ToolCall, ...]:
+def _tool_calls(turn: Mapping[str, Any], notes: Notes) -> tuple[ToolCall, ...]:
     """The calls in a turn's `tool_calls` or in the older `function_call`."""
-    calls = turn.get("tool_calls")
-    if calls:
-        return _calls_in(calls)
-    call = turn.get("function_call")
-    return _calls_in(call) if call else ()
+    for name in ("tool_calls", "function_call"):
+        calls = turn.get(name)
+        if calls and (is_given(calls) or not isinstance(calls, dict)):
+            return calls_in(calls, _noted(notes, name))
+    return ()
 
 
-def _calls_in(value: Any) -> tuple[ToolCall, ...]:
-    """One call or a list of calls, which may be given as JSON text. Raises ConversionError: bad_tool_call."""
-    if isinstance(value, str):
-        value = _parsed_call(value, "the tool call")
-    calls = value if isinstance(value, list) else [value]
-    if not calls:
-        raise ConversionError("bad_tool_call", "the list of tool calls is empty")
-    return tuple(_tool_call(call) for call in calls)
-
-
-def _tool_call(call: Any) -> ToolCall:
-    """A call in OpenAI's format, {"id", "function": {"name", "arguments"}}, or flat, {"name", "arguments"}."""
-    if isinstance(call, str):
-        call = _parsed_call(call, "the tool call")
-    if not isinstance(call, dict):
-        raise ConversionError("bad_tool_call", f"the tool call is {describe_value(call)}, not an object")
-    function = call.get("function")
-    if not isinstance(function, dict):
-        function = call
-    name, arguments = function.get("name"), function.get("arguments")
-    if not isinstance(name, str) or not name:
-        raise ConversionError("bad_tool_call", "the tool call has no name")
-    if not isinstance(arguments, dict):
-        if arguments is None:
-            raise ConversionError("bad_tool_call", f"the call of {name[:40]!r} has no arguments; {{}} stands for none")
-        parsed = _parsed_call(arguments, "its arguments") if isinstance(arguments, str) else arguments
-        if not isinstance(parsed, dict):
-            raise ConversionError(
-                "bad_tool_call", f"the arguments of {name[:40]!r} are {describe_value(parsed)}, not an object"
-            )
-    call_id = call.get("id")
-    if call_id is not None and not isinstance(call_id, str):
-        raise ConversionError(
-            "bad_tool_call", f"the id of the call of {name[:40]!r} is {describe_value(call_id)}, not text"
-        )
-    return ToolCall(name=name, arguments=arguments, id=call_id or None)
-
-
-def _parsed_call(text: str, label: str) -> object:
-    try:
-        return parse_text(text)
-    except ValueError as error:
-        raise ConversionError("bad_tool_call", f"{label} is not JSON ({error})") from None
-
-
-def parse_tools(value: Any) -> tuple[Mapping[str, Any], ...]:
-    """Tool schemas in OpenAI's format. Bare functions are wrapped in {"type": "function", "function": ...}; keys,
-    values and their order do not change. Raises ConversionError.
-    """
-    value = parse_if_text(value, "tools")
-    tools = []
-    for tool in value if isinstance(value, list) else [value]:
-        tool = parse_if_text(tool, "tools")
-        if not isinstance(tool, dict):
-            raise ConversionError("wrong_type", f"tools holds {describe_value(tool)}, not a tool's schema")
-        if "name" in tool and "function" not in tool:
-            function = {key: item for key, item in tool.items() if (key, item) != ("type", "function")}
-            tool = {"type": "function", "function": function}
-        tools.append(tool)
-    return tuple(tools)
-
-
-def parse_if_text(value: Any, label: str) -> Any:
-    """The value of JSON text, or any other value unchanged; blank text is an empty list. Raises ConversionError."""
-    if not isinstance(value, str):
-        return value
-    if not value.strip():
-        return []
-    try:
-        return parse_text(value)
-    except ValueError:
-        raise ConversionError("wrong_type", f"{label} is text that is not JSON") from None
-
-
-def describe_value(value: object) -> str:
-    """A value for messages: its type, and the value itself if it is short."""
-    if value is None:
-        return "null"
-    if isinstance(value, (bool, int, float)):
-        return repr(value)[:40] if not isinstance(value, bool) else str(value).lower()
-    if isinstance(value, str):
-        return f"text ({value[:20]!r}{'...' if len(value) > 20 else ''})"
-    return {"dict": "an object", "list": "a list"}.get(type(value).__name__, f"a value of type {type(value).__name__}")
+def _noted(notes: Notes, field: str) -> Callable[[str], None]:
+    """What notes a key of a call in this field of a turn."""
+    return lambda name: notes.note(f"{field}[].{name}")

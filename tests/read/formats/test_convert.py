@@ -88,7 +88,7 @@ def test_a_system_prompt_comes_from_the_turns_or_the_row_or_the_source():
     assert messages({"messages": turns, "system_prompt": "Be kind."})[0] == SYSTEM
     assert messages({"messages": turns})[0] == USER
     assert messages({"messages": [{**own, "role": "developer"}, *turns]}, system="Source.")[0].role == "developer"
-    assert reason({"messages": turns, "system": 1}) == "wrong_type"
+    assert reason({"messages": turns, "system": ["x"]}) == "wrong_type"
 
 
 def test_text_is_a_format_only_when_asked_for():
@@ -142,11 +142,12 @@ def test_a_mapped_column_that_is_absent_is_named():
         ({"messages": [{"role": "user"}]}, "missing_field"),
         ({"messages": [{"role": "assistant", "content": None}]}, "missing_field"),
         ({"messages": {"role": "user"}}, "wrong_type"),
-        ({"messages": "[{'role': 'user'}]"}, "wrong_type"),
+        ({"messages": "[{'role': 'user'}]"}, "missing_field"),
+        ({"messages": "user: Hi"}, "wrong_type"),
         ({"messages": ["Hi"]}, "wrong_type"),
         ({"messages": [{"role": 1, "content": "Hi"}]}, "wrong_type"),
-        ({"messages": [{"role": "user", "content": 5}]}, "wrong_type"),
-        ({"prompt": "Hi", "completion": 5}, "wrong_type"),
+        ({"messages": [{"role": "user", "content": {"a": 5}}]}, "wrong_type"),
+        ({"prompt": "Hi", "completion": {"a": 5}}, "wrong_type"),
         ({"instruction": ["Hi"], "output": "x"}, "wrong_type"),
         ({"messages": [{"role": "wizard", "content": "Hi"}]}, "unknown_role"),
         ({"messages": [{"role": "user", "content": "<image>Hi"}], "images": ["a.png"]}, "untrainable_content"),
@@ -159,15 +160,18 @@ def test_a_row_that_cannot_become_a_record_has_a_reason(row, expected):
     assert reason(row) == expected
 
 
-def test_an_unused_image_column_is_allowed():
-    assert messages({"prompt": "Hi", "completion": "Hello", "image": "cover.png"}) == (USER, ANSWER)
-
-
 def test_tools_keep_their_keys_values_and_order():
-    schema = {"type": "function", "function": {"parameters": {"z": None, "a": {"default": None}}, "name": "f"}}
+    schema = {"type": "function", "function": {"parameters": {"z": 1, "a": {"enum": ["x", None]}}, "name": "f"}}
     record = read({"messages": [{"role": "user", "content": "Hi"}], "tools": [schema]})
     assert isinstance(record, Record)
     assert repr(record.tools) == repr((schema,))
+
+
+def test_nulls_in_the_objects_of_tools_are_absent_as_arrow_adds_them():
+    schema = {"name": "f", "strict": None, "parameters": {"a": {"type": "string", "default": None}}}
+    record = read({"messages": [{"role": "user", "content": "Hi"}], "tools": [schema]})
+    assert isinstance(record, Record)
+    assert record.tools == ({"type": "function", "function": {"name": "f", "parameters": {"a": {"type": "string"}}}},)
 
 
 @pytest.mark.parametrize(
@@ -176,7 +180,13 @@ def test_tools_keep_their_keys_values_and_order():
         '[{"name": "f", "parameters": {}}]',
         [{"name": "f", "parameters": {}}],
         ['{"name": "f", "parameters": {}}'],
+        "[{'name': 'f', 'parameters': {}}]",
         {"name": "f", "parameters": {}},
+        {"f": {"parameters": {}}},
+        {"f": {"name": "f", "parameters": {}}},
+        {"f": {"type": "function", "function": {"name": "f", "parameters": {}}}},
+        {"name": ["f"], "parameters": [{}]},
+        {"type": ["function"], "function": {"name": ["f"], "parameters": [{}]}},
         [{"type": "function", "name": "f", "parameters": {}}],
         [{"type": "function", "function": {"name": "f", "parameters": {}}}],
     ],

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sftdata.read.formats.convert import to_record
-from sftdata.read.formats.plain import plain_record
+from sftdata.read.formats.convert import RowFormat, convert
+from sftdata.read.formats.plain import PlainRow, plain_row
 from sftdata.read.formats.structure import check_structure
 from sftdata.records.record import Drop, Message, Record
 
@@ -48,7 +48,9 @@ likely_turns = st.lists(texts, min_size=1, max_size=5).map(
 turns = st.one_of(likely_turns, st.lists(turn, max_size=4), st.sampled_from([None, "[]", {}, 5]))
 rows = st.one_of(
     st.dictionaries(
-        st.sampled_from(["messages", "conversations", "conversation", "source", "prompt", "system", "tools", "image"]),
+        st.sampled_from(
+            ["messages", "conversations", "conversation", "source", "prompt", "system", "tools", "image", "file"]
+        ),
         turns,
         max_size=3,
     ),
@@ -56,14 +58,15 @@ rows = st.one_of(
 )
 
 
-@given(rows, st.sampled_from(["auto", "messages", "sharegpt", "alpaca"]))
-def test_a_plain_row_gives_the_record_of_the_normal_path(row: Any, format: str) -> None:
-    found = plain_record(row, format)
+@given(rows, st.sampled_from(["auto", "messages", "sharegpt", "alpaca"]), st.sampled_from([(), ("source",), ("x.y",)]))
+def test_a_plain_row_gives_the_record_of_the_normal_path(row: Any, format: str, keep: tuple[str, ...]) -> None:
+    how = RowFormat(format, keep=keep)
+    found = plain_row(row, how)
     if found is not None:
-        slow = to_record(row, format=format, columns={}, system=None)
-        assert found == slow
-        assert not isinstance(slow, Drop)
-        assert check_structure(slow) is None
+        slow = convert(row, how)
+        assert found == (slow.found, slow.unused)
+        assert not isinstance(slow.found, Drop)
+        assert check_structure(slow.found) is None
 
 
 @pytest.mark.parametrize(
@@ -74,4 +77,5 @@ def test_a_plain_row_gives_the_record_of_the_normal_path(row: Any, format: str) 
     ],
 )
 def test_ordinary_rows_take_the_fast_path(row: Any) -> None:
-    assert plain_record(row, "auto") == Record((Message("user", "q"), Message("assistant", "a")))
+    unused = ("source",) if "source" in row else ()
+    assert plain_row(row, RowFormat()) == PlainRow(Record((Message("user", "q"), Message("assistant", "a"))), unused)

@@ -23,9 +23,11 @@ def drop(**fields: Any) -> Drop:
 @pytest.mark.parametrize(
     ("alias", "role"),
     [
-        *((name, "user") for name in ("user", "human", "User", "HUMAN ")),
+        *((name, "user") for name in ("user", "human", "User", "HUMAN ", "prompter", "instruction", "Question")),
         *((name, "assistant") for name in ("assistant", "gpt", "chatgpt", "bing", "bard", "model", "Assistant")),
+        *((name, "assistant") for name in ("AI", "bot", "ChatBot", "output", "GPT-4", "ai assistant")),
         *((name, "tool") for name in ("tool", "function", "observation", "tool_response", "function_response")),
+        *((name, "tool") for name in ("ipython", "environment", "Tool-Response", "function result")),
         ("system", "system"),
         ("developer", "developer"),
     ],
@@ -54,8 +56,8 @@ def test_a_turn_with_images_cannot_be_trained_on():
     assert turn(role="user", content="See", images=[], audio=None).content == "See"
 
 
-@pytest.mark.parametrize("name", ["reasoning_content", "reasoning", "thinking"])
-def test_reasoning_has_three_names_and_is_part_of_answers(name):
+@pytest.mark.parametrize("name", ["reasoning_content", "reasoning", "thinking", "thought", "chain_of_thought", "CoT"])
+def test_reasoning_has_many_names_and_is_part_of_answers(name):
     assert turn(role="assistant", content="4", **{name: "2+2"}).reasoning == "2+2"
     assert turn(role="assistant", content="4", **{name: ""}).reasoning is None
     assert turn(role="user", content="4", **{name: "2+2"}).reasoning is None
@@ -103,10 +105,15 @@ def test_tool_calls_keep_their_arguments_unchanged(call):
     assert turn(role="assistant", content=None, tool_calls=[call]).tool_calls == expected
 
 
-def test_arguments_given_as_an_object_keep_their_order_and_nulls():
-    arguments = {"z": None, "a": {"y": 1, "b": 2}}
+def test_arguments_given_as_an_object_keep_their_order_but_no_nulls():
+    arguments = {"z": 0, "n": None, "a": {"y": [None], "m": None, "b": 2}}
     call = turn(role="assistant", tool_calls=[{"function": {"name": "f", "arguments": arguments}}]).tool_calls[0]
-    assert repr(call.arguments) == repr(arguments)
+    assert repr(call.arguments) == repr({"z": 0, "a": {"y": [None], "b": 2}})
+
+
+def test_arguments_given_as_text_keep_their_nulls():
+    call = turn(role="assistant", tool_calls=[{"name": "f", "arguments": '{"a": null}'}]).tool_calls[0]
+    assert call.arguments == '{"a": null}'
 
 
 def test_several_calls_in_one_turn_are_kept_in_order():

@@ -1,0 +1,126 @@
+"""What a model thought before it answered, under the names and in the forms that data gives it -> one text."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Any
+
+from sftdata.read.formats.roles import normalized
+from sftdata.read.formats.values import ConversionError, describe_value, is_given
+
+# In order of priority; the order decides only which name a message quotes.
+REASONING = (
+    "reasoning_content",
+    "reasoning",
+    "thinking",
+    "thought",
+    "thoughts",
+    "reasoning_details",
+    "reasoning_text",
+    "reasoning_trace",
+    "thinking_blocks",
+    "thinking_content",
+    "chain_of_thought",
+    "chain_of_thoughts",
+    "complex_cot",
+    "cot",
+    "think",
+    "rationale",
+)
+# Values of such fields that say how much a model thinks, and are no thoughts.
+_FLAGS = {
+    "on",
+    "off",
+    "true",
+    "false",
+    "yes",
+    "no",
+    "none",
+    "null",
+    "auto",
+    "low",
+    "medium",
+    "high",
+    "minimal",
+    "xhigh",
+}
+PARTS = ("thinking", "reasoning", "reasoning_text", "reasoning.text", "reasoning.summary", "summary_text", "thought")
+_ENCRYPTED = ("reasoning.encrypted", "redacted_thinking", "encrypted", "reasoning.redacted")
+_INLINE = re.compile(r"\s*<think>(.*?)</think>\s*(.*)", re.DOTALL)
+
+
+@lru_cache(maxsize=1 << 12)
+def is_reasoning_name(name: str) -> bool:
+    """Whether a column, or a key of a turn, has one of the names of reasoning."""
+    return normalized(name) in REASONING
+
+
+def find_reasoning(fields: Mapping[str, Any], own: str | None = None) -> tuple[str | None, list[str]]:
+    """The reasoning among the fields of a turn or row, and the names of the fields that it was read from.
+
+    `own` is the name that a source has set, which then counts alone. Raises ConversionError: conflicting_fields if two
+    fields say different things, and as `reasoning_text`.
+    """
+    names = [own] if own is not None else [name for name in fields if is_reasoning_name(name)]
+    found: str | None = None
+    used: list[str] = []
+    for name in names:
+        text = reasoning_text(fields.get(name), name)
+        if text is None:
+            continue
+        if found is not None and _bare(text) != _bare(found):
+            raise ConversionError("conflicting_fields", f"its {used[0]} and its {name} say different things")
+        found = text if found is None else found
+        used.append(name)
+    return found, used
+
+
+def reasoning_text(value: Any, label: str) -> str | None:
+    """The text of a field of reasoning; None if it is empty, or says how much is thought and not what.
+
+    It may be a text, a list of texts (steps, one a line), or a list of parts as OpenRouter and Anthropic give it.
+    Raises ConversionError: untrainable_content for encrypted reasoning, wrong_type for anything else.
+    """
+    if not is_given(value) or isinstance(value, (bool, int, float)):
+        return None
+    if isinstance(value, str):
+        return None if value.strip().lower() in _FLAGS else value
+    if isinstance(value, list) and all(isinstance(item, str) for item in value):
+        return "\n".join(value)
+    if isinstance(value, list) and all(isinstance(item, Mapping) for item in value):
+        return "".join(part_text(item, label) for item in value)
+    raise ConversionError("wrong_type", f"its {label} is {describe_value(value)}, not text")
+
+
+def part_text(part: Mapping[str, Any], label: str) -> str:
+    """The text of one part of reasoning. Raises ConversionError as `reasoning_text`."""
+    kind = str(part.get("type", ""))[:40]
+    if kind in _ENCRYPTED or is_given(part.get("encrypted_content")):
+        raise ConversionError("untrainable_content", f"its {label} is encrypted (a part of type {kind!r})")
+    for name in ("thinking", "text", "reasoning", "content", "summary"):
+        value = part.get(name)
+        if isinstance(value, str):
+            return value
+        if isinstance(value, list) and value and all(isinstance(item, Mapping) for item in value):
+            return "".join(part_text(item, label) for item in value)
+    raise ConversionError("wrong_type", f"its {label} has a part without text (type {kind!r})")
+
+
+def without_inline(content: str, reasoning: str) -> str:
+    """An answer without the <think>...</think> at its beginning, whose reasoning a field gives too.
+
+    Raises ConversionError if the two say different things; an empty block says nothing.
+    """
+    inline = _INLINE.fullmatch(content)
+    if inline is None:
+        return content
+    if inline.group(1).strip() and _bare(inline.group(1)) != _bare(reasoning):
+        raise ConversionError("conflicting_fields", "the <think> block of its text and its reasoning differ")
+    return inline.group(2)
+
+
+def _bare(text: str) -> str:
+    """A reasoning without outer white space and marks."""
+    return text.strip().removeprefix("<think>").removesuffix("</think>").strip()

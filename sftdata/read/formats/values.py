@@ -1,0 +1,136 @@
+"""Values of rows: whether one is given at all, what it is called in messages, and text that holds JSON or Python."""
+
+from __future__ import annotations
+
+import ast
+import math
+import re
+import warnings
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+
+from sftdata.read.readers.parse_json import parse_text
+from sftdata.records.record import Drop
+
+_MAX_LITERAL = 10_000_000  # characters of Python text that are parsed
+_ARRAY_ITEMS = re.compile(r"\}\s*\n\s*\{")  # numpy prints the items of an array without commas
+
+
+class ConversionError(Exception):
+    """A row that cannot be converted to a record; `drop` says why. `to_record` catches it."""
+
+    def __init__(self, reason: str, detail: str) -> None:
+        self.drop = Drop(reason, detail)
+        super().__init__(detail)
+
+
+def is_given(value: object) -> bool:
+    """Whether a value says anything: not null, blank, an empty list or object, or one of nothing but such values."""
+    if value is None:
+        return False
+    if isinstance(value, str):
+        return bool(value) and not value.isspace()
+    if isinstance(value, Mapping):
+        return any(map(is_given, value.values()))
+    if isinstance(value, (list, tuple)):
+        return any(map(is_given, value))
+    return not isinstance(value, bytes) or bool(value)
+
+
+def describe_value(value: object) -> str:
+    """A value for messages: its type, and the value itself if it is short."""
+    if value is None:
+        return "null"
+    if isinstance(value, (bool, int, float)):
+        return repr(value)[:40] if not isinstance(value, bool) else str(value).lower()
+    if isinstance(value, str):
+        return f"text ({value[:20]!r}{'...' if len(value) > 20 else ''})"
+    return {"dict": "an object", "list": "a list"}.get(type(value).__name__, f"a value of type {type(value).__name__}")
+
+
+def scalar_text(value: Any) -> Any:
+    """A number or boolean as JSON text, as a CSV file has it; any other value unchanged."""
+    if isinstance(value, (bool, int, float)) and not (isinstance(value, float) and not math.isfinite(value)):
+        try:
+            return orjson.dumps(value).decode()
+        except TypeError:  # beyond 64 bits
+            return str(value)
+    return value
+
+
+def without_nulls(value: Any) -> Any:
+    """A JSON value whose objects have no nulls, as Arrow adds one for every key that another row has.
+
+    Nulls in lists stay: nothing adds those.
+    """
+    if isinstance(value, Mapping):
+        return {key: without_nulls(item) for key, item in value.items() if item is not None}
+    if isinstance(value, list):
+        return [without_nulls(item) for item in value]
+    return value
+
+
+def as_list_of_objects(value: Any, *names: str) -> Any:
+    """{"a": [1, 2], "b": [3, 4]} as [{"a": 1, "b": 3}, {"a": 2, "b": 4}], if one of `names` is a key with a list.
+
+    `datasets` has a sequence of structs in this form. Any other value is returned unchanged.
+    """
+    if not isinstance(value, Mapping) or not any(isinstance(value.get(name), list) for name in names):
+        return value
+    length = next(len(value[name]) for name in names if isinstance(value.get(name), list))
+    items: list[dict[str, Any]] = [{} for _ in range(length)]
+    for key, column in value.items():
+        cells = as_list_of_objects(column, *column) if isinstance(column, Mapping) else column
+        if cells is None:
+            continue
+        if not isinstance(cells, list) or len(cells) != length:
+            return value
+        for item, cell in zip(items, cells):
+            item[key] = cell
+    return items
+
+
+def parse_if_text(value: Any, label: str) -> Any:
+    """The value of text that is JSON, or Python as `str` writes a list; blank text is an empty list.
+
+    Any other value is returned unchanged. Raises ConversionError.
+    """
+    if not isinstance(value, str):
+        return value
+    if not value.strip():
+        return []
+    try:
+        return parse_text(value)
+    except ValueError:
+        found = parse_python(value)
+        if found is None:
+            raise ConversionError("wrong_type", f"{label} is text that is not JSON") from None
+        return found
+
+
+def parse_python(text: str) -> Any:
+    """The list or object that Python text stands for, as `str` and pandas' to_csv write it; None for other text."""
+    text = text.strip()
+    if not text.startswith(("[", "{")) or not text.endswith(("]", "}")) or len(text) > _MAX_LITERAL:
+        return None
+    text = _ARRAY_ITEMS.sub("}, {", text)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", SyntaxWarning)  # invalid escapes, as in '\d'
+            value = ast.literal_eval(text)
+    except (ValueError, SyntaxError, RecursionError, MemoryError):
+        return None
+    return value if isinstance(value, (list, dict)) and _is_json(value) else None
+
+
+def _is_json(value: object) -> bool:
+    """Whether a value of Python is one of JSON."""
+    if isinstance(value, dict):
+        return all(isinstance(key, str) and _is_json(item) for key, item in value.items())
+    if isinstance(value, list):
+        return all(map(_is_json, value))
+    if isinstance(value, float):
+        return math.isfinite(value)
+    return value is None or isinstance(value, (str, bool, int))

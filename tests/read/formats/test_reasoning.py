@@ -1,0 +1,119 @@
+"""Reasoning under all its names and in all its forms: read where the meaning is plain, refused by name where not."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from sftdata.read.formats.convert import Converted, RowFormat, convert
+from sftdata.records.record import Drop, Message, Record
+
+
+def read(row: object, **columns: str) -> Converted:
+    return convert(row, RowFormat(columns=columns))
+
+
+def answered(**fields: Any) -> Converted:
+    return read({"messages": [{"role": "user", "content": "2+2?"}, {"role": "assistant", "content": "4", **fields}]})
+
+
+def thought(found: Converted) -> str | None:
+    assert isinstance(found.found, Record), found
+    return found.found.messages[-1].reasoning
+
+
+def reason(found: Converted) -> str:
+    assert isinstance(found.found, Drop), found
+    return found.found.reason
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"thoughts": "Add."},
+        {"Chain-of-Thought": "Add."},
+        {"rationale": "Add."},
+        {"reasoning": "Add.", "reasoning_content": " Add.\n"},
+        {"reasoning": "Add.", "reasoning_details": [{"type": "reasoning.text", "text": "Add.", "signature": "x"}]},
+        {"reasoning_details": [{"type": "reasoning.text", "text": "Ad"}, {"type": "reasoning.text", "text": "d."}]},
+        {"reasoning_details": [{"type": "reasoning.summary", "summary": "Add."}]},
+        {"thinking_blocks": [{"type": "thinking", "thinking": "Add.", "signature": "x"}]},
+        {"content": [{"type": "thinking", "thinking": "Add."}, {"type": "text", "text": "4"}]},
+        {"content": [{"type": "reasoning", "summary": [{"type": "summary_text", "text": "Add."}]}, {"text": "4"}]},
+        {"content": [{"text": "Add.", "thought": True}, {"text": "4"}]},
+        {"content": "<think>\nAdd.\n</think>\n\n4", "reasoning_content": "Add."},
+        {"content": "<think>\n\n</think>\n\n4", "reasoning_content": "Add."},
+        {"reasoning": None, "thinking": "Add.", "thought": ""},
+    ],
+)
+def test_reasoning_is_read_and_leaves_nothing_unused(fields):
+    found = answered(**fields)
+    assert (str(thought(found)).strip(), found.unused) == ("Add.", ())
+    assert isinstance(found.found, Record)
+    assert found.found.messages[-1].content == "4"
+
+
+def test_steps_are_lines():
+    assert thought(answered(thoughts=["One.", "Two."])) == "One.\nTwo."
+
+
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        ({"reasoning": "Add.", "thinking": "Guess."}, "conflicting_fields"),
+        ({"content": "<think>Guess.</think>4", "reasoning": "Add."}, "conflicting_fields"),
+        ({"reasoning": {"steps": 3, "text": "Add."}}, "wrong_type"),
+        ({"reasoning_details": [{"type": "reasoning.encrypted", "data": "xyz"}]}, "untrainable_content"),
+        ({"content": [{"type": "redacted_thinking", "data": "xyz"}]}, "untrainable_content"),
+    ],
+)
+def test_reasoning_that_is_not_plain_is_refused_by_name(fields, expected):
+    assert reason(answered(**fields)) == expected
+
+
+@pytest.mark.parametrize("value", [True, 3, "on", "High", " off "])
+def test_a_switch_or_a_level_is_no_reasoning_but_is_said(value):
+    found = answered(reasoning=value)
+    assert (thought(found), found.unused) == (None, ("messages[].reasoning",))
+
+
+def test_reasoning_of_a_user_is_said():
+    row = {"messages": [{"role": "user", "content": "Hi", "thinking": "Hm."}, {"role": "assistant", "content": "Yo"}]}
+    assert read(row).unused == ("messages[].thinking",)
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"prompt": "2+2?", "completion": "4", "reasoning": "Add."},
+        {"prompt": "2+2?", "completion": [{"role": "assistant", "content": "4"}], "thinking": "Add."},
+        {"instruction": "2+2?", "output": "4", "Complex_CoT": "Add."},
+        {"instruction": "2+2?", "response": "4", "chain_of_thought": "Add."},
+        {"instruction": "2+2?", "response": "<think>Add.</think>4", "thinking": "Add."},
+    ],
+)
+def test_reasoning_beside_one_answer_belongs_to_it(row):
+    assert read(row) == Converted(Record((Message("user", "2+2?"), Message("assistant", "4", "Add."))))
+
+
+def test_a_mapped_column_of_reasoning_is_read():
+    row = {"Question": "2+2?", "Response": "4", "notes": "Add."}
+    found = read(row, prompt="Question", completion="Response", reasoning="notes")
+    assert found == Converted(Record((Message("user", "2+2?"), Message("assistant", "4", "Add."))))
+
+
+def test_a_mapped_key_of_reasoning_in_turns_is_read():
+    row = {"messages": [{"role": "user", "content": "2+2?"}, {"role": "assistant", "content": "4", "why": "Add."}]}
+    assert thought(read(row, messages="messages", reasoning="why")) == "Add."
+
+
+def test_reasoning_beside_several_answers_is_said():
+    turns = [{"role": role, "content": role} for role in ("user", "assistant", "user", "assistant")]
+    assert read({"messages": turns, "thinking": "Add."}).unused == ("thinking",)
+    assert read({"prompt": "Hi", "completion": turns[1:], "thinking": "Add."}).unused == ("thinking",)
+
+
+def test_two_columns_of_reasoning_that_differ_are_refused():
+    row = {"prompt": "2+2?", "completion": "4", "reasoning": "Add.", "thinking": "Guess."}
+    assert reason(read(row)) == "conflicting_fields"
