@@ -44,7 +44,7 @@ def evaluation_items(config: Config) -> Iterator[EvaluationItem]:
     A row of which no record can be made raises SourceError: its question would not be looked for.
     """
     sources = config.resolved_evaluations()
-    units = plan_units(sources, WHOLE_FILES)
+    units = plan_units(sources, WHOLE_FILES, default_split="test")
     names = distinct_names(units, [source.path for source in config.decontaminate.against])
     for unit, name in zip(units, names):
         for row in rows_of(unit, sources[unit.source]):

@@ -20,6 +20,7 @@ from sftdata.read.readers.open_files import is_url
 from sftdata.read.sources import plan_units
 from sftdata.read.stage import Read, unit_identities
 from sftdata.read.units import Unit
+from sftdata.records.end_tokens import EndTokens
 
 SMALL_BYTES = 32 << 20  # of input: up to here one process is done first (tests/bench/RESULTS.md, "pool")
 UNIT_BYTES = 2 << 20  # of a JSON-lines file that one task reads; changes no byte of the dataset
@@ -35,7 +36,7 @@ class Sources(NamedTuple):
     @property
     def paths(self) -> list[str]:
         """The files, and the addresses of remote ones."""
-        return list(dict.fromkeys(unit.path for unit in self.units))
+        return list(dict.fromkeys(path for unit in self.units for path in unit.paths))
 
     def is_small(self, config: Config) -> bool:
         """Whether one process is done before a pool of them has started. A remote or compressed file may be large."""
@@ -58,17 +59,19 @@ def find_sources(config: Config) -> Sources:
     return Sources(sources, tuple(units), tuple(names))
 
 
-def read_rows(found: Sources, config: Config, engine: Engine) -> RowTable:
+def read_rows(found: Sources, config: Config, engine: Engine, end_tokens: EndTokens) -> RowTable:
     """Every row of the sources: its record, or the reason why there is none; filters and privacy included.
 
-    Raises SourceError where a file cannot be read, or no row of a source is a conversation.
+    `end_tokens` are stripped from the end of answers if the config says so. Raises SourceError where a file cannot be
+    read, or no row of a source is a conversation.
     """
     sources, units, names = found
     stamps = tuple(stamp_of(unit) for unit in units)
     identities = unit_identities(units, sources, config.check_tool_calls)
     is_filtering = not config.filters.is_off or config.privacy.mode != "off"
     record_filter = FilterAndRedact(config.filters, config.privacy) if is_filtering else None
-    stage = Read(units, sources, content_key, config.check_tool_calls, stamps, record_filter)
+    stripped = end_tokens if config.clean.strip_trailing_control else None
+    stage = Read(units, sources, content_key, config.check_tool_calls, stamps, record_filter, stripped)
     pieces = engine.map(stage, engine.give(pa.table({"unit": np.arange(len(units))}), identities))
     rows = RowTable(pieces, units, names, engine.collect(pieces, ROW_COLUMNS))
     _refuse_unreadable(found, rows)

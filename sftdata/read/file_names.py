@@ -1,12 +1,46 @@
-"""The names of files that users see, unique across sources."""
+"""The names of files: what they say of a file's kind, and what users see, unique across sources."""
 
 from __future__ import annotations
 
 import glob
 import posixpath
 from collections.abc import Sequence
+from typing import NamedTuple
 
+from sftdata.read.readers.open_files import COMPRESSIONS
 from sftdata.read.units import Unit
+
+KIND_OF = {
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".json": "json",
+    ".csv": "csv",
+    ".tsv": "tsv",
+    ".parquet": "parquet",
+    ".arrow": "arrow",
+}
+SUFFIXES = f"{' '.join(KIND_OF)}, plain or with {' '.join('.' + name for name in COMPRESSIONS)}"
+
+
+class File(NamedTuple):
+    """A file that was found: the path or URL to open, and the name that users see.
+
+    A saved Dataset whose rows are chosen by indices files is one file too: `path` is its state.json, `tables` and
+    `indices` are the paths of its Arrow files, in order.
+    """
+
+    path: str
+    name: str
+    tables: tuple[str, ...] = ()
+    indices: tuple[str, ...] = ()
+
+
+def kind_of(name: str) -> tuple[str, str | None] | None:
+    """(kind, compression) of a file by its name; None if the suffix is unknown."""
+    stem, suffix = posixpath.splitext(name.lower())
+    compression = suffix[1:] if suffix[1:] in COMPRESSIONS else None
+    kind = KIND_OF.get(posixpath.splitext(stem)[1] if compression else suffix)
+    return (kind, compression) if kind else None
 
 
 def distinct_names(units: Sequence[Unit], source_paths: Sequence[str]) -> list[str]:

@@ -25,12 +25,14 @@ class Stamp(NamedTuple):
     inode: int
 
 
-def stamp_of(unit: Unit) -> Stamp | None:
-    """The stamp of a unit's file; None for a remote file. Raises SourceError if the file is gone."""
-    if is_url(unit.path):
-        return None
+def stamp_of(unit: Unit) -> tuple[Stamp, ...] | None:
+    """The stamps of a unit's files; None for a remote file. Raises SourceError if a file is gone."""
+    return None if is_url(unit.path) else tuple(_stamp(path, unit) for path in unit.paths)
+
+
+def _stamp(path: str, unit: Unit) -> Stamp:
     try:
-        stat = Path(unit.path).stat()
+        stat = Path(path).stat()
     except FileNotFoundError as error:
         raise SourceError(unit.name, "was removed before it was read", "restore it and run again") from error
     except OSError as error:
@@ -38,8 +40,8 @@ def stamp_of(unit: Unit) -> Stamp | None:
     return Stamp(stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino)
 
 
-def check_unchanged(unit: Unit, stamp: Stamp | None) -> None:
-    """Raise SourceError if a unit's file changed since it got this stamp."""
+def check_unchanged(unit: Unit, stamp: tuple[Stamp, ...] | None) -> None:
+    """Raise SourceError if a file of a unit changed since it got this stamp."""
     if stamp_of(unit) != stamp:
         raise SourceError(unit.name, "changed while it was being read", "run again when nothing writes to it")
 
@@ -49,22 +51,25 @@ def unit_checksums(units: Sequence[Unit]) -> list[str | None]:
 
     A part of a JSON-lines file has the checksum of that part, so a change elsewhere in the file does not affect it.
     """
-    wholes = list(dict.fromkeys(unit.path for unit in units if unit.kind != "jsonl" and not is_url(unit.path)))
-    parts = [unit for unit in units if unit.kind == "jsonl" and not is_url(unit.path)]
-    unit_of = {unit.path: unit for unit in units}
+    local = [unit for unit in units if not is_url(unit.path)]
+    wholes = {path: unit for unit in local if unit.kind != "jsonl" for path in unit.paths}
+    parts = [unit for unit in local if unit.kind == "jsonl"]
     with ThreadPoolExecutor() as threads:
-        of_wholes = threads.map(lambda path: _checksum(unit_of[path], 0, None), wholes)
-        of_parts = threads.map(lambda unit: _checksum(unit, max(unit.start - 1, 0), unit.end), parts)
+        of_wholes = threads.map(lambda path: _checksum(path, wholes[path], 0, None), wholes)
+        of_parts = threads.map(lambda unit: _checksum(unit.path, unit, max(unit.start - 1, 0), unit.end), parts)
         whole_keys, part_keys = dict(zip(wholes, of_wholes)), dict(zip(parts, of_parts))
-    return [part_keys.get(unit) or whole_keys.get(unit.path) for unit in units]
+    return [
+        part_keys.get(unit) or ("".join(whole_keys[path] for path in unit.paths) if unit.path in whole_keys else None)
+        for unit in units
+    ]
 
 
-def _checksum(unit: Unit, start: int, end: int | None) -> str:
+def _checksum(path: str, unit: Unit, start: int, end: int | None) -> str:
     """XXH3 (128 bits) of a file from `start` to the end of the line that contains `end`, in hex."""
     digest = xxh3_128()
     buffer = memoryview(bytearray(_READ_BYTES))
     try:
-        with open(unit.path, "rb", buffering=0) as file:
+        with open(path, "rb", buffering=0) as file:
             file.seek(start)
             left = None if end is None else end - start
             while left is None or left > 0:

@@ -1,41 +1,36 @@
 """A source of the config -> units of reading work, and a unit -> its raw rows.
 
-A source is a file, a folder (searched recursively), a glob, a URL of any fsspec store, or a dataset on the Hugging Face
-hub. Units have a fixed order: sources as configured, files by name, parts of a file by position.
+A source is a file, a folder, a glob, a URL of any fsspec store, or a dataset on the Hugging Face hub. Units have a
+fixed order: sources as configured, files by name (those of a saved Dataset as it lists them), parts by position.
 """
 
 from __future__ import annotations
 
 import difflib
 import glob
+import json
 import os
 import posixpath
 import re
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from sftdata.errors import SourceError
-from sftdata.read.file_names import before_wildcard
+from sftdata.read.file_names import SUFFIXES, File, before_wildcard, kind_of
+from sftdata.read.folders import Folder, Note
 from sftdata.read.formats.convert import check_columns
+from sftdata.read.not_data import MANIFEST, is_prepared, why_not_data
+from sftdata.read.readers.delimited import read_delimited
 from sftdata.read.readers.json_files import read_json
 from sftdata.read.readers.json_lines import count_lines, read_json_lines
-from sftdata.read.readers.open_files import COMPRESSIONS, is_url, store_errors, unreadable
-from sftdata.read.readers.tables import read_arrow, read_delimited, read_parquet, row_groups
+from sftdata.read.readers.open_files import is_url, store_errors, unreadable
+from sftdata.read.readers.tables import read_arrow, read_parquet, read_saved, row_groups
+from sftdata.read.splits import Choice, first_names
 from sftdata.read.units import RawRow, Source, Unit
 
 __all__ = ["RawRow", "Source", "Unit", "lines_in", "plan_units", "read_raw"]
 
-KIND_OF = {
-    ".jsonl": "jsonl",
-    ".ndjson": "jsonl",
-    ".json": "json",
-    ".csv": "csv",
-    ".tsv": "tsv",
-    ".parquet": "parquet",
-    ".arrow": "arrow",
-}
 _READERS: dict[str, Callable[[Unit], Iterator[RawRow]]] = {
     "jsonl": read_json_lines,
     "json": read_json,
@@ -43,31 +38,31 @@ _READERS: dict[str, Callable[[Unit], Iterator[RawRow]]] = {
     "tsv": read_delimited,
     "parquet": read_parquet,
     "arrow": read_arrow,
+    "saved": read_saved,
 }
-_SUFFIXES = f"{' '.join(KIND_OF)}, plain or with {' '.join('.' + name for name in COMPRESSIONS)}"
-# Metadata files that the datasets library and others write next to the data.
-_METADATA_FILES = ("dataset_info.json", "dataset_infos.json", "dataset_dict.json", "state.json")
 _HUB_URL = re.compile(r"hf://datasets/([^/]+(?:/[^/]+)?)/?")
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 
 
-class _File(NamedTuple):
-    """A file that was found: the path or URL to open, and the name that users see."""
-
-    path: str
-    name: str
+def _say_nothing(text: str) -> None:
+    """For callers that show no notes."""
 
 
-def plan_units(sources: Sequence[Source], unit_bytes: int = 8 << 20) -> list[Unit]:
+def plan_units(
+    sources: Sequence[Source], unit_bytes: int = 8 << 20, default_split: str = "train", note: Note = _say_nothing
+) -> list[Unit]:
     """All reading work, in order. Large uncompressed local JSON-lines files and Parquet files become several units.
 
-    Raises SourceError if a source matches nothing, cannot be read, has an unknown suffix or is empty, or if its
-    `columns` name a field that no format has.
+    `default_split` is read of a source that has splits and asks for none. `note` is told what of a source is not read.
+    Raises SourceError if a source matches nothing, cannot be read, has an unknown suffix or is empty, if its `columns`
+    name a field that no format has, or if it asks for a split or a subset and has none.
     """
     units = []
     for index, source in enumerate(sources):
         check_columns(source.format, source.columns, source.path)
-        found = sorted(_find_files(source), key=lambda file: file.name)
+        choice = Choice(source, default_split)
+        found = _find_files(source, choice, note)
+        choice.check_used()
         parts = [part for file in found for part in _split_file(file, index, unit_bytes)]
         if not parts:
             raise SourceError(
@@ -94,47 +89,74 @@ def lines_in(unit: Unit) -> int:
     return count_lines(unit) if unit.kind == "jsonl" else unit.end - unit.start
 
 
-def kind_of(name: str) -> tuple[str, str | None] | None:
-    """(kind, compression) of a file by its name; None if the suffix is unknown."""
-    stem, suffix = posixpath.splitext(name.lower())
-    compression = suffix[1:] if suffix[1:] in COMPRESSIONS else None
-    kind = KIND_OF.get(posixpath.splitext(stem)[1] if compression else suffix)
-    return (kind, compression) if kind else None
-
-
-def _find_files(source: Source) -> list[_File]:
+def _find_files(source: Source, choice: Choice, note: Note) -> list[File]:
+    """The files of a source, in order."""
     path = source.path
     hub = _HUB_URL.fullmatch(path)
     if hub:
-        return _hub_files(hub[1], source)
+        return _hub_files(hub[1], source, choice)
     if is_url(path):
-        return _remote_files(path)
+        return _remote_files(path, choice, note)
     local = Path(path).expanduser()
     if local.is_file():
-        return [_require_known_kind(_File(str(local), local.name))]
+        return [_check_part_of_nothing(_check_alone(File(str(local), local.name)))]
     if local.is_dir():
-        return _data_files(path, [_File(str(file), file.relative_to(local).as_posix()) for file in _walk_files(local)])
+        names = [file.relative_to(local).as_posix() for file in _walk_files(local)]
+        return Folder(str(local), names, choice, note).data_files()
     if glob.has_magic(path):
-        return _glob_files(str(local))
+        return _glob_files(str(local), note)
     if _HUB_ID.fullmatch(path) and kind_of(path) is None:
-        return _hub_files(path, source)
+        return _hub_files(path, source, choice)
     raise SourceError(path, "no such file or folder", _suggest_path(local))
 
 
-def _require_known_kind(file: _File) -> _File:
-    """The file. Raises SourceError if its suffix is unknown."""
+def _check_alone(file: File) -> File:
+    """A file that is a source by itself. Raises SourceError if its suffix is unknown, or if it is never data."""
     if kind_of(file.name) is None:
-        raise SourceError(file.path, "has a suffix that sftdata cannot read", f"it reads {_SUFFIXES}")
+        raise SourceError(file.path, "has a suffix that sftdata cannot read", f"it reads {SUFFIXES}")
+    what = why_not_data(file.name)
+    if what is not None:
+        raise SourceError(file.path, f"{what}, not data", "name the data file, or rename this one if it is data")
     return file
 
 
-def _data_files(where: str, files: list[_File]) -> list[_File]:
-    """The data files of a folder or glob; other files (README.md, LICENSE, _SUCCESS) are skipped."""
-    data = [file for file in files if kind_of(file.name) and posixpath.basename(file.name) not in _METADATA_FILES]
+def _check_part_of_nothing(file: File) -> File:
+    """A local file. Raises SourceError where it is a shard or a ledger of a prepared dataset, or a file of a saved
+    Dataset whose rows an indices file chooses.
+    """
+    folder = Path(file.path).parent
+    for holder in (folder, folder.parent):
+        if is_prepared(_json_in(holder / MANIFEST)):
+            what = "belongs to a dataset that sftdata prepared, and is not raw data"
+            raise SourceError(file.path, what, "give the raw files that it was made from")
+    state = _json_in(folder / "state.json") if kind_of(file.name) == ("arrow", None) else None
+    if isinstance(state, dict) and (state.get("_indices_data_files") or state.get("_indices_files")):
+        what = "is part of a saved Dataset, and an indices file says which of its rows count"
+        raise SourceError(file.path, what, f"give the folder: {folder}")
+    return file
+
+
+def _json_in(path: Path) -> object:
+    """What a JSON file holds; None if there is no such file, or it is not JSON."""
+    try:
+        return json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return None
+
+
+def _data_files(where: str, files: list[File], note: Note) -> list[File]:
+    """The data files of a glob; other files (README.md, LICENSE, caches, configs of models) are skipped."""
+    known = [file for file in files if kind_of(file.name)]
+    data = [file for file in known if why_not_data(file.name) is None]
+    skipped = [f"{file.name} ({why_not_data(file.name)})" for file in known if file not in data]
     if data:
-        return data
+        if skipped:
+            note(f"{where}: skipped {first_names(skipped)}")
+        return sorted(data, key=lambda file: file.name)
+    if skipped:
+        raise SourceError(where, f"matches no data, only {first_names(skipped)}", "name the data files")
     if files:
-        raise SourceError(where, f"none of its {len(files)} files can be read by sftdata", f"it reads {_SUFFIXES}")
+        raise SourceError(where, f"none of its {len(files)} files can be read by sftdata", f"it reads {SUFFIXES}")
     raise SourceError(where, "matches no file", "check the path")
 
 
@@ -149,15 +171,14 @@ def _walk_files(folder: Path) -> Iterator[Path]:
         yield from (Path(parent, name) for name in names if not name.startswith("."))
 
 
-def _glob_files(pattern: str) -> list[_File]:
+def _glob_files(pattern: str, note: Note) -> list[File]:
     """The files that a local glob matches, named relative to the folder before its first wildcard."""
     base = Path(pattern)
     while glob.has_magic(str(base)):
         base = base.parent
     paths = (Path(path) for path in glob.glob(pattern, recursive=True))  # noqa: PTH207 - Path.glob lists hidden files
-    return _data_files(
-        pattern, [_File(str(path), path.relative_to(base).as_posix()) for path in paths if path.is_file()]
-    )
+    found = [File(str(path), path.relative_to(base).as_posix()) for path in paths if path.is_file()]
+    return [_check_part_of_nothing(file) for file in _data_files(pattern, found, note)]
 
 
 def _suggest_path(path: Path) -> str:
@@ -167,25 +188,30 @@ def _suggest_path(path: Path) -> str:
     return f"did you mean {path.parent / near[0]}?" if near else "check the path"
 
 
-def _remote_files(url: str) -> list[_File]:
+def _remote_files(url: str, choice: Choice, note: Note) -> list[File]:
     """The files at a URL: one file, a folder, or a glob."""
     import fsspec
 
     name = posixpath.basename(urlsplit(url).path) or urlsplit(url).netloc
     if url.startswith(("http://", "https://")):
-        return [_require_known_kind(_File(url, name))]
+        return [_check_alone(File(url, name))]
+    is_glob = glob.has_magic(url)
     with store_errors(url):
         store, path = fsspec.url_to_fs(url)
         # for a path to a file, find returns that file
-        paths = list(filter(store.isfile, store.glob(path))) if glob.has_magic(path) else store.find(path)
+        paths = list(filter(store.isfile, store.glob(path))) if is_glob else store.find(path)
     if paths == [path]:
-        return [_require_known_kind(_File(url, name))]
+        return [_check_alone(File(url, name))]
     base = before_wildcard(path) or "/"
-    files = [_File(store.unstrip_protocol(item), posixpath.relpath(item, base)) for item in paths]
-    return _data_files(url, files)
+    names = [posixpath.relpath(item, base) for item in paths]
+    if is_glob:
+        found = [File(store.unstrip_protocol(item), name) for item, name in zip(paths, names)]
+        return _data_files(url, found, note)
+    names = [name for name in names if not name.startswith(".") and "/." not in name]
+    return Folder(store.unstrip_protocol(path), names, choice, note).data_files()
 
 
-def _hub_files(dataset: str, source: Source) -> list[_File]:
+def _hub_files(dataset: str, source: Source, choice: Choice) -> list[File]:
     """The files of one split of a dataset on the Hugging Face hub, downloaded into the hub's cache.
 
     The datasets library resolves the files, but does not read them, so that rows keep their line numbers, a broken row
@@ -193,13 +219,18 @@ def _hub_files(dataset: str, source: Source) -> list[_File]:
     """
     from sftdata.read.readers.hub import split_files
 
-    return _data_files(source.path, [_File(*file) for file in split_files(dataset, source)])
+    choice.split_used = choice.subset_used = True
+    found = sorted((File(*file) for file in split_files(dataset, source, choice.wanted)), key=lambda file: file.name)
+    return [_check_alone(file) for file in found]
 
 
-def _split_file(file: _File, source: int, unit_bytes: int) -> Iterator[Unit]:
+def _split_file(file: File, source: int, unit_bytes: int) -> Iterator[Unit]:
     """The units of one file; none if it is empty."""
     kind, compression = kind_of(file.name) or ("", None)
     name = file.name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")  # some names are not UTF-8
+    if file.indices:
+        yield Unit(source, file.path, name, "saved", None, 0, None, file.tables, file.indices)
+        return
     edges: list[int] = [0]
     if not is_url(file.path):
         try:

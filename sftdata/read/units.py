@@ -22,7 +22,7 @@ class Source(Protocol):
     @property
     def keep(self) -> tuple[str, ...]: ...
     @property
-    def split(self) -> str: ...
+    def split(self) -> str | None: ...
     @property
     def subset(self) -> str | None: ...
 
@@ -38,10 +38,17 @@ class Unit(NamedTuple):
     source: int  # index into the sources
     path: str  # what to open: a local path or a URL
     name: str  # the path relative to the source, as users see it in "chats/a.jsonl:17"
-    kind: str  # jsonl, json, csv, tsv, parquet or arrow
+    kind: str  # jsonl, json, csv, tsv, parquet, arrow, or saved: a saved Dataset with an indices file
     compression: str | None  # gz, zst, bz2, xz or None
     start: int = 0
     end: int | None = None
+    tables: tuple[str, ...] = ()  # the Arrow files of a saved Dataset with indices; its path is its state.json
+    indices: tuple[str, ...] = ()  # the files that say which of their rows it has, and in which order
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """Every file that the unit is read from."""
+        return (self.path, *self.tables, *self.indices)
 
 
 class RawRow(NamedTuple):

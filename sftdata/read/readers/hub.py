@@ -8,7 +8,7 @@ from sftdata.errors import SourceError
 from sftdata.read.units import Source
 
 
-def split_files(dataset: str, source: Source) -> list[tuple[str, str]]:
+def split_files(dataset: str, source: Source, split: str) -> list[tuple[str, str]]:
     """(local path, name in the repository) of the files of one split, downloaded into the hub's cache.
 
     `dataset` is "ORG/NAME" or "ORG/NAME@REVISION", with a branch, tag or commit. Raises SourceError if there is no such
@@ -17,22 +17,35 @@ def split_files(dataset: str, source: Source) -> list[tuple[str, str]]:
     import datasets
 
     name, _, revision = dataset.partition("@")
-    try:
-        builder = datasets.load_dataset_builder(name, source.subset, revision=revision or None)
-    except (OSError, ValueError, RuntimeError) as error:
-        what = " ".join(str(error).split())[:300]
-        todo = (
-            "check the path: there is no such local file or folder either" if "://" not in source.path else "check it"
-        )
-        raise SourceError(source.path, f"cannot be opened as a dataset of the hub ({what})", todo) from error
-    by_split = {str(split): files for split, files in (builder.config.data_files or {}).items()}
-    if source.split not in by_split:
+    todo = "check the path: there is no such local file or folder either" if "://" not in source.path else "check it"
+    by_split = _files_by_split(name, revision or None, source, "cannot be opened as a dataset of the hub", todo)
+    if split not in by_split:
         known = ", ".join(by_split) or "none of its splits has files"
-        raise SourceError(source.path, f"has no split {source.split}", f"set split to one that it has: {known}")
-    urls = [str(url) for url in by_split[source.split]]
+        raise SourceError(source.path, f"has no split {split}", f"set split to one that it has: {known}")
+    urls = by_split[split]
     try:
         paths = datasets.DownloadManager().download(urls)
     except (OSError, ValueError, RuntimeError) as error:
         raise SourceError(source.path, f"cannot be downloaded ({error})", "check the connection") from error
     base = posixpath.commonpath([posixpath.dirname(url) for url in urls])
     return [(str(path), posixpath.relpath(url, base)) for path, url in zip(paths, urls, strict=True)]
+
+
+def local_splits(folder: str, source: Source) -> dict[str, list[str]]:
+    """The files of each split of a cloned repository whose README names them. Raises SourceError if it has no such
+    subset, or several and none is asked for, or if the README cannot be followed.
+    """
+    todo = "set subset to one that the README names, or name the data files"
+    return _files_by_split(folder, None, source, "has a README whose configs cannot be followed", todo)
+
+
+def _files_by_split(name: str, revision: str | None, source: Source, what: str, todo: str) -> dict[str, list[str]]:
+    """The files of each split as the datasets library finds them. `what` and `todo` say what went wrong if it fails."""
+    import datasets
+
+    try:
+        builder = datasets.load_dataset_builder(name, source.subset, revision=revision)
+    except (OSError, ValueError, RuntimeError, TypeError) as error:
+        why = " ".join(str(error).split())[:300]
+        raise SourceError(source.path, f"{what} ({why})", todo) from error
+    return {str(split): [str(url) for url in urls] for split, urls in (builder.config.data_files or {}).items()}

@@ -72,6 +72,8 @@ def reject_non_text(reader: io.BufferedReader, name: str) -> None:
     for magic, what, todo in _MAGIC_BYTES:
         if head.startswith(magic):
             raise SourceError(name, what, todo)
+    if len(head) > 3 and max(head[0:1000:2].count(0), head[1:1000:2].count(0)) > len(head[:1000]) // 4:
+        raise SourceError(name, "is UTF-16 text", "save it as UTF-8")
     reject_lfs_pointer(head, name)
     if head.lstrip()[:1] == b"<":
         raise SourceError(name, "begins with '<' like a web page", "download the data, not the page that shows it")

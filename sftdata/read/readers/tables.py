@@ -1,88 +1,26 @@
-"""Tables: CSV and TSV with the csv module, Parquet and Arrow with pyarrow, one batch at a time."""
+"""Tables of Parquet and Arrow files, one batch at a time."""
 
 from __future__ import annotations
 
 import contextlib
-import csv
 import datetime
 import decimal
 import io
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+import numpy.typing as npt
+
 from sftdata.errors import SourceError
-from sftdata.read.readers.json_lines import MAX_LINE_BYTES
-from sftdata.read.readers.open_files import HEAD_BYTES, is_url, open_unit, reject_lfs_pointer, reject_non_text
+from sftdata.read.readers.open_files import HEAD_BYTES, is_url, open_unit, reject_lfs_pointer
 from sftdata.read.units import RawRow, Unit
-from sftdata.records.record import Drop
 
 if TYPE_CHECKING:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-_NULL = "\udc00"  # replaces null bytes, which the csv module of Python 3.10 rejects
 _BATCH_ROWS = 1024
-
-
-def read_delimited(unit: Unit) -> Iterator[RawRow]:
-    """The rows of a CSV or TSV file with a header, as objects of strings; `line` is the first line of the row.
-
-    A `.csv` file whose header has no comma may use semicolons or tabs, as spreadsheets write it.
-    """
-    with open_unit(unit.path, unit.name, unit.compression) as reader:
-        reject_non_text(reader, unit.name)
-        delimiter = "\t" if unit.kind == "tsv" else _delimiter(reader)
-        text = io.TextIOWrapper(reader, encoding="utf-8-sig", errors="surrogateescape", newline="")
-        csv.field_size_limit(MAX_LINE_BYTES)
-        rows = csv.reader((line.replace("\0", _NULL) for line in text), delimiter=delimiter, strict=True)
-        header: list[str] | None = None
-        while True:
-            line = rows.line_num + 1
-            try:
-                row = next(rows)
-            except StopIteration:
-                return
-            except csv.Error as error:
-                yield RawRow(line, None, Drop("bad_row", f"lines {line} to {rows.line_num}: {error}"))
-                continue
-            if not row:
-                continue
-            if header is None:
-                header = _checked_header(row, f"{unit.name}:{line}")
-            else:
-                drop = _check_row(row, header)
-                yield RawRow(line, None, drop) if drop else RawRow(line, dict(zip(header, row, strict=True)), None)
-
-
-def _delimiter(reader: io.BufferedReader) -> str:
-    header = reader.peek(HEAD_BYTES).lstrip().partition(b"\n")[0]
-    return next((mark for mark in ",;\t" if mark.encode() in header), ",")
-
-
-def _checked_header(header: list[str], where: str) -> list[str]:
-    if any("\udc00" <= char <= "\udcff" for name in header for char in name):
-        raise SourceError(where, "the header is not UTF-8 text", "save the file as UTF-8")
-    twice = [name for name in dict.fromkeys(header) if header.count(name) > 1]
-    if twice:
-        raise SourceError(where, f"the header names {twice[0]!r} twice", "give every column a different name")
-    return header
-
-
-def _check_row(row: list[str], header: list[str]) -> Drop | None:
-    """Why a row cannot be read under this header, or None."""
-    for text in row:
-        if text.isascii():
-            continue
-        if _NULL in text:
-            return Drop("null_byte", f"in column {header[row.index(text)] if len(row) <= len(header) else '?'}")
-        escaped = next((char for char in text if "\udc80" <= char <= "\udcff"), None)
-        if escaped is not None:
-            return Drop(
-                "bad_encoding", f"the row holds the byte 0x{ord(escaped) - 0xDC00:02X}, which is not UTF-8 here"
-            )
-    if len(row) != len(header):
-        return Drop("bad_row", f"{len(row)} fields where the header has {len(header)}")
-    return None
 
 
 def row_groups(path: str, name: str) -> list[tuple[int, int]]:
@@ -118,6 +56,47 @@ def read_arrow(unit: Unit) -> Iterator[RawRow]:
             yield from _numbered(pa.ipc.open_stream(reader))
 
 
+def read_saved(unit: Unit) -> Iterator[RawRow]:
+    """The rows of a saved Dataset that its indices files choose, in their order; `line` counts those rows."""
+    line = 0
+    with _arrow_errors(unit.name), contextlib.ExitStack() as opened:
+        tables = [_mapped_table(path, opened) for path in unit.tables]
+        batches = [batch for table in tables for batch in table.to_batches() if batch.num_rows]
+        ends = np.cumsum([batch.num_rows for batch in batches])
+        for path in unit.indices:
+            for part in _mapped_table(path, opened).to_batches(max_chunksize=_BATCH_ROWS):
+                places = part.column(0).to_numpy(zero_copy_only=False).astype(np.int64)
+                if len(places) and not (len(ends) and places.min() >= 0 and places.max() < ends[-1]):
+                    raise SourceError(unit.name, "has an indices file that points at rows it has not", "save it again")
+                for row in _chosen(batches, ends, places):
+                    line += 1
+                    yield RawRow(line, row, None)
+
+
+def _chosen(batches: Sequence[pa.RecordBatch], ends: npt.NDArray[np.int64], places: npt.NDArray[np.int64]) -> list[Any]:
+    """The rows at these places of batches that stand one behind another; `ends` are their ends."""
+    import pyarrow as pa
+
+    rows: list[Any] = [None] * len(places)
+    of_place = np.searchsorted(ends, places, side="right")
+    for number in np.unique(of_place).tolist():
+        batch, wanted = batches[number], np.flatnonzero(of_place == number)
+        inside = batch.take(pa.array(places[wanted] - (ends[number] - batch.num_rows)))
+        for at, row in zip(wanted.tolist(), _values(inside)):
+            rows[at] = row
+    return rows
+
+
+def _mapped_table(path: str, opened: contextlib.ExitStack) -> pa.Table:
+    """An Arrow file or stream on the local disk as a table that is not in memory."""
+    import pyarrow as pa
+
+    file = opened.enter_context(pa.memory_map(path))
+    is_file = file.read(6) == b"ARROW1"
+    file.seek(0)
+    return (pa.ipc.open_file(file) if is_file else pa.ipc.open_stream(file)).read_all()
+
+
 @contextlib.contextmanager
 def _open_parquet(path: str, name: str, compression: str | None) -> Iterator[pq.ParquetFile]:
     import pyarrow.parquet as pq
@@ -143,12 +122,18 @@ def _arrow_errors(name: str) -> Iterator[None]:
 def _numbered(batches: Iterable[pa.RecordBatch]) -> Iterator[RawRow]:
     line = 0
     for batch in batches:
-        to_convert = [field.name for field in batch.schema if not _is_json(field.type)]
-        for row in batch.to_pylist():
+        for row in _values(batch):
             line += 1
-            for name in to_convert:
-                row[name] = to_json_value(row[name])
             yield RawRow(line, row, None)
+
+
+def _values(batch: pa.RecordBatch) -> Iterator[dict[str, Any]]:
+    """The rows of a batch, as JSON has them."""
+    to_convert = [field.name for field in batch.schema if not _is_json(field.type)]
+    for row in batch.to_pylist():
+        for name in to_convert:
+            row[name] = to_json_value(row[name])
+        yield row
 
 
 def _is_json(kind: pa.DataType) -> bool:

@@ -10,76 +10,8 @@ import pytest
 
 from sftdata.config import SourceConfig
 from sftdata.errors import SourceError
-from sftdata.read import plan_units, read_raw
+from sftdata.read import plan_units
 from sftdata.read.readers import tables
-
-
-def csv_rows(raw_rows, path: Path, data: bytes) -> list[tuple[int, object]]:
-    path.write_bytes(data)
-    return [(line, reason or value) for _, line, value, reason in raw_rows(path)]
-
-
-def test_the_line_of_a_row_is_the_line_on_which_it_begins(tmp_path, raw_rows):
-    data = b'prompt,completion\n"two\nlines",b\n\nc,d\r\n'
-    assert csv_rows(raw_rows, tmp_path / "a.csv", data) == [
-        (2, {"prompt": "two\nlines", "completion": "b"}),
-        (5, {"prompt": "c", "completion": "d"}),
-    ]
-
-
-def test_broken_rows_cost_only_themselves(tmp_path, raw_rows):
-    data = b'p,c\na,b\na\na,b,c\n"a"x,b\n\xe9,b\na\x00,b\na,b\n'
-    assert csv_rows(raw_rows, tmp_path / "a.csv", data) == [
-        (2, {"p": "a", "c": "b"}),
-        (3, "bad_row"),
-        (4, "bad_row"),
-        (5, "bad_row"),
-        (6, "bad_encoding"),
-        (7, "null_byte"),
-        (8, {"p": "a", "c": "b"}),
-    ]
-
-
-def test_a_quote_that_is_never_closed_is_reported_with_its_lines(tmp_path):
-    (tmp_path / "a.csv").write_bytes(b'p,c\na,b\n"a,b\na,b\na,b\n')
-    (unit,) = plan_units([SourceConfig(path=str(tmp_path / "a.csv"))])
-    last = list(read_raw(unit))[-1]
-    assert last.drop is not None
-    assert (last.line, last.drop.reason) == (3, "bad_row")
-    assert "lines 3 to 5" in str(last.drop.detail)
-
-
-def test_fields_may_be_longer_than_the_csv_modules_default_limit(tmp_path, raw_rows):
-    rows = csv_rows(raw_rows, tmp_path / "a.csv", b"p,c\n" + b"x" * 300_000 + b",b\n")
-    assert rows == [(2, {"p": "x" * 300_000, "c": "b"})]
-
-
-@pytest.mark.parametrize(
-    ("name", "data"),
-    [
-        ("a.tsv", b"p\tc\na, b\tc;d\n"),
-        ("a.csv", b"p;c\na, b;'c;d'\n".replace(b"'", b'"')),
-        ("a.csv", b"\xef\xbb\xbfp\tc\na, b\tc;d\n"),
-        ("a.csv", b'p,c\n"a, b",c;d\n'),
-    ],
-)
-def test_tabs_and_semicolons_separate_where_the_header_says_so(tmp_path, raw_rows, name, data):
-    assert csv_rows(raw_rows, tmp_path / name, data) == [(2, {"p": "a, b", "c": "c;d"})]
-
-
-def test_a_column_named_twice_is_an_error(tmp_path, raw_rows):
-    with pytest.raises(SourceError, match="names 'p' twice"):
-        csv_rows(raw_rows, tmp_path / "a.csv", b"p,p\na,b\n")
-
-
-def test_a_header_that_is_not_utf8_is_an_error(tmp_path, raw_rows):
-    with pytest.raises(SourceError, match="save the file as UTF-8"):
-        csv_rows(raw_rows, tmp_path / "a.csv", "prompt,réponse\na,b\n".encode("cp1252"))
-
-
-def test_a_file_with_only_a_header_has_no_rows(tmp_path, raw_rows):
-    assert csv_rows(raw_rows, tmp_path / "a.csv", b"p,c\n") == []
-
 
 TURNS = [
     [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": None, "tool_calls": [{"name": "f"}]}],

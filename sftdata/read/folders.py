@@ -1,0 +1,224 @@
+"""A folder as its owner means it: a saved Dataset or DatasetDict, a clone of a hub repository, or all its files."""
+
+from __future__ import annotations
+
+import json
+import posixpath
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from sftdata.errors import SourceError
+from sftdata.read.file_names import SUFFIXES, File, kind_of
+from sftdata.read.not_data import MANIFEST, is_checkpoint, is_prepared, is_skipped_folder, why_not_data
+from sftdata.read.readers.hub import local_splits
+from sftdata.read.readers.open_files import is_url, open_unit
+from sftdata.read.splits import Choice, first_names, splits_by_name
+
+Note = Callable[[str], None]
+_PREPARED = "is a dataset that sftdata prepared, not raw data"
+
+
+class _Entry(NamedTuple):
+    """A data file, or the files of a saved Dataset or a repository, which stay together and in their order."""
+
+    name: str
+    files: list[File]
+
+
+class Folder:
+    """The files of a folder, local or on a store, and which of them are its data."""
+
+    def __init__(self, path: str, names: Sequence[str], choice: Choice, note: Note) -> None:
+        self._path = path
+        self._names: dict[str, list[str]] = {}  # folder, relative -> its files
+        self._folders: dict[str, list[str]] = {}  # folder, relative -> its folders
+        self._choice = choice
+        self._note = note
+        self._skipped: list[str] = []
+        self._is_dataset = False  # whether the folder itself is a saved Dataset, or a repository that names its files
+        for name in sorted(names):
+            if not any(is_skipped_folder(part) for part in name.split("/")[:-1]):
+                self._add(name)
+
+    def _add(self, name: str) -> None:
+        folder = posixpath.dirname(name)
+        if folder not in self._names:
+            self._names[folder] = []
+            child = folder
+            while child:
+                parent = posixpath.dirname(child)
+                if child in self._folders.setdefault(parent, []):
+                    break
+                self._folders[parent].append(child)
+                child = parent
+        self._names[folder].append(posixpath.basename(name))
+
+    def data_files(self) -> list[File]:
+        """The data files, in order: by name, but those of a saved Dataset as its state.json lists them.
+
+        Raises SourceError where there are none, or no such split; says by `note` what is not read.
+        """
+        entries = self._visit("")
+        files = [file for entry in (entries if self._is_dataset else self._of_split(entries)) for file in entry.files]
+        if not files:
+            self._refuse_empty()
+        if self._skipped:
+            self._note(f"{self._path}: skipped {first_names(self._skipped)}")
+        return files
+
+    def _refuse_empty(self) -> None:
+        number = sum(map(len, self._names.values()))
+        if not number:
+            raise SourceError(self._path, "matches no file", "check the path")
+        what = f"none of its {number} files can be read by sftdata"
+        if self._skipped:
+            what = f"holds no data: it has only {first_names(self._skipped)}"
+        raise SourceError(self._path, what, f"it reads {SUFFIXES}")
+
+    def _visit(self, folder: str) -> list[_Entry]:
+        """The entries of a folder and of those below it."""
+        names = set(self._names.get(folder, ()))
+        if MANIFEST in names and is_prepared(self._json(folder, MANIFEST)):
+            return self._refuse_or_skip(folder, _PREPARED, "give the raw files that it was made from")
+        if is_checkpoint(posixpath.basename(folder or self._path.rstrip("/")), names):
+            return self._refuse_or_skip(folder, "is a checkpoint of a training run", "give the folder of the data")
+        dataset = self._dataset(folder, names)
+        if dataset is not None:
+            self._is_dataset = not folder or self._is_dataset
+            return [dataset]
+        entries = []
+        for base in self._names.get(folder, ()):
+            name = posixpath.join(folder, base)
+            what = why_not_data(base)
+            if kind_of(base) and what is None:
+                entries.append(_Entry(name, [File(self._at(name), name)]))
+            elif kind_of(base) and not base.startswith("."):
+                self._skipped.append(f"{name} ({what})")
+        for child in self._folders.get(folder, ()):
+            entries += self._visit(child)
+        return sorted(entries, key=lambda entry: entry.name)
+
+    def _dataset(self, folder: str, names: set[str]) -> _Entry | None:
+        """The wanted part of a folder with these files that is a whole by itself; None if it is none."""
+        if "dataset_dict.json" in names:
+            return self._saved_dict(folder)
+        if "state.json" in names and "_data_files" in self._state(folder):
+            return self._saved(folder)
+        if "README.md" in names and not is_url(self._path) and self._has_configs(folder):
+            return self._repository(folder)
+        return None
+
+    def _refuse_or_skip(self, folder: str, what: str, todo: str) -> list[_Entry]:
+        """No entries: a folder below is skipped, the source itself is refused."""
+        if not folder:
+            raise SourceError(self._path, what, todo)
+        self._skipped.append(f"{folder}/ ({what})")
+        return []
+
+    def _of_split(self, entries: list[_Entry]) -> list[_Entry]:
+        """The entries of the wanted split, where names say which files are which split; else all of them.
+
+        Train files alone are no sign of splits, unless a split is asked for: beside them, other files are data too.
+        """
+        splits = splits_by_name(entry.name for entry in entries)
+        asked = self._choice.source.split is not None
+        others = {split: names for split, names in splits.items() if split != self._choice.wanted}
+        if not splits or (not others and not asked):
+            return entries
+        if self._choice.default == "test" and not asked and not splits.keys() & {"test", "train"}:
+            return entries
+        if self._choice.wanted not in splits:
+            first = next(iter(splits))
+            what = f"has files that are named for the split {first} ({first_names(splits[first])})"
+            todo = f"set split: {first} to read those, or name the files to read, by a pattern such as *.jsonl"
+            raise SourceError(self._path, f"{what}, and none for {self._choice.wanted}", todo)
+        chosen = set(self._choice.of(splits, self._path))
+        left = [(entry.name, [split for split in others if entry.name in others[split]]) for entry in entries]
+        unread = [f"{name} ({' and '.join(of) or 'no split'})" for name, of in left if name not in chosen]
+        if unread:
+            read = first_names([name for name, _ in left if name in chosen])
+            self._note(f"{self._path}: the split {self._choice.wanted} is read ({read}), not {first_names(unread)}")
+        return [entry for entry in entries if entry.name in chosen]
+
+    def _saved_dict(self, folder: str) -> _Entry:
+        """The wanted split of a saved DatasetDict."""
+        listed = self._json(folder, "dataset_dict.json")
+        names = listed.get("splits") if isinstance(listed, Mapping) else None
+        if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+            raise SourceError(self._at(posixpath.join(folder, "dataset_dict.json")), "lists no splits", "save it again")
+        chosen = self._choice.of({name: posixpath.join(folder, name) for name in names}, self._at(folder))
+        if "state.json" not in self._names.get(chosen, ()):
+            raise SourceError(self._at(chosen), "is listed in dataset_dict.json, but is not there", "save it again")
+        if len(names) > 1:
+            others = first_names([name for name in names if name != self._choice.wanted])
+            self._note(f"{self._at(folder)}: the split {self._choice.wanted} is read, not {others}")
+        return self._saved(chosen)
+
+    def _saved(self, folder: str) -> _Entry:
+        """The files of a saved Dataset: those that its state.json lists, in that order, and no others."""
+        state = self._state(folder)
+        if self._choice.source.split is not None and state.get("_split") == self._choice.source.split:
+            self._choice.split_used = True
+        tables, indices = (self._listed(folder, state, key) for key in ("_data_files", "_indices_data_files"))
+        indices += self._listed(folder, state, "_indices_files")
+        where = posixpath.join(folder, "state.json")
+        if not indices:
+            return _Entry(where, [File(self._at(name), name) for name in tables])
+        if is_url(self._path):
+            todo = "copy the folder to the local disk"
+            raise SourceError(self._at(folder), "has an indices file, which is read on local disks only", todo)
+        paths, chosen = (tuple(map(self._at, names)) for names in (tables, indices))
+        return _Entry(where, [File(self._at(where), where, paths, chosen)])
+
+    def _listed(self, folder: str, state: Mapping[str, Any], key: str) -> list[str]:
+        """The files under a key of state.json. Raises SourceError where one of them is not there."""
+        try:
+            names = [posixpath.join(folder, str(item["filename"])) for item in state.get(key) or ()]
+        except (KeyError, TypeError) as error:
+            where = self._at(posixpath.join(folder, "state.json"))
+            raise SourceError(where, "is not the state of a saved Dataset", "save it again") from error
+        for name in names:
+            if posixpath.basename(name) not in self._names.get(posixpath.dirname(name), ()):
+                raise SourceError(self._at(name), "is listed in state.json, but is not there", "copy it again")
+        return names
+
+    def _state(self, folder: str) -> Mapping[str, Any]:
+        state = self._json(folder, "state.json")
+        return state if isinstance(state, Mapping) else {}
+
+    def _has_configs(self, folder: str) -> bool:
+        """Whether a README names the files of its splits."""
+        text = self._read(folder, "README.md").decode("utf-8", "replace").replace("\r\n", "\n")
+        head, mark, _ = text.removeprefix("\ufeff")[3:].partition("\n---")
+        return text.removeprefix("\ufeff").startswith("---") and bool(mark) and "\nconfigs:" in head
+
+    def _repository(self, folder: str) -> _Entry:
+        """The files of the wanted split and subset of a clone of a hub repository, as its README says."""
+        where = self._at(folder)
+        by_split = local_splits(where, self._choice.source)
+        self._choice.subset_used = True
+        paths = self._choice.of(by_split, where)
+        others = [split for split in by_split if split != self._choice.wanted]
+        if others:
+            self._note(f"{where}: the split {self._choice.wanted} is read, not {first_names(others)}")
+        files = []
+        for path in paths:
+            name = posixpath.relpath(path, self._path) if not is_url(path) else posixpath.basename(path)
+            if kind_of(name) is None:
+                raise SourceError(path, "has a suffix that sftdata cannot read", f"it reads {SUFFIXES}")
+            files.append(File(path, name))
+        return _Entry(posixpath.join(folder, "README.md"), files)
+
+    def _at(self, name: str) -> str:
+        return posixpath.join(self._path, name) if name else self._path
+
+    def _json(self, folder: str, base: str) -> Any:
+        try:
+            return json.loads(self._read(folder, base))
+        except ValueError:
+            return None
+
+    def _read(self, folder: str, base: str) -> bytes:
+        name = posixpath.join(folder, base)
+        with open_unit(self._at(name), name, None) as reader:
+            return reader.read()
