@@ -46,6 +46,7 @@ from sftdata.read.formats.tool_schemas import check_tool_calls
 from sftdata.read.sources import lines_in, plan_units, read_raw
 from sftdata.read.stage import row_of
 from sftdata.read.units import RawRow, Unit
+from sftdata.records.end_tokens import EndTokens
 from sftdata.records.record import KEY_BYTES, Record
 
 MAX_EXAMPLES = 3  # of each kind of finding
@@ -140,7 +141,7 @@ class _AuditRun:
         self._config, self._sources, self._units = config, sources, units
         self._names = distinct_names(units, [source.path for source in config.sources])
         self._near_texts, self._semantic_texts = near_texts, semantic_texts
-        self._checks = RecordChecks(config.filters, config.privacy)
+        self._checks = RecordChecks(config.filters, config.privacy, EndTokens())
         settings = ContaminationSettings(config.decontaminate.ngram_words, config.decontaminate.overlap)
         self._index = (
             EvaluationIndex.build(evaluation_items(config), settings) if config.decontaminate.against else None

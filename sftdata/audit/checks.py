@@ -10,8 +10,8 @@ from sftdata.audit.findings import QUALITY_FILTERS, TRAILING_CONTROL
 from sftdata.curate.privacy.redact import PLACEHOLDERS, Finding, describe, redact, redact_record
 from sftdata.curate.privacy.settings import KINDS, PrivacyConfig
 from sftdata.curate.quality.filters import filter_record
-from sftdata.curate.quality.residue import without_trailing_control
 from sftdata.curate.quality.settings import FilterConfig
+from sftdata.records.end_tokens import EndTokens
 from sftdata.records.record import Record
 
 Evidence = tuple[str, str]  # kind of finding, text to show
@@ -20,10 +20,11 @@ Evidence = tuple[str, str]  # kind of finding, text to show
 class RecordChecks:
     """All checks of a record. Each filter runs separately, because a record may fail several."""
 
-    def __init__(self, filters: FilterConfig, privacy: PrivacyConfig) -> None:
+    def __init__(self, filters: FilterConfig, privacy: PrivacyConfig, end_tokens: EndTokens) -> None:
         """`filters` only provides the language settings; `privacy` everything except mode and kinds."""
         self.privacy = privacy.model_copy(update={"mode": "report", "kinds": KINDS})
         self._filters = [FilterConfig(preset="off", **settings) for settings in QUALITY_FILTERS.values()]
+        self._end_tokens = end_tokens
         self._default_filters = {kind: _default_filter(settings) for kind, settings in QUALITY_FILTERS.items()}
         if filters.languages:
             names = ("languages", "language_score", "language_min_letters")
@@ -44,15 +45,16 @@ class RecordChecks:
         return kind in self._default_filters and filter_record(record, self._default_filters[kind]) is not None
 
     def trailing_control(self, record: Record) -> Iterator[Evidence]:
-        """The control string at the end of an answer, if there is one."""
-        for index, message in enumerate(record.messages):
-            if message.role == "assistant" and message.content:
-                text = message.content.rstrip()
-                bare = without_trailing_control(text)
-                if bare and len(bare) < len(text):
-                    end = " ".join(text[len(bare) :].split())
-                    yield TRAILING_CONTROL, f"message {index}: ends in {excerpt(end, self.privacy)!r}"
-                    return
+        """The end tokens at the end of the first answer that has any and something else."""
+        clean, stripped = self._end_tokens.strip(record)
+        if not stripped:
+            return
+        pairs = enumerate(zip(record.messages, clean.messages, strict=True))
+        changed = [(index, after.content) for index, (before, after) in pairs if before.content != after.content]
+        for (index, answer), tokens in zip(changed, stripped, strict=True):
+            if answer:
+                yield TRAILING_CONTROL, f"message {index}: ends in {excerpt(' '.join(tokens), self.privacy)!r}"
+                return
 
     def private_findings(self, redacted: Record, found: tuple[Finding, ...]) -> Iterator[Evidence]:
         """The kinds of personal data found: how many and where, with the context of the first one."""

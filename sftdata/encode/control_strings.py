@@ -5,70 +5,38 @@ A control string is the text of a control token (see tokenizer/control.py). In m
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 from sftdata.encode.stats import EncodingStats
 from sftdata.encode.template.messages import strings_in, strings_of_message
 from sftdata.encode.tokenizer.control import ControlTokens
+from sftdata.records.end_tokens import EndTokens
 from sftdata.records.record import Record
 
 
-def split_trailing_control(text: str, control: ControlTokens) -> tuple[str, str] | None:
-    """The text without the control string at its end, and that string; None if it does not end with one."""
-    stripped = text.rstrip()
-    return _split_end(stripped, control.find(stripped))
-
-
-def _split_end(stripped: str, found: Sequence[str]) -> tuple[str, str] | None:
-    """The same for a text without trailing white space, given the control strings in it."""
-    if not found or not stripped.endswith(found[-1]):
-        return None
-    return stripped.removesuffix(found[-1]).rstrip(), found[-1]
-
-
 def count_control_strings(texts: Iterable[tuple[str, str]], control: ControlTokens, stats: EncodingStats) -> None:
-    """Count the control strings in (role, text) pairs by string and role, and those at the end of answers.
-
-    The latter are what `strip_trailing_control` would remove.
-    """
+    """Count the control strings in (role, text) pairs by string and role."""
     for role, text in texts:
-        found = control.find(text)
-        for string in found:
-            stats.control_strings[string, role] += 1
-        if found and role == "assistant":
-            _count_end(text, found, control, stats)
-
-
-def count_control_strings_of(record: Record, control: ControlTokens, stats: EncodingStats) -> None:
-    """The same for a record that has more than roles and contents. Tools count as the role `tools`."""
-    count_control_strings(
-        [(message.role, message.content) for message in record.messages if message.content], control, stats
-    )
-    without_content = [message._replace(content=None) for message in record.messages]
-    others = [(message.role, text) for message in without_content for text in strings_of_message(message)]
-    others += [("tools", text) for tool in record.tools for text in strings_in(tool)]
-    for role, text in others:
         for string in control.find(text):
             stats.control_strings[string, role] += 1
 
 
-def _count_end(answer: str, found: Sequence[str], control: ControlTokens, stats: EncodingStats) -> None:
-    """Count the control string at the end of an answer, given all control strings in it."""
-    stripped = answer.rstrip()
-    if control.may_end_in_space:  # a control string may have matched white space that is now stripped
-        found = control.find(stripped)
-    end = _split_end(stripped, found)
-    if end is not None and end[0]:
-        stats.trailing_control[end[1]] += 1
+def count_control_strings_of(record: Record, control: ControlTokens, stats: EncodingStats) -> None:
+    """The same for a record that has more than roles and contents. Tools count as the role `tools`."""
+    texts = [(message.role, text) for message in record.messages for text in strings_of_message(message)]
+    texts += [("tools", text) for tool in record.tools for text in strings_in(tool)]
+    count_control_strings(texts, control, stats)
 
 
-def strip_trailing_control(record: Record, control: ControlTokens) -> Record:
-    """The record without control strings at the end of its answers. An answer that has nothing else is kept."""
-    messages = []
-    for message in record.messages:
-        content = message.content
-        if message.role == "assistant":
-            while content and (split := split_trailing_control(content, control)) and split[0]:
-                content = split[0]
-        messages.append(message if content is message.content else message._replace(content=content))
-    return record.replaced(messages=tuple(messages))
+def count_trailing_control(records: Iterable[Record], end_tokens: EndTokens, stats: EncodingStats) -> None:
+    """Count the answers that end in an end token, by their last one: what `clean.strip_trailing_control` would strip.
+
+    An answer that has nothing else is not counted: stripped, it would be empty.
+    """
+    for record in records:
+        clean, stripped = end_tokens.strip(record)
+        if stripped:
+            pairs = zip(record.messages, clean.messages, strict=True)
+            answers = [after.content for before, after in pairs if before.content != after.content]
+            ends = (tokens[-1] for answer, tokens in zip(answers, stripped, strict=True) if answer)
+            stats.trailing_control.update(ends)

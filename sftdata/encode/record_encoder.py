@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from sftdata.encode.control_strings import strip_trailing_control
 from sftdata.encode.encoded import EncodedBatch, EncodedSample
 from sftdata.encode.options import Backend, Overlong, TrainOn
 from sftdata.encode.overlong import fits, split_windows, truncate
@@ -29,6 +28,7 @@ from sftdata.encode.tokenizer.encoder import Encoder, Ids
 from sftdata.encode.tokenizer.load import TokenizerFiles
 from sftdata.encode.tokenizer.vocabulary import Vocabulary
 from sftdata.errors import TemplateError, TokenizerError
+from sftdata.records.end_tokens import EndTokens
 from sftdata.records.labels import IGNORE
 from sftdata.records.record import Drop, Record
 
@@ -43,7 +43,6 @@ class EncodeSettings:
     train_on: TrainOn = "all"
     overlong: Overlong = "drop"
     seq_len: int | None = None  # required unless overlong is "drop"
-    strip_trailing_control: bool = False
     backend: Backend | None = None  # see Encoder
     guarded_tokenizer: str | None = None  # computed already, see guarded_tokenizer_json; None: computed from the files
     self_test: bool = True  # see Encoder
@@ -104,6 +103,14 @@ class RecordEncoder:
         eos = self.id_of("eos_token")
         return tuple(sorted({*self.probes.end_ids, *(() if eos is None else (eos,))}))
 
+    @cached_property
+    def end_tokens(self) -> EndTokens:
+        """The tokens that end a text or a turn: of the tokenizer, of the template, and of the known families."""
+        named = (self.settings.files.special_tokens.get(name) for name in ("eos_token", "pad_token"))
+        own = [text for text in named if text is not None and self.probes.control.id_of(text) is not None]
+        ends = self.probes.end_texts if self.template.source else ()
+        return EndTokens(tuple(sorted({*own, *ends})))
+
     def control_positions(self, ids: Ids) -> npt.NDArray[np.int64]:
         """The positions of control tokens in ids."""
         return self._masks.control_positions(ids)
@@ -129,25 +136,15 @@ class RecordEncoder:
     def encode_batch(self, records: Sequence[Record]) -> EncodedBatch:
         """The samples of all records.
 
-        Adds to `changes`: stripped_answers, split_conversations, overlong_turns (turns that fit in no window) and
-        cut_answers.
+        Adds to `changes`: split_conversations, overlong_turns (turns that fit in no window) and cut_answers.
         """
         self._used_provers.clear()
-        if self.settings.strip_trailing_control:
-            records = [self._stripped(record) for record in records]
         encoded = self._encode_batch(records)
         seq_len = self.settings.seq_len
         if self.settings.overlong == "drop" or seq_len is None or (np.diff(encoded.offsets) <= seq_len).all():
             return encoded
         results = enumerate(encoded.results())
         return EncodedBatch.of({number: self._fit(records[number], result) for number, result in results})
-
-    def _stripped(self, record: Record) -> Record:
-        """The record without control strings at the end of its answers."""
-        stripped = strip_trailing_control(record, self.probes.control)
-        changed = sum(a is not b for a, b in zip(record.messages, stripped.messages, strict=True))
-        self.changes["stripped_answers"] += changed
-        return stripped
 
     def _fit(self, record: Record, result: list[EncodedSample] | Drop) -> list[EncodedSample] | Drop:
         """The samples of a record split or truncated to seq_len. Samples for which that is impossible stay too long."""

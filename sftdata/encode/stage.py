@@ -12,7 +12,11 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from sftdata.encode.control_strings import count_control_strings, count_control_strings_of
+from sftdata.encode.control_strings import (
+    count_control_strings,
+    count_control_strings_of,
+    count_trailing_control,
+)
 from sftdata.encode.encoded import EncodedBatch
 from sftdata.encode.record_encoder import EncodeSettings, RecordEncoder
 from sftdata.encode.stats import EncodingStats
@@ -70,10 +74,17 @@ class Encode:
             settings.train_on,
             settings.overlong,
             settings.seq_len,
-            settings.strip_trailing_control,
+            self.encoder.end_tokens.key,
             settings.backend,
         ]
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+    @cached_property
+    def _prefixes(self) -> list[bytes]:
+        """The first bytes of every control string and end token, all of the same length."""
+        prefixes = [*self.encoder.probes.control.prefixes, *self.encoder.end_tokens.prefixes]
+        size = min(map(len, prefixes))
+        return sorted({prefix[:size] for prefix in prefixes})
 
     def is_reusable(self, result: pa.Table) -> bool:
         """Always: there are no results outside the table."""
@@ -87,11 +98,14 @@ class Encode:
         records = [record for _, record in live]
         stats = EncodingStats()
         control = self.encoder.probes.control
-        texts = ((role, text) for row, role, text in column.texts_containing(control.prefixes) if not dropped[row])
-        count_control_strings(texts, control, stats)
-        for record in records:
-            if record.plain is None:
-                count_control_strings_of(record, control, stats)
+        texts = [hit for hit in column.texts_containing(self._prefixes) if not dropped[hit[0]]]
+        count_control_strings(((role, text) for _, role, text in texts), control, stats)
+        others = [record for record in records if record.plain is None]
+        for record in others:
+            count_control_strings_of(record, control, stats)
+        answered = {row for row, role, _ in texts if role == "assistant"}
+        with_strings = [record for row, record in live if row in answered]
+        count_trailing_control([*with_strings, *others], self.encoder.end_tokens, stats)
         self.encoder.changes.clear()
         encoded = self.encoder.encode_batch(records)
         stats.changes.update(self.encoder.changes)

@@ -46,7 +46,6 @@ def load_encoder(config: Config) -> RecordEncoder:
             train_on=config.train_on,
             overlong=config.overlong,
             seq_len=None if config.overlong == "drop" else config.pack.seq_len,  # nothing depends on it then
-            strip_trailing_control=config.clean.strip_trailing_control,
             backend=BACKENDS[config.encoder],
             self_test=False,  # encode_rows compares the backends on texts of the run
         )
@@ -71,16 +70,32 @@ def encode_rows(
     """The samples of every live row, and what encoding met. Rows that cannot be encoded are dropped.
 
     Some texts of every piece are encoded by tokenizers too. Where fastokens gives other ids for one of them, all rows
-    are encoded again with tokenizers.
+    are encoded again with tokenizers. What reading stripped from these rows is counted with the rest.
     """
+    stripped = _stripped_ends(rows, engine)
     encoded, columns, stats = _encoded(rows, engine, encoder)
     if stats.backends_disagree:
         progress.note("fastokens gives other ids than tokenizers for some of this text: encoding with tokenizers")
         encoder = RecordEncoder(replace(encoder.settings, backend="tokenizers"))
         encoded, columns, stats = _encoded(rows, engine, encoder)
+    for tokens in stripped:
+        own = [token for token in tokens if encoder.probes.control.id_of(token) is not None]
+        stats.control_strings.update((token, "assistant") for token in own)
+        stats.trailing_control[tokens[-1]] += 1
+    stats.changes["stripped_answers"] += len(stripped)
     samples = SampleTable(encoded, columns)
     samples.drop_refused(rows)
     return samples, stats
+
+
+def _stripped_ends(rows: RowTable, engine: Engine) -> list[list[str]]:
+    """The end tokens that reading stripped from each answer of the live rows."""
+    column = engine.collect(rows.pieces, ["stripped"])["stripped"].combine_chunks()
+    ends: list[list[str]] = []
+    if column.null_count < len(column):
+        for text in column.filter(pa.array(rows.live)).drop_null().to_pylist():
+            ends += json.loads(text)
+    return ends
 
 
 def _encoded(rows: RowTable, engine: Engine, encoder: RecordEncoder) -> tuple[Sequence[Piece], pa.Table, EncodingStats]:

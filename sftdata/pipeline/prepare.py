@@ -63,7 +63,7 @@ def prepare(
         engine = TaskEngine(work.pieces, launcher, progress, salt=program_key())
 
         with loaded_meanwhile(encoder, launcher):
-            rows = read_rows(sources, config, engine)
+            rows = read_rows(sources, config, engine, encoder.end_tokens)
         drop_exact_duplicates(rows, config)
         drop_near_duplicates(rows, engine, config, work.new)
         drop_shared_prefixes(rows, engine, config)

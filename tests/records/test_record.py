@@ -15,11 +15,12 @@ from hypothesis import strategies as st
 from sftdata.curate.duplicates.exact import content_key
 from sftdata.curate.duplicates.near import answer_chars
 from sftdata.curate.words import text_of
-from sftdata.encode.control_strings import count_control_strings, count_control_strings_of, strip_trailing_control
+from sftdata.encode.control_strings import count_control_strings, count_control_strings_of
 from sftdata.encode.stats import EncodingStats
 from sftdata.encode.template.messages import strings_of, trained_turns
 from sftdata.encode.tokenizer.control import ControlTokens
 from sftdata.encode.tokenizer.load import AddedToken
+from sftdata.records.end_tokens import EndTokens
 from sftdata.records.record import Message, PlainRecord, Record, ToolCall
 
 CONTROL = ControlTokens([AddedToken(1, "<|im_end|>", True), AddedToken(2, "</s>", True)])
@@ -65,8 +66,10 @@ def test_functions_with_a_fast_path_for_plain_conversations_give_the_same_result
     assert stats == other_stats
     assert answer_chars(plain) == answer_chars(other)
     assert Counter(strings_of(other)) - Counter(strings_of(plain)) == Counter({"x": len(turns)})
-    stripped = [message.content for message in strip_trailing_control(plain, CONTROL).messages]
-    assert stripped == [message.content for message in strip_trailing_control(other, CONTROL).messages]
+    stripped, ends = EndTokens().strip(plain)
+    other_stripped, other_ends = EndTokens().strip(other)
+    assert ends == other_ends
+    assert [turn.content for turn in stripped.messages] == [turn.content for turn in other_stripped.messages]
 
 
 @pytest.mark.parametrize(

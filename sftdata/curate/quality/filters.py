@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from sftdata.curate.privacy.redact import find_private
 from sftdata.curate.quality.languages import language_of
@@ -16,11 +16,12 @@ from sftdata.curate.quality.residue import (
     prompt_residue,
     template_residue,
     unfilled_placeholder,
-    without_trailing_control,
 )
 from sftdata.curate.quality.settings import FilterConfig
+from sftdata.records.end_tokens import EndTokens
 from sftdata.records.record import Drop, Record
 
+_ENDS = EndTokens()
 _CJK = re.compile(r"[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af\U00020000-\U0003ffff]")
 
 
@@ -32,10 +33,10 @@ def filter_record(record: Record, settings: FilterConfig) -> Drop | None:
     Raises ConfigError if `languages` is set and the extra `language` is not installed.
     """
     for place, answer, prompt in _answers(record):
-        bare = without_trailing_control(answer)
+        bare, ends = _ENDS.split(answer.rstrip())
         drop = (
             _check_length(bare, settings)
-            or _check_residue(bare if settings.residue == "inside" else answer, prompt, settings)
+            or _check_residue(bare, ends, prompt, settings)
             or _check_damage(bare, settings)
             or _check_content(bare, prompt, bool(record.tools), settings)
             or _check_repetition(bare, settings)
@@ -82,10 +83,13 @@ def count_words(text: str) -> int:
     return len(_CJK.sub(" ", text).split()) + len(_CJK.findall(text))
 
 
-def _check_residue(answer: str, prompt: str | None, settings: FilterConfig) -> Drop | None:
-    """Leftovers of templates. Where control tokens at the end are allowed, the caller has removed them."""
+def _check_residue(answer: str, ends: Sequence[str], prompt: str | None, settings: FilterConfig) -> Drop | None:
+    """Leftovers of templates, in an answer and in the end tokens that were at its end."""
     if settings.residue != "off":
-        if found := template_residue(answer):
+        found = template_residue(answer)
+        if found is None and ends and settings.residue == "anywhere":
+            found = ends[0]
+        if found:
             return Drop("template_residue", f"holds {_quoted(found, answer)}")
         if prompt is not None and (found := prompt_residue(prompt)):
             return Drop("template_residue", f"the prompt ends in {found}: a template was applied to it before")

@@ -7,17 +7,16 @@ import re
 import ftfy
 from ftfy.badness import is_bad
 
-# Control tokens as the chat templates of Llama, Qwen, Mistral, Gemma, DeepSeek, Phi and Zephyr write them.
+# Control tokens as the chat templates of Llama, Qwen, Mistral, Gemma, DeepSeek, Phi and Zephyr write them. Those that
+# end an answer are in records/end_tokens.py.
 _CONTROL = re.compile(
     r"<\|[A-Za-z][A-Za-z0-9_]{1,30}\|>|<｜[^\s<>｜]{2,40}｜>|\[/?INST\]|<</?SYS>>|<(?:start|end)_of_turn>"
-    r"|\A\s*<s>|</s>\s*\Z"
+    r"|\A\s*<s>"
 )
-_LAST_CONTROL = re.compile(rf"(?:{_CONTROL.pattern})\Z")
-_LAST_CHARS = 50  # longer than any control token
 # Headers of instruction templates at the start of a line: Alpaca's, and a speaker's name at the start of the answer.
 _NAMED_START = re.compile(r"\s*(?:ASSISTANT|Assistant|Response):")
 _HEADER = re.compile(rf"^### ?(?:Instruction|Response|Human|Assistant|User)s?:|\A{_NAMED_START.pattern}", re.MULTILINE)
-_MARKS = ("<|", "<｜", "INST]", "SYS>>", "_of_turn>", "<s>", "</s>", "###")  # without one of these, nothing is found
+_MARKS = ("<|", "<｜", "INST]", "SYS>>", "_of_turn>", "<s>", "###")  # without one of these, nothing is found
 _PROMPT_TAIL = re.compile(
     r"(?:### ?(?:Response|Assistant|Output):|\bASSISTANT:|\[/INST\]|<\|im_start\|>assistant)\s*\Z"
 )
@@ -38,14 +37,6 @@ _CODE_LINE = re.compile(
     r"|(?:for|while|if)\b.*[:({]\s*$|end\b|</?[a-z][\w-]*[ >]|SELECT |INSERT |\{%|\w[\w.]* ?(?:=|<-|:=) ?\S)",
     re.MULTILINE,
 )
-
-
-def without_trailing_control(text: str) -> str:
-    """The text without control tokens and white space at its end."""
-    text = text.rstrip()
-    while text[-1:] in (">", "]") and (found := _LAST_CONTROL.search(text, max(0, len(text) - _LAST_CHARS))):
-        text = text[: found.start()].rstrip()
-    return text
 
 
 def template_residue(text: str) -> str | None:
