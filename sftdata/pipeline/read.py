@@ -36,7 +36,7 @@ class Sources(NamedTuple):
     @property
     def paths(self) -> list[str]:
         """The files, and the addresses of remote ones."""
-        return list(dict.fromkeys(unit.path for unit in self.units))
+        return list(dict.fromkeys(path for unit in self.units for path in unit.paths))
 
     def is_small(self, config: Config) -> bool:
         """Whether one process is done before a pool of them has started. A remote or compressed file may be large."""
