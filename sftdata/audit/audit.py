@@ -38,6 +38,7 @@ from sftdata.curate.privacy.settings import KINDS
 from sftdata.curate.quality.filters import count_words
 from sftdata.pipeline.contamination import evaluation_items
 from sftdata.pipeline.duplicates import located_semantic
+from sftdata.pipeline.read import named_units, notes_of, write_given_rows
 from sftdata.progress import NoProgress, Progress
 from sftdata.read.diagnose import NOT_DATA, no_rows_error, suggest_mapping
 from sftdata.read.file_names import distinct_names
@@ -69,11 +70,12 @@ def audit(
     file cannot be read or no row is a conversation, and ConfigError if the model cannot be loaded.
     """
     config = _with_evaluations(_config_of(data), against)
-    sources = config.resolved_sources()
-    units = plan_units(sources)
     near, semantic = config.dedup.near or NearConfig(), config.dedup.semantic
     with tempfile.TemporaryDirectory(prefix="sftdata-check-") as folder, ExitStack() as opened:
         near_texts = opened.enter_context(closing(NearTexts(Path(folder), near)))
+        config, sources = write_given_rows(config, Path(folder))
+        note = notes_of(config, (progress or NoProgress()).note)
+        units = named_units(config, plan_units(sources, note=note))
         semantic_texts = None
         if semantic is not None:
             settings = located_semantic(config, semantic)
@@ -90,7 +92,7 @@ def _config_of(data: Data) -> Config:
     if isinstance(data, Config):
         return data
     items = [data] if isinstance(data, (str, Path)) else data
-    sources = [item.model_dump() if isinstance(item, SourceConfig) else {"path": str(item)} for item in items]
+    sources = [dict(item) if isinstance(item, SourceConfig) else {"path": str(item)} for item in items]
     return parse_config({**UNUSED_SETTINGS, "sources": sources}, "audit")
 
 
@@ -114,6 +116,7 @@ class _SourceCounts:
     rows: int = 0
     sound: int = 0
     formats: Counter[str] = field(default_factory=Counter)
+    unused: Counter[str] = field(default_factory=Counter)  # column, or key of turns -> rows
     prompt_words: array[int] = field(default_factory=lambda: array("I"))
     answer_words: array[int] = field(default_factory=lambda: array("I"))
     mapping: dict[str, str] | None = None  # suggested columns, from the first row with an unknown shape
@@ -189,6 +192,7 @@ class _AuditRun:
             self._count_finding(reason, len(self._has_finding) - 1, unit, line, text)
             return
         stats.sound += 1
+        stats.unused.update(row.unused)
         stats.add_words(row.record)
         self._check_record(row.record, unit, line)
 
@@ -346,6 +350,7 @@ def _source_stats(source: SourceConfig, stats: _SourceCounts) -> SourceStats:
         rows=stats.rows,
         sound=stats.sound,
         formats=dict(sorted(stats.formats.items())),
+        unused=dict(sorted(stats.unused.items())),
         prompt_words=_word_stats(np.array(stats.prompt_words)),
         answer_words=_word_stats(np.array(stats.answer_words)),
     )

@@ -93,6 +93,7 @@ class SourceStats:
     rows: int
     sound: int  # rows that pass reading and the structure checks
     formats: Mapping[str, int]  # format -> rows; also "unknown" and "unreadable"
+    unused: Mapping[str, int]  # column, or key of turns, that nothing uses -> sound rows that give it a value
     prompt_words: WordStats | None  # per conversation, all user turns together; None if there are none
     answer_words: WordStats | None  # per assistant turn, or per plain text
 

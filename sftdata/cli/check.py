@@ -70,11 +70,13 @@ def _evaluation(text: str) -> str | EvaluationConfig:
 def summarize(audit: Audit) -> Summary:
     """The findings of an audit as a title, lines and tables."""
     from sftdata.view.summary import Summary, pluralize
+    from sftdata.view.unused import unused_lines
 
     title = f"{pluralize(audit.rows, 'row')}, {audit.rows_with_findings:,} with findings"
     lines = [f"compared with {pluralize(audit.evaluation_items, 'evaluation item')}"] if audit.evaluation_items else []
     if any(one.default_rows is not None for one in audit.findings):
         lines.append("by default: rows that `filters: default` drops; whether to drop the others is your decision")
+    lines += unused_lines((one.path, name, rows) for one in audit.sources for name, rows in one.unused.items())
     if not audit.findings:
         return Summary(title, (*lines, "no findings"), (_sources_table(audit),))
     return Summary(title, tuple(lines), (_sources_table(audit), _findings_table(audit), _examples_table(audit)))

@@ -9,6 +9,7 @@ from importlib import metadata
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 
 from sftdata import __version__
 from sftdata.config import Config
@@ -28,6 +29,7 @@ from sftdata.store.manifest import (
     ShardEntry,
     TemplateEntry,
     TokenizerEntry,
+    UnusedEntry,
     hash_of_shards,
 )
 
@@ -38,9 +40,11 @@ def make_manifest(
     config: Config,
     encoder: RecordEncoder,
     *,
+    notes: Sequence[str],
     shards: Sequence[ShardEntry],
     ledger: LedgerWriter,
     files: Sequence[FileEntry],
+    unused: Sequence[UnusedEntry],
     private: Mapping[str, int],
     stats: EncodingStats,
     mixture: Sequence[MixtureEntry],
@@ -63,6 +67,8 @@ def make_manifest(
         config=config.model_dump(mode="json", exclude={"out": {"path"}}),
         versions=describe_versions(semantic=config.dedup.semantic is not None),
         counts=ledger.counts,
+        notes=tuple(notes),
+        unused=tuple(unused),
         privacy=dict(private),
         mixture=tuple(mixture),
         packing=PackingEntry.of(config.pack.strategy, config.pack.seq_len, shards),
@@ -95,8 +101,28 @@ def _encoding_entry(stats: EncodingStats) -> EncodingEntry:
         stripped_answers=stats.changes["stripped_answers"],
         split_conversations=stats.changes["split_conversations"],
         overlong_turns=stats.changes["overlong_turns"],
+        split_texts=stats.changes["split_texts"],
         cut_answers=stats.changes["cut_answers"],
+        lost_context=dict(sorted(stats.lost_context.items())),
+        unwritten=dict(sorted(stats.unwritten.items())),
+        developer_as_system=stats.changes["developer_as_system"],
+        unused_messages=stats.changes["unused_messages"],
     )
+
+
+def count_unused(rows: RowTable, engine: Engine, config: Config) -> list[UnusedEntry]:
+    """The columns of each source, and the keys of its turns, that hold something unused, and in how many rows."""
+    column = engine.collect(rows.pieces, ["unused"])["unused"].combine_chunks()
+    given = column.is_valid().to_numpy(zero_copy_only=False)
+    entries = []
+    for number, source in enumerate(config.sources):
+        chosen = column.filter(pa.array(given & (rows.source == number)))
+        counts: dict[str, int] = {}
+        for pair in chosen.value_counts().to_pylist():
+            for name in json.loads(pair["values"]):
+                counts[name] = counts.get(name, 0) + pair["counts"]
+        entries += [UnusedEntry(source=source.path, column=name, rows=counts[name]) for name in sorted(counts)]
+    return entries
 
 
 def count_private(rows: RowTable, engine: Engine, config: Config) -> dict[str, int]:

@@ -8,7 +8,7 @@ from sftdata.curate.quality.languages import require_languages
 from sftdata.engines.engine import TaskEngine
 from sftdata.engines.local import open_launcher
 from sftdata.pipeline.contamination import drop_contaminated
-from sftdata.pipeline.dataset_manifest import count_private, make_manifest, program_key
+from sftdata.pipeline.dataset_manifest import count_private, count_unused, make_manifest, program_key
 from sftdata.pipeline.duplicates import (
     drop_exact_duplicates,
     drop_near_duplicates,
@@ -21,13 +21,13 @@ from sftdata.pipeline.encoding import drop_overlong, encode_rows, load_encoder, 
 from sftdata.pipeline.ledger_rows import write_ledger
 from sftdata.pipeline.mixture import choose_validation, drop_over_max_records, mix_sources
 from sftdata.pipeline.packing import pack_shards
-from sftdata.pipeline.read import find_sources, read_rows
+from sftdata.pipeline.read import find_sources, read_rows, refuse_losses
 from sftdata.pipeline.workspace import Workspace
 from sftdata.progress import NoProgress, Progress
 from sftdata.store.manifest import Manifest
 
 # Modules that workers need. pyarrow imports pandas at its first array; here that happens once for all workers.
-PRELOAD = ("pandas", "sftdata.pipeline.prepare")
+PRELOAD = ("pandas", "pyarrow.compute", "pydantic", "jinja2", "orjson", "xxhash", "fastokens", "tokenizers")
 
 
 def prepare(
@@ -53,11 +53,14 @@ def prepare(
     """
     progress = progress or NoProgress()
     check_settings_together(config)
-    sources = find_sources(config)
     with (
+        find_sources(config) as sources,
         Workspace(config, overwrite=overwrite, fresh=fresh, keep_work=keep_work) as work,
         open_launcher(workers, work.pieces, is_small=sources.is_small(config), preload=PRELOAD) as launcher,
     ):
+        config = sources.config
+        for text in sources.notes:
+            progress.note(text)
         work.refuse_sources(sources.paths)
         encoder = load_encoder(config)
         engine = TaskEngine(work.pieces, launcher, progress, salt=program_key())
@@ -76,17 +79,21 @@ def prepare(
         drop_over_max_records(rows, samples, config)
         choose_validation(rows, engine, config)
         mixture = mix_sources(rows, samples, config)
+        refuse_losses(rows, config)
 
         shards = pack_shards(rows, samples, engine, config, work.shards)
         ledger = write_ledger(rows, samples, engine, config, work.new)
         files = write_tokenizer(encoder, work.new)
+        unused = count_unused(rows, engine, config)
         private = count_private(rows, engine, config)
         manifest = make_manifest(
             config,
             encoder,
+            notes=sources.notes,
             shards=shards,
             ledger=ledger,
             files=files,
+            unused=unused,
             private=private,
             stats=stats,
             mixture=mixture,

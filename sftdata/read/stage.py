@@ -134,7 +134,7 @@ class Read:
             None if kept is None else json.dumps(kept, default=str),
             json.dumps(private) if private else None,
             json.dumps(stripped) if stripped else None,
-            _names_json(unused) if unused else None,
+            _names_json(unused) if unused and drop is None else None,
         )
 
 
@@ -197,7 +197,7 @@ def row_of(raw: RawRow, source: Source) -> Row:
     problem = check_structure(record)
     if problem is not None and problem.reason in _NOT_SERIALIZABLE:
         return Row(line, None, problem, kept)
-    return Row(line, record, problem, kept, unused)
+    return Row(line, record, problem, kept, unused if problem is None else ())
 
 
 def row_format(source: Source) -> RowFormat:

@@ -131,7 +131,23 @@ class EncodingEntry(Entry):
     stripped_answers: Count = 0  # answers from which such an ending was stripped
     split_conversations: Count = 0  # by overlong: split
     overlong_turns: Count = 0  # turns of split conversations that do not fit into a row even alone: not trained
+    split_texts: Count = 0  # by overlong: split
     cut_answers: Count = 0  # by overlong: truncate
+    lost_context: dict[str, Count] = Field(default_factory=dict)  # rows trained behind prompts without it, by what
+    unwritten: dict[str, Count] = Field(default_factory=dict)  # "messages: name" and the like -> how many
+    developer_as_system: Count = 0  # developer messages that the template writes as system messages
+    unused_messages: Count = 0  # after the last trained turn of a record
+
+
+class UnusedEntry(Entry):
+    """A column of a source, or a key of its turns ("messages[].name"), that nothing uses: rows that give it a value.
+
+    Rows that reading drops are not counted.
+    """
+
+    source: str  # as configured
+    column: str
+    rows: Count
 
 
 class Counts(Entry):
@@ -208,6 +224,8 @@ class Manifest(Entry):
     config: dict[str, Any]  # resolved, without out.path
     versions: dict[str, str]  # of sftdata and its dependencies
     counts: Counts
+    notes: tuple[str, ...] = ()  # what of the sources is not read: other splits, files that are no data
+    unused: tuple[UnusedEntry, ...] = ()  # sources as configured, columns in order of their names
     privacy: dict[str, Count] = Field(
         default_factory=dict
     )  # kind of personal data -> findings, in packed rows and rows dropped for it

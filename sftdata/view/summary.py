@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from sftdata.reasons import REASONS
 from sftdata.store.manifest import EncodingEntry, Manifest, SplitStats
 from sftdata.view.control_chars import terminal_safe
+from sftdata.view.unused import unused_lines
 
 MAX_STRINGS = 5  # maximum number of control strings to list
 # Stripping is suggested from this many answers, or this share of the packed rows.
 MIN_ENDINGS, MIN_ENDINGS_SHARE = 10, 0.01
+WARN_DROPPED = 0.2  # share of the rows above which their loss is pointed out
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +68,8 @@ def summarize(name: str, manifest: Manifest, split: str | None = None) -> Summar
         if manifest.encoding is not None:
             lines += _encoding_lines(manifest.encoding, manifest.counts.packed)
         lines += _privacy_lines(manifest)
+        lines += map(terminal_safe, manifest.notes)
+        lines += unused_lines((entry.source, entry.column, entry.rows) for entry in manifest.unused)
         if manifest.mixture:
             tables.append(_mixture_table(manifest))
         tables.append(_funnel_table(manifest))
@@ -93,8 +97,33 @@ def _encoding_lines(encoding: EncodingEntry, num_packed: int) -> list[str]:
             f"; {pluralize(encoding.overlong_turns, 'turn')} too long for a window" if encoding.overlong_turns else ""
         )
         lines.append(f"split {pluralize(encoding.split_conversations, 'conversation')} longer than a row{dropped}")
+    if encoding.split_texts:
+        lines.append(f"split {pluralize(encoding.split_texts, 'text')} longer than a row")
     if encoding.cut_answers:
         lines.append(f"cut {pluralize(encoding.cut_answers, 'answer')}")
+    return lines + _context_lines(encoding)
+
+
+def _context_lines(encoding: EncodingEntry) -> list[str]:
+    """What the template does not write, or writes differently; no lines if there is nothing."""
+    lines = []
+    for name, number in encoding.lost_context.items():
+        verb = "is" if number == 1 else "are"
+        name = terminal_safe(name)
+        lines.append(f"warning: {pluralize(number, 'row')} {verb} trained behind a prompt without their {name}")
+    if encoding.developer_as_system:
+        verb = "is" if encoding.developer_as_system == 1 else "are"
+        messages = pluralize(encoding.developer_as_system, "developer message")
+        lines.append(f"{messages} {verb} written as system messages: the template has no developer role")
+    for key, number in encoding.unwritten.items():
+        things, _, name = key.partition(": ")
+        verb = "has" if number == 1 else "have"
+        what = f"{terminal_safe(name)} that the template does not write"
+        lines.append(f"{pluralize(number, things.removesuffix('s'))} {verb} {what}")
+    if encoding.unused_messages:
+        verb = "comes" if encoding.unused_messages == 1 else "come"
+        messages = pluralize(encoding.unused_messages, "message")
+        lines.append(f"{messages} {verb} after the last trained turn of a row, and so in no sample")
     return lines
 
 
@@ -166,8 +195,16 @@ def _funnel_table(manifest: Manifest) -> Table:
         example = f" (first: {counts.examples[reason]})" if reason in counts.examples else ""
         rows.append((f"- {reason}", f"{number:,}", meaning + example))
     rows.append(("rows packed", f"{counts.packed:,}", f"{_share(counts.packed, counts.rows_read)} of the rows read"))
+    lost = counts.rows_read - counts.packed
+    if dropped and lost > WARN_DROPPED * counts.rows_read:
+        most, number = max(dropped, key=lambda item: item[1])
+        share = f"{_share(lost, counts.rows_read)} of the rows read are dropped, most of them"
+        rows.append(("warning", f"{lost:,}", f"{share} as {most} ({number:,})"))
     return Table(("fate", "rows", ""), tuple(rows), frozenset({0, 2}))
 
 
 def _share(part: int, whole: int) -> str:
-    return f"{part / whole:.1%}" if whole else "-"
+    """A share as a percentage; never 100.0% if something is missing, or 0.0% if there is something."""
+    if not whole:
+        return "-"
+    return f"{min(max(part / whole, 0.001 if part else 0), 1 if part >= whole else 0.999):.1%}"

@@ -51,8 +51,11 @@ PLANTED: dict[str, bytes] = {
     "not_an_object": b"[1, 2]",
     "unknown_shape": b'{"question": "What is blue?", "answer": "The sky."}',
     "missing_field": b'{"prompt": "What is green?"}',
-    "wrong_type": pair("Who wrote it?", 7),
+    "wrong_type": pair("Who wrote it?", {"name": "Ann"}),
     "unknown_role": chat(("user", "Which one?"), ("wizard", "That one.")),
+    "conflicting_fields": json.dumps(
+        {"prompt": "Which is it?", "completion": "This.", "reasoning": "Odd.", "thinking": "Even."}
+    ).encode(),
     "untrainable_content": chat(("user", [{"type": "image_url", "image_url": "x.png"}]), ("assistant", "A cat.")),
     "bad_tool_call": called("{"),
     "bad_characters": b'{"prompt": "Half: \\ud800", "completion": "Half a pair."}',
@@ -285,7 +288,7 @@ def test_the_keys_of_the_json_are_stable(planted: Path) -> None:
         "findings",
     ]
     assert report["schema_version"] == 1
-    assert list(report["sources"][0]) == ["path", "rows", "sound", "formats", "prompt_words", "answer_words"]
+    assert list(report["sources"][0]) == ["path", "rows", "sound", "formats", "unused", "prompt_words", "answer_words"]
     assert list(report["sources"][0]["answer_words"]) == ["median", "p95", "max"]
     for one in report["findings"]:
         assert list(one) == ["kind", "stage", "rows", "share", "meaning", "default_rows", "setting", "examples"]
@@ -295,7 +298,7 @@ def test_the_keys_of_the_json_are_stable(planted: Path) -> None:
 def test_the_printed_report_has_each_kind_with_its_row_and_setting(planted: Path) -> None:
     code, output, _ = call("check", planted / "c.yaml")
     assert code == 0
-    assert output.startswith("44 rows, 42 with findings\ncompared with 2 evaluation items\nby default: rows")
+    assert output.startswith("45 rows, 43 with findings\ncompared with 2 evaluation items\nby default: rows")
     lines = output.splitlines()
     for kind, line in LINE.items():
         assert sum(text.startswith(kind + " ") for text in lines) == 2
