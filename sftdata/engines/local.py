@@ -26,6 +26,7 @@ from sftdata.files.atomic import output_errors
 
 ResultT = TypeVar("ResultT")
 
+SAFE_PATH = sys.version_info >= (3, 11)  # before, Python always has the current folder on the path of such processes
 # One thread a worker: there are as many processes as are wanted.
 _WORKER_ENVIRONMENT = {
     "TOKENIZERS_PARALLELISM": "false",
@@ -61,8 +62,9 @@ class ThisProcess:
 class ProcessPool:
     """A Launcher with `size` worker processes, which start when first needed. Used with `with`.
 
-    `folder` takes the pickled function of a run, which a worker loads once. `preload` names modules that workers need,
-    imported once for all of them where the system can (Linux, macOS).
+    `folder` takes the pickled function of a run, which a worker loads once. `preload` names modules of other packages
+    that workers need, imported once for all of them where the system can (Linux, macOS): those of the program itself
+    are imported by each worker, from where this process has them.
 
     Workers ignore Ctrl-C (this process decides) and end when this process ends, however it ends.
     """
@@ -71,7 +73,8 @@ class ProcessPool:
         self._folder = folder
         context = _start_method(preload)
         if context.get_start_method() == "forkserver":
-            forkserver.ensure_running()  # it imports while this process does something else
+            with _clean_start():
+                forkserver.ensure_running()  # it imports while this process does something else
         # The read end is given to every worker: when the write end closes, or the process that holds it is gone,
         # all of them see the end of the pipe.
         reading, self._alive = context.Pipe(duplex=False)
@@ -101,7 +104,7 @@ class ProcessPool:
             path.write_bytes(data)
         futures: dict[Future[Any], int] = {}
         try:
-            with _without_main():
+            with _clean_start():
                 for number, arguments in enumerate(calls):
                     futures[self._executor.submit(_call, path, arguments)] = number
             for future in as_completed(futures):
@@ -126,17 +129,21 @@ def _start_method(preload: Sequence[str]) -> Any:
     if "forkserver" not in multiprocessing.get_all_start_methods():
         return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(list(preload))
+    context.set_forkserver_preload(list(preload) if SAFE_PATH else [])
     return context
 
 
 @contextmanager
-def _without_main() -> Iterator[None]:
-    """Start workers that do not run the user's program again: multiprocessing would import it into each of them.
+def _clean_start() -> Iterator[None]:
+    """Start processes that run nothing of the user's: neither the main program again, nor files that happen to be in
+    the current folder and to be named like a library.
 
-    Nothing that is sent to a worker is defined there, and a program without `if __name__ == "__main__"`, or one read
-    from standard input, could not be run again.
+    multiprocessing would import the program into each worker. Nothing that is sent to a worker is defined there, and a
+    program without `if __name__ == "__main__"`, or one read from standard input, could not be run again. It also starts
+    Python with the current folder first on the path, where PYTHONSAFEPATH does not forbid that.
     """
+    before = os.environ.get("PYTHONSAFEPATH")
+    os.environ["PYTHONSAFEPATH"] = "1"
     main = sys.modules["__main__"]
     hidden: dict[str, Any] = {name: main.__dict__[name] for name in ("__spec__", "__file__") if name in main.__dict__}
     main.__spec__ = None
@@ -145,6 +152,10 @@ def _without_main() -> Iterator[None]:
         yield
     finally:
         main.__dict__.update(hidden)
+        if before is None:
+            del os.environ["PYTHONSAFEPATH"]
+        else:
+            os.environ["PYTHONSAFEPATH"] = before
 
 
 def _start_worker(alive: Connection) -> None:

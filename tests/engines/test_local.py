@@ -110,7 +110,7 @@ def test_this_process_makes_all_calls_itself_in_order(folder: Path) -> None:
 def test_the_function_is_loaded_once_by_each_worker(pool: ProcessPool, folder: Path) -> None:
     results = list(pool.run(LoadedOnce(folder), [(number,) for number in range(50)]))
     loads = visits(folder)
-    assert {number for number, _ in loads} == {0}  # none is the second of its worker
+    assert {number for number, _ in loads} == {0}  # each is the first of its worker
     assert {pid for _, pid in loads} == {pid for _, pid in results}
     assert [path for path in folder.parent.iterdir() if path != folder] == []  # nothing stays of the function
 
@@ -120,7 +120,7 @@ EXCEPTIONS = {
     "a bug": (pool_calls.bug, ZeroDivisionError, "division by zero", "in bug"),
     "cannot be unpickled": (pool_calls.not_unpicklable, RuntimeError, "TwoArguments: this and that", "not_unpicklable"),
     "cannot be pickled": (pool_calls.not_picklable, RuntimeError, "Local: this and that", "in not_picklable"),
-    "is no Exception": (pool_calls.panic, RuntimeError, "Panic: this and that", "in panic"),
+    "is not an Exception": (pool_calls.panic, RuntimeError, "Panic: this and that", "in panic"),
 }
 
 
@@ -354,3 +354,30 @@ def test_only_cores_that_this_process_may_use_are_counted() -> None:
     )
     allowed, every, one = json.loads(run_program(["-c", code]))
     assert (every, one) == (allowed, 1)
+
+
+@pytest.mark.skipif(not local.SAFE_PATH, reason="before Python 3.11 the current folder is always on that path")
+@pytest.mark.parametrize("method", ["forkserver", "spawn"])
+def test_files_in_the_current_folder_named_like_libraries_are_not_run_in_workers(tmp_path: Path, method: str) -> None:
+    if method not in multiprocessing.get_all_start_methods():
+        pytest.skip(f"this system has no {method}")
+    for name in ("pandas", "numpy", "orjson", "pickle", "signal", "sftdata/__init__"):
+        path = tmp_path / f"{name}.py"
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(f"import pathlib\npathlib.Path({str(tmp_path / 'run')!r}).touch()\n", encoding="utf-8")
+    program = tmp_path / "elsewhere" / "program.py"
+    program.parent.mkdir()
+    program.write_text(
+        "import multiprocessing, sys\nfrom pathlib import Path\n"
+        f"multiprocessing.get_all_start_methods = lambda: [{method!r}]\n"
+        "from sftdata.engines.local import ProcessPool\n"
+        "with ProcessPool(2, Path(sys.argv[1]), ('pandas', 'orjson')) as pool:\n"
+        "    print(sorted(result for _, result in pool.run(divmod, [(7, 2), (9, 4)])))\n",
+        encoding="utf-8",
+    )
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [sys.executable, program, tmp_path], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60
+    )
+    assert (done.stdout, done.returncode) == ("[(2, 1), (3, 1)]\n", 0), done.stderr
+    assert not (tmp_path / "run").exists()
