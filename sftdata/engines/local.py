@@ -72,13 +72,13 @@ class ProcessPool:
     def __init__(self, size: int, folder: Path, preload: Sequence[str] = ()) -> None:
         self._folder = folder
         context = _start_method(preload)
-        if context.get_start_method() == "forkserver":
-            with _clean_start():
+        with _clean_start():
+            if context.get_start_method() == "forkserver":
                 forkserver.ensure_running()  # it imports while this process does something else
-        # The read end is given to every worker: when the write end closes, or the process that holds it is gone,
-        # all of them see the end of the pipe.
-        reading, self._alive = context.Pipe(duplex=False)
-        self._executor = ProcessPoolExecutor(size, context, initializer=_start_worker, initargs=(reading,))
+            # The read end is given to every worker: when the write end closes, or the process that holds it is gone,
+            # all of them see the end of the pipe.
+            reading, self._alive = context.Pipe(duplex=False)
+            self._executor = ProcessPoolExecutor(size, context, initializer=_start_worker, initargs=(reading,))
 
     def __enter__(self) -> ProcessPool:
         return self
