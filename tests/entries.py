@@ -9,6 +9,6 @@ from sftdata.store.manifest import FileEntry
 
 
 def file_entry(folder: Path, path: str) -> FileEntry:
-    """The entry of a file that stands at `path` within the folder."""
+    """The entry of the file `path` in the folder."""
     data = (folder / path).read_bytes()
     return FileEntry(path=path, size_bytes=len(data), sha256=hashlib.sha256(data).hexdigest())

@@ -68,7 +68,7 @@ def not_picklable(_: int) -> None:
 
 
 def panic(_: int) -> None:
-    """As a library in Rust does: its exception is no Exception, and of a module that nobody can import."""
+    """Raise as a library in Rust does: not an Exception, and of a class that cannot be imported."""
 
     class Panic(BaseException):
         pass

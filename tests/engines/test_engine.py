@@ -186,7 +186,7 @@ def test_results_that_a_run_did_not_use_are_removed_on_request(tmp_path: Path) -
     assert calls(stage, folder, [1, 2]) == ["[1]"]
 
 
-def test_progress_is_told_of_every_piece(tmp_path: Path, launcher: Launcher) -> None:
+def test_every_piece_is_reported_as_progress(tmp_path: Path, launcher: Launcher) -> None:
     progress = RecordedProgress()
     engine = TaskEngine(tmp_path, launcher, progress)
     for _ in range(2):

@@ -11,7 +11,7 @@ from sftdata.engines.local import ProcessPool
 
 
 class CountedPool(ProcessPool):
-    """Collects the processes, this one aside, that calls were made in."""
+    """Collects the pids of the other processes that calls were made in."""
 
     pids: ClassVar[set[int]] = set()
 

@@ -105,7 +105,7 @@ SEMANTIC = st.fixed_dictionaries(
 
 
 class WordCounts:
-    """An encoder without a model: how often each of some words stands in a text; nothing for texts without any."""
+    """An encoder without a model: how often a text has each of some words; zeros for texts without any."""
 
     def __init__(self, folder: str) -> None:
         pass

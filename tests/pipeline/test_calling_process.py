@@ -83,7 +83,7 @@ def test_environment_signal_handlers_and_garbage_collection_are_as_they_were(fou
 
 
 def test_every_module_of_a_library_comes_from_that_library(found: dict[str, Any]) -> None:
-    """None is a stand-in that was put into sys.modules."""
+    """sys.modules has no imitation of a module."""
     import ssl
 
     import numpy

@@ -114,7 +114,7 @@ def test_contaminated_rows_name_the_item_and_show_the_match(tiny_tokenizer: Path
 
 def test_an_evaluation_file_with_a_row_that_cannot_be_read_is_refused(tiny_tokenizer: Path, tmp_path: Path) -> None:
     tests = write_lines(tmp_path / "test.jsonl", [chat("Hi", GOOD), {"q": "What is 1+1?", "a": "2"}])
-    with pytest.raises(SourceError, match=r"test\.jsonl:2.*no conversation.*decontaminate\.against"):
+    with pytest.raises(SourceError, match=r"test\.jsonl:2.*is not a conversation.*decontaminate\.against"):
         prepare_rows(tmp_path / "out", tiny_tokenizer, [chat("Hi", GOOD)], decontaminate={"against": str(tests)})
 
 

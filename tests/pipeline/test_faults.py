@@ -195,7 +195,7 @@ def group_is_alive(group: int) -> bool:
 
 
 def within_seconds(is_true: Callable[[], bool]) -> bool:
-    """Whether something becomes true within some seconds: processes end one after the other."""
+    """Whether something becomes true within some seconds: processes take a moment to end."""
     deadline = time.monotonic() + 20
     while not is_true() and time.monotonic() < deadline:
         time.sleep(0.05)

@@ -30,7 +30,7 @@ def test_the_dataset_depends_neither_on_the_current_folder_nor_on_where_the_proj
     assert trees[0] == trees[1]
 
 
-def test_files_of_one_name_in_two_sources_are_told_apart(
+def test_files_with_the_same_name_in_two_sources_get_different_names(
     tiny_tokenizer: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write_lines(tmp_path / "a" / "chat.jsonl", [chat("One", "1"), chat("Two", "2")])

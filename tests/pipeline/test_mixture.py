@@ -132,7 +132,7 @@ def test_weights_for_some_sources_only_are_refused_before_anything_is_read(
 
 
 @pytest.mark.parametrize(
-    ("repeat", "sentence"), [(1, "its turn 2 is trained twice"), (2, "it stands 3 times in the shards")]
+    ("repeat", "sentence"), [(1, "its turn 2 is trained twice"), (2, "it is in the shards 3 times")]
 )
 def test_verify_refuses_more_copies_than_the_settings_say(
     tiny_tokenizer: Path, tmp_path: Path, sources: list[dict[str, Any]], repeat: int, sentence: str

@@ -52,7 +52,7 @@ def sentences(count: int) -> list[str]:
 
 class Planes:
     """Reads "plane 3 at 20" as a direction in the third plane of many: texts of one plane are as close as their angles,
-    others stand at right angles. Case counts for nothing.
+    others are at right angles. Case does not matter.
     """
 
     loaded = 0

@@ -9,10 +9,10 @@ import pytest
 from package_files import ROOT, module_name, package_files
 
 MAX_FILE_LINES = 400
-MAX_FOLDER_FILES = 12  # __init__.py aside
+MAX_FOLDER_FILES = 12  # not counting __init__.py
 MAX_FUNCTION_LINES = 60  # of code
 LONG_FUNCTIONS: set[str] = set()  # the exceptions
-# Process machinery by hand, and modules put in place of others.
+# Handmade process management, and modules that replace others.
 FORBIDDEN = {
     "os.fork": r"\bos\.fork\b",
     "os._exit": r"\bos\._exit\b",
@@ -67,7 +67,7 @@ def test_no_module_has_the_name_of_a_standard_one() -> None:
     assert names & {"tokenize", "token", "inspect", "types", "copy", "code", "io", "json", "random"} == set()
 
 
-def test_no_file_makes_processes_by_hand_or_stands_in_for_another_module() -> None:
+def test_no_file_makes_processes_by_hand_or_replaces_a_module() -> None:
     found = {
         (str(path.relative_to(ROOT)), what)
         for path, text in package_files().items()

@@ -84,6 +84,6 @@ def test_messages_are_not_templated() -> None:
     assert max(lengths) >= 30
 
 
-def test_every_intent_stands_in_both_files() -> None:
+def test_every_intent_is_in_both_files() -> None:
     for name in ("train.jsonl", "heldout.jsonl"):
         assert {answer["intent"] for _, answer in read(name)} == VALUES["intent"]

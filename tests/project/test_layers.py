@@ -91,7 +91,7 @@ def imports_of(tree: ast.AST, inside: str, at_once: bool = True) -> Iterator[Imp
 
 
 def is_module(name: str) -> bool:
-    """Whether this is a module or package of ours."""
+    """Whether this is one of our modules or packages."""
     path = ROOT.joinpath(*name.split("."))
     return path.with_suffix(".py").is_file() or (path / "__init__.py").is_file()
 

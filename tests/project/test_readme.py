@@ -58,7 +58,7 @@ def settings_of(model: type[BaseModel]) -> Iterator[str]:
 
 
 def _classes(annotation: object) -> Iterator[type]:
-    """The classes that stand anywhere in an annotation."""
+    """Every class in an annotation."""
     if isinstance(annotation, type):
         yield annotation
     for inner in getattr(annotation, "__args__", ()):
@@ -108,7 +108,7 @@ def test_the_table_of_formats_is_the_list_in_the_settings() -> None:
 
 
 @pytest.mark.parametrize("name", ["prepare.yaml", "train.yaml"])
-def test_every_setting_stands_in_the_example(name: str) -> None:
+def test_every_setting_is_in_the_example(name: str) -> None:
     from sftdata.config import Config
     from sfttrain.config import TrainConfig
 
@@ -139,7 +139,7 @@ def test_the_tables_of_filters_privacy_and_semantic_duplicates_are_their_setting
                 assert value == json.loads(json.dumps(found)), name
 
 
-def test_every_path_in_the_tree_exists_and_every_part_of_sftdata_stands_in_it() -> None:
+def test_every_path_in_the_tree_exists_and_every_part_of_sftdata_is_in_it() -> None:
     (tree,) = (block for block in blocks("text") if block.name == "tree")
     folder, paths = "", []
     for line in tree.text.splitlines():
