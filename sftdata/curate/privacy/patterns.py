@@ -6,15 +6,18 @@ its checksum and its issuer are valid.
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from collections.abc import Iterator
 
-Span = tuple[int, int]
+from sftdata.curate.privacy.text import AFTER, BEFORE, CJK, WORD, Span
 
-# A name, @ and a domain. `git@github.com:` is the address of a machine, `icon@2x.png` an image.
+# A name, @ and a domain. `git@github.com:` is the address of a machine, `icon@2x.png` an image. An underscore may
+# follow, as in Markdown.
+_LABEL = rf"[^\W_{CJK}]"
 _EMAIL = re.compile(
-    r"(?<![\w.%+/-])(?!git@)[\w%+-](?:[\w.%+-]{0,62}[\w%+-])?@(?!\dx\.)(?:[^\W_](?:[\w-]{0,61}[^\W_])?\.){1,8}[^\W\d_]{2,24}(?![\w@])"
+    rf"{BEFORE}(?<![.%+/-])(?!git@)(?:[oO]')?(?:{WORD}|[%+-])(?:(?:{WORD}|[.%+-]){{0,62}}(?:{WORD}|[%+-]))?"
+    rf"@(?!\d+(?:\.\d+)?x\.)(?:{_LABEL}(?:(?:{WORD}|-){{0,61}}{_LABEL})?\.){{1,8}}[^\W\d_{CJK}]{{2,24}}"
+    rf"(?!{_LABEL}|_\w|@)"
 )
 # Domains reserved for examples and tests (RFC 2606), and placeholders such as your_name.
 _EXAMPLE_EMAIL = re.compile(
@@ -57,7 +60,6 @@ _PRIVATE_KEY = re.compile(
 
 # Every kind of number below contains this, except IPv6 addresses; most texts contain neither.
 MANY_DIGITS = re.compile(r"\d[\d ()./-]{5,}\d")
-_IPV6_MIDDLE = re.compile(r":[0-9A-Fa-f]{0,4}:")
 
 _IBAN_HEAD = re.compile(r"(?<![A-Za-z0-9])[A-Z]{2}\d\d(?= ?[A-Z0-9]{4})")
 # Lengths by country, from the IBAN registry of SWIFT.
@@ -73,19 +75,13 @@ _IBAN_LENGTHS = {
     for country in countries.split()
 }  # fmt: skip
 
-_CARD = re.compile(
-    r"(?<![\w.,$€£#+-])"
-    r"(?:\d{4}([ -])\d{4}\1\d{4}\1\d{4}(?:\1\d{3})?|\d{4}([ -])\d{6}\2\d{4,5}|\d{14,16})"
-    r"(?!\w|[.,-]\d|[ -]\d{4})"
-)
+_AFTER = re.compile(AFTER)
 
-_IPV4 = re.compile(r"(?<![\w.])(?:\d{1,3}\.){3}\d{1,3}(?!\w|\.\w)")
-_IPV6 = re.compile(r"(?<![\w:.])(?:[23][0-9A-Fa-f]{3}|[fF][cdeCDE][0-9A-Fa-f]{2})(?::[0-9A-Fa-f]{0,4}){2,7}(?![\w:])")
-_VERSION_BEFORE = re.compile(
-    r"(?:\bv|\bver(?:sion|\.)?|\brelease|\bbuild|\bfirmware|\bsection|§|==|~=|>=|<=)[\s:=]{0,3}\Z", re.I
+_CARD = re.compile(
+    rf"{BEFORE}(?<![.$€£#+-])(?<!\d,)"
+    r"(?:\d{4}([ -])\d{4}\1\d{4}\1\d{4}(?:\1\d{3})?|\d{4}([ -])\d{6}\2\d{4,5}|\d{14,16})"
+    rf"{AFTER}(?![.-]\d|[ -]\d{{4}})"
 )
-# Public name servers, which identify no one.
-_PUBLIC_SERVERS = frozenset({"8.8.8.8", "8.8.4.4", "1.1.1.1", "1.0.0.1", "9.9.9.9", "208.67.222.222", "208.67.220.220"})
 
 
 def has_many_digits(text: str) -> bool:
@@ -98,7 +94,8 @@ def emails(text: str) -> Iterator[Span]:
     if "@" in text:
         for found in _EMAIL.finditer(text):
             if not _EXAMPLE_EMAIL.match(found.group()):
-                yield found.span()
+                underlined = found.group()[0] == "_" and text[found.end() : found.end() + 1] == "_"
+                yield found.start() + underlined, found.end()
 
 
 def private_keys(text: str) -> Iterator[Span]:
@@ -152,7 +149,7 @@ def _iban_end(text: str, start: int, length: int) -> int | None:
         else:
             return None
         position += 1
-    if not length or len(characters) < length or text[position : position + 1].isalnum():
+    if not length or len(characters) < length or _AFTER.match(text, position) is None:
         return None
     digits = "".join(str(int(character, 36)) for character in characters[4:] + characters[:4])
     return position if int(digits) % 97 == 1 else None
@@ -191,23 +188,3 @@ def luhn(digits: str) -> bool:
         value = int(digit) * (1 + index % 2)
         total += value - 9 if value > 9 else value
     return total % 10 == 0 and len(set(digits)) > 1
-
-
-def ip_addresses(text: str, private: bool, has_numbers: bool = True) -> Iterator[Span]:
-    """IPv4 and IPv6 addresses; those that identify no one (192.168.1.1, 127.0.0.1) only with `private`.
-
-    `has_numbers` is the result of `has_many_digits`, if known: without many digits there is no IPv4 address.
-    """
-    candidates = list(_IPV4.finditer(text)) if has_numbers else []
-    if _IPV6_MIDDLE.search(text):
-        candidates += _IPV6.finditer(text)
-    for found in candidates:
-        try:
-            address = ipaddress.ip_address(found.group())
-        except ValueError:
-            continue
-        if not private and (not address.is_global or found.group() in _PUBLIC_SERVERS):
-            continue
-        if address.version == 4 and _VERSION_BEFORE.search(text, max(0, found.start() - 12), found.start()):
-            continue
-        yield found.span()

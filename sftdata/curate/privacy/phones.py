@@ -3,26 +3,42 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
+from functools import lru_cache
 
-from sftdata.curate.privacy.patterns import MANY_DIGITS, Span
+from sftdata.curate.privacy.patterns import MANY_DIGITS
+from sftdata.curate.privacy.text import AFTER, BEFORE, Span
 
-_INTERNATIONAL = re.compile(r"(?<![\w+])\+[1-9][\d ()./-]{5,20}\d(?!\w)")
+_INTERNATIONAL = re.compile(rf"{BEFORE}(?<!\+)\+[1-9][\d ()./-]{{5,20}}\d{AFTER}")
 # The North American format with separators is recognized without libphonenumber, even with an unassigned area code.
 _NORTH_AMERICAN = re.compile(
-    r"(?<![\w.,$€£/+=*-])(?:\+?1[ .-]?)?(?:\(\d{3}\) ?-?|\d{3}[.-])\d{3}[.-]\d{4}(?!\w|[.,/*+=-]\d| ?[*+=/] ?\d)"
+    rf"{BEFORE}(?<![.$€£/+=*-])(?:\+?1[ .-]?)?(?:\([2-9]\d{{2}}\) ?-?|[2-9]\d{{2}}[.-])\d{{3}}[.-]\d{{4}}"
+    rf"{AFTER}(?![./*+=-]\d| ?[*+=/] ?\d)"
 )
 _TRUNK = re.compile(
-    r"(?<![\w.,$€£/+*=-])(?<!\d )(?:\(0[1-9]\d{0,4}\)|0[1-9]\d{0,4})(?:[ ./-]{1,3}\d{2,8}){1,5}(?!\w|[.,/*+=-]\d)"
+    rf"{BEFORE}(?<![.$€£/+*=-])(?<!\d[ ,])(?:\(0[1-9]\d{{0,4}}\)|0[1-9]\d{{0,4}})(?:[ ./-]{{1,3}}\d{{2,8}}){{1,5}}"
+    rf"{AFTER}(?![./*+=-]\d)"
+)
+# Counting up with leading zeros: 01-02-03-04, 010-020-030.
+_COUNTED = re.compile(r"0\d*(?:[./-]0\d*){2,}\Z")
+# Words before other numbers that may look the same; a format alone says nothing behind them.
+_OTHER_NUMBER = re.compile(
+    r"(?<![^\W\d_])(?:v|ver(?:sion)?|rev(?:ision)?|release|build|rooms?|order|invoice|case|ticket|sku|upc|ean|gtin|isbn|"
+    r"issn|doi|cpf|cnpj|nif|ssn|model|part|parts|item|serial|lot|batch|ref(?:erence)?|account|acct|a/c|page|pages|pp?|"
+    r"lines?|article|art|section|chapter|tracking|parcel|customer|id|code|zip|plz|sort ?code|policy|claim|bestell\w*|"
+    r"rechnung\w*|artikel\w*|konto\w*|kunden\w*|seiten?)"
+    r"[ _]?(?:numbers?|nums?|nos?|nr|ids?|code)?[\"'`]?[.:#=]{0,2} {0,2}[\"'`#(]{0,2}\Z",
+    re.IGNORECASE,
 )
 _CUE = re.compile(
     r"\b(?:(?:tele)?phones?|tel|tele(?:f|ph)[a-zéo]{2,4}|mobile|mobil|cell|call(?:ing|ed)?(?: (?:me|us|him|her|them))?|"
     r"(?:tele)?fax|whats ?app|sms|text(?:ing)?(?: (?:me|us))?|dial|handy|hotline|contact)"
-    r"(?:[ _]?(?:number|num|no|nr|n°))?(?: (?:is|at|on|under|toll-free at))?[\"'`]?[.:：=#]{0,2}[ \"'`]{0,2}\(?\Z"
-    r"|(?:电话|手机|手机号|联系方式|号码)(?:是|为|号码)?[:： ]{0,2}\Z",
+    r"(?:[ _]?(?:number|num|no|nr|n°))?(?: (?:is|at|on|under|toll-free at))?[\"'`]?(?: ?[.:：=#]){0,2}[ \"'`]{0,2}\(?\Z"
+    r"|(?:电话|電話|手机|手機|联系方式|聯絡|号码|號碼|携帯|ケータイ|전화|휴대폰|번호|телефон\w*|тел)"
+    r"(?:号码|號碼|番号|번호|号|號)?(?:是|为|為|は|는|은)?[.:： ]{0,2}\(?\Z",
     re.IGNORECASE,
 )
-_DIGITS_AFTER_CUE = re.compile(r"(?<![\w.,$€£+-])\(?\d[\d ()./-]{5,18}\d(?!\w|[.,/*+=-]\d| ?[*+=/%] ?\d)")
+_DIGITS_AFTER_CUE = re.compile(rf"{BEFORE}(?<![.,$€£+-])\(?\d[\d ()./-]{{5,18}}\d{AFTER}(?![.,/*+=-]\d| ?[*+=/%] ?\d)")
 _LOCAL = re.compile(r"\d{3}[ .-]\d{4}")
 # Dates, and ranges of years or of times: 2006-08 2004 2002, 0900-0130.
 _DATE = re.compile(
@@ -31,7 +47,7 @@ _DATE = re.compile(
 _CUE_CHARS = 40
 
 
-def phones(text: str, regions: Sequence[str]) -> Iterator[Span]:
+def phones(text: str, regions: tuple[str, ...]) -> Iterator[Span]:
     """Phone numbers: international ones (+49 ...), North American ones with separators, national ones of the regions
     with a leading 0 and separators, and any number that is valid in a region and follows a word such as `phone`.
     """
@@ -42,22 +58,38 @@ def phones(text: str, regions: Sequence[str]) -> Iterator[Span]:
         yield from _after_cue_words(text, start, end, regions)
 
 
-def _by_format(text: str, start: int, end: int, regions: Sequence[str]) -> Iterator[Span]:
+def _by_format(text: str, start: int, end: int, regions: tuple[str, ...]) -> Iterator[Span]:
     """Numbers whose format alone shows that they are phone numbers, in a part of the text."""
     for found in _INTERNATIONAL.finditer(text, start, end):
         if length := _valid_length(found.group(), (None,)):
             yield found.start(), found.start() + length
     for found in _NORTH_AMERICAN.finditer(text, start, end):
-        yield found.span()
+        if not _is_other_number(text, found.start()):
+            yield found.span()
     for found in _TRUNK.finditer(text, start, end):
-        if not _DATE.match(found.group()) and (length := _valid_length(found.group(), regions)):
+        number = found.group()
+        if (
+            _DATE.match(number)
+            or _is_other_number(text, found.start())
+            or ("." in number and "-" in number)
+            or _COUNTED.match(number)
+        ):
+            continue
+        if length := _valid_length(number, regions):
             yield found.start(), found.start() + length
 
 
-def _after_cue_words(text: str, start: int, end: int, regions: Sequence[str]) -> Iterator[Span]:
+def _is_other_number(text: str, start: int) -> bool:
+    """Whether the word before the number says that it is an order, a version, a page and the like."""
+    return _OTHER_NUMBER.search(text, max(0, start - _CUE_CHARS), start) is not None
+
+
+def _after_cue_words(text: str, start: int, end: int, regions: tuple[str, ...]) -> Iterator[Span]:
     """Numbers that follow a word such as `phone`, in a part of the text."""
     for found in _DIGITS_AFTER_CUE.finditer(text, start, end):
         if not _CUE.search(text, max(0, found.start() - _CUE_CHARS), found.start()):
+            continue
+        if _is_call(text, found):
             continue
         if _LOCAL.fullmatch(found.group()):
             yield found.span()
@@ -65,7 +97,14 @@ def _after_cue_words(text: str, start: int, end: int, regions: Sequence[str]) ->
             yield found.start(), found.start() + length
 
 
-def _valid_length(candidate: str, regions: Sequence[str | None]) -> int | None:
+def _is_call(text: str, found: re.Match[str]) -> bool:
+    """Whether this is a number in the parentheses of a function: phone(6502530000)."""
+    opened = found.start() + 1 if found.group()[0] == "(" else found.start()
+    return text[opened - 1 : opened] == "(" and ")" not in found.group() and text[opened - 2 : opened - 1].isalnum()
+
+
+@lru_cache(maxsize=4096)
+def _valid_length(candidate: str, regions: tuple[str | None, ...]) -> int | None:
     """The length of the longest prefix of the candidate, in whole groups, that is a valid number; or None."""
     import phonenumbers
 

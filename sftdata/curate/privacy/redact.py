@@ -13,6 +13,7 @@ from typing import Any
 import orjson
 
 from sftdata.curate.privacy import patterns
+from sftdata.curate.privacy.addresses import ip_addresses
 from sftdata.curate.privacy.phones import phones
 from sftdata.curate.privacy.settings import KINDS, Kind, PrivacyConfig
 from sftdata.records.record import Message, Record, ToolCall
@@ -57,11 +58,15 @@ def find_private(text: str, settings: PrivacyConfig = DEFAULT) -> tuple[Finding,
 def _search(text: str, settings: PrivacyConfig) -> tuple[Finding, ...]:
     """One pass over a text. Where findings overlap, the kind that comes first in KINDS is kept."""
     found: list[Finding] = []
+    taken = bytearray()  # a byte for each character, 1 where something is found
     has_numbers = patterns.has_many_digits(text)
     for kind in KINDS if has_numbers else _WITHOUT_NUMBERS:
         if kind in settings.kinds:
             for start, end in _spans(kind, text, settings, has_numbers):
-                if not any(start < other.end and other.start < end for other in found):
+                if not taken:
+                    taken = bytearray(len(text))
+                if taken.find(1, start, end) < 0:
+                    taken[start:end] = b"\1" * (end - start)
                     found.append(Finding(kind, start, end))
     return tuple(sorted(found, key=lambda finding: finding.start))
 
@@ -69,7 +74,7 @@ def _search(text: str, settings: PrivacyConfig) -> tuple[Finding, ...]:
 def _spans(kind: Kind, text: str, settings: PrivacyConfig, has_numbers: bool) -> Iterable[tuple[int, int]]:
     """The (start, end) of everything of this kind in the text."""
     if kind == "ip_address":
-        return patterns.ip_addresses(text, settings.private_ips, has_numbers)
+        return ip_addresses(text, settings.private_ips, has_numbers)
     if kind in _IN_WORDS:
         return _IN_WORDS[kind](text)
     return phones(text, settings.phone_regions) if kind == "phone" else _IN_NUMBERS[kind](text)
