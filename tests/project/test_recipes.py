@@ -14,9 +14,9 @@ ROOT = Path(__file__).resolve().parents[2]
 COPIED = ("sftdata", "sfttrain", "templates", "tests", "README.md", "pyproject.toml")
 # For each recipe, by the beginning of its title, the tests to run: files, and what their names contain.
 TESTS = {
-    "A file format": ("orc", ["tests/read/readers/test_tables.py"]),
+    "A file format": ("", ["tests/read/readers/test_orc_files.py"]),
     "A filter": (
-        "not commands and not make and not tree and not links",
+        "capitals or table or every_kind or every_reason",
         ["tests/curate/quality/test_filters.py", "tests/audit/test_audit.py", "tests/project/test_readme.py"],
     ),
     "A chat template": (
