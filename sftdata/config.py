@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from datetime import date as Date
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, PrivateAttr, field_validator
+from pydantic import Field, PrivateAttr, field_serializer, field_validator, model_validator
 
 from sftdata.curate.duplicates.settings import DedupConfig
 from sftdata.curate.privacy.settings import PrivacyConfig
@@ -17,11 +19,22 @@ from sftdata.settings.overrides import apply_override, read_settings, set_nested
 
 FORMATS = Literal["auto", "messages", "sharegpt", "alpaca", "prompt_completion", "text"]
 
+ROWS = "rows"  # what rows that are given in place of a path are called
+
+
+@dataclass(frozen=True)
+class WrittenRows:
+    """Rows that were given as Python objects, and are in a file now."""
+
+    count: int
+    sha256: str  # of the rows as JSON lines
+
 
 class SourceConfig(Settings):
     """Where rows come from and how to read them."""
 
     path: str = Field(description="file, glob, folder, URL of any fsspec store, or hf://datasets/ORG/NAME")
+    rows: Any = Field(None, description="the rows themselves, in place of path: a list of them, or a datasets.Dataset")
     format: FORMATS = Field("auto", description="the format of the rows; auto detects it for each row")
     columns: dict[str, str] = Field(
         default_factory=dict, description="field of the format -> your column, e.g. {prompt: question}"
@@ -37,8 +50,25 @@ class SourceConfig(Settings):
     weight: float | None = Field(
         None, ge=0, description="share of the trained tokens, relative to the weights of the other sources"
     )
-    split: str = Field("train", description="split to read of a hub dataset")
-    subset: str | None = Field(None, description="configuration (subset) to read of a hub dataset")
+    split: str | None = Field(
+        None, description="split to read of a source that has splits: a hub dataset, a saved DatasetDict [train]"
+    )
+    subset: str | None = Field(None, description="configuration (subset) to read of a hub dataset or a clone of one")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _is_path_or_rows(cls, value: Any) -> Any:
+        """Rows have the path `rows`, which is what the ledger calls them."""
+        if not isinstance(value, Mapping) or value.get("rows") is None:
+            return value
+        if not re.fullmatch(rf"{ROWS}(-\d+)?", value.get("path") or ROWS):
+            raise ValueError("path and rows are both given; give one of them")
+        return {"path": ROWS, **value}
+
+    @field_serializer("rows")
+    def _count_and_hash(self, rows: Any) -> dict[str, object] | None:
+        """What the manifest says of rows: it does not hold them."""
+        return asdict(rows) if isinstance(rows, WrittenRows) else None
 
 
 class EvaluationConfig(Settings):
@@ -47,8 +77,8 @@ class EvaluationConfig(Settings):
     path: str = Field(description="as for a source")
     format: FORMATS = Field("auto", description="as for a source")
     columns: dict[str, str] = Field(default_factory=dict, description="as for a source")
-    split: str = Field("test", description="split to read of a hub dataset")
-    subset: str | None = Field(None, description="configuration (subset) to read of a hub dataset")
+    split: str | None = Field(None, description="as for a source [test]")
+    subset: str | None = Field(None, description="as for a source")
 
 
 class DecontaminateConfig(Settings):
@@ -135,8 +165,13 @@ class Config(Settings):
     clean: CleanConfig = CleanConfig()
     overlong: Literal["drop", "split", "truncate"] = Field(
         "drop",
-        description="conversations longer than pack.seq_len: drop them; split them into windows, each with as much "
-        "history as fits; or truncate them, which cuts answers",
+        description="rows longer than pack.seq_len: drop them; split conversations into windows, each with as much "
+        "history as fits, and texts into pieces; or truncate them, which cuts answers",
+    )
+    lost_context: Literal["drop", "warn"] = Field(
+        "drop",
+        description="rows whose prompts would lack a message, a tool call or the tools, because the template does not "
+        "write them: drop them, or train them and warn",
     )
     filters: FilterConfig = Field(
         FilterConfig(preset="off"), description="filters for low-quality answers: off, default, strict, or a mapping"
@@ -148,6 +183,12 @@ class Config(Settings):
     decontaminate: DecontaminateConfig = DecontaminateConfig()
     split: SplitConfig = SplitConfig()
     pack: PackConfig = PackConfig()
+    max_dropped: float | None = Field(
+        None,
+        ge=0,
+        le=1,
+        description="write no dataset if more than this share of the rows is dropped, duplicates included",
+    )
     trust_remote_code: bool = Field(False, description="allow a hub tokenizer to run its own code")
     _base: Path = PrivateAttr(default=Path())
 
@@ -188,8 +229,18 @@ class Config(Settings):
     @field_validator("sources", mode="before")
     @classmethod
     def _paths_are_sources(cls, value: object) -> object:
-        """A path alone is short for {path: ...}."""
-        return _as_groups(value)
+        """A path alone is short for {path: ...}; an object that holds rows for {rows: ...}. Each source of rows gets a
+        name of its own.
+        """
+        groups = _as_groups(value, ROWS)
+        if not isinstance(groups, list):
+            return groups
+        of_rows = [
+            at for at, group in enumerate(groups) if isinstance(group, Mapping) and group.get("rows") is not None
+        ]
+        for number, at in enumerate(of_rows[1:], 2):
+            groups[at] = {"path": f"{ROWS}-{number}", **groups[at]}
+        return groups
 
     @field_validator("out", mode="before")
     @classmethod
@@ -198,13 +249,23 @@ class Config(Settings):
         return {"path": value} if isinstance(value, str) else value
 
 
-def _as_groups(value: object) -> object:
-    """Turn paths in a list of groups into {path: ...}. A single entry needs no list."""
-    if isinstance(value, (str, Mapping)):
+def _as_groups(value: object, other: str | None = None) -> object:
+    """Turn paths in a list of groups into {path: ...}, and objects that are no groups into {other: ...}. A single entry
+    needs no list.
+    """
+    if isinstance(value, (str, Mapping)) or (other is not None and value is not None and not _is_list(value)):
         value = [value]
-    if isinstance(value, Sequence):
-        return [{"path": item} if isinstance(item, str) else item for item in value]
-    return value
+    if not isinstance(value, Sequence):
+        return value
+    groups: list[Any] = []
+    for item in value:
+        is_other = other is not None and not isinstance(item, (Mapping, Settings)) and hasattr(item, "__iter__")
+        groups.append({"path": item} if isinstance(item, str) else {str(other): item} if is_other else item)
+    return groups
+
+
+def _is_list(value: object) -> bool:
+    return isinstance(value, (list, tuple))
 
 
 PATH_GROUPS = ("out",)  # groups of settings for which a path alone is short for {path: ...}

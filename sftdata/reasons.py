@@ -51,7 +51,7 @@ REASONS: dict[str, tuple[str, str]] = {
     "contaminated": ("decontaminate", "the record contains an item of an evaluation file"),
     "template_error": ("encode", "the chat template rejects the conversation"),
     "no_end_of_turn": ("encode", "the chat template writes no end-of-turn token after a trained turn"),
-    "lost_field": ("encode", "the chat template leaves out a field of a trained turn"),
+    "lost_field": ("encode", "the chat template leaves out a field of a trained turn, or of what comes before it"),
     "unproven_mask": ("encode", "the trained tokens cannot be proven to be what the model must write"),
     "nothing_to_train": ("encode", "no turn of the conversation is selected for training"),
     "overlong": ("pack", "the sample is longer than pack.seq_len"),

@@ -7,5 +7,6 @@ from typing import Literal
 Backend = Literal["fastokens", "tokenizers"]  # the library that encodes
 TrainOn = Literal["all", "last"]
 Overlong = Literal["drop", "split", "truncate"]
+LostContext = Literal["drop", "warn"]
 
 BACKENDS: dict[str, Backend | None] = {"auto": None, "fast": "fastokens", "hf": "tokenizers"}  # by setting `encoder`

@@ -1,4 +1,4 @@
-"""Conversations longer than a packed row: split into windows of later turns, or truncated.
+"""Samples longer than a packed row: conversations split into windows of later turns, texts into pieces; or truncated.
 
 system user A1 user A2 user A3      too long
 system user A1 user A2              window 1: A1 and A2 are trained
@@ -87,6 +87,33 @@ def encode_window(
 
 def _with_train(message: Message, is_trained: bool) -> Message:
     return message._replace(train=is_trained) if message.role == "assistant" else message
+
+
+def split_text(sample: EncodedSample, seq_len: int, bos_id: int | None) -> list[EncodedSample]:
+    """The sample of a plain text cut into pieces of at most seq_len tokens, each token trained as often as before.
+
+    text    <s> a b c d e </s>
+    pieces  <s> a b c | <s> d e </s>      with BOS: before each piece, not trained
+    text    a b c d e </s>
+    pieces  a b c d | d e </s>            without: the token before the piece, not trained, so that its first one is
+
+    Only the last piece has EOS: the text goes on after the others. A piece is never EOS alone. Piece k trains turn k.
+    """
+    ids = sample.input_ids
+    room = seq_len - 1
+    pieces: list[EncodedSample] = []
+    start = 1  # of the trained tokens; the one before it is BOS, or the first of the text
+    while start < len(ids):
+        stop = min(start + room, len(ids))
+        if stop == len(ids) - 1 and stop - start > 1:
+            stop -= 1
+        before = ids[:1] if bos_id is not None and ids[0] == bos_id else ids[start - 1 : start]
+        piece = np.concatenate([before, ids[start:stop]])
+        labels = piece.copy()
+        labels[0] = IGNORE
+        pieces.append(EncodedSample(piece, labels, (len(pieces),)))
+        start = stop
+    return pieces
 
 
 def truncate(sample: EncodedSample, seq_len: int) -> EncodedSample | None:

@@ -14,11 +14,12 @@ import numpy as np
 import numpy.typing as npt
 
 from sftdata.encode.encoded import EncodedBatch, EncodedSample
-from sftdata.encode.options import Backend, Overlong, TrainOn
-from sftdata.encode.overlong import fits, split_windows, truncate
-from sftdata.encode.proof.guarded_samples import GuardedBatch
+from sftdata.encode.options import Backend, LostContext, Overlong, TrainOn
+from sftdata.encode.overlong import fits, split_text, split_windows, truncate
+from sftdata.encode.proof.guarded_samples import GuardedBatch, Note
 from sftdata.encode.proof.masks import MaskProver
 from sftdata.encode.proof.shapes import ShapeProver
+from sftdata.encode.stats import CHANGES, UNWRITTEN
 from sftdata.encode.template.conversation import Refusal
 from sftdata.encode.template.load import load_template
 from sftdata.encode.template.messages import trained_turns
@@ -43,6 +44,7 @@ class EncodeSettings:
     train_on: TrainOn = "all"
     overlong: Overlong = "drop"
     seq_len: int | None = None  # required unless overlong is "drop"
+    lost_context: LostContext = "drop"
     backend: Backend | None = None  # see Encoder
     guarded_tokenizer: str | None = None  # computed already, see guarded_tokenizer_json; None: computed from the files
     self_test: bool = True  # see Encoder
@@ -62,7 +64,7 @@ class RecordEncoder:
         self.probes = TemplateProbes(self.template, settings.files)
         self._provers: dict[bytes, ShapeProver] = {}
         self._used_provers: set[bytes] = set()  # the keys of the provers that the last batch used
-        self.changes: Counter[str] = Counter()  # what was done to records, see `encode_batch`
+        self.notes: Counter[Note] = Counter()  # what was met and done, see `encode_batch`
 
     @cached_property
     def guarded_tokenizer(self) -> str:
@@ -136,10 +138,14 @@ class RecordEncoder:
     def encode_batch(self, records: Sequence[Record]) -> EncodedBatch:
         """The samples of all records.
 
-        Adds to `changes`: split_conversations, overlong_turns (turns that fit in no window) and cut_answers.
+        Adds to `notes` what is counted of records that have samples: context that the template does not write, changes
+        of roles; and split_conversations, split_texts, overlong_turns (turns that fit in no window) and cut_answers.
         """
         self._used_provers.clear()
-        encoded = self._encode_batch(records)
+        encoded, notes = self._encode_batch(records)
+        for owner, noted in notes.items():
+            if owner not in encoded.drops:
+                self.notes.update(noted)
         seq_len = self.settings.seq_len
         if self.settings.overlong == "drop" or seq_len is None or (np.diff(encoded.offsets) <= seq_len).all():
             return encoded
@@ -155,22 +161,28 @@ class RecordEncoder:
             truncated = [shorter for sample in result if (shorter := truncate(sample, seq_len)) is not None]
             if len(truncated) < len(result):
                 return result
-            self.changes["cut_answers"] += sum(bool(np.any(sample.labels[seq_len:] != IGNORE)) for sample in result)
+            self.notes[CHANGES, "cut_answers"] += sum(
+                bool(np.any(sample.labels[seq_len:] != IGNORE)) for sample in result
+            )
             return truncated
         if record.text is not None:
-            return result
+            self.notes[CHANGES, "split_texts"] += 1
+            return split_text(result[0], seq_len, self.id_of("bos_token"))
         trained = trained_turns(record, self.settings.train_on)
         samples, too_long = split_windows(
-            record, trained, seq_len, lambda window: self._encode_batch([window]).results()[0]
+            record, trained, seq_len, lambda window: self._encode_batch([window])[0].results()[0]
         )
         if not samples:
             return result
-        self.changes["split_conversations"] += 1
-        self.changes["overlong_turns"] += len(too_long)
+        self.notes[CHANGES, "split_conversations"] += 1
+        self.notes[CHANGES, "overlong_turns"] += len(too_long)
         return samples
 
-    def _encode_batch(self, records: Sequence[Record]) -> EncodedBatch:
-        """The samples of all records, whatever their length. All texts are encoded in one call."""
+    def _encode_batch(self, records: Sequence[Record]) -> tuple[EncodedBatch, Mapping[int, Counter[Note]]]:
+        """The samples of all records, whatever their length, and what to count of each.
+
+        All texts are encoded in one call.
+        """
         texts: dict[int, list[EncodedSample] | Drop] = {}
         drops: dict[int, Drop] = {}
         proven = GuardedBatch()
@@ -184,25 +196,30 @@ class RecordEncoder:
                 if kwargs and trained_turns(record, self.settings.train_on):
                     prover = self._prover(kwargs)
                 prover.add_samples(record, proven, number)
+                for name in prover.unused_kwargs:
+                    proven.note(number, UNWRITTEN, f"rows: chat_template_kwargs.{name}")
             except Refusal as refusal:
                 drops[number] = refusal.drop
         encoded = self._masks.encode(proven)
         encoded = encoded._replace(drops={**encoded.drops, **drops})
-        return EncodedBatch.of({**texts, **encoded.by_record()}) if texts else encoded
+        return EncodedBatch.of({**texts, **encoded.by_record()}) if texts else encoded, proven.notes
 
     def _prover(self, kwargs: Mapping[str, Any]) -> ShapeProver:
         """The prover for these template arguments, on which a rendering may depend."""
         key = json.dumps(kwargs, sort_keys=True, ensure_ascii=False).encode()
         if key not in self._provers:
             probes = TemplateProbes(self.template, self.settings.files, kwargs)
-            self._provers[key] = ShapeProver(probes, self.settings.train_on)
+            self._provers[key] = self._new_prover(probes)
         self._used_provers.add(key)
         return self._provers[key]
 
     @cached_property
     def _plain_prover(self) -> ShapeProver:
         """The prover for no template arguments."""
-        return ShapeProver(self.probes, self.settings.train_on)
+        return self._new_prover(self.probes)
+
+    def _new_prover(self, probes: TemplateProbes) -> ShapeProver:
+        return ShapeProver(probes, self.settings.train_on, allow_lost=self.settings.lost_context == "warn")
 
     def generation_prompts(self) -> list[tuple[int, ...]]:
         """The ids that the template writes between the last message and a completion, longest first.

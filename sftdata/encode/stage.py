@@ -74,6 +74,7 @@ class Encode:
             settings.train_on,
             settings.overlong,
             settings.seq_len,
+            settings.lost_context,
             self.encoder.end_tokens.key,
             settings.backend,
         ]
@@ -106,9 +107,9 @@ class Encode:
         answered = {row for row, role, _ in texts if role == "assistant"}
         with_strings = [record for row, record in live if row in answered]
         count_trailing_control([*with_strings, *others], self.encoder.end_tokens, stats)
-        self.encoder.changes.clear()
+        self.encoder.notes.clear()
         encoded = self.encoder.encode_batch(records)
-        stats.changes.update(self.encoder.changes)
+        stats.add_notes(self.encoder.notes)
         stats.backends.add(self.encoder.backend)
         stats.backends_disagree = not self.encoder.encoder.agrees(some_texts(records))
         runs = trained_runs(encoded.labels, encoded.offsets)

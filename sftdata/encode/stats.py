@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+
+# What is counted of single records: a Counter of EncodingStats, and a key of it.
+LOST_CONTEXT, UNWRITTEN, CHANGES = "lost_context", "unwritten", "changes"
+DEVELOPER_AS_SYSTEM = (CHANGES, "developer_as_system")
+UNUSED_MESSAGES = (CHANGES, "unused_messages")  # after the last trained turn
 
 
 @dataclass
@@ -16,9 +21,16 @@ class EncodingStats:
     answer_control_ids: set[int] = field(default_factory=set)  # control ids inside trained runs, except their last id
     control_strings: Counter[tuple[str, str]] = field(default_factory=Counter)  # in message text, by (string, role)
     trailing_control: Counter[str] = field(default_factory=Counter)  # at the end of answers, before any is stripped
+    lost_context: Counter[str] = field(default_factory=Counter)  # rows trained behind a prompt without these
+    unwritten: Counter[str] = field(default_factory=Counter)  # "messages: name" and the like, see proof/context.py
     changes: Counter[str] = field(default_factory=Counter)  # what was done to records, see RecordEncoder.encode_batch
     backends: set[str] = field(default_factory=set)  # the libraries that encoded
     backends_disagree: bool = False  # whether fastokens and tokenizers gave different ids for a text that both encoded
+
+    def add_notes(self, notes: Mapping[tuple[str, str], int]) -> None:
+        """Add what was noted of records."""
+        for (kind, name), number in notes.items():
+            getattr(self, kind)[name] += number
 
     def to_json(self) -> str:
         """The statistics as JSON, in a fixed order."""
@@ -28,6 +40,8 @@ class EncodingStats:
                 "answer_control_ids": sorted(self.answer_control_ids),
                 "control_strings": sorted([*key, count] for key, count in self.control_strings.items()),
                 "trailing_control": dict(sorted(self.trailing_control.items())),
+                "lost_context": dict(sorted(self.lost_context.items())),
+                "unwritten": dict(sorted(self.unwritten.items())),
                 "changes": dict(sorted(self.changes.items())),
                 "backends": sorted(self.backends),
                 "backends_disagree": self.backends_disagree,
@@ -42,6 +56,8 @@ class EncodingStats:
         for string, role, count in payload["control_strings"]:
             self.control_strings[string, role] += count
         self.trailing_control.update(payload["trailing_control"])
+        self.lost_context.update(payload["lost_context"])
+        self.unwritten.update(payload["unwritten"])
         self.changes.update(payload["changes"])
         self.backends.update(payload["backends"])
         self.backends_disagree |= payload["backends_disagree"]

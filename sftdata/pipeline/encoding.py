@@ -45,6 +45,7 @@ def load_encoder(config: Config) -> RecordEncoder:
             date=config.date,
             train_on=config.train_on,
             overlong=config.overlong,
+            lost_context=config.lost_context,
             seq_len=None if config.overlong == "drop" else config.pack.seq_len,  # nothing depends on it then
             backend=BACKENDS[config.encoder],
             self_test=False,  # encode_rows compares the backends on texts of the run

@@ -196,7 +196,11 @@ def _num_turns(folder: Path, packed: pa.Table, owner: Ints64, is_text: NDArray[n
     if repeated.any():
         _check_copies(folder, packed, row, turns, limit)
     check((np.diff(place) == 0) & (np.diff(turns) < 0), row[1:], "its turn {} comes after a later one", turns[1:])
-    check(is_text[row] & (turns != 1), row, "it is plain text, which is one turn, but it lists turn {}", turns)
+    last = np.ones(packed.num_rows, np.int64)  # the pieces of each text are its turns 1, 2, ...
+    if manifest.config.get("overlong") == "split":
+        pairs = np.unique(np.stack([row, turns]), axis=1)[0]
+        last = np.bincount(pairs, minlength=packed.num_rows)
+    check(is_text[row] & (turns > last[row]), row, "it is plain text, which is one turn, but it lists turn {}", turns)
     return counts
 
 

@@ -155,11 +155,13 @@ class Proof:
     """Checks rows against what the manifest says about the tokenizer and the template.
 
     `cut_len` is set if samples were truncated to that many tokens (`overlong: truncate`): a sample of exactly that
-    length may end in the middle of an answer or a text.
+    length may end in the middle of an answer or a text. `split_len` is set if texts were split into pieces of at most
+    that many tokens (`overlong: split`): a piece of that length, or one token less, may end in the middle of a text.
     """
 
     tokenizer: TokenizerEntry
     cut_len: int | None = None
+    split_len: int | None = None
 
     def check(self, rows: PackedRows, is_text: Bools) -> None:
         """Raise DatasetError for the first check that fails. `is_text` has one entry per sample.
@@ -201,7 +203,8 @@ class Proof:
         first, last = rows.sample_starts[samples], rows.sample_starts[samples + 1] - 1
         if (wrong := (starts != first + 1) | (ends != last)).any():
             raise rows.error_in(int(samples[np.argmax(wrong)]), "it is plain text, but not all of it is trained")
-        if (wrong := (rows.ids[ends] != self.tokenizer.eos_id) & ~self._is_cut(rows, ends)).any():
+        is_cut = self._is_cut(rows, ends) | self._is_piece(rows, samples)
+        if (wrong := (rows.ids[ends] != self.tokenizer.eos_id) & ~is_cut).any():
             at = int(ends[np.argmax(wrong)])
             raise rows.error_at(at, f"ends a plain text, but its id {rows.ids[at]} is not EOS")
 
@@ -228,6 +231,12 @@ class Proof:
         samples = rows.sample_at(ends)
         starts, stops = rows.sample_starts[samples], rows.sample_starts[samples + 1]
         return np.asarray((stops - starts == self.cut_len) & (ends == stops - 1))
+
+    def _is_piece(self, rows: PackedRows, samples: Ints64) -> Bools:
+        """Which of these samples may be pieces of a text with another piece after them."""
+        if self.split_len is None:
+            return np.zeros(len(samples), np.bool_)
+        return np.diff(rows.sample_starts)[samples] >= self.split_len - 1
 
     def _check_prompts(self, rows: PackedRows, starts: Ints64) -> None:
         """A generation prompt comes directly before each trained run of a chat, within the sample."""

@@ -58,7 +58,12 @@ def verify(folder: str | Path) -> DatasetStats:
         entry.check(folder)
     _check_tokenizer(folder, manifest)
     places = _check_ledger(folder, manifest)
-    proof = Proof(manifest.tokenizer, manifest.seq_len if manifest.config.get("overlong") == "truncate" else None)
+    overlong = manifest.config.get("overlong")
+    proof = Proof(
+        manifest.tokenizer,
+        cut_len=manifest.seq_len if overlong == "truncate" else None,
+        split_len=manifest.seq_len if overlong == "split" else None,
+    )
     for number, shard in enumerate(manifest.shards):
         _check_shard(folder, manifest, shard, places.of_shard(number), proof)
     places.check_tokens()

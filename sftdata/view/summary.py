@@ -108,9 +108,8 @@ def _context_lines(encoding: EncodingEntry) -> list[str]:
     """What the template does not write, or writes differently; no lines if there is nothing."""
     lines = []
     for name, number in encoding.lost_context.items():
-        verb = "is" if number == 1 else "are"
-        name = terminal_safe(name)
-        lines.append(f"warning: {pluralize(number, 'row')} {verb} trained behind a prompt without their {name}")
+        are = "is trained behind a prompt without its" if number == 1 else "are trained behind prompts without their"
+        lines.append(f"warning: {pluralize(number, 'row')} {are} {terminal_safe(name)}")
     if encoding.developer_as_system:
         verb = "is" if encoding.developer_as_system == 1 else "are"
         messages = pluralize(encoding.developer_as_system, "developer message")

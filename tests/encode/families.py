@@ -49,7 +49,10 @@ class Pair:
     def __init__(self, folder: Path, template: str = "auto", *, ends: str, train_on: Any = "all") -> None:
         files = load_tokenizer(str(folder))
         self.train_on = train_on
-        self.encoder = RecordEncoder(EncodeSettings(files=files, date=DATE, template=template, train_on=train_on))
+        self.encoder = RecordEncoder(
+            # The oracle judges trained turns alone; test_nothing_is_lost.py is about the context before them.
+            EncodeSettings(files=files, date=DATE, template=template, train_on=train_on, lost_context="warn")
+        )
         source = None if template == "auto" else (TEMPLATES / f"{template}.jinja").read_text(encoding="utf-8")
         self.oracle = Oracle(folder, ENDS[ends], source, DATE)
 

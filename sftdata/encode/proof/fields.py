@@ -28,7 +28,7 @@ def lost_field(turn: Turn, completion: str, render: Render, shown: dict[str, boo
         if text and (text not in completion or not _is_shown(name, turn, render, shown)):
             return name
     for call in turn.get(CALLS) or ():
-        if not _has_call(completion, call["function"]):
+        if not has_call(completion, call["function"]):
             return CALLS
     if turn.get(CALLS) and not _is_shown(CALLS, turn, render, shown):
         return CALLS
@@ -81,14 +81,14 @@ def _replace_values(value: Any, replace: Callable[[str], str]) -> Any:
     return value
 
 
-def _has_call(text: str, function: Mapping[str, Any]) -> bool:
+def has_call(text: str, function: Mapping[str, Any]) -> bool:
     """Whether a tool call appears in a text: its name, and its arguments as given or each of their keys and values."""
     arguments = function["arguments"]
     if function["name"] not in text:
         return False
     if isinstance(arguments, str) and arguments.strip() in text:
         return True
-    return all(_has_value(text, value) for value in _keys_and_values(arguments))
+    return all(has_value(text, value) for value in _keys_and_values(arguments))
 
 
 def _keys_and_values(value: Any) -> Iterator[Any]:
@@ -108,7 +108,7 @@ def _keys_and_values(value: Any) -> Iterator[Any]:
             yield item
 
 
-def _has_value(text: str, value: object) -> bool:
+def has_value(text: str, value: object) -> bool:
     """Whether a value appears in a text, as it is or as JSON, with or without ASCII escapes."""
     if isinstance(value, str):
         return value in text or json.dumps(value, ensure_ascii=False)[1:-1] in text or json.dumps(value)[1:-1] in text

@@ -6,10 +6,13 @@ Guarded text is text for the guarded tokenizer, in which control tokens have pri
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
+from collections import Counter
 from collections.abc import Sequence
 from typing import NamedTuple
 
 from sftdata.encode.tokenizer.control import PRIVATE
+
+Note = tuple[str, str]  # a Counter of EncodingStats, and a key of it
 
 
 class GuardedSample(NamedTuple):
@@ -32,6 +35,7 @@ class GuardedBatch:
     starts    0                          3                         6    the first piece of each sample, and the end
     turns     (1,)                       (1,)                           the trained turns of each sample, 0-based
     owners    0                          2                              the record of each sample, from 0
+    notes     {2: Counter(...)}                                         what to count of a record, see stats.py
     """
 
     def __init__(self) -> None:
@@ -40,6 +44,11 @@ class GuardedBatch:
         self.starts = [0]
         self.turns: list[tuple[int, ...]] = []
         self.owners: list[int] = []
+        self.notes: dict[int, Counter[Note]] = {}
+
+    def note(self, owner: int, kind: str, name: str, number: int = 1) -> None:
+        """Note something about a record, to be counted if its samples are proven."""
+        self.notes.setdefault(owner, Counter())[kind, name] += number
 
     def add(self, owner: int, pieces: Sequence[str], controls: Sequence[int], turns: tuple[int, ...]) -> None:
         """Add a sample of a record. Records must be added in order."""

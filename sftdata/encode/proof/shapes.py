@@ -19,16 +19,20 @@ content contains a string that the template compares with, or if the shape takes
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from sftdata.encode.options import TrainOn
-from sftdata.encode.proof.guarded_samples import GuardedBatch, GuardedSample
+from sftdata.encode.proof.definition import samples_by_definition
+from sftdata.encode.proof.guarded_samples import GuardedBatch, GuardedSample, Note
 from sftdata.encode.proof.turns import TextSample, group_turns, prove_turns
+from sftdata.encode.stats import DEVELOPER_AS_SYSTEM, UNUSED_MESSAGES
 from sftdata.encode.template.conversation import Conversation, Refusal
-from sftdata.encode.template.messages import strings_in, strings_of, strings_of_message, to_chat, trained_turns
+from sftdata.encode.template.developer import Roles, can_join, with_roles, written_roles
+from sftdata.encode.template.messages import trained_turns
 from sftdata.encode.template.probes import SENTINEL, TemplateProbes
-from sftdata.encode.tokenizer.control import PLACEHOLDER, PRIVATE, RESERVED
+from sftdata.encode.tokenizer.control import PRIVATE, RESERVED
 from sftdata.records.record import PlainRecord, Record
 
 _PRIVATE, _PLACEHOLDER = RESERVED
@@ -56,12 +60,15 @@ class Plan(NamedTuple):
 class ShapeProver:
     """Turns records into proven samples of guarded text, with one template. Caches the plans of shapes."""
 
-    def __init__(self, probes: TemplateProbes, train_on: TrainOn) -> None:
+    def __init__(self, probes: TemplateProbes, train_on: TrainOn, *, allow_lost: bool = False) -> None:
         self.probes = probes
         self._train_on = train_on
+        self._allow_lost = allow_lost
+        self._written_roles: dict[tuple[str, ...], Roles] = {}
         self._plans: dict[tuple[object, ...], PlannedShape | None] = {}
         self._plans_of_plain: dict[tuple[str, ...], PlannedShape | None] = {}  # by the roles of plain records
         self._num_planned = 0
+        self.unused_kwargs = sorted(probes.kwargs.keys() - probes.template.variables) if probes.kwargs else []
         self._may_branch = probes.content_use.trims or bool(probes.content_use.constants)
         self._is_verbatim = probes.content_use.verbatim
 
@@ -76,35 +83,50 @@ class ShapeProver:
             try:
                 planned = self._plans_of_plain[plain.roles]
             except KeyError:  # the roles of a plain record decide which turns are trained
+                if "developer" in plain.roles and self._add_with_roles(record, plain.roles, batch, owner):
+                    return
                 planned = self._plan(plain.roles, trained_turns(plain, self._train_on))
                 self._plans_of_plain[plain.roles] = planned
-        elif not record.tools:
-            plain = _without_train(record)
-            planned = None if plain is None else self._plan(plain.roles, trained_turns(record, self._train_on))
+        else:
+            roles = tuple([message.role for message in record.messages])
+            if "developer" in roles and self._add_with_roles(record, roles, batch, owner):
+                return
+            if not record.tools:
+                plain = _without_train(record)
+                planned = None if plain is None else self._plan(plain.roles, trained_turns(record, self._train_on))
         if plain is None or planned is None or not self._add_planned(record, plain, planned, batch, owner):
             self._add_by_definition(record, batch, owner)
+
+    def _add_with_roles(self, record: Record, roles: tuple[str, ...], batch: GuardedBatch, owner: int) -> bool:
+        """Add the samples of a record with its developer messages as system messages; False if they stay."""
+        if roles not in self._written_roles:
+            self._written_roles[roles] = written_roles(roles, self.probes)
+        written = self._written_roles[roles]
+        if written.roles == roles or (written.joined and not can_join(record, written)):
+            return False
+        before = len(batch.turns)
+        try:
+            self.add_samples(with_roles(record, written), batch, owner)
+        except Refusal as refusal:
+            raise refusal.moved(written.shift) from refusal
+        if written.shift:
+            batch.turns[before:] = [tuple(turn + written.shift for turn in turns) for turns in batch.turns[before:]]
+        batch.note(owner, *DEVELOPER_AS_SYSTEM, written.changed)
+        return True
 
     def _add_by_definition(self, record: Record, batch: GuardedBatch, owner: int) -> None:
         trained = trained_turns(record, self._train_on)
         if not trained:
             raise Refusal("nothing_to_train", "no turn of it is to be trained")
-        for sample in self.by_definition(record, trained):
+        samples, notes = self.by_definition(record, trained)
+        for sample in samples:
             batch.add(owner, sample.pieces, sample.controls, sample.turns)
+        for (kind, name), number in notes.items():
+            batch.note(owner, kind, name, number)
 
-    def by_definition(self, record: Record, trained: Sequence[int]) -> list[GuardedSample]:
-        """The samples of a record by the definition in turns.py, without a plan. Raises Refusal."""
-        probes = self.probes
-        texts = strings_of(record)
-        for turn, message in enumerate(record.messages):
-            if any(PRIVATE in text or PLACEHOLDER in text for text in strings_of_message(message)):
-                raise Refusal("unproven_mask", "its text holds the private name of a control token", turn)
-        if any(PRIVATE in text or PLACEHOLDER in text for tool in record.tools for text in strings_in(tool)):
-            raise Refusal("unproven_mask", "its tools hold the private name of a control token")
-        chat = to_chat(record, probes)
-        turns = prove_turns(chat, trained, probes)
-        if self._has_control_strings(texts):
-            self._check_protection(record, chat, trained)
-        return [self._guard(sample) for sample in group_turns(turns)]
+    def by_definition(self, record: Record, trained: Sequence[int]) -> tuple[list[GuardedSample], Counter[Note]]:
+        """The samples of a record without a plan, and what to count of it. Raises Refusal."""
+        return samples_by_definition(record, trained, self.probes, allow_lost=self._allow_lost)
 
     def _plan(self, roles: tuple[str, ...], trained: tuple[int, ...]) -> PlannedShape | None:
         """The plan of a shape, or None if it has none."""
@@ -124,13 +146,15 @@ class ShapeProver:
         if len(samples) != 1:
             return None
         plan = plan_of(samples[0], sentinels[: trained[-1] + 1])
-        return None if plan is None else PlannedShape(plan, layout_of(plan, self.probes.control.guard))
+        if plan is None:
+            return None
+        return PlannedShape(plan, layout_of(plan, self.probes.control.guard), len(roles) - 1 - trained[-1])
 
     def _add_planned(
         self, record: Record, plain: PlainRecord, planned: PlannedShape, batch: GuardedBatch, owner: int
     ) -> bool:
         """Add the sample by the plan of its shape; False if the template might write these contents differently."""
-        plan, layout = planned
+        plan, layout, num_unused = planned
         contents = plain.contents
         for content in contents:
             if not content or content.isspace() or _PRIVATE in content or _PLACEHOLDER in content:
@@ -144,6 +168,8 @@ class ShapeProver:
             self._recheck(record, plan, GuardedSample(tuple(pieces), plan.turns))
         self._num_planned += 1
         batch.add(owner, pieces, layout.controls, plan.turns)
+        if num_unused:
+            batch.note(owner, *UNUSED_MESSAGES, num_unused)
         return True
 
     def _writes_as_planned(self, plain: PlainRecord, plan: Plan) -> bool:
@@ -159,7 +185,7 @@ class ShapeProver:
             proven = self.by_definition(record, plan.turns)
         except Refusal as refusal:
             raise AssertionError(f"the definition refuses a planned sample: {refusal}; {plan}") from refusal
-        if proven != [sample]:
+        if proven[0] != [sample]:
             raise AssertionError(f"a planned sample differs from the definition: {plan}")
 
     def _rendering(self, roles: Sequence[str], contents: Sequence[str]) -> str | None:
@@ -169,26 +195,6 @@ class ShapeProver:
             return Conversation(messages, None, self.probes.kwargs).render(self.probes, len(contents), prompt=False)
         except Refusal:
             return None
-
-    def _guard(self, sample: TextSample) -> GuardedSample:
-        """A proven text as guarded text, cut at its spans."""
-        cuts = [0, *(place for span in sample.spans for place in span), len(sample.text)]
-        guard = self.probes.control.guard
-        return GuardedSample(tuple(guard(sample.text[a:b]) for a, b in zip(cuts, cuts[1:])), sample.turns)
-
-    def _has_control_strings(self, texts: list[str]) -> bool:
-        """Whether a text contains control strings, which are replaced by placeholders while the template renders it."""
-        return any(self.probes.control.find(text) for text in texts)
-
-    def _check_protection(self, record: Record, chat: Conversation, trained: Sequence[int]) -> None:
-        """Raise Refusal if the template writes the conversation differently when its control strings are protected."""
-        probes = self.probes
-        plain = to_chat(record, probes, protect=False)
-        for k in trained:
-            for num_messages, prompt in ((k, True), (k + 1, False)):
-                protected = probes.control.unprotect(chat.render(probes, num_messages, prompt=prompt))
-                if protected != plain.render(probes, num_messages, prompt=prompt):
-                    raise Refusal("unproven_mask", "the template acts on a control string in its text", k)
 
 
 def _without_train(record: Record) -> PlainRecord | None:
@@ -236,10 +242,11 @@ class Layout(NamedTuple):
 
 
 class PlannedShape(NamedTuple):
-    """The plan of a shape, and its layout."""
+    """The plan of a shape, its layout, and how many messages come after its last trained turn."""
 
     plan: Plan
     layout: Layout
+    num_unused: int
 
 
 def layout_of(plan: Plan, guard: Callable[[str], str]) -> Layout:

@@ -18,6 +18,12 @@ class Refusal(Exception):
         where = "" if turn is None else f"turn {turn + 1}: "
         super().__init__(f"{reason}: {where}{detail}")
         self.drop = Drop(reason, where + detail)
+        self._parts = (reason, detail, turn)
+
+    def moved(self, turns: int) -> Refusal:
+        """The same refusal of a turn that comes this many turns later."""
+        reason, detail, turn = self._parts
+        return Refusal(reason, detail, None if turn is None else turn + turns)
 
 
 @dataclass(slots=True)

@@ -10,12 +10,13 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from datetime import date as Date
 from datetime import datetime
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from types import CodeType
 from typing import Any
 
 import jinja2
 import jinja2.ext
+import jinja2.meta
 import jinja2.nodes
 import jinja2.parser
 from jinja2.sandbox import ImmutableSandboxedEnvironment
@@ -133,6 +134,13 @@ class ChatTemplate:
     def sources(self) -> tuple[str, ...]:
         """All sources that a conversation may be rendered with."""
         return (self.source,) if self.tool_source is None else (self.source, self.tool_source)
+
+    @cached_property
+    def variables(self) -> frozenset[str]:
+        """The names that the template takes from outside: messages, tools, and the template arguments that it knows."""
+        environment = make_environment(self.today)
+        trees = (environment.parse(source) for source in self.sources)
+        return frozenset(name for tree in trees for name in jinja2.meta.find_undeclared_variables(tree))
 
     def render(
         self,
