@@ -20,27 +20,27 @@ from sftdata.audit.excerpts import HIDDEN, excerpt, printable
 from sftdata.audit.findings import (
     MEANINGS,
     QUALITY_FILTERS,
-    TRAILING_CONTROL,
     Audit,
     Example,
     Finding,
     SourceStats,
     WordStats,
-    settings_line,
 )
+from sftdata.audit.source_settings import SourceAdvice
+from sftdata.audit.suggestions import Suggestions
 from sftdata.audit.texts import NearTexts, SemanticTexts, Texts
 from sftdata.config import Config, EvaluationConfig, SourceConfig, parse_config
 from sftdata.curate.contamination import ContaminationSettings, EvaluationIndex, find_contamination, searched_texts
 from sftdata.curate.duplicates.exact import content_key, first_occurrences
 from sftdata.curate.duplicates.near import Verdict
-from sftdata.curate.duplicates.settings import NearConfig, SemanticConfig
-from sftdata.curate.privacy.settings import KINDS
+from sftdata.curate.duplicates.settings import NearConfig
 from sftdata.curate.quality.filters import count_words
 from sftdata.pipeline.contamination import evaluation_items
 from sftdata.pipeline.duplicates import located_semantic
 from sftdata.pipeline.read import named_units, notes_of, write_given_rows
 from sftdata.progress import NoProgress, Progress
-from sftdata.read.diagnose import NOT_DATA, no_rows_error, suggest_mapping
+from sftdata.read.advice import FIXABLE
+from sftdata.read.diagnose import NOT_DATA, no_rows_error
 from sftdata.read.file_names import distinct_names
 from sftdata.read.formats.convert import detect_format
 from sftdata.read.formats.tool_schemas import check_tool_calls
@@ -84,7 +84,7 @@ def audit(
         run.read(progress or NoProgress())
         run.check_has_rows()
         run.compare(progress or NoProgress())
-        return run.result(near)
+        return run.result()
 
 
 def _config_of(data: Data) -> Config:
@@ -119,7 +119,6 @@ class _SourceCounts:
     unused: Counter[str] = field(default_factory=Counter)  # column, or key of turns -> rows
     prompt_words: array[int] = field(default_factory=lambda: array("I"))
     answer_words: array[int] = field(default_factory=lambda: array("I"))
-    mapping: dict[str, str] | None = None  # suggested columns, from the first row with an unknown shape
 
     def add_words(self, record: Record) -> None:
         """Count the words of a record."""
@@ -150,6 +149,8 @@ class _AuditRun:
             EvaluationIndex.build(evaluation_items(config), settings) if config.decontaminate.against else None
         )
         self._stats = [_SourceCounts() for _ in sources]
+        self._advice = SourceAdvice(sources)
+        self._contaminated: dict[int, str] = {}  # record -> evidence
         self._counts: Counter[str] = Counter()
         self._default_counts: Counter[str] = Counter()
         self._examples: dict[str, list[Example]] = {}
@@ -181,12 +182,11 @@ class _AuditRun:
         row = row_of(raw, source)
         stats.formats[_format_of(raw, source)] += 1
         drop = row.drop
+        self._advice.add(number, raw.value, None if drop is None else drop.reason)
         if drop is None and row.record is not None and row.record.tools:
             drop = check_tool_calls(row.record)
         if drop is not None or row.record is None:
             reason = drop.reason if drop else "unknown_shape"
-            if reason in ("unknown_shape", "missing_field") and isinstance(raw.value, dict) and stats.mapping is None:
-                stats.mapping = suggest_mapping(raw.value)
             detail = drop.detail if drop else None
             text = self._checks.reading_evidence(detail, raw.value) if self._needs_example(reason) else ""
             self._count_finding(reason, len(self._has_finding) - 1, unit, line, text)
@@ -207,7 +207,7 @@ class _AuditRun:
         ]
         if self._index is not None and (hit := find_contamination(searched_texts(record), self._index)):
             text = HIDDEN if private else excerpt(hit.excerpt, self._checks.privacy)
-            evidence.append(("contaminated", printable(str(replace(hit, excerpt=text)))))
+            self._contaminated[len(self._row)] = printable(str(replace(hit, excerpt=text)))
         for kind, text in evidence:
             self._default_counts[kind] += self._checks.is_dropped_by_default(kind, record)
             self._count_finding(kind, row, unit, line, text)
@@ -239,6 +239,7 @@ class _AuditRun:
             raise no_rows_error([], self._config.sources[0])
         if self._counts.keys() <= NOT_DATA and not self._row:
             raise no_rows_error([unit for unit in self._units if unit.source == 0], self._sources[0])
+        self._advice.find(self._units)
 
     def compare(self, progress: Progress) -> None:
         """Compare records: find exact duplicates, near-duplicates among the rest, then semantic duplicates."""
@@ -256,6 +257,14 @@ class _AuditRun:
         if self._semantic_texts is not None:
             same = self._semantic_texts.compare(is_repeat | (near.duplicate_of >= 0), progress)
             self._count_duplicates("semantic_duplicate", same, "a cosine of {:.4f} to", self._semantic_texts)
+        # prepare looks for contamination among the rows that its duplicates leave
+        is_gone = is_repeat & self._config.dedup.exact
+        if self._config.dedup.near is not None:
+            is_gone |= near.duplicate_of >= 0
+        for number, text in self._contaminated.items():
+            if not is_gone[number]:
+                place = self._row[number], self._unit[number], self._line[number]
+                self._count_finding("contaminated", *place, text)
 
     def _count_duplicates(self, kind: str, verdict: Verdict, how: str, texts: Texts) -> None:
         """Count the records that a verdict drops."""
@@ -271,9 +280,9 @@ class _AuditRun:
             text = f"{how} {self._where(self._unit[kept], self._line[kept])}: {start!r}"
         self._count_finding(kind, self._row[number], self._unit[number], self._line[number], text)
 
-    def result(self, near: NearConfig) -> Audit:
+    def result(self) -> Audit:
         """All findings, in the order of the report."""
-        settings = {**_fixed_settings(), **self._data_settings(near)}
+        suggestions = Suggestions(self._config, self._advice)
         total = len(self._has_finding)
         findings = tuple(
             Finding(
@@ -281,9 +290,9 @@ class _AuditRun:
                 stage=stage,
                 rows=self._counts[kind],
                 share=self._counts[kind] / total,
-                meaning=meaning,
+                meaning=f"{meaning}{self._todo(kind)}",
                 default_rows=self._default_counts[kind] if kind in QUALITY_FILTERS else None,
-                setting=settings.get(kind),
+                setting=suggestions.line(kind),
                 examples=tuple(self._examples[kind]),
             )
             for kind, (stage, meaning) in MEANINGS.items()
@@ -295,46 +304,18 @@ class _AuditRun:
             evaluation_items=0 if self._index is None else self._index.items.num_rows,
             sources=tuple(_source_stats(*pair) for pair in zip(self._config.sources, self._stats)),
             findings=findings,
+            settings=suggestions.document(findings),
         )
 
-    def _data_settings(self, near: NearConfig) -> dict[str, str]:
-        """Kind of finding -> config line, for the lines that depend on the data or the config."""
-        files = [
-            {"path": file.path, **file.model_dump(exclude={"path"}, exclude_defaults=True)}
-            for file in self._config.decontaminate.against
-        ]
-        lines = {
-            "near_duplicate": _comparison_line("near", near),
-            "contaminated": settings_line({"decontaminate": {"against": files}}),
-            "wrong_language": settings_line({"filters": {"languages": self._config.filters.languages}}),
-        }
-        if self._config.dedup.semantic is not None:
-            lines["semantic_duplicate"] = _comparison_line("semantic", self._config.dedup.semantic)
-        mapped = [pair for pair in zip(self._config.sources, self._stats) if pair[1].mapping]
-        if mapped:
-            source, mapping = mapped[0][0], mapped[0][1].mapping or {}
-            how: dict[str, Any] = {"format": "text"} if mapping == {"text": "text"} else {"columns": mapping}
-            lines["unknown_shape"] = settings_line({"sources": [{"path": source.path, **how}]})
-            lines["missing_field"] = lines["unknown_shape"]
-        return lines
-
-
-def _fixed_settings() -> dict[str, str]:
-    """Kind of finding -> config line, for the lines that are always the same."""
-    return {
-        "invalid_tool_call": settings_line({"check_tool_calls": True}),
-        "duplicate": settings_line({"dedup": {"exact": True}}),
-        **{kind: settings_line({"filters": settings}) for kind, settings in QUALITY_FILTERS.items()},
-        "repetitive": settings_line({"filters": "strict"}),  # Gopher's limits are too many for one line
-        TRAILING_CONTROL: settings_line({"clean": {"strip_trailing_control": True}}),
-        **dict.fromkeys(KINDS, settings_line({"privacy": {"mode": "redact"}})),
-    }
-
-
-def _comparison_line(name: str, settings: NearConfig | SemanticConfig) -> str:
-    """The config line for a comparison: the threshold, and the settings that are not the defaults."""
-    chosen = {"threshold": settings.threshold, **settings.model_dump(exclude_defaults=True)}
-    return settings_line({"dedup": {name: chosen}})
+    def _todo(self, kind: str) -> str:
+        """What to add to the meaning of a kind: what the setting does about rows of unknown shapes, or what else to do."""
+        if kind not in FIXABLE:
+            return ""
+        mended = self._advice.mended(kind)
+        some = f"; the setting mends {mended:,} of {self._counts[kind]:,}" if mended else ""
+        is_first = kind == next(reason for reason in MEANINGS if reason in FIXABLE and self._counts[reason])
+        said = self._advice.sentence([printable(source.path) for source in self._config.sources]) if is_first else ""
+        return some + (f"; {printable(said)}" if said else "")
 
 
 def _format_of(raw: RawRow, source: SourceConfig) -> str:

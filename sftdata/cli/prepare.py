@@ -26,6 +26,12 @@ def prepare(
     out: Annotated[str | None, typer.Option(help="output folder")] = None,
     encoder: Annotated[str | None, typer.Option(help="auto, fast or hf [default: auto]")] = None,
     seq_len: Annotated[int | None, typer.Option(help="maximum tokens in a packed row [default: 2048]")] = None,
+    max_dropped: Annotated[
+        float | None,
+        typer.Option(
+            metavar="SHARE", help="write no dataset if more than this share of the rows is dropped, duplicates included"
+        ),
+    ] = None,
     workers: Annotated[int | None, typer.Option(min=1, help="number of processes [default: one per core]")] = None,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="replace an existing dataset in the output folder")
@@ -39,7 +45,8 @@ def prepare(
     """Turn raw files into packed training shards."""
     with user_errors():
         started = time.monotonic()
-        config = config_of(items, {"tokenizer": tokenizer, "out": out, "encoder": encoder, "pack.seq_len": seq_len})
+        options = {"tokenizer": tokenizer, "out": out, "encoder": encoder, "pack.seq_len": seq_len}
+        config = config_of(items, {**options, "max_dropped": max_dropped})
         from sftdata.pipeline.prepare import prepare as run
 
         try:

@@ -2,27 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import NamedTuple
+from tempfile import TemporaryDirectory
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 
-from sftdata.config import Config, SourceConfig
+from sftdata.config import Config, SourceConfig, WrittenRows
 from sftdata.curate.duplicates.exact import content_key
 from sftdata.curate.stage import FilterAndRedact
 from sftdata.engines.engine import Engine
-from sftdata.pipeline.rows import ROW_COLUMNS, RowTable
+from sftdata.errors import SourceError
+from sftdata.pipeline.rows import REASON_NAMES, ROW_COLUMNS, RowTable
 from sftdata.read.diagnose import NOT_DATA, no_rows_error
 from sftdata.read.file_names import distinct_names
 from sftdata.read.file_stamps import stamp_of
+from sftdata.read.formats.fields import at_path, key_list
+from sftdata.read.python_rows import is_split, write_rows
 from sftdata.read.readers.open_files import is_url
-from sftdata.read.sources import plan_units
+from sftdata.read.readers.parse_json import parse_text
+from sftdata.read.sources import plan_units, read_raw
 from sftdata.read.stage import Read, unit_identities
 from sftdata.read.units import Unit
 from sftdata.records.end_tokens import EndTokens
 
-SMALL_BYTES = 32 << 20  # of input: up to here one process is done first (tests/bench/RESULTS.md, "pool")
+SMALL_BYTES = 48 << 20  # of input: up to here one process is done first (tests/bench/RESULTS.md, "pool")
 UNIT_BYTES = 2 << 20  # of a JSON-lines file that one task reads; changes no byte of the dataset
 
 
@@ -32,6 +39,8 @@ class Sources(NamedTuple):
     sources: tuple[SourceConfig, ...]  # located, each with the columns to keep for later steps
     units: tuple[Unit, ...]  # files, or parts of them, in order
     names: tuple[str, ...]  # what the ledger calls the file of each unit
+    config: Config  # of the run; it counts rows that were given as Python objects
+    notes: tuple[str, ...]  # what of the sources is not read
 
     @property
     def paths(self) -> list[str]:
@@ -45,18 +54,54 @@ class Sources(NamedTuple):
         return sum(Path(path).stat().st_size for path in self.paths) <= SMALL_BYTES
 
 
-def find_sources(config: Config) -> Sources:
-    """The files of the sources, cut into units of work. Raises SourceError as `plan_units`."""
+@contextmanager
+def find_sources(config: Config) -> Iterator[Sources]:
+    """The files of the sources, cut into units of work; rows that are given as Python objects are in temporary files
+    until the block ends. Raises SourceError as `plan_units` and `write_rows`.
+    """
     wanted = [cap.column for cap in config.dedup.caps]
     if config.split.by != "content" and config.split.validation:
         wanted.append(config.split.by)
-    sources = tuple(
-        source.model_copy(update={"keep": tuple(dict.fromkeys([*source.keep, *wanted]))}) if wanted else source
-        for source in config.resolved_sources()
-    )
-    units = plan_units(sources, UNIT_BYTES)
-    names = distinct_names(units, [source.path for source in config.sources])
-    return Sources(sources, tuple(units), tuple(names))
+    with TemporaryDirectory(prefix="sftdata-rows-", ignore_cleanup_errors=True) as folder:
+        config, located = write_given_rows(config, Path(folder))
+        sources = tuple(
+            source.model_copy(update={"keep": tuple(dict.fromkeys([*source.keep, *wanted]))}) if wanted else source
+            for source in located
+        )
+        notes: list[str] = []
+        units = named_units(config, plan_units(sources, UNIT_BYTES, note=notes_of(config, notes.append)))
+        names = distinct_names(units, [source.path for source in config.sources])
+        yield Sources(sources, tuple(units), tuple(names), config, tuple(notes))
+
+
+def notes_of(config: Config, say: Callable[[str], None]) -> Callable[[int, str], None]:
+    """What says, of a source by its number, what of it is not read, with the source as configured."""
+
+    def note(source: int, text: str) -> None:
+        say(f"{config.sources[source].path}: {text}")
+
+    return note
+
+
+def write_given_rows(config: Config, folder: Path) -> tuple[Config, tuple[SourceConfig, ...]]:
+    """The config and its located sources, those that are Python objects written to files in a folder."""
+    sources, located = [*config.sources], [*config.resolved_sources()]
+    for number, source in enumerate(config.sources):
+        if source.rows is not None:
+            file = folder / f"{source.path}.jsonl"
+            written = WrittenRows(*write_rows(source.rows, file, source.path, source.split))
+            sources[number] = source.model_copy(update={"rows": written})
+            split = None if is_split(source.rows) else source.split
+            located[number] = source.model_copy(update={"rows": written, "path": str(file), "split": split})
+    return config.model_copy(update={"sources": tuple(sources)}), tuple(located)
+
+
+def named_units(config: Config, units: Sequence[Unit]) -> list[Unit]:
+    """The units; those of rows that were given as Python objects have the name of their source."""
+    sources = config.sources
+    return [
+        unit if sources[unit.source].rows is None else unit._replace(name=sources[unit.source].path) for unit in units
+    ]
 
 
 def read_rows(found: Sources, config: Config, engine: Engine, end_tokens: EndTokens) -> RowTable:
@@ -65,7 +110,7 @@ def read_rows(found: Sources, config: Config, engine: Engine, end_tokens: EndTok
     `end_tokens` are stripped from the end of answers if the config says so. Raises SourceError where a file cannot be
     read, or no row of a source is a conversation.
     """
-    sources, units, names = found
+    sources, units, names = found.sources, found.units, found.names
     stamps = tuple(stamp_of(unit) for unit in units)
     identities = unit_identities(units, sources, config.check_tool_calls)
     is_filtering = not config.filters.is_off or config.privacy.mode != "off"
@@ -75,6 +120,7 @@ def read_rows(found: Sources, config: Config, engine: Engine, end_tokens: EndTok
     pieces = engine.map(stage, engine.give(pa.table({"unit": np.arange(len(units))}), identities))
     rows = RowTable(pieces, units, names, engine.collect(pieces, ROW_COLUMNS))
     _refuse_unreadable(found, rows)
+    _refuse_unmapped(found)
     return rows
 
 
@@ -83,4 +129,63 @@ def _refuse_unreadable(found: Sources, rows: RowTable) -> None:
     for number, source in enumerate(found.sources):
         reasons = rows.reasons_of_source(number)
         if reasons <= NOT_DATA:
-            raise no_rows_error([unit for unit in found.units if unit.source == number], source)
+            own = found.config.sources[number]
+            shown = source if own.rows is None else source.model_copy(update={"path": own.path})
+            raise no_rows_error([unit for unit in found.units if unit.source == number], shown)
+
+
+def _refuse_unmapped(found: Sources) -> None:
+    """Raise SourceError for a source with a setting that names a column that none of its rows has."""
+    for number, own in enumerate(found.config.sources):
+        named = {column: f"columns maps {field} to {column}" for field, column in own.columns.items()}
+        named |= {column: f"keep names the column {column}" for column in own.keep}
+        units = [unit for unit in found.units if unit.source == number]
+        absent = _absent_columns(units, set(named)) if named else {}
+        if absent:
+            column, keys = next(iter(absent.items()))
+            todo = f"its rows have the keys {keys}; correct the name, or remove the setting"
+            raise SourceError(own.path, f"{named[column]}, which none of its rows has", todo)
+
+
+def _absent_columns(units: Sequence[Unit], columns: set[str]) -> dict[str, str]:
+    """Those of these columns (names, dotted paths, or keys of turns) that no row of the units has, each with the keys
+    that rows have. Rows are read until all are found.
+    """
+    left, keys = sorted(columns), ""
+    for unit in units:
+        for _, value, _ in read_raw(unit):
+            if isinstance(value, dict):
+                left = [column for column in left if not _has_column(value, column)]
+                keys = keys or key_list(value)
+            if not left:
+                return {}
+    return dict.fromkeys(left, keys) if keys else {}
+
+
+def _has_column(row: Mapping[str, Any], column: str) -> bool:
+    """Whether a row has a column, also where it is null, or has turns with a key of this name."""
+    if column in row or at_path(row, column) is not None:
+        return True
+    lists = (parsed for value in row.values() if isinstance(parsed := _parsed(value), list))
+    return any(isinstance(item, dict) and column in item for turns in lists for item in turns)
+
+
+def _parsed(value: object) -> object:
+    """The value of JSON in a text that may be a list of turns."""
+    if isinstance(value, str) and value.lstrip()[:1] == "[":
+        with suppress(ValueError):
+            return parse_text(value)
+    return value
+
+
+def refuse_losses(rows: RowTable, config: Config) -> None:
+    """Raise SourceError if more than max_dropped of the rows are dropped."""
+    number, dropped = int(rows.is_row.sum()), int((rows.is_row & ~rows.live).sum())
+    if config.max_dropped is None or dropped <= config.max_dropped * number:
+        return
+    reasons, counts = np.unique(rows.reason[rows.is_row & ~rows.live], return_counts=True)
+    most = sorted(zip(counts.tolist(), reasons.tolist()), reverse=True)[:3]
+    named = ", ".join(f"{count:,} {REASON_NAMES[reason]}" for count, reason in most)
+    what = f"{dropped:,} of {number:,} rows are dropped ({dropped / number:.1%}: {named}), more than max_dropped allows"
+    todo = "no dataset was written; correct the rows, or raise max_dropped and run again: the work so far is kept"
+    raise SourceError("sources", f"{what} ({config.max_dropped:.1%})", todo)

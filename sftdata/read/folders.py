@@ -63,7 +63,7 @@ class Folder:
         if not files:
             self._refuse_empty()
         if self._skipped:
-            self._note(f"{self._path}: skipped {first_names(self._skipped)}")
+            self._note(f"skipped {first_names(self._skipped)}")
         return files
 
     def _refuse_empty(self) -> None:
@@ -137,7 +137,7 @@ class Folder:
         unread = [f"{name} ({' and '.join(of) or 'no split'})" for name, of in left if name not in chosen]
         if unread:
             read = first_names([name for name, _ in left if name in chosen])
-            self._note(f"{self._path}: the split {self._choice.wanted} is read ({read}), not {first_names(unread)}")
+            self._note(f"the split {self._choice.wanted} is read ({read}), not {first_names(unread)}")
         return [entry for entry in entries if entry.name in chosen]
 
     def _saved_dict(self, folder: str) -> _Entry:
@@ -151,7 +151,7 @@ class Folder:
             raise SourceError(self._at(chosen), "is listed in dataset_dict.json, but is not there", "save it again")
         if len(names) > 1:
             others = first_names([name for name in names if name != self._choice.wanted])
-            self._note(f"{self._at(folder)}: the split {self._choice.wanted} is read, not {others}")
+            self._note(f"{self._below(folder)}the split {self._choice.wanted} is read, not {others}")
         return self._saved(chosen)
 
     def _saved(self, folder: str) -> _Entry:
@@ -200,7 +200,7 @@ class Folder:
         paths = self._choice.of(by_split, where)
         others = [split for split in by_split if split != self._choice.wanted]
         if others:
-            self._note(f"{where}: the split {self._choice.wanted} is read, not {first_names(others)}")
+            self._note(f"{self._below(folder)}the split {self._choice.wanted} is read, not {first_names(others)}")
         files = []
         for path in paths:
             name = posixpath.relpath(path, self._path) if not is_url(path) else posixpath.basename(path)
@@ -211,6 +211,10 @@ class Folder:
 
     def _at(self, name: str) -> str:
         return posixpath.join(self._path, name) if name else self._path
+
+    def _below(self, folder: str) -> str:
+        """A folder below the source, for notes; nothing for the source itself."""
+        return f"{folder}: " if folder else ""
 
     def _json(self, folder: str, base: str) -> Any:
         try:

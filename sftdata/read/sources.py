@@ -13,6 +13,7 @@ import os
 import posixpath
 import re
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -40,20 +41,22 @@ _READERS: dict[str, Callable[[Unit], Iterator[RawRow]]] = {
     "arrow": read_arrow,
     "saved": read_saved,
 }
+SourceNote = Callable[[int, str], None]
 _HUB_URL = re.compile(r"hf://datasets/([^/]+(?:/[^/]+)?)/?")
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 
 
-def _say_nothing(text: str) -> None:
+def _say_nothing(source: int, text: str) -> None:
     """For callers that show no notes."""
 
 
 def plan_units(
-    sources: Sequence[Source], unit_bytes: int = 8 << 20, default_split: str = "train", note: Note = _say_nothing
+    sources: Sequence[Source], unit_bytes: int = 8 << 20, default_split: str = "train", note: SourceNote = _say_nothing
 ) -> list[Unit]:
     """All reading work, in order. Large uncompressed local JSON-lines files and Parquet files become several units.
 
-    `default_split` is read of a source that has splits and asks for none. `note` is told what of a source is not read.
+    `default_split` is read of a source that has splits and asks for none. `note` is told what of which source (its
+    number) is not read.
     Raises SourceError if a source matches nothing, cannot be read, has an unknown suffix or is empty, if its `columns`
     name a field that no format has, or if it asks for a split or a subset and has none.
     """
@@ -61,7 +64,7 @@ def plan_units(
     for index, source in enumerate(sources):
         check_columns(source.format, source.columns, source.path)
         choice = Choice(source, default_split)
-        found = _find_files(source, choice, note)
+        found = _find_files(source, choice, partial(note, index))
         choice.check_used()
         parts = [part for file in found for part in _split_file(file, index, unit_bytes)]
         if not parts:
@@ -151,7 +154,7 @@ def _data_files(where: str, files: list[File], note: Note) -> list[File]:
     skipped = [f"{file.name} ({why_not_data(file.name)})" for file in known if file not in data]
     if data:
         if skipped:
-            note(f"{where}: skipped {first_names(skipped)}")
+            note(f"skipped {first_names(skipped)}")
         return sorted(data, key=lambda file: file.name)
     if skipped:
         raise SourceError(where, f"matches no data, only {first_names(skipped)}", "name the data files")

@@ -7,7 +7,8 @@ import json
 from collections.abc import Iterator
 
 from sftdata.errors import SourceError
-from sftdata.read.formats.convert import detect_format, key_list
+from sftdata.read.formats.convert import detect_format
+from sftdata.read.formats.fields import key_list
 from sftdata.read.readers.json_lines import read_json_lines
 from sftdata.read.readers.open_files import open_unit, reject_non_text
 from sftdata.read.readers.parse_json import parse_json, parse_line

@@ -82,7 +82,7 @@ def _chosen(batches: Sequence[pa.RecordBatch], ends: npt.NDArray[np.int64], plac
     for number in np.unique(of_place).tolist():
         batch, wanted = batches[number], np.flatnonzero(of_place == number)
         inside = batch.take(pa.array(places[wanted] - (ends[number] - batch.num_rows)))
-        for at, row in zip(wanted.tolist(), _values(inside)):
+        for at, row in zip(wanted.tolist(), batch_rows(inside)):
             rows[at] = row
     return rows
 
@@ -122,12 +122,12 @@ def _arrow_errors(name: str) -> Iterator[None]:
 def _numbered(batches: Iterable[pa.RecordBatch]) -> Iterator[RawRow]:
     line = 0
     for batch in batches:
-        for row in _values(batch):
+        for row in batch_rows(batch):
             line += 1
             yield RawRow(line, row, None)
 
 
-def _values(batch: pa.RecordBatch) -> Iterator[dict[str, Any]]:
+def batch_rows(batch: pa.RecordBatch) -> Iterator[dict[str, Any]]:
     """The rows of a batch, as JSON has them."""
     to_convert = [field.name for field in batch.schema if not _is_json(field.type)]
     for row in batch.to_pylist():
