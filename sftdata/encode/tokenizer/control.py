@@ -53,7 +53,6 @@ class ControlTokens:
         self._text_of = {token.id: token.content for token in tokens}
         self._first_chars = "".join(sorted({text[0] for text in literals}))
         self._first_char = self._first_chars if len(self._first_chars) == 1 else None  # usually <
-        self.may_end_in_space = any(text != text.rstrip() for text in literals)
         in_bytes = [text.encode() for text in literals]
         # The first bytes of every literal in UTF-8, all of the same length, at most 4.
         self.prefixes = sorted({text[: min(4, *map(len, in_bytes))] for text in in_bytes})
