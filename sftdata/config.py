@@ -17,7 +17,7 @@ from sftdata.curate.quality.settings import FilterConfig
 from sftdata.settings.groups import Settings, check_settings
 from sftdata.settings.overrides import apply_override, read_settings, set_nested
 
-FORMATS = Literal["auto", "messages", "sharegpt", "alpaca", "prompt_completion", "text"]
+FORMATS = Literal["auto", "messages", "sharegpt", "alpaca", "prompt_completion", "xlam", "text"]
 
 ROWS = "rows"  # what rows that are given in place of a path are called
 
@@ -40,6 +40,11 @@ class SourceConfig(Settings):
         default_factory=dict, description="field of the format -> your column, e.g. {prompt: question}"
     )
     system: str | None = Field(None, description="system prompt for conversations without one")
+    tool_calls_in_text: Literal["parse", "keep", "drop"] = Field(
+        "parse",
+        description="tool calls written into answers, as in <tool_call>{...}</tool_call>: parse them into tool calls, "
+        "which the template writes in its own form; keep them as text; or drop their rows",
+    )
     keep: tuple[str, ...] = Field((), description="columns to copy into the ledger")
     max_records: int | None = Field(
         None, ge=1, description="use at most this many of its conversations, chosen by a hash of their ids"

@@ -160,8 +160,8 @@ def unit_identities(units: Sequence[Unit], sources: Sequence[Source], check_call
         rows = (0, None) if unit.kind == "jsonl" else (unit.start, unit.end)
         part = (unit.start == 0, unit.end is None, *rows)
         columns = sorted(source.columns.items())
-        how = (unit.kind, unit.compression, source.format, columns, source.system, source.keep, check_calls)
-        text = json.dumps([content, *part, *how])
+        how = (source.format, columns, source.system, source.keep, source.tool_calls_in_text)
+        text = json.dumps([content, *part, unit.kind, unit.compression, *how, check_calls])
         identities.append(None if content is None else hashlib.sha256(text.encode()).hexdigest())
     return identities
 
@@ -202,7 +202,7 @@ def row_of(raw: RawRow, source: Source) -> Row:
 
 def row_format(source: Source) -> RowFormat:
     """The settings of a source that decide what its rows mean."""
-    return RowFormat(source.format, source.columns, source.system, source.keep)
+    return RowFormat(source.format, source.columns, source.system, source.keep, {}, source.tool_calls_in_text)
 
 
 @lru_cache(maxsize=1 << 12)

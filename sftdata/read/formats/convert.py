@@ -3,6 +3,7 @@
     messages           {"messages": [{"role", "content"}, ...]}          OpenAI's chat format
     sharegpt           {"conversations": [{"from", "value"}, ...]}       and its many aliases
     prompt_completion  {"prompt", "completion"}                          two strings, or two lists of turns
+    xlam               {"query", "tools", "answers"}                     the answers are tool calls
     alpaca             {"instruction", "input", "output"}                the prompt is instruction, newline, input
     text               {"text"}                                          trained on whole; only with format: text
 
@@ -18,7 +19,7 @@ from typing import Any, NamedTuple
 from sftdata.errors import SourceError
 from sftdata.read.formats.fields import Fields, key_list, lookup
 from sftdata.read.formats.reasoning import find_reasoning, reasoning_text, without_inline
-from sftdata.read.formats.tool_calls import has_tools, parse_tools
+from sftdata.read.formats.tool_calls import calls_in, has_tools, parse_tools
 from sftdata.read.formats.turns import Notes, TurnFormat, is_list_of_turns, parse_turns
 from sftdata.read.formats.values import (
     ConversionError,
@@ -28,6 +29,7 @@ from sftdata.read.formats.values import (
     scalar_text,
     without_nulls,
 )
+from sftdata.read.marks.calls_in_text import parse_calls
 from sftdata.read.readers.parse_json import parse_text
 from sftdata.records.record import Drop, Message, Record
 
@@ -40,6 +42,8 @@ INSTRUCTION = ("instruction",)
 INPUT = ("input", "context")
 OUTPUT = ("output", "response", "completion")
 HISTORY = ("history",)
+QUERY = ("query",)
+ANSWERS = ("answers",)
 TEXT = ("text",)
 SYSTEM = ("system", "system_prompt")
 TOOLS = ("tools", "functions")
@@ -53,6 +57,7 @@ _LEADING = {
     "messages": CONVERSATION[:1],
     "sharegpt": CONVERSATIONS[:2],
     "prompt_completion": PROMPT,
+    "xlam": QUERY,
     "alpaca": INSTRUCTION,
     "text": TEXT,
 }
@@ -60,10 +65,11 @@ FIELDS: dict[str, tuple[str, ...]] = {
     "messages": ("messages", *_TURN, *_COMMON),
     "sharegpt": ("conversations", "conversation", *_TURN, *_COMMON),
     "prompt_completion": (*PROMPT, *COMPLETION, _ANSWER, *_COMMON),
+    "xlam": (*QUERY, *ANSWERS, *_COMMON),
     "alpaca": (*INSTRUCTION, *INPUT, *OUTPUT, *HISTORY, _ANSWER, *_COMMON),
     "text": TEXT,
 }
-_AUTO = ("messages", "sharegpt", "prompt_completion", "alpaca")
+_AUTO = ("messages", "sharegpt", "prompt_completion", "xlam", "alpaca")
 
 
 class RowFormat(NamedTuple):
@@ -74,6 +80,7 @@ class RowFormat(NamedTuple):
     system: str | None = None
     keep: tuple[str, ...] = ()
     roles: Mapping[str, str] = {}
+    tool_calls_in_text: str = "parse"  # or keep, drop
 
     @property
     def is_default(self) -> bool:
@@ -129,6 +136,8 @@ def convert(value: object, how: RowFormat) -> Converted:
     reading = _Reading(value, how)
     try:
         record = _READERS[format](reading)
+        if record.text is None:
+            record = parse_calls(record, how.tool_calls_in_text)
         reading.fields.reject_media(how.keep)
     except ConversionError as error:
         return Converted(error.drop)
@@ -142,6 +151,8 @@ def detect_format(row: Mapping[str, Any], columns: Mapping[str, str] = {}) -> st
     None if no format fits. If columns are mapped, only formats that have all mapped fields are considered.
     """
     candidates = formats_with(tuple(columns)) if columns else _AUTO
+    if lookup(row, ANSWERS, columns) is None:  # the names of xLAM's columns are those of other data too
+        candidates = tuple(format for format in candidates if format != "xlam")
     for format in candidates:
         for name in _LEADING[format]:
             if row.get(name) is not None or (columns and lookup(row, (name,), columns) is not None):
@@ -225,6 +236,15 @@ def turns_in_text(text: str) -> list[Any] | None:
     except ValueError:
         value = parse_python(text)
     return value if is_list_of_turns(value) and isinstance(value, list) else None
+
+
+def _from_xlam(reading: _Reading) -> Record:
+    query = _text(reading.fields.required(QUERY), "query")
+    answers = parse_if_text(reading.fields.required(ANSWERS), "answers")
+    if not answers:
+        raise ConversionError("missing_field", "answers has no tool call")
+    answer = Message(role="assistant", content=None, tool_calls=calls_in(answers))
+    return _record(reading, (Message(role="user", content=query), answer))
 
 
 def _from_alpaca(reading: _Reading) -> Record:
@@ -339,6 +359,7 @@ _READERS = {
     "messages": _from_messages,
     "sharegpt": _from_sharegpt,
     "prompt_completion": _from_prompt_completion,
+    "xlam": _from_xlam,
     "alpaca": _from_alpaca,
     "text": _from_text,
 }

@@ -16,6 +16,7 @@ from sftdata.read.formats.media import is_media, strength
 from sftdata.read.formats.structure import check_structure, find_bad_character
 from sftdata.read.formats.turns import parse_turns
 from sftdata.read.formats.values import ConversionError, is_given
+from sftdata.read.marks.calls_in_text import may_hold_call
 from sftdata.records.record import PlainRecord, Record, is_plain
 
 _FIELDS = {"messages": ("messages",), "sharegpt": ("conversations",), "auto": ("messages", "conversations")}
@@ -61,6 +62,8 @@ def plain_row(value: object, how: RowFormat) -> PlainRow | None:
     for text in texts:
         if (not text.isascii() or "\0" in text) and find_bad_character(text) is not None:
             return None
+    if how.tool_calls_in_text != "keep" and any(map(may_hold_call, texts)):
+        return None
     if not others:
         return PlainRow(PlainRecord(roles, texts))
     unused = _unused(value, others, turns, texts)

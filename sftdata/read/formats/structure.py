@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from sftdata.read.marks.calls_in_text import may_hold_call
 from sftdata.records.record import Drop, Message, Record
 
 _SYSTEM = ("system", "developer")
-_CALL_MARKS = ("<tool_call>", "<function_call>", "<functioncall>", "[TOOL_CALLS]")
 
 
 def check_structure(record: Record) -> Drop | None:
@@ -100,9 +100,9 @@ def _check_order(messages: Sequence[Message]) -> Drop | None:
 
 
 def _calls_in_text(message: Message) -> bool:
-    """Whether a turn has tool calls in its text, as in the Hermes format; how many is not known."""
-    text = message.content
-    return text is not None and any(mark in text for mark in _CALL_MARKS)
+    """Whether a turn may have tool calls in its text, as in the Hermes format; how many is not known."""
+    text = message.content or ""
+    return may_hold_call(text) or text.lstrip().startswith(("[", "{"))
 
 
 def _match_call(result_id: str | None, pending: list[str | None]) -> bool:

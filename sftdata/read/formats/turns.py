@@ -17,6 +17,7 @@ from sftdata.read.formats.values import (
     parse_if_text,
     scalar_text,
 )
+from sftdata.read.marks.calls_in_text import may_hold_call
 from sftdata.records.record import Message, ToolCall
 
 TOOLS = ("tools", "functions")
@@ -199,11 +200,16 @@ def _answer(turn: Mapping[str, Any], text: str | None, reasoning: str | None, no
 
 
 def _call_turn(turn: Mapping[str, Any], content: Any, reasoning: str | None, notes: Notes) -> Message:
-    """A turn that is nothing but tool calls, in its content or where OpenAI's format has them."""
+    """A turn that is nothing but tool calls, in its content or where OpenAI's format has them.
+
+    Calls in marks stay text here: see parse_calls.
+    """
     if content is None:
         calls = _tool_calls(turn, notes)
         if not calls:
             raise ConversionError("missing_field", "its tool call is absent or null")
+    elif isinstance(content, str) and may_hold_call(content):
+        return Message(role="assistant", content=content, reasoning=reasoning, train=_train(turn))
     else:
         calls = calls_in(content, _noted(notes, "content"))
     return Message(role="assistant", content=None, reasoning=reasoning, tool_calls=calls, train=_train(turn))

@@ -1,0 +1,300 @@
+"""The forms in which tool calls and tool results are written into texts: Hermes, Glaive, Mistral, LFM2, Llama, ReAct.
+
+A form finds its calls in a text. A call that its marks enclose but that cannot be read is a `bad_tool_call`.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+from sftdata.read.formats.tool_calls import tool_call
+from sftdata.read.formats.values import ConversionError, parse_python
+from sftdata.read.marks.python_calls import python_calls
+from sftdata.records.record import ToolCall
+
+# A text without any of these holds no call in marks. Used to pass over most texts fast.
+MARKS = ("tool_call", "TOOL_CALL", "<function", "Action Input:", "python_tag", "tool▁call")
+_ENDS = re.compile(r"(\s*(<\|endoftext\|>|</s>|<\|im_end\|>|<\|eot_id\|>|<\|eom_id\|>|<\|end\|>|\[/TOOL_CALLS\]))+\s*$")
+_JSON = json.JSONDecoder()
+Properties = Callable[[str], Mapping[str, Any]]  # name of a tool -> the properties of its arguments, if declared
+
+
+class Written(NamedTuple):
+    """Calls found in a text: the text around them, and the name of their form."""
+
+    text: str
+    calls: tuple[ToolCall, ...]
+    form: str
+
+
+class _Block(NamedTuple):
+    """Where a call is written in a text."""
+
+    start: int
+    end: int
+    calls: tuple[ToolCall, ...]
+
+
+def marked_calls(text: str, properties: Properties) -> Written | None:
+    """The calls that are written between known marks, or None. Raises ConversionError: bad_tool_call."""
+    for form, mark, find in _FORMS:
+        if mark in text:
+            blocks = list(find(text, properties))
+            if blocks:
+                return Written(
+                    _text_around(text, blocks), tuple(call for block in blocks for call in block.calls), form
+                )
+    return None
+
+
+def _text_around(text: str, blocks: list[_Block]) -> str:
+    """The text outside of blocks, in its order, a blank line between its parts; without end tokens after a call."""
+    starts = [0, *(block.end for block in blocks)]
+    ends = [*(block.start for block in blocks), len(text)]
+    parts = [text[start:end] for start, end in zip(starts, ends)]
+    parts[1:] = [_ENDS.sub("", part) for part in parts[1:]]
+    return "\n\n".join(part.strip() for part in parts if part.strip())
+
+
+def _is_quoted(text: str, at: int) -> bool:
+    """Whether a place in a text is in a code block or in backticks: text about marks, not marks."""
+    return text.count("```", 0, at) % 2 == 1 or text[:at].endswith("`")
+
+
+def _bad(form: str, body: str) -> ConversionError:
+    return ConversionError(
+        "bad_tool_call",
+        f"its text has a call of the form {form} that cannot be read ({' '.join(body.split())[:60]!r}); "
+        "tool_calls_in_text: keep trains it as text",
+    )
+
+
+def call_of(value: Any) -> ToolCall | None:
+    """A call from JSON, by its name and arguments, or None if it is no call."""
+    if not isinstance(value, dict):
+        return None
+    inner = value.get("function")
+    function = inner if isinstance(inner, dict) else value
+    name = function.get("name", inner if isinstance(inner, str) else None)
+    keys = [key for key in ("arguments", "parameters", "args", "input", "params") if key in function]
+    arguments = function[keys[0]] if keys else {}
+    if not isinstance(name, str) or len(keys) > 1:
+        return None
+    call_id = value.get("id")
+    given = {"id": call_id} if isinstance(call_id, str) else {}
+    try:
+        call = tool_call({**given, "name": name, "arguments": {} if arguments is None else arguments})
+    except ConversionError:
+        return None
+    # Nulls in a text are the writer's own.
+    return ToolCall(name=call.name, arguments=arguments, id=call.id) if isinstance(arguments, dict) else call
+
+
+def json_calls(text: str) -> tuple[tuple[ToolCall, ...], int] | None:
+    """The calls at the beginning of a text, as JSON or Python objects one after the other, and where they end."""
+    at = len(text) - len(text.lstrip())
+    calls: list[ToolCall] = []
+    end = 0
+    while at < len(text) and text[at] in "[{":
+        try:
+            value, at = _JSON.raw_decode(text, at)
+        except (ValueError, RecursionError):
+            value = parse_python(text[at:])
+            at = len(text)
+        found = [call_of(item) for item in (value if isinstance(value, list) else [value])]
+        if not found or None in found:
+            break
+        calls += [call for call in found if call is not None]
+        end = at
+        rest = text[at:].lstrip(" \t\r\n,;")
+        at = len(text) - len(rest)
+    return (tuple(calls), end) if calls else None
+
+
+def _whole(body: str, properties: Properties) -> tuple[ToolCall, ...] | None:
+    """The calls that a body is and nothing else, in any notation."""
+    found = json_calls(body)
+    if found is not None and not body[found[1] :].strip():
+        return found[0]
+    return _xml_calls(body, properties) or _glm_call(body, properties) or _quoted_arguments(body.strip()) or None
+
+
+_XML = re.compile(r"<function=([^>\s]+)>(.*?)(?:</function>|$)", re.DOTALL)
+_PARAMETER = re.compile(r"<parameter=([^>\s]+)>\n?(.*?)\n?</parameter>", re.DOTALL)
+
+
+def _xml_calls(body: str, properties: Properties) -> tuple[ToolCall, ...] | None:
+    """Calls as Llama, <function=f>{...}</function>, and Qwen3-Coder, with a <parameter=x> each, write them."""
+    calls = []
+    for name, inner in _XML.findall(body):
+        call = _xml_call(name, inner, properties)
+        if call is None:
+            return None
+        calls.append(call)
+    return tuple(calls) if calls and not _XML.sub("", body).strip() else None
+
+
+def _xml_call(name: str, inner: str, properties: Properties) -> ToolCall | None:
+    if "<parameter=" not in inner:
+        try:
+            arguments = json.loads(inner) if inner.strip() else {}
+        except (ValueError, RecursionError):
+            arguments = parse_python(inner)
+        return ToolCall(name=name, arguments=arguments) if isinstance(arguments, dict) else None
+    if _PARAMETER.sub("", inner).strip():
+        return None
+    known = properties(name)
+    return ToolCall(name=name, arguments={key: _typed(text, known.get(key)) for key, text in _PARAMETER.findall(inner)})
+
+
+_GLM = re.compile(r"<arg_key>(.*?)</arg_key>\s*<arg_value>(.*?)</arg_value>", re.DOTALL)
+
+
+def _glm_call(body: str, properties: Properties) -> tuple[ToolCall, ...] | None:
+    """A call as GLM-4.5 writes it: the name, and an <arg_key> and an <arg_value> for each argument."""
+    pairs = _GLM.findall(body)
+    name = _GLM.sub("", body).strip()
+    if not pairs or not re.fullmatch(r"[\w.:-]+", name):
+        return None
+    known = properties(name)
+    return (ToolCall(name=name, arguments={key.strip(): _typed(text, known.get(key.strip())) for key, text in pairs}),)
+
+
+def _typed(text: str, schema: Any) -> Any:
+    """The text of an argument as the type that the tool's schema declares; as text if it declares none."""
+    kinds = schema.get("type") if isinstance(schema, Mapping) else None
+    if kinds is None or kinds == "string" or (isinstance(kinds, list) and "string" in kinds):
+        return text
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        value = {"True": True, "False": False, "None": None}.get(text.strip(), text)
+        return value if value is not text else parse_python(text) or text
+
+
+_GLAIVE = re.compile(r"""\{\s*"name"\s*:\s*"([^"\\]+)"\s*,\s*"arguments"\s*:\s*'(.*?)'\s*\}""", re.DOTALL)
+
+
+def _quoted_arguments(body: str) -> tuple[ToolCall, ...] | None:
+    """A call as Glaive writes it: its arguments are JSON in single quotes."""
+    found = _GLAIVE.fullmatch(body)
+    if found is None:
+        return None
+    call = call_of({"name": found.group(1), "arguments": found.group(2).replace("\\'", "'")})
+    return None if call is None else (call,)
+
+
+def _in_tags(name: str, pattern: str) -> Callable[[str, Properties], Iterator[_Block]]:
+    """What finds calls between an opening and a closing mark."""
+    regex = re.compile(pattern, re.DOTALL)
+
+    def find(text: str, properties: Properties) -> Iterator[_Block]:
+        for match in regex.finditer(text):
+            body = match.group(1)
+            if _is_quoted(text, match.start()):
+                continue
+            calls, end = _whole(_ENDS.sub("", body), properties), match.end()
+            if calls is None and match.end() == match.end(1):  # never closed, so text may follow
+                found = json_calls(body)
+                if found is not None:
+                    calls, end = found[0], match.start(1) + found[1]
+            if calls:
+                yield _Block(match.start(), end, calls)
+            elif body.lstrip().startswith(("{", "[", "<function=")):
+                raise _bad(name, body)
+
+    return find
+
+
+def _function_tag(text: str, properties: Properties) -> Iterator[_Block]:
+    for match in _XML.finditer(text):
+        if not _is_quoted(text, match.start()):
+            call = _xml_call(match.group(1), match.group(2), properties)
+            if call is None:
+                raise _bad("<function=...>", match.group(0))
+            yield _Block(match.start(), match.end(), (call,))
+
+
+_MISTRAL = re.compile(r"\s*([\w.-]+)(?:\[CALL_ID\]([\w-]+))?\s*\[ARGS\]\s*(?=\{)|\s*([\w.-]+)(?=\{)")
+
+
+def _mistral(text: str, properties: Properties) -> Iterator[_Block]:
+    for match in re.finditer(r"\[TOOL_CALLS?\]", text):
+        if _is_quoted(text, match.start()):
+            continue
+        rest = text[match.end() :]
+        found = json_calls(rest)
+        named = _MISTRAL.match(rest)
+        if found is None and named is not None:
+            try:
+                arguments, end = _JSON.raw_decode(rest, named.end())
+            except (ValueError, RecursionError):
+                raise _bad("[TOOL_CALLS]", rest) from None
+            found = (ToolCall(name=named.group(1) or named.group(3), arguments=arguments, id=named.group(2)),), end
+        if found is not None:
+            yield _Block(match.start(), match.end() + found[1], found[0])
+        elif rest.lstrip().startswith(("[", "{")):
+            raise _bad("[TOOL_CALLS]", rest)
+
+
+def _python_tags(text: str, properties: Properties) -> Iterator[_Block]:
+    """LFM2: a list of Python calls, or JSON, between <|tool_call_start|> and <|tool_call_end|>."""
+    for match in re.finditer(r"<\|tool_call_start\|>(.*?)(?:<\|tool_call_end\|>|$)", text, re.DOTALL):
+        if not _is_quoted(text, match.start()):
+            calls = python_calls(match.group(1)) or _whole(match.group(1), properties)
+            if calls is None:
+                raise _bad("<|tool_call_start|>", match.group(1))
+            yield _Block(match.start(), match.end(), calls)
+
+
+_DEEPSEEK = re.compile(
+    r"<｜tool▁call▁begin｜>(?:function<｜tool▁sep｜>([^\n]+)\n```json\n(.*?)\n```|([^<]+)<｜tool▁sep｜>(.*?))<｜tool▁call▁end｜>",
+    re.DOTALL,
+)
+_KIMI = re.compile(
+    r"<\|tool_call_begin\|>\s*(?:functions\.)?([\w.-]+?)(?::\d+)?\s*<\|tool_call_argument_begin\|>(.*?)<\|tool_call_end\|>",
+    re.DOTALL,
+)
+_SECTIONS = {
+    "DeepSeek": (_DEEPSEEK, re.compile(r"<｜tool▁calls▁begin｜>(.*?)<｜tool▁calls▁end｜>", re.DOTALL)),
+    "Kimi": (_KIMI, re.compile(r"<\|tool_calls_section_begin\|>(.*?)<\|tool_calls_section_end\|>", re.DOTALL)),
+}
+
+
+def _sections(name: str) -> Callable[[str, Properties], Iterator[_Block]]:
+    """What finds the calls in the section that DeepSeek and Kimi write for them."""
+    one, section = _SECTIONS[name]
+
+    def find(text: str, properties: Properties) -> Iterator[_Block]:
+        for match in section.finditer(text):
+            found = [[group for group in call.groups() if group] for call in one.finditer(match.group(1))]
+            calls = [call_of({"name": group[0].strip(), "arguments": group[-1].strip()}) for group in found]
+            if not calls or None in calls:
+                raise _bad(name, match.group(0))
+            yield _Block(match.start(), match.end(), tuple(call for call in calls if call is not None))
+
+    return find
+
+
+_FORMS: tuple[tuple[str, str, Callable[[str, Properties], Iterator[_Block]]], ...] = (
+    ("<tool_call>", "<tool_call>", _in_tags("<tool_call>", r"<tool_call>(.*?)(?:</tool_call>|(?=<tool_call>)|$)")),
+    (
+        "<function_call>",
+        "<function_call>",
+        _in_tags("<function_call>", r"<function_call>(.*?)(?:</function_call>|(?=<function_call>)|$)"),
+    ),
+    (
+        "<functioncall>",
+        "<functioncall>",
+        _in_tags("<functioncall>", r"<functioncall>(.*?)(?:</functioncall>|(?=<functioncall>)|$)"),
+    ),
+    ("[TOOL_CALLS]", "[TOOL_CALL", _mistral),
+    ("<|tool_call_start|>", "<|tool_call_start|>", _python_tags),
+    ("<function=...>", "<function=", _function_tag),
+    ("<|python_tag|>", "<|python_tag|>", _in_tags("<|python_tag|>", r"<\|python_tag\|>(?=\s*\{)(.*)$")),
+    ("<｜tool▁calls▁begin｜>", "<｜tool▁calls▁begin｜>", _sections("DeepSeek")),
+    ("<|tool_calls_section_begin|>", "<|tool_calls_section_begin|>", _sections("Kimi")),
+)
