@@ -156,4 +156,5 @@ def _clear(path: Path) -> None:
     except (OSError, ValueError, KeyError):
         files = []  # the run did not finish
     for name in (METRICS, RUN_JSON, *files):
-        (path / Path(name).name).unlink(missing_ok=True)
+        if ".." not in Path(name).parts and not Path(name).is_absolute():
+            (path / name).unlink(missing_ok=True)

@@ -36,7 +36,7 @@ def load_encoder(config: Config) -> RecordEncoder:
     source = config.resolve_if_exists(config.tokenizer)
     files = load_tokenizer(source, trust_remote_code=config.trust_remote_code)
     template = config.resolve_if_exists(config.template)
-    if config.is_plain_text and template == "auto" and not files.chat_templates:
+    if config.is_plain_text and template == "auto" and "default" not in files.chat_templates:
         template = NO_TEMPLATE
     encoder = RecordEncoder(
         EncodeSettings(
@@ -113,15 +113,23 @@ def drop_overlong(rows: RowTable, samples: SampleTable, config: Config) -> None:
 def write_tokenizer(encoder: RecordEncoder, folder: Path) -> Sequence[FileEntry]:
     """Write the tokenizer and template as used to `folder`/tokenizer, in a form that transformers loads too.
 
+    The template that was used is the default one there. The tokenizer's other named templates go along; `tool_use` only
+    where it was used, because transformers and servers take it for every conversation with tools.
+
     Raises OutputError where the folder cannot be written.
     """
     files, template = encoder.settings.files, encoder.template
     config = json.dumps(files.config(), indent=2, ensure_ascii=False) + "\n"
-    contents = {"tokenizer.json": files.tokenizer_json, "tokenizer_config.json": config.encode()}
+    contents = {
+        **files.other_files,
+        "tokenizer.json": files.tokenizer_json,
+        "tokenizer_config.json": config.encode(),
+    }
     if template.source:
         contents["chat_template.jinja"] = template.source.encode()
-    if template.tool_source is not None:
-        contents["additional_chat_templates/tool_use.jinja"] = template.tool_source.encode()
+    for name, source in files.chat_templates.items():
+        if name != "default" and (name != "tool_use" or template.tool_source is not None):
+            contents[f"additional_chat_templates/{name}.jinja"] = source.encode()
     entries = []
     for name, data in sorted(contents.items()):
         path = f"tokenizer/{name}"

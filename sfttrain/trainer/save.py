@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def save_model(trainer: PackedTrainer, shards: Shards, folder: RunFolder) -> list[str]:
-    """Save the model or adapter, and copy the dataset's tokenizer and template unchanged; the names of the files.
+    """Save the model or adapter, and copy the dataset's tokenizer and templates unchanged; the names of the files.
 
     The files are written to a folder of their own and moved when all are complete, so that a run killed here leaves no
     partial model. All processes must call it; only the main process gets the names.
@@ -28,10 +28,12 @@ def save_model(trainer: PackedTrainer, shards: Shards, folder: RunFolder) -> lis
     model.generation_config.save_pretrained(str(saving))
     for name in ("README.md", "training_args.bin"):  # an empty model card, and a pickle of what run.json says
         (saving / name).unlink(missing_ok=True)
-    for path in shards.tokenizer.iterdir():
-        shutil.copyfile(path, saving / path.name)
-    files = sorted(path.name for path in saving.iterdir())
+    # The model's own generation_config.json is there already, with the stop tokens that were trained.
+    not_copied = shutil.ignore_patterns("generation_config.json")
+    shutil.copytree(shards.tokenizer, saving, ignore=not_copied, dirs_exist_ok=True, copy_function=shutil.copyfile)
+    files = sorted(path.relative_to(saving).as_posix() for path in saving.rglob("*") if path.is_file())
     for name in files:
+        (folder.path / name).parent.mkdir(parents=True, exist_ok=True)
         (saving / name).replace(folder.path / name)
-    saving.rmdir()
+    shutil.rmtree(saving)
     return files

@@ -355,8 +355,8 @@ def _in_form(message: dict[str, Any], arguments: str, empty: str, split: bool) -
                 changed["content"] = ""
     elif message.get("content") is None:
         changed["content"] = ""
-    if not changed.get("reasoning_content", "x"):
-        del changed["reasoning_content"]  # empty reasoning is no reasoning
+    if not changed.get("reasoning_content", "x").strip():
+        del changed["reasoning_content"]  # blank reasoning is no reasoning
     if split and message["role"] == "assistant" and message.get("reasoning_content") is None:
         inline = INLINE.fullmatch(message.get("content") or "")
         if inline is not None:

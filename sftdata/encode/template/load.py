@@ -54,13 +54,21 @@ def template_summary(name: str) -> str:
 def load_template(name: str, *, own: Mapping[str, str], special_tokens: Mapping[str, str], today: Date) -> ChatTemplate:
     """The template called `name` in the config, bound to the tokenizer's special tokens.
 
-    `own` are the tokenizer's templates by name; `auto` uses these. `none` is a template that writes nothing, for runs
-    on plain text. Raises TemplateError if there is no such template, or if it is not valid Jinja.
+    `own` are the tokenizer's templates by name: `auto` is the default one, with `tool_use` for conversations with tools,
+    and their names come before those of built-in templates. `none` is a template that writes nothing, for runs on plain
+    text. Raises TemplateError if there is no such template, if it is not clear which one is meant, or if it is not
+    valid Jinja.
     """
     if name == NO_TEMPLATE:
         return ChatTemplate("", name=name, special_tokens=special_tokens, today=today)
+    if name in own:
+        return ChatTemplate(own[name], name=name, special_tokens=special_tokens, today=today)
     if name != "auto":
         return ChatTemplate(template_source(name), name=name, special_tokens=special_tokens, today=today)
+    if len(own) > 1 and not own.get("default"):
+        names = ", ".join(sorted(own))
+        what = f"the tokenizer has several chat templates and no default: {names}"
+        raise TemplateError("template: auto", what, f"choose one by its name, as in template={min(own)}")
     source = own.get("default") or next(iter(own.values()), None)
     if source is None:
         known = ", ".join(template_names())

@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,6 +19,9 @@ SPECIAL_NAMES = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token"
 # Classes that use tokenizer.json unchanged. With other classes, transformers may rebuild the tokenizer from its
 # vocabulary, so it is loaded with transformers.
 PLAIN_CLASSES = (None, "PreTrainedTokenizerFast", "TokenizersBackend", "PreTrainedTokenizer")
+OTHER_FILES = ("generation_config.json", "special_tokens_map.json")
+# For which a tokenizer's class may have defaults of its own.
+CLASS_SETTINGS = ("clean_up_tokenization_spaces", "model_max_length", "padding_side", "truncation_side")
 HUB_FILES = (
     "tokenizer*",
     "*.jinja",
@@ -50,7 +53,9 @@ class TokenizerFiles:
     source: str
     tokenizer_json: bytes  # tokenizer.json as used
     special_tokens: Mapping[str, str]  # such as eos_token -> "</s>"; only those that are set
-    chat_templates: Mapping[str, str]  # by name: "default", and "tool_use" if the tokenizer has it
+    chat_templates: Mapping[str, str]  # by name: "default", and others such as "tool_use" if the tokenizer has them
+    settings: Mapping[str, Any] = field(default_factory=dict)  # tokenizer_config.json
+    other_files: Mapping[str, bytes] = field(default_factory=dict)  # those of OTHER_FILES that are there
 
     @property
     def sha256(self) -> str:
@@ -69,13 +74,16 @@ class TokenizerFiles:
         return tuple(sorted(tokens, key=lambda token: token.id))
 
     def config(self) -> dict[str, Any]:
-        """The contents of a tokenizer_config.json with which transformers loads the same tokenizer."""
-        return {
-            "tokenizer_class": "PreTrainedTokenizerFast",
-            "clean_up_tokenization_spaces": False,
-            "model_max_length": 10**30,
-            **self.special_tokens,
-        }
+        """The contents of a tokenizer_config.json with which transformers loads the same tokenizer.
+
+        Its fields are the tokenizer's own, except for the class, which is one that takes tokenizer.json as it is; code
+        of the tokenizer's own, which does not go along; and chat templates, which are files of their own.
+        """
+        own = {key: value for key, value in self.settings.items() if key not in ("auto_map", "chat_template")}
+        if own.get("tokenizer_class") not in PLAIN_CLASSES[1:]:
+            own["tokenizer_class"] = PLAIN_CLASSES[1]
+        named = {name: text for name, text in self.special_tokens.items() if _content(own.get(name)) != text}
+        return {**own, **named}
 
 
 @lru_cache(maxsize=2)
@@ -110,7 +118,14 @@ def read_plain(folder: Path, source: str = "") -> TokenizerFiles | None:
         tokenizer_json=data,
         special_tokens=_special_tokens(folder, config),
         chat_templates=_chat_templates(folder, config),
+        settings=config,
+        other_files=_other_files(folder),
     )
+
+
+def _other_files(folder: Path) -> dict[str, bytes]:
+    """The files of a tokenizer's folder that go along unchanged."""
+    return {name: (folder / name).read_bytes() for name in OTHER_FILES if (folder / name).is_file()}
 
 
 def _read_tokenizer_json(path: Path, source: str) -> bytes:
@@ -232,6 +247,7 @@ def _load_with_transformers(source: str, folder: Path, trust_remote_code: bool) 
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     from transformers import AutoTokenizer
 
+    config = _read_json(folder / "tokenizer_config.json")
     options: dict[str, Any] = {"trust_remote_code": trust_remote_code}
     gguf = sorted(folder.glob("*.gguf"))
     if gguf and not (folder / "tokenizer_config.json").is_file():
@@ -250,4 +266,6 @@ def _load_with_transformers(source: str, folder: Path, trust_remote_code: bool) 
         tokenizer_json=backend.to_str().encode(),
         special_tokens=named,
         chat_templates=dict(_named_templates(tokenizer.chat_template)),
+        settings={**{name: getattr(tokenizer, name) for name in CLASS_SETTINGS}, **config},
+        other_files=_other_files(folder),
     )

@@ -10,8 +10,10 @@ from typing import Any
 import pytest
 import tiny_tokenizers
 
+from sftdata.encode.record_encoder import EncodeSettings, RecordEncoder
 from sftdata.encode.tokenizer.load import load_tokenizer
-from sftdata.errors import TokenizerError
+from sftdata.errors import TemplateError, TokenizerError
+from sftdata.pipeline.encoding import write_tokenizer
 
 TEXTS = ("<s>Hello  world\n", "  x<|im_end|> y</think>", " a", "<|user|> \nq", "café e\u0301 <new_tok> Q")
 NAMED = [{"name": "default", "template": "D"}, {"name": "tool_use", "template": "T"}]
@@ -104,6 +106,72 @@ def test_a_folder_is_loaded_as_in_transformers(tmp_path: Path, name: str) -> Non
     assert {token.content: token.special for token in ours.added_tokens()} == {
         token.content: token.special for token in theirs.added_tokens_decoder.values()
     }
+
+
+@pytest.mark.parametrize("name", FOLDERS)
+def test_the_tokenizer_of_a_dataset_is_loaded_as_the_original(tmp_path: Path, name: str) -> None:
+    from transformers import AutoTokenizer
+
+    folder = make_folder(tmp_path, *FOLDERS[name])
+    written = write(folder, tmp_path / "out")
+    theirs: Any = AutoTokenizer.from_pretrained(str(folder))
+    ours: Any = AutoTokenizer.from_pretrained(str(written))
+    for text in TEXTS:
+        for special in (False, True):
+            expected = theirs(text, add_special_tokens=special)["input_ids"]
+            assert ours(text, add_special_tokens=special)["input_ids"] == expected
+        assert ours.decode(theirs(text)["input_ids"]) == theirs.decode(theirs(text)["input_ids"])
+    assert ours.chat_template == theirs.chat_template
+    assert ours.special_tokens_map == theirs.special_tokens_map
+    for setting in ("clean_up_tokenization_spaces", "model_max_length", "padding_side", "truncation_side"):
+        assert getattr(ours, setting) == getattr(theirs, setting)
+
+
+def test_fields_that_sftdata_does_not_know_and_other_files_go_along_unchanged(tmp_path: Path) -> None:
+    generation = '{"eos_token_id": [2, 7],\n  "top_p": 0.9}'
+    config = {"response_schema": {"x": [1]}, "padding_side": "left", "image_token": "<image>"}
+    folder = make_folder(tmp_path, "byte_level", config, {"generation_config.json": generation})
+    written = write(folder, tmp_path / "out")
+    assert (written / "generation_config.json").read_text(encoding="utf-8") == generation
+    assert json.loads((written / "tokenizer_config.json").read_text(encoding="utf-8")) == {
+        "tokenizer_class": "PreTrainedTokenizerFast",
+        "clean_up_tokenization_spaces": False,
+        "model_max_length": 1000000000,
+        "bos_token": "<s>",
+        "eos_token": "</s>",
+        **config,
+    }
+
+
+def test_several_templates_and_no_default_are_an_error_with_their_names_until_one_is_chosen(tmp_path: Path) -> None:
+    from transformers import AutoTokenizer
+
+    named = [{"name": "rag", "template": tiny_tokenizers.CHATML}, {"name": "plain", "template": "P"}]
+    folder = make_folder(tmp_path, "byte_level", {"chat_template": named}, {"chat_template.jinja": None})
+    with pytest.raises(TemplateError, match=r"no default: plain, rag.*template=plain"):
+        encoder_of(folder)
+    written: Any = AutoTokenizer.from_pretrained(str(write(folder, tmp_path / "out", template="rag")))
+    assert written.chat_template == {"default": tiny_tokenizers.CHATML, "rag": tiny_tokenizers.CHATML, "plain": "P"}
+
+
+def test_a_tool_template_that_was_not_used_does_not_go_along(tmp_path: Path) -> None:
+    folder = make_folder(tmp_path, "byte_level", {"chat_template": NAMED}, {"chat_template.jinja": None})
+    written = write(folder, tmp_path / "out", template="chatml")
+    assert not (written / "additional_chat_templates").exists()
+
+
+def encoder_of(folder: Path, template: str = "auto") -> RecordEncoder:
+    """An encoder with a folder's tokenizer."""
+    files = load_tokenizer(str(folder))
+    return RecordEncoder(
+        EncodeSettings(files=files, date="2026-01-01", template="none" if not files.chat_templates else template)
+    )
+
+
+def write(folder: Path, out: Path, template: str = "auto") -> Path:
+    """Write a folder's tokenizer as `prepare` does, and return where."""
+    write_tokenizer(encoder_of(folder, template), out)
+    return out / "tokenizer"
 
 
 def test_a_folder_without_a_tokenizer_is_an_error_that_names_it(tmp_path: Path) -> None:
