@@ -308,7 +308,7 @@ class _AuditRun:
         )
 
     def _todo(self, kind: str) -> str:
-        """What to add to the meaning of a kind: what the setting does about rows of unknown shapes, or what else to do."""
+        """What to add to a meaning about rows of unknown shapes: what the setting does about them, or what else to do."""
         if kind not in FIXABLE:
             return ""
         mended = self._advice.mended(kind)

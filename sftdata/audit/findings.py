@@ -72,7 +72,7 @@ class Finding:
     share: float  # of all rows
     meaning: str
     default_rows: int | None  # for quality filters: the rows that `filters: default` drops for it; else None
-    setting: str | None  # the config line that handles it; None: such rows are always dropped
+    setting: str | None  # the line of the config that handles it, tried; None: such rows are always dropped
     examples: tuple[Example, ...]  # of the first rows
 
 
@@ -107,28 +107,11 @@ class Audit:
     evaluation_items: int  # that the rows were compared with
     sources: tuple[SourceStats, ...]
     findings: tuple[Finding, ...]
+    settings: str = ""  # a settings file with what handles all findings; it lacks tokenizer and out
 
     def to_dict(self) -> dict[str, Any]:
         """The audit as JSON types. The keys are stable for one `schema_version`."""
-        return {"schema_version": SCHEMA_VERSION, **asdict(self)}
-
-
-def settings_line(settings: Mapping[str, Any]) -> str:
-    """Settings as a line of YAML: {"dedup": {"exact": True}} -> `dedup: {exact: true}`."""
-    return ", ".join(f"{key}: {_flow(value)}" for key, value in settings.items())
-
-
-def _flow(value: Any) -> str:
-    """A value in YAML flow style."""
-    import json
-
-    import yaml
-
-    if isinstance(value, Mapping):
-        return "{" + ", ".join(f"{_flow(key)}: {_flow(item)}" for key, item in value.items()) + "}"
-    if isinstance(value, (list, tuple)):
-        return "[" + ", ".join(map(_flow, value)) + "]"
-    if isinstance(value, str):
-        plain = value.isascii() and value.isprintable() and not set(value) & set(",[]{}:#'\"")
-        return value if plain and yaml.safe_load(value) == value else json.dumps(value)
-    return json.dumps(value)
+        return {
+            "schema_version": SCHEMA_VERSION,
+            **{name: one for name, one in asdict(self).items() if name != "settings"},
+        }

@@ -15,6 +15,13 @@ if TYPE_CHECKING:
     from sftdata.view.summary import Summary, Table
 
 
+_MAX_CHARS = 80  # of a setting in the table
+_HOW_TO_USE = """\
+# The settings that were given, and those that handle what was found. Take out what you do not want, save the rest beside
+# the settings file that was checked (or in this folder, if data files were), add `tokenizer` and `out` if they are not
+# there, and run `sftdata prepare FILE`."""
+
+
 def check(
     items: Annotated[
         list[str],
@@ -46,6 +53,8 @@ def check(
             print(json.dumps(found.to_dict(), indent=2))
         else:
             print_summary_of(summarize(found))
+            if found.settings:
+                print(f"\n{_HOW_TO_USE}\n\n{found.settings}", end="")
         if strict and found.findings:
             raise typer.Exit(1)
 
@@ -108,13 +117,18 @@ def _findings_table(audit: Audit) -> Table:
             f"{one.rows:,}",
             _share(one.share),
             "" if one.default_rows is None else f"{one.default_rows:,}",
-            one.setting or "(always dropped)",
+            _short(one.setting) or "(always dropped)",
             one.meaning,
         )
         for one in audit.findings
     ]
     head = ("finding", "rows", "share", "by default", "setting", "")
     return Table(head, tuple(rows), frozenset({0, 4, 5}))
+
+
+def _short(setting: str | None) -> str | None:
+    """A setting that is too long for a table is in the file below it only."""
+    return setting if setting is None or len(setting) <= _MAX_CHARS else f"{setting.partition(':')[0]}: see below"
 
 
 def _share(share: float) -> str:

@@ -2,111 +2,75 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+import contextlib
+from collections.abc import Sequence
+from itertools import islice
 
 from sftdata.errors import SourceError
-from sftdata.read.formats.convert import key_list, to_record
-from sftdata.read.formats.structure import check_structure
+from sftdata.read.advice import TriedRows, describe, find_advice, other_shapes
+from sftdata.read.formats.convert import RowFormat
+from sftdata.read.formats.fields import key_list
 from sftdata.read.sources import read_raw
+from sftdata.read.stage import row_format, row_of
 from sftdata.read.units import Source, Unit
 from sftdata.records.record import Drop
+from sftdata.settings.yaml_line import override
 
 # If all rows of a source have these reasons, its settings or its format are wrong, not its rows.
 NOT_DATA = {"bad_json", "not_an_object", "unknown_shape", "missing_field"}
 
-# Common names of the two sides of a conversation, most likely first.
-_QUESTIONS = ("question", "query", "prompt", "instruction", "input", "problem", "user", "source", "title")
-_ANSWERS = (
-    "answer",
-    "response",
-    "output",
-    "completion",
-    "chosen",
-    "solution",
-    "target",
-    "assistant",
-    "reply",
-    "summary",
-)
-_DIALOGS = ("dialog", "dialogue", "chat", "turns", "conversation", "thread")
-_MAX_DEPTH = 3
+_MAX_READ = 5000  # rows to read for an error
 
 
 def no_rows_error(units: Sequence[Unit], source: Source) -> SourceError:
-    """The error for a source none of whose rows became a record. `units` are the units of this source; the first row is
-    read again.
+    """The error for a source none of whose rows became a record. `units` are the units of this source; its first rows
+    are read again, and what the error suggests is tried on them.
     """
-    for unit in units:
-        for line, value, drop in read_raw(unit):
-            found = drop or to_record(value, format=source.format, columns=source.columns, system=source.system)
-            problem = found if isinstance(found, Drop) else check_structure(found)
-            if problem is None or problem.reason in ("unknown_shape", "missing_field", "not_an_object"):
-                return SourceError(source.path, "none of its rows is a conversation", suggest_fix(value))
-            todo = f"the first, {unit.name}:{line}, is {problem.reason} ({problem.detail})"
-            if problem.reason == "bad_json" and unit.kind == "jsonl":
-                todo += "; if the file is one JSON document, rename it to end in .json"
-            return SourceError(source.path, "none of its rows can be used", todo)
-    return SourceError(source.path, "holds no rows", "check the path, or remove it from the sources")
+    rows = TriedRows(row_format(source))
+    first: tuple[Unit, int, Drop] | None = None
+    for unit, raw in islice(((one, raw) for one in units for raw in read_raw(one)), _MAX_READ):
+        row = row_of(raw, source)
+        rows.add(raw.value, None if row.drop is None else row.drop.reason)
+        if row.drop is not None and first is None:
+            first = unit, raw.line, row.drop
+    if first is None:
+        return SourceError(source.path, "holds no rows", "check the path, or remove it from the sources")
+    unit, line, problem = first
+    if rows.failing or problem.reason == "not_an_object":
+        return SourceError(source.path, "none of its rows is a conversation", _fix(rows, unit.source))
+    todo = f"the first, {unit.name}:{line}, is {problem.reason} ({problem.detail})"
+    if problem.reason == "bad_json" and unit.kind == "jsonl" and _is_json(unit, source):
+        todo += "; the file is one JSON document: rename it to end in .json"
+    return SourceError(source.path, "none of its rows can be used", todo)
+
+
+def _is_json(unit: Unit, source: Source) -> bool:
+    """Whether a file of JSON lines can be read as one JSON document that has a conversation."""
+    whole = unit._replace(kind="json", start=0, end=None)
+    with contextlib.suppress(SourceError):
+        return any(row_of(raw, source).drop is None for raw in islice(read_raw(whole), _MAX_READ))
+    return False
 
 
 def suggest_fix(value: object) -> str:
-    """What to do about a row that fits no format: its keys, and a mapping of columns that may work."""
-    if not isinstance(value, dict):
+    """What to do about a row that fits no format: its keys, and settings that were tried on it."""
+    rows = TriedRows(RowFormat())
+    rows.add(value, "unknown_shape")
+    return _fix(rows, None)
+
+
+def _fix(rows: TriedRows, source: int | None) -> str:
+    """What to do about a source with these rows. `source` is its number, for settings on the command line."""
+    if not rows.failing:
         return 'write every row as an object such as {"messages": [{"role": "user", "content": "..."}, ...]}'
+    value = rows.failing[0]
     keys = f"its rows have the keys {key_list(value)}"
     if value and all(isinstance(item, dict) and "0" in item for item in value.values()):
         return f"{keys}, each a whole column; write one object per row (pandas: to_json(orient='records', lines=True))"
-    mapping = suggest_mapping(value)
-    if mapping == {"text": "text"}:
-        return f"{keys}; set format: text to train on the text as it is"
-    if mapping:
-        return f"{keys}; map them with columns: {{{', '.join(f'{field}: {path}' for field, path in mapping.items())}}}"
-    return f"{keys}; map them with columns: {{prompt: KEY, completion: KEY}} or {{messages: KEY}}"
-
-
-def suggest_mapping(row: Mapping[str, Any]) -> dict[str, str]:
-    """A likely value for the setting `columns`; {"text": "text"} if the row only has a text; empty if there is none."""
-    paths = dict(_paths(row, "", 0))
-    for path, value in paths.items():
-        if isinstance(value, list) and value and isinstance(value[0], dict) and _is_dialog(path, value[0]):
-            return {"messages": path}
-    texts = [path for path, value in paths.items() if isinstance(value, str)]
-    answer = _best_match(texts, _ANSWERS)
-    question = _best_match([path for path in texts if path != answer], _QUESTIONS)
-    if answer is None or question is None:
-        return {"text": "text"} if "text" in texts else {}
-    context = _best_match([path for path in texts if path not in (answer, question)], ("input", "context"))
-    if question == "instruction" and context is not None:
-        return {"instruction": question, "input": context, "output": answer}
-    return {"prompt": question, "completion": answer}
-
-
-def _is_dialog(path: str, turn: Mapping[str, Any]) -> bool:
-    return path.rpartition(".")[2].lower() in _DIALOGS or bool({"role", "from"} & turn.keys())
-
-
-def _paths(node: object, path: str, depth: int) -> Iterator[tuple[str, object]]:
-    """Every value in a row with its dotted path, outer ones first; only the first item of a list."""
-    if isinstance(node, Mapping):
-        inner = [(f"{path}.{key}" if path else str(key), item) for key, item in node.items()]
-    else:
-        inner = [(f"{path}.0", node[0])] if isinstance(node, list) and node else []
-    yield from inner
-    if depth < _MAX_DEPTH:
-        for name, item in inner:
-            yield from _paths(item, name, depth + 1)
-
-
-def _best_match(paths: Sequence[str], names: Sequence[str]) -> str | None:
-    """The path whose last part equals the most likely name, or else contains it."""
-    last = {path: path.rpartition(".")[2].lower() for path in paths}
-    for name in names:
-        for path in paths:
-            if last[path] == name:
-                return path
-    for name in names:
-        for path in paths:
-            if name in last[path]:
-                return path
-    return None
+    advice = find_advice(rows)
+    place = ""
+    if advice is not None and source is not None:
+        settings = (override(f"sources.{source}.{name}", setting) for name, setting in advice.settings.items())
+        place = f" (on the command line: {' '.join(settings)})"
+    others = other_shapes(advice, rows)
+    return f"{keys}; {describe(advice, rows, place)}" + (f"; other rows have the keys {others}" if others else "")

@@ -1,12 +1,17 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 
 import pytest
 
+from sftdata.cli.shared import config_of
 from sftdata.config import SourceConfig
-from sftdata.read import no_rows_error, plan_units, suggest_fix
+from sftdata.read import no_rows_error, plan_units, rows_of, suggest_fix
+
+
+TURNS = [{"role": "user", "content": "q"}, {"role": "assistant", "content": "a"}]
 
 
 @pytest.mark.parametrize(
@@ -14,9 +19,25 @@ from sftdata.read import no_rows_error, plan_units, suggest_fix
     [
         ({"question": "q", "answer": "a"}, "{prompt: question, completion: answer}"),
         ({"id": "1", "Query": "q", "model_answer": "a"}, "{prompt: Query, completion: model_answer}"),
-        ({"prompt": "q", "chosen": "a", "rejected": "b"}, "{prompt: prompt, completion: chosen}"),
-        ({"dialog": [{"speaker": "x"}]}, "{messages: dialog}"),
-        ({"x": {"turns": [{"role": "user", "content": "q"}]}}, "{messages: x.turns}"),
+        (
+            {"prompt": "q", "chosen": "a", "rejected": "b"},
+            "{prompt: prompt, completion: chosen}, which does not use rejected",
+        ),
+        ({"dialog": TURNS}, "{messages: dialog}"),
+        ({"x": {"turns": TURNS}}, "{messages: x.turns}"),
+        (
+            {"dialog": [{"speaker": "user", "text": "Who goes there?"}, {"speaker": "assistant", "text": "Me."}]},
+            "{messages: dialog, role: speaker, content: text}",
+        ),
+        ({"id": 7, "qa": {"question": "q", "answer": "a"}}, "{prompt: qa.question, completion: qa.answer}"),
+        ({"Frage: kurz": "q", "Antwort": "a"}, "{prompt: 'Frage: kurz', completion: Antwort}"),
+        ({"问题": "q", "回答": "a"}, "{prompt: 问题, completion: 回答}"),
+        (
+            {"context": "c", "question": "q", "answer": "a"},
+            "{instruction: question, input: context, output: answer}",
+        ),
+        ({"prompt": "q", "chosen": TURNS, "source": "web"}, "{messages: chosen}"),
+        ({"user_id": "u", "input": "q", "output": "a"}, "{prompt: input, completion: output}"),
         (
             {"instruction": "i", "instances": [{"input": "", "output": "a"}]},
             "{instruction: instruction, input: instances.0.input, output: instances.0.output}",
@@ -46,10 +67,13 @@ def test_the_error_names_the_source_and_the_problem_of_its_first_row(tmp_path):
     file.write_text('{"question": "q", "answer": "a"}\n')
     assert error(file) == (
         f"{file}: none of its rows is a conversation; its rows have the keys question, answer; "
-        "map them with columns: {prompt: question, completion: answer}"
+        "map them with columns: {prompt: question, completion: answer} "
+        "(on the command line: 'sources.0.columns={prompt: question, completion: answer}')"
     )
     file.write_text(json.dumps({"messages": []}, indent=2))
     assert "the first, a.jsonl:1, is bad_json" in error(file)
+    assert "rename" not in error(file)  # under another name it has no conversation either
+    file.write_text(json.dumps({"messages": TURNS}, indent=2))
     assert "rename it to end in .json" in error(file)
     file.write_text('\n{"messages": [{"role": "user", "content": "Hi"}]}\n')
     assert "a.jsonl:2, is no_answer" in error(file)
@@ -61,3 +85,67 @@ def test_the_error_for_the_seed_tasks_says_what_to_map(shared):
     sentence = error(shared / "data" / "seed_tasks.jsonl")
     assert "keys id, name, instruction, instances, is_classification" in sentence
     assert "input: instances.0.input, output: instances.0.output" in sentence
+
+
+def lines(file: Path, *rows: object) -> Path:
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return file
+
+
+def test_settings_that_take_the_first_of_several_items_are_not_suggested(tmp_path):
+    pairs = [{"question": "Who?", "answer": "Me."}, {"question": "And?", "answer": "You."}]
+    sentence = error(lines(tmp_path / "a.jsonl", {"qa": pairs[:1]}, {"qa": pairs}))
+    assert "columns" not in sentence
+    assert sentence.endswith(
+        "qa holds several items; write one row for each, with the text of the question and the answer"
+    )
+
+
+def test_a_column_that_is_the_same_in_all_rows_is_no_question(tmp_path):
+    rows = [{"input": "web", "problem": f"{number} + 1?", "solution": str(number + 1)} for number in range(3)]
+    assert "columns: {prompt: problem, completion: solution}" in error(lines(tmp_path / "a.jsonl", *rows))
+
+
+def test_names_that_say_nothing_are_left_to_the_owner(tmp_path):
+    sentence = error(lines(tmp_path / "a.jsonl", {"id": "1", "x": "Who?", "y": "Me."}))
+    assert "; if x asks and y answers, map them with columns: {prompt: x, completion: y} (" in sentence
+
+
+def test_a_text_alone_is_trained_as_it_is_unless_it_is_a_rendered_chat(tmp_path):
+    plain = error(lines(tmp_path / "a.jsonl", {"inhalt": "Es war einmal."}))
+    assert "set format: text and columns: {text: inhalt} to train on the text as it is" in plain
+    rendered = {"text": "<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\nYo<|im_end|>"}
+    sentence = error(lines(tmp_path / "b.jsonl", rendered))
+    assert "format: text" not in sentence and "text holds chats that a template was applied to" in sentence
+
+
+def test_a_part_of_the_rows_is_named_with_its_number_and_the_keys_of_the_rest(tmp_path):
+    file = lines(
+        tmp_path / "a.jsonl", {"frage": "Wer?", "antwort": "Ich."}, {"x": 1}, {"frage": "Wo?", "antwort": "Da."}
+    )
+    sentence = error(file)
+    assert "columns: {prompt: frage, completion: antwort} (mends 2 of 3 such rows tried)" in sentence
+    assert sentence.endswith("; other rows have the keys x")
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"Frage: kurz": "Wer?", "Antwort, lang": "Ich."},
+        {"question's": "Who?", "answer#1": "Me."},
+        {"input": "Who?", 'the "output"': "Me."},
+        {"inhalt = alles": "Es war einmal."},
+        {"qa.question": "Who?", "qa.answer": "Me."},
+        {"data": {"question": "Who?", "answer": "Me."}},
+        {"prompt": {"text": "Who?"}, "completion": {"text": "Me."}},
+        {"turns": [{"sender": "human", "msg": "Who goes there?"}, {"sender": "gpt", "msg": "Only me."}]},
+    ],
+)
+def test_what_is_suggested_for_the_command_line_works_when_it_is_pasted(tmp_path, row):
+    file = lines(tmp_path / "a.jsonl", row)
+    command = error(file).partition(" (on the command line: ")[2].partition(")")[0]
+    overrides = shlex.split(command)
+    assert overrides
+    config = config_of([str(file), *overrides], {"tokenizer": "t", "out": "o"})
+    (source,) = config.sources
+    assert [row.drop for unit in plan_units([source]) for row in rows_of(unit, source)] == [None]

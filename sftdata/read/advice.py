@@ -1,0 +1,193 @@
+"""Settings of a source, tried on its rows before they are suggested.
+
+A suggestion is good if rows become conversations that are none with the present settings, and every row that is one
+stays the same conversation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from sftdata.errors import SourceError
+from sftdata.read.column_names import guessed_settings, is_about, is_rendered, likely_settings
+from sftdata.read.formats.convert import RowFormat, check_columns, convert
+from sftdata.read.formats.fields import at_path, key_list
+from sftdata.read.formats.structure import check_structure
+from sftdata.records.record import Drop, Record
+from sftdata.settings.yaml_line import settings_line
+
+FIXABLE = frozenset({"unknown_shape", "missing_field", "wrong_type"})  # reasons that other settings may help against
+MAX_ROWS = 500  # of each kind to keep for trying
+_ROWS_OF_SHAPE, _SHAPES = 50, 8
+_MAX_NAMES = 4  # of unused columns to list
+_SAME = 3  # a question that is the same in all of so many rows is none
+
+
+@dataclass
+class TriedRows:
+    """Rows of a source to try settings on: some that are conversations, and some that fail for a reason in FIXABLE."""
+
+    how: RowFormat  # the present settings
+    kept: list[Mapping[str, Any]] = field(default_factory=list)
+    failing: list[Mapping[str, Any]] = field(default_factory=list)
+    shapes: dict[tuple[bool, tuple[str, ...]], int] = field(default_factory=dict)
+
+    def add(self, value: object, reason: str | None) -> None:
+        """Keep a row if it tells more than those that are kept already. `reason` is why it is dropped, or None."""
+        if not isinstance(value, dict) or (reason is not None and reason not in FIXABLE):
+            return
+        rows = self.kept if reason is None else self.failing
+        shape = reason is None, tuple(map(str, value))
+        if len(rows) < MAX_ROWS and self.shapes.get(shape, 0) < _ROWS_OF_SHAPE:
+            self.shapes[shape] = self.shapes.get(shape, 0) + 1
+            rows.append(value)
+
+
+@dataclass(frozen=True)
+class Advice:
+    """Settings for a source that were tried on its rows."""
+
+    settings: Mapping[str, Any]  # format, columns
+    mended: int  # failing rows that become conversations with them
+    failing: int  # rows that they were tried on
+    unused: tuple[str, ...] = ()  # columns of the mended rows that these settings do not use
+    lost: int = 0  # rows that are conversations now, and would be none or others with them
+    is_guess: bool = False  # whether only the owner of the data can say that the columns mean this
+
+    @property
+    def is_safe(self) -> bool:
+        """Whether no row is lost or changed."""
+        return not self.lost
+
+    @property
+    def lines(self) -> str:
+        """The settings as YAML, each to be pasted into the source."""
+        return " and ".join(settings_line({name: value}) for name, value in self.settings.items())
+
+
+def find_advice(rows: TriedRows) -> Advice | None:
+    """The settings that mend most rows: the best of those that lose none, or else the best; None if none mends any."""
+    tried = [advice for settings in _candidates(rows) if (advice := try_settings(rows, settings)).mended]
+    for found in ([one for one in tried if one.is_safe], tried):
+        if found:
+            return max(found, key=lambda advice: advice.mended)
+    for row in rows.failing[:1]:
+        if (guess := guessed_settings(row)) is not None:
+            advice = try_settings(rows, guess)
+            if advice.mended and advice.is_safe:
+                return replace(advice, is_guess=True)
+    return None
+
+
+def try_settings(rows: TriedRows, settings: Mapping[str, Any]) -> Advice:
+    """What these settings of the source do to the rows."""
+    how = with_settings(rows.how, settings)
+    failing = len(rows.failing)
+    if how is None or _leaves_items(rows.failing, settings) or _asks_the_same(rows.failing, settings):
+        return Advice(settings, 0, failing)
+    mended = sum(record_of(row, how) is not None for row in rows.failing)
+    lost = sum(record_of(row, how) != record_of(row, rows.how) for row in rows.kept) if mended else 0
+    unused = dict.fromkeys(name for row in rows.failing for name in convert(row, how).unused if not is_about(name))
+    return Advice(settings, mended, failing, tuple(unused), lost)
+
+
+def with_settings(how: RowFormat, settings: Mapping[str, Any]) -> RowFormat | None:
+    """The present settings with others in their place; None if they are not allowed together."""
+    changed = how._replace(**settings)
+    try:
+        check_columns(changed.format, changed.columns, "")
+    except SourceError:
+        return None
+    return changed
+
+
+def record_of(value: object, how: RowFormat) -> Record | None:
+    """The record of a row if it is a valid conversation."""
+    found = convert(value, how).found
+    return None if isinstance(found, Drop) or check_structure(found) is not None else found
+
+
+def describe(advice: Advice | None, rows: TriedRows, place: str) -> str:
+    """What to do about the failing rows, as one clause. `place` is the source's setting on the command line."""
+    if advice is None:
+        many = next((path for row in rows.failing for path, count in _lists(row) if count > 1), None)
+        if many is not None:
+            return f"{many} holds several items; write one row for each, with the text of the question and the answer"
+        rendered = next((key for row in rows.failing for key, value in row.items() if is_rendered(value)), None)
+        if rendered is not None:
+            return f"{rendered} holds chats that a template was applied to; write their turns as messages"
+        return "map them with columns: {prompt: KEY, completion: KEY} or {messages: KEY}"
+    if not advice.is_safe:
+        return (
+            "its rows have several shapes, and settings for these would change the others; put these into a file of "
+            f"their own, and read it with {advice.lines}"
+        )
+    if advice.unused:
+        place += f", which does not use {', '.join(advice.unused[:_MAX_NAMES])}"
+    some = "" if advice.mended == advice.failing else f" (mends {advice.mended} of {advice.failing} such rows tried)"
+    columns = advice.settings.get("columns", {})
+    if advice.is_guess:
+        asks, answers = columns["prompt"], columns["completion"]
+        return f"if {asks} asks and {answers} answers, map them with {advice.lines}{some}{place}"
+    if advice.settings.get("format") == "text":
+        return f"set {advice.lines} to train on the text as it is{some}{place}"
+    return f"map them with {advice.lines}{some}{place}"
+
+
+def other_shapes(advice: Advice | None, rows: TriedRows) -> str:
+    """The keys of the first row that the advice does not mend; an empty string if it mends all."""
+    how = None if advice is None else with_settings(rows.how, advice.settings)
+    if how is None:
+        return ""
+    other = next((row for row in rows.failing if record_of(row, how) is None), None)
+    return "" if other is None else key_list(other)
+
+
+def _candidates(rows: TriedRows) -> Iterator[Mapping[str, Any]]:
+    """Settings to try, made from a row of each of the first failing shapes; each once."""
+    seen: list[Mapping[str, Any]] = []
+    shapes: dict[tuple[str, ...], Mapping[str, Any]] = {}
+    for row in rows.failing:
+        shape = tuple(map(str, row))
+        if shape not in shapes or _num_given(row) > _num_given(shapes[shape]):
+            shapes[shape] = row
+    for row in list(shapes.values())[:_SHAPES]:
+        for settings in likely_settings(row):
+            options = [settings]
+            if rows.how.columns and "columns" in settings:  # beside what is mapped already, and instead of it
+                options.append({**settings, "columns": {**rows.how.columns, **settings["columns"]}})
+            for option in options:
+                if option not in seen:
+                    seen.append(option)
+                    yield option
+
+
+def _num_given(row: Mapping[str, Any]) -> int:
+    return sum(value not in (None, "", [], {}) for value in row.values())
+
+
+def _lists(row: Mapping[str, Any]) -> Iterator[tuple[str, int]]:
+    """The columns of a row that are lists, and their lengths."""
+    yield from ((str(key), len(value)) for key, value in row.items() if isinstance(value, list))
+
+
+def _leaves_items(rows: Sequence[Mapping[str, Any]], settings: Mapping[str, Any]) -> bool:
+    """Whether the settings take the first item of a list that has more in some row: the others would be lost."""
+    parts = [path.split(".") for path in settings.get("columns", {}).values()]
+    heads = {".".join(path[:at]) for path in parts for at, part in enumerate(path) if at and part == "0"}
+    lists = (at_path(row, head) for row in rows for head in heads)
+    return any(isinstance(value, list) and len(value) > 1 for value in lists)
+
+
+def _asks_the_same(rows: Sequence[Mapping[str, Any]], settings: Mapping[str, Any]) -> bool:
+    """Whether the column of the question, or of its context, holds one and the same text in all rows, as the name of
+    a source would.
+    """
+    columns = settings.get("columns", {})
+    column = columns.get("prompt") or columns.get("input")
+    if column is None or len(rows) < _SAME:
+        return False
+    values = [at_path(row, column) for row in rows]
+    return bool(values[0]) and all(value == values[0] for value in values)

@@ -1,0 +1,131 @@
+"""What columns are commonly called, and which columns of a row may be its question, its context and its answer."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import product
+from typing import Any
+
+# Names in several languages, most likely first.
+_INSTRUCTIONS = ("instruction", "anweisung", "aufgabe", "consigne", "instruccion", "instrucción", "istruzione")
+_QUESTIONS = (
+    *("question", "query", "prompt"),
+    *_INSTRUCTIONS,
+    *("input", "problem", "user", "human", "request", "title"),
+    *("frage", "anfrage", "eingabe", "pregunta", "consulta", "entrada", "pergunta", "domanda", "requête", "demande"),
+    *("вопрос", "запрос", "问题", "指令", "输入", "質問", "입력", "질문", "q"),
+)
+_ANSWERS = (
+    *("answer", "response", "output", "completion", "chosen", "solution", "target", "assistant", "reply", "summary"),
+    *("antwort", "ausgabe", "lösung", "loesung", "respuesta", "salida", "resposta", "saída", "risposta"),
+    *("réponse", "reponse", "sortie", "ответ", "回答", "答案", "输出", "応答", "답변", "출력", "label", "a"),
+)
+_CONTEXTS = (
+    *("input", "context", "passage", "document", "background"),
+    *("kontext", "eingabe", "contexte", "contexto", "entrada", "contesto", "контекст", "输入", "上下文"),
+)
+_TEXTS = ("text", "content", "body", "story", "document", "article", "inhalt", "texte", "texto", "testo")
+_DIALOGS = ("dialog", "dialogue", "chat", "turns", "messages", "conversation", "thread", "gespräch", "verlauf")
+# A column whose name ends in one of these says something about the row.
+_ABOUT = {
+    *("id", "uuid", "guid", "index", "idx", "key", "hash", "url", "uri", "link", "file", "path", "source", "split"),
+    *("date", "time", "timestamp", "created", "updated", "lang", "language", "model", "version", "license", "author"),
+    *("name", "category", "type", "topic", "tags", "score", "rating"),
+}
+# Marks of a chat that was rendered with a template: its text is not to be trained on as it is.
+_RENDERED = re.compile(
+    r"<\|im_start\|>|<\|start_header_id\|>|<start_of_turn>|\[INST\]|<｜User｜>|<\|(?:user|assistant)\|>"
+    r"|^(?:### ?)?(?:Human|User|Assistant|Instruction|USER|ASSISTANT): ?",
+    re.MULTILINE,
+)
+_WORDS = re.compile(r"[^\W\d_]+", re.UNICODE)
+_CAMEL = re.compile(r"(?<=[a-zß-ÿ])(?=[A-Z])")
+_PARTS = 3  # at most this many columns are tried for each part of a conversation
+_MAX_DEPTH = 3
+
+
+def likely_settings(row: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """Settings of a source that may make a conversation of this row, most likely first. None of them is tried."""
+    paths = dict(_paths(row, "", 0))
+    lists = [(path, value) for path, value in paths.items() if isinstance(value, list) and _holds_objects(value)]
+    for path, turns in sorted(lists, key=lambda item: not _is_dialog(item[0])):
+        yield {"columns": {"messages": path}}
+        for role, content in _turn_keys(turns[0]):
+            yield {"columns": {"messages": path, "role": role, "content": content}}
+    texts = [path for path, value in paths.items() if _is_text(value) and not is_about(path)]
+    answers, questions = _named(texts, _ANSWERS), _named(texts, _QUESTIONS)
+    contexts = _named(texts, _CONTEXTS)
+    for answer, question in product(answers[:_PARTS], questions[:_PARTS]):
+        if answer != question:
+            context = next((path for path in contexts if path not in (answer, question)), None)
+            if context is not None:
+                yield {"columns": {"instruction": question, "input": context, "output": answer}}
+            yield {"columns": {"prompt": question, "completion": answer}}
+    if not (questions and answers):
+        bodies = _named(texts, _TEXTS) or (texts if len(texts) == 1 else [])
+        for path in bodies[:1]:
+            if is_rendered(paths[path]):
+                continue
+            yield {"format": "text"} if path == "text" else {"format": "text", "columns": {"text": path}}
+
+
+def guessed_settings(row: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Settings for a row whose names say nothing: the first text asks, the next one answers. Only its owner knows."""
+    texts = [str(key) for key, value in row.items() if isinstance(value, str) and not is_about(str(key))]
+    return {"columns": {"prompt": texts[0], "completion": texts[1]}} if len(texts) >= 2 else None
+
+
+def _paths(node: object, path: str, depth: int) -> Iterator[tuple[str, object]]:
+    """Every value in a row with its dotted path, outer ones first; only the first item of a list."""
+    if isinstance(node, Mapping):
+        inner = [(f"{path}.{key}" if path else str(key), item) for key, item in node.items()]
+    else:
+        inner = [(f"{path}.0", node[0])] if isinstance(node, list) and node else []
+    yield from inner
+    if depth < _MAX_DEPTH:
+        for name, item in inner:
+            yield from _paths(item, name, depth + 1)
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, (str, int, float)) and not isinstance(value, bool)
+
+
+def _holds_objects(items: list[Any]) -> bool:
+    return bool(items) and isinstance(items[0], dict)
+
+
+def _is_dialog(path: str) -> bool:
+    return any(word in _DIALOGS for word in _words(path))
+
+
+def _turn_keys(turn: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """The keys of a turn that may hold its role and its text: every pair of texts, a short one first."""
+    texts = sorted((key for key, value in turn.items() if isinstance(value, str)), key=lambda key: len(turn[key]))
+    yield from ((role, content) for role in texts[:_PARTS] for content in reversed(texts) if role != content)
+
+
+def _words(path: str) -> list[str]:
+    """The words of a path in lower case: `meta.userMessage` -> meta, user, message."""
+    return [word.lower() for word in _WORDS.findall(_CAMEL.sub(" ", path))]
+
+
+def is_rendered(value: object) -> bool:
+    """Whether a text holds a chat that a template was applied to."""
+    return isinstance(value, str) and _RENDERED.search(value) is not None
+
+
+def is_about(path: str) -> bool:
+    """Whether a column says something about the row, such as where it is from, by its name."""
+    words = _words(path)
+    return bool(words) and words[-1] in _ABOUT
+
+
+def _named(paths: Sequence[str], names: Sequence[str]) -> list[str]:
+    """The paths that have such a name: first those whose last part is one, then those with it as a word or in one."""
+    last = {path: path.rpartition(".")[2].lower() for path in paths}
+    exact = [path for name in names for path in paths if last[path] == name]
+    words = [path for name in names for path in paths if name in _words(path) and len(name) > 1]
+    inside = [path for name in names for path in paths if len(name) >= 5 and name in last[path]]
+    return list(dict.fromkeys([*exact, *words, *inside]))
