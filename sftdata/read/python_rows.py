@@ -75,6 +75,8 @@ def _values(rows: object, where: str) -> Iterator[Any]:
 
 def _plain(value: Any) -> Any:
     """A value that JSON has no form for, in the form that it has in other files. Raises TypeError."""
+    if type(value).__name__ in ("NAType", "NaTType"):  # a missing value of pandas
+        return None
     if isinstance(value, (datetime.date, datetime.time)):
         return value.isoformat()
     if isinstance(value, (decimal.Decimal, datetime.timedelta)):

@@ -1,19 +1,23 @@
-"""`.json` files: an array of rows, an object that holds such an array, a single row, or JSON lines."""
+"""`.json` files: one JSON value that holds rows, several behind one another, or JSON lines."""
 
 from __future__ import annotations
 
 import io
 import json
+import re
 from collections.abc import Iterator
 
 from sftdata.errors import SourceError
-from sftdata.read.formats.convert import detect_format
-from sftdata.read.formats.fields import key_list
 from sftdata.read.readers.json_lines import read_json_lines
+from sftdata.read.readers.json_shapes import rows_in
 from sftdata.read.readers.open_files import open_unit, reject_non_text
 from sftdata.read.readers.parse_json import parse_json, parse_line
 from sftdata.read.units import RawRow, Unit
 from sftdata.records.record import Drop
+
+_NOT_SPACE = re.compile(r"[^ \t\r\n]")
+_COMMA_BEFORE_BRACKET = re.compile(r",\s*([\]}])")
+_SCANNER = json.JSONDecoder(parse_constant=lambda name: None)
 
 
 def read_json(unit: Unit) -> Iterator[RawRow]:
@@ -26,8 +30,16 @@ def read_json(unit: Unit) -> Iterator[RawRow]:
         return
     with open_unit(unit.path, unit.name, unit.compression) as reader:
         data = reader.read()
-    for number, value in enumerate(_rows_in(_parse(data, unit.name), unit.name), 1):
-        yield RawRow(number, value, None)
+    values = _values(data, unit.name)
+    del data
+    rows = rows_in(values[0], unit.name) if len(values) == 1 else _rows_of_all(values)
+    for number, row in enumerate(rows, 1):
+        yield RawRow(number, row, None)
+
+
+def _rows_of_all(values: list[object]) -> list[object]:
+    """The rows of a file with several values: each is a row, or a list of rows."""
+    return [row for value in values for row in (value if isinstance(value, list) else [value])]
 
 
 def _is_json_lines(unit: Unit) -> bool:
@@ -50,34 +62,49 @@ def _next_line(reader: io.BufferedReader) -> bytes:
     return line
 
 
-def _parse(data: bytes, name: str) -> object:
+def _values(data: bytes, name: str) -> list[object]:
+    """The JSON values of a file: one, or several behind one another. Raises SourceError."""
     try:
-        return parse_json(data)
+        return [parse_json(data)]
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         raise SourceError(f"{name}:{line}", "is not UTF-8 text", "save the file as UTF-8") from error
     except json.JSONDecodeError as error:
-        where = f"{name}:{error.lineno}:{error.colno}"
-        what = f"is not JSON ({error.msg[0].lower()}{error.msg[1:]})"
-        raise SourceError(where, what, "fix the file, or use JSON lines, where a broken line costs one row") from error
+        if error.msg != "Extra data":
+            raise _not_json(error, name) from error
     except ValueError as error:
         raise SourceError(name, f"is not JSON ({error})", "fix the file") from error
+    return _several_values(data.decode("utf-8-sig"), name)
 
 
-def _rows_in(value: object, name: str) -> list[object]:
-    """The rows of a parsed file: see the module's docstring."""
-    if isinstance(value, list):
-        return value
-    if not isinstance(value, dict) or detect_format(value) is not None:
-        return [value]
-    lists = {key: item for key, item in value.items() if _holds_rows(item)}
-    if len(lists) > 1:
-        raise SourceError(name, f"holds several lists of rows ({key_list(lists)})", "put each list into its own file")
-    return next(iter(lists.values())) if lists else [value]
+def _several_values(text: str, name: str) -> list[object]:
+    values: list[object] = []
+    position = 0
+    while match := _NOT_SPACE.search(text, position):
+        start = match.start()
+        if text[start] == "," and values:
+            line = text.count("\n", 0, start) + 1
+            todo = "put [ before the first object and ] behind the last one"
+            raise SourceError(f"{name}:{line}", "has commas between its objects, but they are no array", todo)
+        try:
+            _, position = _SCANNER.raw_decode(text, start)
+            values.append(parse_json(text[start:position].encode()))
+        except json.JSONDecodeError as error:
+            raise _not_json(error, name) from error
+        except (ValueError, RecursionError) as error:
+            raise SourceError(name, f"is not JSON ({error})", "fix the file") from error
+    return values
 
 
-def _holds_rows(value: object) -> bool:
-    """Whether a value is a list of objects that are not the turns of one conversation."""
-    if not isinstance(value, list) or not value:
-        return False
-    return all(isinstance(item, dict) and not ({"role", "from"} & item.keys()) for item in value)
+def _not_json(error: json.JSONDecodeError, name: str) -> SourceError:
+    """The error for a file that is not JSON, with line and column."""
+    where = f"{name}:{error.lineno}:{error.colno}"
+    at = error.pos
+    comma = _COMMA_BEFORE_BRACKET.match(error.doc, max(error.doc.rfind(",", 0, at + 1), 0))
+    if comma and comma.end() > at:
+        line = error.doc.count("\n", 0, comma.start()) + 1
+        return SourceError(f"{name}:{line}", f"is not JSON (a comma stands before a {comma[1]})", "remove the comma")
+    if at >= len(error.doc.rstrip()) or error.msg.startswith("Unterminated string"):
+        return SourceError(where, "is not complete JSON (it ends in the middle)", "download or write it again")
+    what = f"is not JSON ({error.msg[0].lower()}{error.msg[1:]})"
+    return SourceError(where, what, "fix the file, or use JSON lines, where a broken line costs one row")

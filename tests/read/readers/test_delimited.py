@@ -54,9 +54,7 @@ def test_a_quotation_mark_that_is_never_closed_costs_its_row_alone(tmp_path, whe
     ]
     (bad,) = (row for row in rows if row.drop is not None)
     assert (bad.line, bad.drop.reason) == (3, "bad_row")
-    assert (
-        bad.drop.detail == "line 3: a quotation mark is never closed"
-    )
+    assert bad.drop.detail == "line 3: a quotation mark is never closed"
 
 
 def test_half_a_file_behind_an_open_quotation_mark_is_read(tmp_path, raw_rows):

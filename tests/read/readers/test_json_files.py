@@ -75,3 +75,108 @@ def test_a_byte_order_mark_and_nan_are_accepted(file, raw_rows):
 def test_an_empty_array_has_no_rows(file, raw_rows):
     file.write_text("[]")
     assert values(raw_rows, file) == []
+
+
+CHATS = [CHAT, {"messages": [{"role": "user", "content": "Bye"}, {"role": "assistant", "content": "See you"}]}]
+QUESTIONS = [{"prompt": "1+1?", "completion": "2"}, {"prompt": "2+2?", "completion": None}]
+UNKNOWN = [{"question": "1+1?", "answer": "2"}, {"question": "2+2?", "answer": "4"}]
+
+
+@pytest.mark.parametrize("rows", [CHATS, QUESTIONS, UNKNOWN])
+@pytest.mark.parametrize("orient", ["records", "columns", "index", "split", "table"])
+def test_whatever_way_pandas_writes_a_table_its_rows_are_read(file, raw_rows, rows, orient):
+    pandas = pytest.importorskip("pandas")
+    pandas.DataFrame(rows).to_json(file, orient=orient)
+    assert values(raw_rows, file) == [(1, rows[0]), (2, rows[1])]
+
+
+def test_rows_under_names_of_their_own_are_read(file, raw_rows):
+    file.write_text(json.dumps({"chat-a": CHATS[0], "chat-b": CHATS[1]}))
+    assert values(raw_rows, file) == [(1, CHATS[0]), (2, CHATS[1])]
+
+
+def test_rows_that_pandas_has_filtered_or_named_are_read(file, raw_rows):
+    file.write_text('{"prompt":{"7":"a","3":"b"},"completion":{"7":"c","3":"d"}}')
+    rows = [(1, {"prompt": "a", "completion": "c"}), (2, {"prompt": "b", "completion": "d"})]
+    assert values(raw_rows, file) == rows
+    file.write_text('{"prompt":{"x":"a","y":"b"},"completion":{"x":"c","y":"d"}}')
+    assert values(raw_rows, file) == rows
+
+
+def test_columns_as_lists_are_read_as_rows(file, raw_rows):
+    file.write_text('{"prompt": ["a", "b"], "completion": ["c", "d"]}')
+    assert values(raw_rows, file) == [(1, {"prompt": "a", "completion": "c"}), (2, {"prompt": "b", "completion": "d"})]
+    file.write_text(json.dumps({"messages": [chat["messages"] for chat in CHATS], "id": [1, 2]}))
+    assert values(raw_rows, file) == [(1, {**CHATS[0], "id": 1}), (2, {**CHATS[1], "id": 2})]
+
+
+def test_two_lists_of_turns_are_one_row(file, raw_rows):
+    row = {"prompt": CHAT["messages"][:1], "completion": CHAT["messages"][1:]}
+    file.write_text(json.dumps(row))
+    assert values(raw_rows, file) == [(1, row)]
+
+
+def test_examples_inside_a_row_are_not_its_rows(file, raw_rows):
+    row = {"prompt": "a", "completion": "b", "examples": [{"prompt": "c", "completion": "d"}]}
+    file.write_text(json.dumps(row))
+    assert values(raw_rows, file) == [(1, row)]
+
+
+def test_rows_under_a_name_that_conversations_have_are_rows(file, raw_rows):
+    file.write_text(json.dumps({"conversations": CHATS, "sources": [{"url": "x"}]}))
+    assert values(raw_rows, file) == [(1, CHATS[0]), (2, CHATS[1])]
+
+
+def test_a_page_of_the_hubs_viewer_gives_its_rows(file, raw_rows):
+    page = {"features": [{"name": "messages"}], "rows": [{"row_idx": 0, "row": CHAT, "truncated_cells": []}]}
+    file.write_text(json.dumps(page))
+    assert values(raw_rows, file) == [(1, CHAT)]
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ('{"a": {"q": 1, "r": 2}, "b": {"q": 3, "r": 4}}', "holds objects under a, b, which may be rows or columns"),
+        ('{"train": {"prompt": "a"}, "test": {"prompt": "b"}}', r"holds several parts \(train, test\)"),
+        ('{"columns": ["a", "b"], "data": [[1, 2], [3]]}', "row 2 has not one value for each of its 2 columns"),
+        ('{"columns": [["a", "b"]], "data": [[1]]}', "columns have no plain names"),
+    ],
+)
+def test_an_object_that_is_not_clear_is_refused_with_a_way_out(file, raw_rows, text, sentence):
+    file.write_text(text)
+    with pytest.raises(SourceError, match=sentence):
+        raw_rows(file)
+
+
+@pytest.mark.parametrize("between", ["", "\n", " \n\n", "\r\n"])
+@pytest.mark.parametrize("indent", [None, 2])
+def test_objects_behind_one_another_are_rows(file, raw_rows, between, indent):
+    file.write_text(between.join(json.dumps(row, indent=indent) for row in CHATS))
+    assert [value for _, value in values(raw_rows, file)] == CHATS
+
+
+def test_objects_with_commas_between_them_are_an_error_with_a_way_out(file, raw_rows):
+    file.write_text('{"a": 1},\n{"a": 2}\n')
+    with pytest.raises(SourceError) as caught:
+        raw_rows(file)
+    assert str(caught.value) == (
+        "chats.json:1: has commas between its objects, but they are no array; "
+        "put [ before the first object and ] behind the last one"
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "where"), [('[{"a": 1},\n{"a": 2},\n]', "2"), ('[\n{"a": 1,}]', "2"), ('[{"a": [1,\n]}]', "1")]
+)
+def test_a_comma_before_a_bracket_is_named_with_its_line(file, raw_rows, text, where):
+    file.write_text(text)
+    with pytest.raises(SourceError, match=rf"chats\.json:{where}: is not JSON \(a comma .*; remove the comma"):
+        raw_rows(file)
+
+
+def test_a_file_that_ends_in_the_middle_is_named_so(file, raw_rows):
+    file.write_text('[{"a": 1}, {"a": ')
+    with pytest.raises(
+        SourceError, match=r"is not complete JSON \(it ends in the middle\); download or write it again"
+    ):
+        raw_rows(file)
