@@ -40,6 +40,15 @@ class SourceConfig(Settings):
         default_factory=dict, description="field of the format -> your column, e.g. {prompt: question}"
     )
     system: str | None = Field(None, description="system prompt for conversations without one")
+    roles: dict[str, Literal["system", "developer", "user", "assistant", "tool"]] = Field(
+        default_factory=dict,
+        description="name of a role in the data -> its role, e.g. {customer: user, agent: assistant}",
+    )
+    merge_same_role: Literal["drop", "merge", "allow"] = Field(
+        "drop",
+        description="rows with consecutive turns of one role: drop them; merge the turns, a blank line between their "
+        "texts (or true); or allow them, if the template writes them",
+    )
     tool_calls_in_text: Literal["parse", "keep", "drop"] = Field(
         "parse",
         description="tool calls written into answers, as in <tool_call>{...}</tool_call>: parse them into tool calls, "
@@ -59,6 +68,12 @@ class SourceConfig(Settings):
         None, description="split to read of a source that has splits: a hub dataset, a saved DatasetDict [train]"
     )
     subset: str | None = Field(None, description="configuration (subset) to read of a hub dataset or a clone of one")
+
+    @field_validator("merge_same_role", mode="before")
+    @classmethod
+    def _true_is_merge(cls, value: object) -> object:
+        """`true` is short for merge, `false` for drop."""
+        return {True: "merge", False: "drop"}[value] if isinstance(value, bool) else value
 
     @model_validator(mode="before")
     @classmethod

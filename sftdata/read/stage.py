@@ -119,7 +119,8 @@ class Read:
         stripped: Sequence[Sequence[str]] = ()
         if self.end_tokens is not None and drop is None and record is not None:
             record, stripped = self.end_tokens.strip(record)
-            drop = check_structure(record) if stripped else None  # an answer may be empty now
+            allow = source.merge_same_role == "allow"
+            drop = check_structure(record, allow_same_role=allow) if stripped else None  # an answer may be empty now
         if self.check_calls and drop is None and record is not None and record.tools:
             drop = check_tool_calls(record)
         private: Mapping[str, int] = {}
@@ -160,8 +161,9 @@ def unit_identities(units: Sequence[Unit], sources: Sequence[Source], check_call
         rows = (0, None) if unit.kind == "jsonl" else (unit.start, unit.end)
         part = (unit.start == 0, unit.end is None, *rows)
         columns = sorted(source.columns.items())
-        how = (source.format, columns, source.system, source.keep, source.tool_calls_in_text)
-        text = json.dumps([content, *part, unit.kind, unit.compression, *how, check_calls])
+        how: list[Any] = [source.format, columns, source.system, source.keep, sorted(source.roles.items())]
+        how += [source.merge_same_role, source.tool_calls_in_text, check_calls]
+        text = json.dumps([content, *part, unit.kind, unit.compression, *how])
         identities.append(None if content is None else hashlib.sha256(text.encode()).hexdigest())
     return identities
 
@@ -194,7 +196,7 @@ def row_of(raw: RawRow, source: Source) -> Row:
     record, unused = convert(value, how)
     if isinstance(record, Drop):
         return Row(line, None, record, kept)
-    problem = check_structure(record)
+    problem = check_structure(record, allow_same_role=source.merge_same_role == "allow")
     if problem is not None and problem.reason in _NOT_SERIALIZABLE:
         return Row(line, None, problem, kept)
     return Row(line, record, problem, kept, unused if problem is None else ())
@@ -202,7 +204,15 @@ def row_of(raw: RawRow, source: Source) -> Row:
 
 def row_format(source: Source) -> RowFormat:
     """The settings of a source that decide what its rows mean."""
-    return RowFormat(source.format, source.columns, source.system, source.keep, {}, source.tool_calls_in_text)
+    return RowFormat(
+        source.format,
+        source.columns,
+        source.system,
+        source.keep,
+        source.roles,
+        source.merge_same_role,
+        source.tool_calls_in_text,
+    )
 
 
 @lru_cache(maxsize=1 << 12)

@@ -59,7 +59,6 @@ PLANTED: dict[str, bytes] = {
     "untrainable_content": chat(("user", [{"type": "image_url", "image_url": "x.png"}]), ("assistant", "A cat.")),
     "bad_tool_call": called("{"),
     "bad_characters": b'{"prompt": "Half: \\ud800", "completion": "Half a pair."}',
-    "system_not_first": chat(("user", "Who?"), ("system", "Be kind."), ("assistant", "Me.")),
     "roles_out_of_order": chat(("user", "Now?"), ("assistant", "Yes."), ("assistant", "Now.")),
     "no_user_turn": chat(("system", "Be brief."), ("assistant", "Hello.")),
     "no_answer": chat(("system", "Be brief."), ("user", "Hello there?")),
@@ -298,7 +297,7 @@ def test_the_keys_of_the_json_are_stable(planted: Path) -> None:
 def test_the_printed_report_has_each_kind_with_its_row_and_setting(planted: Path) -> None:
     code, output, _ = call("check", planted / "c.yaml")
     assert code == 0
-    assert output.startswith("45 rows, 43 with findings\ncompared with 2 evaluation items\nby default: rows")
+    assert output.startswith("44 rows, 42 with findings\ncompared with 2 evaluation items\nby default: rows")
     lines = output.splitlines()
     for kind, line in LINE.items():
         assert sum(text.startswith(kind + " ") for text in lines) == 2

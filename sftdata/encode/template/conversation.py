@@ -8,6 +8,7 @@ from typing import Any
 
 from sftdata.encode.template.jinja import RenderError, Turn
 from sftdata.encode.template.probes import TemplateProbes
+from sftdata.encode.template.refusals import refused_part
 from sftdata.records.record import Drop
 
 
@@ -41,4 +42,21 @@ class Conversation:
                 self.messages[:num_messages], tools=self.tools, add_generation_prompt=prompt, kwargs=self.kwargs
             )
         except RenderError as error:
-            raise Refusal("template_error", str(error), num_messages if prompt else num_messages - 1) from error
+            later = self._refused_system(probes, num_messages, prompt)
+            if later is not None:
+                raise Refusal("system_not_first", str(error), later) from error
+            part = refused_part(self.messages[:num_messages], self.tools, str(error), probes)
+            turn = num_messages if prompt else num_messages - 1
+            raise Refusal("template_error", f"the chat template {part}: {error}", turn) from error
+
+    def _refused_system(self, probes: TemplateProbes, num_messages: int, prompt: bool) -> int | None:
+        """The first system message after another turn, if the template takes the messages without such ones."""
+        later = [at for at in range(1, num_messages) if self.messages[at]["role"] in ("system", "developer")]
+        if not later:
+            return None
+        others = [self.messages[at] for at in range(num_messages) if at not in later]
+        try:
+            probes.template.render(others, tools=self.tools, add_generation_prompt=prompt, kwargs=self.kwargs)
+        except RenderError:
+            return None
+        return later[0]

@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 
 from sftdata.errors import SourceError
 from sftdata.read.formats.fields import Fields, key_list, lookup
+from sftdata.read.formats.merge import merged_turns
 from sftdata.read.formats.reasoning import find_reasoning, reasoning_text, without_inline
 from sftdata.read.formats.tool_calls import calls_in, has_tools, parse_tools
 from sftdata.read.formats.turns import Notes, TurnFormat, is_list_of_turns, parse_turns
@@ -80,6 +81,7 @@ class RowFormat(NamedTuple):
     system: str | None = None
     keep: tuple[str, ...] = ()
     roles: Mapping[str, str] = {}
+    merge_same_role: str = "drop"  # or merge, allow
     tool_calls_in_text: str = "parse"  # or keep, drop
 
     @property
@@ -138,6 +140,8 @@ def convert(value: object, how: RowFormat) -> Converted:
         record = _READERS[format](reading)
         if record.text is None:
             record = parse_calls(record, how.tool_calls_in_text)
+        if how.merge_same_role == "merge":
+            record = merged_turns(record)
         reading.fields.reject_media(how.keep)
     except ConversionError as error:
         return Converted(error.drop)

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from sftdata.read.formats.convert import EXTRA_FIELDS, RowFormat
 from sftdata.read.formats.media import is_media, strength
 from sftdata.read.formats.structure import check_structure, find_bad_character
-from sftdata.read.formats.turns import parse_turns
+from sftdata.read.formats.turns import TurnFormat, parse_turns
 from sftdata.read.formats.values import ConversionError, is_given
 from sftdata.read.marks.calls_in_text import may_hold_call
 from sftdata.records.record import PlainRecord, Record, is_plain
@@ -54,7 +54,8 @@ def plain_row(value: object, how: RowFormat) -> PlainRow | None:
         else:
             names = tuple([turn["from"] for turn in turns])
             texts = [turn["value"] for turn in turns]
-        roles = _roles(names)
+        own = tuple(how.roles.items()) if how.roles else ()
+        roles = _roles(names, own, how.merge_same_role == "allow")
         if roles is None or "" in texts or any(map(str.isspace, texts)):
             return None
     except (TypeError, LookupError):
@@ -71,15 +72,21 @@ def plain_row(value: object, how: RowFormat) -> PlainRow | None:
 
 
 @lru_cache(maxsize=1 << 12)
-def _roles(names: tuple[object, ...]) -> tuple[str, ...] | None:
-    """The roles of these names if a conversation with them is valid whatever its texts say; otherwise None."""
+def _roles(
+    names: tuple[object, ...], own: tuple[tuple[str, str], ...], allow_same_role: bool
+) -> tuple[str, ...] | None:
+    """The roles of these names if a conversation with them is valid whatever its texts say; otherwise None.
+
+    `own` are the roles that the source names.
+    """
     try:
-        messages = parse_turns([{"role": name, "content": "x"} for name in names], "")
+        messages = parse_turns([{"role": name, "content": "x"} for name in names], "", TurnFormat(roles=dict(own)))
     except ConversionError:
         return None
     if not all(is_plain(message) and message.role != "tool" for message in messages):
         return None  # whether a tool result is valid depends on the text of the call
-    return None if check_structure(Record(messages)) else tuple(message.role for message in messages)
+    is_wrong = check_structure(Record(messages), allow_same_role=allow_same_role) is not None
+    return None if is_wrong else tuple(message.role for message in messages)
 
 
 @lru_cache(maxsize=1 << 12)

@@ -10,8 +10,11 @@ from sftdata.records.record import Drop, Message, Record
 _SYSTEM = ("system", "developer")
 
 
-def check_structure(record: Record) -> Drop | None:
+def check_structure(record: Record, *, allow_same_role: bool = False) -> Drop | None:
     """The first thing wrong with a record, or None. Turns are counted from 1, including the system turn.
+
+    A system turn may be anywhere: the encoder refuses it where the template does not write it. Consecutive turns of one
+    role are wrong, unless they are allowed.
 
     A conversation may end with a user turn and may begin with an assistant turn (a greeting, which is never trained).
     It must have an answer after a question. A turn that is not trained may be empty.
@@ -26,7 +29,7 @@ def check_structure(record: Record) -> Drop | None:
         problem = _check_writable(record)
         if problem is not None:
             return problem
-    return _check_order(messages) or _check_empty(messages)
+    return _check_order(messages, allow_same_role) or _check_empty(messages)
 
 
 def _check_text(text: str) -> Drop | None:
@@ -72,7 +75,7 @@ def _check_writable(record: Record) -> Drop | None:
     return None
 
 
-def _check_order(messages: Sequence[Message]) -> Drop | None:
+def _check_order(messages: Sequence[Message], allow_same_role: bool) -> Drop | None:
     """Whether the roles are in a valid order, with a question and an answer to it."""
     asked = answered = False
     previous: str | None = None
@@ -81,12 +84,11 @@ def _check_order(messages: Sequence[Message]) -> Drop | None:
     for number, message in enumerate(messages, 1):
         role = message.role
         if role in _SYSTEM:
-            if number > 1:
-                return Drop("system_not_first", f"{_turn(number, message)} stands after another turn")
+            pass
         elif role == "tool":
             if not (called_in_text or _match_call(message.tool_call_id, pending)):
                 return Drop("tool_result_without_call", f"{_turn(number, message)} answers no call before it")
-        elif role == previous:
+        elif role == previous and not allow_same_role:
             return Drop("roles_out_of_order", f"{_turn(number, message)} follows a turn of the same role")
         else:
             pending = [call.id for call in message.tool_calls] if message.tool_calls else []

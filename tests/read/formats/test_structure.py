@@ -40,6 +40,11 @@ def chat(*turns: str | Message) -> Record:
         "u c t u a",
         "s: u a",
         "u c t: a",
+        "u s a",
+        "s d u a",
+        "s s u a",
+        "u a s u a",
+        "u c s t a",
     ],
 )
 def test_valid_orders_of_turns_pass(turns):
@@ -49,9 +54,6 @@ def test_valid_orders_of_turns_pass(turns):
 @pytest.mark.parametrize(
     ("turns", "reason", "turn"),
     [
-        ("u s a", "system_not_first", "turn 2"),
-        ("s d u a", "system_not_first", "turn 2"),
-        ("s s u a", "system_not_first", "turn 2"),
         ("u u a", "roles_out_of_order", "turn 2"),
         ("u a a", "roles_out_of_order", "turn 3"),
         ("u a c t a", "roles_out_of_order", "turn 3"),
@@ -81,6 +83,11 @@ def test_invalid_orders_of_turns_have_a_reason(turns, reason, turn):
     assert drop is not None
     assert drop.reason == reason
     assert str(drop.detail).startswith(turn)
+
+
+@pytest.mark.parametrize("turns", ["u u a", "u a a", "u c c t a"])
+def test_turns_of_the_same_role_pass_where_they_are_allowed(turns):
+    assert check_structure(chat(*turns.split()), allow_same_role=True) is None
 
 
 def test_results_answer_calls_by_their_ids_in_any_order():
