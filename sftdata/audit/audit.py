@@ -37,14 +37,14 @@ from sftdata.curate.duplicates.settings import NearConfig
 from sftdata.curate.quality.filters import count_words
 from sftdata.pipeline.contamination import evaluation_items
 from sftdata.pipeline.duplicates import located_semantic
-from sftdata.pipeline.read import named_units, notes_of, write_given_rows
+from sftdata.pipeline.read import UNIT_BYTES, plan_config
 from sftdata.progress import NoProgress, Progress
 from sftdata.read.advice import FIXABLE
 from sftdata.read.diagnose import NOT_DATA, no_rows_error
 from sftdata.read.file_names import distinct_names
 from sftdata.read.formats.convert import detect_format
 from sftdata.read.formats.tool_schemas import check_tool_calls
-from sftdata.read.sources import lines_in, plan_units, read_raw
+from sftdata.read.sources import lines_in, read_raw
 from sftdata.read.stage import row_of
 from sftdata.read.units import RawRow, Unit
 from sftdata.records.end_tokens import EndTokens
@@ -73,9 +73,7 @@ def audit(
     near, semantic = config.dedup.near or NearConfig(), config.dedup.semantic
     with tempfile.TemporaryDirectory(prefix="sftdata-check-") as folder, ExitStack() as opened:
         near_texts = opened.enter_context(closing(NearTexts(Path(folder), near)))
-        config, sources = write_given_rows(config, Path(folder))
-        note = notes_of(config, (progress or NoProgress()).note)
-        units = named_units(config, plan_units(sources, note=note))
+        config, sources, units = plan_config(config, Path(folder), UNIT_BYTES, (progress or NoProgress()).note)
         semantic_texts = None
         if semantic is not None:
             settings = located_semantic(config, semantic)
@@ -308,7 +306,7 @@ class _AuditRun:
         )
 
     def _todo(self, kind: str) -> str:
-        """What to add to a meaning about rows of unknown shapes: what the setting does about them, or what else to do."""
+        """What to add to the meaning of rows of unknown shapes: what the setting does about them, or what else to do."""
         if kind not in FIXABLE:
             return ""
         mended = self._advice.mended(kind)

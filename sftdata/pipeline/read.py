@@ -15,7 +15,7 @@ from sftdata.config import Config, SourceConfig, WrittenRows
 from sftdata.curate.duplicates.exact import content_key
 from sftdata.curate.stage import FilterAndRedact
 from sftdata.engines.engine import Engine
-from sftdata.errors import SourceError
+from sftdata.errors import ConfigError, SourceError
 from sftdata.pipeline.rows import REASON_NAMES, ROW_COLUMNS, RowTable
 from sftdata.read.diagnose import NOT_DATA, no_rows_error
 from sftdata.read.file_names import distinct_names
@@ -59,49 +59,49 @@ def find_sources(config: Config) -> Iterator[Sources]:
     """The files of the sources, cut into units of work; rows that are given as Python objects are in temporary files
     until the block ends. Raises SourceError as `plan_units` and `write_rows`.
     """
-    wanted = [cap.column for cap in config.dedup.caps]
-    if config.split.by != "content" and config.split.validation:
-        wanted.append(config.split.by)
     with TemporaryDirectory(prefix="sftdata-rows-", ignore_cleanup_errors=True) as folder:
-        config, located = write_given_rows(config, Path(folder))
+        notes: list[str] = []
+        config, located, units = plan_config(config, Path(folder), UNIT_BYTES, notes.append)
+        wanted = _columns_for_later(config)
         sources = tuple(
             source.model_copy(update={"keep": tuple(dict.fromkeys([*source.keep, *wanted]))}) if wanted else source
             for source in located
         )
-        notes: list[str] = []
-        units = named_units(config, plan_units(sources, UNIT_BYTES, note=notes_of(config, notes.append)))
         names = distinct_names(units, [source.path for source in config.sources])
         yield Sources(sources, tuple(units), tuple(names), config, tuple(notes))
 
 
-def notes_of(config: Config, say: Callable[[str], None]) -> Callable[[int, str], None]:
-    """What says, of a source by its number, what of it is not read, with the source as configured."""
-
-    def note(source: int, text: str) -> None:
-        say(f"{config.sources[source].path}: {text}")
-
-    return note
-
-
-def write_given_rows(config: Config, folder: Path) -> tuple[Config, tuple[SourceConfig, ...]]:
-    """The config and its located sources, those that are Python objects written to files in a folder."""
-    sources, located = [*config.sources], [*config.resolved_sources()]
+def plan_config(
+    config: Config, folder: Path, unit_bytes: int, say: Callable[[str], None]
+) -> tuple[Config, tuple[SourceConfig, ...], list[Unit]]:
+    """The config, its located sources, and their units. Rows that are given as Python objects are written to files in
+    `folder`, and counted in the config. `say` is told what is not read.
+    """
+    given, sources, located = [*config.sources], [*config.resolved_sources()], [*config.resolved_sources()]
     for number, source in enumerate(config.sources):
         if source.rows is not None:
             file = folder / f"{source.path}.jsonl"
             written = WrittenRows(*write_rows(source.rows, file, source.path, source.split))
-            sources[number] = source.model_copy(update={"rows": written})
+            given[number] = sources[number] = source.model_copy(update={"rows": written})
             split = None if is_split(source.rows) else source.split
             located[number] = source.model_copy(update={"rows": written, "path": str(file), "split": split})
-    return config.model_copy(update={"sources": tuple(sources)}), tuple(located)
+
+    def note(number: int, text: str) -> None:
+        say(f"{config.sources[number].path}: {text}")
+
+    try:
+        units = plan_units(located, unit_bytes, note=note)
+    except SourceError as error:
+        files = {source.path: own.path for source, own in zip(located, given) if own.rows is not None}
+        raise SourceError(files.get(error.where, error.where), error.what, error.hint) from error
+    units = [unit if given[unit.source].rows is None else unit._replace(name=given[unit.source].path) for unit in units]
+    return config.model_copy(update={"sources": tuple(given)}), tuple(sources), units
 
 
-def named_units(config: Config, units: Sequence[Unit]) -> list[Unit]:
-    """The units; those of rows that were given as Python objects have the name of their source."""
-    sources = config.sources
-    return [
-        unit if sources[unit.source].rows is None else unit._replace(name=sources[unit.source].path) for unit in units
-    ]
+def _columns_for_later(config: Config) -> list[str]:
+    """The columns that later steps need of every row."""
+    wanted = [cap.column for cap in config.dedup.caps]
+    return [*wanted, config.split.by] if config.split.by != "content" and config.split.validation else wanted
 
 
 def read_rows(found: Sources, config: Config, engine: Engine, end_tokens: EndTokens) -> RowTable:
@@ -135,16 +135,23 @@ def _refuse_unreadable(found: Sources, rows: RowTable) -> None:
 
 
 def _refuse_unmapped(found: Sources) -> None:
-    """Raise SourceError for a source with a setting that names a column that none of its rows has."""
+    """Raise SourceError for a source with a setting that names a column that none of its rows has, and ConfigError for
+    another setting that names a column that no row has at all.
+    """
+    left = set(_columns_for_later(found.config))
     for number, own in enumerate(found.config.sources):
         named = {column: f"columns maps {field} to {column}" for field, column in own.columns.items()}
         named |= {column: f"keep names the column {column}" for column in own.keep}
         units = [unit for unit in found.units if unit.source == number]
-        absent = _absent_columns(units, set(named)) if named else {}
-        if absent:
-            column, keys = next(iter(absent.items()))
-            todo = f"its rows have the keys {keys}; correct the name, or remove the setting"
-            raise SourceError(own.path, f"{named[column]}, which none of its rows has", todo)
+        absent = _absent_columns(units, {*named, *left}) if named or left else {}
+        for column in named:
+            if column in absent:
+                todo = f"its rows have the keys {absent[column]}; correct the name, or remove the setting"
+                raise SourceError(own.path, f"{named[column]}, which none of its rows has", todo)
+        left &= absent.keys()
+    for column in sorted(left):
+        setting = "split.by" if column == found.config.split.by else "dedup.caps"
+        raise ConfigError(setting, f"names the column {column}, which no row has", "correct the name")
 
 
 def _absent_columns(units: Sequence[Unit], columns: set[str]) -> dict[str, str]:

@@ -52,8 +52,8 @@ def _split_table(value: Mapping[str, Any], name: str) -> list[object] | None:
 
 
 def _by_label(value: Mapping[str, Any], name: str) -> list[object] | None:
-    """The rows of a table whose rows or columns are objects. The names of rows are often numbers, those of columns never,
-    and those of columns make a known format.
+    """The rows of a table whose rows or columns are objects. The names of rows are often numbers, those of columns are
+    never, and make a known format.
     """
     if not all(isinstance(item, dict) and item for item in value.values()):
         return None
