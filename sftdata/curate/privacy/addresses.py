@@ -28,6 +28,7 @@ from sftdata.curate.privacy.words import Hint, hint_after, hint_before
 # Numbers with dots, whatever they are, and addresses that are replaced already: the neighbours of an address.
 _DOTTED = re.compile(rf"{BEFORE}(?<!\.)\d+(?:\.\d+)+|\[IP_ADDRESS\]")
 _QUAD = re.compile(r"\d{1,3}\.\d{1,3}\.\d{1,3}\.\d{1,3}")
+_WITH_PORT = re.compile(rf"(?<=IP ){_QUAD.pattern}(?=\.\d{{1,5}} > )|(?<= > ){_QUAD.pattern}(?=\.\d{{1,5}}: )")
 _IPV6 = re.compile(
     rf"{BEFORE}(?<![:.])(?:[23][0-9A-Fa-f]{{3}}|[fF][cdeCDE][0-9A-Fa-f]{{2}}|64:[fF]{{2}}9[bB])"
     rf"(?::[0-9A-Fa-f]{{0,4}}){{2,7}}(?:(?<=:)(?:\d{{1,3}}\.){{2}}\d{{1,3}}\.\d{{1,3}})?{AFTER}(?!:)"
@@ -74,7 +75,7 @@ def ip_addresses(text: str, private: bool, has_numbers: bool = True) -> Iterator
     `has_numbers` is the result of `has_many_digits`, if known: without many digits there is no IPv4 address.
     """
     if has_numbers and _QUAD.search(text):
-        for start, end in _ipv4(text):
+        for start, end in (*_ipv4(text), *_with_ports(text)):
             if private or _identifies(text[start:end], text.startswith(".in-addr", end)):
                 yield start, end
     if _IPV6_MIDDLE.search(text):
@@ -124,6 +125,14 @@ def _ipv4(text: str) -> Iterator[Span]:
     yield from _decided(text, numbers, verdicts)
 
 
+def _with_ports(text: str) -> Iterator[Span]:
+    """Addresses as tcpdump writes them, the port behind a dot: `IP 8.34.208.77.443 > 8.34.208.78.51514: Flags`."""
+    if " > " in text:
+        for found in _WITH_PORT.finditer(text):
+            if _all_bytes(found.group()):
+                yield found.span()
+
+
 def _is_quad(text: str, span: Span) -> bool:
     """Whether the number has the form of an IPv4 address and nothing that goes on behind it."""
     start, end = span
@@ -156,7 +165,9 @@ def _by_context(text: str, span: Span, floor: int, prefixes: set[str]) -> Verdic
         return Verdict.VERSION
     if is_next and hint in (Hint.VERSION, Hint.ADDRESS):
         return Verdict.ADDRESS if hint == Hint.ADDRESS else Verdict.VERSION
-    if hint == Hint.NONE and (_NAME.search(head) or _IN_PATH.search(head)):
+    if (hint == Hint.NONE or (is_next and hint == Hint.HOST)) and _NAME.search(head):
+        hint = Hint.SOFTWARE  # also: WebLogic Server 14.1.2.0
+    if hint == Hint.NONE and _IN_PATH.search(head):
         hint = Hint.SOFTWARE
     if hint == Hint.NONE and _USER_AT.search(head):
         hint = Hint.HOST
@@ -185,9 +196,14 @@ def _by_size(address: str) -> Verdict:
     small = sum(part < 10 for part in rest)
     if 0 not in rest and ((first >= 64 and small < 2) or (small == 0 and sum(part >= 100 for part in parts) >= 2)):
         return Verdict.ADDRESS
-    if first < 32 and small >= 2 and first != 10:
+    if first < 32 and first != 10 and ((rest[0] < 32 and small >= 2) or 0 in rest[:2]):
         return Verdict.VERSION
-    if (max(parts) >= 100 and 0 not in rest) or first >= 64 or first == 10 or min(parts) >= 32:
+    if (
+        (max(parts) >= 100 and 0 not in rest and (first >= 32 or small == 0))
+        or first >= 64
+        or first == 10
+        or min(rest) >= 32
+    ):
         return Verdict.LIKELY_ADDRESS
     return Verdict.LIKELY_VERSION
 

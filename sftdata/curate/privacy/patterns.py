@@ -11,13 +11,13 @@ from collections.abc import Iterator
 
 from sftdata.curate.privacy.text import AFTER, BEFORE, CJK, WORD, Span
 
-# A name, @ and a domain. `git@github.com:` is the address of a machine, `icon@2x.png` an image. An underscore may
-# follow, as in Markdown.
+# A name, @ and a domain. `git@github.com:` is the address of a machine, `icon@2x.png` an image,
+# `cells@meta.data$x` a slot in R. An underscore may follow, as in Markdown.
 _LABEL = rf"[^\W_{CJK}]"
 _EMAIL = re.compile(
     rf"{BEFORE}(?<![.%+/-])(?!git@)(?:[oO]')?(?:{WORD}|[%+-])(?:(?:{WORD}|[.%+-]){{0,62}}(?:{WORD}|[%+-]))?"
     rf"@(?!\d+(?:\.\d+)?x\.)(?:{_LABEL}(?:(?:{WORD}|-){{0,61}}{_LABEL})?\.){{1,8}}[^\W\d_{CJK}]{{2,24}}"
-    rf"(?!{_LABEL}|_\w|@)"
+    rf"(?!{_LABEL}|_\w|[@$\[]| ?<-)"
 )
 # Domains reserved for examples and tests (RFC 2606), and placeholders such as your_name.
 _EXAMPLE_EMAIL = re.compile(
@@ -61,7 +61,7 @@ _PRIVATE_KEY = re.compile(
 # Every kind of number below contains this, except IPv6 addresses; most texts contain neither.
 MANY_DIGITS = re.compile(r"\d[\d ()./-]{5,}\d")
 
-_IBAN_HEAD = re.compile(r"(?<![A-Za-z0-9])[A-Z]{2}\d\d(?= ?[A-Z0-9]{4})")
+_IBAN_HEAD = re.compile(r"(?<![A-Za-z0-9])(?:[A-Z]{2}\d\d(?=[ -]?[A-Z0-9]{4})|[a-z]{2}\d\d(?=[ -]?[a-z0-9]{4}))")
 # Lengths by country, from the IBAN registry of SWIFT.
 _IBAN_LENGTHS = {
     country: length
@@ -78,7 +78,7 @@ _IBAN_LENGTHS = {
 _AFTER = re.compile(AFTER)
 
 _CARD = re.compile(
-    rf"{BEFORE}(?<![.$€£#+-])(?<!\d,)"
+    rf"{BEFORE}(?<![.$€£+-])(?<!\d,)(?<!(?<!card|d no)#)"
     r"(?:\d{4}([ -])\d{4}\1\d{4}\1\d{4}(?:\1\d{3})?|\d{4}([ -])\d{6}\2\d{4,5}|\d{14,16})"
     rf"{AFTER}(?![.-]\d|[ -]\d{{4}})"
 )
@@ -130,21 +130,22 @@ def _may_hold_key(text: str) -> bool:
 def ibans(text: str) -> Iterator[Span]:
     """IBANs with a valid country, length and checksum (ISO 7064, mod 97)."""
     for head in _IBAN_HEAD.finditer(text):
-        end = _iban_end(text, head.start(), _IBAN_LENGTHS.get(head.group()[:2], 0))
+        end = _iban_end(text, head.start(), _IBAN_LENGTHS.get(head.group()[:2].upper(), 0))
         if end is not None:
             yield head.start(), end
 
 
 def _iban_end(text: str, start: int, length: int) -> int | None:
-    """The end of an IBAN of this many characters, not counting single spaces between them; None if it is not one."""
+    """The end of an IBAN of this many characters, not counting single spaces or hyphens; None if it is not one."""
     characters: list[str] = []
+    is_lower = text[start].islower()
     position = start
     while len(characters) < length and position < len(text):
         character = text[position]
-        if character == " ":
-            if text[position - 1] == " ":
+        if character in " -":
+            if text[position - 1] in " -":
                 return None
-        elif character.isascii() and (character.isdigit() or character.isupper()):
+        elif character.isascii() and (character.isdigit() or character.isupper() or (is_lower and character.islower())):
             characters.append(character)
         else:
             return None

@@ -5,6 +5,7 @@ A finding holds its kind and its place, never the text, so everything written ab
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -16,6 +17,7 @@ from sftdata.curate.privacy import patterns
 from sftdata.curate.privacy.addresses import ip_addresses
 from sftdata.curate.privacy.phones import phones
 from sftdata.curate.privacy.settings import KINDS, Kind, PrivacyConfig
+from sftdata.curate.privacy.text import plain_signs
 from sftdata.records.record import Message, Record, ToolCall
 
 PLACEHOLDERS: Mapping[str, str] = {kind: f"[{kind.upper()}]" for kind in KINDS}
@@ -44,21 +46,22 @@ def find_private(text: str, settings: PrivacyConfig = DEFAULT) -> tuple[Finding,
     found = _search(text, settings)
     if not found:
         return ()
-    while True:
-        redacted, origins = _replaced(text, found)
-        more = [
-            Finding(finding.kind, origins[finding.start], origins[finding.end - 1] + 1)
-            for finding in _search(redacted, settings)
-        ]
-        if not more:
-            return found
-        found = _merged([*found, *more])
+    while more := _search(_replaced(text, found), settings):
+        place = _Places(found)
+        found = _merged(
+            [
+                *found,
+                *(Finding(new.kind, place.in_text(new.start), place.in_text(new.end - 1) + 1) for new in more),
+            ]
+        )
+    return found
 
 
 def _search(text: str, settings: PrivacyConfig) -> tuple[Finding, ...]:
     """One pass over a text. Where findings overlap, the kind that comes first in KINDS is kept."""
     found: list[Finding] = []
     taken = bytearray()  # a byte for each character, 1 where something is found
+    text = plain_signs(text)
     has_numbers = patterns.has_many_digits(text)
     for kind in KINDS if has_numbers else _WITHOUT_NUMBERS:
         if kind in settings.kinds:
@@ -86,24 +89,36 @@ _WITHOUT_NUMBERS: tuple[Kind, ...] = ("private_key", "api_key", "email", "ip_add
 _IN_NUMBERS = {"iban": patterns.ibans, "credit_card": patterns.credit_cards}
 
 
-def _replaced(text: str, found: Sequence[Finding]) -> tuple[str, list[int]]:
-    """The text with placeholders, and for each of its characters the position in the original text.
-
-    The last character of a placeholder maps to the last character of the finding, all others to its first.
-    """
+def _replaced(text: str, found: Sequence[Finding]) -> str:
+    """The text with placeholders."""
     pieces: list[str] = []
-    origins: list[int] = []
     position = 0
     for finding in found:
-        pieces.append(text[position : finding.start])
-        origins += range(position, finding.start)
-        placeholder = PLACEHOLDERS[finding.kind]
-        pieces.append(placeholder)
-        origins += [finding.start] * (len(placeholder) - 1) + [finding.end - 1]
+        pieces += (text[position : finding.start], PLACEHOLDERS[finding.kind])
         position = finding.end
     pieces.append(text[position:])
-    origins += range(position, len(text))
-    return "".join(pieces), origins
+    return "".join(pieces)
+
+
+class _Places:
+    """Where the characters of a text with placeholders are in the original."""
+
+    def __init__(self, found: Sequence[Finding]) -> None:
+        self._found = found
+        self._starts: list[int] = []  # of the placeholders
+        shift = 0
+        for finding in found:
+            self._starts.append(finding.start + shift)
+            shift += len(PLACEHOLDERS[finding.kind]) - (finding.end - finding.start)
+
+    def in_text(self, place: int) -> int:
+        """The place in the original: for the last character of a placeholder that of the finding, else its first."""
+        index = bisect_right(self._starts, place) - 1
+        if index < 0:
+            return place
+        finding = self._found[index]
+        behind = place - self._starts[index] - len(PLACEHOLDERS[finding.kind])
+        return finding.start if behind < -1 else finding.end + behind
 
 
 def _merged(findings: Sequence[Finding]) -> tuple[Finding, ...]:
@@ -123,7 +138,7 @@ def redact(text: str, settings: PrivacyConfig = DEFAULT) -> tuple[str, tuple[Fin
     Redacting twice changes nothing more. A text without findings is returned unchanged.
     """
     found = find_private(text, settings)
-    return (_replaced(text, found)[0] if found else text), found
+    return (_replaced(text, found) if found else text), found
 
 
 def redact_record(record: Record, settings: PrivacyConfig = DEFAULT) -> tuple[Record, tuple[Finding, ...]]:

@@ -39,7 +39,7 @@ _WORDS_OF = {
         blacklist blocklist allowlist connect connects connected connecting connection connections listen listens
         listening bind login logins logged request requests traffic packet packets port via route icmp ttl http tcp
         udp accessed came reachable unreachable responded refused listener origin upstream drop dropped reject accept
-        accepted master slave replica target nas
+        accepted master slave replica target nas user users password trying reach respond get post put head
         """,
     Hint.ADDRESS: """
         ip ips ipaddr ipaddress address addresses addr addrs adresse adressen dirección direcciones indirizzo endereço

@@ -1,6 +1,6 @@
 r"""The labelled set of personal data and its look-alikes: hand-written templates, filled in with a fixed seed.
 
-A line of tuned.txt or held_out.txt is `COUNT|TEXT`, under a header that names the kind it is about. ⟦email⟧ stands for
+A line of tuned.txt, held_out.txt or unseen.txt is `COUNT|TEXT`, under a header that names the kind it is about. ⟦email⟧ stands for
 an address that must be found, ⟦phone=...⟧ for this one, and ⟨quad⟩ for something that must not be found; # is any
 digit, % one of 2 to 9; \n and \t are escapes. So whoever wrote the line gave the answer. A line without ⟦ ⟧ is a
 look-alike of its kind. Check digits are computed here, not by the product.
@@ -18,7 +18,7 @@ from functools import cache
 from pathlib import Path
 
 FOLDER = Path(__file__).resolve().parent
-HALVES = ("tuned", "held_out")
+PARTS = ("tuned", "held_out", "unseen")
 KINDS = ("private_key", "api_key", "email", "iban", "credit_card", "ip_address", "phone")
 SEED = 15
 
@@ -36,12 +36,12 @@ class Case:
 
 
 @cache
-def cases(half: str) -> tuple[Case, ...]:
-    """The cases of one half, always the same ones."""
-    chance = random.Random(f"{SEED} {half}")
+def cases(part: str) -> tuple[Case, ...]:
+    """The cases of one part, always the same ones."""
+    chance = random.Random(f"{SEED} {part}")
     made: list[Case] = []
     about = ""
-    for line in (FOLDER / f"{half}.txt").read_text(encoding="utf-8").splitlines():
+    for line in (FOLDER / f"{part}.txt").read_text(encoding="utf-8").splitlines():
         if line.startswith("[") and line.endswith("]"):
             about = line[1:-1]
         elif line and not line.startswith("//"):
