@@ -131,6 +131,17 @@ class RecordEncoder:
             name = self.settings.template if self.settings.template != "auto" else "the tokenizer's chat template"
             raise TemplateError(name, refusal, "choose another template, see `sftdata templates list`")
 
+    def can_prove(self, record: Record) -> bool:
+        """Whether the template's text of a record can be proven. Its encoding is not tried."""
+        if record.text is not None:
+            return True
+        try:
+            prover = self._prover(record.template_kwargs) if record.template_kwargs else self._plain_prover
+            prover.add_samples(record, GuardedBatch(), 0)
+        except Refusal:
+            return False
+        return True
+
     def encode(self, records: Sequence[Record]) -> list[list[EncodedSample] | Drop]:
         """The samples of each record, or the reason why it has none."""
         return self.encode_batch(records).results()

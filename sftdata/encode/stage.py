@@ -6,11 +6,13 @@ import hashlib
 import json
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
+from heapq import nsmallest
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+from xxhash import xxh3_64_hexdigest
 
 from sftdata.encode.control_strings import (
     count_control_strings,
@@ -19,7 +21,7 @@ from sftdata.encode.control_strings import (
 )
 from sftdata.encode.encoded import EncodedBatch
 from sftdata.encode.record_encoder import EncodeSettings, RecordEncoder
-from sftdata.encode.stats import EncodingStats
+from sftdata.encode.stats import KEPT, NUM_EXAMPLES, EncodingStats
 from sftdata.encode.tokenizer.encoder import Ids
 from sftdata.records.column import RecordColumn
 from sftdata.records.labels import TrainedRuns, trained_runs
@@ -115,6 +117,7 @@ class Encode:
         runs = trained_runs(encoded.labels, encoded.offsets)
         is_text = np.array([record.text is not None for record in records], np.bool_)
         self._collect_ids(encoded, runs, is_text, stats)
+        _collect_examples(encoded, records, stats)
         yield _table(encoded, runs, np.array([row for row, _ in live], np.int64), stats, table.num_rows)
 
     def _collect_ids(
@@ -134,6 +137,20 @@ class Encode:
         run = np.searchsorted(starts, controls, side="right") - 1  # the last run that starts before it, or -1
         inside = (run >= 0) & of_chat[run] & (controls < ends[run] - 1)
         stats.answer_control_ids.update(np.unique(ids[controls[inside]]).tolist())
+
+
+def _collect_examples(encoded: EncodedBatch, records: Sequence[Record], stats: EncodingStats) -> None:
+    """Collect some records that were refused, and some that were not, chosen by hashes: see ways_out.py."""
+    if encoded.drops:
+        reasons: dict[str, list[tuple[str, str]]] = {}
+        for number, drop in encoded.drops.items():
+            data = records[number].to_json()
+            reasons.setdefault(drop.reason, []).append((xxh3_64_hexdigest(data), data.decode()))
+        for reason, examples in reasons.items():
+            stats.add_examples(reason, examples)
+    digests = zip(_digests(encoded), encoded.owners.tolist())
+    chosen = nsmallest(NUM_EXAMPLES[KEPT], digests)
+    stats.add_examples(KEPT, [(digest.hex(), records[owner].to_json().decode()) for digest, owner in chosen])
 
 
 def some_texts(records: Sequence[Record]) -> list[str]:

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from heapq import nsmallest
 
+KEPT = "kept"
+NUM_EXAMPLES = {KEPT: 20}
+MAX_EXAMPLES = 50  # of those not in NUM_EXAMPLES
 # What is counted of single records: a Counter of EncodingStats, and a key of it.
 LOST_CONTEXT, UNWRITTEN, CHANGES = "lost_context", "unwritten", "changes"
 DEVELOPER_AS_SYSTEM = (CHANGES, "developer_as_system")
@@ -25,7 +29,15 @@ class EncodingStats:
     unwritten: Counter[str] = field(default_factory=Counter)  # "messages: name" and the like, see proof/context.py
     changes: Counter[str] = field(default_factory=Counter)  # what was done to records, see RecordEncoder.encode_batch
     backends: set[str] = field(default_factory=set)  # the libraries that encoded
+    # By reason, and KEPT: records of the batch that were refused for it, or not, as JSON: those with the least hashes.
+    examples: dict[str, list[tuple[str, str]]] = field(default_factory=dict)
+    ways_out: dict[str, str] = field(default_factory=dict)  # see ways_out.py; not of a batch, but of the run
     backends_disagree: bool = False  # whether fastokens and tokenizers gave different ids for a text that both encoded
+
+    def add_examples(self, reason: str, examples: Iterable[tuple[str, str]]) -> None:
+        """Add records that were refused for a reason, with their hashes. Which ones are kept depends on no order."""
+        size = NUM_EXAMPLES.get(reason, MAX_EXAMPLES)
+        self.examples[reason] = nsmallest(size, {*self.examples.get(reason, ()), *examples})
 
     def add_notes(self, notes: Mapping[tuple[str, str], int]) -> None:
         """Add what was noted of records."""
@@ -43,6 +55,7 @@ class EncodingStats:
                 "lost_context": dict(sorted(self.lost_context.items())),
                 "unwritten": dict(sorted(self.unwritten.items())),
                 "changes": dict(sorted(self.changes.items())),
+                "examples": dict(sorted(self.examples.items())),
                 "backends": sorted(self.backends),
                 "backends_disagree": self.backends_disagree,
             }
@@ -59,6 +72,8 @@ class EncodingStats:
         self.lost_context.update(payload["lost_context"])
         self.unwritten.update(payload["unwritten"])
         self.changes.update(payload["changes"])
+        for reason, examples in payload["examples"].items():
+            self.add_examples(reason, ((hash_, text) for hash_, text in examples))
         self.backends.update(payload["backends"])
         self.backends_disagree |= payload["backends_disagree"]
 

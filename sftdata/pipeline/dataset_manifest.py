@@ -107,6 +107,7 @@ def _encoding_entry(stats: EncodingStats) -> EncodingEntry:
         unwritten=dict(sorted(stats.unwritten.items())),
         developer_as_system=stats.changes["developer_as_system"],
         unused_messages=stats.changes["unused_messages"],
+        ways_out=stats.ways_out,
     )
 
 

@@ -17,10 +17,12 @@ from sftdata.encode.record_encoder import EncodeSettings, RecordEncoder
 from sftdata.encode.stage import Encode
 from sftdata.encode.stats import EncodingStats
 from sftdata.encode.template.load import NO_TEMPLATE
-from sftdata.encode.tokenizer.load import load_tokenizer
+from sftdata.encode.tokenizer.load import TokenizerFiles, load_tokenizer
+from sftdata.encode.ways_out import as_lines, find_ways_out, fitting_templates
 from sftdata.engines.engine import Engine, Launcher
 from sftdata.engines.local import ThisProcess
 from sftdata.engines.stage import Piece
+from sftdata.errors import TemplateError
 from sftdata.files.atomic import write_bytes
 from sftdata.pipeline.rows import RowTable
 from sftdata.pipeline.samples import SAMPLE_COLUMNS, SampleTable
@@ -38,22 +40,35 @@ def load_encoder(config: Config) -> RecordEncoder:
     template = config.resolve_if_exists(config.template)
     if config.is_plain_text and template == "auto" and "default" not in files.chat_templates:
         template = NO_TEMPLATE
-    encoder = RecordEncoder(
-        EncodeSettings(
-            files=files,
-            template=template,
-            date=config.date,
-            train_on=config.train_on,
-            overlong=config.overlong,
-            lost_context=config.lost_context,
-            seq_len=None if config.overlong == "drop" else config.pack.seq_len,  # nothing depends on it then
-            backend=BACKENDS[config.encoder],
-            self_test=False,  # encode_rows compares the backends on texts of the run
-        )
+    settings = EncodeSettings(
+        files=files,
+        template=template,
+        date=config.date,
+        train_on=config.train_on,
+        overlong=config.overlong,
+        lost_context=config.lost_context,
+        seq_len=None if config.overlong == "drop" else config.pack.seq_len,  # nothing depends on it then
+        backend=BACKENDS[config.encoder],
+        self_test=False,  # encode_rows compares the backends on texts of the run
     )
+    encoder = RecordEncoder(settings)
     if not config.is_plain_text:
-        encoder.check()
+        with _templates_that_fit(files, config.date):
+            encoder.check()
     return encoder
+
+
+@contextmanager
+def _templates_that_fit(files: TokenizerFiles, date: str) -> Iterator[None]:
+    """Let the error for a template that trains nothing name the built-in ones that train with the tokenizer."""
+    try:
+        yield
+    except TemplateError as error:
+        names = fitting_templates(files, date)
+        if not names:
+            raise
+        hint = f"template={' or template='.join(names)} can train with this tokenizer"
+        raise TemplateError(error.where, error.what, hint) from error
 
 
 @contextmanager
@@ -84,6 +99,9 @@ def encode_rows(
         stats.control_strings.update((token, "assistant") for token in own)
         stats.trailing_control[tokens[-1]] += 1
     stats.changes["stripped_answers"] += len(stripped)
+    stats.ways_out = find_ways_out(stats, encoder.settings)
+    for line in as_lines(stats.ways_out):
+        progress.note(line)
     samples = SampleTable(encoded, columns)
     samples.drop_refused(rows)
     return samples, stats

@@ -137,6 +137,7 @@ class EncodingEntry(Entry):
     unwritten: dict[str, Count] = Field(default_factory=dict)  # "messages: name" and the like -> how many
     developer_as_system: Count = 0  # developer messages that the template writes as system messages
     unused_messages: Count = 0  # after the last trained turn of a record
+    ways_out: dict[str, str] = Field(default_factory=dict)  # reason -> a setting that trains rows dropped for it
 
 
 class UnusedEntry(Entry):

@@ -123,6 +123,7 @@ def _context_lines(encoding: EncodingEntry) -> list[str]:
         verb = "comes" if encoding.unused_messages == 1 else "come"
         messages = pluralize(encoding.unused_messages, "message")
         lines.append(f"{messages} {verb} after the last trained turn of a row, and so in no sample")
+    lines += [f"rows dropped as {reason}: {terminal_safe(way)}" for reason, way in encoding.ways_out.items()]
     return lines
 
 

@@ -1,4 +1,4 @@
-"""What happened to an input row and why, from the ledger alone."""
+"""What happened to an input row and why, from the ledger; and what would train it, from the manifest."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 from sftdata.errors import DatasetError
 from sftdata.reasons import REASONS
 from sftdata.store.ledger import LEDGER_SCHEMA, PACKED, ledger_files, read_ledger_file
+from sftdata.store.manifest import Manifest
 from sftdata.view.control_chars import terminal_safe
 from sftdata.view.summary import pluralize, token_counts
 
@@ -25,7 +26,9 @@ def explain(folder: str | Path, where: str) -> str:
     found = find_rows(folder, where)
     if not found:
         raise DatasetError(where, f"is not an input row of {folder}", _hint(folder, where))
-    return "\n\n".join("\n".join(_describe(row)) for row in found)
+    encoding = Manifest.load(folder).encoding
+    ways_out = encoding.ways_out if encoding is not None else {}
+    return "\n\n".join("\n".join(_describe(row, ways_out)) for row in found)
 
 
 def find_rows(folder: str | Path, where: str) -> list[dict[str, Any]]:
@@ -49,7 +52,7 @@ def _matches(names: pa.ChunkedArray, where: str) -> tuple[Any, ...]:
     )
 
 
-def _describe(row: Mapping[str, Any]) -> list[str]:
+def _describe(row: Mapping[str, Any], ways_out: Mapping[str, str]) -> list[str]:
     """What happened to a row, as lines."""
     head = f"{row['where']} of {row['source']}: {row['fate']}"
     if row["fate"] == PACKED:
@@ -64,6 +67,8 @@ def _describe(row: Mapping[str, Any]) -> list[str]:
         lines = [f"{head} by {row['stage']} as {row['reason']}: {meaning}"]
         if row["detail"] is not None:
             lines.append(f"  {row['detail']}")
+        if row["reason"] in ways_out:
+            lines.append(f"  of the rows dropped as {row['reason']}, {ways_out[row['reason']]}")
         if row["duplicate_of"] is not None:
             similar = "" if row["similarity"] is None else f", with a similarity of {row['similarity']:.3f}"
             lines.append(f"  duplicate of {row['duplicate_of']}{similar}")

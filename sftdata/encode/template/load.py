@@ -54,7 +54,7 @@ def template_summary(name: str) -> str:
 def load_template(name: str, *, own: Mapping[str, str], special_tokens: Mapping[str, str], today: Date) -> ChatTemplate:
     """The template called `name` in the config, bound to the tokenizer's special tokens.
 
-    `own` are the tokenizer's templates by name: `auto` is the default one, with `tool_use` for conversations with tools,
+    `own` are the tokenizer's templates by name: `auto` is the default one, with `tool_use` for chats with tools,
     and their names come before those of built-in templates. `none` is a template that writes nothing, for runs on plain
     text. Raises TemplateError if there is no such template, if it is not clear which one is meant, or if it is not
     valid Jinja.

@@ -54,6 +54,7 @@ class TemplateProbes:
     kwargs: Mapping[str, Any] = field(default_factory=dict)
     shown_fields: dict[Hashable, dict[str, bool]] = field(default_factory=dict)  # see fields.py, by shape
     hidden_fields: dict[Hashable, tuple[Any, ...]] = field(default_factory=dict)  # see context.py, by shape
+    refused_parts: dict[Hashable, str] = field(default_factory=dict)  # see refusals.py, by shape and error
 
     def _render(self, messages: list[Turn], *, tools: bool = False, prompt: bool = False) -> str | None:
         """The rendering of a probe, or None if the template refuses it."""
