@@ -74,7 +74,7 @@ def write_sources(folder: Path) -> list[dict[str, Any]]:
     """Two sources with a mixture, in which every stage has something to do."""
     turns = [turn for n in range(9) for turn in chat(f"What about {n}?", f"It has e{n}, f{n} and g{n}.")["messages"]]
     long = {"messages": turns, "user": "somebody"}
-    rows = [*many_rows(), {"colour": "blue"}, {"prompt": "Hi", "completion": 3}, long, chat("Go on", "word " * 400)]
+    rows = [*many_rows(), {"colour": "blue"}, {"prompt": "Hi", "completion": [3]}, long, chat("Go on", "word " * 400)]
     more = [{**chat(f"Question {n} of b?", f"Its answer is b{n}, c{n} or d{n}."), "user": n} for n in range(40)]
     return [
         {"path": str(write_lines(folder / "a.jsonl", rows)), "keep": ["user"], "weight": 0.6, "repeat": 3},

@@ -49,14 +49,18 @@ def test_a_folder_with_other_things_in_it_is_left_alone(tiny_tokenizer: Path, tm
 def test_sources_in_the_output_folder_are_refused(tiny_tokenizer: Path, tmp_path: Path) -> None:
     data = write_lines(tmp_path / "data" / "a.jsonl", [chat("Hi", "Hello")])
     prepare(tmp_path / "data" / "out", tiny_tokenizer, [str(data)])
-    config = {
-        "tokenizer": str(tiny_tokenizer),
-        "sources": str(tmp_path / "data"),
-        "out": str(tmp_path / "data" / "out"),
-    }
     with pytest.raises(OutputError, match="a file of the sources, lies in it"):
-        sftdata.prepare(sftdata.parse_config(config), workers=1, overwrite=True)
+        prepare(tmp_path / "data" / "out", tiny_tokenizer, [str(tmp_path / "data" / "out" / "train")], overwrite=True)
     sftdata.verify(tmp_path / "data" / "out")
+
+
+def test_a_folder_of_sources_may_hold_the_output_folder(tiny_tokenizer: Path, tmp_path: Path) -> None:
+    """A dataset in it is not raw data, and is skipped."""
+    write_lines(tmp_path / "data" / "a.jsonl", [chat("Hi", "Hello")])
+    for overwrite in (False, True):
+        out = tmp_path / "data" / "out"
+        assert prepare(out, tiny_tokenizer, [str(tmp_path / "data")], overwrite=overwrite).counts.rows_read == 1
+    sftdata.verify(out)
 
 
 def test_work_is_kept_only_on_request(tiny_tokenizer: Path, tmp_path: Path) -> None:

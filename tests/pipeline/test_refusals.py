@@ -19,7 +19,7 @@ def holds_no_dataset(out: Path) -> bool:
 def test_a_source_without_one_usable_row_is_refused_with_the_columns_to_map(
     tiny_tokenizer: Path, tmp_path: Path
 ) -> None:
-    data = write_lines(tmp_path / "a.jsonl", [{"question": "Hi", "answer": "Hello"}] * 3)
+    data = write_lines(tmp_path / "a.jsonl", [{"question": f"Who is {n}?", "answer": f"He is {n}."} for n in range(3)])
     with pytest.raises(SourceError, match=r"columns: \{prompt: question, completion: answer\}"):
         prepare(tmp_path / "out", tiny_tokenizer, [str(data)])
     assert holds_no_dataset(tmp_path / "out")
