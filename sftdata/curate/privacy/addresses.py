@@ -31,7 +31,7 @@ _QUAD = re.compile(r"\d{1,3}\.\d{1,3}\.\d{1,3}\.\d{1,3}")
 _WITH_PORT = re.compile(rf"(?<=IP ){_QUAD.pattern}(?=\.\d{{1,5}} > )|(?<= > ){_QUAD.pattern}(?=\.\d{{1,5}}: )")
 _IPV6 = re.compile(
     rf"{BEFORE}(?<![:.])(?:[23][0-9A-Fa-f]{{3}}|[fF][cdeCDE][0-9A-Fa-f]{{2}}|64:[fF]{{2}}9[bB])"
-    rf"(?::[0-9A-Fa-f]{{0,4}}){{2,7}}(?:(?<=:)(?:\d{{1,3}}\.){{2}}\d{{1,3}}\.\d{{1,3}})?{AFTER}(?!:)"
+    rf"(?::[0-9A-Fa-f]{{0,4}}){{2,7}}(?:(?<=:)(?:\d{{1,3}}\.){{3}}\d{{1,3}}|(?<![^:]:)){AFTER}(?!:[0-9A-Fa-f:]|\.\d)"
 )
 _IPV6_MIDDLE = re.compile(r":[0-9A-Fa-f]{0,4}:")
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
@@ -72,16 +72,17 @@ class Verdict(IntEnum):
 def ip_addresses(text: str, private: bool, has_numbers: bool = True) -> Iterator[Span]:
     """IPv4 and IPv6 addresses; those that identify no one (192.168.1.1, 127.0.0.1) only with `private`.
 
-    `has_numbers` is the result of `has_many_digits`, if known: without many digits there is no IPv4 address.
+    `has_numbers` is the result of `has_many_digits`, if known: without many digits there is no IPv4 address. An IPv6
+    address that ends in an IPv4 address comes first.
     """
-    if has_numbers and _QUAD.search(text):
-        for start, end in (*_ipv4(text), *_with_ports(text)):
-            if private or _identifies(text[start:end], text.startswith(".in-addr", end)):
-                yield start, end
     if _IPV6_MIDDLE.search(text):
         for found in _IPV6.finditer(text):
             if _is_ipv6(found.group(), private):
                 yield found.span()
+    if has_numbers and _QUAD.search(text):
+        for start, end in (*_ipv4(text), *_with_ports(text)):
+            if private or _identifies(text[start:end], text.startswith(".in-addr", end)):
+                yield start, end
     if ".arpa" in text or ".ARPA" in text:
         for found in _IP6_ARPA.finditer(text):
             digits = found.group().replace(".", "")[::-1]
@@ -178,7 +179,7 @@ def _by_words(size: Verdict, before: Hint, after: Hint) -> Verdict:
     """What the number is by the words around it and the size of its parts."""
     if before >= Hint.HOST or (before == Hint.NONE and after >= Hint.HOST):
         return Verdict.LIKELY_VERSION if size == Verdict.VERSION else Verdict.LIKELY_ADDRESS
-    if before == after == Hint.NONE:
+    if before == Hint.NONE and after <= Hint.SOFTWARE:
         return Verdict.OPEN
     if before == Hint.SOFTWARE and after >= Hint.HOST and size >= Verdict.LIKELY_ADDRESS:
         return Verdict.LIKELY_ADDRESS  # "added 23.1.120.4 to the blocklist"

@@ -32,9 +32,10 @@ _COUNTED = re.compile(r"0\d*(?:[./-]0\d*){2,}\Z|0\d{2,}(?: 0\d{2,})+\Z")
 # Words before other numbers that may look the same; a format alone says nothing behind them.
 _OTHER_NUMBER = re.compile(
     r"(?<![^\W\d_])(?:v|ver(?:sion)?|rev(?:ision)?|release|build|rooms?|order|invoice|case|ticket|sku|upc|ean|gtin|isbn|"
-    r"issn|doi|cpf|cnpj|nif|ssn|model|part|parts|item|serial|lot|batch|ref(?:erence)?|account|acct|a/c|page|pages|pp?|"
-    r"lines?|article|art|section|chapter|tracking|parcel|customer|id|code|zip|plz|sort ?code|policy|claim|bestell\w*|"
-    r"rechnung\w*|artikel\w*|konto\w*|kunden\w*|seiten?)"
+    r"issn|doi|cpf|cnpj|nif|ssn|model|part|parts|item|serial|lot|batch|ref(?:erence)?|account|acct|a/c|page|pages|pp|p\.|"
+    r"lines?|article|art|section|chapter|tracking|parcel|id|code|zip|plz|policy|claim|samples?|specimen|plate|"
+    r"cat(?:alogue?)?|asset|docket|patent|po|bates|barcode|licen[cs]e|permit|contract|form|style|product|run|routing|"
+    r"bestell\w*|rechnung\w*|artikel\w*|konto\w*|kunden\w*|seiten?)"
     r"[ _]?(?:numbers?|nums?|nos?|nr|ids?|code)?[\"'`]?[.:#=]{0,2} {0,2}[\"'`#(]{0,2}\Z",
     re.IGNORECASE,
 )
@@ -58,7 +59,7 @@ _DIGITS_AFTER_CUE = re.compile(rf"{BEFORE}(?<![.,$€£+-])\(?\d[\d ()./-]{{5,18
 _LOCAL = re.compile(r"\d{3}[ .-]\d{4}")
 # Dates, and ranges of years or of times: 2006-08 2004 2002, 0900-0130.
 _DATE = re.compile(
-    r"\(?\d{1,4}[./-]\d{1,2}[./-]\d{1,4}\b|.*\b(?:19|20)\d\d\D+(?:19|20)\d\d\b|[0-2]\d[0-5]\d[ -][0-2]\d[0-5]\d\Z"
+    r"\(?\d{1,4}[./-]\d{1,2}[./-]\d{1,4}\b|.*\b(?:19|20)\d\d\D+(?:19|20)\d\d\b|[0-2]\d[0-5]\d(?:[ /-][0-2]\d[0-5]\d)+\Z"
 )
 _CUE_CHARS = 40
 

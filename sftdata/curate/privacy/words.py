@@ -34,7 +34,7 @@ _WORDS_OF = {
         """,
     Hint.HOST: """
         host hosts hostname server servers serveur servidor сервер client clients peer peers remote router network
-        node nodes machine vm source destination sender proxy proxies endpoint attacker attackers intruder scanner
+        nodes machine vm source destination sender proxy proxies endpoint attacker attackers intruder scanner
         scanners visitor visitors firewall ban bans banned block blocks blocked deny denied allow allowed whitelist
         blacklist blocklist allowlist connect connects connected connecting connection connections listen listens
         listening bind login logins logged request requests traffic packet packets port via route icmp ttl http tcp
@@ -60,7 +60,7 @@ _CJK_ADDRESS = ("地址", "アドレス", "주소")
 _CJK_HOST = ("服务器", "服務器", "主机", "サーバー", "서버", "客户端")
 
 # Parts of names count as words: remote_addr, clientIp, AssemblyFileVersion. What is replaced already is no word.
-_WORDS = re.compile(r"\[[A-Z_]+\]|[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[^\W\d_A-Za-z]+|\d+|[.!?;] ")
+_WORDS = re.compile(r"\[[A-Z_]+\]|IPs|[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[^\W\d_A-Za-z]+|\d+|[.!?;] ")
 _MAX_WORDS = 10
 
 

@@ -1,7 +1,7 @@
 r"""The labelled set of personal data and its look-alikes: hand-written templates, filled in with a fixed seed.
 
-A line of tuned.txt, held_out.txt or unseen.txt is `COUNT|TEXT`, under a header that names the kind it is about. ⟦email⟧ stands for
-an address that must be found, ⟦phone=...⟧ for this one, and ⟨quad⟩ for something that must not be found; # is any
+A line of one of the text files here is `COUNT|TEXT`, under a header that names the kind it is about. ⟦email⟧ stands
+for an address that must be found, ⟦phone=...⟧ for this one, and ⟨quad⟩ for something that must not be found; # is any
 digit, % one of 2 to 9; \n and \t are escapes. So whoever wrote the line gave the answer. A line without ⟦ ⟧ is a
 look-alike of its kind. Check digits are computed here, not by the product.
 """
@@ -18,7 +18,7 @@ from functools import cache
 from pathlib import Path
 
 FOLDER = Path(__file__).resolve().parent
-PARTS = ("tuned", "held_out", "unseen")
+PARTS = ("tuned", "held_out", "unseen", "last")
 KINDS = ("private_key", "api_key", "email", "iban", "credit_card", "ip_address", "phone")
 SEED = 15
 
