@@ -23,7 +23,6 @@ from sftdata.curate.duplicates.jaccard import MappedLists
 from sftdata.curate.duplicates.near import NUM_HASHES, answer_chars, find_near_duplicates, sign_texts
 from sftdata.curate.duplicates.prefix import PREFIX_BYTES, prefix_key
 from sftdata.curate.duplicates.settings import NearConfig
-from sftdata.curate.privacy.redact import describe, redact, redact_record
 from sftdata.curate.privacy.settings import PrivacyConfig
 from sftdata.curate.quality.settings import FilterConfig
 from sftdata.curate.words import ComparedText, text_of
@@ -78,6 +77,8 @@ class FilterAndRedact:
                 return record, drop, {}
         if self.privacy.mode == "off":
             return record, None, {}
+        from sftdata.curate.privacy.redact import describe, redact_record  # compiles large patterns
+
         redacted, found = redact_record(record, self.privacy)
         if not found:
             return record, None, {}
@@ -241,6 +242,8 @@ class Decontaminate(_Reusable):
 
     def __call__(self, table: pa.Table) -> Iterator[pa.Table]:
         """One entry per row. Personal data in the matched text is redacted in the evidence."""
+        from sftdata.curate.privacy.redact import redact  # compiles large patterns
+
         hits: list[str | None] = [None] * table.num_rows
         for row, record in live_records(table):
             if hit := find_contamination(searched_texts(record), self.index):

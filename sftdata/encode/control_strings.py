@@ -34,9 +34,4 @@ def count_trailing_control(records: Iterable[Record], end_tokens: EndTokens, sta
     An answer that has nothing else is not counted: stripped, it would be empty.
     """
     for record in records:
-        clean, stripped = end_tokens.strip(record)
-        if stripped:
-            pairs = zip(record.messages, clean.messages, strict=True)
-            answers = [after.content for before, after in pairs if before.content != after.content]
-            ends = (tokens[-1] for answer, tokens in zip(answers, stripped, strict=True) if answer)
-            stats.trailing_control.update(ends)
+        stats.trailing_control.update(end_tokens.trailing(record))

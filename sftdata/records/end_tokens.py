@@ -65,6 +65,25 @@ class EndTokens:
         in_bytes = [string.encode() for string in self.strings]
         return sorted({string[: min(4, *map(len, in_bytes))] for string in in_bytes})
 
+    @cached_property
+    def _tail_chars(self) -> int:
+        return min(map(len, self.strings))
+
+    @cached_property
+    def _by_tail(self) -> Mapping[str, Sequence[str]]:
+        """The strings by their last characters, longest first: most texts end in none of these characters."""
+        found: dict[str, list[str]] = {}
+        for string in self.strings:
+            found.setdefault(string[-self._tail_chars :], []).append(string)
+        return found
+
+    def _last_of(self, text: str) -> str | None:
+        """The longest of the strings that the text ends in, or None."""
+        for string in self._by_tail.get(text[-self._tail_chars :], ()):
+            if text.endswith(string):
+                return string
+        return None
+
     def split(self, text: str, question: str | None = None) -> tuple[str, tuple[str, ...]]:
         """The text without the end tokens and the white space at its end, and these tokens; `text` if there are none.
 
@@ -72,13 +91,25 @@ class EndTokens:
         before the answer speaks of.
         """
         bare, found = text.rstrip(), []
-        while bare.endswith(self.strings):
-            string = next(string for string in self.strings if bare.endswith(string))
+        while (string := self._last_of(bare)) is not None:
             if _belongs_to_answer(string, bare, question):
                 break
             bare = bare.removesuffix(string).rstrip()
             found.append(string)
         return (bare, tuple(reversed(found))) if found else (text, ())
+
+    def trailing(self, record: Record) -> list[str]:
+        """The last end token of each answer that `strip` would change, of those that are not empty then."""
+        plain = record.plain
+        if plain is not None:
+            roles, texts = plain.roles, plain.contents
+        else:
+            roles = tuple(turn.role for turn in record.messages)
+            texts = [turn.content or "" for turn in record.messages]
+        stripped: list[tuple[str, ...]] = []
+        contents = self._contents(roles, texts, stripped)
+        changed = (after for before, after in zip(texts, contents, strict=True) if before != after)
+        return [tokens[-1] for answer, tokens in zip(changed, stripped, strict=True) if answer]
 
     def strip(self, record: Record) -> tuple[Record, tuple[tuple[str, ...], ...]]:
         """The record without end tokens at the end of its answers, and for each changed answer the tokens there.

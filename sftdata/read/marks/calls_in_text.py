@@ -37,7 +37,10 @@ _LABEL = re.compile(r"\s*(?:Observation|FUNCTION RESPONSE|Function Response|Tool
 
 def may_hold_call(text: str) -> bool:
     """Whether a text may hold a tool call, by its marks or because it is a list of Python calls."""
-    return any(mark in text for mark in MARKS) or (text[:1] == "[" and text.rstrip().endswith(")]"))
+    for mark in MARKS:  # in half the time of any(...): every text is asked
+        if mark in text:
+            return True
+    return text[:1] == "[" and text.rstrip().endswith(")]")
 
 
 def parse_calls(record: Record, mode: str) -> Record:
