@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import ast
+import json
 import math
 import re
 import warnings
 from collections.abc import Mapping
 from typing import Any
-
-import orjson
 
 from sftdata.read.readers.parse_json import parse_text
 from sftdata.records.record import Drop
@@ -53,10 +52,7 @@ def describe_value(value: object) -> str:
 def scalar_text(value: Any) -> Any:
     """A number or boolean as JSON text, as a CSV file has it; any other value unchanged."""
     if isinstance(value, (bool, int, float)) and not (isinstance(value, float) and not math.isfinite(value)):
-        try:
-            return orjson.dumps(value).decode()
-        except TypeError:  # beyond 64 bits
-            return str(value)
+        return json.dumps(value)
     return value
 
 
@@ -75,21 +71,17 @@ def without_nulls(value: Any) -> Any:
 def as_list_of_objects(value: Any, *names: str) -> Any:
     """{"a": [1, 2], "b": [3, 4]} as [{"a": 1, "b": 3}, {"a": 2, "b": 4}], if one of `names` is a key with a list.
 
-    `datasets` has a sequence of structs in this form. Any other value is returned unchanged.
+    `datasets` has a sequence of structs in this form, also within another. Any other value is returned unchanged.
     """
-    if not isinstance(value, Mapping) or not any(isinstance(value.get(name), list) for name in names):
+    if not isinstance(value, Mapping) or not any(isinstance(value.get(name), (list, Mapping)) for name in names):
         return value
-    length = next(len(value[name]) for name in names if isinstance(value.get(name), list))
-    items: list[dict[str, Any]] = [{} for _ in range(length)]
-    for key, column in value.items():
-        cells = as_list_of_objects(column, *column) if isinstance(column, Mapping) else column
-        if cells is None:
-            continue
-        if not isinstance(cells, list) or len(cells) != length:
-            return value
-        for item, cell in zip(items, cells):
-            item[key] = cell
-    return items
+    columns = {
+        key: as_list_of_objects(item, *item) if isinstance(item, Mapping) else item for key, item in value.items()
+    }
+    given = {key: cells for key, cells in columns.items() if cells is not None}
+    if not all(isinstance(cells, list) for cells in given.values()) or len(set(map(len, given.values()))) != 1:
+        return value
+    return [dict(zip(given, cells)) for cells in zip(*given.values())]
 
 
 def parse_if_text(value: Any, label: str) -> Any:
