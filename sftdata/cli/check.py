@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
 _MAX_CHARS = 80  # of a setting in the table
 _HOW_TO_USE = """\
-# The settings that were given, and those that handle what was found. Take out what you do not want, save the rest beside
-# the settings file that was checked (or in this folder, if data files were), add `tokenizer` and `out` if they are not
-# there, and run `sftdata prepare FILE`."""
+# The settings that were given, and those that handle what was found. Take out what you do not want, save the rest
+# beside the settings file that was checked (or in this folder, if data files were), add `tokenizer` and `out` if they
+# are not there, and run `sftdata prepare FILE`."""
 
 
 def check(

@@ -89,7 +89,7 @@ PLANTED: dict[str, bytes] = {
     "email": pair("Whom do I write to?", f"Write to {EMAIL} tonight."),
     "iban": pair("Where does the rent go?", f"To {IBAN} by Monday."),
     "credit_card": pair("Which card was used?", f"It was {CARD} again."),
-    "ip_address": pair("Where does the server stand?", f"At {IP} since May."),
+    "ip_address": pair("Where does it stand?", f"The server is at {IP} since May."),
     "phone": pair("How do I reach the office?", f"Ring {PHONE} at noon."),
 }
 STAGES = ("read", "format", "validate", "filter", "dedup", "decontaminate")
@@ -206,10 +206,10 @@ def test_every_suggested_setting_is_valid_in_a_config(found: Audit) -> None:
         else:
             parse_config({**minimal, **yaml.safe_load(one.setting)})
     settings = {one.kind: one.setting for one in found.findings}
-    assert settings["mojibake"] == "filters: {mojibake: true}"
+    assert settings["mojibake"] == "filters: {preset: 'off', mojibake: true}"  # and no other filter
     assert settings["near_duplicate"] == "dedup: {near: {threshold: 0.8}}"
     assert settings["email"] == "privacy: {mode: redact}"
-    assert str(settings["unknown_shape"]).endswith("columns: {prompt: question, completion: answer}}]")
+    assert settings["unknown_shape"] is None  # a mapping for that row would change the others
 
 
 def test_a_row_counts_for_each_filter_that_it_fails(tmp_path: Path) -> None:

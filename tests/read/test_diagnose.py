@@ -10,7 +10,6 @@ from sftdata.cli.shared import config_of
 from sftdata.config import SourceConfig
 from sftdata.read import no_rows_error, plan_units, rows_of, suggest_fix
 
-
 TURNS = [{"role": "user", "content": "q"}, {"role": "assistant", "content": "a"}]
 
 
