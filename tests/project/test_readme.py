@@ -102,7 +102,9 @@ def test_the_table_of_formats_is_the_list_in_the_settings() -> None:
 
     formats = SourceConfig.model_fields["format"].annotation.__args__  # type: ignore[union-attr]
     assert [name for name, _ in table("`.jsonl .json .csv")] == [
-        name for name in ("messages", "sharegpt", "prompt_completion", "xlam", "alpaca", "rendered", "text") if name in formats
+        name
+        for name in ("messages", "sharegpt", "prompt_completion", "xlam", "alpaca", "rendered", "text")
+        if name in formats
     ]
     assert set(formats) == {"auto", *(name for name, _ in table("`.jsonl .json .csv"))}
 
