@@ -117,8 +117,10 @@ class Encode:
         runs = trained_runs(encoded.labels, encoded.offsets)
         is_text = np.array([record.text is not None for record in records], np.bool_)
         self._collect_ids(encoded, runs, is_text, stats)
-        _collect_examples(encoded, records, stats)
-        yield _table(encoded, runs, np.array([row for row, _ in live], np.int64), stats, table.num_rows)
+        digests = list(_digests(encoded))
+        _collect_examples(encoded, digests, records, stats)
+        rows = np.array([row for row, _ in live], np.int64)
+        yield _table(encoded, digests, runs, rows, stats, table.num_rows)
 
     def _collect_ids(
         self, encoded: EncodedBatch, runs: TrainedRuns, is_text: npt.NDArray[np.bool_], stats: EncodingStats
@@ -139,7 +141,9 @@ class Encode:
         stats.answer_control_ids.update(np.unique(ids[controls[inside]]).tolist())
 
 
-def _collect_examples(encoded: EncodedBatch, records: Sequence[Record], stats: EncodingStats) -> None:
+def _collect_examples(
+    encoded: EncodedBatch, digests: Sequence[bytes], records: Sequence[Record], stats: EncodingStats
+) -> None:
     """Collect some records that were refused, and some that were not, chosen by hashes: see ways_out.py."""
     if encoded.drops:
         reasons: dict[str, list[tuple[str, str]]] = {}
@@ -148,8 +152,7 @@ def _collect_examples(encoded: EncodedBatch, records: Sequence[Record], stats: E
             reasons.setdefault(drop.reason, []).append((xxh3_64_hexdigest(data), data.decode()))
         for reason, examples in reasons.items():
             stats.add_examples(reason, examples)
-    digests = zip(_digests(encoded), encoded.owners.tolist())
-    chosen = nsmallest(NUM_EXAMPLES[KEPT], digests)
+    chosen = nsmallest(NUM_EXAMPLES[KEPT], zip(digests, encoded.owners.tolist()))
     stats.add_examples(KEPT, [(digest.hex(), records[owner].to_json().decode()) for digest, owner in chosen])
 
 
@@ -161,7 +164,12 @@ def some_texts(records: Sequence[Record]) -> list[str]:
 
 
 def _table(
-    encoded: EncodedBatch, runs: TrainedRuns, rows: npt.NDArray[np.int64], stats: EncodingStats, num_rows: int
+    encoded: EncodedBatch,
+    digests: Sequence[bytes],
+    runs: TrainedRuns,
+    rows: npt.NDArray[np.int64],
+    stats: EncodingStats,
+    num_rows: int,
 ) -> pa.Table:
     """The samples and drops of a batch, in the order of its records. `rows` are the row numbers of the records."""
     drops = sorted(encoded.drops.items())
@@ -179,7 +187,7 @@ def _table(
         "num_tokens": lengths,
         "num_trained": np.concatenate([np.diff(trained_before[offsets // 2]), no_sample]),
         "turns": [*([turn + 1 for turn in turns] for turns in encoded.turns), *null_of_drops],
-        "digest": [*_digests(encoded), *null_of_drops],
+        "digest": [*digests, *null_of_drops],
         "reason": [*null_of_samples, *(drop.reason for _, drop in drops)],
         "detail": [*null_of_samples, *(drop.detail for _, drop in drops)],
     }
