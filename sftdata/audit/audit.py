@@ -20,6 +20,7 @@ from sftdata.audit.excerpts import HIDDEN, excerpt, printable
 from sftdata.audit.findings import (
     MEANINGS,
     QUALITY_FILTERS,
+    TRAILING_CONTROL,
     Audit,
     Example,
     Finding,
@@ -306,7 +307,9 @@ class _AuditRun:
         )
 
     def _todo(self, kind: str) -> str:
-        """What to add to the meaning of rows of unknown shapes: what the setting does about them, or what else to do."""
+        """What to add to the meaning of a kind: what its setting does besides, or what else there is to do."""
+        if kind == TRAILING_CONTROL and self._checks.only_control:
+            return f"; with the setting, rows with nothing else in an answer are empty_answer: {self._checks.only_control:,}"
         if kind not in FIXABLE:
             return ""
         mended = self._advice.mended(kind)

@@ -11,6 +11,7 @@ from sftdata.curate.privacy.redact import PLACEHOLDERS, Finding, describe, redac
 from sftdata.curate.privacy.settings import KINDS, PrivacyConfig
 from sftdata.curate.quality.filters import filter_record
 from sftdata.curate.quality.settings import FilterConfig
+from sftdata.read.formats.structure import check_structure
 from sftdata.records.end_tokens import EndTokens
 from sftdata.records.record import Record
 
@@ -25,6 +26,7 @@ class RecordChecks:
         self.privacy = privacy.model_copy(update={"mode": "report", "kinds": KINDS})
         self._filters = [FilterConfig(preset="off", **settings) for settings in QUALITY_FILTERS.values()]
         self._end_tokens = end_tokens
+        self.only_control = 0  # rows with an answer that is nothing but end tokens
         self._default_filters = {kind: _default_filter(settings) for kind, settings in QUALITY_FILTERS.items()}
         if filters.languages:
             names = ("languages", "language_score", "language_min_letters")
@@ -51,6 +53,8 @@ class RecordChecks:
             return
         pairs = enumerate(zip(record.messages, clean.messages, strict=True))
         changed = [(index, after.content) for index, (before, after) in pairs if before.content != after.content]
+        if (problem := check_structure(clean)) is not None:
+            self.only_control += problem.reason == "empty_answer"
         for (index, answer), tokens in zip(changed, stripped, strict=True):
             if answer:
                 yield TRAILING_CONTROL, f"message {index}: ends in {excerpt(' '.join(tokens), self.privacy)!r}"

@@ -31,7 +31,11 @@ def count_control_strings_of(record: Record, control: ControlTokens, stats: Enco
 def count_trailing_control(records: Iterable[Record], end_tokens: EndTokens, stats: EncodingStats) -> None:
     """Count the answers that end in an end token, by their last one: what `clean.strip_trailing_control` would strip.
 
-    An answer that has nothing else is not counted: stripped, it would be empty.
+    An answer that has nothing else would be empty then, and is counted apart.
     """
     for record in records:
-        stats.trailing_control.update(end_tokens.trailing(record))
+        for token in end_tokens.trailing(record):
+            if token is None:
+                stats.changes["only_control"] += 1
+            else:
+                stats.trailing_control[token] += 1

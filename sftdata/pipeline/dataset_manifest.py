@@ -98,6 +98,7 @@ def _encoding_entry(stats: EncodingStats) -> EncodingEntry:
         encoder=" and ".join(sorted(stats.backends)),
         control_strings=tuple(ControlString(string=text, role=role, count=n) for (text, role), n in strings),
         trailing_control=dict(sorted(stats.trailing_control.items(), key=lambda item: (-item[1], item[0]))),
+        only_control=stats.changes["only_control"],
         stripped_answers=stats.changes["stripped_answers"],
         split_conversations=stats.changes["split_conversations"],
         overlong_turns=stats.changes["overlong_turns"],

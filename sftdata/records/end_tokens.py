@@ -98,8 +98,8 @@ class EndTokens:
             found.append(string)
         return (bare, tuple(reversed(found))) if found else (text, ())
 
-    def trailing(self, record: Record) -> list[str]:
-        """The last end token of each answer that `strip` would change, of those that are not empty then."""
+    def trailing(self, record: Record) -> list[str | None]:
+        """The last end token of each answer that `strip` would change; None for those that would be empty then."""
         plain = record.plain
         if plain is not None:
             roles, texts = plain.roles, plain.contents
@@ -109,7 +109,7 @@ class EndTokens:
         stripped: list[tuple[str, ...]] = []
         contents = self._contents(roles, texts, stripped)
         changed = (after for before, after in zip(texts, contents, strict=True) if before != after)
-        return [tokens[-1] for answer, tokens in zip(changed, stripped, strict=True) if answer]
+        return [tokens[-1] if answer else None for answer, tokens in zip(changed, stripped, strict=True)]
 
     def strip(self, record: Record) -> tuple[Record, tuple[tuple[str, ...], ...]]:
         """The record without end tokens at the end of its answers, and for each changed answer the tokens there.

@@ -128,6 +128,7 @@ class EncodingEntry(Entry):
     encoder: str  # fastokens or tokenizers; both give the same shards
     control_strings: tuple[ControlString, ...] = ()  # most frequent first
     trailing_control: dict[str, Count] = Field(default_factory=dict)  # control string -> answers that end in it
+    only_control: Count = 0  # answers that are nothing but such an ending
     stripped_answers: Count = 0  # answers from which such an ending was stripped
     split_conversations: Count = 0  # by overlong: split
     overlong_turns: Count = 0  # turns of split conversations that do not fit into a row even alone: not trained

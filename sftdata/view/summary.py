@@ -90,7 +90,9 @@ def _encoding_lines(encoding: EncodingEntry, num_packed: int) -> list[str]:
     ):
         end = "ends" if endings == 1 else "end"
         strings = _first_few([terminal_safe(string) for string in encoding.trailing_control])
-        advice = "clean.strip_trailing_control: true strips it"
+        advice = "clean.strip_trailing_control=true strips it"
+        if encoding.only_control:
+            advice += f", and drops {pluralize(encoding.only_control, 'answer')} with nothing else as empty_answer"
         lines.append(f"{pluralize(endings, 'answer')} {end} in {strings}: {advice}")
     if encoding.split_conversations or encoding.overlong_turns:
         dropped = (

@@ -84,6 +84,8 @@ def test_every_printed_line_drops_the_rows_that_it_names_and_no_others(
         "trailing_control": 2,
         "email": 1,
     }
+    said = "; with the setting, rows with nothing else in an answer are empty_answer: 1"
+    assert finding(found, "trailing_control").meaning.endswith(said)
     for one in found.findings:
         assert one.setting is not None
         _, after = prepared(with_line(tmp_path, tiny_tokenizer, one.setting, data))

@@ -12,7 +12,7 @@ import sftdata
 from sftdata.store.manifest import ControlString, EncodingEntry, Manifest
 from sftdata.view.summary import summarize
 
-STRIP = "clean.strip_trailing_control: true strips it"
+STRIP = "clean.strip_trailing_control=true strips it"
 
 
 def chat(user: str, *answers: str) -> dict[str, Any]:
@@ -59,7 +59,7 @@ def test_the_manifest_counts_control_strings_by_string_and_role_and_answers_that
         ("<|im_end|>", "assistant", 1),
         ("<|im_start|>", "user", 1),
     ]
-    assert encoding.trailing_control == {"<|endoftext|>": 3}  # an answer that is only a control string is left as it is
+    assert (encoding.trailing_control, encoding.only_control) == ({"<|endoftext|>": 3}, 1)
     assert encoding.encoder in ("fastokens", "tokenizers")
     assert (encoding.stripped_answers, encoding.cut_answers, encoding.split_conversations) == (0, 0, 0)
     assert Manifest.load(tmp_path / "out").encoding == encoding
@@ -120,6 +120,12 @@ def test_stripping_is_suggested_from_ten_answers_or_one_percent_of_the_packed_ro
     encoding = EncodingEntry(encoder="tokenizers", trailing_control={"</s>": endings} if endings else {})
     noun = "answer ends" if endings == 1 else "answers end"
     assert added_lines(manifest, encoding) == ([f"{endings} {noun} in </s>: {STRIP}"] if said else [])
+
+
+def test_what_stripping_leaves_empty_is_said_beside_the_suggestion(manifest: Manifest) -> None:
+    encoding = EncodingEntry(encoder="tokenizers", trailing_control={"</s>": 20}, only_control=2)
+    said = f"20 answers end in </s>: {STRIP}, and drops 2 answers with nothing else as empty_answer"
+    assert added_lines(manifest, encoding) == [said]
 
 
 def test_a_control_string_cannot_control_the_terminal_or_break_the_line(manifest: Manifest) -> None:
