@@ -1,0 +1,141 @@
+"""Rows that the chat template refuses or writes only in part: counted, said, and with a way out that was tried."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+from raw_rows import chat, write_lines
+from runs import RecordedProgress, ledger, prepare, prepare_rows
+
+import sftdata
+from sftdata.errors import TemplateError
+from sftdata.view.summary import summarize
+from sftdata.view.why import explain
+
+TOOL = {"type": "function", "function": {"name": "lookup", "description": "Look it up.", "parameters": {}}}
+# Writes no system message, and no tools.
+NO_SYSTEM = (
+    "{% for m in messages if m.role != 'system' %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+ALTERNATES = "{% if messages[0].role == 'system' %}{{ raise_exception('no system, please') }}{% endif %}" + NO_SYSTEM
+
+
+def with_template(tokenizer: Path, folder: Path, source: str) -> Path:
+    """A copy of a tokenizer with another template."""
+    shutil.copytree(tokenizer, folder)
+    (folder / "chat_template.jinja").write_text(source, encoding="utf-8")
+    return folder
+
+
+def with_system(number: int) -> dict[str, Any]:
+    """A conversation with a system message."""
+    row = chat(f"Question {number}?", f"Answer {number}.")
+    return {"messages": [{"role": "system", "content": "Be brief."}, *row["messages"]]}
+
+
+def test_a_bundled_template_that_trains_the_refused_rows_is_named_once(tiny_tokenizer: Path, tmp_path: Path) -> None:
+    tokenizer = with_template(tiny_tokenizer, tmp_path / "tokenizer", ALTERNATES)
+    data = write_lines(tmp_path / "a.jsonl", [*map(with_system, range(3)), chat("Hi", "Hello")])
+    progress = RecordedProgress()
+    manifest = prepare(tmp_path / "out", tokenizer, [str(data)], progress=progress)
+    way = "template=chatml trains 3 of 3 of them that were tried"
+    assert progress.notes == [f"rows dropped as template_error: {way}"]
+    assert progress.notes[0] in summarize("out", manifest).lines
+    assert explain(tmp_path / "out", "a.jsonl:1").splitlines()[1:3] == [
+        "  turn 3: the chat template takes no system message: no system, please",
+        f"  of the rows dropped as template_error, {way}",
+    ]
+    again = prepare(tmp_path / "again", tokenizer, [str(data)], template="chatml")
+    assert (again.counts.packed, again.encoding.ways_out) == (4, {})
+
+
+def test_a_way_out_that_would_lose_rows_that_are_trained_now_is_not_named(tiny_tokenizer: Path, tmp_path: Path) -> None:
+    # chatml writes no reasoning, this template does.
+    source = ALTERNATES.replace("{{ m.content }}", "{{ '<t>' + m.thinking + '</t>' if m.thinking }}{{ m.content }}")
+    tokenizer = with_template(tiny_tokenizer, tmp_path / "tokenizer", source)
+    thinks = chat("Hi", "Hello")
+    thinks["messages"][1]["reasoning_content"] = "They greet me."
+    data = write_lines(tmp_path / "a.jsonl", [with_system(1), thinks])
+    manifest = prepare(tmp_path / "out", tokenizer, [str(data)])
+    assert (manifest.counts.packed, manifest.encoding.ways_out) == (1, {})
+
+
+def test_rows_with_lost_context_are_dropped_or_trained_with_a_warning(tiny_tokenizer: Path, tmp_path: Path) -> None:
+    tokenizer = with_template(tiny_tokenizer, tmp_path / "tokenizer", NO_SYSTEM)
+    rows = [{**chat("Hi", "Hello"), "tools": [TOOL]}, chat("And?", "So."), {**chat("Go", "Gone"), "tools": [TOOL]}]
+    data = write_lines(tmp_path / "a.jsonl", rows)
+    dropped = prepare(tmp_path / "dropped", tokenizer, [str(data)])
+    assert [(row["reason"], row["detail"]) for row in ledger(tmp_path / "dropped")] == [
+        ("lost_field", "tools"),
+        (None, None),
+        ("lost_field", "tools"),
+    ]
+    assert dropped.encoding.ways_out == {"lost_field": "lost_context=warn trains 2 of 2 of them that were tried"}
+    warned = prepare(tmp_path / "warned", tokenizer, [str(data)], lost_context="warn")
+    assert (warned.counts.packed, warned.encoding.lost_context) == (3, {"tools": 2})
+    assert "warning: 2 rows are trained behind prompts without their tools" in summarize("w", warned).lines
+    sftdata.verify(tmp_path / "warned")
+
+
+def test_what_is_not_written_is_in_the_summary(tiny_tokenizer: Path, tmp_path: Path) -> None:
+    row = chat("Hi", "Hello")
+    row["messages"] = [
+        {"role": "developer", "content": "Be brief."},
+        *row["messages"],
+        {"role": "user", "content": "x"},
+    ]
+    row["messages"][1]["name"] = "Bob"
+    data = write_lines(tmp_path / "a.jsonl", [row])
+    lines = summarize("out", prepare(tmp_path / "out", tiny_tokenizer, [str(data)])).lines
+    assert lines[-3:] == (
+        "1 developer message is written as system messages: the template has no developer role",
+        "1 message has a name that the template does not write",
+        "1 message comes after the last trained turn of a row, and so in no sample",
+    )
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_the_way_out_does_not_depend_on_how_rows_are_divided(
+    tiny_tokenizer: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, workers: int
+) -> None:
+    tokenizer = with_template(tiny_tokenizer, tmp_path / "tokenizer", ALTERNATES)
+    data = write_lines(tmp_path / "a.jsonl", [with_system(n) if n % 3 else chat(f"Hi {n}", "x") for n in range(150)])
+    whole = prepare(tmp_path / "whole", tokenizer, [str(data)])
+    monkeypatch.setattr("sftdata.pipeline.read.UNIT_BYTES", 500)
+    divided = prepare(tmp_path / "divided", tokenizer, [str(data)], workers)
+    assert whole.encoding.ways_out == {"template_error": "template=chatml trains 50 of 50 of them that were tried"}
+    assert divided.to_json() == whole.to_json()
+
+
+def test_a_template_that_ends_no_turn_is_refused_with_templates_that_fit(tiny_tokenizer: Path, tmp_path: Path) -> None:
+    endless = "{% for m in messages %}{{ m.role }}: {{ m.content }}\n{% endfor %}"
+    tokenizer = with_template(tiny_tokenizer, tmp_path / "tokenizer", endless)
+    data = write_lines(tmp_path / "a.jsonl", [chat("Hi", "Hello")])
+    with pytest.raises(TemplateError, match="template=chatml") as error:
+        prepare(tmp_path / "out", tokenizer, [str(data)])
+    assert "phi3" not in str(error.value)
+
+
+def test_a_long_text_is_split_without_losing_a_token_and_verified(tiny_tokenizer: Path, tmp_path: Path) -> None:
+    words = " ".join(f"word {number}" for number in range(400))
+    rows = prepare_rows(
+        tmp_path / "out",
+        tiny_tokenizer,
+        [{"text": words}, {"text": "short"}],
+        source={"format": "text"},
+        overlong="split",
+        pack={"seq_len": 64},
+    )
+    assert [row["fate"] for row in rows] == ["packed", "packed"]
+    assert rows[0]["turns"] == [[piece] for piece in range(1, len(rows[0]["places"]) + 1)]
+    from tokenizers import Tokenizer
+
+    size = len(Tokenizer.from_file(str(tiny_tokenizer / "tokenizer.json")).encode(words).ids)
+    assert rows[0]["num_trained_tokens"] == size  # all but the first, and EOS
+    manifest = json.loads((tmp_path / "out" / "manifest.json").read_text(encoding="utf-8"))
+    assert manifest["encoding"]["split_texts"] == 1
