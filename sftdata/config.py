@@ -17,7 +17,7 @@ from sftdata.curate.quality.settings import FilterConfig
 from sftdata.settings.groups import Settings, check_settings
 from sftdata.settings.overrides import apply_override, read_settings, set_nested
 
-FORMATS = Literal["auto", "messages", "sharegpt", "alpaca", "prompt_completion", "xlam", "text"]
+FORMATS = Literal["auto", "messages", "sharegpt", "alpaca", "prompt_completion", "xlam", "rendered", "text"]
 
 ROWS = "rows"  # what rows that are given in place of a path are called
 

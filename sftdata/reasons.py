@@ -17,6 +17,7 @@ REASONS: dict[str, tuple[str, str]] = {
     "missing_field": ("format", "a field that the format requires is missing or null"),
     "wrong_type": ("format", "a field has a value of the wrong type"),
     "unknown_role": ("format", "a turn has a role that the format does not know"),
+    "rendered_chat": ("format", "a text is a conversation that a chat template has already rendered"),
     "conflicting_fields": ("format", "two fields that stand for the same thing say different things"),
     "untrainable_content": ("format", "the row contains an image, audio or another part that is not text"),
     "bad_tool_call": ("format", "a tool call is not valid JSON, or has no name"),

@@ -17,7 +17,7 @@ from sftdata.records.record import Drop
 from sftdata.settings.yaml_line import override
 
 # If all rows of a source have these reasons, its settings or its format are wrong, not its rows.
-NOT_DATA = {"bad_json", "not_an_object", "unknown_shape", "missing_field"}
+NOT_DATA = {"bad_json", "not_an_object", "unknown_shape", "missing_field", "rendered_chat"}
 
 _MAX_READ = 5000  # rows to read for an error
 

@@ -53,6 +53,7 @@ PLANTED: dict[str, bytes] = {
     "missing_field": b'{"prompt": "What is green?"}',
     "wrong_type": pair("Who wrote it?", {"name": "Ann"}),
     "unknown_role": chat(("user", "Which one?"), ("wizard", "That one.")),
+    "rendered_chat": pair("<|im_start|>user\nWhen?<|im_end|>\n<|im_start|>assistant\n", "Then."),
     "conflicting_fields": json.dumps(
         {"prompt": "Which is it?", "completion": "This.", "reasoning": "Odd.", "thinking": "Even."}
     ).encode(),
@@ -297,7 +298,7 @@ def test_the_keys_of_the_json_are_stable(planted: Path) -> None:
 def test_the_printed_report_has_each_kind_with_its_row_and_setting(planted: Path) -> None:
     code, output, _ = call("check", planted / "c.yaml")
     assert code == 0
-    assert output.startswith("44 rows, 42 with findings\ncompared with 2 evaluation items\nby default: rows")
+    assert output.startswith("45 rows, 43 with findings\ncompared with 2 evaluation items\nby default: rows")
     lines = output.splitlines()
     for kind, line in LINE.items():
         assert sum(text.startswith(kind + " ") for text in lines) == 2

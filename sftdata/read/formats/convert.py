@@ -5,6 +5,7 @@
     prompt_completion  {"prompt", "completion"}                          two strings, or two lists of turns
     xlam               {"query", "tools", "answers"}                     the answers are tool calls
     alpaca             {"instruction", "input", "output"}                the prompt is instruction, newline, input
+    rendered           {"text"}, or {"prompt", "completion"}             a chat in a template's marks; if asked for
     text               {"text"}                                          trained on whole; only with format: text
 
 `auto` decides for every row: the first format, in this order, whose leading field is not null.
@@ -21,17 +22,16 @@ from sftdata.read.formats.fields import Fields, key_list, lookup
 from sftdata.read.formats.merge import merged_turns
 from sftdata.read.formats.reasoning import find_reasoning, reasoning_text, without_inline
 from sftdata.read.formats.tool_calls import calls_in, has_tools, parse_tools
-from sftdata.read.formats.turns import Notes, TurnFormat, is_list_of_turns, parse_turns
+from sftdata.read.formats.turns import Notes, TurnFormat, is_list_of_turns, parse_turns, turns_in_text
 from sftdata.read.formats.values import (
     ConversionError,
     describe_value,
     parse_if_text,
-    parse_python,
     scalar_text,
     without_nulls,
 )
 from sftdata.read.marks.calls_in_text import parse_calls
-from sftdata.read.readers.parse_json import parse_text
+from sftdata.read.marks.rendered import refuse_prompt, refuse_text, rendered_turns
 from sftdata.records.record import Drop, Message, Record
 
 # The field names of each part of a row, in order of priority. The first one names the part in messages.
@@ -60,6 +60,7 @@ _LEADING = {
     "prompt_completion": PROMPT,
     "xlam": QUERY,
     "alpaca": INSTRUCTION,
+    "rendered": TEXT,
     "text": TEXT,
 }
 FIELDS: dict[str, tuple[str, ...]] = {
@@ -68,6 +69,7 @@ FIELDS: dict[str, tuple[str, ...]] = {
     "prompt_completion": (*PROMPT, *COMPLETION, _ANSWER, *_COMMON),
     "xlam": (*QUERY, *ANSWERS, *_COMMON),
     "alpaca": (*INSTRUCTION, *INPUT, *OUTPUT, *HISTORY, _ANSWER, *_COMMON),
+    "rendered": (*TEXT, *PROMPT, *COMPLETION, *_COMMON),
     "text": TEXT,
 }
 _AUTO = ("messages", "sharegpt", "prompt_completion", "xlam", "alpaca")
@@ -133,6 +135,10 @@ def convert(value: object, how: RowFormat) -> Converted:
     if format == "auto":
         found = detect_format(value, how.columns)
         if found is None:
+            try:
+                refuse_text(value.get("text"), "text")
+            except ConversionError as error:
+                return Converted(error.drop)
             return Converted(Drop("unknown_shape", f"the row's keys are {key_list(value)}"))
         format = found
     reading = _Reading(value, how)
@@ -217,6 +223,7 @@ def _from_conversation(reading: _Reading, names: Sequence[str]) -> Record:
 
 def _from_prompt_completion(reading: _Reading) -> Record:
     prompt = _turns_in(reading, PROMPT, "user")
+    refuse_prompt(prompt, "prompt")
     completion = _turns_in(reading, COMPLETION, "assistant")
     return _record(reading, (*prompt, *_with_reasoning(reading, completion)))
 
@@ -228,18 +235,6 @@ def _turns_in(reading: _Reading, names: Sequence[str], role: str) -> tuple[Messa
     if turns is None:
         return (Message(role=role, content=value),)
     return parse_turns(turns, names[0], reading.turns, reading.notes)
-
-
-def turns_in_text(text: str) -> list[Any] | None:
-    """The turns that a text holds as JSON, or as Python writes a list of them; None for any other text."""
-    start = text[:100].lstrip()[:2]
-    if not start.startswith("["):
-        return None
-    try:
-        value = parse_text(text)
-    except ValueError:
-        value = parse_python(text)
-    return value if is_list_of_turns(value) and isinstance(value, list) else None
 
 
 def _from_xlam(reading: _Reading) -> Record:
@@ -259,6 +254,7 @@ def _from_alpaca(reading: _Reading) -> Record:
     if context is not None and (context := _text(context, "input")).strip():
         instruction = f"{instruction}\n{context}" if instruction.strip() else context
     history = _history(reading)
+    refuse_prompt([Message(role="user", content=instruction)], "instruction")
     answer = _with_reasoning(reading, (Message(role="assistant", content=output),))
     return _record(reading, (*history, Message(role="user", content=instruction), *answer))
 
@@ -306,8 +302,21 @@ def _with_reasoning(reading: _Reading, answers: tuple[Message, ...]) -> tuple[Me
     return (*answers[: turns[0]], answer._replace(content=content, reasoning=text), *answers[turns[0] + 1 :])
 
 
+def _from_rendered(reading: _Reading) -> Record:
+    value = reading.fields.lookup(TEXT)
+    if value is None:
+        prompt = _text(reading.fields.required(PROMPT), "prompt")
+        value = prompt + _text(reading.fields.required(COMPLETION), "completion")
+    found = rendered_turns(_text(value, "text"))
+    if found is None:
+        raise ConversionError("rendered_chat", "its text cannot be proven to be turns in the marks of a known template")
+    return _record(reading, found[1])
+
+
 def _from_text(reading: _Reading) -> Record:
-    return Record(text=_text(reading.fields.required(TEXT), "text"))
+    text = _text(reading.fields.required(TEXT), "text")
+    refuse_text(text, "text")
+    return Record(text=text)
 
 
 def _record(reading: _Reading, messages: tuple[Message, ...]) -> Record:
@@ -365,5 +374,6 @@ _READERS = {
     "prompt_completion": _from_prompt_completion,
     "xlam": _from_xlam,
     "alpaca": _from_alpaca,
+    "rendered": _from_rendered,
     "text": _from_text,
 }

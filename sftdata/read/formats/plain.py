@@ -63,8 +63,10 @@ def plain_row(value: object, how: RowFormat) -> PlainRow | None:
     for text in texts:
         if (not text.isascii() or "\0" in text) and find_bad_character(text) is not None:
             return None
-    if how.tool_calls_in_text != "keep" and any(map(may_hold_call, texts)):
-        return None
+    if how.tool_calls_in_text != "keep":
+        for role, text in zip(roles, texts):
+            if role == "assistant" and may_hold_call(text):
+                return None
     if not others:
         return PlainRow(PlainRecord(roles, texts))
     unused = _unused(value, others, turns, texts)

@@ -15,9 +15,11 @@ from sftdata.read.formats.values import (
     describe_value,
     is_given,
     parse_if_text,
+    parse_python,
     scalar_text,
 )
 from sftdata.read.marks.calls_in_text import may_hold_call
+from sftdata.read.readers.parse_json import parse_text
 from sftdata.records.record import Message, ToolCall
 
 TOOLS = ("tools", "functions")
@@ -90,6 +92,18 @@ def parse_turns(value: Any, label: str, how: TurnFormat = _DEFAULT, notes: Notes
 def is_list_of_turns(value: Any) -> bool:
     """Whether a value is a list of objects that each have a known role and a content."""
     return isinstance(value, list) and bool(value) and all(map(_is_turn, value))
+
+
+def turns_in_text(text: str) -> list[Any] | None:
+    """The turns that a text holds as JSON, or as Python writes a list of them; None for any other text."""
+    start = text[:100].lstrip()[:2]
+    if not start.startswith("["):
+        return None
+    try:
+        value = parse_text(text)
+    except ValueError:
+        value = parse_python(text)
+    return value if is_list_of_turns(value) and isinstance(value, list) else None
 
 
 def _is_turn(turn: Any) -> bool:
