@@ -77,9 +77,10 @@ _IBAN_LENGTHS = {
 
 _AFTER = re.compile(AFTER)
 
+# A number after # is a ticket and the like, unless the word before says card.
 _CARD = re.compile(
-    rf"{BEFORE}(?<![.$€£+-])(?<!\d,)(?<!(?<!card|d no)#)"
-    r"(?:\d{4}([ -])\d{4}\1\d{4}\1\d{4}(?:\1\d{3})?|\d{4}([ -])\d{6}\2\d{4,5}|\d{14,16})"
+    rf"{BEFORE}(?<![.$€£+-])(?<!(?<!card|ard |d no|ber )#)"
+    r"(?:\d{4}([ -])\d{4}\1\d{4}\1\d{4}(?:\1\d{3})?|\d{4}([ -])\d{6}\2\d{4,5}|(?<!\d,)\d{14,16})"
     rf"{AFTER}(?![.-]\d|[ -]\d{{4}})"
 )
 
