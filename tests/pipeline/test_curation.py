@@ -137,7 +137,7 @@ def test_a_cap_keeps_the_first_rows_of_each_value(tiny_tokenizer: Path, tmp_path
     found = prepare_rows(tmp_path / "out", tiny_tokenizer, rows, dedup=cap)
     assert [at for at, row in enumerate(found) if row["reason"] == "over_cap"] == [3, 6]
     assert found[6]["detail"] == "row 4 of its user; 2 are kept"
-    with pytest.raises(ConfigError, match=r"dedup\.caps: no row has the column usr"):
+    with pytest.raises(ConfigError, match=r"dedup\.caps: names the column usr, which no row has"):
         prepare_rows(tmp_path / "no" / "out", tiny_tokenizer, rows, dedup={"caps": [{"column": "usr"}]})
 
 

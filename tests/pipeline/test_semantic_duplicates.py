@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
+import yaml
 from raw_rows import chat, write_lines
 
 import sftdata
@@ -246,6 +247,7 @@ def test_check_and_why_show_the_kept_row_and_the_cosine(
     (example,) = finding.examples
     assert example.where == "data.jsonl:3"
     assert example.text == "a cosine of 1.0000 to data.jsonl:1: 'The red train goes to SEA'"
-    line = json.dumps(str(sentence_model)) if set(str(sentence_model)) & set(",[]{}:#'\"") else str(sentence_model)
-    assert finding.setting == f"dedup: {{semantic: {{threshold: 0.9999, model: {line}}}}}"
+    assert finding.setting is not None
+    suggested = yaml.safe_load(finding.setting)
+    assert suggested == {"dedup": {"semantic": {"model": str(sentence_model), "threshold": 0.9999}}}
     assert "semantic_duplicate" not in {one.kind for one in audit(tmp_path / "data.jsonl").findings}
