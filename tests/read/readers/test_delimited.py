@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from sftdata.config import SourceConfig
 from sftdata.errors import SourceError
-from sftdata.read import Unit, plan_units, read_raw
+from sftdata.read import Unit, no_rows_error, plan_units, read_raw
 
 
 def csv_rows(raw_rows, path: Path, data: bytes) -> list[tuple[int, object]]:
@@ -151,6 +151,15 @@ def test_utf16_is_refused_by_name(tmp_path, raw_rows, encoding):
 def test_a_header_that_cannot_be_read_is_an_error_and_no_row(tmp_path, raw_rows):
     with pytest.raises(SourceError, match=r"a\.csv:1: the header cannot be read"):
         csv_rows(raw_rows, tmp_path / "a.csv", b'"p,c\na,b\n')
+
+
+def test_a_file_without_a_header_is_named_so(tmp_path):
+    (tmp_path / "a.csv").write_bytes(b"How are you?,Fine.\nWho are you?,Me.\n")
+    source = SourceConfig(path=str(tmp_path / "a.csv"))
+    assert (
+        "the first line is taken for the names of its columns (How are you?, Fine.); "
+        "if it is a row, put a line with names above it, such as prompt,completion; if not, its rows have the keys"
+    ) in str(no_rows_error(plan_units([source]), source))
 
 
 CELLS = st.text(st.sampled_from('ab,;"\n\r \té\U0001f600'), max_size=6)
