@@ -106,10 +106,16 @@ class EndTokens:
         else:
             roles = tuple(turn.role for turn in record.messages)
             texts = [turn.content or "" for turn in record.messages]
-        stripped: list[tuple[str, ...]] = []
-        contents = self._contents(roles, texts, stripped)
-        changed = (after for before, after in zip(texts, contents, strict=True) if before != after)
-        return [tokens[-1] if answer else None for answer, tokens in zip(changed, stripped, strict=True)]
+        last: list[str | None] = []
+        question: str | None = None
+        for role, text in zip(roles, texts, strict=True):
+            if role == "assistant":
+                answer, tokens = self.split(text, question)
+                if tokens:
+                    last.append(tokens[-1] if answer else None)
+            elif role == "user":
+                question = text
+        return last
 
     def strip(self, record: Record) -> tuple[Record, tuple[tuple[str, ...], ...]]:
         """The record without end tokens at the end of its answers, and for each changed answer the tokens there.
