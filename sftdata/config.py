@@ -30,6 +30,9 @@ class WrittenRows:
     sha256: str  # of the rows as JSON lines
 
 
+_OF_CONVERSATIONS = ("system", "roles", "merge_same_role", "tool_calls_in_text")
+
+
 class SourceConfig(Settings):
     """Where rows come from and how to read them."""
 
@@ -84,6 +87,16 @@ class SourceConfig(Settings):
         if not re.fullmatch(rf"{ROWS}(-\d+)?", value.get("path") or ROWS):
             raise ValueError("path and rows are both given; give one of them")
         return {"path": ROWS, **value}
+
+    @model_validator(mode="after")
+    def _uses_its_settings(self) -> SourceConfig:
+        """Settings of conversations do nothing for texts."""
+        fields = type(self).model_fields
+        defaults = {name: fields[name].get_default(call_default_factory=True) for name in _OF_CONVERSATIONS}
+        changed = [name for name, default in defaults.items() if getattr(self, name) != default]
+        if self.format == "text" and changed:
+            raise ValueError(f"{' and '.join(changed)} can do nothing with format: text; remove it")
+        return self
 
     @field_serializer("rows")
     def _count_and_hash(self, rows: Any) -> dict[str, object] | None:

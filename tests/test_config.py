@@ -57,6 +57,10 @@ def test_all_problems_are_reported_at_once() -> None:
         ({"dedup": {"semantic": {"model": "m", "threshold": 1.1}}}, "dedup.semantic.threshold"),
         ({"filters": "hard"}, "'hard' is not a preset of the filters"),
         ({"privacy": "hide"}, "privacy"),
+        (
+            {"sources": [{"path": "a", "format": "text", "system": "Be brief."}]},
+            "sources.0: system can do nothing with format: text; remove it",
+        ),
         ({"decontaminate": {"overlap": 1}}, "decontaminate.overlap"),
     ],
 )

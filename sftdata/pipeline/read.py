@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
@@ -30,6 +31,8 @@ from sftdata.read.units import Unit
 from sftdata.records.end_tokens import EndTokens
 
 SMALL_BYTES = 48 << 20  # of input: up to here one process is done first (tests/bench/RESULTS.md, "pool")
+_FIRST_ROWS = 100  # of a unit, in which columns are looked for first
+_MAX_DEPTH = 6  # of objects in rows, where names of columns and roles are looked for
 UNIT_BYTES = 2 << 20  # of a JSON-lines file that one task reads; changes no byte of the dataset
 
 
@@ -138,51 +141,52 @@ def _refuse_unmapped(found: Sources) -> None:
     """Raise SourceError for a source with a setting that names a column that none of its rows has, and ConfigError for
     another setting that names a column that no row has at all.
     """
-    left = set(_columns_for_later(found.config))
     for number, own in enumerate(found.config.sources):
         named = {column: f"columns maps {field} to {column}" for field, column in own.columns.items()}
         named |= {column: f"keep names the column {column}" for column in own.keep}
         units = [unit for unit in found.units if unit.source == number]
-        absent = _absent_columns(units, {*named, *left}) if named or left else {}
-        for column in named:
-            if column in absent:
-                todo = f"its rows have the keys {absent[column]}; correct the name, or remove the setting"
-                raise SourceError(own.path, f"{named[column]}, which none of its rows has", todo)
-        left &= absent.keys()
-    for column in sorted(left):
+        for column, keys in _absent_columns(units, named).items():
+            todo = f"its rows have the keys {keys}; correct the name, or remove the setting"
+            raise SourceError(own.path, f"{named[column]}, which none of its rows has", todo)
+    wanted = _columns_for_later(found.config)
+    for column in _absent_columns(found.units, wanted):
         setting = "split.by" if column == found.config.split.by else "dedup.caps"
         raise ConfigError(setting, f"names the column {column}, which no row has", "correct the name")
 
 
-def _absent_columns(units: Sequence[Unit], columns: set[str]) -> dict[str, str]:
+def _absent_columns(units: Sequence[Unit], columns: Iterable[str]) -> dict[str, str]:
     """Those of these columns (names, dotted paths, or keys of turns) that no row of the units has, each with the keys
-    that rows have. Rows are read until all are found.
+    that rows have. Rows are read until all are found, the first rows of every unit before the others.
     """
-    left, keys = sorted(columns), ""
-    for unit in units:
-        for _, value, _ in read_raw(unit):
-            if isinstance(value, dict):
-                left = [column for column in left if not _has_column(value, column)]
-                keys = keys or key_list(value)
-            if not left:
-                return {}
+    left, keys = list(columns), ""
+    for limit in (_FIRST_ROWS, None):
+        for unit in units if left else ():
+            for _, value, _ in islice(read_raw(unit), limit):
+                if isinstance(value, dict):
+                    left = [column for column in left if not _has_column(value, column)]
+                    keys = keys or key_list(value)
+                if not left:
+                    return {}
     return dict.fromkeys(left, keys) if keys else {}
 
 
 def _has_column(row: Mapping[str, Any], column: str) -> bool:
-    """Whether a row has a column, also where it is null, or has turns with a key of this name."""
-    if column in row or at_path(row, column) is not None:
-        return True
-    lists = (parsed for value in row.values() if isinstance(parsed := _parsed(value), list))
-    return any(isinstance(item, dict) and column in item for turns in lists for item in turns)
+    """Whether a row has a column, also where it is null, or holds objects, such as turns, with a key of this name."""
+    last = column.rpartition(".")[2]
+    return at_path(row, column) is not None or any(column in item or last in item for item in _objects_in(row, 0))
 
 
-def _parsed(value: object) -> object:
-    """The value of JSON in a text that may be a list of turns."""
-    if isinstance(value, str) and value.lstrip()[:1] == "[":
+def _objects_in(value: object, depth: int) -> Iterator[Mapping[str, Any]]:
+    """The objects in a value, itself included, and in JSON that stands in texts."""
+    if isinstance(value, str) and value.lstrip()[:1] in ("[", "{"):
         with suppress(ValueError):
-            return parse_text(value)
-    return value
+            value = parse_text(value)
+    if isinstance(value, dict):
+        yield value
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    if depth < _MAX_DEPTH:
+        for item in inner:
+            yield from _objects_in(item, depth + 1)
 
 
 def refuse_losses(rows: RowTable, config: Config) -> None:
