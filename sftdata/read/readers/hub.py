@@ -46,6 +46,6 @@ def _files_by_split(name: str, revision: str | None, source: Source, what: str, 
     try:
         builder = datasets.load_dataset_builder(name, source.subset, revision=revision)
     except (OSError, ValueError, RuntimeError, TypeError) as error:
-        why = " ".join(str(error).split())[:300]
+        why = " ".join(str(error).split()).partition(" Example of usage")[0][:300]
         raise SourceError(source.path, f"{what} ({why})", todo) from error
     return {str(split): [str(url) for url in urls] for split, urls in (builder.config.data_files or {}).items()}

@@ -55,6 +55,8 @@ def _by_label(value: Mapping[str, Any], name: str) -> list[object] | None:
     """The rows of a table whose rows or columns are objects. The names of rows are often numbers, those of columns are
     never, and make a known format.
     """
+    if all(item == {} for item in value.values()):
+        return []  # a table without rows
     if not all(isinstance(item, dict) and item for item in value.values()):
         return None
     inner = [*value.values()]

@@ -72,8 +72,9 @@ def test_a_byte_order_mark_and_nan_are_accepted(file, raw_rows):
     assert values(raw_rows, file) == [(1, {"a": None})]
 
 
-def test_an_empty_array_has_no_rows(file, raw_rows):
-    file.write_text("[]")
+@pytest.mark.parametrize("text", ["[]", '{"prompt": {}, "completion": {}}', '{"columns": ["prompt"], "data": []}'])
+def test_an_empty_array_or_table_has_no_rows(file, raw_rows, text):
+    file.write_text(text)
     assert values(raw_rows, file) == []
 
 
