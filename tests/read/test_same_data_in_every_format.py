@@ -38,17 +38,25 @@ ARGUMENTS: dict[str, tuple[pa.DataType, st.SearchStrategy[Any]]] = {
         st.fixed_dictionaries(
             {},
             optional={"lat": FLOATS, "names": st.lists(st.fixed_dictionaries({"de": WORDS, "fr": st.none() | WORDS}))},
-        ),
+        ).map(lambda given: dict(sorted(given.items()))),
     ),
 }
-VALUES = st.fixed_dictionaries({}, optional={name: values for name, (_, values) in ARGUMENTS.items()})
+VALUES = st.fixed_dictionaries({}, optional={name: values for name, (_, values) in ARGUMENTS.items()}).map(
+    lambda given: {name: given[name] for name in ARGUMENTS if name in given}
+)
 TYPES = pa.struct([(name, kind) for name, (kind, _) in ARGUMENTS.items()])
 PROPERTY = st.fixed_dictionaries({"type": st.sampled_from(["string", "integer"])}, optional={"description": WORDS})
 PROPERTY_TYPE = pa.struct([("type", pa.string()), ("description", pa.string())])
 TOOL = st.builds(
     lambda properties: {
         "type": "function",
-        "function": {"name": "f", "parameters": {"type": "object", "properties": properties}},
+        "function": {
+            "name": "f",
+            "parameters": {
+                "type": "object",
+                "properties": {name: properties[name] for name in ARGUMENTS if name in properties},
+            },
+        },
     },
     st.fixed_dictionaries({}, optional=dict.fromkeys(ARGUMENTS, PROPERTY)),
 )

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from sftdata.read.formats.values import ConversionError
-from sftdata.read.marks.forms import MARKS, Properties, Written, json_calls, marked_calls
+from sftdata.read.marks.forms import Properties, Written, json_calls, marked_calls
 from sftdata.read.marks.python_calls import python_calls
 from sftdata.read.marks.react import Step, react_steps
 from sftdata.records.record import Message, Record, ToolCall
@@ -36,11 +36,15 @@ _LABEL = re.compile(r"\s*(?:Observation|FUNCTION RESPONSE|Function Response|Tool
 
 
 def may_hold_call(text: str) -> bool:
-    """Whether a text may hold a tool call, by its marks or because it is a list of Python calls."""
-    for mark in MARKS:  # in half the time of any(...): every text is asked
-        if mark in text:
-            return True
-    return text[:1] == "[" and text.rstrip().endswith(")]")
+    """Whether a text may hold a tool call, by its marks or because it is a list of Python calls.
+
+    The marks are those of `forms`. Single characters come first because they are found many times faster.
+    """
+    if "_" in text and ("tool_call" in text or "TOOL_CALL" in text or "python_tag" in text):
+        return True
+    if ("<" in text and "<function" in text) or "Action Input:" in text:
+        return True
+    return ("▁" in text and "tool▁call" in text) or (text[:1] == "[" and text.rstrip().endswith(")]"))
 
 
 def parse_calls(record: Record, mode: str) -> Record:

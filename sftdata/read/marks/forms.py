@@ -15,8 +15,6 @@ from sftdata.read.formats.values import ConversionError, parse_python
 from sftdata.read.marks.python_calls import python_calls
 from sftdata.records.record import ToolCall
 
-# A text without any of these holds no call in marks. Used to pass over most texts fast.
-MARKS = ("tool_call", "TOOL_CALL", "<function", "Action Input:", "python_tag", "tool▁call")
 _ENDS = re.compile(r"(\s*(<\|endoftext\|>|</s>|<\|im_end\|>|<\|eot_id\|>|<\|eom_id\|>|<\|end\|>|\[/TOOL_CALLS\]))+\s*$")
 _JSON = json.JSONDecoder()
 Properties = Callable[[str], Mapping[str, Any]]  # name of a tool -> the properties of its arguments, if declared
