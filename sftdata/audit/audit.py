@@ -309,7 +309,8 @@ class _AuditRun:
     def _todo(self, kind: str) -> str:
         """What to add to the meaning of a kind: what its setting does besides, or what else there is to do."""
         if kind == TRAILING_CONTROL and self._checks.only_control:
-            return f"; with the setting, rows with nothing else in an answer are empty_answer: {self._checks.only_control:,}"
+            empty = f"{self._checks.only_control:,}"
+            return f"; with the setting, rows with nothing else in an answer are empty_answer: {empty}"
         if kind not in FIXABLE:
             return ""
         mended = self._advice.mended(kind)

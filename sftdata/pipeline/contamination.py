@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,9 +13,12 @@ from sftdata.curate.stage import Decontaminate, items_key
 from sftdata.engines.engine import Engine
 from sftdata.errors import SourceError
 from sftdata.pipeline.rows import RowTable
+from sftdata.read.diagnose import advice_for
 from sftdata.read.file_names import distinct_names
 from sftdata.read.sources import plan_units
 from sftdata.read.stage import rows_of
+from sftdata.read.units import Unit
+from sftdata.settings.yaml_line import settings_line
 
 WHOLE_FILES = 1 << 62  # bytes of an evaluation file in one unit: lines then count from its start
 
@@ -51,6 +54,18 @@ def evaluation_items(config: Config) -> Iterator[EvaluationItem]:
             where = f"{name}:{row.line}"
             if row.record is None:
                 why = f" ({row.drop.reason}: {row.drop.detail})" if row.drop else ""
-                todo = "say how to read it with decontaminate.against: [{path, columns, format}], or fix the row"
-                raise SourceError(where, f"is not a conversation{why}", todo)
+                raise SourceError(where, f"is not a conversation{why}", _how_to_read(config, units, unit.source))
             yield EvaluationItem(where, item_text(row.record))
+
+
+def _how_to_read(config: Config, units: Sequence[Unit], number: int) -> str:
+    """What to do about a row of an evaluation file that is no conversation: settings that were tried, if there are."""
+    own = [unit for unit in units if unit.source == number]
+    advice = advice_for(own, config.resolved_evaluations()[number])
+    if advice is None:
+        return "fix the row, or say how to read the file with decontaminate.against: [{path, columns, format}]"
+    files = [file.model_dump(exclude_defaults=True) for file in config.decontaminate.against]
+    files[number] |= advice.settings
+    line = settings_line({"decontaminate": {"against": files}})
+    rest = "" if advice.mended == advice.failing else f" (mends {advice.mended} of {advice.failing} such rows tried)"
+    return f"read it with {line}{rest}"

@@ -18,7 +18,8 @@ from sftdata.read.formats.structure import check_structure
 from sftdata.records.record import Drop, Record
 from sftdata.settings.yaml_line import settings_line
 
-FIXABLE = frozenset({"unknown_shape", "missing_field", "wrong_type"})  # reasons that other settings may help against
+# Reasons that other settings may help against.
+FIXABLE = frozenset({"unknown_shape", "missing_field", "wrong_type", "rendered_chat"})
 MAX_ROWS = 500  # of each kind to keep for trying
 _ROWS_OF_SHAPE, _SHAPES = 50, 8
 _MAX_NAMES = 4  # of unused columns to list
@@ -131,8 +132,10 @@ def describe(advice: Advice | None, rows: TriedRows, place: str) -> str:
     if advice.is_guess:
         asks, answers = columns["prompt"], columns["completion"]
         return f"if {asks} asks and {answers} answers, map them with {advice.lines}{some}{place}"
-    if advice.settings.get("format") == "text":
-        return f"set {advice.lines} to train on the text as it is{some}{place}"
+    if "format" in advice.settings:
+        is_text = advice.settings["format"] == "text"
+        what = "train on the text as it is" if is_text else "read the rendered chats back into turns"
+        return f"set {advice.lines} to {what}{some}{place}"
     return f"map them with {advice.lines}{some}{place}"
 
 

@@ -54,6 +54,10 @@ def likely_settings(row: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
         for role, content in _turn_keys(turns[0]):
             yield {"columns": {"messages": path, "role": role, "content": content}}
     texts = [path for path, value in paths.items() if _is_text(value) and not is_about(path)]
+    for path in texts:
+        if is_rendered(paths[path]):
+            yield {"format": "rendered"}
+            yield {"format": "rendered", "columns": {"text": path}}
     answers, questions = _named(texts, _ANSWERS), _named(texts, _QUESTIONS)
     contexts = _named(texts, _CONTEXTS)
     for answer, question in product(answers[:_PARTS], questions[:_PARTS]):

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from itertools import islice
 
 from sftdata.errors import SourceError
-from sftdata.read.advice import TriedRows, describe, find_advice, other_shapes
+from sftdata.read.advice import Advice, TriedRows, describe, find_advice, other_shapes
 from sftdata.read.formats.convert import RowFormat
 from sftdata.read.formats.fields import key_list
 from sftdata.read.sources import read_raw
@@ -60,6 +60,16 @@ def _is_json(unit: Unit, source: Source) -> bool:
     with contextlib.suppress(SourceError):
         return any(row_of(raw, source).drop is None for raw in islice(read_raw(whole), _MAX_READ))
     return False
+
+
+def advice_for(units: Sequence[Unit], source: Source) -> Advice | None:
+    """Settings for a source some of whose rows are no conversations, tried on its first rows; None if none helps."""
+    rows = TriedRows(row_format(source))
+    for raw in islice((raw for one in units for raw in read_raw(one)), _MAX_READ):
+        row = row_of(raw, source)
+        rows.add(raw.value, None if row.drop is None else row.drop.reason)
+    found = find_advice(rows)
+    return found if found is not None and found.is_safe else None
 
 
 def suggest_fix(value: object) -> str:

@@ -37,6 +37,7 @@ ROOMS: dict[str, set[str]] = {
         "reasons",
         "progress",
         "records",
+        "settings",
         "files",
         "read",
         "curate",

@@ -8,6 +8,7 @@ import pytest
 
 from sftdata.cli.shared import config_of
 from sftdata.config import SourceConfig
+from sftdata.errors import SourceError
 from sftdata.read import no_rows_error, plan_units, rows_of, suggest_fix
 
 TURNS = [{"role": "user", "content": "q"}, {"role": "assistant", "content": "a"}]
@@ -113,9 +114,14 @@ def test_names_that_say_nothing_are_left_to_the_owner(tmp_path):
 def test_a_text_alone_is_trained_as_it_is_unless_it_is_a_rendered_chat(tmp_path):
     plain = error(lines(tmp_path / "a.jsonl", {"inhalt": "Es war einmal."}))
     assert "set format: text and columns: {text: inhalt} to train on the text as it is" in plain
-    rendered = {"text": "<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\nYo<|im_end|>"}
-    sentence = error(lines(tmp_path / "b.jsonl", rendered))
+    unclear = {"text": "<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\nYo<|im_end|> And more"}
+    sentence = error(lines(tmp_path / "b.jsonl", unclear))
     assert "format: text" not in sentence and "text holds chats that a template was applied to" in sentence
+
+
+def test_a_rendered_chat_in_any_column_is_read_back_where_that_can_be_proven(tmp_path):
+    row = {"chat": "<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\nYo<|im_end|>\n"}
+    assert "; set format: rendered and columns: {text: chat} to read" in error(lines(tmp_path / "a.jsonl", row))
 
 
 def test_a_part_of_the_rows_is_named_with_its_number_and_the_keys_of_the_rest(tmp_path):
@@ -148,3 +154,9 @@ def test_what_is_suggested_for_the_command_line_works_when_it_is_pasted(tmp_path
     config = config_of([str(file), *overrides], {"tokenizer": "t", "out": "o"})
     (source,) = config.sources
     assert [row.drop for unit in plan_units([source]) for row in rows_of(unit, source)] == [None]
+
+
+def test_columns_that_are_mapped_the_wrong_way_round_are_turned_and_the_others_stay(tmp_path):
+    file = lines(tmp_path / "a.jsonl", {"question": "q", "answer": "a"})
+    with pytest.raises(SourceError, match=r"e\.g\. columns: \{prompt: question, completion: answer\}$"):
+        plan_units([SourceConfig(path=str(file), columns={"question": "prompt", "completion": "answer"})])

@@ -33,6 +33,7 @@ from sftdata.read.formats.values import (
 from sftdata.read.marks.calls_in_text import parse_calls
 from sftdata.read.marks.rendered import refuse_prompt, refuse_text, rendered_turns
 from sftdata.records.record import Drop, Message, Record
+from sftdata.settings.yaml_line import flow
 
 # The field names of each part of a row, in order of priority. The first one names the part in messages.
 CONVERSATION = ("messages", "conversations", "conversation")
@@ -186,10 +187,11 @@ def check_columns(format: str, columns: Mapping[str, str], where: str) -> None:
     unknown = [field for field in columns if field not in known]
     if unknown:
         swapped = [field for field in unknown if columns[field] in known]
-        example = ", ".join(f"{columns[field]}: {field}" for field in swapped)
+        pairs = [(column, field) if field in swapped else (field, column) for field, column in columns.items()]
+        turned = {field: column for field, column in pairs if field in known}
         todo = (
-            f"write it as field: column, e.g. columns: {{{example}}}"
-            if swapped
+            f"write it as field: column, e.g. columns: {flow(turned)}"
+            if swapped and (format != "auto" or formats_with(tuple(turned)))
             else f"the fields are {', '.join(known)}"
         )
         lacking = "no format has such a field" if format == "auto" else f"the format {format} has no such field"
