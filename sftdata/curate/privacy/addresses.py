@@ -83,7 +83,7 @@ def ip_addresses(text: str, private: bool, has_numbers: bool = True) -> Iterator
         for start, end in (*_ipv4(text), *_with_ports(text)):
             if private or _identifies(text[start:end], text.startswith(".in-addr", end)):
                 yield start, end
-    if ".arpa" in text or ".ARPA" in text:
+    if ".arpa" in text:
         for found in _IP6_ARPA.finditer(text):
             digits = found.group().replace(".", "")[::-1]
             if _is_ipv6(":".join(digits[start : start + 4] for start in range(0, 32, 4)), private):

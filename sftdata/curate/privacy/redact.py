@@ -61,7 +61,8 @@ def _search(text: str, settings: PrivacyConfig) -> tuple[Finding, ...]:
     """One pass over a text. Where findings overlap, the kind that comes first in KINDS is kept."""
     found: list[Finding] = []
     taken = bytearray()  # a byte for each character, 1 where something is found
-    text = plain_signs(text)
+    if not text.isascii():
+        text = plain_signs(text)
     has_numbers = patterns.has_many_digits(text)
     for kind in KINDS if has_numbers else _WITHOUT_NUMBERS:
         if kind in settings.kinds:

@@ -15,12 +15,14 @@ AFTER = rf"(?!{WORD})"
 
 # Spaces and hyphens that do not break, dashes, and the wide characters of Chinese and Japanese keyboards, by the plain
 # character that people mean.
-_PLAIN = dict.fromkeys(map(ord, "\u00a0\u2007\u2009\u202f\u3000"), " ")
-_PLAIN |= dict.fromkeys(map(ord, "\u2010\u2011\u2012\u2013\u2212\uff0d"), "-")
-_PLAIN |= {code: chr(code - 0xFEE0) for code in (*range(0xFF10, 0xFF1A), *map(ord, "＠．（）＋"))}
-_TO_REPLACE = re.compile("[" + "".join(map(chr, _PLAIN)) + "]")
+_PLAIN = dict.fromkeys("\u00a0\u2007\u2009\u202f\u3000", " ")
+_PLAIN |= dict.fromkeys("\u2010\u2011\u2012\u2013\u2212\uff0d", "-")
+_PLAIN |= {chr(ord(sign) + 0xFEE0): sign for sign in "0123456789@.()+"}
+_TO_REPLACE = re.compile("[" + "".join(_PLAIN) + "]")
 
 
 def plain_signs(text: str) -> str:
     """The text, as long as before, with plain spaces, hyphens and digits, so that finders need no other ones."""
-    return text if text.isascii() or not _TO_REPLACE.search(text) else text.translate(_PLAIN)
+    for sign in set(_TO_REPLACE.findall(text)):  # much faster than str.translate
+        text = text.replace(sign, _PLAIN[sign])
+    return text
