@@ -150,10 +150,12 @@ def convert(value: object, how: RowFormat) -> Converted:
         if how.merge_same_role == "merge":
             record = merged_turns(record)
         reading.fields.reject_media(how.keep)
+        texts = [record.text] if record.text is not None else [one.content for one in record.messages if one.content]
+        unused = [*reading.fields.unused(how.keep, texts), *reading.notes.unused]
     except ConversionError as error:
         return Converted(error.drop)
-    texts = [record.text or ""] if record.text is not None else [one.content for one in record.messages if one.content]
-    unused = [*reading.fields.unused(how.keep, texts), *reading.notes.unused]
+    except RecursionError:
+        return Converted(Drop("wrong_type", "a value of the row is nested too deeply"))
     return Converted(record, tuple(unused))
 
 

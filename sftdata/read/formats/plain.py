@@ -69,7 +69,10 @@ def plain_row(value: object, how: RowFormat) -> PlainRow | None:
                 return None
     if not others:
         return PlainRow(PlainRecord(roles, texts))
-    unused = _unused(value, others, turns, texts)
+    try:
+        unused = _unused(value, others, turns, texts)
+    except RecursionError:
+        return None
     return None if unused is None else PlainRow(PlainRecord(roles, texts), unused)
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from sftdata.read.formats.convert import RowFormat, convert
+from sftdata.read.formats.plain import plain_row
 from sftdata.records.record import Drop, Record
 
 USER, ANSWER = {"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello"}
@@ -115,6 +116,17 @@ def test_a_picture_that_is_kept_for_the_ledger_does_not_stop_the_row():
 @pytest.mark.parametrize("extra", [{"image": None}, {"images": []}, {"audio": {"bytes": None, "path": None}}])
 def test_empty_media_are_not_there(extra):
     assert unused({**CHAT, **extra}) == ()
+
+
+def test_a_value_that_is_nested_too_deeply_to_look_at_is_refused_by_name():
+    deep: Any = "x"
+    for _ in range(5000):
+        deep = [deep]
+    for row in ({**CHAT, "meta": deep}, {"prompt": "Hi", "completion": "Hello", "meta": deep}):
+        assert plain_row(row, RowFormat()) is None
+        found = convert(row, RowFormat()).found
+        assert isinstance(found, Drop)
+        assert found.reason == "wrong_type"
 
 
 SYSTEM_TOOLS = [{"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}]
