@@ -8,6 +8,7 @@ import itertools
 import re
 from collections import deque
 from collections.abc import Iterator
+from typing import NamedTuple
 
 from sftdata.errors import SourceError
 from sftdata.read.readers.json_lines import MAX_LINE_BYTES
@@ -18,6 +19,8 @@ from sftdata.records.record import Drop
 _NULL = "\udc00"  # replaces null bytes, which the csv module of Python 3.10 rejects
 _MARKS = ",;\t|"
 _SEP_LINE = re.compile(r"sep=([,;\t|])\s*")  # Excel's first line
+_DOUBLED = re.compile(r'""\w|\w""')
+_INCHES = re.compile(r"(?<![^\s(x×/-])\d[\d.,/]*\"$")
 _AHEAD = 1000  # lines to look at behind a broken row
 # A quoted field with this many lines between its first and its last, each with the fields of a row, is a quotation mark
 # that was not closed. Lines of two fields have one comma each, as lines of a text may.
@@ -43,7 +46,7 @@ def read_delimited(unit: Unit) -> Iterator[RawRow]:
         rows = csv.reader(lines, delimiter=mark, strict=True, skipinitialspace=is_spaced)
         header = _read_header(rows, lines, unit.name)
         if header is not None:
-            yield from _rows_below(header, rows, lines, unit.name, mark)
+            yield from _without_cut_rows(_rows_below(header, rows, lines, unit.name, mark))
 
 
 class _Lines:
@@ -110,7 +113,34 @@ def _read_header(rows: Iterator[list[str]], lines: _Lines, name: str) -> list[st
     return header
 
 
-def _rows_below(header: list[str], rows: Iterator[list[str]], lines: _Lines, name: str, mark: str) -> Iterator[RawRow]:
+class _Read(NamedTuple):
+    """A row as it was read; whether it may go on in the next line, because its last field is not in quotes; and whether
+    it is broken, and a quotation mark closes a field in it that none opens.
+    """
+
+    row: RawRow
+    may_go_on: bool = False
+    closes: bool = False
+
+
+def _without_cut_rows(rows: Iterator[_Read]) -> Iterator[RawRow]:
+    """The rows; one that seems to go on in the broken lines behind it is broken too."""
+    waiting: list[RawRow] = []
+    for row, may_go_on, closes in rows:
+        if closes and waiting:
+            why = f"line {waiting[0].line}: it seems to go on in line {row.line}, where a quotation mark closes a field"
+            waiting[0] = RawRow(waiting[0].line, None, Drop("bad_row", f"{why} that none opens"))
+        elif row.drop is not None and waiting and len(waiting) < _AHEAD:
+            waiting.append(row)
+            continue
+        yield from waiting
+        waiting = [row] if may_go_on else []
+        if not may_go_on:
+            yield row
+    yield from waiting
+
+
+def _rows_below(header: list[str], rows: Iterator[list[str]], lines: _Lines, name: str, mark: str) -> Iterator[_Read]:
     """The rows below the header."""
     nameless = [at for at, cell in enumerate(header) if not cell]
     columns = [cell or f"Unnamed: {at}" for at, cell in enumerate(header)]  # as pandas calls them
@@ -123,7 +153,7 @@ def _rows_below(header: list[str], rows: Iterator[list[str]], lines: _Lines, nam
             return
         except csv.Error as error:
             count = _lines_of_broken(lines, mark, len(columns))
-            yield RawRow(line, None, Drop("bad_row", _why_broken(lines.held[:count], line, str(error))))
+            yield _Read(RawRow(line, None, Drop("bad_row", _why_broken(lines.held[:count], line, str(error)))))
             lines.release(count)
             continue
         if not row:
@@ -131,19 +161,39 @@ def _rows_below(header: list[str], rows: Iterator[list[str]], lines: _Lines, nam
         while len(row) > len(columns) and not row[-1]:  # a comma at the end of the line
             row.pop()
         drop = _check_row(row, columns)
+        closes = _closes_what_none_opens(row, lines.held)
         if len(lines.held) > 1:
             if len(row) != len(columns):
                 lines.release(_lines_of_broken(lines, mark, len(columns)))
             elif drop is None:
                 _refuse_swallowed(lines, mark, len(columns), name)
         if drop is not None:
-            yield RawRow(line, None, drop)
+            yield _Read(RawRow(line, None, drop), closes=closes)
+            continue
+        if closes:
+            why = f"line {line}: a quotation mark closes a field that none opens"
+            yield _Read(RawRow(line, None, Drop("bad_row", why)))
             continue
         value = dict(zip(columns, row, strict=True))
         for at in nameless:
             if not row[at]:
                 del value[columns[at]]
-        yield RawRow(line, value, None)
+        yield _Read(RawRow(line, value, None), not lines.held[-1].rstrip().endswith('"'))
+
+
+def _closes_what_none_opens(row: list[str], held: list[str]) -> bool:
+    """Whether a field without quotes has quotation marks as only a field in quotes has them: two for one beside a word,
+    or one at its end that is neither one of a pair nor the sign for inches.
+    """
+    for text in row:
+        if '"' not in text:
+            continue
+        is_last = text[-1] == '"' and text.count('"') % 2 and not _INCHES.search(text)
+        if is_last or _DOUBLED.search(text):
+            quoted = text.replace('"', '""')
+            if f'"{quoted}"' not in "".join(held):
+                return True
+    return False
 
 
 def _lines_of_broken(lines: _Lines, mark: str, num_columns: int) -> int:

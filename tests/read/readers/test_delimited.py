@@ -112,6 +112,23 @@ def test_a_quotation_mark_in_a_field_without_quotes_is_text(tmp_path, raw_rows):
     ]
 
 
+@pytest.mark.parametrize("row", [b'a,He left"', b'id10","b"', b'a,""yes"" and no'])
+def test_a_field_whose_opening_quotation_mark_is_missing_is_no_text(tmp_path, raw_rows, row):
+    rows = csv_rows(raw_rows, tmp_path / "a.csv", b"p,c\n" + row + b'\na,b\nc,a 5"\nd,5.5"\n')
+    assert rows[0] == (2, "bad_row")
+    assert rows[1:] == [(3, {"p": "a", "c": "b"}), (4, {"p": "c", "c": 'a 5"'}), (5, {"p": "d", "c": '5.5"'})]
+
+
+def test_a_row_that_goes_on_in_lines_that_are_none_is_broken_with_them(tmp_path, raw_rows):
+    data = b'p,c\na,"b"\nq,He said so\nand left"\na,b\n'
+    assert csv_rows(raw_rows, tmp_path / "a.csv", data) == [
+        (2, {"p": "a", "c": "b"}),
+        (3, "bad_row"),
+        (4, "bad_row"),
+        (5, {"p": "a", "c": "b"}),
+    ]
+
+
 @pytest.mark.parametrize("end", ["\r", "\n", "\r\n"])
 def test_every_kind_of_line_end_ends_rows(tmp_path, raw_rows, end):
     data = end.join(["p;c", "a,x;b", '"c;";d', ""]).encode()
