@@ -86,8 +86,8 @@ class FilterConfig(Settings):
     residue: Literal["off", "inside", "anywhere"] = Field(
         "inside",
         description="control tokens and headers of chat templates in answers, such as <|im_end|>, [INST] and "
-        "### Response:; `inside` allows control tokens at the end of an answer, which clean.strip_trailing_control can "
-        "remove",
+        "### Response:; `inside` allows end tokens of any known model at the end of an answer, which "
+        "clean.strip_trailing_control can remove",
     )
     placeholders: Literal["off", "braces", "all"] = Field(
         "braces", description="unfilled blanks: {{name}} (braces), or [Your Name] too (all)"
