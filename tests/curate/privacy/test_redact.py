@@ -279,6 +279,7 @@ def test_invalid_privacy_settings_are_rejected(given: object) -> None:
 PIECES = [
     *("bo@ho.se", "@", "555-123-4567", "4111 1111 1111 1111", "+49 30 901820", "DE89 3704 0044 0532 0130 00", AWS),
     *("8.34.208.77", "2607:f8b0:4004:c07::71", "-----BEGIN PRIVATE" + " KEY-----", "-----END PRIVATE KEY-----"),
+    *("8.9.7.29", "3.2.1.4", "91.240.118.172", "8.9.7", "IP ", "version ", "server ", ", ", "\n- ", "号是", "\u00a0"),
     *("call ", "phone ", "650 253 0000", "[EMAIL]", "1", "0", " ", "-", ".", "(", ")", "+", ":", "/", "\n", "é", "x"),
 ]
 TEXTS = st.one_of(st.text(max_size=80), st.lists(st.sampled_from(PIECES), max_size=12).map("".join))
