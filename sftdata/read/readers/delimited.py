@@ -200,17 +200,16 @@ def _lines_of_broken(lines: _Lines, mark: str, num_columns: int) -> int:
     """How many of the lines held belong to a row that is broken: one, unless the next quotation mark behind its first
     line closes a field, and the lines up to there are no rows themselves.
     """
-    between = 0
-    full = 0
+    between = full = 0
     for text in lines.behind():
         role = _first_mark_of(text, mark)
+        is_full = text.count(mark) == num_columns - 1 and not text.isspace()
         if role == "none":
             between += 1
-            full += text.count(mark) == num_columns - 1 and not text.isspace()
+            full += is_full
             continue
-        if role == "closes" and not (between >= 3 and 2 * full >= between):
-            return between + 2
-        return 1
+        are_rows = (full == between and is_full) or (between >= 3 and 2 * full >= between)
+        return between + 2 if role == "closes" and not are_rows else 1
     return 1
 
 
