@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -41,6 +42,16 @@ def test_a_folder_without_tokenizer_is_named(tmp_path: Path) -> None:
     with pytest.raises(TokenizerError, match="nowhere: there is no such folder"):
         prepare(tmp_path / "out", tmp_path / "nowhere", [str(data)])
     assert not (tmp_path / "out").exists()
+
+
+def test_a_tokenizer_that_cannot_be_read_is_named(tiny_tokenizer: Path, tmp_path: Path) -> None:
+    data = write_lines(tmp_path / "a.jsonl", [chat("Hi", "Hello")])
+    broken = tmp_path / "broken"
+    shutil.copytree(tiny_tokenizer, broken)
+    (broken / "tokenizer.json").write_text("{")
+    with pytest.raises(TokenizerError, match=r"broken: cannot read tokenizer\.json"):
+        prepare(tmp_path / "out", broken, [str(data)])
+    assert holds_no_dataset(tmp_path / "out")
 
 
 def test_a_template_that_ends_no_turn_is_refused(tiny_tokenizer: Path, tmp_path: Path) -> None:
