@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from sftdata.errors import SourceError
-from sftdata.read.column_names import guessed_settings, is_about, is_rendered, likely_settings
+from sftdata.read.column_names import guessed_settings, is_about, is_rejected, is_rendered, likely_settings
 from sftdata.read.formats.convert import RowFormat, check_columns, convert
 from sftdata.read.formats.fields import at_path, key_list
 from sftdata.read.formats.structure import check_structure
@@ -113,6 +113,9 @@ def record_of(value: object, how: RowFormat) -> Record | None:
 def describe(advice: Advice | None, rows: TriedRows, place: str) -> str:
     """What to do about the failing rows, as one clause. `place` is the source's setting on the command line."""
     if advice is None:
+        rejected = next((key for row in rows.failing for key in map(str, row) if is_rejected(key)), None)
+        if rejected is not None:
+            return f"{rejected} is not to be trained on, by its name, and no other column is plainly an answer"
         many = next((path for row in rows.failing for path, count in _lists(row) if count > 1), None)
         if many is not None:
             return f"{many} holds several items; write one row for each, with the text of the question and the answer"
@@ -172,8 +175,9 @@ def _num_given(row: Mapping[str, Any]) -> int:
 
 
 def _lists(row: Mapping[str, Any]) -> Iterator[tuple[str, int]]:
-    """The columns of a row that are lists, and their lengths."""
-    yield from ((str(key), len(value)) for key, value in row.items() if isinstance(value, list))
+    """The columns of a row that are lists of texts or objects, and their lengths."""
+    lists = ((str(key), value) for key, value in row.items() if isinstance(value, list) and value)
+    yield from ((key, len(value)) for key, value in lists if not isinstance(value[0], list))
 
 
 def _leaves_items(rows: Sequence[Mapping[str, Any]], settings: Mapping[str, Any]) -> bool:
