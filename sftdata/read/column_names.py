@@ -20,6 +20,7 @@ _ANSWERS = (
     *("answer", "response", "output", "completion", "chosen", "solution", "target", "assistant", "reply", "summary"),
     *("antwort", "ausgabe", "lösung", "loesung", "respuesta", "salida", "resposta", "saída", "risposta"),
     *("réponse", "reponse", "sortie", "ответ", "回答", "答案", "输出", "応答", "답변", "출력", "label", "a"),
+    *("accepted", "preferred", "correct", "best"),
 )
 _CONTEXTS = (
     *("input", "context", "passage", "document", "background"),
@@ -33,6 +34,12 @@ _ABOUT = {
     *("date", "time", "timestamp", "created", "updated", "lang", "language", "model", "version", "license", "author"),
     *("name", "category", "type", "topic", "tags", "score", "rating"),
 }
+# What the names of answers say that are not to be trained on, as whole words and as the beginning of one; and what
+# those of the answers say that are better than others.
+_REJECTED = {"bad", "badly", "worse", "worst", "lose", "loser", "losing", "lost", "neg", "negatives", "schlecht"}
+_REJECTING = ("reject", "incorrect", "wrong", "distract", "negativ", "hallucinat", "dispref", "unpref", "falsch")
+_PREFERRED = {"chosen", "correct", "best", "accepted", "preferred", "right", "winner", "winning", "better", "gold"}
+_NOT = {"not", "non", "less", "least", "un"}  # before one of _PREFERRED
 # Marks of a chat that was rendered with a template: its text is not to be trained on as it is.
 _RENDERED = re.compile(
     r"<\|im_start\|>|<\|start_header_id\|>|<start_of_turn>|\[INST\]|<｜User｜>|<\|(?:user|assistant)\|>"
@@ -47,18 +54,20 @@ _MAX_DEPTH = 3
 
 def likely_settings(row: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     """Settings of a source that may make a conversation of this row, most likely first. None of them is tried."""
-    paths = dict(_paths(row, "", 0))
+    paths = {path: value for path, value in _paths(row, "", 0) if not is_rejected(path)}
     lists = [(path, value) for path, value in paths.items() if isinstance(value, list) and _holds_objects(value)]
-    for path, turns in sorted(lists, key=lambda item: not _is_dialog(item[0])):
+    for path, turns in sorted(lists, key=lambda item: (not _is_preferred(item[0]), not _is_dialog(item[0]))):
         yield {"columns": {"messages": path}}
         for role, content in _turn_keys(turns[0]):
             yield {"columns": {"messages": path, "role": role, "content": content}}
     texts = [path for path, value in paths.items() if _is_text(value) and not is_about(path)]
+    texts.sort(key=lambda path: not _is_preferred(path))
     for path in texts:
         if is_rendered(paths[path]):
             yield {"format": "rendered"}
             yield {"format": "rendered", "columns": {"text": path}}
     answers, questions = _named(texts, _ANSWERS), _named(texts, _QUESTIONS)
+    answers.sort(key=lambda path: not _is_preferred(path))
     contexts = _named(texts, _CONTEXTS)
     for answer, question in product(answers[:_PARTS], questions[:_PARTS]):
         if answer != question:
@@ -66,8 +75,8 @@ def likely_settings(row: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
             if context is not None:
                 yield {"columns": {"instruction": question, "input": context, "output": answer}}
             yield {"columns": {"prompt": question, "completion": answer}}
-    if not (questions and answers):
-        bodies = _named(texts, _TEXTS) or (texts if len(texts) == 1 else [])
+    if not (questions and answers) and not any(is_rejected(str(key)) for key in row):
+        bodies = _named(texts, _TEXTS) or (texts if len(texts) == 1 and not questions else [])
         for path in bodies[:1]:
             if is_rendered(paths[path]):
                 continue
@@ -76,7 +85,8 @@ def likely_settings(row: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
 
 def guessed_settings(row: Mapping[str, Any]) -> dict[str, Any] | None:
     """Settings for a row whose names say nothing: the first text asks, the next one answers. Only its owner knows."""
-    texts = [str(key) for key, value in row.items() if isinstance(value, str) and not is_about(str(key))]
+    names = [str(key) for key, value in row.items() if isinstance(value, str)]
+    texts = [name for name in names if not is_about(name) and not is_rejected(name)]
     return {"columns": {"prompt": texts[0], "completion": texts[1]}} if len(texts) >= 2 else None
 
 
@@ -106,7 +116,8 @@ def _is_dialog(path: str) -> bool:
 
 def _turn_keys(turn: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """The keys of a turn that may hold its role and its text: every pair of texts, a short one first."""
-    texts = sorted((key for key, value in turn.items() if isinstance(value, str)), key=lambda key: len(turn[key]))
+    texts = [key for key, value in turn.items() if isinstance(value, str) and not is_rejected(key)]
+    texts.sort(key=lambda key: len(turn[key]))
     yield from ((role, content) for role in texts[:_PARTS] for content in reversed(texts) if role != content)
 
 
@@ -124,6 +135,22 @@ def is_about(path: str) -> bool:
     """Whether a column says something about the row, such as where it is from, by its name."""
     words = _words(path)
     return bool(words) and words[-1] in _ABOUT
+
+
+def is_rejected(path: str) -> bool:
+    """Whether a column holds answers that are not to be trained on, by its name."""
+    words = _words(path)
+    if any(word in _REJECTED or word.startswith(_REJECTING) for word in words):
+        return True
+    return any(one in _NOT and other in _PREFERRED for one, other in zip(words, words[1:]))
+
+
+def _is_preferred(path: str) -> bool:
+    """Whether a column holds answers that are better than others, by its name: `chosen`, or `best_answer`. A column
+    with such a name alone may say whether another one is.
+    """
+    words = _words(path)
+    return words == ["chosen"] or (len(words) > 1 and not _PREFERRED.isdisjoint(words))
 
 
 def _named(paths: Sequence[str], names: Sequence[str]) -> list[str]:

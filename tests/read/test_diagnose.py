@@ -51,6 +51,51 @@ def test_a_mapping_is_suggested_from_the_keys(row, mapping):
     assert sentence.endswith(f"columns: {mapping}")
 
 
+REJECTED = [TURNS[0], {"role": "assistant", "content": "BAD"}]
+
+
+@pytest.mark.parametrize(
+    ("row", "advice"),
+    [
+        ({"rejected": REJECTED, "chosen": TURNS}, "map them with columns: {messages: chosen}"),
+        ({"prompt": "q", "rejected": REJECTED, "chosen": TURNS, "messages": None}, "columns: {messages: chosen}"),
+        ({"prompt": "q", "rejected": "BAD", "chosen": "a", "messages": None}, "{prompt: prompt, completion: chosen}"),
+        (
+            {"rejected": "\n\nHuman: q\n\nAssistant: BAD", "chosen": "\n\nHuman: q\n\nAssistant: a"},
+            "set format: rendered and columns: {text: chosen} to",
+        ),
+        (
+            {"question": "q", "incorrect_answer": "BAD", "correct_answer": "a"},
+            "{prompt: question, completion: correct_answer}",
+        ),
+        (
+            {"question": "q", "answerWrong": "BAD", "answer": "w", "bestAnswer": "a"},
+            "{prompt: question, completion: bestAnswer}",
+        ),
+        ({"pair": {"rejected": REJECTED, "chosen": TURNS}}, "{messages: pair.chosen}"),
+        ({"prompt": "q", "non-preferred": "BAD", "preferred": "a"}, "{prompt: prompt, completion: preferred}"),
+        (
+            {"question": "q", "distractor1": "BAD", "correct_answer": "a"},
+            "{prompt: question, completion: correct_answer}",
+        ),
+    ],
+)
+def test_answers_that_are_worse_by_their_name_are_never_suggested(row, advice):
+    assert f"{advice}, which does not use " in suggest_fix(row) or f"{advice} read " in suggest_fix(row)
+    turned = dict(reversed(row.items()))  # whatever the order of the columns is
+    assert f"{advice}, which does not use " in suggest_fix(turned) or f"{advice} read " in suggest_fix(turned)
+
+
+@pytest.mark.parametrize("name", ["rejected", "badAnswer", "WRONG.output", "loser", "negative-response", "worse"])
+def test_where_all_answers_are_worse_none_is_suggested(name):
+    for value in ("BAD", REJECTED):
+        sentence = suggest_fix({"question": "q", name: value})
+        assert "columns" not in sentence
+        assert sentence.endswith(
+            f"{name} is not to be trained on, by its name, and no other column is plainly an answer"
+        )
+
+
 def test_plain_text_and_whole_columns_are_recognized():
     assert "format: text" in suggest_fix({"text": "Once."})
     assert "lines=True" in suggest_fix({"prompt": {"0": "q", "1": "r"}, "completion": {"0": "a", "1": "b"}})
@@ -136,7 +181,7 @@ def test_a_part_of_the_rows_is_named_with_its_number_and_the_keys_of_the_rest(tm
 @pytest.mark.parametrize(
     "row",
     [
-        {"Frage: kurz": "Wer?", "Antwort, lang": "Ich."},
+        {"Frage: kurz": "Wer?", "Antwort, kurz": "Ich."},
         {"question's": "Who?", "answer#1": "Me."},
         {"input": "Who?", 'the "output"': "Me."},
         {"inhalt = alles": "Es war einmal."},
