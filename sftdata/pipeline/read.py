@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -62,7 +62,9 @@ def find_sources(config: Config) -> Iterator[Sources]:
     """The files of the sources, cut into units of work; rows that are given as Python objects are in temporary files
     until the block ends. Raises SourceError as `plan_units` and `write_rows`.
     """
-    with TemporaryDirectory(prefix="sftdata-rows-", ignore_cleanup_errors=True) as folder:
+    is_given = any(source.rows is not None for source in config.sources)
+    place = TemporaryDirectory(prefix="sftdata-rows-", ignore_cleanup_errors=True) if is_given else nullcontext("")
+    with place as folder:
         notes: list[str] = []
         config, located, units = plan_config(config, Path(folder), UNIT_BYTES, notes.append)
         wanted = _columns_for_later(config)
