@@ -18,9 +18,9 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 from sftdata.errors import SourceError
-from sftdata.read.formats.fields import Fields, key_list, lookup
+from sftdata.read.formats.fields import Fields, at_path, key_list, lookup
 from sftdata.read.formats.merge import merged_turns
-from sftdata.read.formats.reasoning import find_reasoning, reasoning_text, without_inline
+from sftdata.read.formats.reasoning import answers_with, find_reasoning, reasoning_text
 from sftdata.read.formats.tool_calls import calls_in, has_tools, parse_tools
 from sftdata.read.formats.turns import Notes, TurnFormat, is_list_of_turns, parse_turns, turns_in_text
 from sftdata.read.formats.values import (
@@ -68,7 +68,7 @@ FIELDS: dict[str, tuple[str, ...]] = {
     "messages": ("messages", *_TURN, *_COMMON),
     "sharegpt": ("conversations", "conversation", *_TURN, *_COMMON),
     "prompt_completion": (*PROMPT, *COMPLETION, _ANSWER, *_COMMON),
-    "xlam": (*QUERY, *ANSWERS, *_COMMON),
+    "xlam": (*QUERY, *ANSWERS, _ANSWER, *_COMMON),
     "alpaca": (*INSTRUCTION, *INPUT, *OUTPUT, *HISTORY, _ANSWER, *_COMMON),
     "rendered": (*TEXT, *PROMPT, *COMPLETION, *_COMMON),
     "text": TEXT,
@@ -222,7 +222,8 @@ def _from_sharegpt(reading: _Reading) -> Record:
 
 def _from_conversation(reading: _Reading, names: Sequence[str]) -> Record:
     turns = reading.fields.required(names)
-    return _record(reading, parse_turns(turns, reading.fields.name_of(names), reading.turns, reading.notes))
+    messages = parse_turns(turns, reading.fields.name_of(names), reading.turns, reading.notes)
+    return _record(reading, _with_reasoning(reading, messages))
 
 
 def _from_prompt_completion(reading: _Reading) -> Record:
@@ -247,7 +248,7 @@ def _from_xlam(reading: _Reading) -> Record:
     if not answers:
         raise ConversionError("missing_field", "answers has no tool call")
     answer = Message(role="assistant", content=None, tool_calls=calls_in(answers))
-    return _record(reading, (Message(role="user", content=query), answer))
+    return _record(reading, (Message(role="user", content=query), *_with_reasoning(reading, (answer,))))
 
 
 def _from_alpaca(reading: _Reading) -> Record:
@@ -283,27 +284,22 @@ def _history(reading: _Reading) -> tuple[Message, ...]:
     return tuple(messages)
 
 
-def _with_reasoning(reading: _Reading, answers: tuple[Message, ...]) -> tuple[Message, ...]:
-    """The answer with the reasoning that a column beside it has. With several answers, the column is left unused."""
+def _with_reasoning(reading: _Reading, messages: tuple[Message, ...]) -> tuple[Message, ...]:
+    """The turns with the reasoning that a column beside them has: see answers_with."""
     fields = reading.fields
     own = fields.columns.get("reasoning")
     if own is not None:
-        text = reasoning_text(fields.lookup((_ANSWER,)), own)
-        names: list[str] = []
+        text = reasoning_text(at_path(fields.row, own), own)
+        names = [own]
     else:
-        rest = {name: value for name, value in fields.row.items() if name not in fields.used}
-        text, names = find_reasoning(rest)
-    turns = [at for at, message in enumerate(answers) if message.role == "assistant"]
-    if text is None or len(turns) != 1:
-        return answers
-    fields.used.update({name: fields.row[name] for name in names})
-    answer = answers[turns[0]]
-    if answer.reasoning is not None and answer.reasoning.strip() != text.strip():
-        raise ConversionError(
-            "conflicting_fields", f"the reasoning of the turn and the column {own or names[0]} differ"
-        )
-    content = without_inline(answer.content, text) if answer.content else answer.content
-    return (*answers[: turns[0]], answer._replace(content=content, reasoning=text), *answers[turns[0] + 1 :])
+        text, names = find_reasoning({name: value for name, value in fields.row.items() if name not in fields.used})
+    if text is None:
+        return messages
+    found = answers_with(messages, text, names[0], is_kept=names[0] in reading.how.keep)
+    if found is None:
+        return messages
+    fields.used.update({name: at_path(fields.row, name) for name in names})
+    return found
 
 
 def _from_rendered(reading: _Reading) -> Record:

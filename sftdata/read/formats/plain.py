@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 from sftdata.read.formats.convert import EXTRA_FIELDS, RowFormat
 from sftdata.read.formats.media import is_media, strength
+from sftdata.read.formats.reasoning import is_reasoning_name
 from sftdata.read.formats.structure import check_structure, find_bad_character
 from sftdata.read.formats.turns import TurnFormat, parse_turns
 from sftdata.read.formats.values import ConversionError, is_given
@@ -98,6 +99,8 @@ def _roles(
 def _other_columns(names: tuple[str, ...], turns: str, keep: tuple[str, ...]) -> tuple[str, ...] | None:
     """The columns of a row besides its turns and those that `keep` names; None if one of them may mean something."""
     if not EXTRA_FIELDS.isdisjoint(names) or any(path not in names for path in keep):
+        return None
+    if any(is_reasoning_name(name) for name in names if name != turns):
         return None
     others = tuple([name for name in names if name != turns and name not in keep])
     return None if any(map(strength, others)) else others

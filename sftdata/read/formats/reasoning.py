@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from typing import Any
 
 from sftdata.read.formats.roles import normalized
 from sftdata.read.formats.values import ConversionError, describe_value, is_given
+from sftdata.records.record import Message
 
 # In order of priority; the order decides only which name a message quotes.
 REASONING = (
@@ -46,6 +47,8 @@ _FLAGS = {
     "minimal",
     "xhigh",
 }
+# The keys of such a value that is an object, in requests to OpenAI, OpenRouter and Anthropic.
+_SETTINGS = {"effort", "summary", "generate_summary", "max_tokens", "enabled", "exclude", "budget_tokens", "type"}
 PARTS = ("thinking", "reasoning", "reasoning_text", "reasoning.text", "reasoning.summary", "summary_text", "thought")
 _ENCRYPTED = ("reasoning.encrypted", "redacted_thinking", "encrypted", "reasoning.redacted")
 _INLINE = re.compile(r"\s*<think>(.*?)</think>\s*(.*)", re.DOTALL)
@@ -87,6 +90,8 @@ def reasoning_text(value: Any, label: str) -> str | None:
         return None
     if isinstance(value, str):
         return None if value.strip().lower() in _FLAGS else value
+    if isinstance(value, Mapping) and value.keys() <= _SETTINGS and all(str(item).isalnum() for item in value.values()):
+        return None
     if isinstance(value, list) and all(isinstance(item, str) for item in value):
         return "\n".join(value)
     if isinstance(value, list) and all(isinstance(item, Mapping) for item in value):
@@ -119,6 +124,40 @@ def without_inline(content: str, reasoning: str) -> str:
     if inline.group(1).strip() and _bare(inline.group(1)) != _bare(reasoning):
         raise ConversionError("conflicting_fields", "the <think> block of its text and its reasoning differ")
     return inline.group(2)
+
+
+def answers_with(messages: tuple[Message, ...], text: str, column: str, *, is_kept: bool) -> tuple[Message, ...] | None:
+    """The turns with the reasoning of a column beside them, which belongs to the one answer among them.
+
+    Of several answers, one may say it too; None if they all have reasoning of their own, or there is no answer. Raises
+    ConversionError: conflicting_fields if the one answer has other reasoning, or if any of several answers has none,
+    unless the source keeps the column (`is_kept`): a template would train that it does not think.
+    """
+    turns = [at for at, message in enumerate(messages) if message.role == "assistant"]
+    if len(turns) == 1:
+        answer = messages[turns[0]]
+        if answer.reasoning is not None and _bare(answer.reasoning) != _bare(text):
+            raise ConversionError("conflicting_fields", f"the reasoning of the turn and the column {column} differ")
+        content = without_inline(answer.content, text) if answer.content else answer.content
+        return (*messages[: turns[0]], answer._replace(content=content, reasoning=text), *messages[turns[0] + 1 :])
+    own = list(_thoughts(messages))
+    if _bare(text) in own:
+        return messages
+    if not all(own) and not is_kept:
+        raise ConversionError(
+            "conflicting_fields",
+            f"its column {column[:60]!r} holds reasoning, but which of its {len(turns)} answers it belongs to is not "
+            "known; move it into that turn, or name the column in keep to train without it",
+        )
+    return None
+
+
+def _thoughts(messages: tuple[Message, ...]) -> Iterator[str]:
+    """The reasoning of each answer, in its field or its text; empty if it has none."""
+    for message in messages:
+        if message.role == "assistant":
+            inline = _INLINE.fullmatch(message.content or "")
+            yield _bare(message.reasoning or (inline.group(1) if inline else ""))
 
 
 def _bare(text: str) -> str:

@@ -6,7 +6,10 @@ from typing import Any
 
 import pytest
 
+from sftdata.config import SourceConfig
 from sftdata.read.formats.convert import Converted, RowFormat, convert
+from sftdata.read.stage import row_of
+from sftdata.read.units import RawRow
 from sftdata.records.record import Drop, Message, Record
 
 
@@ -108,10 +111,57 @@ def test_a_mapped_key_of_reasoning_in_turns_is_read():
     assert thought(read(row, messages="messages", reasoning="why")) == "Add."
 
 
-def test_reasoning_beside_several_answers_is_said():
-    turns = [{"role": role, "content": role} for role in ("user", "assistant", "user", "assistant")]
-    assert read({"messages": turns, "thinking": "Add."}).unused == ("thinking",)
-    assert read({"prompt": "Hi", "completion": turns[1:], "thinking": "Add."}).unused == ("thinking",)
+QA = [{"role": "user", "content": "2+2?"}, {"role": "assistant", "content": "4"}]
+SEVERAL = [*QA, {"role": "user", "content": "Sure?"}, {"role": "assistant", "content": "Yes"}]
+ONE_CALL = {"query": "Sum?", "answers": [{"name": "add", "arguments": {"a": 2}}]}
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"reasoning": "Add.", "messages": QA},
+        {"messages": QA, "Thoughts": ["Add."], "reasoning": None},
+        {"conversations": [{"from": "human", "value": "2+2?"}, {"from": "gpt", "value": "4"}], "thinking": "Add."},
+        {"messages": [QA[0], {"role": "assistant", "content": "<think>Add.</think>4"}], "thinking": "Add."},
+    ],
+)
+def test_reasoning_beside_turns_belongs_to_their_one_answer(row):
+    assert read(row) == Converted(Record((Message("user", "2+2?"), Message("assistant", "4", "Add."))))
+    staged = row_of(RawRow(1, row, None), SourceConfig(path="x", keep=["thinking"]))  # the fast path, were it plain
+    assert staged.record == Record((Message("user", "2+2?"), Message("assistant", "4", "Add.")))
+
+
+def test_the_thought_beside_calls_belongs_to_them():
+    found = read({**ONE_CALL, "thought": "Add."})
+    assert (thought(found), found.unused) == ("Add.", ())
+
+
+@pytest.mark.parametrize("row", [{"messages": SEVERAL}, {"prompt": "Hi", "completion": SEVERAL[1:]}])
+def test_reasoning_beside_several_answers_is_refused_by_name(row):
+    found = read({**row, "thinking": "Add."}).found
+    assert found == Drop(
+        "conflicting_fields",
+        "its column 'thinking' holds reasoning, but which of its 2 answers it belongs to is not known; "
+        "move it into that turn, or name the column in keep to train without it",
+    )
+    assert isinstance(convert({**row, "thinking": "Add."}, RowFormat(keep=("thinking",))).found, Record)
+
+
+def test_reasoning_that_one_of_several_answers_says_too_is_used():
+    own = [*SEVERAL[:3], {"role": "assistant", "content": "Yes", "reasoning": "Add."}]
+    assert read({"messages": own, "thinking": "Add."}).unused == ()
+    every = [QA[0], {**QA[1], "reasoning": "Two."}, *own[2:]]
+    assert read({"messages": every, "thinking": "Hm."}).unused == ("thinking",)
+
+
+@pytest.mark.parametrize("value", ["high", True, {"effort": "high", "max_tokens": 100}])
+def test_a_setting_of_reasoning_beside_turns_is_said(value):
+    assert read({"messages": SEVERAL, "reasoning": value}).unused == ("reasoning",)
+
+
+def test_other_reasoning_than_that_of_the_answer_is_refused():
+    turns = [QA[0], {**QA[1], "reasoning": "Guess."}]
+    assert reason(read({"messages": turns, "thinking": "Add."})) == "conflicting_fields"
 
 
 def test_two_columns_of_reasoning_that_differ_are_refused():
