@@ -293,7 +293,7 @@ def _with_reasoning(reading: _Reading, messages: tuple[Message, ...]) -> tuple[M
         names = [own]
     else:
         text, names = find_reasoning({name: value for name, value in fields.row.items() if name not in fields.used})
-    if text is None:
+    if not text:
         return messages
     found = answers_with(messages, text, names[0], is_kept=names[0] in reading.how.keep)
     if found is None:

@@ -51,6 +51,7 @@ _FLAGS = {
 _SETTINGS = {"effort", "summary", "generate_summary", "max_tokens", "enabled", "exclude", "budget_tokens", "type"}
 PARTS = ("thinking", "reasoning", "reasoning_text", "reasoning.text", "reasoning.summary", "summary_text", "thought")
 _ENCRYPTED = ("reasoning.encrypted", "redacted_thinking", "encrypted", "reasoning.redacted")
+_WRAPPED = re.compile(r"(?is)\s*<(think|thinking|thought|reasoning)>(.*)</\1>\s*")
 _INLINE = re.compile(r"\s*<think>(.*?)</think>\s*(.*)", re.DOTALL)
 
 
@@ -73,6 +74,9 @@ def find_reasoning(fields: Mapping[str, Any], own: str | None = None) -> tuple[s
         text = reasoning_text(fields.get(name), name)
         if text is None:
             continue
+        if not text:  # marks around nothing
+            used.append(name)
+            continue
         if found is not None and _bare(text) != _bare(found):
             raise ConversionError("conflicting_fields", f"its {used[0]} and its {name} say different things")
         found = text if found is None else found
@@ -83,20 +87,32 @@ def find_reasoning(fields: Mapping[str, Any], own: str | None = None) -> tuple[s
 def reasoning_text(value: Any, label: str) -> str | None:
     """The text of a field of reasoning; None if it is empty, or says how much is thought and not what.
 
-    It may be a text, a list of texts (steps, one a line), or a list of parts as OpenRouter and Anthropic give it.
+    It may be a text, a list of texts (steps, one a line), or a list of parts as OpenRouter and Anthropic give it. Marks
+    around the whole, as in <think>...</think>, are not part of it: templates write their own.
     Raises ConversionError: untrainable_content for encrypted reasoning, wrong_type for anything else.
     """
     if not is_given(value) or isinstance(value, (bool, int, float)):
         return None
     if isinstance(value, str):
-        return None if value.strip().lower() in _FLAGS else value
+        return None if value.strip().lower() in _FLAGS else unwrapped(value)
     if isinstance(value, Mapping) and value.keys() <= _SETTINGS and all(str(item).isalnum() for item in value.values()):
         return None
     if isinstance(value, list) and all(isinstance(item, str) for item in value):
-        return "\n".join(value)
+        return unwrapped("\n".join(value))
     if isinstance(value, list) and all(isinstance(item, Mapping) for item in value):
-        return "".join(part_text(item, label) for item in value)
+        return unwrapped("".join(part_text(item, label) for item in value))
     raise ConversionError("wrong_type", f"its {label} is {describe_value(value)}, not text")
+
+
+def unwrapped(text: str) -> str:
+    """A reasoning without the pair of marks around it, and then without outer white space; any other text unchanged."""
+    while (found := _WRAPPED.fullmatch(text)) is not None:
+        inner = found.group(2)
+        opening, closing = inner.find(f"<{found.group(1)}>"), inner.find(f"</{found.group(1)}>")
+        if closing >= 0 and not 0 <= opening < closing:
+            break  # two blocks, one after the other
+        text = inner.strip()
+    return text
 
 
 def part_text(part: Mapping[str, Any], label: str) -> str:
@@ -162,4 +178,4 @@ def _thoughts(messages: tuple[Message, ...]) -> Iterator[str]:
 
 def _bare(text: str) -> str:
     """A reasoning without outer white space and marks."""
-    return text.strip().removeprefix("<think>").removesuffix("</think>").strip()
+    return unwrapped(text).strip().removeprefix("<think>").removesuffix("</think>").strip()

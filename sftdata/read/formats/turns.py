@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 from sftdata.read.formats.media import is_media
-from sftdata.read.formats.reasoning import PARTS, find_reasoning, part_text, without_inline
+from sftdata.read.formats.reasoning import PARTS, find_reasoning, part_text, unwrapped, without_inline
 from sftdata.read.formats.roles import role_of
 from sftdata.read.formats.tool_calls import calls_in, has_tools, parse_tools
 from sftdata.read.formats.values import (
@@ -260,7 +260,7 @@ def _joined(parts: list[Any], notes: Notes) -> tuple[str, str | None]:
         if not isinstance(text, str):
             raise ConversionError("wrong_type", f"its content has a part that is {describe_value(text)}, not text")
         texts.append(text)
-    return "".join(texts), "".join(thoughts) if thoughts else None
+    return "".join(texts), unwrapped("".join(thoughts)) or None if thoughts else None
 
 
 def _optional_text(turn: Mapping[str, Any], name: str) -> str | None:

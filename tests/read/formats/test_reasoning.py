@@ -57,6 +57,37 @@ def test_reasoning_is_read_and_leaves_nothing_unused(fields):
     assert found.found.messages[-1].content == "4"
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "<think>Add.</think>",
+        " <think>\nAdd.\n</think>\n\n",
+        "<thinking>\nAdd.</thinking>",
+        "<Reasoning> Add. </Reasoning>",
+        "<think><think>Add.</think></think>",
+        ["<think>", "Add.", "</think>"],
+        [{"type": "thinking", "thinking": "<thinking>Add.</thinking>"}],
+    ],
+)
+def test_marks_around_reasoning_are_not_part_of_it(text):
+    assert thought(answered(reasoning_content=text)) == "Add."
+    assert thought(read({"prompt": "2+2?", "completion": "4", "reasoning": text})) == "Add."
+    if isinstance(text, str):
+        assert thought(answered(content=[{"type": "thinking", "thinking": text}, {"text": "4"}])) == "Add."
+
+
+@pytest.mark.parametrize(
+    "text", [" Add.\n", "<b>Add.</b>", "The tag <think> opens it.", "<think>a</think> <think>b</think>"]
+)
+def test_reasoning_without_marks_around_it_stays_as_it_is(text):
+    assert thought(answered(reasoning_content=text)) == text
+
+
+def test_marks_around_nothing_are_no_reasoning():
+    assert answered(reasoning_content="<think>\n\n</think>") == answered()
+    assert thought(answered(reasoning_content="<think></think>", reasoning="Add.")) == "Add."
+
+
 def test_steps_are_lines():
     assert thought(answered(thoughts=["One.", "Two."])) == "One.\nTwo."
 
