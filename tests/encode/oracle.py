@@ -236,10 +236,12 @@ class Oracle(Reference):
         return min(wrong, key=len)
 
     def _judge_drop(self, drop: Any, refused: list[Unsatisfied]) -> list[str]:
-        right = [r for r in refused if drop.reason in r.reasons or any(drop.reason.startswith(x) for x in r.reasons)]
+        # What the oracle sees is that the template refuses; that it takes the rest is for tests written by hand.
+        reason = "template_error" if drop.reason == "system_not_first" else drop.reason
+        right = [r for r in refused if reason in r.reasons or any(reason.startswith(x) for x in r.reasons)]
         if not right:
             return [f"wrong reason: {drop.reason}: {drop.detail}; the oracle says {refused[0]}"]
-        if drop.reason == "template_error":
+        if reason == "template_error":
             return []  # the template may name any message up to the turn's own
         if not any(f"turn {r.turn + 1}" in (drop.detail or "") for r in right):
             return [f"wrong turn: {drop.reason}: {drop.detail}; the oracle says {right[0]}"]
