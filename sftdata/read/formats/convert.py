@@ -21,6 +21,7 @@ from sftdata.errors import SourceError
 from sftdata.read.formats.fields import Fields, at_path, key_list, lookup
 from sftdata.read.formats.merge import merged_turns
 from sftdata.read.formats.reasoning import answers_with, find_reasoning, reasoning_text
+from sftdata.read.formats.roles import role_of
 from sftdata.read.formats.tool_calls import calls_in, has_tools, parse_tools
 from sftdata.read.formats.turns import Notes, TurnFormat, is_list_of_turns, parse_turns, turns_in_text
 from sftdata.read.formats.values import (
@@ -228,18 +229,30 @@ def _from_conversation(reading: _Reading, names: Sequence[str]) -> Record:
 
 def _from_prompt_completion(reading: _Reading) -> Record:
     prompt = _turns_in(reading, PROMPT, "user")
+    is_text = prompt == (Message(role="user", content=scalar_text(reading.fields.lookup(PROMPT))),)
     refuse_prompt(prompt, "prompt")
-    completion = _turns_in(reading, COMPLETION, "assistant")
+    completion = _turns_in(reading, COMPLETION, "assistant", only_answers=is_text)
     return _record(reading, (*prompt, *_with_reasoning(reading, completion)))
 
 
-def _turns_in(reading: _Reading, names: Sequence[str], role: str) -> tuple[Message, ...]:
-    """The turns of one side of a conversation: those of a list, or one turn of this role with a text."""
+def _turns_in(reading: _Reading, names: Sequence[str], role: str, *, only_answers: bool = False) -> tuple[Message, ...]:
+    """The turns of one side of a conversation: those of a list, or one turn of this role with a text.
+
+    Beside a prompt that is text (`only_answers`), a text that holds a whole chat is itself the answer.
+    """
     value = scalar_text(reading.fields.required(names))
     turns = turns_in_text(value) if isinstance(value, str) else value
+    if isinstance(value, str) and turns and only_answers and not _are_answers(reading, turns):
+        turns = None
     if turns is None:
         return (Message(role=role, content=value),)
     return parse_turns(turns, names[0], reading.turns, reading.notes)
+
+
+def _are_answers(reading: _Reading, turns: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether turns begin with an answer and none of them asks."""
+    roles = [role_of(turn.get("role") or turn["from"], reading.turns.roles) for turn in turns]
+    return roles[0] in ("assistant", "call") and not {"user", "system", "developer"}.intersection(roles)
 
 
 def _from_xlam(reading: _Reading) -> Record:

@@ -304,3 +304,26 @@ def test_a_call_and_its_result_in_sharegpts_format_are_converted_to_openais():
         Message(role="tool", content="3"),
         ANSWER,
     )
+
+
+CHAT = '[{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello"}]'
+
+
+@pytest.mark.parametrize(
+    "text",
+    [CHAT, '[{"role": "system", "content": "Be kind."}]', CHAT.replace('"', "'"), '[{"from": "human", "value": "Hi"}]'],
+)
+def test_an_answer_that_is_a_chat_as_text_stays_text(text):
+    asked = Message(role="user", content="Write a chat.")
+    assert messages({"prompt": "Write a chat.", "completion": text}) == (asked, Message("assistant", text))
+    assert messages({"instruction": "Write a chat.", "output": text}) == (asked, Message("assistant", text))
+
+
+def test_answers_as_text_are_turns():
+    answer = '[{"role": "assistant", "content": "Hello"}]'
+    assert messages({"prompt": "Hi", "completion": answer}) == (USER, ANSWER)
+    asked = '[{"role": "user", "content": "Hi"}]'
+    more = (USER, ANSWER, USER, ANSWER)
+    later = answer.replace("]", ', {"role": "user", "content": "Hi"}, {"from": "gpt", "value": "Hello"}]')
+    assert messages({"prompt": asked, "completion": later}) == more
+    assert messages({"prompt": [{"role": "user", "content": "Hi"}], "completion": later}) == more
