@@ -11,7 +11,14 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from sftdata.errors import SourceError
-from sftdata.read.column_names import guessed_settings, is_about, is_rejected, is_rendered, likely_settings
+from sftdata.read.column_names import (
+    guessed_settings,
+    is_about,
+    is_rejected,
+    is_rendered,
+    likely_settings,
+    picked_from,
+)
 from sftdata.read.formats.convert import RowFormat, check_columns, convert
 from sftdata.read.formats.fields import at_path, key_list
 from sftdata.read.formats.structure import check_structure
@@ -113,6 +120,10 @@ def record_of(value: object, how: RowFormat) -> Record | None:
 def describe(advice: Advice | None, rows: TriedRows, place: str) -> str:
     """What to do about the failing rows, as one clause. `place` is the source's setting on the command line."""
     if advice is None:
+        picked = next((found for row in rows.failing if (found := picked_from(row)) is not None), None)
+        if picked is not None:
+            choices = key_list(dict.fromkeys(picked[1]))
+            return f"{picked[0]} says by a number or a letter which of {choices} answers; write the text of that answer"
         rejected = next((key for row in rows.failing for key in map(str, row) if is_rejected(key)), None)
         if rejected is not None:
             return f"{rejected} is not to be trained on, by its name, and no other column is plainly an answer"

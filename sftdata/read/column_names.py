@@ -19,7 +19,7 @@ _QUESTIONS = (
 _ANSWERS = (
     *("answer", "response", "output", "completion", "chosen", "solution", "target", "assistant", "reply", "summary"),
     *("antwort", "ausgabe", "lösung", "loesung", "respuesta", "salida", "resposta", "saída", "risposta"),
-    *("réponse", "reponse", "sortie", "ответ", "回答", "答案", "输出", "応答", "답변", "출력", "label", "a"),
+    *("réponse", "reponse", "sortie", "ответ", "回答", "答案", "输出", "応答", "답변", "출력", "a"),
     *("accepted", "preferred", "correct", "best"),
 )
 _CONTEXTS = (
@@ -40,6 +40,15 @@ _REJECTED = {"bad", "badly", "worse", "worst", "lose", "loser", "losing", "lost"
 _REJECTING = ("reject", "incorrect", "wrong", "distract", "negativ", "hallucinat", "dispref", "unpref", "falsch")
 _PREFERRED = {"chosen", "correct", "best", "accepted", "preferred", "right", "winner", "winning", "better", "gold"}
 _NOT = {"not", "non", "less", "least", "un"}  # before one of _PREFERRED
+# Words of names that are no answers, unless "text" is one of them too.
+_NO_ANSWER = {"start", "end", "num", "number", "index", "indices", "idx", "label", "score", "id", "count", "rank"}
+# A column with such a name may say which of the choices is the answer, with a value such as 2, B, (b) or model_b.
+_PICKS = {"answer", "label", "key", "gold", "correct", "target", "best", "chosen", "preferred", "preference", "winner"}
+_PICK = re.compile(r"\(?(?:(?:model|response|answer|option|choice)[_ -]?)?(?:[A-Za-z]|\d{1,2})(?:\.0)?[).]?")
+_CHOICES = {"choice", "option", "ending", "candidate", "alternative"}
+_SEVERAL = {"answer", "response", "completion", "output"}  # a list with such a name holds choices
+_NUMBERED = re.compile(r"(.*[_. -]|)[A-Ea-e]|(.*?)\d{1,2}|(.*[a-z])[A-E]|(op)[a-e]")  # option1, ref_B, C
+_NOT_NUMBERED = {"question", "sentence", "premise", "text", "prompt", "input", "q"}
 # Marks of a chat that was rendered with a template: its text is not to be trained on as it is.
 _RENDERED = re.compile(
     r"<\|im_start\|>|<\|start_header_id\|>|<start_of_turn>|\[INST\]|<｜User｜>|<\|(?:user|assistant)\|>"
@@ -54,7 +63,10 @@ _MAX_DEPTH = 3
 
 def likely_settings(row: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     """Settings of a source that may make a conversation of this row, most likely first. None of them is tried."""
+    pick, choices = picked_from(row) or (None, [])
     paths = {path: value for path, value in _paths(row, "", 0) if not is_rejected(path)}
+    if pick is not None:
+        paths = {path: value for path, value in paths.items() if path.split(".")[0] not in (pick, *choices)}
     lists = [(path, value) for path, value in paths.items() if isinstance(value, list) and _holds_objects(value)]
     for path, turns in sorted(lists, key=lambda item: (not _is_preferred(item[0]), not _is_dialog(item[0]))):
         yield {"columns": {"messages": path}}
@@ -66,7 +78,10 @@ def likely_settings(row: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
         if is_rendered(paths[path]):
             yield {"format": "rendered"}
             yield {"format": "rendered", "columns": {"text": path}}
-    answers, questions = _named(texts, _ANSWERS), _named(texts, _QUESTIONS)
+    strings = [path for path in texts if isinstance(paths[path], str)]
+    may_answer = [path for path in texts if "text" in _words(path) or _NO_ANSWER.isdisjoint(_stems(path))]
+    answers = _named([path for path in may_answer if path in strings], _ANSWERS) or _named(may_answer, _ANSWERS)
+    questions = _named(strings, _QUESTIONS)
     answers.sort(key=lambda path: not _is_preferred(path))
     contexts = _named(texts, _CONTEXTS)
     for answer, question in product(answers[:_PARTS], questions[:_PARTS]):
@@ -75,7 +90,7 @@ def likely_settings(row: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
             if context is not None:
                 yield {"columns": {"instruction": question, "input": context, "output": answer}}
             yield {"columns": {"prompt": question, "completion": answer}}
-    if not (questions and answers) and not any(is_rejected(str(key)) for key in row):
+    if not (questions and answers) and pick is None and not any(is_rejected(str(key)) for key in row):
         bodies = _named(texts, _TEXTS) or (texts if len(texts) == 1 and not questions else [])
         for path in bodies[:1]:
             if is_rendered(paths[path]):
@@ -85,9 +100,33 @@ def likely_settings(row: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
 
 def guessed_settings(row: Mapping[str, Any]) -> dict[str, Any] | None:
     """Settings for a row whose names say nothing: the first text asks, the next one answers. Only its owner knows."""
+    if picked_from(row) is not None:
+        return None
     names = [str(key) for key, value in row.items() if isinstance(value, str)]
     texts = [name for name in names if not is_about(name) and not is_rejected(name)]
     return {"columns": {"prompt": texts[0], "completion": texts[1]}} if len(texts) >= 2 else None
+
+
+def picked_from(row: Mapping[str, Any]) -> tuple[str, list[str]] | None:
+    """The column that says which of the choices is the answer, by a number or a letter, and the columns of the choices;
+    None if there are none.
+    """
+    choices: list[str] = []
+    numbered: dict[str, list[str]] = {}
+    for key, value in row.items():
+        name, words = str(key), _stems(str(key))
+        if not isinstance(value, (str, list, dict)) or not value:
+            continue
+        if words & _CHOICES or (isinstance(value, list) and len(value) > 1 and words & _SEVERAL):
+            choices.append(name)
+        elif (match := _NUMBERED.fullmatch(name)) is not None and not words & _NOT_NUMBERED:
+            numbered.setdefault(next(stem for stem in match.groups() if stem is not None), []).append(name)
+    choices += [name for names in numbered.values() if len(names) > 1 for name in names]
+    for key, value in row.items():
+        picks = _PICK.fullmatch(value.strip()) if isinstance(value, str) else _is_text(value)
+        if picks and choices and str(key) not in choices and _stems(str(key)) & _PICKS:
+            return str(key), choices
+    return None
 
 
 def _paths(node: object, path: str, depth: int) -> Iterator[tuple[str, object]]:
@@ -126,6 +165,12 @@ def _words(path: str) -> list[str]:
     return [word.lower() for word in _WORDS.findall(_CAMEL.sub(" ", path))]
 
 
+def _stems(path: str) -> set[str]:
+    """The words of a path, and those in the plural without their last letter too."""
+    words = _words(path)
+    return {*words, *(word[:-1] for word in words if word.endswith("s"))}
+
+
 def is_rendered(value: object) -> bool:
     """Whether a text holds a chat that a template was applied to."""
     return isinstance(value, str) and _RENDERED.search(value) is not None
@@ -157,6 +202,6 @@ def _named(paths: Sequence[str], names: Sequence[str]) -> list[str]:
     """The paths that have such a name: first those whose last part is one, then those with it as a word or in one."""
     last = {path: path.rpartition(".")[2].lower() for path in paths}
     exact = [path for name in names for path in paths if last[path] == name]
-    words = [path for name in names for path in paths if name in _words(path) and len(name) > 1]
+    words = [path for name in names for path in paths if len(name) > 1 and name in _stems(path)]
     inside = [path for name in names for path in paths if len(name) >= 5 and name in last[path]]
     return list(dict.fromkeys([*exact, *words, *inside]))

@@ -96,6 +96,57 @@ def test_where_all_answers_are_worse_none_is_suggested(name):
         )
 
 
+@pytest.mark.parametrize(
+    ("row", "mapping"),
+    [
+        (
+            {"id": "1", "context": "c", "question": "q", "answers": {"text": ["Denver"], "answer_start": [177]}},
+            "{instruction: question, input: context, output: answers.text.0}",
+        ),
+        (
+            {"id": "1", "context": "c", "question": "q", "answers": {"answer_start": [177], "text": ["Denver"]}},
+            "{instruction: question, input: context, output: answers.text.0}",
+        ),
+        ({"question": "q", "answer_num": 3, "answer_text": "a"}, "{prompt: question, completion: answer_text}"),
+        ({"question": "q", "answer": 3, "solution": "It is 3."}, "{prompt: question, completion: solution}"),
+        ({"question": "q", "choices": ["x", "y"], "answer": 1, "response": "y"}, "{prompt: question, completion: res"),
+        ({"question": "1 + 2?", "answer": 3}, "{prompt: question, completion: answer}"),  # there is no text
+        ({"question": "q", "choices": ["x", "y"], "answer": "x it is"}, "{prompt: question, completion: answer}"),
+    ],
+)
+def test_text_answers_and_numbers_only_where_there_is_none(row, mapping):
+    assert f"columns: {mapping}" in suggest_fix(row)
+
+
+@pytest.mark.parametrize(
+    ("row", "answer", "choices"),
+    [
+        ({"history": "h", "human_ref_A": "a", "human_ref_B": "b", "labels": 1}, "labels", "human_ref_A, human_ref_B"),
+        ({"question": "q", "choices": ["x", "y"], "answer": 1}, "answer", "choices"),
+        ({"question": "q", "choices": "['x', 'y']", "subject": "s", "answer": "1"}, "answer", "choices"),
+        ({"input": "q", "A": "a", "B": "b", "C": "c", "D": "d", "target": "A"}, "target", "A, B, C, D"),
+        ({"goal": "q", "sol1": "a", "sol2": "b", "label": 0}, "label", "sol1, sol2"),
+        ({"sentence": "q _", "option1": "a", "option2": "b", "answer": "2"}, "answer", "option1, option2"),
+        ({"question": "q", "choices": {"text": ["x"], "label": ["A"]}, "answerKey": "A"}, "answerKey", "choices"),
+        ({"ctx": "q", "endings": ["a", "b"], "label": "1"}, "label", "endings"),
+        (
+            {"conversation_a": TURNS, "conversation_b": TURNS, "winner": "model_b"},
+            "winner",
+            "conversation_a, conversation_b",
+        ),
+    ],
+)
+def test_a_number_or_a_letter_that_picks_one_of_the_choices_is_no_answer(row, answer, choices):
+    assert suggest_fix(row).endswith(
+        f"; {answer} says by a number or a letter which of {choices} answers; write the text of that answer"
+    )
+
+
+@pytest.mark.parametrize("name", ["answer_start", "answerIndex", "answer.idx", "label", "answer-score", "answer_id"])
+def test_names_of_numbers_are_no_answers(name):
+    assert "completion: " not in suggest_fix({"question": "q", name: 1}).replace("completion: KEY", "")
+
+
 def test_plain_text_and_whole_columns_are_recognized():
     assert "format: text" in suggest_fix({"text": "Once."})
     assert "lines=True" in suggest_fix({"prompt": {"0": "q", "1": "r"}, "completion": {"0": "a", "1": "b"}})
