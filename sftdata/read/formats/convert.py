@@ -8,7 +8,7 @@
     rendered           {"text"}, or {"prompt", "completion"}             a chat in a template's marks; if asked for
     text               {"text"}                                          trained on whole; only with format: text
 
-`auto` decides for every row: the first format, in this order, whose leading field is not null.
+`auto` decides for every row: the first format, in this order, whose leading field holds something.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from sftdata.read.formats.turns import Notes, TurnFormat, is_list_of_turns, pars
 from sftdata.read.formats.values import (
     ConversionError,
     describe_value,
+    is_empty,
     parse_if_text,
     scalar_text,
     without_nulls,
@@ -161,16 +162,17 @@ def convert(value: object, how: RowFormat) -> Converted:
 
 
 def detect_format(row: Mapping[str, Any], columns: Mapping[str, str] = {}) -> str | None:
-    """The format of a row: the first whose leading field is not null, or else the first whose leading field exists;
-    None if no format fits. If columns are mapped, only formats that have all mapped fields are considered.
+    """The format of a row: the first whose leading field holds something, or else is not null, or else exists; None if
+    no format fits. If columns are mapped, only formats that have all mapped fields are considered.
     """
     candidates = formats_with(tuple(columns)) if columns else _AUTO
     if lookup(row, ANSWERS, columns) is None:  # the names of xLAM's columns are those of other data too
         candidates = tuple(format for format in candidates if format != "xlam")
-    for format in candidates:
-        for name in _LEADING[format]:
-            if row.get(name) is not None or (columns and lookup(row, (name,), columns) is not None):
-                return format
+    for absent in (is_empty, lambda value: value is None):
+        for format in candidates:
+            for name in _LEADING[format]:
+                if not absent(row.get(name)) or (columns and not absent(lookup(row, (name,), columns))):
+                    return format
     for format in candidates:
         if any(name in row or name in columns for name in _LEADING[format]):
             return format
@@ -222,6 +224,8 @@ def _from_sharegpt(reading: _Reading) -> Record:
 
 
 def _from_conversation(reading: _Reading, names: Sequence[str]) -> Record:
+    if not reading.fields.columns:
+        names = [name for name in names if not is_empty(reading.fields.row.get(name))] or names
     turns = reading.fields.required(names)
     messages = parse_turns(turns, reading.fields.name_of(names), reading.turns, reading.notes)
     return _record(reading, _with_reasoning(reading, messages))

@@ -38,6 +38,11 @@ def is_given(value: object) -> bool:
     return not isinstance(value, bytes) or bool(value)
 
 
+def is_empty(value: object) -> bool:
+    """Whether a value says nothing, also where it is an empty list as text."""
+    return not is_given(value) or (isinstance(value, str) and len(value) < 10 and value.strip() in ("[]", "{}", "null"))
+
+
 def describe_value(value: object) -> str:
     """A value for messages: its type, and the value itself if it is short."""
     if value is None:

@@ -6,7 +6,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sftdata.config import SourceConfig
 from sftdata.read import check_structure, to_record
+from sftdata.read.stage import row_of
+from sftdata.read.units import RawRow
 from sftdata.reasons import REASONS
 from sftdata.records.record import Drop, Message, Record, ToolCall
 
@@ -327,3 +330,30 @@ def test_answers_as_text_are_turns():
     later = answer.replace("]", ', {"role": "user", "content": "Hi"}, {"from": "gpt", "value": "Hello"}]')
     assert messages({"prompt": asked, "completion": later}) == more
     assert messages({"prompt": [{"role": "user", "content": "Hi"}], "completion": later}) == more
+
+
+@pytest.mark.parametrize("empty", [[], "", " ", "[]", "null", {}, [{}], None])
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"prompt": "Hi", "completion": "Hello"},
+        {"instruction": "Hi", "output": "Hello"},
+        {"conversation": [{"from": "human", "value": "Hi"}, {"from": "gpt", "value": "Hello"}]},
+    ],
+)
+def test_empty_fields_of_one_format_do_not_hide_another(row, empty):
+    for name in ("messages", "conversations"):
+        assert messages({name: empty, **row}) == (USER, ANSWER)
+        assert row_of(RawRow(1, {name: empty, **row}, None), SourceConfig(path="x")).drop is None
+    assert messages({"messages": empty, "conversations": empty, **row}) == (USER, ANSWER)
+
+
+def test_an_empty_prompt_does_not_hide_an_instruction():
+    assert messages({"prompt": "", "instruction": "Hi", "output": "Hello"}) == (USER, ANSWER)
+
+
+def test_rows_that_are_empty_everywhere_are_said_to_be_so():
+    record = read({"messages": [], "prompt": "", "completion": ""})
+    assert isinstance(record, Record)
+    drop = check_structure(record)
+    assert drop == Drop("no_user_turn", "the conversation has no turns")
