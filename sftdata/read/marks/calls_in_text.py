@@ -3,7 +3,8 @@
     assistant  Let me see. <tool_call>{"name": "f", "arguments": {}}</tool_call>    "Let me see.", and a call of f
     tool       <tool_response>3</tool_response>                                     "3"
 
-Text around calls stays the turn's content, in its order, before the calls: templates write calls last.
+Text before calls stays the turn's content. Templates write calls last, so an answer with text behind a call stays as it
+is: parsed, the text would change its place.
 """
 
 from __future__ import annotations
@@ -64,7 +65,7 @@ def parse_calls(record: Record, mode: str) -> Record:
         start = len(parsed)
         try:
             if message.role == "assistant" and message.content:
-                parsed += _answer(number - 1, messages, record.tools, properties)
+                parsed += _answer(number - 1, messages, record.tools, properties, mode)
             else:
                 parsed += _results(message, parsed)
         except ConversionError as error:
@@ -102,7 +103,7 @@ def _properties(tools: Sequence[Mapping[str, Any]]) -> Properties:
 
 
 def _answer(
-    at: int, messages: Sequence[Message], tools: Sequence[Mapping[str, Any]], properties: Properties
+    at: int, messages: Sequence[Message], tools: Sequence[Mapping[str, Any]], properties: Properties, mode: str
 ) -> Iterator[Message]:
     """The turns that an answer consists of: itself, or with its calls, or the steps of a trace."""
     message = messages[at]
@@ -112,7 +113,8 @@ def _answer(
         yield from _turns_of(steps, message)
         return
     found = marked_calls(text, properties) or _bare_calls(at, messages, tools)
-    if found is None:
+    # With drop, the call is a reason to drop the row, wherever it stands.
+    if found is None or (found.has_text_behind and not message.tool_calls and mode != "drop"):
         yield message
     elif not message.tool_calls:
         yield message._replace(content=found.text or None, tool_calls=found.calls)

@@ -15,17 +15,27 @@ from sftdata.read.formats.values import ConversionError, parse_python
 from sftdata.read.marks.python_calls import python_calls
 from sftdata.records.record import ToolCall
 
-_ENDS = re.compile(r"(\s*(<\|endoftext\|>|</s>|<\|im_end\|>|<\|eot_id\|>|<\|eom_id\|>|<\|end\|>|\[/TOOL_CALLS\]))+\s*$")
+_ENDS = re.compile(
+    r"(\s*(<\|endoftext\|>|</s>|<\|im_end\|>|<\|eot_id\|>|<\|eom_id\|>|<\|end\|>|<\|end_of_text\|>|<end_of_turn>|<eos>"
+    r"|<｜end▁of▁sentence｜>|\[/TOOL_CALLS\]))+\s*$"
+)
+_CLOSES = re.compile(
+    r"</(?:tool_calls?|function_?call|function)>|<\|tool_calls?(?:_section)?_end\|>|<｜tool▁calls▁end｜>"
+)
 _JSON = json.JSONDecoder()
 Properties = Callable[[str], Mapping[str, Any]]  # name of a tool -> the properties of its arguments, if declared
 
 
 class Written(NamedTuple):
-    """Calls found in a text: the text around them, and the name of their form."""
+    """Calls found in a text: the text around them, the name of their form, and whether text is behind a call.
+
+    Calls are written behind all text, so text behind a call would change its place.
+    """
 
     text: str
     calls: tuple[ToolCall, ...]
     form: str
+    has_text_behind: bool = False
 
 
 class _Block(NamedTuple):
@@ -37,24 +47,34 @@ class _Block(NamedTuple):
 
 
 def marked_calls(text: str, properties: Properties) -> Written | None:
-    """The calls that are written between known marks, or None. Raises ConversionError: bad_tool_call."""
+    """The calls that are written between known marks, or None. Raises ConversionError: bad_tool_call.
+
+    What cannot be read is no bad call where text follows the last mark: it explains the form, as `{...}` does.
+    """
     for form, mark, find in _FORMS:
-        if mark in text:
+        if mark not in text:
+            continue
+        try:
             blocks = list(find(text, properties))
-            if blocks:
-                return Written(
-                    _text_around(text, blocks), tuple(call for block in blocks for call in block.calls), form
-                )
+        except ConversionError:
+            closes = [match.end() for match in _CLOSES.finditer(text)]
+            rest = text[closes[-1] :] if closes else ""
+            if mark not in rest and _ENDS.sub("", rest).strip():
+                return None
+            raise
+        if blocks:
+            parts = _parts_around(text, blocks)
+            around = "\n\n".join(part for part in parts if part)
+            return Written(around, tuple(call for block in blocks for call in block.calls), form, any(parts[1:]))
     return None
 
 
-def _text_around(text: str, blocks: list[_Block]) -> str:
-    """The text outside of blocks, in its order, a blank line between its parts; without end tokens after a call."""
+def _parts_around(text: str, blocks: list[_Block]) -> list[str]:
+    """The text before, between and behind blocks, each without white space and without end tokens after a call."""
     starts = [0, *(block.end for block in blocks)]
     ends = [*(block.start for block in blocks), len(text)]
     parts = [text[start:end] for start, end in zip(starts, ends)]
-    parts[1:] = [_ENDS.sub("", part) for part in parts[1:]]
-    return "\n\n".join(part.strip() for part in parts if part.strip())
+    return [parts[0].strip(), *(_ENDS.sub("", part).strip() for part in parts[1:])]
 
 
 def _is_quoted(text: str, at: int) -> bool:

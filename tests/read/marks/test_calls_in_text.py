@@ -90,7 +90,48 @@ def test_several_calls_and_the_text_around_them_are_kept_in_order():
     )
     calls = (call(), call(arguments={"city": "Rome"}))
     assert answer(text) == Message("assistant", "Let me see.", tool_calls=calls)
-    assert answer(f"{text}\nOne moment.").content == "Let me see.\n\nOne moment."
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"The format is:\n<tool_call>\n{JSON_CALL}\n</tool_call>\nwhere get_weather is the name.",
+        "The format is:\n<tool_call>\n{...}\n</tool_call>\nwhere f is the name.",
+        f"First <tool_call>{JSON_CALL}</tool_call> and then <tool_call>{JSON_CALL}</tool_call>",
+        f"[TOOL_CALLS] [{JSON_CALL}]\nis how Mistral writes it.</s>",
+        f"<functioncall> {JSON_CALL}\nis how Glaive writes it.",
+        '<|tool_call_start|>[get_weather(city="Paris")]<|tool_call_end|> is a call.',
+        "<function=f>{...}</function> is how Llama writes it.",
+    ],
+)
+def test_an_answer_with_text_behind_a_call_stays_as_it_is(text):
+    assert answer(text) == Message("assistant", text)
+    result = converted(("user", "Hi"), ("assistant", text), ("tool", "3"), ("assistant", "Three."))
+    assert isinstance(result, Record)
+    assert check_structure(result) is None
+
+
+def test_an_end_token_behind_a_call_is_no_text():
+    for end in ("<|im_end|>", "</s>", "\n<|eot_id|>\n", "<end_of_turn>"):
+        text = f"Let me see.\n<tool_call>{JSON_CALL}</tool_call>{end}"
+        assert answer(text) == Message("assistant", "Let me see.", tool_calls=(call(),))
+
+
+def test_text_behind_a_call_is_dropped_like_any_call_where_that_is_asked_for():
+    text = f"Look:\n<tool_call>{JSON_CALL}</tool_call>\nis a call."
+    found = converted(("user", "Hi"), ("assistant", text), mode="drop")
+    assert isinstance(found, Drop)
+    assert found.reason == "bad_tool_call"
+
+
+def test_a_call_that_cannot_be_read_is_no_text_about_calls_if_another_call_is_last():
+    for text in (
+        f"<tool_call>{{oops</tool_call> So:\n<tool_call>{JSON_CALL}</tool_call>",
+        f"<tool_call>{JSON_CALL}</tool_call>\n<tool_call>{{oops",
+    ):
+        found = converted(("user", "Hi"), ("assistant", text))
+        assert isinstance(found, Drop)
+        assert found.reason == "bad_tool_call"
 
 
 def test_arguments_of_xml_have_the_types_that_the_tool_declares():
