@@ -242,7 +242,12 @@ def _text_of(content: Any, role: str, notes: Notes) -> tuple[str | None, str | N
 
 
 def _joined(parts: list[Any], notes: Notes) -> tuple[str, str | None]:
-    """The text of a list of content parts, and their reasoning. Raises ConversionError for parts that are not text."""
+    """The text of a list of content parts, and their reasoning. Raises ConversionError for parts that are not text.
+
+    The texts of parts follow each other as they are. In a list of plain strings each is a line, as servers join them.
+    """
+    if parts and all(isinstance(part, str) for part in parts):
+        return "\n".join(parts), None
     texts, thoughts = [], []
     for part in parts:
         text = part

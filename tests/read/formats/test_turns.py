@@ -37,6 +37,18 @@ def test_roles_have_many_names(alias, role):
     assert turn(**{"from": alias, "value": "Hi"}).role == role
 
 
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        (["first", "second"], "first\nsecond"),
+        (["only"], "only"),
+        (["first\n", "", "third"], "first\n\n\nthird"),
+    ],
+)
+def test_plain_strings_in_a_list_are_lines(content, expected):
+    assert turn(role="assistant", content=content).content == expected
+
+
 def test_text_parts_are_concatenated():
     assert turn(role="user", content=[{"type": "text", "text": "a "}, {"type": "text", "text": "b"}]).content == "a b"
     assert turn(role="user", content=["a", {"text": "b", "image_url": None}]).content == "ab"
