@@ -64,7 +64,9 @@ _MAX_DEPTH = 3
 def likely_settings(row: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     """Settings of a source that may make a conversation of this row, most likely first. None of them is tried."""
     pick, choices = picked_from(row) or (None, [])
-    paths = {path: value for path, value in _paths(row, "", 0) if not is_rejected(path)}
+    has_texts = any(map(is_cell, row))  # as names: the others may be texts too, unless they are words alone
+    given = {key: value for key, value in row.items() if " " not in str(key)} if has_texts else row
+    paths = {path: value for path, value in _paths(given, "", 0) if not (is_rejected(path) or is_cell(path))}
     if pick is not None:
         paths = {path: value for path, value in paths.items() if path.split(".")[0] not in (pick, *choices)}
     lists = [(path, value) for path, value in paths.items() if isinstance(value, list) and _holds_objects(value)]
@@ -90,7 +92,9 @@ def likely_settings(row: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
             if context is not None:
                 yield {"columns": {"instruction": question, "input": context, "output": answer}}
             yield {"columns": {"prompt": question, "completion": answer}}
-    if not (questions and answers) and pick is None and not any(is_rejected(str(key)) for key in row):
+    if has_texts or pick is not None or any(is_rejected(str(key)) for key in row):
+        return
+    if not (questions and answers):
         bodies = _named(texts, _TEXTS) or (texts if len(texts) == 1 and not questions else [])
         for path in bodies[:1]:
             if is_rendered(paths[path]):
@@ -100,7 +104,7 @@ def likely_settings(row: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
 
 def guessed_settings(row: Mapping[str, Any]) -> dict[str, Any] | None:
     """Settings for a row whose names say nothing: the first text asks, the next one answers. Only its owner knows."""
-    if picked_from(row) is not None:
+    if picked_from(row) is not None or any(map(is_cell, row)):
         return None
     names = [str(key) for key, value in row.items() if isinstance(value, str)]
     texts = [name for name in names if not is_about(name) and not is_rejected(name)]
@@ -180,6 +184,15 @@ def is_about(path: str) -> bool:
     """Whether a column says something about the row, such as where it is from, by its name."""
     words = _words(path)
     return bool(words) and words[-1] in _ABOUT
+
+
+def is_cell(name: object) -> bool:
+    """Whether the name of a column looks like the text or the number in a row, so that its file has no header."""
+    if not isinstance(name, str):
+        return False
+    is_number = re.fullmatch(r"\s*-?\d+(?:[.,]\d+)*%?\s*", name) is not None
+    is_sentence = name.rstrip().endswith((".", "!", "?", "。", "！", "？")) or len(name.split()) > 5 or len(name) > 60
+    return is_number or is_sentence or name.lstrip().startswith(("{", "["))
 
 
 def is_rejected(path: str) -> bool:

@@ -8,6 +8,7 @@ from itertools import islice
 
 from sftdata.errors import SourceError
 from sftdata.read.advice import Advice, TriedRows, describe, find_advice, other_shapes
+from sftdata.read.column_names import is_cell
 from sftdata.read.formats.convert import RowFormat
 from sftdata.read.formats.fields import key_list
 from sftdata.read.sources import read_raw
@@ -36,7 +37,7 @@ def no_rows_error(units: Sequence[Unit], source: Source) -> SourceError:
     if first is None:
         return SourceError(source.path, "holds no rows", "check the path, or remove it from the sources")
     unit, line, problem = first
-    if unit.kind in ("csv", "tsv") and rows.failing and any(map(_is_text, rows.failing[0])):
+    if unit.kind in ("csv", "tsv") and rows.failing and any(map(is_cell, rows.failing[0])):
         named = f"the first line is taken for the names of its columns ({key_list(rows.failing[0])})"
         todo = "if it is a row, put a line with names above it, such as prompt,completion"
         todo += f"; if not, {_fix(rows, unit.source)}"
@@ -47,11 +48,6 @@ def no_rows_error(units: Sequence[Unit], source: Source) -> SourceError:
     if problem.reason == "bad_json" and unit.kind == "jsonl" and _is_json(unit, source):
         todo += "; the file is one JSON document: rename it to end in .json"
     return SourceError(source.path, "none of its rows can be used", todo)
-
-
-def _is_text(name: object) -> bool:
-    """Whether the name of a column looks like the text of a row: the file has no header."""
-    return isinstance(name, str) and (len(name) > 60 or name.endswith((".", "!", "?")) or name.isdecimal())
 
 
 def _is_json(unit: Unit, source: Source) -> bool:

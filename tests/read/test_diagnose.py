@@ -147,6 +147,31 @@ def test_names_of_numbers_are_no_answers(name):
     assert "completion: " not in suggest_fix({"question": "q", name: 1}).replace("completion: KEY", "")
 
 
+@pytest.mark.parametrize(
+    "data",
+    [
+        "what is 1+1?,2\nwhat is 2+2?,4\n",
+        "Name the capital of France,Paris\nWhere is Rome?,In Italy\n".replace("Paris", "Paris."),
+        "question one,answer one,1\nquestion two,answer two,2\n",
+        "what is the answer to this one,an output\nand the answer to that,another output\n",
+        '"Question: who?","Answer: me."\n"Question: where?","Answer: here."\n',
+        "wer ist da?,3.5\nwer noch?,4.5\n",
+    ],
+)
+def test_a_file_without_a_header_gets_no_mapping_of_its_first_row(tmp_path, data):
+    file = tmp_path / "q.csv"
+    file.write_text(data)
+    sentence = error(file)
+    assert "if it is a row, put a line with names above it, such as prompt,completion; if not, " in sentence
+    assert "command line" not in sentence and "format: text" not in sentence
+
+
+def test_a_question_among_the_names_does_not_hide_the_columns_with_plain_names(tmp_path):
+    file = tmp_path / "a.csv"
+    file.write_text("question,answer,Is it good?\nWho?,Me.,yes\n")
+    assert "columns: {prompt: question, completion: answer}" in error(file)
+
+
 def test_plain_text_and_whole_columns_are_recognized():
     assert "format: text" in suggest_fix({"text": "Once."})
     assert "lines=True" in suggest_fix({"prompt": {"0": "q", "1": "r"}, "completion": {"0": "a", "1": "b"}})
