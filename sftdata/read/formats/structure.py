@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from sftdata.read.formats.merge import why_apart
 from sftdata.read.marks.calls_in_text import may_hold_call
 from sftdata.records.record import Drop, Message, Record
 
+# What calls are written with that stay text: Harmony, ReAct, Claude, Gemma.
+_CALLS = ("to=functions.", "<|call|>", "Action:", "<invoke", "<tool_use", "tool_code")
 _SYSTEM = ("system", "developer")
 
 
-def check_structure(record: Record, *, allow_same_role: bool = False) -> Drop | None:
+def check_structure(record: Record, *, allow_same_role: bool = False, merged: bool = False) -> Drop | None:
     """The first thing wrong with a record, or None. Turns are counted from 1, including the system turn.
 
     A system turn may be anywhere: the encoder refuses it where the template does not write it. Consecutive turns of one
-    role are wrong, unless they are allowed.
+    role are wrong, unless they are allowed; if the others were merged (`merged`), the detail says why these were not.
 
     A conversation may end with a user turn and may begin with an assistant turn (a greeting, which is never trained).
     It must have an answer after a question. A turn that is not trained may be empty.
@@ -29,7 +32,7 @@ def check_structure(record: Record, *, allow_same_role: bool = False) -> Drop | 
         problem = _check_writable(record)
         if problem is not None:
             return problem
-    return _check_order(messages, allow_same_role) or _check_empty(messages)
+    return _check_order(messages, allow_same_role, merged) or _check_empty(messages)
 
 
 def _check_text(text: str) -> Drop | None:
@@ -75,7 +78,7 @@ def _check_writable(record: Record) -> Drop | None:
     return None
 
 
-def _check_order(messages: Sequence[Message], allow_same_role: bool) -> Drop | None:
+def _check_order(messages: Sequence[Message], allow_same_role: bool, merged: bool) -> Drop | None:
     """Whether the roles are in a valid order, with a question and an answer to it."""
     asked = answered = False
     previous: str | None = None
@@ -89,7 +92,9 @@ def _check_order(messages: Sequence[Message], allow_same_role: bool) -> Drop | N
             if not (called_in_text or _match_call(message.tool_call_id, pending)):
                 return Drop("tool_result_without_call", f"{_turn(number, message)} answers no call before it")
         elif role == previous and not allow_same_role:
-            return Drop("roles_out_of_order", f"{_turn(number, message)} follows a turn of the same role")
+            why = why_apart(messages[number - 2], message) if merged else None
+            unmerged = f", and merge_same_role cannot join them: {why}" if why else ""
+            return Drop("roles_out_of_order", f"{_turn(number, message)} follows a turn of the same role{unmerged}")
         else:
             pending = [call.id for call in message.tool_calls] if message.tool_calls else []
             called_in_text = role == "assistant" and not pending and _calls_in_text(message)
@@ -102,9 +107,12 @@ def _check_order(messages: Sequence[Message], allow_same_role: bool) -> Drop | N
 
 
 def _calls_in_text(message: Message) -> bool:
-    """Whether a turn may have tool calls in its text, as in the Hermes format; how many is not known."""
+    """Whether a turn may have tool calls in its text, as in the Hermes format; how many is not known.
+
+    Wider than what is parsed: with a tool's turn behind it, text in the marks of any family is a call.
+    """
     text = message.content or ""
-    return may_hold_call(text) or text.lstrip().startswith(("[", "{"))
+    return may_hold_call(text) or text.lstrip().startswith(("[", "{", "```")) or any(mark in text for mark in _CALLS)
 
 
 def _match_call(result_id: str | None, pending: list[str | None]) -> bool:

@@ -19,7 +19,7 @@ from sftdata.read.marks.python_calls import python_calls
 from sftdata.read.marks.react import Step, react_steps
 from sftdata.records.record import Message, Record, ToolCall
 
-_REACT = "Action Input:"
+_REACT = ("Action Input:", "action_input")
 _RESULTS = [
     re.compile(pattern, re.DOTALL)
     for pattern in (
@@ -41,7 +41,7 @@ def may_hold_call(text: str) -> bool:
 
     The marks are those of `forms`. Single characters come first because they are found many times faster.
     """
-    if "_" in text and ("tool_call" in text or "TOOL_CALL" in text or "python_tag" in text):
+    if "_" in text and ("tool_call" in text or "TOOL_CALL" in text or "python_tag" in text or "action_input" in text):
         return True
     if ("<" in text and "<function" in text) or "Action Input:" in text:
         return True
@@ -108,7 +108,8 @@ def _answer(
     """The turns that an answer consists of: itself, or with its calls, or the steps of a trace."""
     message = messages[at]
     text = message.content or ""
-    steps = react_steps(text, properties) if _REACT in text and not message.tool_calls else None
+    is_react = not message.tool_calls and any(mark in text for mark in _REACT)
+    steps = react_steps(text, properties) if is_react else None
     if steps is not None:
         yield from _turns_of(steps, message)
         return

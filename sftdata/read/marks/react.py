@@ -1,4 +1,7 @@
-"""ReAct: a thought, an action with its input, and the observation, each behind its name at the beginning of a line."""
+"""ReAct: a thought, an action with its input, and the observation, each behind its name at the beginning of a line.
+
+The action is a name with an `Action Input:`, or JSON with an `action` and an `action_input`, as LangChain writes it.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,8 @@ from sftdata.read.marks.forms import Properties
 from sftdata.records.record import ToolCall
 
 _ACTION = re.compile(r"^Action:[ \t]*(\S[^\n]*?)[ \t]*\n\s*Action Input:[ \t]*", re.MULTILINE)
+_BLOB = re.compile(r"^Action:\s*(?=(?:```(?:json)?\s*)?\{)", re.MULTILINE)
+_BLOB_KEYS = {"action", "action_input"}
 _OBSERVATION = re.compile(r"^Observation:[ \t]*", re.MULTILINE)
 _NEXT = re.compile(r"^(Thought|Action|Final Answer|Question):", re.MULTILINE)
 
@@ -30,13 +35,21 @@ def react_steps(text: str, properties: Properties) -> list[Step] | None:
     steps = []
     at = 0
     while True:
-        action = _ACTION.search(text, at)
-        if action is None:
+        found = [match for match in (_ACTION.search(text, at), _BLOB.search(text, at)) if match]
+        if not found:
             break
+        action = min(found, key=re.Match.start)
         observation = _OBSERVATION.search(text, action.end())
         follow = _NEXT.search(text, action.end())
         end = min(found.start() for found in (observation, follow) if found) if observation or follow else len(text)
-        call = _call(action.group(1).strip("`*\"' "), text[action.end() : end].strip(), properties)
+        given = text[action.end() : end].strip()
+        if action.re is _BLOB:
+            name, given = _blob(given)
+            if name == "Final Answer":
+                break  # LangChain writes the answer as an action
+        else:
+            name = action.group(1).strip("`*\"' ")
+        call = _call(name, given, properties) if name else None
         if call is None:
             return None
         observed = None
@@ -56,8 +69,25 @@ def react_steps(text: str, properties: Properties) -> list[Step] | None:
     return None if any(step.observation is None for step in steps[:-1]) else steps
 
 
+def _unfenced(text: str) -> str:
+    return text.removeprefix("```json").removeprefix("```").removesuffix("```").strip()
+
+
+def _blob(given: str) -> tuple[str, str]:
+    """The name and the input, as text, of an action in JSON; an empty name if it is none."""
+    try:
+        value = json.loads(_unfenced(given))
+    except (ValueError, RecursionError):
+        return "", ""
+    name = value.get("action")
+    action_input = value.get("action_input")
+    if not isinstance(name, str) or not isinstance(action_input, (str, dict)) or value.keys() != _BLOB_KEYS:
+        return "", ""
+    return name, action_input if isinstance(action_input, str) else json.dumps(action_input)
+
+
 def _call(name: str, given: str, properties: Properties) -> ToolCall | None:
-    text = given.removeprefix("```json").removeprefix("```").removesuffix("```").strip()
+    text = _unfenced(given)
     try:
         value = json.loads(text) if text.startswith("{") else None
     except (ValueError, RecursionError):

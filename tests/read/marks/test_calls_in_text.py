@@ -295,6 +295,53 @@ def test_an_input_of_react_that_is_text_goes_to_the_only_argument_that_is_declar
     assert answer(text) == Message("assistant", text)
 
 
+@pytest.mark.parametrize("fence", [("```json\n", "\n```"), ("```\n", "\n```"), ("", "")])
+def test_an_action_of_react_in_json_is_a_call(fence):
+    before, behind = fence
+    text = f'Thought: Look.\nAction:\n{before}{{"action": "f", "action_input": {{"a": 1}}}}{behind}'
+    found = converted(("user", "Hi"), ("assistant", text), ("tool", "3"), ("assistant", "Three."))
+    assert isinstance(found, Record)
+    assert found.messages[1:] == (
+        Message("assistant", "Thought: Look.", tool_calls=(call("f", {"a": 1}),)),
+        Message("tool", "3"),
+        Message("assistant", "Three."),
+    )
+    assert check_structure(found) is None
+
+
+def test_a_whole_trace_of_actions_in_json_is_taken_apart_up_to_the_final_answer():
+    final = 'Thought: I know.\nAction:\n```\n{"action": "Final Answer", "action_input": "Three"}\n```'
+    text = f'Action:\n```\n{{"action": "f", "action_input": {{"a": 1}}}}\n```\nObservation: 3\n{final}'
+    found = converted(("user", "Hi"), ("assistant", text))
+    assert isinstance(found, Record)
+    assert found.messages[1:] == (
+        Message("assistant", None, tool_calls=(call("f", {"a": 1}),)),
+        Message("tool", "3"),
+        Message("assistant", final),
+    )
+    assert answer(final) == Message("assistant", final)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'Action:\n```json\n{"action": "f", "action_input": {"a": 1}}\n```\nis the format.',
+        'Action:\n```json\n{"action": "f", "action_input": "tides"}\n```',
+        'Action:\n```json\n{"action": "f", "action_input": {"a": }}\n```',
+        'Action:\n```json\n{"action": "f", "action_input": null}\n```',
+        '```json\n{"action": "f", "action_input": {"a": 1}}\n```',
+        "Thought: Look.\nAction: search[tides]",
+        '<|channel|>commentary to=functions.f <|constrain|>json<|message|>{"a": 1}<|call|>',
+        '<invoke name="f"><parameter name="a">1</parameter></invoke>',
+    ],
+)
+def test_a_call_that_is_not_parsed_stays_text_and_has_its_result(text):
+    found = converted(("user", "Hi"), ("assistant", text), ("tool", "3"), ("assistant", "Three."))
+    assert isinstance(found, Record)
+    assert found.messages[1:3] == (Message("assistant", text), Message("tool", "3"))
+    assert check_structure(found) is None
+
+
 def test_xlams_columns_are_a_question_tools_and_calls():
     tools = [{"name": "f", "description": "F", "parameters": {"a": {"type": "int"}}}]
     calls = [{"name": "f", "arguments": {"a": 1}}, {"name": "f", "arguments": {"a": 2}}]
