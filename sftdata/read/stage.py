@@ -196,7 +196,8 @@ def row_of(raw: RawRow, source: Source) -> Row:
     record, unused = convert(value, how)
     if isinstance(record, Drop):
         return Row(line, None, record, kept)
-    problem = check_structure(record, allow_same_role=source.merge_same_role == "allow")
+    same_role = source.merge_same_role
+    problem = check_structure(record, allow_same_role=same_role == "allow", merged=same_role == "merge")
     if problem is not None and problem.reason in _NOT_SERIALIZABLE:
         return Row(line, None, problem, kept)
     return Row(line, record, problem, kept, unused if problem is None else ())

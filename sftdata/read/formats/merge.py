@@ -13,22 +13,28 @@ def merged_turns(record: Record) -> Record:
     """
     messages: list[Message] = []
     for message in record.messages:
-        joined = _joined(messages[-1], message) if messages else None
-        if joined is None:
-            messages.append(message)
+        if messages and messages[-1].role == message.role != "tool" and why_apart(messages[-1], message) is None:
+            messages[-1] = _joined(messages[-1], message)
         else:
-            messages[-1] = joined
+            messages.append(message)
     return record if len(messages) == len(record.messages) else record.replaced(messages=tuple(messages))
 
 
-def _joined(first: Message, second: Message) -> Message | None:
-    """Two turns as one, or None if they have to stay apart."""
-    if first.role != second.role or first.role == "tool" or (first.name, first.train) != (second.name, second.train):
-        return None
+def why_apart(first: Message, second: Message) -> str | None:
+    """Why two turns of one role cannot be one turn; None if they can."""
+    if first.name != second.name:
+        return "their names differ"
+    if first.train != second.train:
+        return "their weights (or train) differ"
     if first.tool_calls and (second.content or second.reasoning):
-        return None  # templates write the calls of a turn last
+        return "the first calls tools before the second speaks, and templates write the calls of a turn last"
     if second.reasoning and first.content:
-        return None  # templates write the reasoning of a turn first
+        return "the second has reasoning after the first one's text, and templates write the reasoning of a turn first"
+    return None
+
+
+def _joined(first: Message, second: Message) -> Message:
+    """Two turns as one."""
     texts = [text for text in (first.content, second.content) if text]
     thoughts = [text for text in (first.reasoning, second.reasoning) if text]
     calls = first.tool_calls + second.tool_calls

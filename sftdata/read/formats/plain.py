@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 from sftdata.read.formats.convert import EXTRA_FIELDS, RowFormat
@@ -56,7 +57,7 @@ def plain_row(value: object, how: RowFormat) -> PlainRow | None:
             names = tuple([turn["from"] for turn in turns])
             texts = [turn["value"] for turn in turns]
         own = tuple(how.roles.items()) if how.roles else ()
-        roles = _roles(names, own, how.merge_same_role == "allow")
+        roles = _roles(names, own, how.merge_same_role)
         if roles is None or "" in texts or any(map(str.isspace, texts)):
             return None
     except (TypeError, LookupError):
@@ -78,9 +79,7 @@ def plain_row(value: object, how: RowFormat) -> PlainRow | None:
 
 
 @lru_cache(maxsize=1 << 12)
-def _roles(
-    names: tuple[object, ...], own: tuple[tuple[str, str], ...], allow_same_role: bool
-) -> tuple[str, ...] | None:
+def _roles(names: tuple[object, ...], own: tuple[tuple[str, str], ...], merge_same_role: str) -> tuple[str, ...] | None:
     """The roles of these names if a conversation with them is valid whatever its texts say; otherwise None.
 
     `own` are the roles that the source names.
@@ -91,7 +90,9 @@ def _roles(
         return None
     if not all(is_plain(message) and message.role != "tool" for message in messages):
         return None  # whether a tool result is valid depends on the text of the call
-    is_wrong = check_structure(Record(messages), allow_same_role=allow_same_role) is not None
+    if merge_same_role == "merge" and any(first.role == second.role for first, second in pairwise(messages)):
+        return None
+    is_wrong = check_structure(Record(messages), allow_same_role=merge_same_role == "allow") is not None
     return None if is_wrong else tuple(message.role for message in messages)
 
 

@@ -76,18 +76,32 @@ def test_a_text_and_the_calls_after_it_are_one_turn():
 
 
 @pytest.mark.parametrize(
-    "turns",
+    ("turns", "why"),
     [
-        (said("assistant", None, tool_calls=[CALL]), said("assistant", "Done.")),
-        (said("assistant", "One."), said("assistant", "Two.", reasoning="Hm.")),
-        (said("assistant", "One.", weight=0), said("assistant", "Two.", weight=1)),
-        (said("assistant", "One.", name="Ann"), said("assistant", "Two.", name="Bob")),
+        (
+            (said("assistant", None, tool_calls=[CALL]), said("assistant", "Done.")),
+            "the first calls tools before the second speaks, and templates write the calls of a turn last",
+        ),
+        (
+            (said("assistant", "One.", reasoning="Eh."), said("assistant", "Two.", reasoning="Hm.")),
+            "the second has reasoning after the first one's text, and templates write the reasoning of a turn first",
+        ),
+        ((said("assistant", "One.", weight=0), said("assistant", "Two.", weight=1)), "their weights (or train) differ"),
+        ((said("assistant", "One.", name="Ann"), said("assistant", "Two.", name="Bob")), "their names differ"),
     ],
 )
-def test_turns_that_would_change_by_it_are_not_joined(turns):
+def test_turns_that_would_change_by_it_are_not_joined_and_that_is_said(turns, why):
     drop = read(said("user", "Hi"), *turns, merge_same_role=True).drop
-    assert drop is not None
-    assert drop.reason == "roles_out_of_order"
+    head = "turn 3: the assistant's turn follows a turn of the same role"
+    assert drop == Drop("roles_out_of_order", f"{head}, and merge_same_role cannot join them: {why}")
+    assert read(said("user", "Hi"), *turns).drop == Drop("roles_out_of_order", head)
+
+
+def test_system_turns_in_a_row_are_joined():
+    turns = (said("system", "Be kind."), said("system", "Be brief."), said("user", "Hi"), said("assistant", "Yo"))
+    row = read(*turns, merge_same_role=True)
+    assert contents(row) == [("system", "Be kind.\n\nBe brief."), ("user", "Hi"), ("assistant", "Yo")]
+    assert len(contents(read(*turns))) == 4
 
 
 def test_a_system_turn_may_come_later():
