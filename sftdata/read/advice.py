@@ -17,6 +17,7 @@ from sftdata.read.column_names import (
     is_rejected,
     is_rendered,
     likely_settings,
+    message_column,
     picked_from,
 )
 from sftdata.read.formats.convert import RowFormat, check_columns, convert
@@ -120,37 +121,58 @@ def record_of(value: object, how: RowFormat) -> Record | None:
 def describe(advice: Advice | None, rows: TriedRows, place: str) -> str:
     """What to do about the failing rows, as one clause. `place` is the source's setting on the command line."""
     if advice is None:
-        picked = next((found for row in rows.failing if (found := picked_from(row)) is not None), None)
-        if picked is not None:
-            choices = key_list(dict.fromkeys(picked[1]))
-            return f"{picked[0]} says by a number or a letter which of {choices} answers; write the text of that answer"
-        rejected = next((key for row in rows.failing for key in map(str, row) if is_rejected(key)), None)
-        if rejected is not None:
-            return f"{rejected} is not to be trained on, by its name, and no other column is plainly an answer"
-        many = next((path for row in rows.failing for path, count in _lists(row) if count > 1), None)
-        if many is not None:
-            return f"{many} holds several items; write one row for each, with the text of the question and the answer"
-        rendered = next((key for row in rows.failing for key, value in row.items() if is_rendered(value)), None)
-        if rendered is not None:
-            return f"{rendered} holds chats that a template was applied to; write their turns as messages"
-        return "map them with columns: {prompt: KEY, completion: KEY} or {messages: KEY}"
+        return _explain(rows)
     if not advice.is_safe:
         return (
             "its rows have several shapes, and settings for these would change the others; put these into a file of "
             f"their own, and read it with {advice.lines}"
         )
     if advice.unused:
-        place += f", which does not use {', '.join(advice.unused[:_MAX_NAMES])}"
+        place += f", which does not use {_shown(*advice.unused[:_MAX_NAMES])}"
     some = "" if advice.mended == advice.failing else f" (mends {advice.mended} of {advice.failing} such rows tried)"
     columns = advice.settings.get("columns", {})
     if advice.is_guess:
-        asks, answers = columns["prompt"], columns["completion"]
+        asks, answers = _shown(columns["prompt"]), _shown(columns["completion"])
         return f"if {asks} asks and {answers} answers, map them with {advice.lines}{some}{place}"
     if "format" in advice.settings:
         is_text = advice.settings["format"] == "text"
         what = "train on the text as it is" if is_text else "read the rendered chats back into turns"
         return f"set {advice.lines} to {what}{some}{place}"
     return f"map them with {advice.lines}{some}{place}"
+
+
+def _explain(rows: TriedRows) -> str:
+    """What to do about failing rows that no settings mend."""
+    picked = next((found for row in rows.failing if (found := picked_from(row)) is not None), None)
+    if picked is not None:
+        pick, choices = _shown(picked[0]), _shown(*picked[1])
+        return f"{pick} says by a number or a letter which of {choices} answers; write the text of that answer"
+    rejected = next((key for row in rows.failing for key in map(str, row) if is_rejected(key)), None)
+    if rejected is not None:
+        return f"{_shown(rejected)} is not to be trained on, by its name, and no other column is plainly an answer"
+    message = next((column for row in rows.failing if (column := message_column(row)) is not None), None)
+    if message is not None:
+        return (
+            f"each row seems to be one message, as {_shown(message)} says; write those of a conversation into one row, "
+            "as a list under messages"
+        )
+    many = next((path for row in rows.failing for path, count in _lists(row) if count > 1), None)
+    if many is not None:
+        return (
+            f"{_shown(many)} holds several items; write one row for each, with the text of the question and the answer"
+        )
+    rendered = next((key for row in rows.failing for key, value in row.items() if is_rendered(value)), None)
+    if rendered is not None:
+        return f"{_shown(rendered)} holds chats that a template was applied to; write their turns as messages"
+    return (
+        "set columns to say which of them are the prompt and the completion, or hold messages; "
+        "a dotted path such as data.answer names what is inside a column"
+    )
+
+
+def _shown(*names: str) -> str:
+    """The names of columns on one line."""
+    return key_list(dict.fromkeys(names))
 
 
 def other_shapes(advice: Advice | None, rows: TriedRows) -> str:

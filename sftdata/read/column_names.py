@@ -18,6 +18,7 @@ _QUESTIONS = (
 )
 _ANSWERS = (
     *("answer", "response", "output", "completion", "chosen", "solution", "target", "assistant", "reply", "summary"),
+    *("highlights", "tldr"),
     *("antwort", "ausgabe", "lösung", "loesung", "respuesta", "salida", "resposta", "saída", "risposta"),
     *("réponse", "reponse", "sortie", "ответ", "回答", "答案", "输出", "応答", "답변", "출력", "a"),
     *("accepted", "preferred", "correct", "best"),
@@ -40,6 +41,21 @@ _REJECTED = {"bad", "badly", "worse", "worst", "lose", "loser", "losing", "lost"
 _REJECTING = ("reject", "incorrect", "wrong", "distract", "negativ", "hallucinat", "dispref", "unpref", "falsch")
 _PREFERRED = {"chosen", "correct", "best", "accepted", "preferred", "right", "winner", "winning", "better", "gold"}
 _NOT = {"not", "non", "less", "least", "un"}  # before one of _PREFERRED
+_ROLE_NAMES = {"role", "from", "speaker", "sender", "author"}
+_ROLES = {
+    "system",
+    "user",
+    "assistant",
+    "human",
+    "gpt",
+    "prompter",
+    "bot",
+    "ai",
+    "model",
+    "chatbot",
+    "agent",
+    "customer",
+}
 # Words of names that are no answers, unless "text" is one of them too.
 _NO_ANSWER = {"start", "end", "num", "number", "index", "indices", "idx", "label", "score", "id", "count", "rank"}
 # A column with such a name may say which of the choices is the answer, with a value such as 2, B, (b) or model_b.
@@ -97,18 +113,48 @@ def likely_settings(row: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     if not (questions and answers):
         bodies = _named(texts, _TEXTS) or (texts if len(texts) == 1 and not questions else [])
         for path in bodies[:1]:
-            if is_rendered(paths[path]):
+            is_part = message_column(row) is not None or any(answer != path for answer in answers)
+            if is_part or is_rendered(paths[path]):
                 continue
             yield {"format": "text"} if path == "text" else {"format": "text", "columns": {"text": path}}
 
 
 def guessed_settings(row: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Settings for a row whose names say nothing: the first text asks, the next one answers. Only its owner knows."""
-    if picked_from(row) is not None or any(map(is_cell, row)):
+    """Settings for a row whose names say little: a text and its summary, or else the first text asks and the next one
+    answers. Only its owner knows.
+    """
+    no_pair = (
+        picked_from(row) is not None
+        or message_column(row) is not None
+        or any("label" in _stems(str(key)) for key in row)
+    )
+    if no_pair or any(map(is_cell, row)):
         return None
-    names = [str(key) for key, value in row.items() if isinstance(value, str)]
+    outer = {key: value for key, value in row.items() if not isinstance(value, list)}
+    names = [path for path, value in _paths(outer, "", 0) if isinstance(value, str)]
     texts = [name for name in names if not is_about(name) and not is_rejected(name)]
-    return {"columns": {"prompt": texts[0], "completion": texts[1]}} if len(texts) >= 2 else None
+    if len(texts) < 2:
+        return None
+    answer = next(iter(_named(texts, _ANSWERS)), None)
+    question = next(path for path in [*_named(texts, _QUESTIONS), *_named(texts, _TEXTS), *texts] if path != answer)
+    if answer is None:
+        answer = next(path for path in texts if path != question)
+    return {"columns": {"prompt": question, "completion": answer}}
+
+
+def message_column(row: Mapping[str, Any]) -> str | None:
+    """The column that shows that a row is one message of a conversation: its role, or the message before it."""
+    for key, value in row.items():
+        words = _stems(str(key))
+        if isinstance(value, str) and value.strip().lower() in _ROLES and words & _ROLE_NAMES:
+            return str(key)
+        if (
+            "parent" in words
+            and words <= {"parent", "message", "comment", "post", "id"}
+            and (value is None or isinstance(value, (str, int)))
+        ):
+            return str(key)
+    return None
 
 
 def picked_from(row: Mapping[str, Any]) -> tuple[str, list[str]] | None:

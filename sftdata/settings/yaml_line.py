@@ -17,8 +17,21 @@ def flow(value: Any) -> str:
     """A value as YAML on one line, which reads back as the same value."""
     import yaml
 
-    text = yaml.safe_dump(
-        _plain(value), default_flow_style=True, sort_keys=False, width=float("inf"), allow_unicode=_is_printable(value)
+    class _OneLine(yaml.SafeDumper):
+        """Writes texts with line breaks as escaped ones, which stay on one line."""
+
+    def write_text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+        style = None if text.isprintable() else '"'
+        return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
+
+    _OneLine.add_representer(str, write_text)
+    text = yaml.dump(
+        _plain(value),
+        Dumper=_OneLine,
+        default_flow_style=True,
+        sort_keys=False,
+        width=float("inf"),
+        allow_unicode=_is_printable(value),
     )
     return text.removesuffix("\n").removesuffix("\n...")
 

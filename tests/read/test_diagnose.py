@@ -42,7 +42,6 @@ TURNS = [{"role": "user", "content": "q"}, {"role": "assistant", "content": "a"}
             {"instruction": "i", "instances": [{"input": "", "output": "a"}]},
             "{instruction: instruction, input: instances.0.input, output: instances.0.output}",
         ),
-        ({"foo": "q", "bar": 2}, "{prompt: KEY, completion: KEY} or {messages: KEY}"),
     ],
 )
 def test_a_mapping_is_suggested_from_the_keys(row, mapping):
@@ -144,7 +143,7 @@ def test_a_number_or_a_letter_that_picks_one_of_the_choices_is_no_answer(row, an
 
 @pytest.mark.parametrize("name", ["answer_start", "answerIndex", "answer.idx", "label", "answer-score", "answer_id"])
 def test_names_of_numbers_are_no_answers(name):
-    assert "completion: " not in suggest_fix({"question": "q", name: 1}).replace("completion: KEY", "")
+    assert "completion: " not in suggest_fix({"question": "q", name: 1})
 
 
 @pytest.mark.parametrize(
@@ -170,6 +169,50 @@ def test_a_question_among_the_names_does_not_hide_the_columns_with_plain_names(t
     file = tmp_path / "a.csv"
     file.write_text("question,answer,Is it good?\nWho?,Me.,yes\n")
     assert "columns: {prompt: question, completion: answer}" in error(file)
+
+
+@pytest.mark.parametrize(
+    ("row", "column"),
+    [
+        ({"message_id": "2", "parent_id": "1", "text": "Hi.", "role": "assistant"}, "parent_id"),
+        ({"text": "Hi.", "role": "prompter"}, "role"),
+        ({"chat": "7", "speaker": "User", "content": "Hi."}, "speaker"),
+    ],
+)
+def test_a_row_for_each_message_is_not_trained_as_a_text_alone(row, column):
+    assert suggest_fix(row).endswith(
+        f"; each row seems to be one message, as {column} says; write those of a conversation into one row, "
+        "as a list under messages"
+    )
+
+
+@pytest.mark.parametrize(
+    ("row", "asks", "answers"),
+    [
+        ({"article": "Long.", "highlights": "Short.", "id": "1"}, "article", "highlights"),
+        ({"summary": "Short.", "dialogue": "Long."}, "dialogue", "summary"),
+        ({"translation": {"en": "Yes.", "fr": "Oui."}}, "translation.en", "translation.fr"),
+    ],
+)
+def test_a_pair_of_texts_is_a_guess_with_paths_that_work(row, asks, answers):
+    mapping = f"{{prompt: {asks}, completion: {answers}}}"
+    assert suggest_fix(row).endswith(f"; if {asks} asks and {answers} answers, map them with columns: {mapping}")
+
+
+def test_names_with_line_breaks_stay_on_one_line():
+    sentence = suggest_fix({"my\nquestion": "q", "my\nanswer": "a", "my\tnote": "n"})
+    assert sentence.endswith(
+        r"""map them with columns: {prompt: "my\nquestion", completion: "my\nanswer"}, """
+        r"""which does not use 'my\tnote'"""
+    )
+
+
+@pytest.mark.parametrize("row", [{"foo": "q", "bar": 2}, {"my\nkey": "q"}, {"data": {"a.b": "q", "c.d": "a"}}])
+def test_where_nothing_is_plain_there_is_nothing_to_paste(row):
+    assert suggest_fix(row).endswith(
+        "; set columns to say which of them are the prompt and the completion, or hold messages; "
+        "a dotted path such as data.answer names what is inside a column"
+    )
 
 
 def test_plain_text_and_whole_columns_are_recognized():
@@ -263,6 +306,8 @@ def test_a_part_of_the_rows_is_named_with_its_number_and_the_keys_of_the_rest(tm
         {"inhalt = alles": "Es war einmal."},
         {"qa.question": "Who?", "qa.answer": "Me."},
         {"data": {"question": "Who?", "answer": "Me."}},
+        {"data": {"my q": "Who?", "my:a": "Me."}},
+        {"my\nquestion": "Who?", "my\r\nanswer's": "Me."},
         {"prompt": {"text": "Who?"}, "completion": {"text": "Me."}},
         {"turns": [{"sender": "human", "msg": "Who goes there?"}, {"sender": "gpt", "msg": "Only me."}]},
     ],
