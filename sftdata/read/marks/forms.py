@@ -1,4 +1,4 @@
-"""The forms in which tool calls and tool results are written into texts: Hermes, Glaive, Mistral, LFM2, Llama, ReAct.
+"""The forms in which tool calls are written into texts: Hermes, Glaive, Mistral, LFM2, Llama, Granite, Phi-4, ...
 
 A form finds its calls in a text. A call that its marks enclose but that cannot be read is a `bad_tool_call`.
 """
@@ -20,7 +20,7 @@ _ENDS = re.compile(
     r"|<｜end▁of▁sentence｜>|\[/TOOL_CALLS\]))+\s*$"
 )
 _CLOSES = re.compile(
-    r"</(?:tool_calls?|function_?call|function)>|<\|tool_calls?(?:_section)?_end\|>|<｜tool▁calls▁end｜>"
+    r"</(?:tool_calls?|function_?call|function)>|<\|tool_calls?(?:_section)?_end\|>|<\|/tool_call\|>|<｜tool▁calls▁end｜>"
 )
 _JSON = json.JSONDecoder()
 Properties = Callable[[str], Mapping[str, Any]]  # name of a tool -> the properties of its arguments, if declared
@@ -227,6 +227,27 @@ def _in_tags(name: str, pattern: str) -> Callable[[str, Properties], Iterator[_B
     return find
 
 
+_TOOL_CALL = _in_tags("<tool_call>", r"<tool_call>(.*?)(?:</tool_call>|(?=<tool_call>)|$)")
+
+
+def _tool_calls(text: str, properties: Properties) -> Iterator[_Block]:
+    """A list of calls in JSON, or calls with a <tool_call> each, between <tool_calls> and </tool_calls>."""
+    for match in re.finditer(r"<tool_calls>(.*?)(?:</tool_calls>|$)", text, re.DOTALL):
+        if _is_quoted(text, match.start()):
+            continue
+        body = _ENDS.sub("", match.group(1))
+        if body.lstrip().startswith("<tool_call>"):
+            blocks = list(_TOOL_CALL(body, properties))
+            is_whole = not any(_parts_around(body, blocks))
+            calls = tuple(call for block in blocks for call in block.calls) if is_whole else None
+        else:
+            calls = _whole(body, properties)
+        if calls:
+            yield _Block(match.start(), match.end(), calls)
+        elif body.lstrip().startswith(("{", "[")):
+            raise _bad("<tool_calls>", body)
+
+
 def _function_tag(text: str, properties: Properties) -> Iterator[_Block]:
     for match in _XML.finditer(text):
         if not _is_quoted(text, match.start()):
@@ -298,7 +319,13 @@ def _sections(name: str) -> Callable[[str, Properties], Iterator[_Block]]:
 
 
 _FORMS: tuple[tuple[str, str, Callable[[str, Properties], Iterator[_Block]]], ...] = (
-    ("<tool_call>", "<tool_call>", _in_tags("<tool_call>", r"<tool_call>(.*?)(?:</tool_call>|(?=<tool_call>)|$)")),
+    ("<tool_calls>", "<tool_calls>", _tool_calls),  # before the marks that may be in it
+    ("<tool_call>", "<tool_call>", _TOOL_CALL),
+    (
+        "<|tool_call|>",
+        "<|tool_call|>",
+        _in_tags("<|tool_call|>", r"<\|tool_call\|>(.*?)(?:<\|/tool_call\|>|(?=<\|tool_call\|>)|$)"),
+    ),
     (
         "<function_call>",
         "<function_call>",

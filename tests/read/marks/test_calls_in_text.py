@@ -50,6 +50,11 @@ JSON_CALL = '{"name": "get_weather", "arguments": {"city": "Paris"}}'
         "<tool_call>\n{'arguments': {'city': 'Paris'}, 'name': 'get_weather'}\n</tool_call>",
         "<tool_call>\n<function=get_weather>\n<parameter=city>\nParis\n</parameter>\n</function>\n</tool_call>",
         "<tool_call>get_weather\n<arg_key>city</arg_key>\n<arg_value>Paris</arg_value>\n</tool_call>",
+        f"<tool_calls>[{JSON_CALL}]</tool_calls>",
+        f"<tool_calls>\n<tool_call>\n{JSON_CALL}\n</tool_call>\n</tool_calls>",
+        f"<|tool_call|>[{JSON_CALL}]",
+        f"<|tool_call|>[{JSON_CALL}]<|end_of_text|>",
+        f"<|tool_call|>[{JSON_CALL}]<|/tool_call|><|end|>",
         f"<function_call> {JSON_CALL}",
         f"<functioncall> {JSON_CALL} <|endoftext|>",
         f"[TOOL_CALLS] [{JSON_CALL}]",
@@ -102,6 +107,8 @@ def test_several_calls_and_the_text_around_them_are_kept_in_order():
         f"<functioncall> {JSON_CALL}\nis how Glaive writes it.",
         '<|tool_call_start|>[get_weather(city="Paris")]<|tool_call_end|> is a call.',
         "<function=f>{...}</function> is how Llama writes it.",
+        f"<|tool_call|>[{JSON_CALL}]<|/tool_call|> is how Phi-4 writes it.",
+        f"<tool_calls>[{JSON_CALL}]</tool_calls> is a list.",
     ],
 )
 def test_an_answer_with_text_behind_a_call_stays_as_it_is(text):
@@ -132,6 +139,13 @@ def test_a_call_that_cannot_be_read_is_no_text_about_calls_if_another_call_is_la
         found = converted(("user", "Hi"), ("assistant", text))
         assert isinstance(found, Drop)
         assert found.reason == "bad_tool_call"
+
+
+def test_the_lists_of_granite_and_phi_may_have_several_calls_behind_a_text():
+    both = f"[{JSON_CALL}, {JSON_CALL.replace('Paris', 'Rome')}]"
+    calls = (call(), call(arguments={"city": "Rome"}))
+    for text in (f"<|tool_call|>{both}", f"<|tool_call|>{both}<|/tool_call|>", f"<tool_calls>{both}</tool_calls>"):
+        assert answer(f"Let me see. {text}") == Message("assistant", "Let me see.", tool_calls=calls)
 
 
 def test_arguments_of_xml_have_the_types_that_the_tool_declares():
@@ -200,6 +214,8 @@ def test_text_about_calls_stays_text(text):
         '<tool_call>{"name": "f", "arguments": {"a": }}</tool_call>',
         '<tool_call>{"arguments": {}}</tool_call>',
         "[TOOL_CALLS] [{]",
+        "<|tool_call|>[{]<|/tool_call|>",
+        "<tool_calls>[{]</tool_calls>",
         "<|tool_call_start|>[f(1)]<|tool_call_end|>",
         "<function=f>{oops</function>",
     ],
