@@ -17,10 +17,10 @@ def test_rows_with_unused_columns_and_keys_are_counted_for_each_source(tiny_toke
     first = write_lines(
         tmp_path / "a.jsonl",
         [
-            {**chat("Who?"), "thinking": "Hm.", "id": 7},
-            {**chat("Why?"), "thinking": None, "id": 8},
-            {"messages": [{**turns[0], "mood": "glad"}, turns[1]], "thinking": "Hm."},
-            {"messages": [], "thinking": "dropped"},
+            {**chat("Who?"), "verdict": "Hm.", "id": 7},
+            {**chat("Why?"), "verdict": None, "id": 8},
+            {"messages": [{**turns[0], "mood": "glad"}, turns[1]], "verdict": "Hm."},
+            {"messages": [], "verdict": "dropped"},
         ],
     )
     second = write_lines(tmp_path / "b.jsonl", [{"prompt": "How?", "completion": "So.", "mark": 1, "kept": "x"}])
@@ -30,9 +30,9 @@ def test_rows_with_unused_columns_and_keys_are_counted_for_each_source(tiny_toke
     assert manifest.unused == (
         UnusedEntry(source=str(first), column="id", rows=2),
         UnusedEntry(source=str(first), column="messages[].mood", rows=1),
-        UnusedEntry(source=str(first), column="thinking", rows=2),
+        UnusedEntry(source=str(first), column="verdict", rows=2),
         UnusedEntry(source=str(second), column="mark", rows=1),
     )
     lines = summarize("x", manifest).lines
-    assert "2 rows have a column `thinking` that is not used" in lines
+    assert "2 rows have a column `verdict` that is not used" in lines
     assert "1 row has a key `mood` in `messages` that is not used" in lines
