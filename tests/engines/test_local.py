@@ -17,6 +17,7 @@ from pathlib import Path
 import pool_calls
 import pytest
 from pool_calls import LoadedOnce, visits
+from processes import is_alive
 
 from sftdata.engines import local
 from sftdata.engines.engine import Launcher
@@ -50,16 +51,6 @@ def folder(tmp_path: Path) -> Path:
     folder = tmp_path / "calls"
     folder.mkdir()
     return folder
-
-
-def is_alive(pid: int) -> bool:
-    """Whether a process is there and has not ended."""
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    stat = Path(f"/proc/{pid}/stat")
-    return not stat.exists() or stat.read_text().rpartition(")")[2].split()[0] != "Z"
 
 
 def all_gone(pids: set[int]) -> bool:

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from processes import is_alive
 from runs import tree
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -174,16 +175,6 @@ def check_continues(attempt: Run, undisturbed: dict[str, str]) -> None:
     assert done.returncode == 0, done.stderr
     assert re.search(REUSED, done.stderr)
     assert tree(attempt.out) == undisturbed
-
-
-def is_alive(pid: int) -> bool:
-    """Whether a process is there and has not ended."""
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    stat = Path(f"/proc/{pid}/stat")
-    return not stat.exists() or stat.read_text().rpartition(")")[2].split()[0] != "Z"
 
 
 def group_is_alive(group: int) -> bool:
