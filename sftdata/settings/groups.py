@@ -19,6 +19,12 @@ class Settings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+def as_names(value: object, norwegian: str) -> tuple[object, ...]:
+    """A list of names, where a bare name means a list of one. YAML reads Norwegian's bare `no` as false."""
+    names = value if isinstance(value, (list, tuple)) else (value,)
+    return tuple(norwegian if name is False else name for name in names)
+
+
 def check_settings(group: type[SettingsT], settings: Mapping[str, Any], where: str) -> SettingsT:
     """Validate settings as an instance of `group`. Raises ConfigError that lists all problems."""
     try:

@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from sftdata.settings.groups import Settings
+from sftdata.settings.groups import Settings, as_names
 
 Kind = Literal["private_key", "api_key", "email", "iban", "credit_card", "ip_address", "phone"]
 # In order of priority: where findings overlap, the first kind is kept.
@@ -44,10 +44,8 @@ class PrivacyConfig(Settings):
 
     @field_validator("kinds", "phone_regions", mode="before")
     @classmethod
-    def _one(cls, value: object) -> object:
-        """A bare name means a list of one. YAML reads Norway's bare `NO` as false."""
-        names = value if isinstance(value, (list, tuple)) else (value,)
-        return tuple("NO" if name is False else name for name in names)
+    def _names(cls, value: object) -> object:
+        return as_names(value, norwegian="NO")
 
     @field_validator("phone_regions")
     @classmethod

@@ -17,7 +17,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from sftdata.curate.quality.languages import check_language_codes
-from sftdata.settings.groups import Settings
+from sftdata.settings.groups import Settings, as_names
 
 Share = Annotated[float, Field(ge=0, le=1)]
 
@@ -142,10 +142,8 @@ class FilterConfig(Settings):
 
     @field_validator("languages", mode="before")
     @classmethod
-    def _one_language(cls, value: object) -> object:
-        """A bare code means a list of one. YAML reads Norwegian's bare `no` as false."""
-        codes = value if isinstance(value, (list, tuple)) else (value,)
-        return tuple("no" if code is False else code for code in codes)
+    def _codes(cls, value: object) -> object:
+        return as_names(value, norwegian="no")
 
     @field_validator("languages")
     @classmethod
