@@ -94,6 +94,20 @@ class Run:
             time.sleep(0.005)
 
 
+@pytest.fixture
+def attempt(data: Path, tiny_tokenizer: Path, tmp_path: Path) -> Run:
+    return Run(data, tiny_tokenizer, tmp_path / "out")
+
+
+@pytest.fixture
+def process(attempt: Run) -> subprocess.Popen[str]:
+    """The process of the attempt, while both of its workers are at work."""
+    process = attempt.start()
+    attempt.wait_for_work(process)
+    assert all(map(is_alive, attempt.workers))
+    return process
+
+
 def run(command: list[str]) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, env=ENVIRONMENT, timeout=300)
 
@@ -130,10 +144,7 @@ def mounted(options: str, out: Path) -> tuple[str, ...]:
     ("size", "folder"),
     [("100k", "pieces/read"), ("8m", "pieces/read"), ("28m", "pieces/encode"), ("50m", "shards|pieces/write")],
 )
-def test_a_full_disk_is_one_sentence_and_no_dataset(
-    data: Path, tiny_tokenizer: Path, tmp_path: Path, size: str, folder: str
-) -> None:
-    attempt = Run(data, tiny_tokenizer, tmp_path / "out")
+def test_a_full_disk_is_one_sentence_and_no_dataset(attempt: Run, size: str, folder: str) -> None:
     done = attempt.to_the_end(*mounted(f"size={size}", attempt.out))
     check_one_sentence(done, "the disk is full; free some space")
     assert re.search(f"/.work/({folder})/", done.stderr)
@@ -147,12 +158,11 @@ def test_a_read_only_disk_is_one_sentence(data: Path, tiny_tokenizer: Path, tmp_
     check_one_sentence(attempt.to_the_end(*mounted("size=1m,ro", tmp_path / "out")), "the file system is read-only")
 
 
-def test_a_limit_on_file_sizes_is_one_sentence(data: Path, tiny_tokenizer: Path, tmp_path: Path) -> None:
+def test_a_limit_on_file_sizes_is_one_sentence(attempt: Run) -> None:
     limit = (
         "import os, resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (10**6, 10**6)); "
         "os.execv(sys.argv[1], sys.argv[1:])"
     )
-    attempt = Run(data, tiny_tokenizer, tmp_path / "out")
     check_one_sentence(attempt.to_the_end(sys.executable, "-c", limit), "the file would exceed the file size limit")
     assert not (attempt.out / "manifest.json").exists()
     assert len(attempt.workers) == 2
@@ -196,14 +206,10 @@ def within_seconds(is_true: Callable[[], bool]) -> bool:
 
 
 def test_a_killed_worker_is_one_sentence_and_the_run_can_be_continued(
-    data: Path, tiny_tokenizer: Path, tmp_path: Path, undisturbed: dict[str, str]
+    attempt: Run, process: subprocess.Popen[str], undisturbed: dict[str, str]
 ) -> None:
-    attempt = Run(data, tiny_tokenizer, tmp_path / "out")
-    process = attempt.start()
-    attempt.wait_for_work(process)
     worker = attempt.workers[0]
     assert worker != process.pid
-    assert is_alive(worker)
     os.kill(worker, signal.SIGKILL)
     output, complaint = process.communicate(timeout=120)
     done = subprocess.CompletedProcess(process.args, process.returncode, output, complaint)
@@ -214,12 +220,8 @@ def test_a_killed_worker_is_one_sentence_and_the_run_can_be_continued(
 
 
 def test_ctrl_c_is_one_sentence_and_no_process_is_left(
-    data: Path, tiny_tokenizer: Path, tmp_path: Path, undisturbed: dict[str, str]
+    attempt: Run, process: subprocess.Popen[str], undisturbed: dict[str, str]
 ) -> None:
-    attempt = Run(data, tiny_tokenizer, tmp_path / "out")
-    process = attempt.start()
-    attempt.wait_for_work(process)
-    assert all(map(is_alive, attempt.workers))
     os.killpg(process.pid, signal.SIGINT)
     output, complaint = process.communicate(timeout=120)
     stopped = "sftdata: stopped; no dataset was written, run the same command again to continue"
@@ -229,12 +231,8 @@ def test_ctrl_c_is_one_sentence_and_no_process_is_left(
 
 
 def test_workers_end_when_the_main_process_is_killed_and_the_run_can_be_continued(
-    data: Path, tiny_tokenizer: Path, tmp_path: Path, undisturbed: dict[str, str]
+    attempt: Run, process: subprocess.Popen[str], undisturbed: dict[str, str]
 ) -> None:
-    attempt = Run(data, tiny_tokenizer, tmp_path / "out")
-    process = attempt.start()
-    attempt.wait_for_work(process)
-    assert all(map(is_alive, attempt.workers))
     process.kill()
     process.communicate()
     assert within_seconds(lambda: not any(map(is_alive, attempt.workers)))

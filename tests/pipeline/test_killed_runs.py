@@ -94,6 +94,11 @@ class Runner:
         self._process.stdin.flush()
         return int(self._process.stdout.readline())
 
+    def run_to_the_end(self, settings: dict[str, Any], log: Path) -> tuple[dict[str, str], list[str]]:
+        """The files of a run that is not killed, and its steps, which are written to the log."""
+        assert self.run(settings, steps=log) == 0
+        return tree(Path(settings["out"]["path"])), log.read_text().splitlines()
+
     def end(self) -> None:
         self._process.communicate()
 
@@ -108,12 +113,10 @@ def runner() -> Iterator[Runner]:
 def test_a_run_killed_at_any_step_is_continued_and_ends_in_the_same_bytes(
     runner: Runner, data: Path, tiny_tokenizer: Path, tmp_path: Path
 ) -> None:
-    out, log = tmp_path / "out", tmp_path / "steps.txt"
+    out = tmp_path / "out"
     settings = settings_for(out, tiny_tokenizer, data)
-    assert runner.run(settings, steps=log) == 0
-    undisturbed = tree(out)
+    undisturbed, steps = runner.run_to_the_end(settings, tmp_path / "steps.txt")
     sftdata.verify(out)
-    steps = log.read_text().splitlines()
     last = max(at for at, step in enumerate(steps, 1) if step.startswith("os.rename") and "manifest.json" in step)
     published = [at for at, step in enumerate(steps, 1) if step.startswith("os.rename") and f"{out}/train/" in step]
     assert len(published) >= 2
@@ -136,14 +139,12 @@ def test_a_run_killed_at_any_step_is_continued_and_ends_in_the_same_bytes(
 def test_a_run_killed_again_and_again_gets_to_the_end(
     runner: Runner, data: Path, tiny_tokenizer: Path, tmp_path: Path
 ) -> None:
-    out, log = tmp_path / "out", tmp_path / "steps.txt"
+    out = tmp_path / "out"
     settings = settings_for(out, tiny_tokenizer, data)
-    assert runner.run(settings, steps=log) == 0
-    undisturbed = tree(out)
+    undisturbed, steps = runner.run_to_the_end(settings, tmp_path / "steps.txt")
     shutil.rmtree(out)
-    num_steps = len(log.read_text().splitlines())
     kills = 0
-    while runner.run(settings, num_steps * 2 // 3) == -9:
+    while runner.run(settings, len(steps) * 2 // 3) == -9:
         kills += 1
         assert kills < 20
     assert kills > 0
