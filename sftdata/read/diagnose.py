@@ -39,15 +39,15 @@ def no_rows_error(units: Sequence[Unit], source: Source) -> SourceError:
     unit, line, problem = first
     if unit.kind in ("csv", "tsv") and rows.failing and any(map(is_cell, rows.failing[0])):
         named = f"the first line is taken for the names of its columns ({key_list(rows.failing[0])})"
-        todo = "if it is a row, put a line with names above it, such as prompt,completion"
-        todo += f"; if not, {_fix(rows, unit.source)}"
-        return SourceError(source.path, "none of its rows is a conversation", f"{named}; {todo}")
+        hint = "if it is a row, put a line with names above it, such as prompt,completion"
+        hint += f"; if not, {_fix(rows, unit.source)}"
+        return SourceError(source.path, "none of its rows is a conversation", f"{named}; {hint}")
     if rows.failing or problem.reason == "not_an_object":
         return SourceError(source.path, "none of its rows is a conversation", _fix(rows, unit.source))
-    todo = f"the first, {unit.name}:{line}, is {problem.reason} ({problem.detail})"
+    hint = f"the first, {unit.name}:{line}, is {problem.reason} ({problem.detail})"
     if problem.reason == "bad_json" and unit.kind == "jsonl" and _is_json(unit, source):
-        todo += "; the file is one JSON document: rename it to end in .json"
-    return SourceError(source.path, "none of its rows can be used", todo)
+        hint += "; the file is one JSON document: rename it to end in .json"
+    return SourceError(source.path, "none of its rows can be used", hint)
 
 
 def _is_json(unit: Unit, source: Source) -> bool:

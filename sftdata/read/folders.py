@@ -108,10 +108,10 @@ class Folder:
             return self._repository(folder)
         return None
 
-    def _refuse_or_skip(self, folder: str, what: str, todo: str) -> list[_Entry]:
+    def _refuse_or_skip(self, folder: str, what: str, hint: str) -> list[_Entry]:
         """No entries: a folder below is skipped, the source itself is refused."""
         if not folder:
-            raise SourceError(self._path, what, todo)
+            raise SourceError(self._path, what, hint)
         self._skipped.append(f"{folder}/ ({what})")
         return []
 
@@ -130,8 +130,8 @@ class Folder:
         if self._choice.wanted not in splits:
             first = next(iter(splits))
             what = f"has files that are named for the split {first} ({first_names(splits[first])})"
-            todo = f"set split: {first} to read those, or name the files to read, by a pattern such as *.jsonl"
-            raise SourceError(self._path, f"{what}, and none for {self._choice.wanted}", todo)
+            hint = f"set split: {first} to read those, or name the files to read, by a pattern such as *.jsonl"
+            raise SourceError(self._path, f"{what}, and none for {self._choice.wanted}", hint)
         chosen = set(self._choice.of(splits, self._path))
         left = [(entry.name, [split for split in others if entry.name in others[split]]) for entry in entries]
         unread = [f"{name} ({' and '.join(of) or 'no split'})" for name, of in left if name not in chosen]
@@ -165,8 +165,8 @@ class Folder:
         if not indices:
             return _Entry(where, [File(self._at(name), name) for name in tables])
         if is_url(self._path):
-            todo = "copy the folder to the local disk"
-            raise SourceError(self._at(folder), "has an indices file, which is read on local disks only", todo)
+            hint = "copy the folder to the local disk"
+            raise SourceError(self._at(folder), "has an indices file, which is read on local disks only", hint)
         paths, chosen = (tuple(map(self._at, names)) for names in (tables, indices))
         return _Entry(where, [File(self._at(where), where, paths, chosen)])
 

@@ -47,8 +47,8 @@ def _of_split(rows: object, where: str, split: str | None) -> object:
     if wanted in rows and not isinstance(rows[wanted], str):
         return rows[wanted]
     known = first_names(list(map(str, rows)), 12) or "none"
-    todo = f"set split to one that it has: {known}; if these are columns, give a list of rows"
-    raise SourceError(where, f"has no split {wanted}", todo)
+    hint = f"set split to one that it has: {known}; if these are columns, give a list of rows"
+    raise SourceError(where, f"has no split {wanted}", hint)
 
 
 def _values(rows: object, where: str) -> Iterator[Any]:

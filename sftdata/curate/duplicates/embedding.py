@@ -63,11 +63,11 @@ def require_encoder(folder: str | Path) -> None:
 
     Loads nothing: it takes no time, and does not import torch.
     """
-    todo = "name the folder of a sentence-transformers model"
+    hint = "name the folder of a sentence-transformers model"
     if not Path(folder).is_dir():
-        raise ConfigError(_WHERE, f"{folder} is not a folder", todo)
+        raise ConfigError(_WHERE, f"{folder} is not a folder", hint)
     if not (Path(folder) / "modules.json").is_file():
-        raise ConfigError(_WHERE, f"{folder} holds no modules.json", todo)
+        raise ConfigError(_WHERE, f"{folder} holds no modules.json", hint)
     if any(find_spec(name) is None for name in PACKAGES):
         raise ConfigError("dedup.semantic", "needs packages that are not installed", "pip install 'sftdata[semantic]'")
 

@@ -194,13 +194,13 @@ def check_columns(format: str, columns: Mapping[str, str], where: str) -> None:
         swapped = [field for field in unknown if columns[field] in known]
         pairs = [(column, field) if field in swapped else (field, column) for field, column in columns.items()]
         turned = {field: column for field, column in pairs if field in known}
-        todo = (
+        hint = (
             f"write it as field: column, e.g. columns: {flow(turned)}"
             if swapped and (format != "auto" or formats_with(tuple(turned)))
             else f"the fields are {', '.join(known)}"
         )
         lacking = "no format has such a field" if format == "auto" else f"the format {format} has no such field"
-        raise SourceError(where, f"columns maps {', '.join(unknown)}, but {lacking}", todo)
+        raise SourceError(where, f"columns maps {', '.join(unknown)}, but {lacking}", hint)
     if format == "auto" and columns and not formats_with(tuple(columns)):
         raise SourceError(
             where, f"no format has all of the fields {', '.join(columns)}", "map the fields of one format"

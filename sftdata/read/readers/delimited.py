@@ -237,8 +237,8 @@ def _refuse_swallowed(lines: _Lines, mark: str, num_columns: int, name: str) -> 
     if all(text.count(mark) == num_columns - 1 for text in lines.held) and not any('"' in text for text in between):
         first, last = lines.number, lines.number + len(lines.held) - 1
         what = f"a quotation mark opens here and closes in line {last} only, and each line between looks like a row"
-        todo = f"close it in line {first}; if this is one text, save the file as JSON lines instead"
-        raise SourceError(f"{name}:{first}", what, todo)
+        hint = f"close it in line {first}; if this is one text, save the file as JSON lines instead"
+        raise SourceError(f"{name}:{first}", what, hint)
 
 
 def _why_broken(held: list[str], line: int, error: str) -> str:

@@ -17,8 +17,8 @@ def split_files(dataset: str, source: Source, split: str) -> list[tuple[str, str
     import datasets
 
     name, _, revision = dataset.partition("@")
-    todo = "check the path: there is no such local file or folder either" if "://" not in source.path else "check it"
-    by_split = _files_by_split(name, revision or None, source, "cannot be opened as a dataset of the hub", todo)
+    hint = "check the path: there is no such local file or folder either" if "://" not in source.path else "check it"
+    by_split = _files_by_split(name, revision or None, source, "cannot be opened as a dataset of the hub", hint)
     if split not in by_split:
         known = ", ".join(by_split) or "none of its splits has files"
         raise SourceError(source.path, f"has no split {split}", f"set split to one that it has: {known}")
@@ -35,17 +35,17 @@ def local_splits(folder: str, source: Source) -> dict[str, list[str]]:
     """The files of each split of a cloned repository whose README names them. Raises SourceError if it has no such
     subset, or several and none is asked for, or if the README cannot be followed.
     """
-    todo = "set subset to one that the README names, or name the data files"
-    return _files_by_split(folder, None, source, "has a README whose configs cannot be followed", todo)
+    hint = "set subset to one that the README names, or name the data files"
+    return _files_by_split(folder, None, source, "has a README whose configs cannot be followed", hint)
 
 
-def _files_by_split(name: str, revision: str | None, source: Source, what: str, todo: str) -> dict[str, list[str]]:
-    """The files of each split as the datasets library finds them. `what` and `todo` say what went wrong if it fails."""
+def _files_by_split(name: str, revision: str | None, source: Source, what: str, hint: str) -> dict[str, list[str]]:
+    """The files of each split as the datasets library finds them. `what` and `hint` say what went wrong if it fails."""
     import datasets
 
     try:
         builder = datasets.load_dataset_builder(name, source.subset, revision=revision)
     except (OSError, ValueError, RuntimeError, TypeError) as error:
         why = " ".join(str(error).split()).partition(" Example of usage")[0][:300]
-        raise SourceError(source.path, f"{what} ({why})", todo) from error
+        raise SourceError(source.path, f"{what} ({why})", hint) from error
     return {str(split): [str(url) for url in urls] for split, urls in (builder.config.data_files or {}).items()}

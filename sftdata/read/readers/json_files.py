@@ -84,8 +84,8 @@ def _several_values(text: str, name: str) -> list[object]:
         start = match.start()
         if text[start] == "," and values:
             line = text.count("\n", 0, start) + 1
-            todo = "put [ before the first object and ] behind the last one"
-            raise SourceError(f"{name}:{line}", "has commas between its objects, but they are no array", todo)
+            hint = "put [ before the first object and ] behind the last one"
+            raise SourceError(f"{name}:{line}", "has commas between its objects, but they are no array", hint)
         try:
             _, position = _SCANNER.raw_decode(text, start)
             values.append(parse_json(text[start:position].encode()))

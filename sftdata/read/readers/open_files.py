@@ -69,9 +69,9 @@ def unreadable(name: str, error: Exception) -> SourceError:
 def reject_non_text(reader: io.BufferedReader, name: str) -> None:
     """Raise SourceError if a text file's first bytes show that it is something else. Consumes nothing."""
     head = reader.peek(HEAD_BYTES)
-    for magic, what, todo in _MAGIC_BYTES:
+    for magic, what, hint in _MAGIC_BYTES:
         if head.startswith(magic):
-            raise SourceError(name, what, todo)
+            raise SourceError(name, what, hint)
     if len(head) > 3 and max(head[0:1000:2].count(0), head[1:1000:2].count(0)) > len(head[:1000]) // 4:
         raise SourceError(name, "is UTF-16 text", "save it as UTF-8")
     reject_lfs_pointer(head, name)
