@@ -96,9 +96,17 @@ def run(config: TrainConfig | Mapping[str, Any] | str | Path, *, resume_command:
 
 @contextmanager
 def failure_recorded(folder: RunFolder, summary: Mapping[str, Any]) -> Iterator[None]:
-    """Write the status "failed" and the error to run.json where the block raises an SftDataError."""
+    """Write to run.json how the block ended: "failed" and the error after an SftDataError, "interrupted" after a signal
+    that stopped it at once. A run that is stopped with a checkpoint has said so itself.
+    """
     try:
         yield
+    except Interrupted:
+        raise
+    except KeyboardInterrupt:
+        with suppress(OutputError):
+            folder.write_summary({"status": "interrupted", **summary})
+        raise
     except SftDataError as error:
         with suppress(OutputError):
             folder.write_summary({"status": "failed", "error": str(error), **summary})

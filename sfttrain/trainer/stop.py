@@ -16,7 +16,8 @@ from sfttrain.trainer.packed import PackedTrainer
 
 
 class StopSignal:
-    """A context manager: the first Ctrl-C or SIGTERM asks for a stop, the second one stops at once.
+    """A context manager: the first Ctrl-C or SIGTERM asks for a stop, the second one stops at once, which raises
+    KeyboardInterrupt wherever the run is.
 
     `signum` is the first signal received, or None.
     """

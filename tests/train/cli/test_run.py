@@ -81,6 +81,51 @@ def test_ctrl_c_leaves_a_checkpoint_and_prints_the_command_that_continues(
     assert "trained 60 steps" in done.stdout
 
 
+# A run whose fifth batch, the first of the second step, waits for a line that never comes.
+WAITS = """
+import sys
+from sfttrain.cli.app import main
+from sfttrain.trainer.packed import PackedTrainer
+
+step, seen = PackedTrainer.training_step, []
+
+def training_step(self, *args, **kwargs):
+    seen.append(1)
+    if len(seen) == 5:
+        print("waiting", flush=True)
+        sys.stdin.readline()
+    return step(self, *args, **kwargs)
+
+PackedTrainer.training_step = training_step
+main()
+"""
+
+
+def test_a_second_ctrl_c_stops_at_once_and_run_json_says_interrupted(shards: Path, tiny_model: Path, tmp_path: Path):
+    out = tmp_path / "out"
+    settings = ["batch_tokens=256", "max_steps=9", "learning_rate=1e-3", "dtype=float32", "save_every=1"]
+    arguments = ["run", str(shards), "--model", str(tiny_model), "--out", str(out), *settings]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen([sys.executable, "-c", WAITS, *arguments], text=True, env=ENVIRONMENT, **pipes) as process:
+        assert process.stdout and process.stderr
+        assert process.stdout.readline() == "waiting\n"
+        assert json.loads((out / "run.json").read_text())["status"] == "running"
+        process.send_signal(signal.SIGINT)
+        before = next(line for line in process.stderr if line.startswith("stopping: saving a checkpoint first"))
+        process.send_signal(signal.SIGINT)
+        rest = process.stderr.read()
+    assert process.returncode == 130, (before, rest)
+    assert rest.strip().splitlines() == ["sfttrain: stopped; nothing was saved after the last checkpoint"]
+    summary = json.loads((out / "run.json").read_text())
+    assert summary["status"] == "interrupted"
+    assert (out / "checkpoint-1" / "trainer_state.json").exists()
+    again = [sys.executable, "-m", "sfttrain", *arguments, "resume=true"]
+    done = subprocess.run(again, capture_output=True, text=True, env=ENVIRONMENT, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert json.loads((out / "run.json").read_text())["status"] == "finished"
+    assert [line["step"] for line in steps(out)] == [*range(1, 10)]
+
+
 def test_two_processes_train_with_the_same_loss_as_one(settings: Callable[..., dict[str, Any]], tmp_path: Path):
     import sfttrain
 
