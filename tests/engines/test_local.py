@@ -153,9 +153,7 @@ def test_a_killed_worker_is_one_sentence(start_method: str, tmp_path: Path) -> N
     assert str(caught.value) == sentence
 
 
-def test_a_worker_killed_between_two_runs_is_the_same_sentence(
-    start_method: str, tmp_path: Path, folder: Path
-) -> None:
+def test_a_worker_killed_between_two_runs_is_the_same_sentence(start_method: str, tmp_path: Path, folder: Path) -> None:
     with pytest.raises(WorkerError, match="was killed by the operating system"), ProcessPool(2, tmp_path) as pool:
         (_, worker), *_ = pool.run(pool_calls.pid, [(number,) for number in range(4)])
         os.kill(worker, signal.SIGKILL)
