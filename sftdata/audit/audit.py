@@ -289,7 +289,7 @@ class _AuditRun:
                 stage=stage,
                 rows=self._counts[kind],
                 share=self._counts[kind] / total,
-                meaning=f"{meaning}{self._todo(kind)}",
+                meaning=f"{meaning}{self._hint(kind)}",
                 default_rows=self._default_counts[kind] if kind in QUALITY_FILTERS else None,
                 setting=suggestions.line(kind),
                 examples=tuple(self._examples[kind]),
@@ -306,15 +306,15 @@ class _AuditRun:
             settings=suggestions.document(findings),
         )
 
-    def _todo(self, kind: str) -> str:
+    def _hint(self, kind: str) -> str:
         """What to add to the meaning of a kind: what its setting does besides, or what else there is to do."""
         if kind == TRAILING_CONTROL and self._checks.only_control:
             empty = f"{self._checks.only_control:,}"
             return f"; with the setting, rows with nothing else in an answer are empty_answer: {empty}"
         if kind not in FIXABLE:
             return ""
-        mended = self._advice.mended(kind)
-        some = f"; the setting mends {mended:,} of {self._counts[kind]:,}" if mended else ""
+        fixed = self._advice.fixed(kind)
+        some = f"; the setting fixes {fixed:,} of {self._counts[kind]:,}" if fixed else ""
         is_first = kind == next(reason for reason in MEANINGS if reason in FIXABLE and self._counts[reason])
         said = self._advice.sentence([printable(source.path) for source in self._config.sources]) if is_first else ""
         return some + (f"; {printable(said)}" if said else "")

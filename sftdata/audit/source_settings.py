@@ -32,7 +32,7 @@ class SourceAdvice:
     def __init__(self, sources: Sequence[SourceConfig]) -> None:
         self._tried = [TriedRows(row_format(source)) for source in sources]
         self._found: dict[int, Advice | None] = {}
-        self._mended: dict[str, Counter[int]] = {}  # reason -> source -> rows that its settings mend
+        self._fixed: dict[str, Counter[int]] = {}  # reason -> source -> rows that its settings fix
 
     def add(self, source: int, value: object, reason: str | None) -> None:
         """Take note of a row, and of why it is dropped, if it is."""
@@ -55,12 +55,12 @@ class SourceAdvice:
         found = ((number, advice) for number, advice in self._found.items() if advice is not None)
         return {number: advice.settings for number, advice in found if advice.is_safe and not advice.is_guess}
 
-    def mended(self, kind: str) -> int:
+    def fixed(self, kind: str) -> int:
         """How many rows with a finding of this kind the settings make conversations of."""
-        return sum(rows for source, rows in self._mended.get(kind, {}).items() if source in self.settings)
+        return sum(rows for source, rows in self._fixed.get(kind, {}).items() if source in self.settings)
 
     def sentence(self, names: Sequence[str]) -> str:
-        """What to do about the rows that no setting mends, by source; an empty string if there are none. `names` are
+        """What to do about the rows that no setting fixes, by source; an empty string if there are none. `names` are
         those of the sources.
         """
         said = []
@@ -75,7 +75,7 @@ class SourceAdvice:
     def _try_on_all(self, units: Sequence[Unit], how: RowFormat, advice: Advice) -> Advice:
         """The advice with what it does to all rows of a source."""
         changed = with_settings(how, advice.settings)
-        mended: Counter[str] = Counter()
+        fixed: Counter[str] = Counter()
         failing = lost = 0
         for raw in (raw for unit in units for raw in read_raw(unit)):
             if changed is None or raw.drop is not None:
@@ -86,7 +86,7 @@ class SourceAdvice:
                 lost += before != after
             elif problem.reason in FIXABLE:
                 failing += 1
-                mended[problem.reason] += after is not None
-        for reason, rows in mended.items():
-            self._mended.setdefault(reason, Counter())[units[0].source] = rows
-        return replace(advice, mended=mended.total(), failing=failing, lost=lost)
+                fixed[problem.reason] += after is not None
+        for reason, rows in fixed.items():
+            self._fixed.setdefault(reason, Counter())[units[0].source] = rows
+        return replace(advice, mended=fixed.total(), failing=failing, lost=lost)

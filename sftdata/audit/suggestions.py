@@ -58,7 +58,7 @@ class Suggestions:
         """The settings to add for a kind of finding: one group of settings."""
         config = self._config
         if kind in FIXABLE:
-            return {"sources": self._sources()} if self._advice.mended(kind) else None
+            return {"sources": self._sources()} if self._advice.fixed(kind) else None
         if kind in QUALITY_FILTERS:
             return {"filters": _not_weaker(QUALITY_FILTERS[kind], config.filters)}
         if kind in KINDS:

@@ -31,7 +31,7 @@ FIXABLE = frozenset({"unknown_shape", "missing_field", "wrong_type", "rendered_c
 MAX_ROWS = 500  # of each kind to keep for trying
 _ROWS_OF_SHAPE, _SHAPES = 50, 8
 _MAX_NAMES = 4  # of unused columns to list
-_SAME = 3  # a question that is the same in all of so many rows is none
+_SAME = 3  # a question that is the same in all of this many rows or more is not one
 
 
 @dataclass
@@ -61,7 +61,7 @@ class Advice:
     settings: Mapping[str, Any]  # format, columns
     mended: int  # failing rows that become conversations with them
     failing: int  # rows that they were tried on
-    unused: tuple[str, ...] = ()  # columns of the mended rows that these settings do not use
+    unused: tuple[str, ...] = ()  # columns of the fixed rows that these settings do not use
     lost: int = 0  # rows that are conversations now, and would be none or others with them
     is_guess: bool = False  # whether only the owner of the data can say that the columns mean this
 
@@ -77,7 +77,7 @@ class Advice:
 
 
 def find_advice(rows: TriedRows) -> Advice | None:
-    """The settings that mend most rows: the best of those that lose none, or else the best; None if none mends any."""
+    """The settings that fix most rows: the best of those that lose none, or else the best; None if none fixes any."""
     tried = [advice for settings in _candidates(rows) if (advice := try_settings(rows, settings)).mended]
     for found in ([one for one in tried if one.is_safe], tried):
         if found:
@@ -129,7 +129,7 @@ def describe(advice: Advice | None, rows: TriedRows, place: str) -> str:
         )
     if advice.unused:
         place += f", which does not use {_shown(*advice.unused[:_MAX_NAMES])}"
-    some = "" if advice.mended == advice.failing else f" (mends {advice.mended} of {advice.failing} such rows tried)"
+    some = "" if advice.mended == advice.failing else f" (fixes {advice.mended} of {advice.failing} such rows tried)"
     columns = advice.settings.get("columns", {})
     if advice.is_guess:
         asks, answers = _shown(columns["prompt"]), _shown(columns["completion"])
@@ -142,7 +142,7 @@ def describe(advice: Advice | None, rows: TriedRows, place: str) -> str:
 
 
 def _explain(rows: TriedRows) -> str:
-    """What to do about failing rows that no settings mend."""
+    """What to do about failing rows that no settings fix."""
     picked = next((found for row in rows.failing if (found := picked_from(row)) is not None), None)
     if picked is not None:
         pick, choices = _shown(picked[0]), _shown(*picked[1])
@@ -176,7 +176,7 @@ def _shown(*names: str) -> str:
 
 
 def other_shapes(advice: Advice | None, rows: TriedRows) -> str:
-    """The keys of the first row that the advice does not mend; an empty string if it mends all."""
+    """The keys of the first row that the advice does not fix; an empty string if it fixes all."""
     how = None if advice is None else with_settings(rows.how, advice.settings)
     if how is None:
         return ""

@@ -133,7 +133,7 @@ def test_settings_that_a_config_has_stay_in_the_lines_and_in_the_file(tmp_path: 
         "sources: [{path: data.jsonl, keep: [prompt]}, "
         "{path: 'über #1.jsonl', max_records: 5, columns: {prompt: frage, completion: antwort}}]"
     )
-    assert shapes.meaning.endswith("; the setting mends 1 of 1")
+    assert shapes.meaning.endswith("; the setting fixes 1 of 1")
     assert finding(found, "duplicate").setting == "dedup: {prefix: {chars: 300}, exact: true}"
     assert finding(found, "mojibake").setting == "filters: {preset: strict, mojibake: true, refusals: false}"
     (tmp_path / "d.yaml").write_text(found.settings, encoding="utf-8")

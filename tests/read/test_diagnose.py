@@ -293,7 +293,7 @@ def test_a_part_of_the_rows_is_named_with_its_number_and_the_keys_of_the_rest(tm
         tmp_path / "a.jsonl", {"frage": "Wer?", "antwort": "Ich."}, {"x": 1}, {"frage": "Wo?", "antwort": "Da."}
     )
     sentence = error(file)
-    assert "columns: {prompt: frage, completion: antwort} (mends 2 of 3 such rows tried)" in sentence
+    assert "columns: {prompt: frage, completion: antwort} (fixes 2 of 3 such rows tried)" in sentence
     assert sentence.endswith("; other rows have the keys x")
 
 
