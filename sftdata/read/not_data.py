@@ -1,4 +1,4 @@
-"""Files and folders that nobody means as data, by their names: caches, checkpoints, models, metadata, hidden files."""
+"""Files and folders that no one means as data, by their names: caches, checkpoints, models, metadata, hidden files."""
 
 from __future__ import annotations
 

@@ -55,8 +55,8 @@ def plan_units(
 ) -> list[Unit]:
     """All reading work, in order. Large uncompressed local JSON-lines files and Parquet files become several units.
 
-    `default_split` is read of a source that has splits and asks for none. `note` is told what of which source (its
-    number) is not read.
+    `default_split` is read of a source that has splits and asks for none. `note` is called with what is not read, and
+    the number of its source.
     Raises SourceError if a source matches nothing, cannot be read, has an unknown suffix or is empty, if its `columns`
     name a field that no format has, or if it asks for a split or a subset and has none.
     """

@@ -33,7 +33,7 @@ class Choice:
     """Which split and subset of a source are read, and whether the settings that say so had anything to choose from."""
 
     source: Source
-    default: str  # the split where none is asked for
+    default: str  # the split if the source asks for none
     split_used: bool = False
     subset_used: bool = False
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from sftdata.view.control_chars import terminal_safe
 
 MAX_LINES = 8  # for single columns; the others share a line
-# Columns of bookkeeping, which nobody expects in a conversation.
+# Columns of bookkeeping, which no one expects in a conversation.
 _BOOKKEEPING = re.compile(
     r"""ids? | idx | index | uu?id | guid | hash | sha256 | md5 | sources? | dataset | origin | split | subset | config
     | domain | category | categories | topic | tags? | labels? | type | task | lang | languages? | locale | licen[sc]e

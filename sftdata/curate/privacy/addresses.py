@@ -3,7 +3,7 @@
 `8.9.7.29` may be either. What decides, the first that says anything:
 
 1. how it is written: `http://8.9.7.29`, `8.9.7.29:443`, `8.9.7.29/24` and `8.9.7.29 - - [` are addresses;
-   `foo-8.9.7.29`, `>=8.9.7.29`, `8.9.7.29-beta` and a number whose first three parts stand in the text too (an
+   `foo-8.9.7.29`, `>=8.9.7.29`, `8.9.7.29-beta` and a number whose first three parts are in the text too (an
    outline) are not;
 2. the word next to it: `IP 8.9.7.29`, `version 8.9.7.29`;
 3. the number before it in a list, from which only commas and the like, `and` or `to` separate it;

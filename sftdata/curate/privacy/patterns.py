@@ -61,7 +61,7 @@ _PRIVATE_KEY = re.compile(
 # Every kind of number below contains this, except IPv6 addresses; most texts contain neither.
 MANY_DIGITS = re.compile(r"\d[\d ()./-]{5,}\d")
 
-# The digits behind the country; what stands before them is looked at afterwards, because that is faster.
+# The digits behind the country; what is before them is looked at afterwards, because that is faster.
 _IBAN_HEAD = re.compile(
     r"\d\d(?<![A-Za-z0-9]....)(?:(?<=[A-Z]{2}..)(?=[ -]?[A-Z0-9]{4})|(?<=[a-z]{2}..)(?=[ -]?[a-z0-9]{4}))"
 )
@@ -81,7 +81,7 @@ _IBAN_LENGTHS = {
 _AFTER = re.compile(AFTER)
 
 # A number after # is a ticket and the like, unless the word before says card. The first digit comes before what must
-# not stand in front of it, because a pattern that begins with a digit is searched for faster.
+# not be in front of it, because a pattern that begins with a digit is searched for faster.
 _CARD = re.compile(
     rf"\d(?<!{WORD}\d)(?<![.$€£+-]\d)(?<!(?<!card|ard |d no|ber )#\d)"
     r"(?:\d{3}([ -])\d{4}\1\d{4}\1\d{4}(?:\1\d{3})?|\d{3}([ -])\d{6}\2\d{4,5}|(?<!\d,\d)\d{13,15})"

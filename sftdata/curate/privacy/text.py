@@ -1,4 +1,4 @@
-"""Where a word ends, for all finders: scripts without spaces between words do not hide what stands next to them."""
+"""Where a word ends, for all finders: scripts without spaces between words do not hide what is next to them."""
 
 from __future__ import annotations
 

@@ -103,7 +103,7 @@ def _missing_texts(chat: Conversation, k: int, prompt: str, probes: TemplateProb
 
 
 def _is_rewritten(chat: Conversation, turn: int, k: int, probes: TemplateProbes, prompt: str) -> bool:
-    """Whether the template writes a content in another form, such as JSON: what stands at its ends is written."""
+    """Whether the template writes a content in another form, such as JSON: what is put at its ends is written."""
     content = chat.messages[turn][CONTENT]
     if has_value(prompt, content) or has_value(prompt, content.strip()):
         return True

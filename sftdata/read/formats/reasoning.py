@@ -110,7 +110,7 @@ def unwrapped(text: str) -> str:
         inner = found.group(2)
         opening, closing = inner.find(f"<{found.group(1)}>"), inner.find(f"</{found.group(1)}>")
         if closing >= 0 and not 0 <= opening < closing:
-            break  # two blocks, one after the other
+            break  # two blocks in a row
         text = inner.strip()
     return text
 

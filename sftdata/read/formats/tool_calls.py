@@ -17,7 +17,7 @@ from sftdata.read.formats.values import (
 from sftdata.read.readers.parse_json import parse_text
 from sftdata.records.record import ToolCall
 
-Note = Callable[[str], None]  # is told the name of a value that is not used
+Note = Callable[[str], None]  # is called with the name of a value that is not used
 _CALL_KEYS = frozenset(("id", "type", "function", "name", "arguments", "tool_call_id"))
 _FUNCTION_KEYS = frozenset(("name", "arguments"))
 

@@ -32,7 +32,7 @@ def read_delimited(unit: Unit) -> Iterator[RawRow]:
     """The rows of a CSV or TSV file with a header, as objects of strings; `line` is the first line of the row.
 
     A `.csv` file may use semicolons, tabs or bars instead of commas, as its header and first rows show. A broken row
-    costs itself: reading goes on in the line behind it. Raises SourceError if the file is no text, its header cannot be
+    costs itself: reading goes on in the line behind it. Raises SourceError if the file is not text, its header cannot be
     used, or rows seem to be swallowed by a quotation mark that was not closed.
     """
     with open_unit(unit.path, unit.name, unit.compression) as reader:
@@ -215,7 +215,7 @@ def _lines_of_broken(lines: _Lines, mark: str, num_columns: int) -> int:
 
 def _first_mark_of(text: str, mark: str) -> str:
     """What the first quotation mark of a line does, as it seems: none (there is none), opens or closes a field; or
-    stray, if it stands in the middle of a text.
+    stray, if it is in the middle of a text.
     """
     before, quote, after = text.partition('"')
     if not quote:

@@ -33,7 +33,7 @@ def split_files(dataset: str, source: Source, split: str) -> list[tuple[str, str
 
 def local_splits(folder: str, source: Source) -> dict[str, list[str]]:
     """The files of each split of a cloned repository whose README names them. Raises SourceError if it has no such
-    subset, or several and none is asked for, or if the README cannot be followed.
+    subset, or several and does not ask for one, or if the README cannot be followed.
     """
     hint = "set subset to one that the README names, or name the data files"
     return _files_by_split(folder, None, source, "has a README whose configs cannot be followed", hint)

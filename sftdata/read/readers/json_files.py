@@ -103,7 +103,7 @@ def _not_json(error: json.JSONDecodeError, name: str) -> SourceError:
     comma = _COMMA_BEFORE_BRACKET.match(error.doc, max(error.doc.rfind(",", 0, at + 1), 0))
     if comma and comma.end() > at:
         line = error.doc.count("\n", 0, comma.start()) + 1
-        return SourceError(f"{name}:{line}", f"is not JSON (a comma stands before a {comma[1]})", "remove the comma")
+        return SourceError(f"{name}:{line}", f"is not JSON (a comma comes before a {comma[1]})", "remove the comma")
     if at >= len(error.doc.rstrip()) or error.msg.startswith("Unterminated string"):
         return SourceError(where, "is not complete JSON (it ends in the middle)", "download or write it again")
     what = f"is not JSON ({error.msg[0].lower()}{error.msg[1:]})"
