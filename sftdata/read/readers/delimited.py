@@ -32,8 +32,8 @@ def read_delimited(unit: Unit) -> Iterator[RawRow]:
     """The rows of a CSV or TSV file with a header, as objects of strings; `line` is the first line of the row.
 
     A `.csv` file may use semicolons, tabs or bars instead of commas, as its header and first rows show. A broken row
-    costs itself: reading goes on in the line behind it. Raises SourceError if the file is not text, its header cannot be
-    used, or rows seem to be swallowed by a quotation mark that was not closed.
+    costs itself: reading goes on in the line behind it. Raises SourceError if the file is not text, its header cannot
+    be used, or rows seem to be swallowed by a quotation mark that was not closed.
     """
     with open_unit(unit.path, unit.name, unit.compression) as reader:
         reject_non_text(reader, unit.name)
