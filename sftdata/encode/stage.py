@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Sequence
-from functools import cached_property
+from functools import cached_property, lru_cache
 from heapq import nsmallest
 from typing import Any
 
@@ -186,7 +186,7 @@ def _table(
         "sample": np.concatenate([number, no_sample]),
         "num_tokens": lengths,
         "num_trained": np.concatenate([np.diff(trained_before[offsets // 2]), no_sample]),
-        "turns": [*([turn + 1 for turn in turns] for turns in encoded.turns), *null_of_drops],
+        "turns": [*map(_turn_numbers, encoded.turns), *null_of_drops],
         "digest": [*digests, *null_of_drops],
         "reason": [*null_of_samples, *(drop.reason for _, drop in drops)],
         "detail": [*null_of_samples, *(drop.detail for _, drop in drops)],
@@ -194,10 +194,11 @@ def _table(
     if not len(owners):
         columns = {name: [0 if name in ("sample", "num_tokens", "num_trained") else None] for name in columns}
         lengths = num_edges = np.zeros(1, np.int64)
-    table = pa.table(columns, pa.schema([ENCODED_SCHEMA.field(name) for name in columns]))
     if drops:
         order = np.argsort(owners, kind="stable")
-        table, lengths, num_edges = table.take(pa.array(order)), lengths[order], num_edges[order]
+        lengths, num_edges = lengths[order], num_edges[order]
+        columns = {name: _in_order(values, order) for name, values in columns.items()}
+    table = pa.table(columns, pa.schema([ENCODED_SCHEMA.field(name) for name in columns]))
     after_first = [None] * (table.num_rows - 1)
     more = {
         "input_ids": _lists(encoded.input_ids, lengths),
@@ -208,6 +209,17 @@ def _table(
     for name, column in more.items():
         table = table.append_column(name, column)
     return table.select(ENCODED_SCHEMA.names).cast(ENCODED_SCHEMA)
+
+
+def _in_order(values: Any, order: npt.NDArray[np.int64]) -> Any:
+    """An array or a list in another order."""
+    return values[order] if isinstance(values, np.ndarray) else [values[at] for at in order.tolist()]
+
+
+@lru_cache(maxsize=1 << 12)
+def _turn_numbers(turns: tuple[int, ...]) -> list[int]:
+    """Turns counted from 1. Do not modify the list: it is cached."""
+    return [turn + 1 for turn in turns]
 
 
 def _lists(values: Ids, lengths: npt.NDArray[np.int64]) -> pa.ListArray:

@@ -77,26 +77,26 @@ class EndTokens:
             found.setdefault(string[-self._tail_chars :], []).append(string)
         return found
 
-    def _last_of(self, text: str) -> str | None:
-        """The longest of the strings that the text ends in, or None."""
-        for string in self._by_tail.get(text[-self._tail_chars :], ()):
-            if text.endswith(string):
-                return string
-        return None
-
     def split(self, text: str, question: str | None = None) -> tuple[str, tuple[str, ...]]:
         """The text without the end tokens and the white space at its end, and these tokens; `text` if there are none.
 
         A token is left in place where the answer needs it: `</s>` if the text opens <s>, and a token that the question
         before the answer speaks of.
         """
-        bare, found = text.rstrip(), []
-        while (string := self._last_of(bare)) is not None:
+        by_tail, size = self._by_tail, self._tail_chars
+        bare = text.rstrip()
+        found: tuple[str, ...] = ()
+        while bare[-size:] in by_tail:
+            for string in by_tail[bare[-size:]]:
+                if bare.endswith(string):
+                    break
+            else:
+                break
             if _belongs_to_answer(string, bare, question):
                 break
-            bare = bare.removesuffix(string).rstrip()
-            found.append(string)
-        return (bare, tuple(reversed(found))) if found else (text, ())
+            bare = bare[: -len(string)].rstrip()
+            found = (string, *found)
+        return (bare, found) if found else (text, ())
 
     def trailing(self, record: Record) -> list[str | None]:
         """The last end token of each answer that `strip` would change; None for those that would be empty then."""
@@ -156,4 +156,4 @@ def _belongs_to_answer(string: str, text: str, question: str | None) -> bool:
     opener = _OPENED_BY.get(string)
     if opener is not None and text.count(opener) >= text.count(string):
         return True
-    return question is not None and string in question.rstrip().removesuffix(string)
+    return question is not None and string in question and string in question.rstrip().removesuffix(string)
