@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 
 # Control strings of many families, parts of them, and strings that templates search for.
@@ -29,6 +30,20 @@ PLAIN = (
 )  # fmt: skip
 
 _anything = st.text(alphabet=st.characters(exclude_categories=("Cs", "Co"), exclude_characters="\x00"), max_size=8)
+
+
+def few_examples(count: int) -> settings:
+    """Settings for tests with real tokenizers: always the same examples, and no shrinking, which would take minutes;
+    conversations are small as they are.
+    """
+    return settings(
+        max_examples=count,
+        deadline=None,
+        derandomize=True,
+        database=None,
+        phases=[Phase.generate],
+        suppress_health_check=list(HealthCheck),
+    )
 
 
 def texts(*, control: bool = True) -> st.SearchStrategy[str]:

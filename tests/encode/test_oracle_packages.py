@@ -10,17 +10,10 @@ from typing import Any
 
 import pytest
 from families import Pair
-from hypothesis import HealthCheck, Phase, given, settings
-from strategies import conversations
+from hypothesis import given
+from strategies import conversations, few_examples
 
-quick = settings(
-    max_examples=12,
-    deadline=None,
-    derandomize=True,
-    database=None,
-    phases=[Phase.generate],
-    suppress_health_check=list(HealthCheck),
-)
+quick = few_examples(12)
 
 
 def package_folder(name: str) -> Path:

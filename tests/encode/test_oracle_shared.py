@@ -7,18 +7,10 @@ from typing import Any
 
 import pytest
 from families import SHARED, Pair, shared_pair
-from hypothesis import HealthCheck, Phase, given, settings
-from strategies import conversations
+from hypothesis import given
+from strategies import conversations, few_examples
 
-# No shrinking: conversations are small, and shrinking them with real tokenizers would take minutes.
-quick = settings(
-    max_examples=14,
-    deadline=None,
-    derandomize=True,
-    database=None,
-    phases=[Phase.generate],
-    suppress_health_check=list(HealthCheck),
-)
+quick = few_examples(14)
 
 
 @pytest.fixture(scope="module", params=sorted(SHARED))

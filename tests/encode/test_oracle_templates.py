@@ -10,18 +10,10 @@ from typing import Any
 import pytest
 import tiny_tokenizers
 from families import ENDS, Pair
-from hypothesis import HealthCheck, Phase, given, settings
-from strategies import conversations
+from hypothesis import given
+from strategies import conversations, few_examples
 
-# No shrinking: conversations are small, and shrinking them with real tokenizers would take minutes.
-quick = settings(
-    max_examples=6,
-    deadline=None,
-    derandomize=True,
-    database=None,
-    phases=[Phase.generate],
-    suppress_health_check=list(HealthCheck),
-)
+quick = few_examples(6)
 # Kinds other than byte-level are tested with templates that differ in what they write around turns.
 TEMPLATES_BY_KIND = {
     "byte_level": tuple(sorted(ENDS)),
