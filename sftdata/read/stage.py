@@ -192,7 +192,7 @@ def row_of(raw: RawRow, source: Source) -> Row:
     how = row_format(source)
     plain = plain_row(value, how)
     if plain is not None:
-        return Row(line, plain.record, None, kept, plain.unused)
+        return Row(line, plain[0], None, kept, plain[1])
     record, unused = convert(value, how)
     if isinstance(record, Drop):
         return Row(line, None, record, kept)

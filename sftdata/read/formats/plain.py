@@ -24,16 +24,17 @@ from sftdata.records.record import PlainRecord, Record, is_plain
 _FIELDS = {"messages": ("messages",), "sharegpt": ("conversations",), "auto": ("messages", "conversations")}
 
 
-class PlainRow(NamedTuple):
-    """The record of a plain row, and the columns that hold something which is not used."""
+class _Shape(NamedTuple):
+    """What the names of a row's columns and of its turns' roles decide."""
 
-    record: PlainRecord
-    unused: tuple[str, ...] = ()
+    roles: tuple[str, ...]
+    answers: tuple[int, ...]  # the turns of the assistant
+    others: tuple[str, ...]  # the columns besides the turns and those that `keep` names
 
 
-def plain_row(value: object, how: RowFormat) -> PlainRow | None:
-    """The record of a row if it is plainly a valid conversation of only roles and texts; otherwise None: the row has to
-    take the normal path.
+def plain_row(value: object, how: RowFormat) -> tuple[PlainRecord, tuple[str, ...]] | None:
+    """The record of a row if it is plainly a valid conversation of only roles and texts, and the columns that hold
+    something which is not used; otherwise None: the row has to take the normal path.
     """
     if type(value) is not dict or not how.is_default:
         return None
@@ -44,12 +45,10 @@ def plain_row(value: object, how: RowFormat) -> PlainRow | None:
             break
     if type(turns) is not list:
         return None
-    others = () if len(value) == 1 else _other_columns(tuple(value), column, how.keep)
-    if others is None:
-        return None
     try:
-        if list(map(len, turns)).count(2) != len(turns):
-            return None
+        for turn in turns:
+            if len(turn) != 2:
+                return None
         if "role" in turns[0]:
             names = tuple([turn["role"] for turn in turns])
             texts = [turn["content"] for turn in turns]
@@ -57,25 +56,44 @@ def plain_row(value: object, how: RowFormat) -> PlainRow | None:
             names = tuple([turn["from"] for turn in turns])
             texts = [turn["value"] for turn in turns]
         own = tuple(how.roles.items()) if how.roles else ()
-        roles = _roles(names, own, how.merge_same_role)
-        if roles is None or "" in texts or any(map(str.isspace, texts)):
+        shape = _shape(names, tuple(value), column, how.keep, own, how.merge_same_role)
+        if shape is None:
             return None
-    except (TypeError, LookupError):
+        for text in texts:
+            if not text or text.isspace():
+                return None
+            if (not text.isascii() or "\0" in text) and find_bad_character(text) is not None:
+                return None
+    except (TypeError, LookupError, AttributeError):
         return None
-    for text in texts:
-        if (not text.isascii() or "\0" in text) and find_bad_character(text) is not None:
-            return None
+    roles, answers, others = shape
     if how.tool_calls_in_text != "keep":
-        for role, text in zip(roles, texts):
-            if role == "assistant" and may_hold_call(text):
+        for at in answers:
+            if may_hold_call(texts[at]):
                 return None
     if not others:
-        return PlainRow(PlainRecord(roles, texts))
+        return PlainRecord(roles, texts), ()
     try:
         unused = _unused(value, others, turns, texts)
     except RecursionError:
         return None
-    return None if unused is None else PlainRow(PlainRecord(roles, texts), unused)
+    return None if unused is None else (PlainRecord(roles, texts), unused)
+
+
+@lru_cache(maxsize=1 << 12)
+def _shape(
+    names: tuple[object, ...],
+    columns: tuple[str, ...],
+    turns: str,
+    keep: tuple[str, ...],
+    own: tuple[tuple[str, str], ...],
+    merge_same_role: str,
+) -> _Shape | None:
+    """The shape of a row with these roles and columns if it is plain; otherwise None."""
+    roles, others = _roles(names, own, merge_same_role), _other_columns(columns, turns, keep)
+    if roles is None or others is None:
+        return None
+    return _Shape(roles, tuple([at for at, role in enumerate(roles) if role == "assistant"]), others)
 
 
 @lru_cache(maxsize=1 << 12)
@@ -121,7 +139,7 @@ def _unused(
                 return None
             if is_given(value) and value != turns:
                 found.append(name)
-        elif value.startswith("data:"):
+        elif value[:5] == "data:":
             return None
         elif value and value not in texts and not value.isspace():
             found.append(name)

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sftdata.read.formats.convert import RowFormat, convert
-from sftdata.read.formats.plain import PlainRow, plain_row
+from sftdata.read.formats.plain import plain_row
 from sftdata.read.formats.structure import check_structure
 from sftdata.records.record import Drop, Message, Record
 
@@ -78,4 +78,4 @@ def test_a_plain_row_gives_the_record_of_the_normal_path(row: Any, format: str, 
 )
 def test_ordinary_rows_take_the_fast_path(row: Any) -> None:
     unused = ("source",) if "source" in row else ()
-    assert plain_row(row, RowFormat()) == PlainRow(Record((Message("user", "q"), Message("assistant", "a"))), unused)
+    assert plain_row(row, RowFormat()) == (Record((Message("user", "q"), Message("assistant", "a"))), unused)
