@@ -14,7 +14,7 @@ from pydantic import Field, PrivateAttr, field_serializer, field_validator, mode
 from sftdata.curate.duplicates.settings import DedupConfig
 from sftdata.curate.privacy.settings import PrivacyConfig
 from sftdata.curate.quality.settings import FilterConfig
-from sftdata.settings.groups import Settings, check_settings
+from sftdata.settings.groups import Settings, Share, check_settings
 from sftdata.settings.overrides import apply_override, read_settings, set_nested
 
 FORMATS = Literal["auto", "messages", "sharegpt", "alpaca", "prompt_completion", "xlam", "rendered", "text"]
@@ -216,10 +216,8 @@ class Config(Settings):
     decontaminate: DecontaminateConfig = DecontaminateConfig()
     split: SplitConfig = SplitConfig()
     pack: PackConfig = PackConfig()
-    max_dropped: float | None = Field(
+    max_dropped: Share | None = Field(
         None,
-        ge=0,
-        le=1,
         description="write no dataset if more than this share of the rows is dropped, duplicates included",
     )
     trust_remote_code: bool = Field(False, description="allow a hub tokenizer to run its own code")

@@ -47,6 +47,16 @@ class WorkerError(SftDataError):
     """A worker process that the operating system killed."""
 
 
+def plural(noun: str, number: int) -> str:
+    """A noun in the number that it has behind this one: `row`, `rows`."""
+    return noun if number == 1 else f"{noun}s"
+
+
+def pluralize(number: int, noun: str) -> str:
+    """`1 sample`, `1,200 samples`."""
+    return f"{number:,} {plural(noun, number)}"
+
+
 def first_line(error: Exception) -> str:
     """The first line of an error message, for messages that are many lines long."""
     return (str(error).splitlines() or [type(error).__name__])[0]

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from transformers import TrainerCallback
 
-from sftdata.errors import ModelError
+from sftdata.errors import ModelError, pluralize
 from sfttrain.trainer.packed import PackedTrainer
 
 SEARCHED_ROWS = 256  # the row with the most samples is searched for among this many
@@ -48,7 +48,7 @@ class ProofCallback(TrainerCallback):  # type: ignore[misc]
         proof = self.proof = prove(self._trainer, rows, TOLERANCE[self._trainer.dtype])
         if state.is_world_process_zero:
             losses = f"loss {proof.packed:.6f} packed, {proof.one_by_one:.6f} one by one"
-            print(f"check  {proof.samples} samples: {losses}", file=sys.stderr, flush=True)
+            print(f"check  {pluralize(proof.samples, 'sample')}: {losses}", file=sys.stderr, flush=True)
 
 
 def prove_loss_before_step_0(trainer: PackedTrainer) -> ProofCallback:
@@ -108,7 +108,8 @@ def prove(trainer: PackedTrainer, rows: Sequence[dict[str, list[int]]], toleranc
         losses = f"{proof.packed:.6f} packed together, but {proof.one_by_one:.6f} one by one"
         raise ModelError(
             "the check before training",
-            f"{samples} samples have loss {losses}: attention {attention} does not keep them apart in this model",
+            f"{pluralize(samples, 'sample')} with loss {losses}: attention {attention} does not keep them apart in this "
+            "model",
             "set attn_implementation to eager or sdpa; if that does not help, prepare the dataset with pack.strategy "
             "none and set trainer.per_device_train_batch_size=1",
         )

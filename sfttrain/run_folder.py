@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sftdata.errors import ConfigError
+from sftdata.errors import ConfigError, pluralize
 from sftdata.files.atomic import output_errors, write_bytes
 from sfttrain.config import TrainConfig
 
@@ -47,7 +47,7 @@ class RunFolder:
     def check_steps_left(self, num_steps: int) -> None:
         """Raise ConfigError where the checkpoint to continue from is already at the end of `num_steps`."""
         if self.first_step >= num_steps:
-            what = f"has {self.first_step:,} of {num_steps:,} steps done, so nothing is left to train"
+            what = f"has {self.first_step:,} of {pluralize(num_steps, 'step')} done, so nothing is left to train"
             raise ConfigError(str(self.resume_from), what, "raise max_steps or epochs to train further")
 
     def write_summary(self, summary: Mapping[str, Any]) -> None:

@@ -8,6 +8,7 @@ from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
+from sftdata.errors import pluralize
 from sfttrain.config import TrainConfig
 from sfttrain.data import TRAIN, VALIDATION, Shards
 from sfttrain.run_folder import RunFolder
@@ -68,11 +69,12 @@ def describe_start(
     """
     splits = shards.manifest.splits
     train, validation = splits[TRAIN], splits.get(VALIDATION)
-    held_out = f"; {validation.rows:,} rows for validation" if validation else ""
+    held_out = f"; {pluralize(validation.rows, 'row')} for validation" if validation else ""
     kind = "full training" if config.lora is None else f"LoRA of rank {config.lora.r}"
-    length = f"{config.max_steps:,} steps" if config.max_steps else f"{config.epochs or 1:g} epochs"
+    length = _length(config)
     lines = [
-        f"data   {shards.path}: {train.samples:,} samples in {train.rows:,} rows, {train.tokens:,} tokens, "
+        f"data   {shards.path}: {pluralize(train.samples, 'sample')} in {pluralize(train.rows, 'row')}, "
+        f"{pluralize(train.tokens, 'token')}, "
         f"{train.trained_tokens:,} of them trained{held_out}",
         f"model  {config.model}: {kind}, {start['trained_parameters']:,} of {start['parameters']:,} parameters, "
         f"{start['dtype']}, {start['attn_implementation']}, {start['device']}; {model_check}",
@@ -84,12 +86,21 @@ def describe_start(
     return "\n".join(lines)
 
 
+def _length(config: TrainConfig) -> str:
+    """`100 steps`, or `1 epoch`."""
+    if config.max_steps:
+        return pluralize(config.max_steps, "step")
+    epochs = config.epochs or 1
+    return f"{epochs:g} {'epoch' if epochs == 1 else 'epochs'}"
+
+
 def _describe_batches(batches: BatchPlan, batch_tokens: int) -> str:
     processes = f"{batches.world_size} process{'es' if batches.world_size > 1 else ''}"
     spread = f"{batches.rows_per_device} per process x {batches.accumulation} accumulated x {processes}"
     return (
-        f"{batches.rows_per_step:,} rows per step ({spread}), about {batches.tokens_per_step:,} tokens "
-        f"(batch_tokens is {batch_tokens:,}); {batches.steps_per_epoch:,} steps per epoch"
+        f"{pluralize(batches.rows_per_step, 'row')} per step ({spread}), about "
+        f"{pluralize(batches.tokens_per_step, 'token')} "
+        f"(batch_tokens is {batch_tokens:,}); {pluralize(batches.steps_per_epoch, 'step')} per epoch"
     )
 
 

@@ -7,8 +7,9 @@ from typer.testing import CliRunner
 from sftdata.cli.app import app
 
 
-def call(*arguments: object) -> tuple[int, str, str]:
+def call(*arguments: object, program: str | None = None) -> tuple[int, str, str]:
     """Run a command in this process: exit code, stdout, stderr."""
-    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
+    name = {} if program is None else {"prog_name": program}
+    result = CliRunner().invoke(app, [str(argument) for argument in arguments], **name)
     assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
     return result.exit_code, result.stdout, result.stderr

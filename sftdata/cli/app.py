@@ -8,8 +8,15 @@ from typing import Annotated
 import typer
 
 from sftdata.cli import check, inspect_dataset, prepare, templates, verify, why
+from sftdata.settings.command_line import CommandLine
 
-app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None)
+app = typer.Typer(
+    cls=CommandLine,
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
 
 
 def _version(value: bool) -> None:
@@ -39,6 +46,7 @@ app.add_typer(templates.app, name="templates")
 
 def main() -> None:
     """Run the command line; exits with 0, 1 after a mistake of the user's, 130 after Ctrl-C."""
+    gc.set_threshold(100_000, 50, 50)  # as in workers: rows are many small objects and hardly ever cycles
     try:
         app(prog_name="sftdata")
     finally:

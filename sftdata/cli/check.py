@@ -78,7 +78,8 @@ def _evaluation(text: str) -> str | EvaluationConfig:
 
 def summarize(audit: Audit) -> Summary:
     """The findings of an audit as a title, lines and tables."""
-    from sftdata.view.summary import Summary, pluralize
+    from sftdata.errors import pluralize
+    from sftdata.view.summary import Summary
     from sftdata.view.unused import unused_lines
 
     title = f"{pluralize(audit.rows, 'row')}, {audit.rows_with_findings:,} with findings"

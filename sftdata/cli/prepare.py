@@ -27,9 +27,11 @@ def prepare(
     encoder: Annotated[str | None, typer.Option(help="auto, fast or hf [default: auto]")] = None,
     seq_len: Annotated[int | None, typer.Option(help="maximum tokens in a packed row [default: 2048]")] = None,
     max_dropped: Annotated[
-        float | None,
+        str | None,
         typer.Option(
-            metavar="SHARE", help="write no dataset if more than this share of the rows is dropped, duplicates included"
+            metavar="SHARE",
+            help="write no dataset if more than this share of the rows, such as 0.1 or 10%, is dropped, duplicates "
+            "included",
         ),
     ] = None,
     workers: Annotated[int | None, typer.Option(min=1, help="number of processes [default: one per core]")] = None,

@@ -8,11 +8,13 @@ from sftdata.cli.shared import DatasetFolder, user_errors
 def verify(folder: DatasetFolder) -> None:
     """Verify a dataset from its files alone. Checks checksums, counts and masks; exits with 1 at the first error."""
     with user_errors():
+        from sftdata.errors import pluralize
         from sftdata.store.verify import verify as run
 
         stats = run(folder)
         print(
-            f"{folder}: {stats.files} files, {stats.rows_read:,} rows read = {stats.packed:,} packed"
-            f" + {stats.dropped:,} dropped; {stats.samples:,} samples, {stats.tokens:,} tokens,"
+            f"{folder}: {pluralize(stats.files, 'file')}, {pluralize(stats.rows_read, 'row')} read ="
+            f" {stats.packed:,} packed + {stats.dropped:,} dropped;"
+            f" {pluralize(stats.samples, 'sample')}, {pluralize(stats.tokens, 'token')},"
             f" {stats.trained_tokens:,} of them trained: all checks passed"
         )

@@ -16,6 +16,7 @@ import pyarrow as pa
 
 from sftdata.engines.stage import AnyStage, GroupStage, Piece, Stage
 from sftdata.engines.task import Part, Task, copied, earlier_result, run_task, table_bytes, table_writer, task_key
+from sftdata.errors import pluralize
 from sftdata.files.atomic import output_errors
 from sftdata.progress import NoProgress, Progress
 
@@ -151,7 +152,10 @@ class TaskEngine:
         """Run all tasks, those with equal keys once; their results in the order of the tasks."""
         done = {task.out: earlier for task in tasks if (earlier := earlier_result(stage, task)) is not None}
         if done:
-            self._progress.note(f"{stage.name}: {len(done):,} of {len(tasks):,} pieces are there from an earlier run")
+            are = "is" if len(done) == 1 else "are"
+            self._progress.note(
+                f"{stage.name}: {len(done):,} of {pluralize(len(tasks), 'piece')} {are} there from an earlier run"
+            )
         left = list({task.out: task for task in tasks if task.out not in done}.values())
         self._progress.start(stage.name, len(left))
         for number, result in self._launcher.run(partial(run_task, stage), [(task,) for task in left]):

@@ -16,7 +16,7 @@ from sftdata.config import Config, SourceConfig, WrittenRows
 from sftdata.curate.duplicates.exact import content_key
 from sftdata.curate.stage import FilterAndRedact
 from sftdata.engines.engine import Engine
-from sftdata.errors import ConfigError, SourceError
+from sftdata.errors import ConfigError, SourceError, pluralize
 from sftdata.pipeline.rows import REASON_NAMES, ROW_COLUMNS, RowTable
 from sftdata.read.diagnose import NOT_DATA, no_rows_error
 from sftdata.read.file_names import distinct_names
@@ -199,6 +199,8 @@ def refuse_losses(rows: RowTable, config: Config) -> None:
     reasons, counts = np.unique(rows.reason[rows.is_row & ~rows.live], return_counts=True)
     most = sorted(zip(counts.tolist(), reasons.tolist()), reverse=True)[:3]
     named = ", ".join(f"{count:,} {REASON_NAMES[reason]}" for count, reason in most)
-    what = f"{dropped:,} of {number:,} rows are dropped ({dropped / number:.1%}: {named}), more than max_dropped allows"
+    verb = "is" if dropped == 1 else "are"
+    what = f"{dropped:,} of {pluralize(number, 'row')} {verb} dropped ({dropped / number:.1%}: {named})"
+    what += ", more than max_dropped allows"
     todo = "no dataset was written; correct the rows, or raise max_dropped and run again: the work so far is kept"
     raise SourceError("sources", f"{what} ({config.max_dropped:.1%})", todo)

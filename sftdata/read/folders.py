@@ -70,7 +70,8 @@ class Folder:
         number = sum(map(len, self._names.values()))
         if not number:
             raise SourceError(self._path, "matches no file", "check the path")
-        what = f"none of its {number} files can be read by sftdata"
+        what = "its only file cannot be read" if number == 1 else f"none of its {number:,} files can be read"
+        what += " by sftdata"
         if self._skipped:
             what = f"holds no data: it has only {first_names(self._skipped)}"
         raise SourceError(self._path, what, f"it reads {SUFFIXES}")

@@ -4,13 +4,29 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Mapping
-from typing import Any, TypeVar, get_args
+from typing import Annotated, Any, TypeVar, get_args
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 
 from sftdata.errors import ConfigError
 
 SettingsT = TypeVar("SettingsT", bound="Settings")
+
+
+def _share(value: object) -> object:
+    """A share as a number. Raises ValueError if it is none."""
+    text = str(value).strip()
+    is_percentage = isinstance(value, str) and text.endswith("%")
+    try:
+        number = float(text[:-1]) / 100 if is_percentage else float(text)
+    except ValueError:
+        number = -1.0
+    if isinstance(value, bool) or not 0 <= number <= 1:
+        raise ValueError(f"must be a share from 0 to 1, such as 0.1 or 10% (got {value!r})")
+    return number
+
+
+Share = Annotated[float, BeforeValidator(_share)]  # `10%` is 0.1
 
 
 class Settings(BaseModel):

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from sftdata.errors import DatasetError
+from sftdata.errors import DatasetError, plural
 from sftdata.files.atomic import MANIFEST_NAME, file_sha256, write_bytes
 from sftdata.store.shards import ShardStats
 
@@ -52,7 +52,9 @@ class FileEntry(Entry):
             raise DatasetError(str(path), "is listed in the manifest, but does not exist", hint)
         size_bytes = path.stat().st_size
         if size_bytes != self.size_bytes:
-            raise DatasetError(str(path), f"has {size_bytes} bytes instead of {self.size_bytes}", hint)
+            raise DatasetError(
+                str(path), f"has {size_bytes} {plural('byte', size_bytes)} instead of {self.size_bytes}", hint
+            )
         if file_sha256(path) != self.sha256:
             raise DatasetError(str(path), "does not match its checksum in the manifest: its content has changed", hint)
 

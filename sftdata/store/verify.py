@@ -13,7 +13,7 @@ import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from sftdata.errors import DatasetError, first_line
+from sftdata.errors import DatasetError, first_line, pluralize
 from sftdata.files.atomic import MANIFEST_NAME
 from sftdata.reasons import REASONS
 from sftdata.store.ledger import DROPPED, PACKED, Tally, read_ledger_file
@@ -95,15 +95,16 @@ def _check_manifest(folder: Path, manifest: Manifest) -> None:
         raise DatasetError(where, "dataset_hash is not the hash of the shards' checksums", PREPARE_AGAIN)
     packing = PackingEntry.of(manifest.packing.strategy, manifest.seq_len, manifest.shards)
     if manifest.packing != packing:
-        stated = f"{manifest.packing.rows} rows with a fill of {manifest.packing.fill}"
+        stated = f"{pluralize(manifest.packing.rows, 'row')} with a fill of {manifest.packing.fill}"
         found = f"{packing.rows} with a fill of {packing.fill}"
         raise DatasetError(where, f"packing states {stated}, but the shards have {found}", PREPARE_AGAIN)
     if manifest.packing.strategy == "none" and any(shard.rows != shard.samples for shard in manifest.shards):
         raise DatasetError(where, "packing.strategy is none, but there are more samples than rows", PREPARE_AGAIN)
     counts = manifest.counts
     if counts.rows_read != counts.packed + counts.num_dropped:
+        do = "does" if counts.rows_read == 1 else "do"
         sums = f"{counts.packed} packed and {counts.num_dropped} dropped"
-        raise DatasetError(where, f"{counts.rows_read} rows read do not equal {sums}", PREPARE_AGAIN)
+        raise DatasetError(where, f"{pluralize(counts.rows_read, 'row')} read {do} not equal {sums}", PREPARE_AGAIN)
 
 
 def _check_file_list(folder: Path, manifest: Manifest) -> None:
@@ -162,7 +163,9 @@ def _check_ledger(folder: Path, manifest: Manifest) -> Places:
         path = folder / entry.path
         table = read_ledger_file(path, [*keep, "fate", "stage", "reason", "detail", "duplicate_of", "similarity"])
         if table.num_rows != entry.rows:
-            raise DatasetError(str(path), f"has {table.num_rows} rows instead of {entry.rows}", PREPARE_AGAIN)
+            raise DatasetError(
+                str(path), f"has {pluralize(table.num_rows, 'row')} instead of {entry.rows}", PREPARE_AGAIN
+            )
         _check_fates(path, table, manifest)
         tally.add(table)
         names.append(table["where"])

@@ -15,13 +15,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from sftdata.errors import DatasetError
+from sftdata.errors import DatasetError, pluralize
 from sftdata.records.labels import IGNORE
 from sftdata.store.manifest import Manifest, ShardEntry
 from sftdata.store.shards import read_shard
 from sftdata.view import html
 from sftdata.view.decoder import Decoder, TokenSpan
-from sftdata.view.summary import Summary, pluralize, summarize, token_counts
+from sftdata.view.summary import Summary, summarize, token_counts
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -8,9 +8,10 @@ from collections.abc import Sequence
 from html import escape
 from typing import TYPE_CHECKING
 
+from sftdata.errors import pluralize
 from sftdata.view.control_chars import INVISIBLE, char_name, visible_char
 from sftdata.view.decoder import TokenSpan
-from sftdata.view.summary import Summary, Table, pluralize
+from sftdata.view.summary import Summary, Table
 
 if TYPE_CHECKING:
     from sftdata.view.dataset import Row, Sample

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from sftdata.errors import pluralize
 from sftdata.reasons import REASONS
 from sftdata.store.manifest import EncodingEntry, Manifest, SplitStats
 from sftdata.view.control_chars import terminal_safe
@@ -144,11 +145,6 @@ def _first_few(items: Sequence[str]) -> str:
     """The first MAX_STRINGS items, and the number of others."""
     more = len(items) - MAX_STRINGS
     return ", ".join(items[:MAX_STRINGS]) + (f" and {more} more" if more > 0 else "")
-
-
-def pluralize(number: int, noun: str) -> str:
-    """`1 sample`, `1,200 samples`."""
-    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
 def token_counts(num_tokens: int, num_trained: int) -> str:

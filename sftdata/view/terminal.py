@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.text import Text
 
+from sftdata.errors import pluralize
 from sftdata.view.control_chars import INVISIBLE, encodable, terminal_safe, visible_char
-from sftdata.view.summary import Summary, pluralize
+from sftdata.view.summary import Summary
 
 if TYPE_CHECKING:
     from sftdata.view.dataset import Dataset, Row, Sample

@@ -9,12 +9,12 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from sftdata.errors import DatasetError
+from sftdata.errors import DatasetError, pluralize
 from sftdata.reasons import REASONS
 from sftdata.store.ledger import LEDGER_SCHEMA, PACKED, ledger_files, read_ledger_file
 from sftdata.store.manifest import Manifest
 from sftdata.view.control_chars import terminal_safe
-from sftdata.view.summary import pluralize, token_counts
+from sftdata.view.summary import token_counts
 
 
 def explain(folder: str | Path, where: str) -> str:

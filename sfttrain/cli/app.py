@@ -7,9 +7,16 @@ from typing import Annotated
 import typer
 
 from sftdata import __version__
+from sftdata.settings.command_line import CommandLine
 from sfttrain.cli import run
 
-app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None)
+app = typer.Typer(
+    cls=CommandLine,
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
 
 
 def _version(value: bool) -> None:

@@ -11,7 +11,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from sftdata.errors import ConfigError, SftDataError
+from sftdata.errors import ConfigError, SftDataError, pluralize
 from sfttrain.config import TrainConfig, load_config, parse_config
 from sfttrain.train import Interrupted, Result
 from sfttrain.train import run as train
@@ -76,8 +76,8 @@ def resume_command(arguments: list[str]) -> str:
 def print_result(result: Result) -> None:
     """Print steps, tokens and losses of a finished run."""
     summary, losses = result.summary, result.summary["losses"]
-    tokens = f"{summary['tokens']:,} tokens, {summary['trained_tokens']:,} of them with loss"
-    print(f"trained {summary['steps']:,} steps on {tokens}")
+    tokens = f"{pluralize(summary['tokens'], 'token')}, {summary['trained_tokens']:,} of them with loss"
+    print(f"trained {pluralize(summary['steps'], 'step')} on {tokens}")
     for kind in ("train", "validation"):
         first, last = losses[f"{kind}_first"], losses[f"{kind}_last"]
         if last is not None:

@@ -188,3 +188,58 @@ def test_version_and_help() -> None:
 def test_python_m_sftdata_runs_the_command_line(tmp_path: Path) -> None:
     output = run("--version", cwd=tmp_path, PYTHONPATH=str(Path(sftdata.__file__).parents[1]))
     assert output.stdout == f"sftdata {sftdata.__version__}\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["prepare", "a.jsonl", "--workers", "x"], "sftdata: --workers: "),
+        (["prepare", "a.jsonl", "--workers", "0"], "sftdata: --workers: "),
+        (["prepare", "a.jsonl", "--seq-len", "many"], "sftdata: --seq-len: "),
+        (["prepare", "a.jsonl", "--tokenizer"], "sftdata: --tokenizer: "),
+        (["prepare", "a.jsonl", "--sequence", "4"], "sftdata: no such option: --sequence"),
+        (["check"], "sftdata: missing argument"),
+        (["verify"], "sftdata: missing argument 'DATASET'; see sftdata verify --help"),
+        (["inspect", "shards", "--row", "first"], "sftdata: --row: "),
+        (["why", "shards"], "sftdata: missing argument 'FILE:LINE'"),
+        (["nothing"], "sftdata: no such command 'nothing'; see sftdata --help"),
+        (["templates", "nothing"], "sftdata: no such command 'nothing'; see sftdata templates --help"),
+    ],
+)
+def test_a_wrong_argument_is_one_sentence_and_exit_code_1(arguments: list[str], sentence: str) -> None:
+    code, output, error = call(*arguments, program="sftdata")
+    assert (code, output, len(error.splitlines())) == (1, "", 1)
+    assert error.startswith(sentence)
+
+
+@pytest.mark.parametrize("share", ["60%", "0.6", " 60 % "])
+def test_a_share_is_a_number_or_a_percentage(
+    share: str, data: Path, tiny_tokenizer: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert prepare(tiny_tokenizer, "a.jsonl", "--out", "o", "--max-dropped", share) == (0, "")  # 2 of 4 are dropped
+    assert json.loads((tmp_path / "o" / "manifest.json").read_text())["config"]["max_dropped"] == 0.6
+
+
+def test_a_share_below_that_of_the_dropped_rows_and_what_is_no_share_exit_with_1(
+    data: Path, tiny_tokenizer: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    code, error = prepare(tiny_tokenizer, "a.jsonl", "--out", "o", "--max-dropped", "40%")
+    assert (code, "2 of 4 rows are dropped (50.0%: " in error) == (1, True)
+    for wrong in ("some", "140%", "10", "-0.1", "nan", "true"):
+        code, error = prepare(tiny_tokenizer, "a.jsonl", "--out", "o", "--max-dropped", wrong)
+        shown = "command line: max_dropped: must be a share from 0 to 1, such as 0.1 or 10% (got "
+        assert (code, error.startswith(f"sftdata: {shown}")) == (1, True), error
+
+
+def test_a_template_that_is_not_there_is_refused_with_the_names_and_what_else_there_is(
+    data: Path, tiny_tokenizer: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    code, error = prepare(tiny_tokenizer, "a.jsonl", "--out", "o", "template=nope")
+    assert code == 1
+    assert error.startswith(
+        "sftdata: nope: is neither a built-in template nor a readable file; give the path of a template file, "
+        "auto or default for the tokenizer's own, or a built-in template: alpaca, chatml, "
+    )

@@ -18,6 +18,7 @@ from sftdata.curate.quality.residue import (
     unfilled_placeholder,
 )
 from sftdata.curate.quality.settings import FilterConfig
+from sftdata.errors import plural
 from sftdata.records.end_tokens import EndTokens
 from sftdata.records.record import Drop, Record
 
@@ -63,16 +64,28 @@ def _check_length(answer: str, settings: FilterConfig) -> Drop | None:
     """Too short or too long, in characters or words."""
     num_chars = len(answer)
     if num_chars < settings.min_answer_chars:
-        return Drop("answer_too_short", f"{num_chars} characters; at least {settings.min_answer_chars} are asked for")
+        return Drop(
+            "answer_too_short",
+            f"{num_chars} {plural('character', num_chars)}; at least {settings.min_answer_chars} are asked for",
+        )
     if settings.max_answer_chars is not None and num_chars > settings.max_answer_chars:
-        return Drop("answer_too_long", f"{num_chars} characters; at most {settings.max_answer_chars} are allowed")
+        return Drop(
+            "answer_too_long",
+            f"{num_chars} {plural('character', num_chars)}; at most {settings.max_answer_chars} are allowed",
+        )
     if settings.min_answer_words == 0 and settings.max_answer_words is None:
         return None
     num_words = count_words(answer)
     if num_words < settings.min_answer_words:
-        return Drop("answer_too_short", f"{num_words} words; at least {settings.min_answer_words} are asked for")
+        return Drop(
+            "answer_too_short",
+            f"{num_words} {plural('word', num_words)}; at least {settings.min_answer_words} are asked for",
+        )
     if settings.max_answer_words is not None and num_words > settings.max_answer_words:
-        return Drop("answer_too_long", f"{num_words} words; at most {settings.max_answer_words} are allowed")
+        return Drop(
+            "answer_too_long",
+            f"{num_words} {plural('word', num_words)}; at most {settings.max_answer_words} are allowed",
+        )
     return None
 
 
@@ -115,7 +128,7 @@ def _check_damage(answer: str, settings: FilterConfig) -> Drop | None:
         and (end := unfinished_end(answer))
         and not looks_like_code(answer)
     ):
-        return Drop("cut_off", f"{len(answer)} characters that end in {end!r}")
+        return Drop("cut_off", f"{len(answer)} {plural('character', len(answer))} that end in {end!r}")
     return None
 
 
@@ -135,7 +148,8 @@ def _check_content(answer: str, prompt: str | None, has_tools: bool, settings: F
     if settings.refusals and not has_tools and (phrase := refusal(answer)):
         num_words = count_words(answer)
         if num_words <= settings.refusal_max_words:
-            return Drop("refusal", f"{num_words} words that begin {_quoted(phrase, answer)}")
+            begin = "words that begin" if num_words != 1 else "word that begins"
+            return Drop("refusal", f"{num_words} {begin} {_quoted(phrase, answer)}")
     return None
 
 

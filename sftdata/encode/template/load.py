@@ -36,7 +36,8 @@ def template_source(name: str) -> str:
     except (OSError, UnicodeDecodeError) as error:
         known = ", ".join(template_names())
         what = "is neither a built-in template nor a readable file"
-        raise TemplateError(name, what, f"the built-in templates are {known}") from error
+        hint = "give the path of a template file, auto or default for the tokenizer's own, or a built-in template"
+        raise TemplateError(name, what, f"{hint}: {known}") from error
 
 
 def is_template(name: str) -> bool:

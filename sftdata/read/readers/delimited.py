@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from sftdata.errors import SourceError
+from sftdata.errors import SourceError, pluralize
 from sftdata.read.readers.json_lines import MAX_LINE_BYTES
 from sftdata.read.readers.open_files import HEAD_BYTES, open_unit, reject_non_text
 from sftdata.read.units import RawRow, Unit
@@ -294,5 +294,5 @@ def _check_row(row: list[str], header: list[str]) -> Drop | None:
                 "bad_encoding", f"the row holds the byte 0x{ord(escaped) - 0xDC00:02X}, which is not UTF-8 here"
             )
     if len(row) != len(header):
-        return Drop("bad_row", f"{len(row)} fields where the header has {len(header)}")
+        return Drop("bad_row", f"{pluralize(len(row), 'field')} where the header has {len(header)}")
     return None

@@ -1,0 +1,51 @@
+"""What the command lines of both packages do about a wrong argument: one sentence and exit code 1."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from typer.core import TyperGroup
+
+_OF_OPTION = re.compile(r"(?:Invalid value for |Option )(?:'[^']*?(?=-))?(--?[\w-]+)[^ ]*?'?:? (.*)", re.DOTALL)
+
+
+class CommandLine(TyperGroup):
+    """A group of commands that says what is wrong with its arguments in one sentence on stderr."""
+
+    def main(
+        self,
+        args: Sequence[str] | None = None,
+        prog_name: str | None = None,
+        complete_var: str | None = None,
+        standalone_mode: bool = True,
+        windows_expand_args: bool = True,
+        **extra: Any,
+    ) -> Any:
+        """Run a command. Exits with 1 where an argument is wrong, else as the command says."""
+        try:
+            code = super().main(args, prog_name, complete_var, False, windows_expand_args, **extra)
+        except Exception as error:  # the exceptions of click, which typer has a copy of, share no public base class
+            if not (standalone_mode and hasattr(error, "format_message")):
+                raise  # a bug, which keeps its traceback
+            if "NoArgs" in type(error).__name__:  # the help text
+                error.show()  # type: ignore[attr-defined]
+                sys.exit(error.exit_code)  # type: ignore[attr-defined]
+            print(f"{prog_name or self.name}: {_sentence(error)}", file=sys.stderr)
+            sys.exit(1)
+        if standalone_mode:
+            sys.exit(code if isinstance(code, int) else 0)
+        return code
+
+
+def _sentence(error: Any) -> str:
+    """What is wrong, and where to read what is right."""
+    what = " ".join(error.format_message().split()).rstrip(".?")
+    if match := _OF_OPTION.fullmatch(what):
+        reason = match[2].partition(", unable to")[0]
+        what = f"{match[1]}: {reason[:1].lower()}{reason[1:]}"
+    context = getattr(error, "ctx", None)
+    what = f"{what[:1].lower()}{what[1:]}"
+    return what + (f"; see {context.command_path} --help" if context is not None else "")
