@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+import pyarrow as pa
+
 from sftdata.config import Config
 from sftdata.curate.split import TRAIN
 from sftdata.engines.engine import Engine
@@ -15,12 +17,10 @@ from sftdata.store.manifest import ShardEntry
 from sftdata.store.stage import PLACED_SCHEMA, WRITTEN_SCHEMA, PackSamples, WriteShards
 
 
-def pack_shards(
-    rows: RowTable, samples: SampleTable, engine: Engine, config: Config, folder: Path
-) -> Sequence[ShardEntry]:
-    """Pack the samples and write the shards into `folder`, each under its checksum; their entries, in order.
+def pack_samples(rows: RowTable, samples: SampleTable, engine: Engine, config: Config) -> pa.Table:
+    """Give every sample its shard and its place in it; what the shards are written from.
 
-    Raises ConfigError where the validation split takes every conversation, OutputError as `write_shard`.
+    Raises ConfigError where the validation split takes every conversation.
     """
     samples.assign_shards(rows, config.out.shard_tokens)
     if samples.paths and not any(path.startswith(f"{TRAIN}/") for path in samples.paths):
@@ -30,6 +30,16 @@ def pack_shards(
     pack = PackSamples(config.pack.seq_len, config.pack.strategy, config.seed)
     placed = engine.group("shard", pack, samples.pieces, to_pack)
     samples.take_places(engine.collect(placed, PLACED_SCHEMA.names) if placed else PLACED_SCHEMA.empty_table())
+    return samples.to_write(to_pack)
+
+
+def write_shards(
+    to_write: pa.Table, samples: SampleTable, engine: Engine, config: Config, folder: Path
+) -> Sequence[ShardEntry]:
+    """Write the shards into `folder`, each under its checksum; their entries, in order.
+
+    Raises OutputError as `write_shard`.
+    """
     write = WriteShards(str(folder), config.pack.seq_len)
-    written = engine.group("shard", write, samples.pieces, samples.to_write(to_pack))
+    written = engine.group("shard", write, samples.pieces, to_write)
     return samples.entries(engine.collect(written, WRITTEN_SCHEMA.names)) if written else ()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 from sftdata.config import Config
 from sftdata.curate.mixture import SourceShare, check_shares
 from sftdata.curate.quality.languages import require_languages
@@ -20,7 +22,7 @@ from sftdata.pipeline.duplicates import (
 from sftdata.pipeline.encoding import drop_overlong, encode_rows, load_encoder, loaded_meanwhile, write_tokenizer
 from sftdata.pipeline.ledger_rows import write_ledger
 from sftdata.pipeline.mixture import choose_validation, drop_over_max_records, mix_sources
-from sftdata.pipeline.packing import pack_shards
+from sftdata.pipeline.packing import pack_samples, write_shards
 from sftdata.pipeline.read import find_sources, read_rows, refuse_losses
 from sftdata.pipeline.workspace import Workspace
 from sftdata.progress import NoProgress, Progress
@@ -81,8 +83,10 @@ def prepare(
         mixture = mix_sources(rows, samples, config)
         refuse_losses(rows, config)
 
-        shards = pack_shards(rows, samples, engine, config, work.shards)
-        ledger = write_ledger(rows, samples, engine, config, work.new)
+        to_write = pack_samples(rows, samples, engine, config)
+        with ThreadPoolExecutor(1) as thread:
+            ledger = thread.submit(lambda: write_ledger(rows, samples, engine, config, work.new))
+            shards = write_shards(to_write, samples, engine, config, work.shards)
         files = write_tokenizer(encoder, work.new)
         unused = count_unused(rows, engine, config)
         private = count_private(rows, engine, config)
@@ -91,7 +95,7 @@ def prepare(
             encoder,
             notes=sources.notes,
             shards=shards,
-            ledger=ledger,
+            ledger=ledger.result(),
             files=files,
             unused=unused,
             private=private,
