@@ -8,8 +8,15 @@ from typing import Annotated
 import typer
 
 from sftdata.cli import check, inspect_dataset, prepare, templates, verify, why
+from sftdata.settings.command_line import CommandLine
 
-app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None)
+app = typer.Typer(
+    cls=CommandLine,
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
 
 
 def _version(value: bool) -> None:
