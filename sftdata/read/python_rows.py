@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import datetime
-import decimal
+import base64
 import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from sftdata.errors import SourceError
-from sftdata.read.readers.tables import batch_rows, to_json_value
+from sftdata.read.readers.arrow_values import batch_rows, reject_same_names, shortest, to_json_value
 from sftdata.read.splits import first_names
+from sftdata.records.record import Drop
 
 
 def write_rows(rows: object, path: Path, where: str, split: str | None) -> tuple[int, str]:
@@ -26,6 +28,8 @@ def write_rows(rows: object, path: Path, where: str, split: str | None) -> tuple
     with path.open("wb") as file:
         for row in _values(_of_split(rows, where, split), where):
             count += 1
+            if isinstance(row, Drop):
+                raise SourceError(f"{where}:{count}", f"cannot be read ({row.detail})", "correct the row")
             try:
                 line = json.dumps(row, default=_plain).encode() + b"\n"
             except (TypeError, ValueError, RecursionError) as error:
@@ -56,14 +60,13 @@ def _values(rows: object, where: str) -> Iterator[Any]:
     given: Any = rows
     if hasattr(given, "with_format") and hasattr(given, "features"):  # of datasets
         if hasattr(given, "num_rows"):
-            given = (batch for table in given.with_format("arrow").iter(1000) for batch in table.to_batches())
-            yield from (row for batch in given for row in batch_rows(batch))
+            yield from _of_tables(given.with_format("arrow").iter(1000), where)
         else:
             yield from ({name: to_json_value(value) for name, value in row.items()} for row in given)
     elif hasattr(given, "to_batches"):  # of pyarrow
-        yield from (row for batch in given.to_batches() for row in batch_rows(batch))
+        yield from _of_tables([given], where)
     elif hasattr(given, "iterrows") and hasattr(given, "to_dict"):  # of pandas
-        yield from given.to_dict("records")
+        yield from _of_pandas(given, where)
     elif hasattr(given, "to_dicts"):  # of polars
         yield from given.to_dicts()
     elif isinstance(given, Iterable) and not isinstance(given, (str, bytes)):
@@ -73,16 +76,42 @@ def _values(rows: object, where: str) -> Iterator[Any]:
         raise SourceError(where, what, "give a list of dicts, or a datasets.Dataset")
 
 
+def _of_tables(tables: Iterable[Any], where: str) -> Iterator[dict[str, Any] | Drop]:
+    """The rows of tables of pyarrow that share a schema."""
+    for number, table in enumerate(tables):
+        if not number:
+            reject_same_names(table.schema, where)
+        for batch in table.to_batches():
+            yield from batch_rows(batch)
+
+
+def _of_pandas(frame: Any, where: str) -> Iterator[dict[str, Any]]:
+    """The rows of a table of pandas."""
+    twice = [str(name) for name in frame.columns[frame.columns.duplicated()]]
+    if twice:
+        raise SourceError(where, f"has two columns {twice[0]!r}", "give each a different name")
+    kinds = {name: str(kind).lower() for name, kind in frame.dtypes.items()}
+    narrow = {name: np.dtype(kind).type for name, kind in kinds.items() if kind in ("float16", "float32")}
+    for row in frame.to_dict("records"):
+        for name, kind in narrow.items():
+            if isinstance(row[name], float):
+                row[name] = shortest(kind, row[name])
+        yield row
+
+
 def _plain(value: Any) -> Any:
     """A value that JSON has no form for, in the form that it has in other files. Raises TypeError."""
     if type(value).__name__ in ("NAType", "NaTType"):  # a missing value of pandas
         return None
-    if isinstance(value, (datetime.date, datetime.time)):
-        return value.isoformat()
-    if isinstance(value, (decimal.Decimal, datetime.timedelta)):
-        return str(value)
     if isinstance(value, bytes):
-        return value.decode("utf-8", "replace")
-    if hasattr(value, "tolist"):  # of numpy
-        return value.tolist()
-    raise TypeError(f"it holds a {type(value).__name__}")
+        try:
+            return value.decode()
+        except UnicodeDecodeError:  # the file of a picture or a sound, as `datasets` has it
+            return {"bytes": base64.b64encode(value).decode()}
+    if isinstance(value, (np.ndarray, np.generic)):
+        narrow = value.dtype in (np.float16, np.float32)
+        return np.asarray(value.astype(str), np.float64).tolist() if narrow else value.tolist()
+    found = to_json_value(value)
+    if found is value:
+        raise TypeError(f"it holds a {type(value).__name__}")
+    return found

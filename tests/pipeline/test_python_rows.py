@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import decimal
 import json
+import uuid
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -118,3 +119,35 @@ def test_values_of_python_are_written_as_other_files_have_them(tmp_path: Path) -
         "long": 10**30,
         "tools": [CALL],
     }
+
+
+def written(rows: Any, folder: Path) -> list[Any]:
+    """The values of rows as they are written."""
+    write_rows(rows, folder / "a.jsonl", "rows", None)
+    return [json.loads(line) for line in (folder / "a.jsonl").read_text().splitlines()]
+
+
+def test_values_of_numpy_and_pandas_are_written_as_a_table_of_arrow_has_them(tmp_path: Path) -> None:
+    import numpy as np
+
+    pandas = pytest.importorskip("pandas")
+    narrow = np.array([0.1, 3.8], np.float32)
+    assert written([{"x": narrow, "y": narrow[0], "z": np.float16(0.1), "n": np.int64(7)}], tmp_path) == [
+        {"x": [0.1, 3.8], "y": 0.1, "z": 0.1, "n": 7}
+    ]
+    hour = pandas.Timedelta(minutes=90)
+    frame = pandas.DataFrame({"x": narrow, "half": narrow.astype(np.float16), "span": [hour, None]})
+    assert written(frame, tmp_path) == [
+        {"x": 0.1, "half": 0.1, "span": "1:30:00"},
+        {"x": 3.8, "half": 3.8, "span": None},
+    ]
+    twice = pandas.DataFrame([["Hi", "Ho", "He"]], columns=["prompt", "completion", "completion"])
+    with pytest.raises(SourceError, match="rows: has two columns 'completion'; give each a different name"):
+        written(twice, tmp_path)
+
+
+def test_bytes_that_are_no_text_stay_those_of_a_file(tmp_path: Path) -> None:
+    """As in Parquet, where a row with such a column is untrainable_content."""
+    assert written([{"raw": b"\x89PNG", "id": uuid.UUID(int=1)}], tmp_path) == [
+        {"raw": {"bytes": "iVBORw=="}, "id": "00000000-0000-0000-0000-000000000001"}
+    ]

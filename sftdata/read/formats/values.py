@@ -64,12 +64,14 @@ def scalar_text(value: Any) -> Any:
 def without_nulls(value: Any) -> Any:
     """A JSON value whose objects have no nulls, as Arrow adds one for every key that another row has.
 
-    Nulls in lists stay: nothing adds those.
+    Nulls in lists stay: nothing adds those. Raises ConversionError for an infinite number, which a table may hold.
     """
     if isinstance(value, Mapping):
         return {key: without_nulls(item) for key, item in value.items() if item is not None}
     if isinstance(value, list):
         return [without_nulls(item) for item in value]
+    if isinstance(value, float) and math.isinf(value):
+        raise ConversionError("wrong_type", "the tools or tool calls hold an infinite number, which is none of JSON")
     return value
 
 

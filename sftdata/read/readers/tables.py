@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import datetime
-import decimal
 import io
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
@@ -13,8 +11,10 @@ import numpy as np
 import numpy.typing as npt
 
 from sftdata.errors import SourceError
+from sftdata.read.readers.arrow_values import batch_rows, reject_same_names
 from sftdata.read.readers.open_files import HEAD_BYTES, is_url, open_unit, reject_lfs_pointer
 from sftdata.read.units import RawRow, Unit
+from sftdata.records.record import Drop
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -38,7 +38,7 @@ def read_parquet(unit: Unit) -> Iterator[RawRow]:
             if first_row >= unit.start and (unit.end is None or first_row < unit.end):
                 chosen.append(index)
             first_row += file.metadata.row_group(index).num_rows
-        yield from _numbered(file.iter_batches(batch_size=_BATCH_ROWS, row_groups=chosen))
+        yield from numbered_rows(file.iter_batches(batch_size=_BATCH_ROWS, row_groups=chosen), unit.name)
 
 
 def read_arrow(unit: Unit) -> Iterator[RawRow]:
@@ -51,9 +51,9 @@ def read_arrow(unit: Unit) -> Iterator[RawRow]:
         if head.startswith(b"ARROW1"):
             data: Any = reader if unit.compression is None and not is_url(unit.path) else io.BytesIO(reader.read())
             file = pa.ipc.open_file(data)
-            yield from _numbered(file.get_batch(index) for index in range(file.num_record_batches))
+            yield from numbered_rows((file.get_batch(index) for index in range(file.num_record_batches)), unit.name)
         else:
-            yield from _numbered(pa.ipc.open_stream(reader))
+            yield from numbered_rows(pa.ipc.open_stream(reader), unit.name)
 
 
 def read_saved(unit: Unit) -> Iterator[RawRow]:
@@ -61,6 +61,8 @@ def read_saved(unit: Unit) -> Iterator[RawRow]:
     line = 0
     with _arrow_errors(unit.name), contextlib.ExitStack() as opened:
         tables = [_mapped_table(path, opened) for path in unit.tables]
+        for table in tables:
+            reject_same_names(table.schema, unit.name)
         batches = [batch for table in tables for batch in table.to_batches() if batch.num_rows]
         ends = np.cumsum([batch.num_rows for batch in batches])
         for path in unit.indices:
@@ -70,7 +72,7 @@ def read_saved(unit: Unit) -> Iterator[RawRow]:
                     raise SourceError(unit.name, "has an indices file that points at rows it has not", "save it again")
                 for row in _chosen(batches, ends, places):
                     line += 1
-                    yield RawRow(line, row, None)
+                    yield _raw_row(line, row)
 
 
 def _chosen(batches: Sequence[pa.RecordBatch], ends: npt.NDArray[np.int64], places: npt.NDArray[np.int64]) -> list[Any]:
@@ -119,56 +121,18 @@ def _arrow_errors(name: str) -> Iterator[None]:
         raise SourceError(name, f"is not a complete file ({what})", "download or write it again") from error
 
 
-def _numbered(batches: Iterable[pa.RecordBatch]) -> Iterator[RawRow]:
+def numbered_rows(batches: Iterable[pa.RecordBatch], name: str) -> Iterator[RawRow]:
+    """The rows of batches, numbered from 1. Raises SourceError, with the file's name, if columns share a name."""
     line = 0
+    schema = None
     for batch in batches:
+        if schema is None:
+            schema = batch.schema
+            reject_same_names(schema, name)
         for row in batch_rows(batch):
             line += 1
-            yield RawRow(line, row, None)
+            yield _raw_row(line, row)
 
 
-def batch_rows(batch: pa.RecordBatch) -> Iterator[dict[str, Any]]:
-    """The rows of a batch, as JSON has them."""
-    to_convert = [field.name for field in batch.schema if not _is_json(field.type)]
-    for row in batch.to_pylist():
-        for name in to_convert:
-            row[name] = to_json_value(row[name])
-        yield row
-
-
-def _is_json(kind: pa.DataType) -> bool:
-    """Whether the values of a column are strings, integers or booleans, which need no conversion."""
-    import pyarrow as pa
-
-    types = pa.types
-    if types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind):
-        return _is_json(kind.value_type)
-    return bool(
-        types.is_string(kind) or types.is_large_string(kind) or types.is_integer(kind) or types.is_boolean(kind)
-    )
-
-
-def to_json_value(value: Any) -> Any:
-    """An Arrow value as a JSON value.
-
-    Arrow gives every struct all keys of its column, so a null in a struct is read as an absent key: a tool's schema has
-    the keys that it had before. Maps become objects, bytes text if they are UTF-8, dates and times their ISO format,
-    NaN null.
-    """
-    if isinstance(value, dict):
-        return {str(key): to_json_value(item) for key, item in value.items() if item is not None}
-    if isinstance(value, list):
-        if value and all(isinstance(item, tuple) and len(item) == 2 for item in value):  # a map
-            return {str(key): to_json_value(item) for key, item in value}
-        return [to_json_value(item) for item in value]
-    if isinstance(value, float):
-        return None if value != value else value
-    if isinstance(value, bytes):
-        with contextlib.suppress(UnicodeDecodeError):
-            return value.decode()
-        return value
-    if isinstance(value, (datetime.date, datetime.time)):
-        return value.isoformat()
-    if isinstance(value, (decimal.Decimal, datetime.timedelta)):
-        return str(value)
-    return value
+def _raw_row(line: int, row: dict[str, Any] | Drop) -> RawRow:
+    return RawRow(line, None, row) if isinstance(row, Drop) else RawRow(line, row, None)

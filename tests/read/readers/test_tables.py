@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import datetime
-import decimal
 from pathlib import Path
 
 import pyarrow as pa
@@ -11,7 +9,6 @@ import pytest
 from sftdata.config import SourceConfig
 from sftdata.errors import SourceError
 from sftdata.read import plan_units
-from sftdata.read.readers import tables
 
 TURNS = [
     [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": None, "tool_calls": [{"name": "f"}]}],
@@ -87,21 +84,3 @@ def test_a_truncated_table_is_an_error(tmp_path, raw_rows, name):
     (tmp_path / name).write_bytes(data[: len(data) // 2])
     with pytest.raises(SourceError, match=f"^{name}: "):
         raw_rows(tmp_path / name)
-
-
-@pytest.mark.parametrize(
-    ("value", "expected"),
-    [
-        (b"text", "text"),
-        (b"\xff", b"\xff"),
-        (float("nan"), None),
-        (1.5, 1.5),
-        (datetime.datetime(2026, 1, 2, 3, 4), "2026-01-02T03:04:00"),
-        (datetime.date(2026, 1, 2), "2026-01-02"),
-        (decimal.Decimal("1.50"), "1.50"),
-        ([("a", 1), ("b", {"c": None})], {"a": 1, "b": {}}),
-        ({"a": None, "b": [{"c": None, "d": 0}]}, {"b": [{"d": 0}]}),
-    ],
-)
-def test_arrow_values_become_json_values(value, expected):
-    assert tables.to_json_value(value) == expected
