@@ -34,6 +34,7 @@ ROW_SCHEMA = pa.schema(
         ("private", pa.string()),  # personal data found, {kind: count} as JSON; null if there is none
         ("stripped", pa.string()),  # the end tokens stripped from each changed answer, as JSON; null if there are none
         ("unused", pa.string()),  # columns and keys of turns that hold something unused, as a JSON list; mostly null
+        ("calls", pa.string()),  # what became of tool calls in texts, as a JSON list: see Row; mostly null
         ("skip", pa.int64()),  # line numbers that the unit covers; only in a unit's first entry
     ]
 )
@@ -66,16 +67,17 @@ class Read:
     stamps: tuple[tuple[Stamp, ...] | None, ...] = ()  # of the units' files, which must not change during the run
     record_filter: RecordFilter | None = None  # applied to records that pass the checks
     end_tokens: EndTokens | None = None  # stripped from the end of answers before the filter; None: nothing is
+    calls_written: str = "always"  # by the template: see RowFormat
     name: str = "read"
     columns: tuple[str, ...] = ("unit",)
 
     @property
     def key(self) -> str:
-        """The keys of the record filter and of the end tokens. The key of a piece covers everything else: see
-        unit_identities.
+        """The keys of the record filter and of the end tokens, and which calls the template writes. The key of a piece
+        covers everything else: see unit_identities.
         """
         parts = (part.key for part in (self.record_filter, self.end_tokens) if part is not None)
-        return "\n".join(parts)
+        return "\n".join((*parts, self.calls_written))
 
     def is_reusable(self, result: pa.Table) -> bool:
         """Always: a result names no files."""
@@ -94,15 +96,15 @@ class Read:
         is_changing = self.record_filter is not None or self.end_tokens is not None
         is_first = True
         entries: list[tuple[Any, ...]] = []
-        how = row_format(source)
+        how = row_format(source, self.calls_written)
         for raw in raw_rows:
             plain = None if source.keep or is_changing else plain_row(raw.value, how)
             if plain is not None:
                 record, unused = plain
                 names = _names_json(unused) if unused else None
-                entries.append((raw.line, record, self.key_of(record), None, None, None, None, None, names))
+                entries.append((raw.line, record, self.key_of(record), None, None, None, None, None, names, None))
             else:
-                entries.append(self._entry(raw, source))
+                entries.append(self._entry(raw, source, how))
             if len(entries) == TABLE_ROWS:
                 yield _table(entries, lines_in(unit) if is_first else None)
                 is_first = False
@@ -113,9 +115,9 @@ class Read:
         elif entries:
             yield _table(entries, None)
 
-    def _entry(self, raw: RawRow, source: Source) -> tuple[Any, ...]:
+    def _entry(self, raw: RawRow, source: Source, how: RowFormat) -> tuple[Any, ...]:
         """The values of a row in ROW_SCHEMA without `skip`; the record is not serialized yet."""
-        _, record, drop, kept, unused = row_of(raw, source)
+        _, record, drop, kept, unused, calls = row_of(raw, source, how)
         stripped: Sequence[Sequence[str]] = ()
         if self.end_tokens is not None and drop is None and record is not None:
             record, stripped = self.end_tokens.strip(record)
@@ -136,6 +138,7 @@ class Read:
             json.dumps(private) if private else None,
             json.dumps(stripped) if stripped else None,
             _names_json(unused) if unused and drop is None else None,
+            _names_json(calls) if calls and drop is None else None,
         )
 
 
@@ -183,28 +186,33 @@ def rows_of(unit: Unit, source: Source) -> Iterator[Row]:
         yield row_of(raw, source)
 
 
-def row_of(raw: RawRow, source: Source) -> Row:
-    """A raw row as a record or with its reason. Never raises, whatever the row holds."""
+def row_of(raw: RawRow, source: Source, how: RowFormat | None = None) -> Row:
+    """A raw row as a record or with its reason. Never raises, whatever the row holds.
+
+    `how` is the format of the source's rows, if there is more to it than the source says.
+    """
     line, value, drop = raw
     kept = {path: _kept_value(value, path) for path in source.keep} if source.keep else None
     if drop is not None:
         return Row(line, None, drop, kept)
-    how = row_format(source)
+    how = how or row_format(source)
     plain = plain_row(value, how)
     if plain is not None:
         return Row(line, plain[0], None, kept, plain[1])
-    record, unused = convert(value, how)
+    record, unused, calls = convert(value, how)
     if isinstance(record, Drop):
         return Row(line, None, record, kept)
-    same_role = source.merge_same_role
+    same_role = how.merge_same_role
     problem = check_structure(record, allow_same_role=same_role == "allow", merged=same_role == "merge")
     if problem is not None and problem.reason in _NOT_SERIALIZABLE:
         return Row(line, None, problem, kept)
-    return Row(line, record, problem, kept, unused if problem is None else ())
+    if problem is not None:
+        return Row(line, record, problem, kept)
+    return Row(line, record, None, kept, unused, calls)
 
 
-def row_format(source: Source) -> RowFormat:
-    """The settings of a source that decide what its rows mean."""
+def row_format(source: Source, calls_written: str = "always") -> RowFormat:
+    """The settings of a source, and the calls that the template writes, which decide what its rows mean."""
     return RowFormat(
         source.format,
         source.columns,
@@ -213,6 +221,7 @@ def row_format(source: Source) -> RowFormat:
         source.roles,
         source.merge_same_role,
         source.tool_calls_in_text,
+        calls_written,
     )
 
 

@@ -32,7 +32,7 @@ from sftdata.read.formats.values import (
     scalar_text,
     without_nulls,
 )
-from sftdata.read.marks.calls_in_text import parse_calls
+from sftdata.read.marks.calls_in_text import CallsInText, parse_calls
 from sftdata.read.marks.rendered import refuse_prompt, refuse_text, rendered_turns
 from sftdata.records.record import Drop, Message, Record
 from sftdata.settings.yaml_line import flow
@@ -79,7 +79,7 @@ _AUTO = ("messages", "sharegpt", "prompt_completion", "xlam", "alpaca")
 
 
 class RowFormat(NamedTuple):
-    """How the rows of a source are read: its settings of the same names."""
+    """How the rows of a source are read: its settings of the same names, and what is known of the template."""
 
     format: str = "auto"
     columns: Mapping[str, str] = {}
@@ -88,6 +88,7 @@ class RowFormat(NamedTuple):
     roles: Mapping[str, str] = {}
     merge_same_role: str = "drop"  # or merge, allow
     tool_calls_in_text: str = "parse"  # or keep, drop
+    calls_written: str = "always"  # by the template; or with_tools: for rows with tools; or never
 
     @property
     def is_default(self) -> bool:
@@ -96,10 +97,11 @@ class RowFormat(NamedTuple):
 
 
 class Converted(NamedTuple):
-    """The record of a row, or why there is none; and the columns and keys of turns that hold something unused."""
+    """The record of a row, or why there is none; columns and keys of turns that are unused; calls in texts: see Row."""
 
     found: Record | Drop
     unused: tuple[str, ...] = ()
+    calls: tuple[str, ...] = ()
 
 
 class _Reading:
@@ -145,10 +147,11 @@ def convert(value: object, how: RowFormat) -> Converted:
             return Converted(Drop("unknown_shape", f"the row's keys are {key_list(value)}"))
         format = found
     reading = _Reading(value, how)
+    calls: dict[str, dict[str, None]] = {}
     try:
         record = _READERS[format](reading)
         if record.text is None:
-            record = parse_calls(record, how.tool_calls_in_text)
+            record = parse_calls(record, CallsInText(how.tool_calls_in_text, how.calls_written), calls)
         if how.merge_same_role == "merge":
             record = merged_turns(record)
         reading.fields.reject_media(how.keep)
@@ -158,7 +161,7 @@ def convert(value: object, how: RowFormat) -> Converted:
         return Converted(error.drop)
     except RecursionError:
         return Converted(Drop("wrong_type", "a value of the row is nested too deeply"))
-    return Converted(record, tuple(unused))
+    return Converted(record, tuple(unused), tuple(f"{fate}: {', '.join(forms)}" for fate, forms in calls.items()))
 
 
 def detect_format(row: Mapping[str, Any], columns: Mapping[str, str] = {}) -> str | None:

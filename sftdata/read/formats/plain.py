@@ -67,10 +67,9 @@ def plain_row(value: object, how: RowFormat) -> tuple[PlainRecord, tuple[str, ..
     except (TypeError, LookupError, AttributeError):
         return None
     roles, answers, others = shape
-    if how.tool_calls_in_text != "keep":
-        for at in answers:
-            if may_hold_call(texts[at]):
-                return None
+    for at in answers:
+        if may_hold_call(texts[at]):
+            return None
     if not others:
         return PlainRecord(roles, texts), ()
     try:

@@ -11,53 +11,85 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from sftdata.read.formats.values import ConversionError
-from sftdata.read.marks.forms import Properties, Written, json_calls, marked_calls
+from sftdata.read.marks.call_values import Properties, json_calls
+from sftdata.read.marks.forms import ENDS, Written, marked_calls
+from sftdata.read.marks.harmony import harmony_turns
+from sftdata.read.marks.looks import call_marks
 from sftdata.read.marks.python_calls import python_calls
 from sftdata.read.marks.react import Step, react_steps
 from sftdata.records.record import Message, Record, ToolCall
 
 _REACT = ("Action Input:", "action_input")
-_RESULTS = [
-    re.compile(pattern, re.DOTALL)
-    for pattern in (
-        r"\s*<tool_response>\s*(.*?)\s*</tool_response>\s*",
-        r"\s*<tool_result>\s*(.*?)\s*</tool_result>\s*",
-        r"\s*<function_response>\s*(.*?)\s*</function_response>\s*",
-        r"\s*<function_result>\s*(.*?)\s*</function_result>\s*",
-        r"\s*<observation>\s*(.*?)\s*</observation>\s*",
-        r"\s*<\|tool_response_start\|>\s*(.*?)\s*<\|tool_response_end\|>\s*",
-        r"\s*\[TOOL_RESULTS\]\s*(.*?)\s*\[/TOOL_RESULTS\]\s*",
-        r"\s*<｜tool▁output▁begin｜>\s*(.*?)\s*<｜tool▁output▁end｜>\s*",
-    )
-]
-_LABEL = re.compile(r"\s*(?:Observation|FUNCTION RESPONSE|Function Response|Tool Response):\s*(.*?)\s*", re.DOTALL)
+_RESULTS = {
+    name: re.compile(pattern, re.DOTALL)
+    for name, pattern in {
+        "<tool_response>": r"\s*<tool_response>\s*(.*?)\s*</tool_response>\s*",
+        "<tool_result>": r"\s*<tool_result>\s*(.*?)\s*</tool_result>\s*",
+        "<function_response>": r"\s*<function_response>\s*(.*?)\s*</function_response>\s*",
+        "<function_result>": r"\s*<function_result>\s*(.*?)\s*</function_result>\s*",
+        "<observation>": r"\s*<observation>\s*(.*?)\s*</observation>\s*",
+        "<|tool_response_start|>": r"\s*<\|tool_response_start\|>\s*(.*?)\s*<\|tool_response_end\|>\s*",
+        "[TOOL_RESULTS]": r"\s*\[TOOL_RESULTS\]\s*(.*?)\s*\[/TOOL_RESULTS\]\s*",
+        "<｜tool▁output▁begin｜>": r"\s*<｜tool▁output▁begin｜>\s*(.*?)\s*<｜tool▁output▁end｜>\s*",
+        "tool_output": r"\s*```tool_outputs?[ \t]*\n(.*?)\n?```\s*",
+    }.items()
+}
+_LABEL = re.compile(r"\s*(Observation|FUNCTION RESPONSE|Function Response|Tool Response):\s*(.*?)\s*", re.DOTALL)
+_TOOL_CODE = re.compile(r"((?:(?!```).)*?)```tool_code[ \t]*\n((?:(?!```).)*)```\s*", re.DOTALL)
+# What became of calls in texts: parsed, or left as text because the setting or the template asks for it, or because the
+# form is not known for sure.
+PARSED, KEPT, UNWRITTEN, UNREAD = "parsed", "kept", "unwritten", "unread"
+OTHER_FORM = "another form"  # of a call whose result follows
+Found = dict[str, dict[str, None]]  # what became of calls -> the names of their forms, in order
+
+
+class CallsInText(NamedTuple):
+    """What is done with calls in texts: by `tool_calls_in_text`, and for which rows the template writes calls."""
+
+    mode: str = "parse"  # or keep, drop
+    written: str = "always"  # or with_tools: for rows with tools; or never
+
+    def fate(self, record: Record) -> str:
+        """What becomes of the calls of a record, if they are certain."""
+        is_written = self.written == "always" or (self.written == "with_tools" and bool(record.tools))
+        if self.mode == "parse" and not is_written:
+            return UNWRITTEN
+        return KEPT if self.mode == "keep" else PARSED
 
 
 def may_hold_call(text: str) -> bool:
     """Whether a text may hold a tool call, by its marks or because it is a list of Python calls.
 
-    The marks are those of `forms`. Single characters come first because they are found many times faster.
+    The marks are those of `forms` and `looks`. Single characters come first because they are found many times faster.
     """
-    if "_" in text and ("tool_call" in text or "TOOL_CALL" in text or "python_tag" in text or "action_input" in text):
+    if "_" in text and ("tool_" in text or "TOOL_CALL" in text or "python_tag" in text or "action_input" in text):
         return True
-    if ("<" in text and "<function" in text) or "Action Input:" in text:
+    if "<" in text and (
+        "<function" in text or ('"' in text and "invoke" in text) or ("{" in text and "<|mess" in text)
+    ):
         return True
-    return ("▁" in text and "tool▁call" in text) or (text[:1] == "[" and text.rstrip().endswith(")]"))
+    if ":" in text and "Action Input:" in text:
+        return True
+    if text[:1] == "[":
+        return text.rstrip().endswith(")]") or "tool▁call" in text
+    return not text.isascii() and "tool▁call" in text
 
 
-def parse_calls(record: Record, mode: str) -> Record:
-    """The record with the calls and results in its texts as calls and results, by `tool_calls_in_text`.
+def parse_calls(record: Record, how: CallsInText, found: Found) -> Record:
+    """The record with the calls and results in its texts as calls and results, or as it is: see CallsInText.
 
-    `keep` changes nothing. Raises ConversionError: bad_tool_call, for a call that cannot be read, and with `drop`, for
-    every one.
+    What is parsed, and what looks like a call and is left as text, is added to `found`. Raises ConversionError:
+    bad_tool_call, for a call that cannot be read, and with `drop`, for every one.
     """
-    if mode == "keep":
-        return record
     messages = record.messages
     if not any(_is_candidate(message, bool(record.tools)) for message in messages):
+        return record
+    fate = how.fate(record)
+    if fate != PARSED:
+        _note_left(messages, fate, found)
         return record
     properties = _properties(record.tools)
     parsed: list[Message] = []
@@ -65,17 +97,47 @@ def parse_calls(record: Record, mode: str) -> Record:
         start = len(parsed)
         try:
             if message.role == "assistant" and message.content:
-                parsed += _answer(number - 1, messages, record.tools, properties, mode)
+                parsed += _answer(number - 1, messages, record.tools, properties, how.mode, found)
             else:
-                parsed += _results(message, parsed)
+                parsed += _results(message, parsed, found)
         except ConversionError as error:
             raise ConversionError(error.drop.reason, f"turn {number}: {error.drop.detail}") from None
-        if mode == "drop" and not message.tool_calls and any(one.tool_calls for one in parsed[start:]):
+        if how.mode == "drop" and not message.tool_calls and any(one.tool_calls for one in parsed[start:]):
             detail = "its text has a tool call, and tool_calls_in_text is drop"
             raise ConversionError("bad_tool_call", f"turn {number}: {detail}")
+    left = _note_left(parsed, UNREAD, found)
+    if left is not None and how.mode == "drop":
+        detail = f"its text has what looks like a tool call ({left.form}), and tool_calls_in_text is drop"
+        raise ConversionError("bad_tool_call", f"turn {left.turn}: {detail}")
     if len(parsed) == len(messages) and all(map(Message.__eq__, parsed, messages)):
         return record
     return record.replaced(messages=tuple(parsed))
+
+
+class _Left(NamedTuple):
+    """A call, by its form, that is left in the text of a turn, from 1."""
+
+    turn: int
+    form: str
+
+
+def _note_left(messages: Sequence[Message], fate: str, found: Found) -> _Left | None:
+    """Note what looks like calls in the texts of answers without calls; the first of them, or None."""
+    first = None
+    for number, message in enumerate(messages, 1):
+        if message.role != "assistant" or message.tool_calls or not message.content:
+            continue
+        forms = call_marks(message.content) if may_hold_call(message.content) else []
+        if not forms and number < len(messages) and messages[number].role == "tool":
+            forms = [OTHER_FORM]
+        for form in forms:
+            _note(found, fate, form)
+            first = first or _Left(number, form)
+    return first
+
+
+def _note(found: Found, fate: str, form: str) -> None:
+    found.setdefault(fate, {})[form] = None
 
 
 def _is_candidate(message: Message, has_tools: bool) -> bool:
@@ -103,7 +165,12 @@ def _properties(tools: Sequence[Mapping[str, Any]]) -> Properties:
 
 
 def _answer(
-    at: int, messages: Sequence[Message], tools: Sequence[Mapping[str, Any]], properties: Properties, mode: str
+    at: int,
+    messages: Sequence[Message],
+    tools: Sequence[Mapping[str, Any]],
+    properties: Properties,
+    mode: str,
+    noted: Found,
 ) -> Iterator[Message]:
     """The turns that an answer consists of: itself, or with its calls, or the steps of a trace."""
     message = messages[at]
@@ -111,15 +178,24 @@ def _answer(
     is_react = not message.tool_calls and any(mark in text for mark in _REACT)
     steps = react_steps(text, properties) if is_react else None
     if steps is not None:
+        _note(noted, PARSED, "ReAct")
         yield from _turns_of(steps, message)
+        return
+    harmony = harmony_turns(text) if "<|message|>" in text and not message.tool_calls else None
+    if harmony is not None and not (message.reasoning and harmony[0].reasoning):
+        _note(noted, PARSED, "Harmony")
+        harmony[0] = harmony[0]._replace(reasoning=harmony[0].reasoning or message.reasoning)
+        yield from (turn._replace(train=message.train) if turn.role == "assistant" else turn for turn in harmony)
         return
     found = marked_calls(text, properties) or _bare_calls(at, messages, tools)
     # With drop, the call is a reason to drop the row, wherever it stands.
     if found is None or (found.has_text_behind and not message.tool_calls and mode != "drop"):
         yield message
     elif not message.tool_calls:
+        _note(noted, PARSED, found.form)
         yield message._replace(content=found.text or None, tool_calls=found.calls)
     elif [_plain(call) for call in found.calls] == [_plain(call) for call in message.tool_calls]:
+        _note(noted, PARSED, found.form)
         yield message._replace(content=found.text or None)  # the turn has its calls twice
     else:
         raise ConversionError("conflicting_fields", "the calls in its text and its tool_calls differ")
@@ -141,16 +217,22 @@ def _turns_of(steps: Sequence[Step], message: Message) -> Iterator[Message]:
 
 
 def _bare_calls(at: int, messages: Sequence[Message], tools: Sequence[Mapping[str, Any]]) -> Written | None:
-    """The calls that a text is and nothing else, without marks: only calls of tools that the conversation knows."""
+    """The calls that a text is and nothing else, without marks, or that are the code block at its end which Gemma
+    writes: only calls of tools that the conversation knows.
+    """
     text = (messages[at].content or "").strip()
-    calls: tuple[ToolCall, ...] | None = None
-    if text.startswith("[") and text.endswith("]"):
+    before, calls, form = "", None, "list of calls"
+    block = _TOOL_CODE.fullmatch(ENDS.sub("", text)) if "```tool_code" in text else None
+    if block is not None:
+        before, form = block.group(1).strip(), "tool_code"
+        calls = _lines_of_calls(block.group(2))
+    elif text.startswith("[") and text.endswith("]"):
         calls = python_calls(text)
     names = {str(tool.get("function", tool).get("name")) for tool in tools}
-    if calls is None and text[:1] in ("{", "[") and names:
+    if calls is None and block is None and text[:1] in ("{", "[") and names:
         found = json_calls(text)
         is_whole = found is not None and not text[found[1] :].strip()
-        calls = found[0] if found is not None and is_whole else None
+        calls, form = found[0] if found is not None and is_whole else None, "JSON"
         if calls is None or not all(call.name in names for call in calls):
             return None
     if not calls:
@@ -158,17 +240,28 @@ def _bare_calls(at: int, messages: Sequence[Message], tools: Sequence[Mapping[st
     system = "\n".join(one.content or "" for one in messages if one.role in ("system", "developer"))
     is_answered = at + 1 < len(messages) and messages[at + 1].role == "tool"
     if is_answered or all(call.name in names or call.name in system for call in calls):
-        return Written("", calls, "list of calls")
+        return Written(before, calls, form)
     return None
 
 
-def _results(message: Message, before: Sequence[Message]) -> Iterator[Message]:
+def _lines_of_calls(text: str) -> tuple[ToolCall, ...] | None:
+    """Calls written as Python, in a list or one a line."""
+    calls = python_calls(text)
+    lines = [python_calls(line) for line in text.split("\n") if line.strip()] if calls is None else []
+    if calls is None and lines and None not in lines:
+        calls = tuple(call for line in lines for call in line or ())
+    return calls
+
+
+def _results(message: Message, before: Sequence[Message], found: Found) -> Iterator[Message]:
     """A tool's turn without the marks around its result; a user's turn that is such results is a tool's."""
     calls = _open_calls(before)
     if message.role not in ("tool", "user") or not message.content or (message.role == "user" and not calls):
         yield message
         return
-    texts = _results_in(message.content, with_label=message.role == "tool" or bool(calls))
+    texts, form = _results_in(message.content, with_label=message.role == "tool" or bool(calls))
+    if texts:
+        _note(found, PARSED, form)
     if not texts:
         yield message
     elif len(texts) == 1 or len(texts) != calls:
@@ -186,14 +279,16 @@ def _open_calls(before: Sequence[Message]) -> int:
     return 0
 
 
-def _results_in(text: str, with_label: bool) -> list[str]:
-    """The results in a text that consists of wrapped results and nothing else; empty for any other text."""
-    for pattern in _RESULTS:
+def _results_in(text: str, with_label: bool) -> tuple[list[str], str]:
+    """The results in a text that consists of wrapped results and nothing else, and what is around them; for any other
+    text, no results.
+    """
+    for name, pattern in _RESULTS.items():
         texts, at = [], 0
         while at < len(text) and (match := pattern.match(text, at)) is not None:
             texts.append(match.group(1))
             at = match.end()
         if texts and at == len(text):
-            return texts
+            return texts, name
     match = _LABEL.fullmatch(text) if with_label else None
-    return [] if match is None or not match.group(1) else [match.group(1)]
+    return ([], "") if match is None or not match.group(2) else ([match.group(2)], match.group(1))

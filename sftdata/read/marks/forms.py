@@ -7,23 +7,23 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
 
-from sftdata.read.formats.tool_calls import tool_call
 from sftdata.read.formats.values import ConversionError, parse_python
+from sftdata.read.marks.call_values import JSON, Properties, call_of, json_calls, typed
+from sftdata.read.marks.invoke import invoked_calls
+from sftdata.read.marks.looks import is_quoted
 from sftdata.read.marks.python_calls import python_calls
 from sftdata.records.record import ToolCall
 
-_ENDS = re.compile(
+ENDS = re.compile(
     r"(\s*(<\|endoftext\|>|</s>|<\|im_end\|>|<\|eot_id\|>|<\|eom_id\|>|<\|end\|>|<\|end_of_text\|>|<end_of_turn>|<eos>"
     r"|<｜end▁of▁sentence｜>|\[/TOOL_CALLS\]))+\s*$"
 )
 _CLOSES = re.compile(
     r"</(?:tool_calls?|function_?call|function)>|<\|tool_calls?(?:_section)?_end\|>|<\|/tool_call\|>|<｜tool▁calls▁end｜>"
 )
-_JSON = json.JSONDecoder()
-Properties = Callable[[str], Mapping[str, Any]]  # name of a tool -> the properties of its arguments, if declared
 
 
 class Written(NamedTuple):
@@ -59,7 +59,7 @@ def marked_calls(text: str, properties: Properties) -> Written | None:
         except ConversionError:
             closes = [match.end() for match in _CLOSES.finditer(text)]
             rest = text[closes[-1] :] if closes else ""
-            if mark not in rest and _ENDS.sub("", rest).strip():
+            if mark not in rest and ENDS.sub("", rest).strip():
                 return None
             raise
         if blocks:
@@ -74,12 +74,7 @@ def _parts_around(text: str, blocks: list[_Block]) -> list[str]:
     starts = [0, *(block.end for block in blocks)]
     ends = [*(block.start for block in blocks), len(text)]
     parts = [text[start:end] for start, end in zip(starts, ends)]
-    return [parts[0].strip(), *(_ENDS.sub("", part).strip() for part in parts[1:])]
-
-
-def _is_quoted(text: str, at: int) -> bool:
-    """Whether a place in a text is in a code block or in backticks: text about marks, not marks."""
-    return text.count("```", 0, at) % 2 == 1 or text[:at].endswith("`")
+    return [parts[0].strip(), *(ENDS.sub("", part).strip() for part in parts[1:])]
 
 
 def _bad(form: str, body: str) -> ConversionError:
@@ -88,48 +83,6 @@ def _bad(form: str, body: str) -> ConversionError:
         f"its text has a call of the form {form} that cannot be read ({' '.join(body.split())[:60]!r}); "
         "tool_calls_in_text: keep trains it as text",
     )
-
-
-def call_of(value: Any) -> ToolCall | None:
-    """A call from JSON, by its name and arguments, or None if it is no call."""
-    if not isinstance(value, dict):
-        return None
-    inner = value.get("function")
-    function = inner if isinstance(inner, dict) else value
-    name = function.get("name", inner if isinstance(inner, str) else None)
-    keys = [key for key in ("arguments", "parameters", "args", "input", "params") if key in function]
-    arguments = function[keys[0]] if keys else {}
-    if not isinstance(name, str) or len(keys) > 1:
-        return None
-    call_id = value.get("id")
-    given = {"id": call_id} if isinstance(call_id, str) else {}
-    try:
-        call = tool_call({**given, "name": name, "arguments": {} if arguments is None else arguments})
-    except ConversionError:
-        return None
-    # Nulls in a text are the writer's own.
-    return ToolCall(name=call.name, arguments=arguments, id=call.id) if isinstance(arguments, dict) else call
-
-
-def json_calls(text: str) -> tuple[tuple[ToolCall, ...], int] | None:
-    """The calls at the beginning of a text, as JSON or Python objects one after the other, and where they end."""
-    at = len(text) - len(text.lstrip())
-    calls: list[ToolCall] = []
-    end = 0
-    while at < len(text) and text[at] in "[{":
-        try:
-            value, at = _JSON.raw_decode(text, at)
-        except (ValueError, RecursionError):
-            value = parse_python(text[at:])
-            at = len(text)
-        found = [call_of(item) for item in (value if isinstance(value, list) else [value])]
-        if not found or None in found:
-            break
-        calls += [call for call in found if call is not None]
-        end = at
-        rest = text[at:].lstrip(" \t\r\n,;")
-        at = len(text) - len(rest)
-    return (tuple(calls), end) if calls else None
 
 
 def _whole(body: str, properties: Properties) -> tuple[ToolCall, ...] | None:
@@ -165,7 +118,7 @@ def _xml_call(name: str, inner: str, properties: Properties) -> ToolCall | None:
     if _PARAMETER.sub("", inner).strip():
         return None
     known = properties(name)
-    return ToolCall(name=name, arguments={key: _typed(text, known.get(key)) for key, text in _PARAMETER.findall(inner)})
+    return ToolCall(name=name, arguments={key: typed(text, known.get(key)) for key, text in _PARAMETER.findall(inner)})
 
 
 _GLM = re.compile(r"<arg_key>(.*?)</arg_key>\s*<arg_value>(.*?)</arg_value>", re.DOTALL)
@@ -178,19 +131,7 @@ def _glm_call(body: str, properties: Properties) -> tuple[ToolCall, ...] | None:
     if not pairs or not re.fullmatch(r"[\w.:-]+", name):
         return None
     known = properties(name)
-    return (ToolCall(name=name, arguments={key.strip(): _typed(text, known.get(key.strip())) for key, text in pairs}),)
-
-
-def _typed(text: str, schema: Any) -> Any:
-    """The text of an argument as the type that the tool's schema declares; as text if it declares none."""
-    kinds = schema.get("type") if isinstance(schema, Mapping) else None
-    if kinds is None or kinds == "string" or (isinstance(kinds, list) and "string" in kinds):
-        return text
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
-        value = {"True": True, "False": False, "None": None}.get(text.strip(), text)
-        return value if value is not text else parse_python(text) or text
+    return (ToolCall(name=name, arguments={key.strip(): typed(text, known.get(key.strip())) for key, text in pairs}),)
 
 
 _GLAIVE = re.compile(r"""\{\s*"name"\s*:\s*"([^"\\]+)"\s*,\s*"arguments"\s*:\s*'(.*?)'\s*\}""", re.DOTALL)
@@ -212,9 +153,9 @@ def _in_tags(name: str, pattern: str) -> Callable[[str, Properties], Iterator[_B
     def find(text: str, properties: Properties) -> Iterator[_Block]:
         for match in regex.finditer(text):
             body = match.group(1)
-            if _is_quoted(text, match.start()):
+            if is_quoted(text, match.start()):
                 continue
-            calls, end = _whole(_ENDS.sub("", body), properties), match.end()
+            calls, end = _whole(ENDS.sub("", body), properties), match.end()
             if calls is None and match.end() == match.end(1):  # never closed, so text may follow
                 found = json_calls(body)
                 if found is not None:
@@ -233,9 +174,9 @@ _TOOL_CALL = _in_tags("<tool_call>", r"<tool_call>(.*?)(?:</tool_call>|(?=<tool_
 def _tool_calls(text: str, properties: Properties) -> Iterator[_Block]:
     """A list of calls in JSON, or calls with a <tool_call> each, between <tool_calls> and </tool_calls>."""
     for match in re.finditer(r"<tool_calls>(.*?)(?:</tool_calls>|$)", text, re.DOTALL):
-        if _is_quoted(text, match.start()):
+        if is_quoted(text, match.start()):
             continue
-        body = _ENDS.sub("", match.group(1))
+        body = ENDS.sub("", match.group(1))
         if body.lstrip().startswith("<tool_call>"):
             blocks = list(_TOOL_CALL(body, properties))
             is_whole = not any(_parts_around(body, blocks))
@@ -250,7 +191,7 @@ def _tool_calls(text: str, properties: Properties) -> Iterator[_Block]:
 
 def _function_tag(text: str, properties: Properties) -> Iterator[_Block]:
     for match in _XML.finditer(text):
-        if not _is_quoted(text, match.start()):
+        if not is_quoted(text, match.start()):
             call = _xml_call(match.group(1), match.group(2), properties)
             if call is None:
                 raise _bad("<function=...>", match.group(0))
@@ -262,14 +203,14 @@ _MISTRAL = re.compile(r"\s*([\w.-]+)(?:\[CALL_ID\]([\w-]+))?\s*\[ARGS\]\s*(?=\{)
 
 def _mistral(text: str, properties: Properties) -> Iterator[_Block]:
     for match in re.finditer(r"\[TOOL_CALLS?\]", text):
-        if _is_quoted(text, match.start()):
+        if is_quoted(text, match.start()):
             continue
         rest = text[match.end() :]
         found = json_calls(rest)
         named = _MISTRAL.match(rest)
         if found is None and named is not None:
             try:
-                arguments, end = _JSON.raw_decode(rest, named.end())
+                arguments, end = JSON.raw_decode(rest, named.end())
             except (ValueError, RecursionError):
                 raise _bad("[TOOL_CALLS]", rest) from None
             found = (ToolCall(name=named.group(1) or named.group(3), arguments=arguments, id=named.group(2)),), end
@@ -282,11 +223,29 @@ def _mistral(text: str, properties: Properties) -> Iterator[_Block]:
 def _python_tags(text: str, properties: Properties) -> Iterator[_Block]:
     """LFM2: a list of Python calls, or JSON, between <|tool_call_start|> and <|tool_call_end|>."""
     for match in re.finditer(r"<\|tool_call_start\|>(.*?)(?:<\|tool_call_end\|>|$)", text, re.DOTALL):
-        if not _is_quoted(text, match.start()):
+        if not is_quoted(text, match.start()):
             calls = python_calls(match.group(1)) or _whole(match.group(1), properties)
             if calls is None:
                 raise _bad("<|tool_call_start|>", match.group(1))
             yield _Block(match.start(), match.end(), calls)
+
+
+_BUILT_IN = re.compile(r"<\|python_tag\|>\s*([A-Za-z_]\w*)\.call(\(.*\))\s*$", re.DOTALL)
+
+
+def _built_in(text: str, properties: Properties) -> Iterator[_Block]:
+    """A call of a built-in tool as Llama writes it: <|python_tag|>brave_search.call(query="...")."""
+    match = _BUILT_IN.search(ENDS.sub("", text))
+    calls = None if match is None or is_quoted(text, match.start()) else python_calls("".join(match.groups()))
+    if match is not None and calls is not None and len(calls) == 1:
+        yield _Block(match.start(), len(text), calls)
+
+
+def _invoked(text: str, properties: Properties) -> Iterator[_Block]:
+    """Calls as Claude, MiniMax and DeepSeek V3.2 write them; nothing if one of them cannot be read."""
+    blocks = [_Block(*one) for one in invoked_calls(text, properties) if not is_quoted(text, one.start)]
+    if all(block.calls for block in blocks):
+        yield from blocks
 
 
 _DEEPSEEK = re.compile(
@@ -340,6 +299,8 @@ _FORMS: tuple[tuple[str, str, Callable[[str, Properties], Iterator[_Block]]], ..
     ("<|tool_call_start|>", "<|tool_call_start|>", _python_tags),
     ("<function=...>", "<function=", _function_tag),
     ("<|python_tag|>", "<|python_tag|>", _in_tags("<|python_tag|>", r"<\|python_tag\|>(?=\s*\{)(.*)$")),
+    ("<|python_tag|>", "<|python_tag|>", _built_in),
+    ("<invoke>", "invoke name=", _invoked),
     ("<｜tool▁calls▁begin｜>", "<｜tool▁calls▁begin｜>", _sections("DeepSeek")),
     ("<|tool_calls_section_begin|>", "<|tool_calls_section_begin|>", _sections("Kimi")),
 )

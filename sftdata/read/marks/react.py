@@ -9,7 +9,7 @@ import json
 import re
 from typing import NamedTuple
 
-from sftdata.read.marks.forms import Properties
+from sftdata.read.marks.call_values import Properties
 from sftdata.records.record import ToolCall
 
 _ACTION = re.compile(r"^Action:[ \t]*(\S[^\n]*?)[ \t]*\n\s*Action Input:[ \t]*", re.MULTILINE)

@@ -63,6 +63,14 @@ JSON_CALL = '{"name": "get_weather", "arguments": {"city": "Paris"}}'
         '<|tool_call_start|>[get_weather(city="Paris")]<|tool_call_end|>',
         '<function=get_weather>{"city": "Paris"}</function>',
         '<|python_tag|>{"name": "get_weather", "parameters": {"city": "Paris"}}<|eom_id|>',
+        '<|python_tag|>get_weather.call(city="Paris")<|eom_id|>',
+        '<function_calls>\n<invoke name="get_weather">\n<parameter name="city">Paris</parameter>\n</invoke>\n'
+        "</function_calls>",
+        '<invoke name="get_weather"><parameter name="city">Paris</parameter></invoke>',
+        '<minimax:tool_call>\n<invoke name="get_weather">\n<parameter name="city">Paris</parameter>\n</invoke>\n'
+        "</minimax:tool_call>",
+        '<｜DSML｜function_calls>\n<｜DSML｜invoke name="get_weather">\n<｜DSML｜parameter name="city" string="true">'
+        "Paris</｜DSML｜parameter>\n</｜DSML｜invoke>\n</｜DSML｜function_calls><｜end▁of▁sentence｜>",
         'Action: get_weather\nAction Input: {"city": "Paris"}',
         'Action: get_weather\nAction Input: {"city": "Paris"}\nObservation:',
     ],
@@ -347,8 +355,10 @@ def test_a_whole_trace_of_actions_in_json_is_taken_apart_up_to_the_final_answer(
         'Action:\n```json\n{"action": "f", "action_input": null}\n```',
         '```json\n{"action": "f", "action_input": {"a": 1}}\n```',
         "Thought: Look.\nAction: search[tides]",
-        '<|channel|>commentary to=functions.f <|constrain|>json<|message|>{"a": 1}<|call|>',
-        '<invoke name="f"><parameter name="a">1</parameter></invoke>',
+        '<|channel|>commentary to=functions.f <|constrain|>json<|message|>{"a": }<|call|>',
+        "<invoke><tool_name>f</tool_name><parameters><a>1</a></parameters></invoke>",
+        '<invoke name="f"><parameter name="a">1</parameter>and more</invoke>',
+        "```tool_code\nprint(f(a=1))\n```",
     ],
 )
 def test_a_call_that_is_not_parsed_stays_text_and_has_its_result(text):

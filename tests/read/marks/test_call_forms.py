@@ -1,0 +1,207 @@
+"""Calls in XML, in channels and in code blocks; and what is said of calls that are parsed or left as text."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sftdata.read.formats.convert import Converted, RowFormat, convert
+from sftdata.read.formats.structure import check_structure
+from sftdata.records.record import Drop, Message, Record, ToolCall
+
+TOOLS = [{"name": "f", "parameters": {"properties": {"a": {"type": "string"}, "n": {"type": "integer"}}}}]
+HERMES = '<tool_call>{"name": "f", "arguments": {"a": "x"}}</tool_call>'
+DEFAULT = RowFormat()
+CALL = ToolCall(name="f", arguments={"a": "x"})
+
+
+def converted(*turns: tuple[str, str], how: RowFormat = DEFAULT, **row: Any) -> Converted:
+    return convert({"messages": [{"role": role, "content": content} for role, content in turns], **row}, how)
+
+
+def answers(text: str, how: RowFormat = DEFAULT, **row: Any) -> tuple[Message, ...]:
+    found = converted(("user", "Hi"), ("assistant", text), how=how, **row).found
+    assert isinstance(found, Record), found
+    return found.messages[1:]
+
+
+def test_values_in_xml_go_through_exactly():
+    value = '  <b>&lt;"it\'s"</b>\n\n\\n 1 '
+    text = f'<invoke name="f">\n<parameter name="a">{value}</parameter>\n<parameter name="n">3</parameter>\n</invoke>'
+    assert answers(text)[0].tool_calls == (ToolCall(name="f", arguments={"a": value, "n": "3"}),)
+    assert answers(text, tools=TOOLS)[0].tool_calls == (ToolCall(name="f", arguments={"a": value, "n": 3}),)
+
+
+@given(st.text().filter(lambda text: "</" not in text and "<｜" not in text and "```" not in text))
+def test_any_text_is_an_argument_of_xml(value: str):
+    text = f'<function_calls><invoke name="f"><parameter name="a">{value}</parameter></invoke></function_calls>'
+    assert answers(text)[0].tool_calls == (ToolCall(name="f", arguments={"a": value}),)
+
+
+def test_two_calls_in_one_section_or_without_one_stand_behind_their_text():
+    one = '<invoke name="f"><parameter name="a">x</parameter></invoke>'
+    other = '<invoke name="g"></invoke>'
+    calls = (CALL, ToolCall(name="g", arguments={}))
+    for text in (f"<function_calls>{one}\n{other}</function_calls>", f"{one}\n{other}"):
+        assert answers(f"Let me see.\n\n{text}") == (Message("assistant", "Let me see.", tool_calls=calls),)
+
+
+def test_deepseek_says_which_arguments_are_text_and_which_are_json():
+    text = (
+        '<｜DSML｜tool_calls><｜DSML｜invoke name="f"><｜DSML｜parameter name="a" string="true">7</｜DSML｜parameter>'
+        '<｜DSML｜parameter name="n" string="false">[7]</｜DSML｜parameter></｜DSML｜invoke></｜DSML｜tool_calls>'
+    )
+    assert answers(text)[0].tool_calls == (ToolCall(name="f", arguments={"a": "7", "n": [7]}),)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '<invoke name="f"><parameter name="a">1</parameter><parameter name="a">2</parameter></invoke>',
+        '<invoke name="f"><parameter name="a">1</parameter> or so</invoke>',
+        '<invoke name="f"><parameter name="a">1',
+        '<function_calls><invoke name="f"></invoke> is how it begins',
+        '<｜DSML｜invoke name="f"><｜DSML｜parameter name="a" string="false">{</｜DSML｜parameter></｜DSML｜invoke>',
+        '<invoke name="f"></invoke>\nThat was the call.',
+        '<tool_use>{"name": "f", "input": {}}</tool_use>',
+        '<|tool_call>call:f{a:<|"|>x<|"|>}<tool_call|>',
+        "<|python_tag|>import os\nprint(os.name)",
+        "<|python_tag|>f.call(a=g())",
+        '<|channel|>commentary to=python <|constrain|>json<|message|>{"a": 1}<|call|>',
+        '<|channel|>commentary to=functions.f<|message|>{"a": 1}<|call|>\nThat was it.',
+    ],
+)
+def test_what_is_not_certain_is_left_as_text_and_noted(text: str):
+    found = converted(("user", "Hi"), ("assistant", text))
+    assert isinstance(found.found, Record)
+    assert found.found.messages[1] == Message("assistant", text)
+    (note,) = found.calls
+    assert note.startswith("unread: ")
+    dropped = converted(("user", "Hi"), ("assistant", text), how=RowFormat(tool_calls_in_text="drop")).found
+    assert isinstance(dropped, Drop)
+    assert dropped.reason == "bad_tool_call"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'Claude writes `<invoke name="f"></invoke>`.',
+        '```xml\n<function_calls>\n<invoke name="f">\n</invoke>\n</function_calls>\n```',
+        "In short:\n```\n<|channel|>commentary to=functions.f<|message|>{}<|call|>\n```\nDone.",
+        "The channels are `<|channel|>analysis<|message|>` and final.",
+        "Gemma opens a block of tool_code for each call.",
+        "Methods that invoke others, e.g. invoke(name), are called drivers.",
+        "C++ templates: std::function<int(int)> f; <function-like> things",
+        "The tag <tool_call> opens a call, </tool_call> closes it.",
+        "Mistral's mark is [TOOL_CALLS].",
+        "`<|python_tag|>` begins code.",
+    ],
+)
+def test_text_about_marks_is_neither_parsed_nor_noted(text: str):
+    assert converted(("user", "Hi"), ("assistant", text)) == Converted(
+        Record((Message("user", "Hi"), Message("assistant", text)))
+    )
+
+
+def test_a_call_in_harmony_has_its_reasoning_and_its_arguments_as_they_are():
+    head = "<|channel|>analysis<|message|>Look it up.<|end|><|start|>assistant"
+    for header in (
+        "<|channel|>commentary to=functions.f <|constrain|>json<|message|>",
+        "<|channel|>commentary to=functions.f<|constrain|>json<|message|>",
+        " to=functions.f<|channel|>commentary json<|message|>",
+        "<|channel|>commentary to=functions.f<|message|>",
+    ):
+        expected = Message(
+            "assistant", None, "Look it up.", tool_calls=(ToolCall(name="f", arguments='{"a":  "x\\u00e9"}'),)
+        )
+        assert answers(f'{head}{header}{{"a":  "x\\u00e9"}}<|call|>') == (expected,)
+    # Of the reasoning in a field and that in the text, neither may be lost.
+    turn = {"role": "assistant", "content": f"{head}{header}{{}}<|call|>", "reasoning": "Other."}
+    both = convert({"messages": [{"role": "user", "content": "Hi"}, turn]}, RowFormat()).found
+    assert isinstance(both, Record)
+    assert (both.messages[1].tool_calls, both.messages[1].reasoning) == ((), "Other.")
+
+
+def test_a_whole_trace_of_harmony_is_taken_apart():
+    text = (
+        "<|channel|>commentary<|message|>I will look.<|end|>"
+        '<|start|>assistant<|channel|>commentary to=functions.f <|constrain|>json<|message|>{"a": "x"}<|call|>'
+        "<|start|>functions.f to=assistant<|channel|>commentary<|message|>3<|end|>"
+        "<|start|>assistant<|channel|>analysis<|message|>So three.<|end|>"
+        "<|start|>assistant<|channel|>final<|message|>Three.<|return|>"
+    )
+    assert answers(text) == (
+        Message("assistant", "I will look.", tool_calls=(ToolCall(name="f", arguments='{"a": "x"}'),)),
+        Message("tool", "3", name="f"),
+        Message("assistant", "Three.", "So three."),
+    )
+
+
+def test_a_block_of_tool_code_is_calls_if_their_names_are_known():
+    text = 'I look.\n```tool_code\nf(a="x")\n```'
+    expected = (Message("assistant", "I look.", tool_calls=(CALL,)),)
+    assert answers(text, tools=TOOLS) == expected
+    assert answers(text) == (Message("assistant", text),)
+    turns = (("user", "Hi"), ("assistant", text), ("user", "```tool_output\n3\n```"), ("assistant", "Three."))
+    found = converted(("system", "You may call f."), *turns).found
+    assert isinstance(found, Record)
+    assert found.messages[2:4] == (*expected, Message("tool", "3"))
+    assert check_structure(found) is None
+    two = answers('```tool_code\nf(a="x")\nf(a="y")\n```', tools=TOOLS)
+    assert two == (Message("assistant", None, tool_calls=(CALL, ToolCall(name="f", arguments={"a": "y"}))),)
+
+
+def test_a_call_with_more_than_a_call_has_is_refused_and_not_cut():
+    found = converted(
+        ("user", "Hi"), ("assistant", '<tool_call>{"name": "f", "arguments": {}, "why": "so"}</tool_call>')
+    )
+    assert isinstance(found.found, Drop)
+    assert found.found.reason == "bad_tool_call"
+
+
+def test_what_was_parsed_is_noted_by_its_form():
+    turns = (
+        ("user", "Hi"),
+        ("assistant", HERMES),
+        ("tool", "<tool_response>3</tool_response>"),
+        ("assistant", 'Action: f\nAction Input: {"a": 1}'),
+        ("user", "Observation: 4"),
+        ("assistant", "Four."),
+    )
+    assert converted(*turns).calls == ("parsed: <tool_call>, <tool_response>, ReAct, Observation",)
+
+
+def test_calls_that_the_settings_or_the_template_leave_as_text_are_noted():
+    turns = (("user", "Hi"), ("assistant", HERMES), ("tool", "3"), ("assistant", "Three."))
+    messages = tuple(Message(*turn) for turn in turns)
+    for how, row, note in (
+        (RowFormat(tool_calls_in_text="keep"), {}, "kept: <tool_call>"),
+        (RowFormat(calls_written="never"), {"tools": TOOLS}, "unwritten: <tool_call>"),
+        (RowFormat(calls_written="with_tools"), {}, "unwritten: <tool_call>"),
+    ):
+        found = converted(*turns, how=how, **row)
+        assert isinstance(found.found, Record)
+        assert found.found.messages == messages
+        assert found.calls == (note,)
+        assert check_structure(found.found) is None
+    written = converted(*turns, how=RowFormat(calls_written="with_tools"), tools=TOOLS)
+    assert written.calls == ("parsed: <tool_call>",)
+    never = RowFormat(tool_calls_in_text="drop", calls_written="never")
+    assert isinstance(converted(*turns, how=never).found, Drop)
+
+
+def test_a_broken_call_stays_text_where_the_template_writes_none():
+    text = '<tool_call>{"name": "f", "arguments": {"a": }}</tool_call>'
+    assert answers(text, RowFormat(calls_written="never")) == (Message("assistant", text),)
+
+
+def test_a_result_behind_a_text_without_marks_is_noted():
+    found = converted(("user", "Hi"), ("assistant", "[f(1)]"), ("tool", "3"), ("assistant", "Three."))
+    assert found.calls == ("unread: another form",)
+
+
+def test_plain_answers_are_not_noted():
+    assert converted(("user", "Hi"), ("assistant", "[see the note (below)]")).calls == ()
