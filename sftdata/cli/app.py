@@ -3,38 +3,11 @@
 from __future__ import annotations
 
 import gc
-from typing import Annotated
-
-import typer
 
 from sftdata.cli import check, inspect_dataset, prepare, templates, verify, why
-from sftdata.settings.command_line import CommandLine
+from sftdata.settings.command_line import command_line
 
-app = typer.Typer(
-    cls=CommandLine,
-    add_completion=False,
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,
-)
-
-
-def _version(value: bool) -> None:
-    if value:
-        from sftdata import __version__
-
-        print(f"sftdata {__version__}")
-        raise typer.Exit
-
-
-@app.callback()
-def _sftdata(
-    version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="print the version")
-    ] = False,
-) -> None:
-    """Turn instruction and chat data into tokenized, label-masked, packed shards."""
-
+app = command_line("sftdata", "Turn instruction and chat data into tokenized, label-masked, packed shards.")
 
 app.command()(prepare.prepare)
 app.command()(check.check)

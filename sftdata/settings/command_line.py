@@ -1,12 +1,13 @@
-"""What the command lines of both packages do about a wrong argument: one sentence and exit code 1."""
+"""What the command lines of both packages share: --version, and one sentence and exit code 1 for a wrong argument."""
 
 from __future__ import annotations
 
 import re
 import sys
 from collections.abc import Sequence
-from typing import Any
+from typing import Annotated, Any
 
+import typer
 from typer.core import TyperGroup
 
 _OF_OPTION = re.compile(r"(?:Invalid value for |Option )(?:'[^']*?(?=-))?(--?[\w-]+)[^ ]*?'?:? (.*)", re.DOTALL)
@@ -38,6 +39,36 @@ class CommandLine(TyperGroup):
         if standalone_mode:
             sys.exit(code if isinstance(code, int) else 0)
         return code
+
+
+def command_line(name: str, about: str) -> typer.Typer:
+    """The command line of a package, without its commands. `about` is its help text."""
+    app = typer.Typer(
+        name=name,
+        cls=CommandLine,
+        add_completion=False,
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+        rich_markup_mode=None,
+    )
+    app.callback(help=about)(_options)
+    return app
+
+
+def _version(context: typer.Context, value: bool) -> None:
+    if value:
+        from sftdata import __version__
+
+        print(f"{context.info_name} {__version__}")
+        raise typer.Exit
+
+
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="print the version")
+    ] = False,
+) -> None:
+    """The options before a command."""
 
 
 def _sentence(error: Any) -> str:
