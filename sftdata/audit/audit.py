@@ -43,7 +43,7 @@ from sftdata.progress import NoProgress, Progress
 from sftdata.read.advice import FIXABLE
 from sftdata.read.diagnose import NOT_DATA, no_rows_error
 from sftdata.read.file_names import distinct_names
-from sftdata.read.formats.convert import detect_format
+from sftdata.read.formats.shapes.known import detect_format
 from sftdata.read.formats.tool_schemas import check_tool_calls
 from sftdata.read.sources import lines_in, read_raw
 from sftdata.read.stage import row_of

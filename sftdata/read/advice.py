@@ -20,8 +20,9 @@ from sftdata.read.column_names import (
     message_column,
     picked_from,
 )
-from sftdata.read.formats.convert import RowFormat, check_columns, convert
+from sftdata.read.formats.convert import RowFormat, convert
 from sftdata.read.formats.fields import at_path, key_list
+from sftdata.read.formats.shapes.known import check_columns
 from sftdata.read.formats.structure import check_structure
 from sftdata.records.record import Drop, Record
 from sftdata.settings.yaml_line import settings_line

@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 from sftdata.errors import SourceError
 from sftdata.read.file_names import SUFFIXES, File, before_wildcard, kind_of
 from sftdata.read.folders import Folder, Note
-from sftdata.read.formats.convert import check_columns
+from sftdata.read.formats.shapes.known import check_columns
 from sftdata.read.not_data import MANIFEST, is_prepared, why_not_data
 from sftdata.read.readers.delimited import read_delimited
 from sftdata.read.readers.json_files import read_json

@@ -257,7 +257,7 @@ def lines(file: Path, *rows: object) -> Path:
 
 
 def test_settings_that_take_the_first_of_several_items_are_not_suggested(tmp_path):
-    pairs = [{"question": "Who?", "answer": "Me."}, {"question": "And?", "answer": "You."}]
+    pairs = [{"question": "Who?", "reply": "Me."}, {"question": "And?", "reply": "You."}]
     sentence = error(lines(tmp_path / "a.jsonl", {"qa": pairs[:1]}, {"qa": pairs}))
     assert "columns" not in sentence
     assert sentence.endswith(

@@ -14,20 +14,39 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
 from typing import Any, NamedTuple
 
-from sftdata.errors import SourceError
-from sftdata.read.formats.fields import Fields, at_path, key_list, lookup
+from sftdata.read.formats.fields import Fields, at_path, key_list
 from sftdata.read.formats.merge import merged_turns
 from sftdata.read.formats.reasoning import answers_with, find_reasoning, reasoning_text
 from sftdata.read.formats.roles import role_of
+from sftdata.read.formats.shapes.known import (
+    ANSWERS,
+    COMPLETION,
+    CONVERSATION,
+    CONVERSATIONS,
+    EXTRA_FIELDS,
+    HISTORY,
+    INPUT,
+    INSTRUCTION,
+    KWARGS,
+    OUTPUT,
+    PROMPT,
+    QUERY,
+    SYSTEM,
+    TEXT,
+    TOOLS,
+    detect_format,
+    plain_names,
+    with_plain_names,
+)
 from sftdata.read.formats.tool_calls import calls_in, has_tools, parse_tools
-from sftdata.read.formats.turns import Notes, TurnFormat, is_list_of_turns, parse_turns, turns_in_text
+from sftdata.read.formats.turns import Notes, TurnFormat, is_list_of_turns, parse_turns, same_turns, turns_in_text
 from sftdata.read.formats.values import (
     ConversionError,
     describe_value,
     is_empty,
+    is_given,
     parse_if_text,
     scalar_text,
     without_nulls,
@@ -35,47 +54,6 @@ from sftdata.read.formats.values import (
 from sftdata.read.marks.calls_in_text import CallsInText, parse_calls
 from sftdata.read.marks.rendered import refuse_prompt, refuse_text, rendered_turns
 from sftdata.records.record import Drop, Message, Record
-from sftdata.settings.yaml_line import flow
-
-# The field names of each part of a row, in order of priority. The first one names the part in messages.
-CONVERSATION = ("messages", "conversations", "conversation")
-CONVERSATIONS = ("conversations", "conversation", "messages")
-PROMPT = ("prompt",)
-COMPLETION = ("completion", "response")
-INSTRUCTION = ("instruction",)
-INPUT = ("input", "context")
-OUTPUT = ("output", "response", "completion")
-HISTORY = ("history",)
-QUERY = ("query",)
-ANSWERS = ("answers",)
-TEXT = ("text",)
-SYSTEM = ("system", "system_prompt")
-TOOLS = ("tools", "functions")
-KWARGS = ("chat_template_kwargs",)
-
-_TURN = ("role", "content", "from", "value", "reasoning")
-_COMMON = (*SYSTEM, *TOOLS, *KWARGS)
-_ANSWER = "reasoning"  # a column of reasoning belongs to the answer beside it
-EXTRA_FIELDS = frozenset(_COMMON)  # a row with one of these is more than its turns
-_LEADING = {
-    "messages": CONVERSATION[:1],
-    "sharegpt": CONVERSATIONS[:2],
-    "prompt_completion": PROMPT,
-    "xlam": QUERY,
-    "alpaca": INSTRUCTION,
-    "rendered": TEXT,
-    "text": TEXT,
-}
-FIELDS: dict[str, tuple[str, ...]] = {
-    "messages": ("messages", *_TURN, *_COMMON),
-    "sharegpt": ("conversations", "conversation", *_TURN, *_COMMON),
-    "prompt_completion": (*PROMPT, *COMPLETION, _ANSWER, *_COMMON),
-    "xlam": (*QUERY, *ANSWERS, _ANSWER, *_COMMON),
-    "alpaca": (*INSTRUCTION, *INPUT, *OUTPUT, *HISTORY, _ANSWER, *_COMMON),
-    "rendered": (*TEXT, *PROMPT, *COMPLETION, *_COMMON),
-    "text": TEXT,
-}
-_AUTO = ("messages", "sharegpt", "prompt_completion", "xlam", "alpaca")
 
 
 class RowFormat(NamedTuple):
@@ -97,7 +75,9 @@ class RowFormat(NamedTuple):
 
 
 class Converted(NamedTuple):
-    """The record of a row, or why there is none; columns and keys of turns that are unused; calls in texts: see Row."""
+    """The record of a row, or why there is none; the columns and keys of turns that hold something unused; and what
+    became of the tool calls in its texts, as "parsed: <tool_call>".
+    """
 
     found: Record | Drop
     unused: tuple[str, ...] = ()
@@ -137,6 +117,11 @@ def convert(value: object, how: RowFormat) -> Converted:
     if not isinstance(value, dict):
         return Converted(Drop("not_an_object", f"the row is {describe_value(value)}"))
     format = how.format
+    named = value
+    value = with_plain_names(named, how.columns)
+    if value is not named:
+        names = plain_names(tuple(named), tuple(how.columns.values()))
+        how = how._replace(keep=tuple(names.get(path, path) for path in how.keep))
     if format == "auto":
         found = detect_format(value, how.columns)
         if found is None:
@@ -144,7 +129,7 @@ def convert(value: object, how: RowFormat) -> Converted:
                 refuse_text(value.get("text"), "text")
             except ConversionError as error:
                 return Converted(error.drop)
-            return Converted(Drop("unknown_shape", f"the row's keys are {key_list(value)}"))
+            return Converted(Drop("unknown_shape", f"the row's keys are {key_list(named)}"))
         format = found
     reading = _Reading(value, how)
     calls: dict[str, dict[str, None]] = {}
@@ -161,53 +146,10 @@ def convert(value: object, how: RowFormat) -> Converted:
         return Converted(error.drop)
     except RecursionError:
         return Converted(Drop("wrong_type", "a value of the row is nested too deeply"))
+    if value is not named:
+        own = {field: name for name, field in names.items()}
+        unused = [own.get(name, name) for name in unused]
     return Converted(record, tuple(unused), tuple(f"{fate}: {', '.join(forms)}" for fate, forms in calls.items()))
-
-
-def detect_format(row: Mapping[str, Any], columns: Mapping[str, str] = {}) -> str | None:
-    """The format of a row: the first whose leading field holds something, or else is not null, or else exists; None if
-    no format fits. If columns are mapped, only formats that have all mapped fields are considered.
-    """
-    candidates = formats_with(tuple(columns)) if columns else _AUTO
-    if lookup(row, ANSWERS, columns) is None:  # the names of xLAM's columns are those of other data too
-        candidates = tuple(format for format in candidates if format != "xlam")
-    for absent in (is_empty, lambda value: value is None):
-        for format in candidates:
-            for name in _LEADING[format]:
-                if not absent(row.get(name)) or (columns and not absent(lookup(row, (name,), columns))):
-                    return format
-    for format in candidates:
-        if any(name in row or name in columns for name in _LEADING[format]):
-            return format
-    return candidates[0] if columns and candidates else None
-
-
-@lru_cache(maxsize=256)
-def formats_with(fields: tuple[str, ...]) -> tuple[str, ...]:
-    """The formats that have all these fields; `text` only if the field `text` is among them."""
-    known = (*_AUTO, "text") if "text" in fields else _AUTO
-    return tuple(format for format in known if all(field in FIELDS[format] for field in fields))
-
-
-def check_columns(format: str, columns: Mapping[str, str], where: str) -> None:
-    """Raise SourceError if the mapped fields are not fields of the format, or for `auto`, of one format."""
-    known = FIELDS[format] if format != "auto" else tuple(dict.fromkeys(sum(FIELDS.values(), ())))
-    unknown = [field for field in columns if field not in known]
-    if unknown:
-        swapped = [field for field in unknown if columns[field] in known]
-        pairs = [(column, field) if field in swapped else (field, column) for field, column in columns.items()]
-        turned = {field: column for field, column in pairs if field in known}
-        hint = (
-            f"write it as field: column, e.g. columns: {flow(turned)}"
-            if swapped and (format != "auto" or formats_with(tuple(turned)))
-            else f"the fields are {', '.join(known)}"
-        )
-        lacking = "no format has such a field" if format == "auto" else f"the format {format} has no such field"
-        raise SourceError(where, f"columns maps {', '.join(unknown)}, but {lacking}", hint)
-    if format == "auto" and columns and not formats_with(tuple(columns)):
-        raise SourceError(
-            where, f"no format has all of the fields {', '.join(columns)}", "map the fields of one format"
-        )
 
 
 def _text(value: Any, label: str) -> str:
@@ -230,8 +172,30 @@ def _from_conversation(reading: _Reading, names: Sequence[str]) -> Record:
     if not reading.fields.columns:
         names = [name for name in names if not is_empty(reading.fields.row.get(name))] or names
     turns = reading.fields.required(names)
-    messages = parse_turns(turns, reading.fields.name_of(names), reading.turns, reading.notes)
+    column = reading.fields.name_of(names)
+    messages = parse_turns(turns, column, reading.turns, reading.notes)
+    if reading.how.format == "auto" and not reading.fields.columns:
+        _compare(reading, column, messages)
     return _record(reading, _with_reasoning(reading, messages))
+
+
+def _compare(reading: _Reading, column: str, messages: tuple[Message, ...]) -> None:
+    """Raise ConversionError if another column of turns says something else. One that says the same is used."""
+    row = reading.fields.row
+    for name in CONVERSATION:
+        if name == column or name in reading.how.keep or is_empty(row.get(name)):
+            continue
+        try:
+            others = parse_turns(row[name], name, reading.turns)
+        except ConversionError:
+            continue  # no conversation, so that it is counted as unused
+        if not same_turns(messages, others):
+            raise ConversionError(
+                "conflicting_fields",
+                f"its columns {column} and {name} hold different conversations; "
+                f"name {name} in keep to train on {column} alone",
+            )
+        reading.fields.used[name] = row[name]
 
 
 def _from_prompt_completion(reading: _Reading) -> Record:
@@ -371,21 +335,39 @@ def _with_system(reading: _Reading, messages: tuple[Message, ...]) -> tuple[Mess
     system = reading.how.system
     if own is not None and _text(own, "system").strip():
         system = _text(own, "system")
+        _refuse_other_system(reading, system)
     if not system:
         return messages
     others = [message for found, message in zip(is_system, messages) if not found]
     return (Message(role="system", content=system), *others)
 
 
+def _refuse_other_system(reading: _Reading, system: str) -> None:
+    """Raise ConversionError if two columns of the row hold different system prompts."""
+    fields, (first, second) = reading.fields, SYSTEM
+    other = scalar_text(fields.row.get(second))
+    if second in fields.used or fields.columns.keys() & set(SYSTEM) or second in reading.how.keep:
+        return
+    if is_given(other) and other != system:
+        todo = f"name {second} in keep to use {first} alone"
+        raise ConversionError("conflicting_fields", f"its {first} and its {second} say different things; {todo}")
+
+
 def _tools(reading: _Reading) -> tuple[Mapping[str, Any], ...]:
-    """The tools of a row, from its own column or its system turn. Raises ConversionError if the two differ."""
-    value = reading.fields.lookup(TOOLS)
-    found = [parse_tools(value)] if has_tools(value) else []
-    found += reading.notes.tools
-    found = [tools for tools in found if tools]
-    if any(tools != found[0] for tools in found):
-        raise ConversionError("conflicting_fields", "the tools of the row and those of its system turn differ")
-    return found[0] if found else ()
+    """The tools of a row, from its own columns or its system turn. Raises ConversionError if these differ."""
+    fields = reading.fields
+    value = fields.lookup(TOOLS)
+    found = [("its tools", parse_tools(value))] if has_tools(value) else []
+    second = TOOLS[1]
+    if second not in {*fields.used, *reading.how.keep} and not fields.columns.keys() & set(TOOLS):
+        other = fields.lookup((second,))
+        found += [(f"its {second}", parse_tools(other))] if has_tools(other) else []
+    found += [("the tools of its system turn", tools) for tools in reading.notes.tools]
+    found = [pair for pair in found if pair[1]]
+    for name, tools in found:
+        if tools != found[0][1]:
+            raise ConversionError("conflicting_fields", f"{found[0][0]} and {name} differ")
+    return found[0][1] if found else ()
 
 
 _READERS = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from sftdata.read.formats.media import is_media
+from sftdata.read.formats.media import describe_media, is_media
 from sftdata.read.formats.values import ConversionError, is_given
 
 
@@ -50,7 +50,7 @@ class Fields:
             if name not in self.used and name not in keep and is_media(name, value):
                 raise ConversionError(
                     "untrainable_content",
-                    f"its column {name[:60]!r} holds pictures, sound or video, which cannot be trained on; "
+                    f"its column {name[:60]!r} holds {describe_media(value)}, which cannot be trained on; "
                     "name the column in keep to train on the text alone",
                 )
 

@@ -12,9 +12,10 @@ from functools import lru_cache
 from itertools import pairwise
 from typing import Any, NamedTuple
 
-from sftdata.read.formats.convert import EXTRA_FIELDS, RowFormat
-from sftdata.read.formats.media import is_media, strength
+from sftdata.read.formats.convert import RowFormat
+from sftdata.read.formats.media import FILE_HEADS, is_file_text, is_media, strength
 from sftdata.read.formats.reasoning import is_reasoning_name
+from sftdata.read.formats.shapes.known import CONVERSATION, EXTRA_FIELDS, plain_names
 from sftdata.read.formats.structure import check_structure, find_bad_character
 from sftdata.read.formats.turns import TurnFormat, parse_turns
 from sftdata.read.formats.values import ConversionError, is_given
@@ -118,7 +119,7 @@ def _other_columns(names: tuple[str, ...], turns: str, keep: tuple[str, ...]) ->
     """The columns of a row besides its turns and those that `keep` names; None if one of them may mean something."""
     if not EXTRA_FIELDS.isdisjoint(names) or any(path not in names for path in keep):
         return None
-    if any(is_reasoning_name(name) for name in names if name != turns):
+    if any(is_reasoning_name(name) or name in CONVERSATION for name in names if name != turns) or plain_names(names):
         return None
     others = tuple([name for name in names if name != turns and name not in keep])
     return None if any(map(strength, others)) else others
@@ -138,7 +139,7 @@ def _unused(
                 return None
             if is_given(value) and value != turns:
                 found.append(name)
-        elif value[:5] == "data:":
+        elif value[:4] in FILE_HEADS and is_file_text(value):
             return None
         elif value and value not in texts and not value.isspace():
             found.append(name)

@@ -8,7 +8,8 @@ from functools import lru_cache
 from typing import Any
 
 from sftdata.read.formats.roles import normalized
-from sftdata.read.formats.values import ConversionError, describe_value, is_given
+from sftdata.read.formats.values import ConversionError, describe_value, is_given, parse_python
+from sftdata.read.readers.parse_json import parse_text
 from sftdata.records.record import Message
 
 # In order of priority; the order decides only which name a message quotes.
@@ -49,6 +50,19 @@ _FLAGS = {
 }
 # The keys of such a value that is an object, in requests to OpenAI, OpenRouter and Anthropic.
 _SETTINGS = {"effort", "summary", "generate_summary", "max_tokens", "enabled", "exclude", "budget_tokens", "type"}
+_TEXTS = ("thinking", "text", "reasoning", "content", "summary", "thought", "thoughts")  # where a part has its text
+_ABOUT = {
+    "type",
+    "id",
+    "index",
+    "format",
+    "signature",
+    "status",
+    "tokens",
+    "num_tokens",
+    "duration",
+    "encrypted_content",
+}
 PARTS = ("thinking", "reasoning", "reasoning_text", "reasoning.text", "reasoning.summary", "summary_text", "thought")
 _ENCRYPTED = ("reasoning.encrypted", "redacted_thinking", "encrypted", "reasoning.redacted")
 _WRAPPED = re.compile(r"(?is)\s*<(think|thinking|thought|reasoning)>(.*)</\1>\s*")
@@ -94,14 +108,40 @@ def reasoning_text(value: Any, label: str) -> str | None:
     if not is_given(value) or isinstance(value, (bool, int, float)):
         return None
     if isinstance(value, str):
-        return None if value.strip().lower() in _FLAGS else unwrapped(value)
+        if value.strip().lower() in _FLAGS:
+            return None
+        parts = _parts_in(value) if value.startswith(("{", "[")) else None
+        return unwrapped(value) if parts is None else reasoning_text(parts, label)
     if isinstance(value, Mapping) and value.keys() <= _SETTINGS and all(str(item).isalnum() for item in value.values()):
         return None
+    if is_part(value):
+        return unwrapped(part_text(value, label))
     if isinstance(value, list) and all(isinstance(item, str) for item in value):
         return unwrapped("\n".join(value))
     if isinstance(value, list) and all(isinstance(item, Mapping) for item in value):
         return unwrapped("".join(part_text(item, label) for item in value))
     raise ConversionError("wrong_type", f"its {label} is {describe_value(value)}, not text")
+
+
+def is_part(value: object) -> bool:
+    """Whether an object is one part of reasoning: a text under one of the usual names, and no other text."""
+    given = [value[name] for name in _TEXTS if is_given(value.get(name))] if isinstance(value, Mapping) else []
+    if not isinstance(value, Mapping) or not given or not all(isinstance(item, (str, list)) for item in given):
+        return False
+    return not any(is_given(item) for key, item in value.items() if key not in _TEXTS and key not in _ABOUT)
+
+
+def _parts_in(text: str) -> Any:
+    """The part, or the list of parts or of texts, that a text holds as JSON or Python, as CSV does; None for others."""
+    found: Any
+    try:
+        found = parse_text(text)
+    except ValueError:
+        found = parse_python(text)
+    is_list = isinstance(found, list) and bool(found)
+    if is_part(found) or (is_list and (all(map(is_part, found)) or all(isinstance(item, str) for item in found))):
+        return found
+    return None
 
 
 def unwrapped(text: str) -> str:
@@ -120,7 +160,7 @@ def part_text(part: Mapping[str, Any], label: str) -> str:
     kind = str(part.get("type", ""))[:40]
     if kind in _ENCRYPTED or is_given(part.get("encrypted_content")):
         raise ConversionError("untrainable_content", f"its {label} is encrypted (a part of type {kind!r})")
-    for name in ("thinking", "text", "reasoning", "content", "summary"):
+    for name in _TEXTS:
         value = part.get(name)
         if isinstance(value, str):
             return value

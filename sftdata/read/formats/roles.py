@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 
 # Values of a turn's `role` or `from` -> its role. "call" is an assistant turn that is a tool call.
@@ -59,6 +59,29 @@ ROLE_OF = {
     "function_result": "tool",
     "function_output": "tool",
 }
+# More names, each as `role_name` has it.
+ROLE_OF |= dict.fromkeys(("end_user", "human_user", "user_prompt", "usr"), "user")
+ROLE_OF |= dict.fromkeys(
+    ("ai_model", "ai_bot", "chat_bot", "chat_gpt", "language_model", "model_response"), "assistant"
+)
+ROLE_OF |= dict.fromkeys(
+    ("用户", "用戶", "ユーザー", "사용자", "usuario", "usuário", "utilisateur", "benutzer"), "user"
+)
+ROLE_OF |= dict.fromkeys(("助手", "アシスタント", "어시스턴트", "asistente", "assistente", "assistent"), "assistant")
+ROLE_OF |= {"пользователь": "user", "ассистент": "assistant", "系统": "system", "sistema": "system"}
+# Names without the marks between their words: "functioncall".
+_JOINED = {name.replace("_", ""): role for name, role in ROLE_OF.items()}
+_OUTER = re.compile(r"^[\W_]+|[\W_]+$")
+_SUFFIX = re.compile(r"_?(message|msg|turn)$")  # as in LangChain's HumanMessage
+# Families of models: beside a user, one of them is who answers. Words of the language are names only with a number.
+_MODEL = re.compile(
+    r"(?:[\w.]+/)?(?:(?:chatgpt|gpt|claude|gemini|gemma|(?:meta_)?llama|code_?llama|mistral|mixtral|ministral|codestral"
+    r"|qwen|qwq|deepseek|grok|vicuna|alpaca|chatglm|glm|kimi|minimax|internlm|baichuan|wizardlm|openchat|guanaco"
+    r"|stablelm|nemotron|olmo|smollm|text_davinci|command_r)(?:[\d_.:@/()+ ].*)?"
+    r"|(?:openai_)?o[134](?:_(?:mini|preview|pro|high).*)?"
+    r"|(?:phi|yi|falcon|palm|orca|solar|granite|hermes|zephyr|koala|dolly|bloom|mpt|tulu|starling)_?v?\d.*)"
+)
+_PEOPLE = re.compile(r"user|human|customer|student|person|prompt")
 _SEPARATORS = re.compile(r"[\s\-]+")
 
 
@@ -68,14 +91,51 @@ def normalized(name: str) -> str:
     return _SEPARATORS.sub("_", name.strip().lower())
 
 
+@lru_cache(maxsize=1 << 12)
+def role_name(name: str) -> str:
+    """A name of a role, normalized, without marks around it: "### Human:" and "<|human|>" -> "human"."""
+    return normalized(_OUTER.sub("", name))
+
+
 def role_of(name: str, roles: Mapping[str, str] = {}) -> str | None:
     """The role that a turn's name stands for: by `roles`, which a source has set, or by ROLE_OF; None if unknown.
 
-    Case, hyphens and white space do not matter.
+    Case, hyphens, white space, and marks around it do not matter.
     """
     if roles:
-        plain = normalized(name)
+        if name in roles:
+            return roles[name]
+        plain = role_name(name) or name
         for own, role in roles.items():
-            if name == own or plain == normalized(own):
+            if plain == (role_name(own) or own):
                 return role
-    return ROLE_OF.get(name) or ROLE_OF.get(normalized(name))
+    return ROLE_OF.get(name) or _plain_role(name)
+
+
+@lru_cache(maxsize=1 << 12)
+def _plain_role(name: str) -> str | None:
+    plain = role_name(name)
+    for form in (plain, _SUFFIX.sub("", plain)):
+        role = ROLE_OF.get(form) or _JOINED.get(form)
+        if role is not None:
+            return role
+    return None
+
+
+def roles_in_context(names: Iterable[str], roles: Mapping[str, str] = {}) -> dict[str, str]:
+    """The roles of the unknown among the names of a conversation, where the others make them plain: a model's name
+    beside a user answers, and so does A beside Q. Empty if any of them stays unknown.
+    """
+    names = dict.fromkeys(names)
+    known = {role_of(name, roles) for name in names}
+    unknown = [name for name in names if role_of(name, roles) is None]
+    if {"user", "assistant"} & known == {"user"} and all(map(_is_model, unknown)):
+        return dict.fromkeys(unknown, "assistant")
+    if not {"user", "assistant"} & known and sorted(map(role_name, unknown)) == ["a", "q"]:
+        return {name: "user" if role_name(name) == "q" else "assistant" for name in unknown}
+    return {}
+
+
+def _is_model(name: str) -> bool:
+    plain = role_name(name)
+    return _MODEL.fullmatch(plain) is not None and _PEOPLE.search(plain) is None

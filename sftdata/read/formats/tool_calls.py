@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from sftdata.read.formats.values import (
@@ -57,17 +57,47 @@ def tool_call(call: Any, note: Note | None = None) -> ToolCall:
     else:
         if arguments is None:
             raise ConversionError("bad_tool_call", f"the call of {name[:40]!r} has no arguments; {{}} stands for none")
-        parsed = _parsed_call(arguments, "its arguments") if isinstance(arguments, str) else arguments
-        if not isinstance(parsed, dict):
-            raise ConversionError(
-                "bad_tool_call", f"the arguments of {name[:40]!r} are {describe_value(parsed)}, not an object"
-            )
-    call_id = call.get("id")
+        arguments = _parsed_arguments(name, arguments)
+    call_id = id_text(call.get("id"))
     if call_id is not None and not isinstance(call_id, str):
         raise ConversionError(
             "bad_tool_call", f"the id of the call of {name[:40]!r} is {describe_value(call_id)}, not text"
         )
     return ToolCall(name=name, arguments=arguments, id=call_id or None)
+
+
+def _parsed_arguments(name: str, arguments: Any) -> str | Mapping[str, Any]:
+    """Arguments that are not an object: a text that holds one stays as it is if it is JSON. Raises ConversionError."""
+    found: Any = arguments
+    parsed: Any = arguments
+    if isinstance(arguments, str):
+        try:
+            parsed = parse_text(arguments)
+        except ValueError as error:
+            parsed = found = parse_python(arguments)
+            if parsed is None:
+                raise ConversionError("bad_tool_call", f"its arguments is not JSON ({error})") from None
+    if not isinstance(parsed, dict):
+        raise ConversionError(
+            "bad_tool_call", f"the arguments of {name[:40]!r} are {describe_value(parsed)}, not an object"
+        )
+    return dict(without_nulls(found)) if isinstance(found, dict) else str(found)
+
+
+def id_text(value: Any) -> Any:
+    """The id of a call as text, also where it is a whole number, which pandas may write as 7.0; else unchanged."""
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+def same_calls(first: Sequence[ToolCall], second: Sequence[ToolCall]) -> bool:
+    """Whether two lists of calls are the same, but for their ids and how their arguments are written."""
+    return [(call.name, _arguments(call)) for call in first] == [(call.name, _arguments(call)) for call in second]
+
+
+def _arguments(call: ToolCall) -> object:
+    return without_nulls(parse_text(call.arguments) if isinstance(call.arguments, str) else call.arguments)
 
 
 def _note_unused(value: Mapping[str, Any], known: frozenset[str], prefix: str, note: Note) -> None:
@@ -80,7 +110,10 @@ def _parsed_call(text: str, label: str) -> object:
     try:
         return parse_text(text)
     except ValueError as error:
-        raise ConversionError("bad_tool_call", f"{label} is not JSON ({error})") from None
+        found: object = parse_python(text)
+        if found is None:
+            raise ConversionError("bad_tool_call", f"{label} is not JSON ({error})") from None
+        return found
 
 
 def has_tools(value: Any) -> bool:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from sftdata.read.formats.media import is_media
 from sftdata.read.formats.reasoning import PARTS, find_reasoning, part_text, unwrapped, without_inline
-from sftdata.read.formats.roles import role_of
-from sftdata.read.formats.tool_calls import calls_in, has_tools, parse_tools
+from sftdata.read.formats.roles import normalized, role_of, roles_in_context
+from sftdata.read.formats.shapes.exchanges import turns_of
+from sftdata.read.formats.shapes.results import result_text
+from sftdata.read.formats.tool_calls import calls_in, has_tools, id_text, parse_tools, same_calls
 from sftdata.read.formats.values import (
     ConversionError,
     as_list_of_objects,
@@ -25,13 +27,14 @@ from sftdata.records.record import Message, ToolCall
 TOOLS = ("tools", "functions")
 _PLAIN = frozenset(("role", "content", "from", "value"))
 _TEXT_PARTS = ("text", "input_text", "output_text")
+_WAY = 'write each turn as {"role": "user", "content": "..."}'
 _PART_KEYS = frozenset(("type", "text"))
 # What is read of a turn besides its role, content and reasoning. A weight says nothing of turns that are never trained.
 _ALWAYS = ("weight", "train", "role", "from")
 _OF_ROLE = {
     "user": ("name",),
-    "assistant": ("name", "tool_calls"),
-    "call": ("tool_calls",),
+    "assistant": ("name", "tool_calls", "function_call"),
+    "call": ("tool_calls", "function_call"),
     "tool": ("name", "tool_call_id"),
     "system": ("name", *TOOLS),
     "developer": ("name", *TOOLS),
@@ -66,16 +69,32 @@ _DEFAULT = TurnFormat()
 def parse_turns(value: Any, label: str, how: TurnFormat = _DEFAULT, notes: Notes | None = None) -> tuple[Message, ...]:
     """The messages of a list of turns, which may be given as text. Raises ConversionError.
 
-    A system turn whose content is null is no turn.
+    A system turn whose content is null is no turn. Questions with their answers, and names that are plain beside the
+    other names of the list (see turns_of and roles_in_context), are turns too.
     """
     if not isinstance(value, list):
         value = as_list_of_objects(parse_if_text(value, label), "role", "from", "content", "value")
         if isinstance(value, dict) and ("role" in value or "from" in value) and label == "completion":
             value = [value]
         if not isinstance(value, list):
+            value = turns_of(value, how.roles)
+        if value is None:
             raise ConversionError("wrong_type", f"{label} is {describe_value(value)}, not a list of turns")
     notes = notes or Notes()
     notes.label = label
+    noted = dict(notes.unused), [*notes.tools]
+    try:
+        return _messages(value, how, notes)
+    except ConversionError as error:
+        turns = turns_of(value, how.roles) or value
+        more = roles_in_context(_names(turns, how), how.roles)
+        if turns is value and not more:
+            raise error
+    notes.unused, notes.tools = noted
+    return _messages(turns, how._replace(roles={**how.roles, **more}), notes)
+
+
+def _messages(value: Sequence[Any], how: TurnFormat, notes: Notes) -> tuple[Message, ...]:
     messages: list[Message] = []
     number = 0
     try:
@@ -87,6 +106,26 @@ def parse_turns(value: Any, label: str, how: TurnFormat = _DEFAULT, notes: Notes
     except ConversionError as error:
         raise ConversionError(error.drop.reason, f"turn {number}: {error.drop.detail}") from None
     return tuple(messages)
+
+
+def _names(turns: Sequence[Any], how: TurnFormat) -> list[str]:
+    """The names of the roles in a list of turns."""
+    keys = [key for key in (how.role_key, "role", "from") if key is not None]
+    named = [turn.get(key) for turn in turns if isinstance(turn, dict) for key in keys]
+    return [name for name in named if isinstance(name, str)]
+
+
+def same_turns(first: Sequence[Message], second: Sequence[Message]) -> bool:
+    """Whether two conversations say the same: outer white space, ids, and how arguments are written, do not matter."""
+    return len(first) == len(second) and all(map(_is_same, first, second))
+
+
+def _is_same(first: Message, second: Message) -> bool:
+    texts = [
+        [(text or "").strip() for text in (message.role, message.content, message.reasoning)]
+        for message in (first, second)
+    ]
+    return texts[0] == texts[1] and same_calls(first.tool_calls, second.tool_calls)
 
 
 def is_list_of_turns(value: Any) -> bool:
@@ -117,11 +156,14 @@ def _is_turn(turn: Any) -> bool:
 
 def _message(turn: Any, how: TurnFormat, notes: Notes) -> Message | None:
     if not isinstance(turn, dict):
-        raise ConversionError("wrong_type", f"it is {describe_value(turn)}, not an object")
+        raise ConversionError("wrong_type", f"it is {describe_value(turn)}, not an object; {_WAY}")
     name = turn.get(how.role_key or "role")
     if name is None:
         name = turn.get("from")
     if not isinstance(name, str):
+        plain = _with_plain_keys(turn)
+        if plain is not turn:
+            return _message(plain, how, notes)
         raise _no_role(name, turn)
     role = role_of(name, how.roles)
     if role is None:
@@ -137,9 +179,17 @@ def _message(turn: Any, how: TurnFormat, notes: Notes) -> Message | None:
 def _no_role(name: Any, turn: Mapping[str, Any]) -> ConversionError:
     if name is None:
         return ConversionError(
-            "missing_field", f"its role is absent; its keys are {', '.join(map(repr, list(turn)[:8]))[:200]}"
+            "missing_field", f"its role is absent; its keys are {', '.join(map(repr, list(turn)[:8]))[:200]}; {_WAY}"
         )
     return ConversionError("wrong_type", f"its role is {describe_value(name)}, not text")
+
+
+def _with_plain_keys(turn: dict[str, Any]) -> dict[str, Any]:
+    """A turn without a role, with "Role" as `role`, and so on, if none of its keys is that name already."""
+    names = {name: normalized(name) for name in turn if isinstance(name, str) and normalized(name) in _PLAIN}
+    if not names or turn.keys() & _PLAIN or len({*names.values()}) < len(names):
+        return turn
+    return {names.get(name, name): value for name, value in turn.items()}
 
 
 def _full_message(turn: Mapping[str, Any], role: str, content: Any, how: TurnFormat, notes: Notes) -> Message | None:
@@ -148,8 +198,8 @@ def _full_message(turn: Mapping[str, Any], role: str, content: Any, how: TurnFor
         if name not in _PLAIN and is_media(name, value):
             raise ConversionError("untrainable_content", f"it holds {name}")
     used = {how.role_key, how.content_key, *_ALWAYS, *_OF_ROLE[role]}
-    if not is_given(turn.get("tool_calls")):
-        used.add("function_call" if role in ("assistant", "call") else None)
+    if how.role_key is None and how.content_key is None:
+        _refuse_contradiction(turn, role, how, used)
     if content is None and is_given(turn.get("parts")):
         content = turn["parts"]
         used.add("parts")
@@ -180,6 +230,21 @@ def _full_message(turn: Mapping[str, Any], role: str, content: Any, how: TurnFor
         tool_call_id=_optional_text(turn, "tool_call_id") if role == "tool" else None,
         name=_optional_text(turn, "name"),
     )
+
+
+def _refuse_contradiction(turn: Mapping[str, Any], role: str, how: TurnFormat, used: set[str | None]) -> None:
+    """Raise ConversionError if the two names of a role, or of a content, say different things."""
+    if "from" in turn and isinstance(turn.get("role"), str) and is_given(name := turn["from"]):
+        other = role_of(name, how.roles) if isinstance(name, str) else None
+        if other is None:
+            used.discard("from")  # the name of a speaker
+        elif other != role:
+            raise ConversionError("conflicting_fields", f"its role is {role}, but its from says {other}")
+    if "value" in turn and is_given(turn.get("content")) and is_given(turn["value"]):
+        content, value = scalar_text(turn["content"]), scalar_text(turn["value"])
+        if isinstance(content, str) and isinstance(value, str) and content.strip() != value.strip():
+            raise ConversionError("conflicting_fields", "its content and its value say different things")
+        used.add("value")
 
 
 def _note_unused(turn: Mapping[str, Any], content: Any, used: Iterable[str | None], notes: Notes) -> None:
@@ -218,19 +283,24 @@ def _call_turn(turn: Mapping[str, Any], content: Any, reasoning: str | None, not
 
     Calls in marks stay text here: see parse_calls.
     """
+    own = _tool_calls(turn, notes)
     if content is None:
-        calls = _tool_calls(turn, notes)
+        calls = own
         if not calls:
             raise ConversionError("missing_field", "its tool call is absent or null")
     elif isinstance(content, str) and may_hold_call(content):
         return Message(role="assistant", content=content, reasoning=reasoning, train=_train(turn))
     else:
         calls = calls_in(content, _noted(notes, "content"))
+        if own and not same_calls(own, calls):
+            raise ConversionError("conflicting_fields", "the calls in its content and those in its tool_calls differ")
     return Message(role="assistant", content=None, reasoning=reasoning, tool_calls=calls, train=_train(turn))
 
 
 def _text_of(content: Any, role: str, notes: Notes) -> tuple[str | None, str | None]:
     """The text of a content, and the reasoning among its parts. Raises ConversionError if it is not text."""
+    if role == "tool" and isinstance(content, (dict, list)):
+        content = result_text(content)
     content = scalar_text(as_list_of_objects(content, "type", "text"))
     if isinstance(content, dict) and content.get("type") in _TEXT_PARTS:
         content = [content]
@@ -270,6 +340,8 @@ def _joined(parts: list[Any], notes: Notes) -> tuple[str, str | None]:
 
 def _optional_text(turn: Mapping[str, Any], name: str) -> str | None:
     value = turn.get(name)
+    if name == "tool_call_id":
+        value = id_text(value)
     if value is not None and not isinstance(value, str):
         raise ConversionError("wrong_type", f"its {name} is {describe_value(value)}, not text")
     return value or None
@@ -290,12 +362,16 @@ def _train(turn: Mapping[str, Any]) -> bool | None:
 
 
 def _tool_calls(turn: Mapping[str, Any], notes: Notes) -> tuple[ToolCall, ...]:
-    """The calls in a turn's `tool_calls` or in the older `function_call`."""
+    """The calls in a turn's `tool_calls` or in the older `function_call`. Raises ConversionError if the two differ."""
+    found: tuple[ToolCall, ...] = ()
     for name in ("tool_calls", "function_call"):
         calls = turn.get(name)
         if calls and (is_given(calls) or not isinstance(calls, dict)):
-            return calls_in(calls, _noted(notes, name))
-    return ()
+            own = calls_in(calls, _noted(notes, name))
+            if found and not same_calls(found, own):
+                raise ConversionError("conflicting_fields", "its tool_calls and its function_call differ")
+            found = found or own
+    return found
 
 
 def _noted(notes: Notes, field: str) -> Callable[[str], None]:

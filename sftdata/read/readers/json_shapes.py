@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sftdata.errors import SourceError
-from sftdata.read.formats.convert import detect_format
 from sftdata.read.formats.fields import key_list
+from sftdata.read.formats.shapes.known import detect_format
 
 _TURN = {"role", "from"}
 _PARTS = {"train", "validation", "valid", "dev", "test", "chosen", "rejected"}  # not names of rows

@@ -143,21 +143,48 @@ def test_the_older_form_of_a_call_and_its_result_is_understood():
 
 def test_a_result_says_which_call_it_answers():
     assert turn(role="tool", content="3", tool_call_id="c1").tool_call_id == "c1"
-    assert drop(role="tool", content="3", tool_call_id=1).reason == "wrong_type"
-    assert drop(role="tool", content={"a": 1}).reason == "wrong_type"
+    assert turn(role="tool", content="3", tool_call_id=1).tool_call_id == "1"
+    assert turn(role="tool", content="3", tool_call_id=1.0).tool_call_id == "1"
+    assert drop(role="tool", content="3", tool_call_id=[1]).reason == "wrong_type"
+
+
+@pytest.mark.parametrize(
+    ("result", "text"),
+    [
+        ({"a": 1, "b": None}, '{"a": 1}'),
+        ({"city": "Köln", "days": [{"day": 1}]}, '{"city": "Köln", "days": [{"day": 1}]}'),
+        ([{"name": "Ada"}, {"name": "Bo"}], '[{"name": "Ada"}, {"name": "Bo"}]'),
+        ([1, 2.5, True], "[1, 2.5, true]"),
+        ([{"type": "user", "id": 3}], '[{"type": "user", "id": 3}]'),
+        ({"text": "x", "score": 2}, '{"text": "x", "score": 2}'),
+        ({}, "{}"),
+        ([], "[]"),
+        ([{"type": "text", "text": "It rains."}], "It rains."),
+        ({"type": "text", "text": "It rains."}, "It rains."),
+        (["one", "two"], "one\ntwo"),
+    ],
+)
+def test_a_result_that_is_an_object_or_a_list_is_its_json_text(result, text):
+    assert turn(role="tool", content=result).content == text
+    assert turn(**{"from": "function_response", "value": result}).content == text
+
+
+def test_a_result_with_a_picture_in_it_cannot_be_trained_on():
+    assert drop(role="tool", content={"shot": b"\x89PNG\r\n"}).reason == "untrainable_content"
+    assert drop(role="tool", content=[{"type": "image_url", "image_url": "x"}]).reason == "untrainable_content"
 
 
 @pytest.mark.parametrize(
     "call",
     [
-        {"function": {"name": "f", "arguments": "{'a': 1}"}},
+        {"function": {"name": "f", "arguments": "{'a': x}"}},
         {"function": {"name": "f", "arguments": ""}},
         {"function": {"name": "f", "arguments": "[1]"}},
         {"function": {"name": "f", "arguments": [1]}},
         {"function": {"name": "f"}},
         {"function": {"name": "", "arguments": "{}"}},
         {"function": {"arguments": "{}"}},
-        {"id": 7, "name": "f", "arguments": "{}"},
+        {"id": [7], "name": "f", "arguments": "{}"},
         "f(1)",
         7,
     ],
@@ -166,9 +193,25 @@ def test_an_invalid_call_is_rejected(call):
     assert drop(role="assistant", content=None, tool_calls=[call]).reason == "bad_tool_call"
 
 
-@pytest.mark.parametrize("value", ["f(1)", "[]", '{"name": "f", "arguments": \'{}\'}', "3", ""])
+@pytest.mark.parametrize("value", ["f(1)", "[]", '{"name": "f", "arguments": {}', "3", ""])
 def test_a_function_call_turn_must_contain_a_call(value):
     assert drop(**{"from": "function_call", "value": value}).reason == "bad_tool_call"
+
+
+def test_calls_and_their_arguments_may_be_written_as_python_does():
+    expected = (ToolCall(name="f", arguments={"a": 1, "b": True}),)
+    as_python = "{'a': 1, 'b': True, 'c': None}"
+    assert turn(role="assistant", tool_calls=[{"name": "f", "arguments": as_python}]).tool_calls == expected
+    assert turn(role="assistant", tool_calls=str([{"name": "f", "arguments": expected[0].arguments}])) == Message(
+        role="assistant", content="", tool_calls=expected
+    )._replace(content=None)
+
+
+def test_ids_of_calls_that_are_whole_numbers_are_text():
+    call = {"name": "f", "arguments": "{}"}
+    assert [turn(role="assistant", tool_calls=[{**call, "id": one}]).tool_calls[0].id for one in (7, 7.0, "7")] == [
+        "7"
+    ] * 3
 
 
 def test_empty_fields_change_nothing():

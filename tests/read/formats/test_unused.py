@@ -29,7 +29,7 @@ def unused(row: object, **settings: Any) -> tuple[str, ...]:
         ({**CHAT, "prompt": "Hi", "conversations": CHAT["messages"]}, ()),
         ({**CHAT, "prompt": "Something else"}, ("prompt",)),
         ({"messages": [{**USER, "timestamp": 5, "id": None}, ANSWER]}, ("messages[].timestamp",)),
-        ({"messages": [{**USER, "value": "Hi"}, {**ANSWER, "value": "Bye"}]}, ("messages[].value",)),
+        ({"messages": [{**USER, "from": "Ann"}, ANSWER]}, ("messages[].from",)),
         ({"messages": [{**USER, "weight": 1}, {**ANSWER, "weight": 1, "refusal": "No."}]}, ("messages[].refusal",)),
         ({"messages": [{**USER, "tool_calls": [CALL]}, ANSWER]}, ("messages[].tool_calls",)),
         ({"messages": [USER, {**ANSWER, "tool_calls": [{**CALL, "index": 7}]}]}, ("messages[].tool_calls[].index",)),

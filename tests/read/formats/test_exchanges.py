@@ -1,0 +1,135 @@
+"""Conversations that are lists of questions with answers, of pairs, or of JSON texts."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from sftdata.read.formats.convert import RowFormat, convert
+from sftdata.records.record import Drop, Message, Record
+
+WAY = 'write each turn as {"role": "user", "content": "..."}'
+
+
+def read(value: object, column: str = "messages", **settings) -> list[tuple[str, str | None]] | Drop:
+    found = convert({column: value}, RowFormat("auto", **settings)).found
+    if isinstance(found, Record):
+        return [(message.role, message.content) for message in found.messages]
+    assert isinstance(found, Drop)
+    return found
+
+
+TWO = [("user", "One?"), ("assistant", "1"), ("user", "Two?"), ("assistant", "2")]
+
+
+@pytest.mark.parametrize(
+    ("ask", "answer"),
+    [
+        ("user", "assistant"),
+        ("human", "bot"),
+        ("Human", "AI"),
+        ("question", "answer"),
+        ("instruction", "output"),
+        ("prompt", "response"),
+        ("prompt", "completion"),
+        ("input", "output"),
+        ("query", "response"),
+    ],
+)
+@pytest.mark.parametrize("column", ["messages", "conversations", "conversation"])
+def test_an_object_for_each_exchange_is_two_turns(ask, answer, column):
+    value = [{ask: "One?", answer: "1"}, {answer: "2", ask: "Two?"}]
+    assert read(value, column) == TWO
+    assert read(json.dumps(value), column) == TWO
+    assert read(str(value), column) == TWO
+    assert read({ask: ["One?", "Two?"], answer: ["1", "2"]}, column) == TWO  # a sequence of structs in datasets
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        [["One?", "1"], ["Two?", "2"]],
+        [["user", "One?"], ["assistant", "1"], ["user", "Two?"], ["assistant", "2"]],
+        [{"user": "One?"}, {"assistant": "1"}, {"user": "Two?"}, {"assistant": "2"}],
+        [{"user": "One?", "assistant": None}, {"user": None, "assistant": "1"}, {"user": "Two?", "assistant": "2"}],
+        [
+            '{"role": "user", "content": "One?"}',
+            '{"from": "gpt", "value": "1"}',
+            '{"role": "user", "content": "Two?"}',
+            "{'role': 'assistant', 'content': '2'}",
+        ],
+        ['{"user": "One?", "assistant": "1"}', "{'user': 'Two?', 'assistant': '2'}"],
+        {"0": {"role": "user", "content": "One?"}, "1": {"role": "assistant", "content": "1"},
+         "2": {"role": "user", "content": "Two?"}, "3": {"role": "assistant", "content": "2"}},
+    ],
+)  # fmt: skip
+def test_pairs_keys_and_json_texts_are_turns(value):
+    assert read(value) == TWO
+
+
+def test_a_system_prompt_an_input_and_reasoning_belong_to_their_exchange():
+    value = [
+        {"system": "Be brief.", "instruction": "Add.", "input": "1 and 2", "output": "3", "reasoning": "1+2", "id": 7}
+    ]
+    found = convert({"conversations": value}, RowFormat("auto"))
+    assert isinstance(found.found, Record)
+    assert found.found.messages == (
+        Message(role="system", content="Be brief."),
+        Message(role="user", content="Add.\n1 and 2"),
+        Message(role="assistant", content="3", reasoning="1+2"),
+    )
+    assert found.unused == ("conversations[].id",)
+
+
+def test_one_pair_and_a_greeting_are_read():
+    assert read([["Hi", "Hello!"]]) == [("user", "Hi"), ("assistant", "Hello!")]
+    assert read([[None, "Welcome!"], ["What is 1?", "1"]]) == [
+        ("assistant", "Welcome!"),
+        ("user", "What is 1?"),
+        ("assistant", "1"),
+    ]
+
+
+def test_names_that_a_source_gives_are_keys_of_exchanges_too():
+    roles = {"customer": "user", "agent": "assistant"}
+    assert read([{"customer": "Hi", "agent": "Hello"}], roles=roles) == [("user", "Hi"), ("assistant", "Hello")]
+    assert read([["customer", "Hi"], ["agent", "Hello"]], roles=roles) == [("user", "Hi"), ("assistant", "Hello")]
+
+
+@pytest.mark.parametrize(
+    ("value", "reason", "detail"),
+    [
+        (["Hi", "Hello"], "wrong_type", f"turn 1: it is text ('Hi'), not an object; {WAY}"),
+        ([["customer", "Hi"], ["agent", "Hello"]], "wrong_type", f"turn 1: it is a list, not an object; {WAY}"),
+        ([["Dr. Ann Lee", "How?"], ["Bo", "Fine."]], "wrong_type", f"turn 1: it is a list, not an object; {WAY}"),
+        ([["a", "b", "c"]], "wrong_type", f"turn 1: it is a list, not an object; {WAY}"),
+        (
+            [{"customer": "Hi", "agent": "Hello"}],
+            "missing_field",
+            f"turn 1: its role is absent; its keys are 'customer', 'agent'; {WAY}",
+        ),
+        (
+            [{"user": "bob", "text": "Hi"}],
+            "missing_field",
+            f"turn 1: its role is absent; its keys are 'user', 'text'; {WAY}",
+        ),
+        (
+            [{"question": "1?", "prompt": "2?", "answer": "3"}],
+            "missing_field",
+            f"turn 1: its role is absent; its keys are 'question', 'prompt', 'answer'; {WAY}",
+        ),
+        (
+            [{"question": "1?", "answer": "3", "response": "4"}],
+            "missing_field",
+            f"turn 1: its role is absent; its keys are 'question', 'answer', 'response'; {WAY}",
+        ),
+    ],
+)
+def test_what_is_not_certain_is_refused(value, reason, detail):
+    assert read(value) == Drop(reason, detail)
+
+
+def test_a_broken_turn_among_turns_stays_broken():
+    found = read([{"role": "user", "content": "Hi"}, {"user": "Hi", "assistant": "Hello"}])
+    assert isinstance(found, Drop) and found.reason == "missing_field"
