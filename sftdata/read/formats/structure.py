@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import orjson
+
 from sftdata.read.formats.merge import why_apart
 from sftdata.read.marks.calls_in_text import may_hold_call
 from sftdata.records.record import Drop, Message, Record
@@ -68,7 +70,17 @@ def find_bad_character(text: str) -> str | None:
 
 
 def _check_writable(record: Record) -> Drop | None:
-    """Tools, arguments and template arguments are stored unchanged, so they must be serializable as JSON."""
+    """Tools, arguments and template arguments are stored unchanged, so they must be serializable as JSON, and arguments
+    that are a text must be JSON to every program: Python reads NaN, 1e999 and half a character there, others do not.
+    """
+    for number, message in enumerate(record.messages, 1):
+        for call in message.tool_calls:
+            if isinstance(call.arguments, str):
+                try:
+                    orjson.loads(call.arguments)
+                except orjson.JSONDecodeError as error:
+                    why = f"the arguments of {call.name[:40]!r} are not JSON ({error.msg})"
+                    return Drop("bad_tool_call", f"turn {number}: {why}")
     try:
         record.to_json()
     except TypeError as error:

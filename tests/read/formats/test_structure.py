@@ -158,3 +158,17 @@ def test_schemas_nested_too_deeply_to_serialize_are_rejected():
 def test_plain_text_is_checked_too(text, reason):
     drop = check_structure(Record(text=text))
     assert (drop.reason if drop else None) == reason
+
+
+@pytest.mark.parametrize("text", ['{"x": NaN}', '{"x": 1e999}', '{"x": "\\ud800"}', '\ufeff{"x": 1}', '{"x": 1, }'])
+def test_arguments_as_text_must_be_json_to_every_program(text):
+    call = Message("assistant", None, tool_calls=(ToolCall(name="f", arguments=text),))
+    drop = check_structure(chat("u", call))
+    assert drop is not None and drop.reason == "bad_tool_call"
+    assert str(drop.detail).startswith("turn 2: the arguments of 'f' are not JSON (")
+
+
+@pytest.mark.parametrize("text", ["{}", '{"x": 1180591620717411303424}', '{"x": null, "y": "\\ud83d\\ude00"}'])
+def test_arguments_as_text_that_are_json_pass(text):
+    call = Message("assistant", None, tool_calls=(ToolCall(name="f", arguments=text),))
+    assert check_structure(chat("u", call)) is None
