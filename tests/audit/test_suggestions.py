@@ -97,7 +97,7 @@ def test_every_printed_line_drops_the_rows_that_it_names_and_no_others(
             assert after == {"packed": 11, "duplicate": 1, one.kind: 1}
 
 
-def test_the_printed_settings_file_loads_as_it_is_and_mends_all(
+def test_the_printed_settings_file_loads_as_it_is_and_fixes_all(
     checked: tuple[Path, Audit], tmp_path: Path, tiny_tokenizer: Path
 ) -> None:
     data, _ = checked
@@ -181,7 +181,7 @@ def test_a_mapping_that_makes_another_conversation_of_a_row_is_no_setting(tmp_pa
         [{"inhalt: alles": "Es war einmal ein Fuchs."}],
     ],
 )
-def test_shapes_beside_another_file_are_mended_by_the_line(
+def test_shapes_beside_another_file_are_fixed_by_the_line(
     tmp_path: Path, tiny_tokenizer: Path, lines: list[Any]
 ) -> None:
     data, odd = write(tmp_path / "data.jsonl", CHATS[-1:]), write(tmp_path / "odd, really.jsonl", lines)

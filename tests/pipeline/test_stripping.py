@@ -20,7 +20,7 @@ def fates(rows: list[dict[str, Any]]) -> list[str]:
     return [row["reason"] or row["fate"] for row in rows]
 
 
-def test_strict_filters_keep_what_stripping_mends_and_empty_answers_are_named(
+def test_strict_filters_keep_what_stripping_fixes_and_empty_answers_are_named(
     tiny_tokenizer: Path, tmp_path: Path
 ) -> None:
     rows = [
