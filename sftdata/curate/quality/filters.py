@@ -62,30 +62,17 @@ def _answers(record: Record) -> Iterator[tuple[str, str, str | None]]:
 
 def _check_length(answer: str, settings: FilterConfig) -> Drop | None:
     """Too short or too long, in characters or words."""
-    num_chars = len(answer)
-    if num_chars < settings.min_answer_chars:
-        return Drop(
-            "answer_too_short",
-            f"{num_chars} {plural('character', num_chars)}; at least {settings.min_answer_chars} are asked for",
-        )
-    if settings.max_answer_chars is not None and num_chars > settings.max_answer_chars:
-        return Drop(
-            "answer_too_long",
-            f"{num_chars} {plural('character', num_chars)}; at most {settings.max_answer_chars} are allowed",
-        )
-    if settings.min_answer_words == 0 and settings.max_answer_words is None:
-        return None
-    num_words = count_words(answer)
-    if num_words < settings.min_answer_words:
-        return Drop(
-            "answer_too_short",
-            f"{num_words} {plural('word', num_words)}; at least {settings.min_answer_words} are asked for",
-        )
-    if settings.max_answer_words is not None and num_words > settings.max_answer_words:
-        return Drop(
-            "answer_too_long",
-            f"{num_words} {plural('word', num_words)}; at most {settings.max_answer_words} are allowed",
-        )
+    found = _out_of_bounds(len(answer), "character", settings.min_answer_chars, settings.max_answer_chars)
+    if found is not None or (settings.min_answer_words == 0 and settings.max_answer_words is None):
+        return found
+    return _out_of_bounds(count_words(answer), "word", settings.min_answer_words, settings.max_answer_words)
+
+
+def _out_of_bounds(count: int, unit: str, at_least: int, at_most: int | None) -> Drop | None:
+    if count < at_least:
+        return Drop("answer_too_short", f"{count} {plural(unit, count)}; at least {at_least} are asked for")
+    if at_most is not None and count > at_most:
+        return Drop("answer_too_long", f"{count} {plural(unit, count)}; at most {at_most} are allowed")
     return None
 
 
