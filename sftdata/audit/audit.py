@@ -36,7 +36,7 @@ from sftdata.curate.duplicates.exact import content_key, first_occurrences
 from sftdata.curate.duplicates.near import Verdict
 from sftdata.curate.duplicates.settings import NearConfig
 from sftdata.curate.quality.filters import count_words
-from sftdata.pipeline.contamination import evaluation_items
+from sftdata.pipeline.contamination import evaluation_items, unsearchable
 from sftdata.pipeline.duplicates import located_semantic
 from sftdata.pipeline.read import UNIT_BYTES, plan_config
 from sftdata.progress import NoProgress, Progress
@@ -74,12 +74,13 @@ def audit(
     near, semantic = config.dedup.near or NearConfig(), config.dedup.semantic
     with tempfile.TemporaryDirectory(prefix="sftdata-check-") as folder, ExitStack() as opened:
         near_texts = opened.enter_context(closing(NearTexts(Path(folder), near)))
-        config, sources, units = plan_config(config, Path(folder), UNIT_BYTES, (progress or NoProgress()).note)
+        notes: list[str] = []
+        config, sources, units = plan_config(config, Path(folder), UNIT_BYTES, notes.append)
         semantic_texts = None
         if semantic is not None:
             settings = located_semantic(config, semantic)
             semantic_texts = opened.enter_context(closing(SemanticTexts(Path(folder), settings)))
-        run = _AuditRun(config, sources, units, near_texts, semantic_texts)
+        run = _AuditRun(config, sources, units, near_texts, semantic_texts, notes)
         run.read(progress or NoProgress())
         run.check_has_rows()
         run.compare(progress or NoProgress())
@@ -138,15 +139,18 @@ class _AuditRun:
         units: Sequence[Unit],
         near_texts: NearTexts,
         semantic_texts: SemanticTexts | None,
+        notes: list[str],
     ) -> None:
         self._config, self._sources, self._units = config, sources, units
         self._names = distinct_names(units, [source.path for source in config.sources])
         self._near_texts, self._semantic_texts = near_texts, semantic_texts
         self._checks = RecordChecks(config.filters, config.privacy, EndTokens())
         settings = ContaminationSettings(config.decontaminate.ngram_words, config.decontaminate.overlap)
-        self._index = (
-            EvaluationIndex.build(evaluation_items(config), settings) if config.decontaminate.against else None
-        )
+        self._index = None
+        if config.decontaminate.against:
+            self._index = EvaluationIndex.build(evaluation_items(config, notes.append), settings)
+            notes += unsearchable(self._index)
+        self._notes = notes
         self._stats = [_SourceCounts() for _ in sources]
         self._advice = SourceAdvice(sources)
         self._contaminated: dict[int, str] = {}  # record -> evidence
@@ -303,6 +307,7 @@ class _AuditRun:
             evaluation_items=0 if self._index is None else self._index.items.num_rows,
             sources=tuple(_source_stats(*pair) for pair in zip(self._config.sources, self._stats)),
             findings=findings,
+            notes=tuple(map(printable, self._notes)),
             settings=suggestions.document(findings),
         )
 

@@ -107,6 +107,7 @@ class Audit:
     evaluation_items: int  # that the rows were compared with
     sources: tuple[SourceStats, ...]
     findings: tuple[Finding, ...]
+    notes: tuple[str, ...] = ()  # what of the sources and the evaluation files is not read, or cannot be searched
     settings: str = ""  # a settings file with what handles all findings; it lacks tokenizer and out
 
     def to_dict(self) -> dict[str, Any]:

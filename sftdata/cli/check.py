@@ -86,6 +86,7 @@ def summarize(audit: Audit) -> Summary:
     lines = [f"compared with {pluralize(audit.evaluation_items, 'evaluation item')}"] if audit.evaluation_items else []
     if any(one.default_rows is not None for one in audit.findings):
         lines.append("by default: rows that `filters: default` drops; whether to drop the others is your decision")
+    lines += audit.notes
     lines += unused_lines((one.path, name, rows) for one in audit.sources for name, rows in one.unused.items())
     if not audit.findings:
         return Summary(title, (*lines, "no findings"), (_sources_table(audit),))

@@ -148,6 +148,17 @@ class EvaluationIndex:
             items = pa.ipc.open_file(file).read_all()
         return EvaluationIndex(settings=settings, items=items, **arrays)
 
+    @property
+    def num_blank(self) -> int:
+        """How many items are blank, and so match nothing."""
+        return int(self.items.num_rows - len(np.unique(self.whole_items)))
+
+    @property
+    def num_only_whole(self) -> int:
+        """How many items have so few words that they match only a turn that is the same."""
+        num_searched = int(np.count_nonzero(np.diff(self.offsets))) + len(self.short_items)
+        return int(self.items.num_rows) - num_searched - self.num_blank
+
     @cached_property
     def trigger_filter(self) -> npt.NDArray[np.bool_]:
         """Whether there is a trigger with these low bits: cheap, and rules out most n-grams of most records."""

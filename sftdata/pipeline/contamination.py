@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +11,7 @@ from sftdata.config import Config
 from sftdata.curate.contamination import ContaminationSettings, EvaluationIndex, EvaluationItem, item_text
 from sftdata.curate.stage import Decontaminate, items_key
 from sftdata.engines.engine import Engine
-from sftdata.errors import SourceError
+from sftdata.errors import SourceError, pluralize
 from sftdata.pipeline.rows import RowTable
 from sftdata.read.diagnose import advice_for
 from sftdata.read.file_names import distinct_names
@@ -23,31 +23,52 @@ from sftdata.settings.yaml_line import settings_line
 WHOLE_FILES = 1 << 62  # bytes of an evaluation file in one unit: lines then count from its start
 
 
-def drop_contaminated(rows: RowTable, engine: Engine, config: Config, scratch: Path) -> None:
+def drop_contaminated(rows: RowTable, engine: Engine, config: Config, scratch: Path) -> list[str]:
     """Drop the live rows that hold an item of the evaluation files. The index of the items is made in `scratch`.
 
+    Returns what is to be said of those files: what of them is not read, and which items can hardly be found.
     Raises SourceError where an evaluation file cannot be read, or has a row that is not a conversation.
     """
     if not config.decontaminate.against:
-        return
+        return []
     settings = ContaminationSettings(config.decontaminate.ngram_words, config.decontaminate.overlap)
-    items = list(evaluation_items(config))
+    notes: list[str] = []
+    items = list(evaluation_items(config, notes.append))
     folder = scratch / "evaluation"
     folder.mkdir(parents=True)
-    EvaluationIndex.build(items, settings).write(folder)
+    index = EvaluationIndex.build(items, settings)
+    index.write(folder)
     stage = Decontaminate(str(folder), settings, items_key((item.where, item.text) for item in items))
     hits = engine.collect(engine.map(stage, rows.pieces, rows.dropped()), ["hit"])["hit"]
     found = np.flatnonzero(hits.is_valid().to_numpy())
     rows.drop(found, "contaminated", dict(zip(found.tolist(), hits.drop_null().to_pylist())))
+    return notes + unsearchable(index)
 
 
-def evaluation_items(config: Config) -> Iterator[EvaluationItem]:
-    """Every item of the evaluation files, with its file and line.
+def unsearchable(index: EvaluationIndex) -> list[str]:
+    """Lines on the items that match nothing, or only a turn that is the same; no lines if there are none."""
+    lines = []
+    if index.num_blank:
+        are = "is" if index.num_blank == 1 else "are"
+        lines.append(f"{pluralize(index.num_blank, 'evaluation item')} {are} blank and cannot be searched for")
+    if index.num_only_whole:
+        items, words = pluralize(index.num_only_whole, "evaluation item"), (index.settings.ngram_words + 1) // 2
+        match = "matches" if index.num_only_whole == 1 else "match"
+        lines.append(f"{items} of fewer than {words} words {match} only a turn that says the same")
+    return lines
+
+
+def evaluation_items(config: Config, say: Callable[[str], None]) -> Iterator[EvaluationItem]:
+    """Every item of the evaluation files, with its file and line. `say` is told what of these files is not read.
 
     A row of which no record can be made raises SourceError: its question would not be looked for.
     """
     sources = config.resolved_evaluations()
-    units = plan_units(sources, WHOLE_FILES, default_split="test")
+
+    def note(number: int, text: str) -> None:
+        say(f"{config.decontaminate.against[number].path}: {text}")
+
+    units = plan_units(sources, WHOLE_FILES, "test", note)
     names = distinct_names(units, [source.path for source in config.decontaminate.against])
     for unit, name in zip(units, names):
         for row in rows_of(unit, sources[unit.source]):

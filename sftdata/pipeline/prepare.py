@@ -73,7 +73,7 @@ def prepare(
         drop_near_duplicates(rows, engine, config, work.new)
         drop_shared_prefixes(rows, engine, config)
         drop_semantic_duplicates(rows, engine, config, work.new)
-        drop_contaminated(rows, engine, config, work.new)
+        notes = [*sources.notes, *drop_contaminated(rows, engine, config, work.new)]
         drop_over_caps(rows, engine, config)
 
         samples, stats = encode_rows(rows, engine, encoder, progress)
@@ -93,7 +93,7 @@ def prepare(
         manifest = make_manifest(
             config,
             encoder,
-            notes=sources.notes,
+            notes=notes,
             shards=shards,
             ledger=ledger.result(),
             files=files,

@@ -7,6 +7,7 @@ import posixpath
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from sftdata.read.not_data import why_not_data
 from sftdata.read.readers.open_files import COMPRESSIONS
 from sftdata.read.units import Unit
 
@@ -20,6 +21,16 @@ KIND_OF = {
     ".arrow": "arrow",
 }
 SUFFIXES = f"{' '.join(KIND_OF)}, plain or with {' '.join('.' + name for name in COMPRESSIONS)}"
+
+
+# Suffixes and names of files beside data that nobody takes for data.
+_ASIDE = {
+    *(".md", ".rst", ".pdf", ".html", ".py", ".ipynb", ".sh", ".js", ".css", ".cfg", ".ini", ".toml", ".yaml", ".yml"),
+    *(".png", ".jpg", ".jpeg", ".gif", ".svg", ".webp", ".ico", ".log", ".lock", ".bib", ".tex", ".sha256", ".md5"),
+    *(".bin", ".pt", ".pth", ".safetensors", ".gguf", ".onnx", ".model", ".jinja"),
+}
+_ASIDE_NAMES = {"readme", "license", "licence", "notice", "makefile", "dockerfile", "changelog", "authors", "version"}
+_ASIDE_NAMES |= {f"{name}.txt" for name in (*_ASIDE_NAMES, "requirements", "merges", "vocab", "citation")}
 
 
 class File(NamedTuple):
@@ -41,6 +52,17 @@ def kind_of(name: str) -> tuple[str, str | None] | None:
     compression = suffix[1:] if suffix[1:] in COMPRESSIONS else None
     kind = KIND_OF.get(posixpath.splitext(stem)[1] if compression else suffix)
     return (kind, compression) if kind else None
+
+
+def why_skipped(name: str) -> str | None:
+    """What a file in a folder is that is not read, though somebody may take it for data; None if it is data, or if
+    nobody would: a readme, a licence, a program, a picture.
+    """
+    what = why_not_data(name)
+    if kind_of(name):
+        return what
+    is_aside = posixpath.splitext(name.lower())[1] in _ASIDE or posixpath.basename(name).lower() in _ASIDE_NAMES
+    return None if what is not None or is_aside else "has a suffix that sftdata cannot read"
 
 
 def distinct_names(units: Sequence[Unit], source_paths: Sequence[str]) -> list[str]:

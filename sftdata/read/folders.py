@@ -7,9 +7,9 @@ import posixpath
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from sftdata.errors import SourceError
-from sftdata.read.file_names import SUFFIXES, File, kind_of
-from sftdata.read.not_data import MANIFEST, is_checkpoint, is_prepared, is_skipped_folder, why_not_data
+from sftdata.errors import SourceError, plural, pluralize
+from sftdata.read.file_names import SUFFIXES, File, kind_of, why_skipped
+from sftdata.read.not_data import MANIFEST, is_checkpoint, is_prepared, is_skipped_folder
 from sftdata.read.readers.hub import local_splits
 from sftdata.read.readers.open_files import is_url, open_unit
 from sftdata.read.splits import Choice, first_names, splits_by_name
@@ -72,7 +72,7 @@ class Folder:
             raise SourceError(self._path, "matches no file", "check the path")
         what = "its only file cannot be read" if number == 1 else f"none of its {number:,} files can be read"
         what += " by sftdata"
-        if self._skipped:
+        if self._skipped and any(kind_of(name) for names in self._names.values() for name in names):
             what = f"holds no data: it has only {first_names(self._skipped)}"
         raise SourceError(self._path, what, f"it reads {SUFFIXES}")
 
@@ -90,10 +90,10 @@ class Folder:
         entries = []
         for base in self._names.get(folder, ()):
             name = posixpath.join(folder, base)
-            what = why_not_data(base)
+            what = why_skipped(base)
             if kind_of(base) and what is None:
                 entries.append(_Entry(name, [File(self._at(name), name)]))
-            elif kind_of(base) and not base.startswith("."):
+            elif what is not None and not base.startswith("."):
                 self._skipped.append(f"{name} ({what})")
         for child in self._folders.get(folder, ()):
             entries += self._visit(child)
@@ -131,6 +131,8 @@ class Folder:
         if self._choice.wanted not in splits:
             first = next(iter(splits))
             what = f"has files that are named for the split {first} ({first_names(splits[first])})"
+            if rest := [split for split in splits if split != first]:
+                what = f"has files that are named for the splits {first_names([first, *rest])}"
             hint = f"set split: {first} to read those, or name the files to read, by a pattern such as *.jsonl"
             raise SourceError(self._path, f"{what}, and none for {self._choice.wanted}", hint)
         chosen = set(self._choice.of(splits, self._path))
@@ -196,12 +198,10 @@ class Folder:
     def _repository(self, folder: str) -> _Entry:
         """The files of the wanted split and subset of a clone of a hub repository, as its README says."""
         where = self._at(folder)
-        by_split = local_splits(where, self._choice.source)
+        by_split, subset, others = local_splits(where, self._choice.source)
         self._choice.subset_used = True
         paths = self._choice.of(by_split, where)
-        others = [split for split in by_split if split != self._choice.wanted]
-        if others:
-            self._note(f"{self._below(folder)}the split {self._choice.wanted} is read, not {first_names(others)}")
+        self._say_left(folder, by_split, subset, others)
         files = []
         for path in paths:
             name = posixpath.relpath(path, self._path) if not is_url(path) else posixpath.basename(path)
@@ -209,6 +209,32 @@ class Folder:
                 raise SourceError(path, "has a suffix that sftdata cannot read", f"it reads {SUFFIXES}")
             files.append(File(path, name))
         return _Entry(posixpath.join(folder, "README.md"), files)
+
+    def _say_left(self, folder: str, by_split: Mapping[str, list[str]], subset: str, others: Sequence[str]) -> None:
+        """Say what of a clone is not read: other splits and subsets, and data files that belong to none of the splits
+        of this subset.
+        """
+        wanted = self._choice.wanted
+        left = [
+            f"the split {split} ({pluralize(len(paths), 'file')})"
+            for split, paths in by_split.items()
+            if split != wanted
+        ]
+        if others:
+            left.append(f"the {plural('subset', len(others))} {first_names(others)}")
+        named = {path for paths in by_split.values() for path in paths}
+        data = [
+            posixpath.join(at, base)
+            for at, bases in self._names.items()
+            for base in bases
+            if f"{at}/".startswith(f"{folder}/" if folder else "") and kind_of(base)
+        ]
+        loose = [name for name in data if self._at(name) not in named and why_skipped(name) is None]
+        if loose:
+            left.append(f"{pluralize(len(loose), 'other file')} ({first_names(sorted(loose))})")
+        if left:
+            what = f"the split {wanted}" + (f" of the subset {subset}" if others else "")
+            self._note(f"{self._below(folder)}{what} is read; not read: {'; '.join(left)}")
 
     def _at(self, name: str) -> str:
         return posixpath.join(self._path, name) if name else self._path

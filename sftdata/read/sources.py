@@ -18,7 +18,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from sftdata.errors import SourceError
-from sftdata.read.file_names import SUFFIXES, File, before_wildcard, kind_of
+from sftdata.read.file_names import SUFFIXES, File, before_wildcard, kind_of, why_skipped
 from sftdata.read.folders import Folder, Note
 from sftdata.read.formats.shapes.known import check_columns
 from sftdata.read.not_data import MANIFEST, is_prepared, why_not_data
@@ -66,11 +66,14 @@ def plan_units(
         choice = Choice(source, default_split)
         found = _find_files(source, choice, partial(note, index))
         choice.check_used()
-        parts = [part for file in found for part in _split_file(file, index, unit_bytes)]
+        by_file = [(file.name, [*_split_file(file, index, unit_bytes)]) for file in found]
+        parts = [part for _, own in by_file for part in own]
         if not parts:
             raise SourceError(
                 source.path, "holds no rows: it is empty", "check the path, or remove it from the sources"
             )
+        if empty := [name for name, own in by_file if not own]:
+            note(index, f"empty: {first_names(empty)}")
         units += parts
     return units
 
@@ -149,17 +152,18 @@ def _json_in(path: Path) -> object:
 
 def _data_files(where: str, files: list[File], note: Note) -> list[File]:
     """The data files of a glob; other files (README.md, LICENSE, caches, configs of models) are skipped."""
-    known = [file for file in files if kind_of(file.name)]
-    data = [file for file in known if why_not_data(file.name) is None]
-    skipped = [f"{file.name} ({why_not_data(file.name)})" for file in known if file not in data]
+    reasons = {name: why_skipped(name) for name in sorted(file.name for file in files)}
+    data = [file for file in files if kind_of(file.name) and reasons[file.name] is None]
+    skipped = [f"{name} ({what})" for name, what in reasons.items() if what is not None]
     if data:
         if skipped:
             note(f"skipped {first_names(skipped)}")
         return sorted(data, key=lambda file: file.name)
-    if skipped:
+    if skipped and any(kind_of(file.name) for file in files):
         raise SourceError(where, f"matches no data, only {first_names(skipped)}", "name the data files")
     if files:
-        raise SourceError(where, f"none of its {len(files)} files can be read by sftdata", f"it reads {SUFFIXES}")
+        what = "its only file cannot be read" if len(files) == 1 else f"none of its {len(files):,} files can be read"
+        raise SourceError(where, f"{what} by sftdata", f"it reads {SUFFIXES}")
     raise SourceError(where, "matches no file", "check the path")
 
 
@@ -188,6 +192,8 @@ def _suggest_path(path: Path) -> str:
     """What to do about a path that does not exist."""
     names = [item.name for item in path.parent.iterdir()] if path.parent.is_dir() else []
     near = difflib.get_close_matches(path.name, names, n=1)
+    if "\\" in str(path) and (forward := Path(str(path).replace("\\", "/"))).exists():
+        return f"did you mean {forward}?"
     return f"did you mean {path.parent / near[0]}?" if near else "check the path"
 
 

@@ -286,6 +286,7 @@ def test_the_keys_of_the_json_are_stable(planted: Path) -> None:
         "evaluation_items",
         "sources",
         "findings",
+        "notes",
     ]
     assert report["schema_version"] == 1
     assert list(report["sources"][0]) == ["path", "rows", "sound", "formats", "unused", "prompt_words", "answer_words"]

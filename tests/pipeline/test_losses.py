@@ -11,6 +11,7 @@ from raw_rows import chat, write_lines
 from runs import RecordedProgress, ledger, prepare
 
 import sftdata
+from sftdata.audit import audit
 from sftdata.errors import ConfigError, SourceError
 
 LONG = {"seq_len": 256}
@@ -107,3 +108,22 @@ def test_evaluation_files_are_the_test_split_unless_another_is_asked_for(tiny_to
     against = [{"path": str(tmp_path / "exam"), "split": "train"}]
     prepare(tmp_path / "other", tiny_tokenizer, [str(data)], decontaminate={"against": against}, pack=LONG)
     assert [row["reason"] for row in ledger(tmp_path / "other")] == [None, None]
+
+
+def test_what_of_the_evaluation_files_is_not_read_or_can_hardly_be_found_is_said(
+    tiny_tokenizer: Path, tmp_path: Path
+) -> None:
+    exam = tmp_path / "exam"
+    questions = ["What is the capital of the northernmost country of Europe?", "Who wrote Faust?", "Why?", "...", " "]
+    write_lines(exam / "test.jsonl", [chat(question) for question in questions])
+    write_lines(exam / "train.jsonl", [chat("How old is the oldest tree on earth, roughly, in years?")])
+    data = write_lines(tmp_path / "a.jsonl", [chat("Hi")])
+    manifest = prepare(tmp_path / "out", tiny_tokenizer, [str(data)], decontaminate={"against": str(exam)}, pack=LONG)
+    said = [
+        f"{exam}: the split test is read (test.jsonl), not train.jsonl (train)",
+        "1 evaluation item is blank and cannot be searched for",
+        "3 evaluation items of fewer than 4 words match only a turn that says the same",
+    ]
+    assert [*manifest.notes] == said
+    found = audit([str(data)], against=[str(exam)])
+    assert [note.rpartition("exam: ")[2] for note in found.notes] == [said[0].rpartition("exam: ")[2], *said[1:]]

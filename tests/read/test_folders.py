@@ -127,9 +127,15 @@ configs:
 
 def test_the_readme_of_a_cloned_repository_says_which_files_are_which_split_and_subset(tmp_path):
     folder = clone(tmp_path / "chats", CONFIGS)
-    assert read(folder, subset="english") == (["en"], ["the split train is read, not test"])
+    rest = "2 other files (de/a.jsonl, raw.jsonl)"
+    said = "the split train of the subset english is read; not read: the split test (1 file); the subset german; "
+    assert read(folder, subset="english") == (["en"], [f"{said}{rest}"])
     assert read(folder, subset="english", split="test")[0] == ["en test"]
-    assert read(folder, subset="german") == (["de"], [])
+    said = "the split train of the subset german is read; not read: the subset english; "
+    rest = "3 other files (en/a.jsonl, en/b.jsonl, raw.jsonl)"
+    assert read(folder, subset="german") == (["de"], [f"{said}{rest}"])
+    with pytest.raises(SourceError, match="has no split dev; set split to one that it has: train, test"):
+        read(folder, subset="english", split="dev")
     with pytest.raises(SourceError, match=r"Config name is missing.*english.*german"):
         read(folder)
     with pytest.raises(SourceError, match="'french' not found"):
@@ -268,3 +274,20 @@ def test_a_dataset_that_sftdata_prepared_is_no_source(tmp_path):
             read(path)
     write(tmp_path, **{"a.jsonl": "a"})
     assert read(tmp_path) == (["a"], ["skipped out/ (is a dataset that sftdata prepared, not raw data)"])
+
+
+def test_files_that_cannot_be_read_and_empty_ones_are_said_and_readmes_and_programs_are_not(tmp_path):
+    write(tmp_path, **{"a.jsonl": "a", "b.parq": "b", "old/c.jsonl.lz4": "c", "notes.txt": "d", "make.py": "e"})
+    (tmp_path / "README.md").write_text("Chats")
+    (tmp_path / "LICENSE").write_text("MIT")
+    (tmp_path / "d.jsonl").touch()
+    why = "has a suffix that sftdata cannot read"
+    said = f"skipped b.parq ({why}), notes.txt ({why}), old/c.jsonl.lz4 ({why})"
+    assert read(tmp_path) == (["a"], [said, "empty: d.jsonl"])
+    assert read(tmp_path / "*.*") == (["a"], [f"skipped b.parq ({why}), notes.txt ({why})", "empty: d.jsonl"])
+
+
+def test_a_split_that_no_file_is_named_for_is_refused_with_those_that_there_are(tmp_path):
+    write(tmp_path, **{"train.jsonl": "a", "test.jsonl": "b", "dev.jsonl": "c"})
+    with pytest.raises(SourceError, match="named for the splits train, validation, test, and none for other"):
+        read(tmp_path, split="other")

@@ -31,14 +31,15 @@ _LIKE_ROWS_OF_MORE = 4
 def read_delimited(unit: Unit) -> Iterator[RawRow]:
     """The rows of a CSV or TSV file with a header, as objects of strings; `line` is the first line of the row.
 
-    A `.csv` file may use semicolons, tabs or bars instead of commas, as its header and first rows show. A broken row
+    A `.csv` file may use semicolons, tabs or bars instead of commas, as its header and first rows show; a `.tsv` file
+    too, where its header has no tab. A broken row
     costs itself: reading goes on in the line behind it. Raises SourceError if the file is not text, its header cannot
     be used, or rows seem to be swallowed by a quotation mark that was not closed.
     """
     with open_unit(unit.path, unit.name, unit.compression) as reader:
         reject_non_text(reader, unit.name)
         head = reader.peek(HEAD_BYTES).decode("utf-8-sig", "replace").lstrip()
-        mark = "\t" if unit.kind == "tsv" else _delimiter(head)
+        mark = _delimiter(head, "\t" if unit.kind == "tsv" else ",")
         text = io.TextIOWrapper(reader, encoding="utf-8-sig", errors="surrogateescape", newline="")
         lines = _Lines(text)
         csv.field_size_limit(MAX_LINE_BYTES)
@@ -160,7 +161,7 @@ def _rows_below(header: list[str], rows: Iterator[list[str]], lines: _Lines, nam
             continue
         while len(row) > len(columns) and not row[-1]:  # a comma at the end of the line
             row.pop()
-        drop = _check_row(row, columns)
+        drop = _check_row(row, columns) or _check_header_again(row, header)
         closes = _closes_what_none_opens(row, lines.held)
         if len(lines.held) > 1:
             if len(row) != len(columns):
@@ -251,9 +252,9 @@ def _why_broken(held: list[str], line: int, error: str) -> str:
     return f"{where}: a quotation mark is not closed, or one inside a quoted field is not written twice"
 
 
-def _delimiter(head: str) -> str:
+def _delimiter(head: str, usual: str) -> str:
     """What separates the fields, by the header and the first rows: the mark that gives most of them as many fields as
-    the header.
+    the header. `usual` is that of the file's suffix; a tab in the header of a `.tsv` file is one.
     """
     excel = _SEP_LINE.match(head)
     if excel:
@@ -261,9 +262,9 @@ def _delimiter(head: str) -> str:
     lines = head.splitlines(keepends=True)[:50]
     first = re.sub(r'"[^"]*"', "", lines[0]) if lines else ""
     candidates = [mark for mark in _MARKS if mark in first]
-    return (
-        max(candidates, key=lambda mark: _num_fitting(lines, mark)) if len(candidates) > 1 else (candidates or ",")[0]
-    )
+    if not candidates or (usual == "\t" and usual in candidates):
+        return usual
+    return max(candidates, key=lambda mark: _num_fitting(lines, mark)) if len(candidates) > 1 else candidates[0]
 
 
 def _num_fitting(lines: list[str], mark: str) -> int:
@@ -279,6 +280,13 @@ def _has_spaces(head: str, mark: str) -> bool:
     """Whether a space follows every delimiter of the header, so that it belongs to the delimiter."""
     first = head.splitlines()[0] if head else ""
     return mark in first and mark != "\t" and first.count(mark) == first.count(f"{mark} ")
+
+
+def _check_header_again(row: list[str], header: list[str]) -> Drop | None:
+    """Why a row is none if it is the header, as in files that were put behind one another; or None."""
+    if row[-1] == header[-1] and row[1:-1] == header[1:-1] and row[0].removeprefix("\ufeff") == header[0]:
+        return Drop("bad_row", "it is the header again, as where two files were joined")
+    return None
 
 
 def _check_row(row: list[str], header: list[str]) -> Drop | None:

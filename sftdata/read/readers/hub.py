@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import posixpath
+from typing import Any
 
 from sftdata.errors import SourceError
 from sftdata.read.units import Source
@@ -18,7 +19,7 @@ def split_files(dataset: str, source: Source, split: str) -> list[tuple[str, str
 
     name, _, revision = dataset.partition("@")
     hint = "check the path: there is no such local file or folder either" if "://" not in source.path else "check it"
-    by_split = _files_by_split(name, revision or None, source, "cannot be opened as a dataset of the hub", hint)
+    by_split = _by_split(_builder(name, revision or None, source, "cannot be opened as a dataset of the hub", hint))
     if split not in by_split:
         known = ", ".join(by_split) or "none of its splits has files"
         raise SourceError(source.path, f"has no split {split}", f"set split to one that it has: {known}")
@@ -31,21 +32,29 @@ def split_files(dataset: str, source: Source, split: str) -> list[tuple[str, str
     return [(str(path), posixpath.relpath(url, base)) for path, url in zip(paths, urls, strict=True)]
 
 
-def local_splits(folder: str, source: Source) -> dict[str, list[str]]:
-    """The files of each split of a cloned repository whose README names them. Raises SourceError if it has no such
-    subset, or several and does not ask for one, or if the README cannot be followed.
+def local_splits(folder: str, source: Source) -> tuple[dict[str, list[str]], str, list[str]]:
+    """The files of each split of a cloned repository whose README names them, the subset that they are of, and the
+    other subsets. Raises SourceError if it has no such subset, or several and does not ask for one, or if the README
+    cannot be followed.
     """
     hint = "set subset to one that the README names, or name the data files"
-    return _files_by_split(folder, None, source, "has a README whose configs cannot be followed", hint)
+    builder = _builder(folder, None, source, "has a README whose configs cannot be followed", hint)
+    subset = str(builder.config.name)
+    return _by_split(builder), subset, [str(name) for name in builder.builder_configs if name != subset]
 
 
-def _files_by_split(name: str, revision: str | None, source: Source, what: str, hint: str) -> dict[str, list[str]]:
-    """The files of each split as the datasets library finds them. `what` and `hint` say what went wrong if it fails."""
+def _by_split(builder: Any) -> dict[str, list[str]]:
+    """The files of each split, as the datasets library has found them."""
+    return {str(split): [str(url) for url in urls] for split, urls in (builder.config.data_files or {}).items()}
+
+
+def _builder(name: str, revision: str | None, source: Source, what: str, hint: str) -> Any:
+    """What the datasets library knows of a dataset. `what` and `hint` say what went wrong if it fails."""
     import datasets
 
     try:
-        builder = datasets.load_dataset_builder(name, source.subset, revision=revision)
+        return datasets.load_dataset_builder(name, source.subset, revision=revision)
     except (OSError, ValueError, RuntimeError, TypeError) as error:
-        why = " ".join(str(error).split()).partition(" Example of usage")[0][:300]
+        why = " ".join(str(error).split()).partition(" Example of usage")[0]
+        why = why.partition(" with any supported extension")[0][:300]
         raise SourceError(source.path, f"{what} ({why})", hint) from error
-    return {str(split): [str(url) for url in urls] for split, urls in (builder.config.data_files or {}).items()}

@@ -30,6 +30,8 @@ def read_json(unit: Unit) -> Iterator[RawRow]:
         return
     with open_unit(unit.path, unit.name, unit.compression) as reader:
         data = reader.read()
+    if data.isspace():
+        return
     values = _values(data, unit.name)
     del data
     rows = rows_in(values[0], unit.name) if len(values) == 1 else _rows_of_all(values)

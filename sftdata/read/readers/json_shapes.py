@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sftdata.errors import SourceError
+from sftdata.errors import SourceError, pluralize
 from sftdata.read.formats.fields import key_list
 from sftdata.read.formats.shapes.known import detect_format
 
@@ -46,7 +46,7 @@ def _split_table(value: Mapping[str, Any], name: str) -> list[object] | None:
         raise SourceError(name, "is a table whose columns have no plain names", _RECORDS)
     wrong = next((at for at, row in enumerate(data, 1) if len(row) != len(columns)), None)
     if wrong is not None:
-        what = f"is a table whose row {wrong} has not one value for each of its {len(columns)} columns"
+        what = f"is a table whose row {wrong} has not one value for each of its {pluralize(len(columns), 'column')}"
         raise SourceError(name, what, "write it again")
     return [dict(zip(columns, row, strict=True)) for row in data]
 

@@ -31,6 +31,8 @@ _MAGIC_BYTES = (
     (b"PK\x03\x04", "is a zip archive or a spreadsheet", "unpack it, or save the sheet as CSV in UTF-8"),
     (b"PAR1", "is a Parquet file, but its name does not say so", "give it the suffix .parquet"),
     (b"ARROW1", "is an Arrow file, but its name does not say so", "give it the suffix .arrow"),
+    (b"\xff\xfe\0\0", "is UTF-32 text", "save it as UTF-8"),
+    (b"\0\0\xfe\xff", "is UTF-32 text", "save it as UTF-8"),
     (b"\xff\xfe", "is UTF-16 text", "save it as UTF-8"),
     (b"\xfe\xff", "is UTF-16 text", "save it as UTF-8"),
 )

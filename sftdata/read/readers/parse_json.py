@@ -64,7 +64,11 @@ def parse_line(line: bytes, may_be_long: bool = True) -> object:
     except UnicodeDecodeError as error:
         problem = Drop("bad_encoding", f"byte 0x{line[error.start]:02X} at byte {error.start + 1} of the line")
     except json.JSONDecodeError as error:
-        problem = Drop("bad_json", f"column {error.colno}: {error.msg[0].lower()}{error.msg[1:]}")
+        what = f"{error.msg[0].lower()}{error.msg[1:]}"
+        if error.msg == "Extra data":
+            rest = error.doc[error.pos :].strip()
+            what = "a comma behind the object" if rest == "," else "more text behind the end of the value"
+        problem = Drop("bad_json", f"column {error.colno}: {what}")
     except ValueError as error:
         problem = Drop("bad_json", str(error))
     if b"\0" in line:

@@ -229,3 +229,22 @@ def test_a_header_that_is_not_utf8_is_an_error(tmp_path, raw_rows):
 
 def test_a_file_with_only_a_header_has_no_rows(tmp_path, raw_rows):
     assert csv_rows(raw_rows, tmp_path / "a.csv", b"p,c\n") == []
+
+
+def test_a_row_that_is_the_header_again_is_no_row(tmp_path, raw_rows):
+    data = b"prompt,completion\na,b\nprompt,completion\nc,d\n\xef\xbb\xbfprompt,completion\nprompt,e\n"
+    assert csv_rows(raw_rows, tmp_path / "a.csv", data) == [
+        (2, {"prompt": "a", "completion": "b"}),
+        (3, "bad_row"),
+        (4, {"prompt": "c", "completion": "d"}),
+        (5, "bad_row"),
+        (6, {"prompt": "prompt", "completion": "e"}),
+    ]
+
+
+def test_a_tsv_file_without_tabs_in_its_header_may_have_other_delimiters(tmp_path, raw_rows):
+    assert csv_rows(raw_rows, tmp_path / "a.tsv", b"prompt,completion\na,b\n") == [
+        (2, {"prompt": "a", "completion": "b"})
+    ]
+    assert csv_rows(raw_rows, tmp_path / "b.tsv", b"a,b,c\tprompt,x\n1\t2\n") == [(2, {"a,b,c": "1", "prompt,x": "2"})]
+    assert csv_rows(raw_rows, tmp_path / "c.tsv", b"text\na, b\n") == [(2, {"text": "a, b"})]

@@ -14,6 +14,7 @@ from sftdata.read import Unit, plan_units, read_raw
 from sftdata.read.readers import json_lines
 from sftdata.read.readers.json_lines import count_lines, read_json_lines
 from sftdata.read.readers.parse_json import may_hold_long_number, parse_json
+from sftdata.records.record import Drop
 
 GOOD = b'{"a": 1}\n'
 
@@ -225,3 +226,16 @@ def test_no_bytes_raise_anything_but_a_source_error(tmp_path, raw_rows, data):
     except SourceError:
         return
     assert len(found) == sum(1 for line in (b"x" + data).split(b"\n") if line.strip(b" \t\n\r\x0b\f"))
+
+
+@pytest.mark.parametrize(
+    ("line", "detail"),
+    [
+        ('{"prompt": "a"},', "column 16: a comma behind the object"),
+        ('{"prompt": "a"}{"prompt": "b"}', "column 16: more text behind the end of the value"),
+    ],
+)
+def test_what_is_behind_the_object_of_a_line_is_said(tmp_path, line, detail):
+    (tmp_path / "a.jsonl").write_text(f"{line}\n")
+    (unit,) = plan_units([SourceConfig(path=str(tmp_path / "a.jsonl"))])
+    assert [row.drop for row in read_raw(unit)] == [Drop("bad_json", detail)]

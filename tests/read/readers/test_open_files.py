@@ -111,3 +111,11 @@ def test_a_file_that_was_removed_is_an_error(tmp_path: Path):
     file.unlink()
     with pytest.raises(SourceError, match=r"rows\.jsonl: cannot be read"):
         list(read_raw(unit))
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-32"])
+def test_other_unicode_encodings_are_refused_by_name(tmp_path, raw_rows, encoding):
+    (tmp_path / "a.jsonl").write_text('{"prompt": "a", "completion": "b"}\n', encoding=encoding)
+    name = encoding[:6].upper()
+    with pytest.raises(SourceError, match=rf"a\.jsonl: is {name} text; save it as UTF-8"):
+        raw_rows(tmp_path / "a.jsonl")
