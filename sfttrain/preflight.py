@@ -108,8 +108,8 @@ def prove(trainer: PackedTrainer, rows: Sequence[dict[str, list[int]]], toleranc
         losses = f"{proof.packed:.6f} packed together, but {proof.one_by_one:.6f} one by one"
         raise ModelError(
             "the check before training",
-            f"{pluralize(samples, 'sample')} with loss {losses}: attention {attention} does not keep them apart in this "
-            "model",
+            f"{pluralize(samples, 'sample')} with loss {losses}: attention {attention} does not keep them apart in "
+            "this model",
             "set attn_implementation to eager or sdpa; if that does not help, prepare the dataset with pack.strategy "
             "none and set trainer.per_device_train_batch_size=1",
         )

@@ -23,7 +23,7 @@ KIND_OF = {
 SUFFIXES = f"{' '.join(KIND_OF)}, plain or with {' '.join('.' + name for name in COMPRESSIONS)}"
 
 
-# Suffixes and names of files beside data that nobody takes for data.
+# Suffixes and names of files beside data that no one takes for data.
 _ASIDE = {
     *(".md", ".rst", ".pdf", ".html", ".py", ".ipynb", ".sh", ".js", ".css", ".cfg", ".ini", ".toml", ".yaml", ".yml"),
     *(".png", ".jpg", ".jpeg", ".gif", ".svg", ".webp", ".ico", ".log", ".lock", ".bib", ".tex", ".sha256", ".md5"),
@@ -55,8 +55,8 @@ def kind_of(name: str) -> tuple[str, str | None] | None:
 
 
 def why_skipped(name: str) -> str | None:
-    """What a file in a folder is that is not read, though somebody may take it for data; None if it is data, or if
-    nobody would: a readme, a licence, a program, a picture.
+    """What a file in a folder is that is not read, though someone may take it for data; None if it is data, or if
+    no one would: a readme, a licence, a program, a picture.
     """
     what = why_not_data(name)
     if kind_of(name):

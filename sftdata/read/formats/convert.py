@@ -76,7 +76,7 @@ class RowFormat(NamedTuple):
 
 class Converted(NamedTuple):
     """The record of a row, or why there is none; the columns and keys of turns that hold something unused; and what
-    became of the tool calls in its texts, as "parsed: <tool_call>".
+    happened to the tool calls in its texts, as "parsed: <tool_call>".
     """
 
     found: Record | Drop

@@ -40,7 +40,7 @@ def call_of(value: Any) -> ToolCall | None:
 
 
 def json_calls(text: str) -> tuple[tuple[ToolCall, ...], int] | None:
-    """The calls at the beginning of a text, as JSON or Python objects one after the other, and where they end."""
+    """The calls at the beginning of a text, as JSON or Python objects in a row, and where they end."""
     at = len(text) - len(text.lstrip())
     calls: list[ToolCall] = []
     end = 0

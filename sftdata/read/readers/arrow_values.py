@@ -142,7 +142,7 @@ def _parsed(text: Any) -> Any:
 
 
 def to_json_value(value: Any) -> Any:
-    """A value of Python as a JSON value, as far as that is known without the type of its column: see converter."""
+    """A value of Python as a JSON value, as well as that is known without the type of its column: see converter."""
     if isinstance(value, dict):
         return {str(key): to_json_value(item) for key, item in value.items() if item is not None}
     if isinstance(value, list):
