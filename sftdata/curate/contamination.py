@@ -14,11 +14,11 @@ Each record is checked on its own against an index of the items, so workers need
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -28,7 +28,9 @@ from sftdata.curate.words import Hashes, Ints, message_text, ngram_hashes, text_
 from sftdata.records.record import Record
 
 EXCERPT_CHARS = 200
-_FILTER_SLOTS = 16  # of the trigger filter, for every trigger
+_FILTER_SLOTS = 8  # of the filter, for every n-gram
+_COMMON = 64  # items that may hold an n-gram before it is counted once for all records that hold the same of these
+_KEPT_COUNTS = 64  # such counts in memory
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,21 +79,30 @@ def searched_texts(record: Record) -> list[str]:
     return [message_text(message) for message in record.messages if message.role not in ("system", "developer")]
 
 
+class _Shared(NamedTuple):
+    """How many n-grams every item shares with a record, and the first item that shares the largest part of its own."""
+
+    counts: npt.NDArray[np.int32]
+    item: int
+    score: float
+
+
 @dataclass(frozen=True)
 class EvaluationIndex:
     """The items, hashed. Everything is an array, so the index is written once and memory-mapped by every worker.
 
-    An item of which a record holds more than `overlap` has at least one of its rarest n-grams (its triggers) in the
-    record: there are too many triggers for all of them to be missing. Only items found by a trigger are compared in
-    full.
+    A record's n-grams are looked up in the list of all n-grams, which says which items hold each. Where many items
+    share a run of words, so do the records that hold it: what a record shares with all items by n-grams of that kind is
+    worked out once for all records that hold the same of them.
     """
 
     settings: ContaminationSettings
     items: pa.Table  # where: string
     ngrams: Hashes  # the distinct n-grams of every item, sorted within the item
     offsets: Ints  # item i has ngrams[offsets[i] : offsets[i + 1]]
-    triggers: Hashes  # sorted; trigger_items has the item of each
-    trigger_items: npt.NDArray[np.int32]
+    distinct: Hashes  # the distinct n-grams of all items, sorted
+    starts: Ints  # distinct[i] is held by the items holders[starts[i] : starts[i + 1]]
+    holders: npt.NDArray[np.int32]
     whole_hashes: Hashes  # of whole items, for exact matches, sorted; whole_items has the item of each
     whole_items: npt.NDArray[np.int32]
     short_hashes: Hashes  # of items that may be contained, sorted; short_items and short_lengths are parallel
@@ -100,7 +111,7 @@ class EvaluationIndex:
 
     @staticmethod
     def build(items: Iterable[EvaluationItem], settings: ContaminationSettings) -> EvaluationIndex:
-        """Hash the items. Takes about 20 bytes per word; blank items match nothing."""
+        """Hash the items. Takes about 30 bytes per word; blank items match nothing."""
         wheres: list[str] = []
         ngrams: list[Hashes] = []
         whole: list[tuple[int, int]] = []  # (hash, item)
@@ -116,7 +127,9 @@ class EvaluationIndex:
                 short.append((int(ngram_hashes(words, len(words))[0]), number, len(words)))
         offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum([len(one) for one in ngrams], dtype=np.int64)])
         flat = np.concatenate([*ngrams, np.empty(0, np.uint64)])
-        triggers, trigger_items = _triggers(flat, offsets, settings.overlap)
+        owner = np.repeat(np.arange(len(wheres), dtype=np.int32), np.diff(offsets))
+        order = np.argsort(flat, kind="stable")
+        distinct, starts = np.unique(flat[order], return_index=True)
         whole.sort()
         short.sort()
         return EvaluationIndex(
@@ -124,8 +137,9 @@ class EvaluationIndex:
             items=pa.table({"where": pa.array(wheres, pa.string())}),
             ngrams=flat,
             offsets=offsets,
-            triggers=triggers,
-            trigger_items=trigger_items,
+            distinct=distinct,
+            starts=np.append(starts, len(flat)).astype(np.int64),
+            holders=owner[order],
             whole_hashes=np.array([one for one, _ in whole], np.uint64),
             whole_items=np.array([item for _, item in whole], np.int32),
             short_hashes=np.array([one for one, _, _ in short], np.uint64),
@@ -160,10 +174,10 @@ class EvaluationIndex:
         return int(self.items.num_rows) - num_searched - self.num_blank
 
     @cached_property
-    def trigger_filter(self) -> npt.NDArray[np.bool_]:
-        """Whether there is a trigger with these low bits: cheap, and rules out most n-grams of most records."""
-        is_set = np.zeros(1 << max(10, (_FILTER_SLOTS * len(self.triggers)).bit_length()), bool)
-        is_set[_slots(self.triggers, len(is_set))] = True
+    def ngram_filter(self) -> npt.NDArray[np.bool_]:
+        """Whether there is an n-gram with these low bits: cheap, and rules out most n-grams of most records."""
+        is_set = np.zeros(1 << max(10, (_FILTER_SLOTS * len(self.distinct)).bit_length()), bool)
+        is_set[_slots(self.distinct, len(is_set))] = True
         return is_set
 
     @cached_property
@@ -171,12 +185,49 @@ class EvaluationIndex:
         """The lengths, in words, of the items that may be contained."""
         return [int(length) for length in np.unique(self.short_lengths)]
 
-    def candidates(self, ngrams: Hashes) -> Ints:
-        """The items that have a trigger among these n-grams."""
-        ngrams = ngrams[self.trigger_filter[_slots(ngrams, len(self.trigger_filter))]]
-        starts, ends = (np.searchsorted(self.triggers, ngrams, side) for side in ("left", "right"))
-        found = [self.trigger_items[start:end] for start, end in zip(starts.tolist(), ends.tolist()) if end > start]
-        return np.unique(np.concatenate(found)).astype(np.int64) if found else np.empty(0, np.int64)
+    @cached_property
+    def sizes(self) -> Ints:
+        """The number of distinct n-grams of each item."""
+        return np.diff(self.offsets)
+
+    def most_overlap(self, ngrams: Hashes) -> tuple[int | None, float]:
+        """The item with the largest share of its n-grams among these, which are distinct, and the share; of several
+        such items the first. (None, overlap) if no share is larger than `overlap`.
+        """
+        ngrams = ngrams[self.ngram_filter[_slots(ngrams, len(self.ngram_filter))]]
+        places = np.searchsorted(self.distinct, ngrams)
+        places = places[self.distinct[np.minimum(places, len(self.distinct) - 1)] == ngrams] if len(ngrams) else places
+        common = self.starts[places + 1] - self.starts[places] > _COMMON
+        shared = self._shared(np.sort(places[common]).tobytes())
+        touched, counts = np.unique(self._holders_of(places[~common]), return_counts=True)
+        best, score = shared.item, shared.score
+        if len(touched):
+            shares = (counts + shared.counts[touched]) / self.sizes[touched]
+            first = int(np.argmax(shares))
+            if shares[first] > score or (shares[first] == score and touched[first] < best):
+                best, score = int(touched[first]), float(shares[first])
+        return (best, score) if score > self.settings.overlap else (None, self.settings.overlap)
+
+    def _holders_of(self, places: Ints) -> npt.NDArray[np.int32]:
+        """The items that hold each of these n-grams, end to end."""
+        pairs = zip(self.starts[places].tolist(), self.starts[places + 1].tolist())
+        return np.concatenate([np.empty(0, np.int32), *(self.holders[start:end] for start, end in pairs)])
+
+    @cached_property
+    def _shared(self) -> Callable[[bytes], _Shared]:
+        """What every item shares with a record that holds these n-grams: their places in `distinct`, as bytes."""
+
+        @lru_cache(maxsize=_KEPT_COUNTS)
+        def count(places: bytes) -> _Shared:
+            holders = self._holders_of(np.frombuffer(places, np.int64))
+            if not len(holders):
+                return _Shared(np.zeros(len(self.sizes), np.int32), -1, 0.0)
+            counts = np.bincount(holders, minlength=len(self.sizes)).astype(np.int32)
+            shares = counts / np.maximum(self.sizes, 1)
+            item = int(np.argmax(shares))
+            return _Shared(counts, item, float(shares[item]))
+
+        return count
 
     def ngrams_of(self, item: int) -> Hashes:
         """The distinct n-grams of an item, sorted."""
@@ -195,27 +246,15 @@ def _slots(hashes: Hashes, num_slots: int) -> Hashes:
 _ARRAYS = (
     "ngrams",
     "offsets",
-    "triggers",
-    "trigger_items",
+    "distinct",
+    "starts",
+    "holders",
     "whole_hashes",
     "whole_items",
     "short_hashes",
     "short_items",
     "short_lengths",
 )
-
-
-def _triggers(ngrams: Hashes, offsets: Ints, overlap: float) -> tuple[Hashes, npt.NDArray[np.int32]]:
-    """The rarest n-grams of each item: out of m, enough that any floor(overlap * m) + 1 matches include one of them."""
-    sizes = np.diff(offsets)
-    owner = np.repeat(np.arange(len(sizes)), sizes)
-    _, inverse, counts = np.unique(ngrams, return_inverse=True, return_counts=True)
-    order = np.lexsort((ngrams, counts[inverse], owner))
-    rank = np.arange(len(ngrams)) - offsets[owner]  # `order` only reorders within each item
-    needed = sizes - np.floor(overlap * sizes).astype(np.int64)
-    chosen = order[rank < needed[owner]]
-    chosen = chosen[np.argsort(ngrams[chosen], kind="stable")]
-    return ngrams[chosen], owner[chosen].astype(np.int32)
 
 
 def find_contamination(turns: Sequence[str], index: EvaluationIndex) -> Hit | None:
@@ -227,7 +266,7 @@ def find_contamination(turns: Sequence[str], index: EvaluationIndex) -> Hit | No
             if found is not None:
                 return Hit(index.where(found), "exact", 1.0, turn.strip()[:EXCERPT_CHARS])
     size = index.settings.ngram_words
-    best, score = _most_overlap(np.unique(ngram_hashes(words, size)), index)
+    best, score = index.most_overlap(np.unique(ngram_hashes(words, size)))
     if best is not None:
         return Hit(
             index.where(best),
@@ -243,17 +282,6 @@ def find_contamination(turns: Sequence[str], index: EvaluationIndex) -> Hit | No
                 matched = np.arange(len(ngrams)) == place
                 return Hit(index.where(found), "contained", 1.0, _excerpt(turns, matched, length))
     return None
-
-
-def _most_overlap(ngrams: Hashes, index: EvaluationIndex) -> tuple[int | None, float]:
-    """The item with the largest share of its n-grams among these, and the share; (None, overlap) if it is too small."""
-    best, score = None, index.settings.overlap
-    for item in index.candidates(ngrams).tolist():
-        own = index.ngrams_of(item)
-        share = int(np.count_nonzero(np.isin(own, ngrams, assume_unique=True))) / len(own)
-        if share > score:
-            best, score = item, share
-    return best, score
 
 
 def _lookup(hashes: Hashes, items: npt.NDArray[np.int32], wanted: np.uint64) -> int | None:

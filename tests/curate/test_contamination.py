@@ -137,6 +137,19 @@ def test_overlaps_are_those_of_brute_force(items: list[str], turn: str, overlap:
         assert turn in items
 
 
+def test_a_run_of_words_that_many_items_and_records_share_is_counted_once_for_all_of_them():
+    run = " ".join(f"shared{number}" for number in range(30))
+    own = [" ".join(f"own{item}x{number}" for number in range(10)) for item in range(200)]
+    index = index_of(*(f"{run} {text}" for text in own))
+    # 40 words are 33 8-grams: 23 in the run, which is 70 %, and 10 with words of the item's own.
+    hits = [find_contamination([f"{run} and then {number}"], index) for number in range(300)]
+    assert {(hit.where, hit.score) for hit in hits if hit} == {("eval.jsonl:1", 23 / 33)}
+    hit = find_contamination([f"Well: {run} {own[150]}"], index)
+    assert hit is not None
+    assert (hit.where, hit.score) == ("eval.jsonl:151", 1.0)
+    assert index._shared.cache_info().misses == 1  # type: ignore[attr-defined]
+
+
 @pytest.fixture(scope="module")
 def gsm8k(shared: Path) -> tuple[list[str], EvaluationIndex]:
     """All 1,319 questions of the test split, and their index."""
