@@ -39,8 +39,8 @@ _RESULTS = {
 }
 _LABEL = re.compile(r"\s*(Observation|FUNCTION RESPONSE|Function Response|Tool Response):\s*(.*?)\s*", re.DOTALL)
 _TOOL_CODE = re.compile(r"((?:(?!```).)*?)```tool_code[ \t]*\n((?:(?!```).)*)```\s*", re.DOTALL)
-# What happened to calls in texts: parsed, or left as text because the setting or the template asks for it, or because the
-# form is not known for sure.
+# What happened to calls in texts: parsed, or left as text because the setting or the template asks for it, or because
+# the form is not known for sure.
 PARSED, KEPT, UNWRITTEN, UNREAD = "parsed", "kept", "unwritten", "unread"
 OTHER_FORM = "another form"  # of a call whose result follows
 Found = dict[str, dict[str, None]]  # what happened to calls -> the names of their forms, in order
