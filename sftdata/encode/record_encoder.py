@@ -113,6 +113,11 @@ class RecordEncoder:
         ends = self.probes.end_texts if self.template.source else ()
         return EndTokens(tuple(sorted({*own, *ends})))
 
+    @property
+    def calls_written(self) -> str:
+        """For which conversations the template writes tool calls: see TemplateProbes; always, if there is none."""
+        return self.probes.calls_written if self.template.source else "always"
+
     def control_positions(self, ids: Ids) -> npt.NDArray[np.int64]:
         """The positions of control tokens in ids."""
         return self._masks.control_positions(ids)

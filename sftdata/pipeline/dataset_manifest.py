@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 
@@ -20,6 +20,7 @@ from sftdata.engines.engine import Engine
 from sftdata.pipeline.rows import RowTable
 from sftdata.store.ledger import LedgerWriter
 from sftdata.store.manifest import (
+    CallsEntry,
     ControlString,
     EncodingEntry,
     FileEntry,
@@ -45,6 +46,7 @@ def make_manifest(
     ledger: LedgerWriter,
     files: Sequence[FileEntry],
     unused: Sequence[UnusedEntry],
+    calls_in_text: Sequence[CallsEntry],
     private: Mapping[str, int],
     stats: EncodingStats,
     mixture: Sequence[MixtureEntry],
@@ -69,6 +71,7 @@ def make_manifest(
         counts=ledger.counts,
         notes=tuple(notes),
         unused=tuple(unused),
+        calls_in_text=tuple(calls_in_text),
         privacy=dict(private),
         mixture=tuple(mixture),
         packing=PackingEntry.of(config.pack.strategy, config.pack.seq_len, shards),
@@ -114,17 +117,30 @@ def _encoding_entry(stats: EncodingStats) -> EncodingEntry:
 
 def count_unused(rows: RowTable, engine: Engine, config: Config) -> list[UnusedEntry]:
     """The columns of each source, and the keys of its turns, that hold something unused, and in how many rows."""
-    column = engine.collect(rows.pieces, ["unused"])["unused"].combine_chunks()
-    given = column.is_valid().to_numpy(zero_copy_only=False)
+    counted = _count_names("unused", rows, engine, config)
+    return [UnusedEntry(source=source, column=name, rows=number) for source, name, number in counted]
+
+
+def count_calls(rows: RowTable, engine: Engine, config: Config) -> list[CallsEntry]:
+    """What became of the tool calls in the texts of each source, and in how many rows."""
     entries = []
+    for source, name, number in _count_names("calls", rows, engine, config):
+        fate, _, forms = name.partition(": ")
+        entries.append(CallsEntry(source=source, fate=fate, forms=tuple(forms.split(", ")), rows=number))
+    return entries
+
+
+def _count_names(name: str, rows: RowTable, engine: Engine, config: Config) -> Iterator[tuple[str, str, int]]:
+    """For each source and each name in a column of JSON lists: the number of rows."""
+    column = engine.collect(rows.pieces, [name])[name].combine_chunks()
+    given = column.is_valid().to_numpy(zero_copy_only=False)
     for number, source in enumerate(config.sources):
         chosen = column.filter(pa.array(given & (rows.source == number)))
         counts: dict[str, int] = {}
         for pair in chosen.value_counts().to_pylist():
-            for name in json.loads(pair["values"]):
-                counts[name] = counts.get(name, 0) + pair["counts"]
-        entries += [UnusedEntry(source=source.path, column=name, rows=counts[name]) for name in sorted(counts)]
-    return entries
+            for one in json.loads(pair["values"]):
+                counts[one] = counts.get(one, 0) + pair["counts"]
+        yield from ((source.path, one, counts[one]) for one in sorted(counts))
 
 
 def count_private(rows: RowTable, engine: Engine, config: Config) -> dict[str, int]:

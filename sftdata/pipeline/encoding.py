@@ -9,25 +9,44 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from sftdata.config import Config
+from sftdata.config import Config, SourceConfig
 from sftdata.encode.options import BACKENDS
 from sftdata.encode.record_encoder import EncodeSettings, RecordEncoder
 from sftdata.encode.stage import Encode
 from sftdata.encode.stats import EncodingStats
 from sftdata.encode.template.load import NO_TEMPLATE
 from sftdata.encode.tokenizer.load import TokenizerFiles, load_tokenizer
-from sftdata.encode.ways_out import as_lines, find_ways_out, fitting_templates
+from sftdata.encode.ways_out import REASONS, as_lines, find_ways_out, fitting_templates
 from sftdata.engines.engine import Engine, Launcher
 from sftdata.engines.local import ThisProcess
 from sftdata.engines.stage import Piece
 from sftdata.errors import TemplateError
 from sftdata.files.atomic import write_bytes
-from sftdata.pipeline.rows import RowTable
+from sftdata.pipeline.read import Sources, rows_again
+from sftdata.pipeline.rows import REASON_NAMES, RowTable
 from sftdata.pipeline.samples import SAMPLE_COLUMNS, SampleTable
 from sftdata.progress import Progress
+from sftdata.read.formats.tool_schemas import check_tool_calls
+from sftdata.read.stage import row_format, row_of
+from sftdata.read.units import RawRow
+from sftdata.records.record import Drop, Record
+from sftdata.settings.yaml_line import override
 from sftdata.store.manifest import FileEntry
+
+# Reason -> settings of a source that may read its rows otherwise; the first that trains some of them is named.
+_AS_TEXT = (("tool_calls_in_text", "keep"),)
+READ_SETTINGS = {
+    "bad_tool_call": _AS_TEXT,
+    "conflicting_fields": _AS_TEXT,
+    "roles_out_of_order": (("merge_same_role", "merge"), ("merge_same_role", "allow")),
+    **dict.fromkeys(REASONS, _AS_TEXT),
+}
+MAX_TRIED = 50  # rows to try a setting on
+MAX_LINE = 100_000  # of a file, up to which rows are read again
 
 
 def load_encoder(config: Config) -> RecordEncoder:
@@ -105,6 +124,67 @@ def encode_rows(
     samples = SampleTable(encoded, columns)
     samples.drop_refused(rows)
     return samples, stats
+
+
+def suggest_settings(
+    found: Sources, rows: RowTable, engine: Engine, encoder: RecordEncoder, stats: EncodingStats, progress: Progress
+) -> None:
+    """Add to the ways out of `stats` settings of sources that read dropped rows otherwise, tried on the first of them.
+
+    None is named that would lose a row that is trained now.
+    """
+    dropped = {reason: rows.is_row & (rows.reason == REASON_NAMES.index(reason)) for reason in READ_SETTINGS}
+    if not any(chosen.any() for chosen in dropped.values()):
+        return
+    near = rows.line <= MAX_LINE
+    calls = pc.match_substring(engine.collect(rows.pieces, ["calls"])["calls"], "parsed: ")
+    has_calls = calls.fill_null(False).to_numpy()
+    for reason, settings in READ_SETTINGS.items():
+        was_read = reason in REASONS  # by the present settings, and refused by the template
+        chosen = dropped[reason] & near & (has_calls | (not was_read))
+        for number in np.unique(rows.source[chosen]).tolist():
+            refused = np.flatnonzero(chosen & (rows.source == number))[:MAX_TRIED]
+            kept = np.flatnonzero(rows.live & near & has_calls & (rows.source == number))[:MAX_TRIED]
+            trial = _Trial(found, number, encoder)
+            for name, value in settings:
+                changes = kept if name == "tool_calls_in_text" else kept[:0]
+                way = trial.outcome(name, value, rows_again(found, rows, refused), rows_again(found, rows, changes))
+                if way is not None:
+                    stats.ways_out[reason] = "; ".join(filter(None, [stats.ways_out.get(reason), way]))
+                    progress.note(f"rows dropped as {reason}: {way}")
+                    break
+
+
+class _Trial:
+    """Settings of one source, tried on its rows."""
+
+    def __init__(self, found: Sources, number: int, encoder: RecordEncoder) -> None:
+        self.source, self.number, self.encoder = found.sources[number], number, encoder
+        self.check_calls = found.config.check_tool_calls
+
+    def outcome(self, name: str, value: str, refused: Sequence[RawRow], kept: Sequence[RawRow]) -> str | None:
+        """What a setting does, in words; None if it trains none of the refused rows, or not all of those kept now, or
+        if the source has another value than the default for it.
+        """
+        if getattr(self.source, name) != SourceConfig.model_fields[name].default:
+            return None
+        changed = self.source.model_copy(update={name: value})
+        trained = self._count_trained(refused, changed)
+        if not trained or self._count_trained(kept, changed) < len(kept):
+            return None
+        shown = override(f"sources.{self.number}.{name}", True if value == "merge" else value)
+        return f"{shown} trains {trained} of {len(refused)} of them that were tried"
+
+    def _count_trained(self, values: Sequence[RawRow], source: SourceConfig) -> int:
+        records = [record for raw in values if (record := self._record(raw, source)) is not None]
+        return sum(not isinstance(result, Drop) for result in self.encoder.encode(records)) if records else 0
+
+    def _record(self, raw: RawRow, source: SourceConfig) -> Record | None:
+        row = row_of(raw, source, row_format(source, self.encoder.calls_written))
+        if row.drop is not None or row.record is None:
+            return None
+        is_wrong = self.check_calls and row.record.tools and check_tool_calls(row.record) is not None
+        return None if is_wrong else row.record
 
 
 def _stripped_ends(rows: RowTable, engine: Engine) -> list[list[str]]:

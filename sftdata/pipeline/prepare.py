@@ -10,7 +10,7 @@ from sftdata.curate.quality.languages import require_languages
 from sftdata.engines.engine import TaskEngine
 from sftdata.engines.local import open_launcher
 from sftdata.pipeline.contamination import drop_contaminated
-from sftdata.pipeline.dataset_manifest import count_private, count_unused, make_manifest, program_key
+from sftdata.pipeline.dataset_manifest import count_calls, count_private, count_unused, make_manifest, program_key
 from sftdata.pipeline.duplicates import (
     drop_exact_duplicates,
     drop_near_duplicates,
@@ -19,7 +19,14 @@ from sftdata.pipeline.duplicates import (
     drop_shared_prefixes,
     located_semantic,
 )
-from sftdata.pipeline.encoding import drop_overlong, encode_rows, load_encoder, loaded_meanwhile, write_tokenizer
+from sftdata.pipeline.encoding import (
+    drop_overlong,
+    encode_rows,
+    load_encoder,
+    loaded_meanwhile,
+    suggest_settings,
+    write_tokenizer,
+)
 from sftdata.pipeline.ledger_rows import write_ledger
 from sftdata.pipeline.mixture import choose_validation, drop_over_max_records, mix_sources
 from sftdata.pipeline.packing import pack_samples, write_shards
@@ -68,7 +75,7 @@ def prepare(
         engine = TaskEngine(work.pieces, launcher, progress, salt=program_key())
 
         with loaded_meanwhile(encoder, launcher):
-            rows = read_rows(sources, config, engine, encoder.end_tokens)
+            rows = read_rows(sources, config, engine, encoder.end_tokens, encoder.calls_written)
         drop_exact_duplicates(rows, config)
         drop_near_duplicates(rows, engine, config, work.new)
         drop_shared_prefixes(rows, engine, config)
@@ -77,6 +84,7 @@ def prepare(
         drop_over_caps(rows, engine, config)
 
         samples, stats = encode_rows(rows, engine, encoder, progress)
+        suggest_settings(sources, rows, engine, encoder, stats, progress)
         drop_overlong(rows, samples, config)
         drop_over_max_records(rows, samples, config)
         choose_validation(rows, engine, config)
@@ -98,6 +106,7 @@ def prepare(
             ledger=ledger.result(),
             files=files,
             unused=unused,
+            calls_in_text=count_calls(rows, engine, config),
             private=private,
             stats=stats,
             mixture=mixture,

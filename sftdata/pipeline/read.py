@@ -10,6 +10,7 @@ from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from sftdata.config import Config, SourceConfig, WrittenRows
@@ -27,7 +28,7 @@ from sftdata.read.readers.open_files import is_url
 from sftdata.read.readers.parse_json import parse_text
 from sftdata.read.sources import plan_units, read_raw
 from sftdata.read.stage import Read, unit_identities
-from sftdata.read.units import Unit
+from sftdata.read.units import RawRow, Unit
 from sftdata.records.end_tokens import EndTokens
 
 SMALL_BYTES = 48 << 20  # of input: up to here one process is done first (tests/bench/RESULTS.md, "pool")
@@ -109,10 +110,13 @@ def _columns_for_later(config: Config) -> list[str]:
     return [*wanted, config.split.by] if config.split.by != "content" and config.split.validation else wanted
 
 
-def read_rows(found: Sources, config: Config, engine: Engine, end_tokens: EndTokens) -> RowTable:
+def read_rows(
+    found: Sources, config: Config, engine: Engine, end_tokens: EndTokens, calls_written: str = "always"
+) -> RowTable:
     """Every row of the sources: its record, or the reason why there is none; filters and privacy included.
 
-    `end_tokens` are stripped from the end of answers if the config says so. Raises SourceError where a file cannot be
+    `end_tokens` are stripped from the end of answers if the config says so. Tool calls in texts are parsed where the
+    template writes calls: `calls_written` is always, with_tools or never. Raises SourceError where a file cannot be
     read, or no row of a source is a conversation.
     """
     sources, units, names = found.sources, found.units, found.names
@@ -121,7 +125,7 @@ def read_rows(found: Sources, config: Config, engine: Engine, end_tokens: EndTok
     is_filtering = not config.filters.is_off or config.privacy.mode != "off"
     record_filter = FilterAndRedact(config.filters, config.privacy) if is_filtering else None
     stripped = end_tokens if config.clean.strip_trailing_control else None
-    stage = Read(units, sources, content_key, config.check_tool_calls, stamps, record_filter, stripped)
+    stage = Read(units, sources, content_key, config.check_tool_calls, stamps, record_filter, stripped, calls_written)
     pieces = engine.map(stage, engine.give(pa.table({"unit": np.arange(len(units))}), identities))
     rows = RowTable(pieces, units, names, engine.collect(pieces, ROW_COLUMNS))
     _refuse_unreadable(found, rows)
@@ -189,6 +193,17 @@ def _objects_in(value: object, depth: int) -> Iterator[Mapping[str, Any]]:
     if depth < _MAX_DEPTH:
         for item in inner:
             yield from _objects_in(item, depth + 1)
+
+
+def rows_again(found: Sources, rows: RowTable, entries: npt.NDArray[np.int64]) -> list[RawRow]:
+    """The raw rows of these entries, read again."""
+    values = []
+    for number in dict.fromkeys(rows.unit[entries].tolist()):
+        of_unit = np.flatnonzero((rows.unit == number) & rows.is_row)
+        wanted = set(np.searchsorted(of_unit, entries[rows.unit[entries] == number]).tolist())
+        first_rows = islice(read_raw(found.units[number]), max(wanted) + 1)
+        values += [raw for place, raw in enumerate(first_rows) if place in wanted]
+    return values
 
 
 def refuse_losses(rows: RowTable, config: Config) -> None:

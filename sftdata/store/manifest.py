@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path, PurePosixPath
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
@@ -154,6 +154,19 @@ class UnusedEntry(Entry):
     rows: Count
 
 
+class CallsEntry(Entry):
+    """Tool calls in the texts of a source: rows in which all of these forms had this fate.
+
+    They are parsed, or left as text: because `tool_calls_in_text` says so (kept), because the template writes no calls
+    (unwritten), or because the form is not known for sure (unread). Rows that reading drops are not counted.
+    """
+
+    source: str  # as configured
+    fate: Literal["parsed", "kept", "unwritten", "unread"]
+    forms: tuple[str, ...]  # of calls and of what is around results, such as <tool_call> and <tool_response>
+    rows: Count
+
+
 class Counts(Entry):
     """Row counts: rows_read = packed + the sum of dropped (stage -> reason -> rows).
 
@@ -230,6 +243,7 @@ class Manifest(Entry):
     counts: Counts
     notes: tuple[str, ...] = ()  # what of the sources is not read: other splits, files that are no data
     unused: tuple[UnusedEntry, ...] = ()  # sources as configured, columns in order of their names
+    calls_in_text: tuple[CallsEntry, ...] = ()
     privacy: dict[str, Count] = Field(
         default_factory=dict
     )  # kind of personal data -> findings, in packed rows and rows dropped for it

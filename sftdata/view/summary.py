@@ -9,7 +9,7 @@ from sftdata.errors import pluralize
 from sftdata.reasons import REASONS
 from sftdata.store.manifest import EncodingEntry, Manifest, SplitStats
 from sftdata.view.control_chars import terminal_safe
-from sftdata.view.unused import unused_lines
+from sftdata.view.unused import calls_lines, unused_lines
 
 MAX_STRINGS = 5  # maximum number of control strings to list
 # Stripping is suggested from this many answers, or this share of the packed rows.
@@ -70,6 +70,7 @@ def summarize(name: str, manifest: Manifest, split: str | None = None) -> Summar
             lines += _encoding_lines(manifest.encoding, manifest.counts.packed)
         lines += _privacy_lines(manifest)
         lines += map(terminal_safe, manifest.notes)
+        lines += calls_lines((entry.fate, entry.forms, entry.rows) for entry in manifest.calls_in_text)
         lines += unused_lines((entry.source, entry.column, entry.rows) for entry in manifest.unused)
         if manifest.mixture:
             tables.append(_mixture_table(manifest))

@@ -1,9 +1,11 @@
-"""What the summary says of columns that nothing uses: those with content of their own first, a line for each."""
+"""What the summary says of columns that nothing uses, those with content of their own first, a line for each; and of
+tool calls in texts.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from sftdata.view.control_chars import terminal_safe
 
@@ -35,6 +37,35 @@ def unused_lines(entries: Iterable[tuple[str, str, int]]) -> list[str]:
         lines.append(f"{_rows(rest[0][1])} {_place(rest[0][0])} that is not used")
     elif rest:
         lines.append("also not used: " + ", ".join(f"`{terminal_safe(name)}` ({rows:,})" for name, rows in rest))
+    return lines
+
+
+_FATES = {
+    "parsed": "or results, read out of their texts ({}); tool_calls_in_text: keep would leave them there",
+    "kept": "left in their texts ({}), by tool_calls_in_text: keep",
+    "unwritten": "left in their texts ({}), because the template writes no tool calls; tool_calls_in_text: drop would "
+    "drop these rows",
+    "unread": "left in their texts, in a form or a place that is not certain ({}); tool_calls_in_text: drop would drop "
+    "these rows",
+}
+
+
+def calls_lines(entries: Iterable[tuple[str, Sequence[str], int]]) -> list[str]:
+    """Lines for tool calls in texts, given with what became of them, their forms, and the number of rows."""
+    entries = list(entries)
+    lines = []
+    for fate, sentence in _FATES.items():
+        forms: dict[str, int] = {}
+        for _, names, number in (entry for entry in entries if entry[0] == fate):
+            for name in names:
+                forms[name] = forms.get(name, 0) + number
+        rows = sum(entry[2] for entry in entries if entry[0] == fate)
+        ordered = sorted(forms.items(), key=lambda item: (-item[1], item[0]))
+        named = ", ".join(f"{terminal_safe(name)} {number:,}" for name, number in ordered)
+        have = "has what looks like tool calls" if rows == 1 else "have what looks like tool calls"
+        what = f"{_rows(rows)} tool calls" if fate != "unread" else f"{rows:,} {'row' if rows == 1 else 'rows'} {have}"
+        if rows:
+            lines.append(f"{what} {sentence.format(named)}")
     return lines
 
 

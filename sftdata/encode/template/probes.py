@@ -179,6 +179,14 @@ class TemplateProbes:
         return None
 
     @cached_property
+    def calls_written(self) -> str:
+        """For which conversations the template writes tool calls: always, with_tools, or never."""
+        if self.tool_turn is None:
+            return "never"
+        text = self._render([{"role": "user", "content": USER}, self.tool_turn])
+        return "always" if text is not None and shows_call(text) else "with_tools"
+
+    @cached_property
     def argument_forms(self) -> frozenset[str]:
         """The forms of tool arguments, "object" and "text", that the template writes correctly."""
         if self.tool_turn is None:
