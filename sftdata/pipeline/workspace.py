@@ -9,11 +9,9 @@ OUT/.work/lock              held by the run; released by the system when the pro
 
 from __future__ import annotations
 
-import contextlib
-import errno
 import hashlib
 import json
-import os
+import re
 import shutil
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -22,16 +20,34 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from filelock import FileLock, Timeout
-
 from sftdata.config import Config
 from sftdata.errors import DatasetError, OutputError
 from sftdata.files.atomic import MANIFEST_NAME, output_errors, sync_folder, write_bytes
+from sftdata.files.inside import (
+    first_link,
+    inside,
+    is_file,
+    is_folder,
+    is_link,
+    is_plain_name,
+    move_into,
+    refuse_link,
+    remove_if_empty,
+    remove_inside,
+)
+from sftdata.files.lock import FolderLock
 
 if TYPE_CHECKING:
     from sftdata.store.manifest import Manifest
 
 WORK_NAME = ".work"
+LOCK_NAME = "lock"
+# The files of a dataset. Nothing else in the output folder is ever moved or removed, whatever a file there says.
+_FOLDERS = ("train", "validation", "ledger", "tokenizer")
+_FILES = re.compile(
+    r"(train|validation)/\d{5,}-of-\d{5,}\.arrow|ledger/\d{5,}\.parquet|tokenizer/(additional_chat_templates/)?[^./][^/]*"
+)
+_PLACES = re.compile(r"shards/[0-9a-f]{64}\.arrow|new/.+")  # in the work folder, of a file that is being moved
 
 
 class Workspace:
@@ -39,8 +55,11 @@ class Workspace:
 
     If the block ends early, an older dataset is as it was, there is no new one, and the work so far is kept for the
     next run. `fresh` removes earlier work first; `keep_work` keeps it after success too. `config` names the folder, and
-    identifies the run. Raises OutputError where the folder holds a dataset and `overwrite` is off, holds
-    something else, cannot be written, or another run works in it.
+    identifies the run. Raises OutputError where the folder holds a dataset and `overwrite` is off, holds something else
+    or a link where the dataset or the work would be, cannot be written, or another run works in it.
+
+    Removed are the files that a manifest of a dataset lists, and the work folder's own. No link in the folder is
+    followed, and no name in a file leads out of it.
     """
 
     def __init__(
@@ -64,7 +83,7 @@ class Workspace:
         self.shards = self._work / "shards"
         self.new = self._work / "new"
         self._publishing = self._work / "publishing.json"
-        self._lock = FileLock(self._work / "lock", thread_local=False)
+        self._lock = FolderLock(self._work / LOCK_NAME, self.out)
         self._created_out = False
 
     def __enter__(self) -> Workspace:
@@ -75,7 +94,7 @@ class Workspace:
                 self._work.mkdir(parents=True, exist_ok=True)
             except FileNotFoundError as error:  # such as a folder below /proc
                 raise OutputError(str(self.out), "the folder cannot be made", "choose another output folder") from error
-            self._acquire_lock()
+            self._lock.acquire()
             try:
                 self._check_free()  # now that no other run changes it
                 self._clear()
@@ -101,10 +120,10 @@ class Workspace:
             list(threads.map(partial(shutil.rmtree, ignore_errors=True), [*self.pieces.glob("*"), self.shards]))
         shutil.rmtree(self.pieces, ignore_errors=True)
         self._publishing.unlink(missing_ok=True)  # as late as this: a run killed just now can be continued
-        self._remove_lock()
-        _remove_if_empty(self._work)
+        self._lock.remove()
+        remove_if_empty(self._work)
         if kind is not None and self._created_out:
-            _remove_if_empty(self.out)
+            remove_if_empty(self.out)
 
     def refuse_sources(self, paths: Iterable[str]) -> None:
         """Raise OutputError where a file that is read lies in the output folder."""
@@ -123,37 +142,11 @@ class Workspace:
             notes = {"config": self._config, "files": {**dict.fromkeys(outdated), **moves}}
             write_bytes(self._publishing, json.dumps(notes).encode())
             (self.out / MANIFEST_NAME).unlink(missing_ok=True)
-            _remove_files(self.out, outdated)
+            remove_inside(self.out, outdated)
             for name, place in moves.items():
-                target = self.out / name
-                target.parent.mkdir(parents=True, exist_ok=True)
-                (self._work / place).replace(target)
+                move_into(self._work / place, self.out, name)
             (self.new / MANIFEST_NAME).replace(self.out / MANIFEST_NAME)
             sync_folder(self.out)
-
-    def _acquire_lock(self) -> None:
-        """Raise OutputError where another run holds the lock. Where the file system has no locks, no run is refused."""
-        try:
-            self._lock.acquire(blocking=False)
-        except Timeout as error:
-            todo = "wait for it, or name another folder"
-            raise OutputError(str(self.out), "another run is writing into this folder", todo) from error
-        except OSError as error:
-            if error.errno not in (errno.ENOLCK, errno.ENOTSUP, errno.EINVAL):
-                raise
-
-    def _remove_lock(self) -> None:
-        """Release the lock and remove its file: while it is held, for else another run may hold it already.
-
-        Windows removes no open file, and none that another run has opened.
-        """
-        path = Path(self._lock.lock_file)
-        if os.name != "nt":
-            path.unlink(missing_ok=True)
-        self._lock.release()
-        if os.name == "nt":
-            with contextlib.suppress(OSError):
-                path.unlink()
 
     def _check_free(self) -> None:
         """Raise OutputError where the folder may not be written to."""
@@ -161,6 +154,7 @@ class Workspace:
             raise OutputError(str(self.out), "is a file", "name a folder for the dataset")
         if not self.out.exists():
             return
+        self._check_work()
         interrupted = self._interrupted()
         names = {entry.name for entry in self.out.iterdir()} - {WORK_NAME}
         if MANIFEST_NAME in names:
@@ -169,19 +163,38 @@ class Workspace:
                     str(self.out), "holds a dataset already", "name another folder, or replace it with --overwrite"
                 )
             self._old_files()
+            for name in _FOLDERS:
+                refuse_link(self.out / name)
         elif names - {Path(name).parts[0] for name in interrupted.get("files", ())}:
             some = ", ".join(sorted(names)[:3])
             raise OutputError(str(self.out), f"is not empty and holds no dataset (it has {some})", "name a new folder")
 
+    def _check_work(self) -> None:
+        """Raise OutputError where the work folder is a link, or was not made by a run."""
+        refuse_link(self._work)
+        try:
+            names = {path.name for path in self._work.iterdir()} if is_folder(self._work) else set()
+        except FileNotFoundError:  # the run that made it ends
+            return
+        if names and LOCK_NAME not in names:  # the first thing that a run puts there, and the last that it removes
+            what = f"was not made by a run: it has no file named {LOCK_NAME}, which a run makes first"
+            raise OutputError(str(self._work), what, "move it away, or name another folder")
+
     def _clear(self) -> None:
-        """Remove unfinished files of a run that stopped; move shards that it published without a manifest back."""
+        """Remove unfinished files of a run that stopped; move shards that it published without a manifest back.
+
+        Raises OutputError where a link is in the work folder.
+        """
+        if (link := first_link(self._work)) is not None:
+            refuse_link(link)
         for folder in (self.pieces, self.shards):
             folder.mkdir(exist_ok=True)
         if not (self.out / MANIFEST_NAME).exists():
             for name, place in self._interrupted().get("files", {}).items():
                 if place is not None and place.startswith(f"{self.shards.name}/") and not (self._work / place).exists():
-                    with contextlib.suppress(FileNotFoundError):
-                        (self.out / name).replace(self._work / place)
+                    published = inside(self.out, name)
+                    if is_file(published):
+                        published.replace(self._work / place)
         if self._fresh:
             shutil.rmtree(self.pieces, ignore_errors=True)
             shutil.rmtree(self.shards, ignore_errors=True)
@@ -199,35 +212,54 @@ class Workspace:
                 path.unlink(missing_ok=True)
 
     def _interrupted(self) -> Mapping[str, Any]:
-        """What a run that stopped while it published wrote into publishing.json; empty where there is none."""
+        """What a run that stopped while it published wrote into publishing.json; empty where there is none.
+
+        Raises OutputError where no run can have written it.
+        """
         try:
-            notes: Mapping[str, Any] = json.loads(self._publishing.read_text(encoding="utf-8"))
+            notes = json.loads(self._publishing.read_bytes())
         except FileNotFoundError:
             return {}
+        except (ValueError, RecursionError):
+            notes = None
+        if not isinstance(notes, dict) or not _are_notes(notes):
+            todo = "name another folder, or remove that file if no run is to be continued"
+            raise OutputError(str(self._publishing), "was not written by a run", todo)
         return notes
 
     def _old_files(self) -> list[str]:
         """The files of the dataset that is in the folder. Raises OutputError where its manifest cannot be read."""
-        if not (self.out / MANIFEST_NAME).exists():
+        if not (self.out / MANIFEST_NAME).exists() and not is_link(self.out / MANIFEST_NAME):
             return []
         from sftdata.store.manifest import Manifest
 
+        refuse_link(self.out / MANIFEST_NAME)
         try:
-            return [entry.path for entry in Manifest.load(self.out).listed_files()]
+            names = [entry.path for entry in Manifest.load(self.out).listed_files()]
         except DatasetError as error:
             what = f"holds a dataset that cannot be replaced ({error.where} {error.what})"
             raise OutputError(str(self.out), what, "name another folder, or remove it yourself") from error
+        for name in names:
+            if not _is_of_dataset(name):
+                what = f"its {MANIFEST_NAME} lists {name[:100]!r}, which no dataset has, so it is not replaced"
+                raise OutputError(str(self.out), what, "name another folder, or remove it yourself")
+            inside(self.out, name)
+        return names
 
 
-def _remove_files(folder: Path, names: Iterable[str]) -> None:
-    """Remove files, and folders that are empty without them."""
-    paths = [Path(name) for name in names]
-    for path in paths:
-        (folder / path).unlink(missing_ok=True)
-    for parent in sorted({parent for path in paths for parent in path.parents} - {Path()}, reverse=True):
-        _remove_if_empty(folder / parent)
+def _is_of_dataset(name: object) -> bool:
+    """Whether a name is one that a file of a dataset can have."""
+    return isinstance(name, str) and is_plain_name(name) and _FILES.fullmatch(name) is not None
 
 
-def _remove_if_empty(folder: Path) -> None:
-    if folder.is_dir() and not any(folder.iterdir()):
-        folder.rmdir()
+def _are_notes(notes: Mapping[str, Any]) -> bool:
+    """Whether a run that publishes can have written this: files of a dataset, and their places in the work folder."""
+    files = notes.get("files")
+    return (
+        isinstance(notes.get("config"), str)
+        and isinstance(files, dict)
+        and all(map(_is_of_dataset, files))
+        and all(
+            place is None or (is_plain_name(place) and _PLACES.fullmatch(place) is not None) for place in files.values()
+        )
+    )
