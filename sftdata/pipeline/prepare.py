@@ -30,7 +30,7 @@ from sftdata.pipeline.encoding import (
 from sftdata.pipeline.ledger_rows import write_ledger
 from sftdata.pipeline.mixture import choose_validation, drop_over_max_records, mix_sources
 from sftdata.pipeline.packing import pack_samples, write_shards
-from sftdata.pipeline.read import find_sources, read_rows, refuse_losses
+from sftdata.pipeline.read import find_sources, notes_on_losses, read_rows, refuse_losses
 from sftdata.pipeline.workspace import Workspace
 from sftdata.progress import NoProgress, Progress
 from sftdata.store.manifest import Manifest
@@ -80,7 +80,7 @@ def prepare(
         drop_near_duplicates(rows, engine, config, work.new)
         drop_shared_prefixes(rows, engine, config)
         drop_semantic_duplicates(rows, engine, config, work.new)
-        notes = [*sources.notes, *drop_contaminated(rows, engine, config, work.new)]
+        notes = [*sources.notes, *notes_on_losses(sources, rows), *drop_contaminated(rows, engine, config, work.new)]
         drop_over_caps(rows, engine, config)
 
         samples, stats = encode_rows(rows, engine, encoder, progress)

@@ -19,15 +19,18 @@ from sftdata.curate.stage import FilterAndRedact
 from sftdata.engines.engine import Engine
 from sftdata.errors import ConfigError, SourceError, pluralize
 from sftdata.pipeline.rows import REASON_NAMES, ROW_COLUMNS, RowTable
-from sftdata.read.diagnose import NOT_DATA, no_rows_error
+from sftdata.read.advice import FIXABLE, speakers
+from sftdata.read.diagnose import NOT_DATA, loss_notes, no_rows_error
 from sftdata.read.file_names import distinct_names
 from sftdata.read.file_stamps import stamp_of
+from sftdata.read.formats.convert import RowFormat
 from sftdata.read.formats.fields import at_path, key_list
+from sftdata.read.formats.roles import is_same_name
 from sftdata.read.python_rows import is_split, write_rows
 from sftdata.read.readers.open_files import is_url
 from sftdata.read.readers.parse_json import parse_text
 from sftdata.read.sources import plan_units, read_raw
-from sftdata.read.stage import Read, unit_identities
+from sftdata.read.stage import Read, row_format, unit_identities
 from sftdata.read.units import RawRow, Unit
 from sftdata.records.end_tokens import EndTokens
 
@@ -143,6 +146,21 @@ def _refuse_unreadable(found: Sources, rows: RowTable) -> None:
             raise no_rows_error([unit for unit in found.units if unit.source == number], shown)
 
 
+def notes_on_losses(found: Sources, rows: RowTable) -> list[str]:
+    """What to do about rows that fit no format, or have unknown roles, beside others of their source that are kept."""
+    notes: list[str] = []
+    for number, source in enumerate(found.sources):
+        reasons = {name for name in rows.reasons_of_source(number) if name is not None} & FIXABLE
+        dropped = {name: (rows.source == number) & (rows.reason == REASON_NAMES.index(name)) for name in reasons}
+        if dropped:
+            own = found.config.sources[number]
+            shown = source if own.rows is None else source.model_copy(update={"path": own.path})
+            units = np.unique(np.concatenate([rows.unit[chosen] for chosen in dropped.values()])).tolist()
+            counts = {name: int(chosen.sum()) for name, chosen in dropped.items()}
+            notes += loss_notes([found.units[unit] for unit in units], shown, counts)
+    return notes
+
+
 def _refuse_unmapped(found: Sources) -> None:
     """Raise SourceError for a source with a setting that names a column that none of its rows has, and ConfigError for
     another setting that names a column that no row has at all.
@@ -154,10 +172,30 @@ def _refuse_unmapped(found: Sources) -> None:
         for column, keys in _absent_columns(units, named).items():
             todo = f"its rows have the keys {keys}; correct the name, or remove the setting"
             raise SourceError(own.path, f"{named[column]}, which none of its rows has", todo)
+        _refuse_roles(own, row_format(found.sources[number]), units)
     wanted = _columns_for_later(found.config)
     for column in _absent_columns(found.units, wanted):
         setting = "split.by" if column == found.config.split.by else "dedup.caps"
         raise ConfigError(setting, f"names the column {column}, which no row has", "correct the name")
+
+
+def _refuse_roles(own: SourceConfig, how: RowFormat, units: Sequence[Unit]) -> None:
+    """Raise SourceError if none of the rows of a source has a turn with a role that its `roles` name. Rows are read
+    until all are found, the first rows of every unit before the others.
+    """
+    left, seen = [*own.roles], dict[str, None]()
+    for limit in (_FIRST_ROWS, None):
+        for unit in units if left else ():
+            for _, value, _ in islice(read_raw(unit), limit):
+                names = speakers(value, how) if isinstance(value, dict) else []
+                left = [role for role in left if not any(is_same_name(name, role) for name in names)]
+                seen.update(dict.fromkeys(names))
+                if not left:
+                    return
+    if left:
+        has = f"its rows have the roles {key_list(seen)}" if seen else "its rows have no turns with roles"
+        what = f"roles names {', '.join(left)}, which no turn of its rows has"
+        raise SourceError(own.path, what, f"{has}; correct the name, or remove it from roles")
 
 
 def _absent_columns(units: Sequence[Unit], columns: Iterable[str]) -> dict[str, str]:

@@ -7,6 +7,7 @@ stays the same conversation.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -21,17 +22,20 @@ from sftdata.read.column_names import (
     picked_from,
 )
 from sftdata.read.formats.convert import RowFormat, convert
-from sftdata.read.formats.fields import at_path, key_list
-from sftdata.read.formats.shapes.known import check_columns
+from sftdata.read.formats.fields import at_path, key_list, lookup
+from sftdata.read.formats.roles import likely_roles
+from sftdata.read.formats.shapes.known import COMPLETION, CONVERSATION, HISTORY, PROMPT, check_columns, with_plain_names
 from sftdata.read.formats.structure import check_structure
+from sftdata.read.formats.values import ConversionError, parse_if_text
 from sftdata.records.record import Drop, Record
 from sftdata.settings.yaml_line import settings_line
 
 # Reasons that other settings may help against.
-FIXABLE = frozenset({"unknown_shape", "missing_field", "wrong_type", "rendered_chat"})
+FIXABLE = frozenset({"unknown_shape", "missing_field", "wrong_type", "rendered_chat", "unknown_role"})
 MAX_ROWS = 500  # of each kind to keep for trying
 _ROWS_OF_SHAPE, _SHAPES = 50, 8
 _MAX_NAMES = 4  # of unused columns to list
+_MAX_ROLES = 6  # to name in a setting: more are names of people
 _SAME = 3  # a question that is the same in all of this many rows or more is not one
 
 
@@ -59,7 +63,7 @@ class TriedRows:
 class Advice:
     """Settings for a source that were tried on its rows."""
 
-    settings: Mapping[str, Any]  # format, columns
+    settings: Mapping[str, Any]  # format, columns, roles
     mended: int  # failing rows that become conversations with them
     failing: int  # rows that they were tried on
     unused: tuple[str, ...] = ()  # columns of the fixed rows that these settings do not use
@@ -79,16 +83,56 @@ class Advice:
 
 def find_advice(rows: TriedRows) -> Advice | None:
     """The settings that fix most rows: the best of those that lose none, or else the best; None if none fixes any."""
-    tried = [advice for settings in _candidates(rows) if (advice := try_settings(rows, settings)).mended]
+    roles, is_guess = role_settings(rows)
+    candidates = [*([roles] if roles and not is_guess else []), *_candidates(rows)]
+    tried = [advice for settings in candidates if (advice := try_settings(rows, settings)).mended]
     for found in ([one for one in tried if one.is_safe], tried):
         if found:
             return max(found, key=lambda advice: advice.mended)
+    if roles and is_guess and (advice := try_settings(rows, roles)).mended and advice.is_safe:
+        return replace(advice, is_guess=True)
     for row in rows.failing[:1]:
         if (guess := guessed_settings(row)) is not None:
             advice = try_settings(rows, guess)
             if advice.mended and advice.is_safe:
                 return replace(advice, is_guess=True)
     return None
+
+
+def role_settings(rows: TriedRows) -> tuple[Mapping[str, Any], bool]:
+    """The setting `roles` for the unknown names of roles in the failing rows, and whether it is only a guess; empty if
+    nothing says what they mean, or if they are too many to be names of roles.
+    """
+    found: dict[str, str] = {}
+    any_guess = False
+    for row in rows.failing:
+        likely = likely_roles(speakers(row, rows.how), rows.how.roles)
+        for name, role in likely[0].items() if likely is not None else ():
+            if found.setdefault(name, role) != role:
+                return {}, False
+        any_guess = any_guess or (likely is not None and likely[1])
+    if not found or len(found) > _MAX_ROLES:
+        return {}, False
+    return {"roles": {**rows.how.roles, **found}}, any_guess
+
+
+def speakers(row: Mapping[str, Any], how: RowFormat) -> list[str]:
+    """The names of the roles of a row's turns, or the keys of its exchanges, in their order, each once."""
+    row = with_plain_names(row, how.columns)
+    key_of_role = how.columns.get("role") or how.columns.get("from")
+    names: dict[str, None] = {}
+    for name in (*CONVERSATION, *PROMPT, *COMPLETION, *HISTORY):
+        value = lookup(row, (name,), how.columns)
+        with suppress(ConversionError):
+            value = parse_if_text(value, name)
+        for turn in value if isinstance(value, list) else ():
+            if isinstance(turn, dict):
+                own = next((turn[key] for key in (key_of_role, "role", "from") if key in turn), None)
+                given = [own] if own is not None else list(turn)
+            else:
+                given = turn[:1] if isinstance(turn, list) and len(turn) == 2 else []
+            names.update(dict.fromkeys(one for one in given if isinstance(one, str)))
+    return list(names)
 
 
 def try_settings(rows: TriedRows, settings: Mapping[str, Any]) -> Advice:
@@ -132,6 +176,10 @@ def describe(advice: Advice | None, rows: TriedRows, place: str) -> str:
         place += f", which does not use {_shown(*advice.unused[:_MAX_NAMES])}"
     some = "" if advice.mended == advice.failing else f" (fixes {advice.mended} of {advice.failing} such rows tried)"
     columns = advice.settings.get("columns", {})
+    if "roles" in advice.settings:
+        roles = {name: role for name, role in advice.settings["roles"].items() if name not in rows.how.roles}
+        means = " and ".join(f"{_shown(name)} is the {role}" for name, role in roles.items())
+        return f"{f'if {means}, ' if advice.is_guess else ''}set {advice.lines}{some}{place}"
     if advice.is_guess:
         asks, answers = _shown(columns["prompt"]), _shown(columns["completion"])
         return f"if {asks} asks and {answers} answers, map them with {advice.lines}{some}{place}"

@@ -88,7 +88,7 @@ def likely_settings(row: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     lists = [(path, value) for path, value in paths.items() if isinstance(value, list) and _holds_objects(value)]
     for path, turns in sorted(lists, key=lambda item: (not _is_preferred(item[0]), not _is_dialog(item[0]))):
         yield {"columns": {"messages": path}}
-        for role, content in _turn_keys(turns[0]):
+        for role, content in _turn_keys(turns[0]) if isinstance(turns[0], dict) else ():
             yield {"columns": {"messages": path, "role": role, "content": content}}
     texts = [path for path, value in paths.items() if _is_text(value) and not is_about(path)]
     texts.sort(key=lambda path: not _is_preferred(path))
@@ -196,7 +196,11 @@ def _is_text(value: object) -> bool:
 
 
 def _holds_objects(items: list[Any]) -> bool:
-    return bool(items) and isinstance(items[0], dict)
+    """Whether a list begins with an object, or with a pair of texts, as a list of turns or exchanges does."""
+    first = items[0] if items else None
+    return isinstance(first, dict) or (
+        isinstance(first, list) and len(first) == 2 and all(isinstance(text, str) for text in first)
+    )
 
 
 def _is_dialog(path: str) -> bool:

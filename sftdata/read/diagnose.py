@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from itertools import islice
 
-from sftdata.errors import SourceError
-from sftdata.read.advice import Advice, TriedRows, describe, find_advice, other_shapes
+from sftdata.errors import SourceError, pluralize
+from sftdata.read.advice import Advice, TriedRows, describe, find_advice, other_shapes, speakers
 from sftdata.read.column_names import is_cell
 from sftdata.read.formats.convert import RowFormat
 from sftdata.read.formats.fields import key_list
+from sftdata.read.formats.roles import is_plain_word, role_of
 from sftdata.read.sources import read_raw
 from sftdata.read.stage import row_format, row_of
 from sftdata.read.units import Source, Unit
@@ -18,9 +20,11 @@ from sftdata.records.record import Drop
 from sftdata.settings.yaml_line import override
 
 # If all rows of a source have these reasons, its settings or its format are wrong, not its rows.
-NOT_DATA = {"bad_json", "not_an_object", "unknown_shape", "missing_field", "rendered_chat"}
+NOT_DATA = {"bad_json", "not_an_object", "unknown_shape", "missing_field", "rendered_chat", "unknown_role"}
 
 _MAX_READ = 5000  # rows to read for an error
+_MAX_UNITS, _MAX_NOTED = 8, 100_000  # units and rows to read for a note
+_MAX_NAMES = 6  # of roles to list
 
 
 def no_rows_error(units: Sequence[Unit], source: Source) -> SourceError:
@@ -42,6 +46,8 @@ def no_rows_error(units: Sequence[Unit], source: Source) -> SourceError:
         hint = "if it is a row, put a line with names above it, such as prompt,completion"
         hint += f"; if not, {_fix(rows, unit.source)}"
         return SourceError(source.path, "none of its rows is a conversation", f"{named}; {hint}")
+    if problem.reason == "unknown_role":
+        return SourceError(source.path, "none of its rows is a conversation", _roles_sentence(rows, unit.source))
     if rows.failing or problem.reason == "not_an_object":
         return SourceError(source.path, "none of its rows is a conversation", _fix(rows, unit.source))
     hint = f"the first, {unit.name}:{line}, is {problem.reason} ({problem.detail})"
@@ -68,6 +74,52 @@ def advice_for(units: Sequence[Unit], source: Source) -> Advice | None:
     return found if found is not None and found.is_safe else None
 
 
+def loss_notes(units: Sequence[Unit], source: Source, dropped: Mapping[str, int]) -> list[str]:
+    """What to say of the rows of a source that were dropped for reasons in FIXABLE while others were kept: what is
+    wrong with most of them, and settings that were tried on them. `dropped` counts them by reason; `units` have such
+    rows, and are read again.
+    """
+    by_role, others = TriedRows(row_format(source)), TriedRows(row_format(source))
+    for raw in islice((raw for one in units[:_MAX_UNITS] for raw in read_raw(one)), _MAX_NOTED):
+        drop = row_of(raw, source).drop
+        reason = None if drop is None else drop.reason
+        for rows in (by_role, others):
+            if reason is None or (reason == "unknown_role") == (rows is by_role):
+                rows.add(raw.value, reason)
+    notes = []
+    number = units[0].source
+    if by_role.failing:
+        what = f"{pluralize(dropped['unknown_role'], 'row')} dropped as unknown_role"
+        notes.append(f"{source.path}: {what}: {_roles_sentence(by_role, number)}")
+    advice = find_advice(others) if others.failing else None
+    if advice is not None or "unknown_shape" in dropped:
+        counts = ", ".join(f"{count:,} as {name}" for name, count in sorted(dropped.items()) if name != "unknown_role")
+        notes.append(f"{source.path}: rows dropped, {counts}: {_fix(others, number)}")
+    return notes
+
+
+def _roles_sentence(rows: TriedRows, source: int) -> str:
+    """The unknown roles in the failing rows, the commonest first, and the setting that was tried on these."""
+    counts: Counter[str] = Counter()
+    for row in rows.failing:
+        counts.update(name for name in speakers(row, rows.how) if role_of(name, rows.how.roles) is None)
+    common = [pair for pair in counts.most_common() if is_plain_word(pair[0])][:_MAX_NAMES]
+    named = ", ".join(f"{key_list({name: 0})} ({pluralize(count, 'row')})" for name, count in common)
+    others = len(counts) - len(common)
+    more = f" and {others:,} more" if others else ""
+    what = f"turns have unknown roles: {named}{more}" if named else f"turns have {pluralize(others, 'unknown role')}"
+    advice = find_advice(rows)
+    if advice is None or not advice.is_safe or "roles" not in advice.settings:
+        return f"{what}; say in roles of this source which of them is the user and which the assistant"
+    return f"{what}; {describe(advice, rows, _place(advice, source))}"
+
+
+def _place(advice: Advice, source: int) -> str:
+    """The settings of the advice as they are written on the command line."""
+    settings = (override(f"sources.{source}.{name}", setting) for name, setting in advice.settings.items())
+    return f" (on the command line: {' '.join(settings)})"
+
+
 def suggest_fix(value: object) -> str:
     """What to do about a row that fits no format: its keys, and settings that were tried on it."""
     rows = TriedRows(RowFormat())
@@ -84,9 +136,6 @@ def _fix(rows: TriedRows, source: int | None) -> str:
     if value and all(isinstance(item, dict) and "0" in item for item in value.values()):
         return f"{keys}, each a whole column; write one object per row (pandas: to_json(orient='records', lines=True))"
     advice = find_advice(rows)
-    place = ""
-    if advice is not None and source is not None:
-        settings = (override(f"sources.{source}.{name}", setting) for name, setting in advice.settings.items())
-        place = f" (on the command line: {' '.join(settings)})"
+    place = _place(advice, source) if advice is not None and source is not None else ""
     others = other_shapes(advice, rows)
     return f"{keys}; {describe(advice, rows, place)}" + (f"; other rows have the keys {others}" if others else "")

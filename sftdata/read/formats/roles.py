@@ -82,6 +82,18 @@ _MODEL = re.compile(
     r"|(?:phi|yi|falcon|palm|orca|solar|granite|hermes|zephyr|koala|dolly|bloom|mpt|tulu|starling)_?v?\d.*)"
 )
 _PEOPLE = re.compile(r"user|human|customer|student|person|prompt")
+# Names that are often, but not always, those of who asks and of who answers.
+_ASKS = re.compile(
+    r"customer|client|patient|student|pupil|learner|seeker|visitor|caller|guest|buyer|shopper|asker|questioner|inquirer"
+    r"|traveler|kunde|cliente|alumno|(.*_)?(user|human)(_.*)?"
+)
+_REPLIES = re.compile(
+    r"agent|therapist|counsell?or|doctor|physician|tutor|teacher|instructor|support|helper|expert|operator|advis[eo]r"
+    r"|representative|rep|consultant|staff|employee|seller|answerer|recommender|agente|(.*_)?(assistant|bot|ai)(_.*)?"
+)
+_WORDS = re.compile(r"[^\w@+]*[^\W\d_]+(?:[ _-][^\W\d_]+){0,2}[ _-]?\d{0,2}[^\w@+]*")
+_MAX_NAME = 30
+_NUMBER = re.compile(r"[_\d]+$")
 _SEPARATORS = re.compile(r"[\s\-]+")
 
 
@@ -105,11 +117,15 @@ def role_of(name: str, roles: Mapping[str, str] = {}) -> str | None:
     if roles:
         if name in roles:
             return roles[name]
-        plain = role_name(name) or name
         for own, role in roles.items():
-            if plain == (role_name(own) or own):
+            if is_same_name(name, own):
                 return role
     return ROLE_OF.get(name) or _plain_role(name)
+
+
+def is_same_name(first: str, second: str) -> bool:
+    """Whether two names differ only in case, hyphens, white space, and marks around them."""
+    return (role_name(first) or first) == (role_name(second) or second)
 
 
 @lru_cache(maxsize=1 << 12)
@@ -134,6 +150,37 @@ def roles_in_context(names: Iterable[str], roles: Mapping[str, str] = {}) -> dic
     if not {"user", "assistant"} & known and sorted(map(role_name, unknown)) == ["a", "q"]:
         return {name: "user" if role_name(name) == "q" else "assistant" for name in unknown}
     return {}
+
+
+def likely_roles(names: Iterable[str], roles: Mapping[str, str] = {}) -> tuple[dict[str, str], bool] | None:
+    """What the unknown names of a conversation, in their order, are likely to mean, and whether that is only a guess;
+    None if nothing says so. Whether it is true, only the owner of the data knows.
+    """
+    names = dict.fromkeys(names)
+    unknown = [name for name in names if role_of(name, roles) is None]
+    if not all(map(is_plain_word, unknown)):
+        return None
+    known = {role_of(name, roles) for name in names} & {"user", "assistant"}
+    found = {name: role for name in unknown if (role := _likely_role(name)) is not None}
+    left = [name for name in unknown if name not in found]
+    have = known | {*found.values()}
+    if len(left) == 1 and len(have) == 1:
+        return {**found, left[0]: "assistant" if have == {"user"} else "user"}, not known
+    if len(left) == 2 and not have:
+        return {left[0]: "user", left[1]: "assistant"}, True
+    return None if left or not found or have != {"user", "assistant"} else (found, False)
+
+
+def is_plain_word(name: str) -> bool:
+    """Whether a name is a few words, as names of roles are. Anything else may be private, and is not shown around."""
+    return len(name) <= _MAX_NAME and _WORDS.fullmatch(name) is not None
+
+
+def _likely_role(name: str) -> str | None:
+    plain = _NUMBER.sub("", role_name(name))
+    if (role := _plain_role(plain)) is not None:
+        return role
+    return "user" if _ASKS.fullmatch(plain) else "assistant" if _REPLIES.fullmatch(plain) or _is_model(name) else None
 
 
 def _is_model(name: str) -> bool:
