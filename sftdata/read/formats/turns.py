@@ -21,6 +21,7 @@ from sftdata.read.formats.values import (
     scalar_text,
 )
 from sftdata.read.marks.calls_in_text import may_hold_call
+from sftdata.read.marks.parts import split_parts
 from sftdata.read.readers.parse_json import parse_text
 from sftdata.records.record import Message, ToolCall
 
@@ -100,9 +101,10 @@ def _messages(value: Sequence[Any], how: TurnFormat, notes: Notes) -> tuple[Mess
     try:
         for turn in value:
             number += 1
-            message = _message(turn, how, notes)
-            if message is not None:
-                messages.append(message)
+            for one in split_parts(turn, how.role_key or "role", how.content_key or "content"):
+                message = _message(one, how, notes)
+                if message is not None:
+                    messages.append(message)
     except ConversionError as error:
         raise ConversionError(error.drop.reason, f"turn {number}: {error.drop.detail}") from None
     return tuple(messages)

@@ -10,7 +10,7 @@ is: parsed, the text would change its place.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from sftdata.read.formats.values import ConversionError
@@ -37,6 +37,10 @@ _RESULTS = {
         "tool_output": r"\s*```tool_outputs?[ \t]*\n(.*?)\n?```\s*",
     }.items()
 }
+_ABOUT_FORMS = re.compile(
+    r"(?i)\b(formats?|formatted|syntax|written|writes?|wraps?|wrapped|examples?|e\.g|looks? like|like this|tags?|"
+    r"tokens?|marks?|markup|schemas?|templates?|xml|json|emits?|outputs)\b"
+)
 _LABEL = re.compile(r"\s*(Observation|FUNCTION RESPONSE|Function Response|Tool Response):\s*(.*?)\s*", re.DOTALL)
 _TOOL_CODE = re.compile(r"((?:(?!```).)*?)```tool_code[ \t]*\n((?:(?!```).)*)```\s*", re.DOTALL)
 # What happened to calls in texts: parsed, or left as text because the setting or the template asks for it, or because
@@ -189,7 +193,8 @@ def _answer(
         return
     found = marked_calls(text, properties) or _bare_calls(at, messages, tools)
     # With drop, the call is a reason to drop the row, wherever it stands.
-    if found is None or (found.has_text_behind and not message.tool_calls and mode != "drop"):
+    is_left = found is not None and not message.tool_calls and mode != "drop"
+    if found is None or (is_left and (found.has_text_behind or _explains(found, at, messages, tools))):
         yield message
     elif not message.tool_calls:
         _note(noted, PARSED, found.form)
@@ -228,7 +233,7 @@ def _bare_calls(at: int, messages: Sequence[Message], tools: Sequence[Mapping[st
         calls = _lines_of_calls(block.group(2))
     elif text.startswith("[") and text.endswith("]"):
         calls = python_calls(text)
-    names = {str(tool.get("function", tool).get("name")) for tool in tools}
+    names = _names(tools)
     if calls is None and block is None and text[:1] in ("{", "[") and names:
         found = json_calls(text)
         is_whole = found is not None and not text[found[1] :].strip()
@@ -237,11 +242,31 @@ def _bare_calls(at: int, messages: Sequence[Message], tools: Sequence[Mapping[st
             return None
     if not calls:
         return None
+    return Written(before, calls, form) if _is_expected(calls, at, messages, names) else None
+
+
+def _is_expected(calls: Sequence[ToolCall], at: int, messages: Sequence[Message], names: Collection[str]) -> bool:
+    """Whether the calls of an answer have a result behind them, or all are of tools that the conversation declares."""
+    behind = messages[at + 1] if at + 1 < len(messages) else None
+    if behind is not None and (behind.role == "tool" or _is_wrapped_result(behind)):
+        return True
     system = "\n".join(one.content or "" for one in messages if one.role in ("system", "developer"))
-    is_answered = at + 1 < len(messages) and messages[at + 1].role == "tool"
-    if is_answered or all(call.name in names or call.name in system for call in calls):
-        return Written(before, calls, form)
-    return None
+    return all(call.name in names or call.name in system for call in calls)
+
+
+def _is_wrapped_result(message: Message) -> bool:
+    return message.role == "user" and bool(_results_in(message.content or "", with_label=False)[0])
+
+
+def _explains(found: Written, at: int, messages: Sequence[Message], tools: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether an answer speaks of the form of calls before a call of a tool that the conversation knows nothing of."""
+    if not found.text or _ABOUT_FORMS.search(found.text) is None:
+        return False
+    return not _is_expected(found.calls, at, messages, _names(tools))
+
+
+def _names(tools: Sequence[Mapping[str, Any]]) -> set[str]:
+    return {str(tool.get("function", tool).get("name")) for tool in tools}
 
 
 def _lines_of_calls(text: str) -> tuple[ToolCall, ...] | None:

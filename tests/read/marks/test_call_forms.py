@@ -106,6 +106,29 @@ def test_text_about_marks_is_neither_parsed_nor_noted(text: str):
     )
 
 
+@pytest.mark.parametrize(
+    "before",
+    [
+        "Hermes writes a call between two tags, like this:",
+        "The format is:",
+        "Sure! Here is an example of a function call in XML:",
+    ],
+)
+def test_an_answer_that_explains_a_form_keeps_it_unless_the_tool_is_known(before: str):
+    text = f"{before}\n{HERMES}"
+    parsed = (Message("assistant", before, tool_calls=(CALL,)),)
+    assert answers(text) == (Message("assistant", text),)
+    assert converted(("user", "How does Hermes call f?"), ("assistant", text)).calls == ("unread: <tool_call>",)
+    assert answers(text, tools=TOOLS) == parsed
+    followed = converted(("user", "Hi"), ("assistant", text), ("tool", "3"), ("assistant", "Three.")).found
+    assert isinstance(followed, Record)
+    assert followed.messages[1:2] == parsed
+    wrapped = ("user", "<tool_response>3</tool_response>")
+    followed = converted(("user", "Hi"), ("assistant", text), wrapped, ("assistant", "Three.")).found
+    assert isinstance(followed, Record)
+    assert followed.messages[1:3] == (*parsed, Message("tool", "3"))
+
+
 def test_a_call_in_harmony_has_its_reasoning_and_its_arguments_as_they_are():
     head = "<|channel|>analysis<|message|>Look it up.<|end|><|start|>assistant"
     for header in (
