@@ -55,7 +55,7 @@ class SourceConfig(Settings):
     tool_calls_in_text: Literal["parse", "keep", "drop"] = Field(
         "parse",
         description="tool calls written into answers, as in <tool_call>{...}</tool_call>: parse them into tool calls, "
-        "which the template writes in its own form; keep them as text; or drop their rows",
+        "which the template writes in its own form, unless it writes none; keep them as text; or drop their rows",
     )
     keep: tuple[str, ...] = Field((), description="columns to copy into the ledger")
     max_records: int | None = Field(
