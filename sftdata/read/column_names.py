@@ -7,40 +7,36 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import product
 from typing import Any
 
+from sftdata.read.columns.choices import numbered_columns, picked_from, several_answers
+from sftdata.read.columns.words import is_about, is_preferred, is_rejected, stems, words_of
+
 # Names in several languages, most likely first.
 _INSTRUCTIONS = ("instruction", "anweisung", "aufgabe", "consigne", "instruccion", "instrucción", "istruzione")
-_QUESTIONS = (
+QUESTIONS = (
     *("question", "query", "prompt"),
     *_INSTRUCTIONS,
     *("input", "problem", "user", "human", "request", "title"),
     *("frage", "anfrage", "eingabe", "pregunta", "consulta", "entrada", "pergunta", "domanda", "requête", "demande"),
     *("вопрос", "запрос", "问题", "指令", "输入", "質問", "입력", "질문", "q"),
 )
-_ANSWERS = (
+ANSWERS = (
     *("answer", "response", "output", "completion", "chosen", "solution", "target", "assistant", "reply", "summary"),
     *("highlights", "tldr"),
     *("antwort", "ausgabe", "lösung", "loesung", "respuesta", "salida", "resposta", "saída", "risposta"),
     *("réponse", "reponse", "sortie", "ответ", "回答", "答案", "输出", "応答", "답변", "출력", "a"),
-    *("accepted", "preferred", "correct", "best"),
+    *("accepted", "preferred", "correct", "best", "ans"),
 )
-_CONTEXTS = (
+# What a program is called, and the text that it is written from.
+_CODE = ("code", "program", "canonical_solution", "implementation", "function", "snippet", "sql")
+_DOCS = ("docstring", "documentation", "description", "comment", "spec", "nl", "text", "intent")
+CONTEXTS = (
     *("input", "context", "passage", "document", "background"),
     *("kontext", "eingabe", "contexte", "contexto", "entrada", "contesto", "контекст", "输入", "上下文"),
 )
 _TEXTS = ("text", "content", "body", "story", "document", "article", "inhalt", "texte", "texto", "testo")
 _DIALOGS = ("dialog", "dialogue", "chat", "turns", "messages", "conversation", "thread", "gespräch", "verlauf")
-# A column whose name ends in one of these says something about the row.
-_ABOUT = {
-    *("id", "uuid", "guid", "index", "idx", "key", "hash", "url", "uri", "link", "file", "path", "source", "split"),
-    *("date", "time", "timestamp", "created", "updated", "lang", "language", "model", "version", "license", "author"),
-    *("name", "category", "type", "topic", "tags", "score", "rating"),
-}
-# What the names of answers say that are not to be trained on, as whole words and as the beginning of one; and what
-# those of the answers say that are better than others.
-_REJECTED = {"bad", "badly", "worse", "worst", "lose", "loser", "losing", "lost", "neg", "negatives", "schlecht"}
-_REJECTING = ("reject", "incorrect", "wrong", "distract", "negativ", "hallucinat", "dispref", "unpref", "falsch")
-_PREFERRED = {"chosen", "correct", "best", "accepted", "preferred", "right", "winner", "winning", "better", "gold"}
-_NOT = {"not", "non", "less", "least", "un"}  # before one of _PREFERRED
+_LABELS = {"label", "labels", "class", "sentiment", "emotion", "intent"}
+_MAX_LABEL_WORDS = 3
 _ROLE_NAMES = {"role", "from", "speaker", "sender", "author"}
 _ROLES = {
     "system",
@@ -58,21 +54,12 @@ _ROLES = {
 }
 # Words of names that are no answers, unless "text" is one of them too.
 _NO_ANSWER = {"start", "end", "num", "number", "index", "indices", "idx", "label", "score", "id", "count", "rank"}
-# A column with such a name may say which of the choices is the answer, with a value such as 2, B, (b) or model_b.
-_PICKS = {"answer", "label", "key", "gold", "correct", "target", "best", "chosen", "preferred", "preference", "winner"}
-_PICK = re.compile(r"\(?(?:(?:model|response|answer|option|choice)[_ -]?)?(?:[A-Za-z]|\d{1,2})(?:\.0)?[).]?")
-_CHOICES = {"choice", "option", "ending", "candidate", "alternative"}
-_SEVERAL = {"answer", "response", "completion", "output"}  # a list with such a name holds choices
-_NUMBERED = re.compile(r"(.*[_. -]|)[A-Ea-e]|(.*?)\d{1,2}|(.*[a-z])[A-E]|(op)[a-e]")  # option1, ref_B, C
-_NOT_NUMBERED = {"question", "sentence", "premise", "text", "prompt", "input", "q"}
 # Marks of a chat that was rendered with a template: its text is not to be trained on as it is.
 _RENDERED = re.compile(
     r"<\|im_start\|>|<\|start_header_id\|>|<start_of_turn>|\[INST\]|<｜User｜>|<\|(?:user|assistant)\|>"
     r"|^(?:### ?)?(?:Human|User|Assistant|Instruction|USER|ASSISTANT): ?",
     re.MULTILINE,
 )
-_WORDS = re.compile(r"[^\W\d_]+", re.UNICODE)
-_CAMEL = re.compile(r"(?<=[a-zß-ÿ])(?=[A-Z])")
 _PARTS = 3  # at most this many columns are tried for each part of a conversation
 _MAX_DEPTH = 3
 
@@ -80,38 +67,39 @@ _MAX_DEPTH = 3
 def likely_settings(row: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     """Settings of a source that may make a conversation of this row, most likely first. None of them is tried."""
     pick, choices = picked_from(row) or (None, [])
+    choices = [*choices, *numbered_columns(row), *several_answers(row)]  # none of them is plainly the answer
     has_texts = any(map(is_cell, row))  # as names: the others may be texts too, unless they are words alone
     given = {key: value for key, value in row.items() if " " not in str(key)} if has_texts else row
     paths = {path: value for path, value in _paths(given, "", 0) if not (is_rejected(path) or is_cell(path))}
-    if pick is not None:
-        paths = {path: value for path, value in paths.items() if path.split(".")[0] not in (pick, *choices)}
+    paths = {path: value for path, value in paths.items() if path.split(".")[0] not in (pick, *choices)}
     lists = [(path, value) for path, value in paths.items() if isinstance(value, list) and _holds_objects(value)]
-    for path, turns in sorted(lists, key=lambda item: (not _is_preferred(item[0]), not _is_dialog(item[0]))):
+    for path, turns in sorted(lists, key=lambda item: (not is_preferred(item[0]), not _is_dialog(item[0]))):
         yield {"columns": {"messages": path}}
         for role, content in _turn_keys(turns[0]) if isinstance(turns[0], dict) else ():
             yield {"columns": {"messages": path, "role": role, "content": content}}
     texts = [path for path, value in paths.items() if _is_text(value) and not is_about(path)]
-    texts.sort(key=lambda path: not _is_preferred(path))
+    texts += [path for path, value in paths.items() if isinstance(value, bool) and path.lower() in ANSWERS]
+    texts.sort(key=lambda path: not is_preferred(path))
     for path in texts:
         if is_rendered(paths[path]):
             yield {"format": "rendered"}
             yield {"format": "rendered", "columns": {"text": path}}
     strings = [path for path in texts if isinstance(paths[path], str)]
-    may_answer = [path for path in texts if "text" in _words(path) or _NO_ANSWER.isdisjoint(_stems(path))]
-    answers = _named([path for path in may_answer if path in strings], _ANSWERS) or _named(may_answer, _ANSWERS)
-    questions = _named(strings, _QUESTIONS)
-    answers.sort(key=lambda path: not _is_preferred(path))
-    contexts = _named(texts, _CONTEXTS)
+    may_answer = [path for path in texts if "text" in words_of(path) or _NO_ANSWER.isdisjoint(stems(path))]
+    answers = named([path for path in may_answer if path in strings], ANSWERS) or named(may_answer, ANSWERS)
+    questions = named(strings, QUESTIONS)
+    answers.sort(key=lambda path: (not is_preferred(path), _is_only_result(path, paths)))
+    contexts = named(texts, CONTEXTS)
     for answer, question in product(answers[:_PARTS], questions[:_PARTS]):
         if answer != question:
             context = next((path for path in contexts if path not in (answer, question)), None)
             if context is not None:
                 yield {"columns": {"instruction": question, "input": context, "output": answer}}
             yield {"columns": {"prompt": question, "completion": answer}}
-    if has_texts or pick is not None or any(is_rejected(str(key)) for key in row):
+    if has_texts or pick is not None or label_column(row) is not None or any(is_rejected(str(key)) for key in row):
         return
-    if not (questions and answers):
-        bodies = _named(texts, _TEXTS) or (texts if len(texts) == 1 and not questions else [])
+    if not (questions and answers) and code_pair(strings) is None and not several_answers(row):
+        bodies = named(texts, _TEXTS) or (texts if len(texts) == 1 and not questions else [])
         for path in bodies[:1]:
             is_part = message_column(row) is not None or any(answer != path for answer in answers)
             if is_part or is_rendered(paths[path]):
@@ -123,29 +111,56 @@ def guessed_settings(row: Mapping[str, Any]) -> dict[str, Any] | None:
     """Settings for a row whose names say little: a text and its summary, or else the first text asks and the next one
     answers. Only its owner knows.
     """
-    no_pair = (
-        picked_from(row) is not None
-        or message_column(row) is not None
-        or any("label" in _stems(str(key)) for key in row)
-    )
-    if no_pair or any(map(is_cell, row)):
+    if picked_from(row) is not None or message_column(row) is not None or any(map(is_cell, row)):
         return None
-    outer = {key: value for key, value in row.items() if not isinstance(value, list)}
+    if (several := several_answers(row)) and not isinstance(row[several[0]], str):
+        return None
+    label = label_column(row)
+    if label is not None and not isinstance(row[label], str):
+        return None
+    left = {*several[1:], *(numbered_columns(row) if not several else ())}
+    outer = {key: value for key, value in row.items() if not isinstance(value, list) and key not in left}
     names = [path for path, value in _paths(outer, "", 0) if isinstance(value, str)]
     texts = [name for name in names if not is_about(name) and not is_rejected(name)]
     if len(texts) < 2:
         return None
-    answer = next(iter(_named(texts, _ANSWERS)), None)
-    question = next(path for path in [*_named(texts, _QUESTIONS), *_named(texts, _TEXTS), *texts] if path != answer)
+    pair = code_pair(texts)
+    if pair is not None:
+        return {"columns": {"prompt": pair[0], "completion": pair[1]}}
+    answer = next(iter([*several[:1], *([label] if label is not None else named(texts, ANSWERS))]), None)
+    question = next(path for path in [*named(texts, QUESTIONS), *named(texts, _TEXTS), *texts] if path != answer)
     if answer is None:
         answer = next(path for path in texts if path != question)
     return {"columns": {"prompt": question, "completion": answer}}
 
 
+def code_pair(texts: Sequence[str]) -> tuple[str, str] | None:
+    """A text that says what a program does, and the program, by their names; None if there are none."""
+    code = next(iter(named(texts, _CODE)), None)
+    docs = next((path for path in named(texts, _DOCS) if path != code), None)
+    return None if code is None or docs is None else (docs, code)
+
+
+def label_column(row: Mapping[str, Any]) -> str | None:
+    """The column that says by a number or a word to which class a text belongs; None if there is none."""
+    for key, value in row.items():
+        words = words_of(str(key))
+        is_short = isinstance(value, int) or (isinstance(value, str) and len(value.split()) <= _MAX_LABEL_WORDS)
+        if words and words[-1] in _LABELS and is_short:
+            return str(key)
+    return None
+
+
+def _is_only_result(path: str, paths: Mapping[str, Any]) -> bool:
+    """Whether an answer is the result of a solution that a longer column tells."""
+    solution = next((other for other in paths if other.rpartition(".")[2].lower() == "solution"), None)
+    return solution is not None and path != solution and len(str(paths[path])) < len(str(paths[solution]))
+
+
 def message_column(row: Mapping[str, Any]) -> str | None:
     """The column that shows that a row is one message of a conversation: its role, or the message before it."""
     for key, value in row.items():
-        words = _stems(str(key))
+        words = stems(str(key))
         if isinstance(value, str) and value.strip().lower() in _ROLES and words & _ROLE_NAMES:
             return str(key)
         if (
@@ -154,28 +169,6 @@ def message_column(row: Mapping[str, Any]) -> str | None:
             and (value is None or isinstance(value, (str, int)))
         ):
             return str(key)
-    return None
-
-
-def picked_from(row: Mapping[str, Any]) -> tuple[str, list[str]] | None:
-    """The column that says which of the choices is the answer, by a number or a letter, and the columns of the choices;
-    None if there are none.
-    """
-    choices: list[str] = []
-    numbered: dict[str, list[str]] = {}
-    for key, value in row.items():
-        name, words = str(key), _stems(str(key))
-        if not isinstance(value, (str, list, dict)) or not value:
-            continue
-        if words & _CHOICES or (isinstance(value, list) and len(value) > 1 and words & _SEVERAL):
-            choices.append(name)
-        elif (match := _NUMBERED.fullmatch(name)) is not None and not words & _NOT_NUMBERED:
-            numbered.setdefault(next(stem for stem in match.groups() if stem is not None), []).append(name)
-    choices += [name for names in numbered.values() if len(names) > 1 for name in names]
-    for key, value in row.items():
-        picks = _PICK.fullmatch(value.strip()) if isinstance(value, str) else _is_text(value)
-        if picks and choices and str(key) not in choices and _stems(str(key)) & _PICKS:
-            return str(key), choices
     return None
 
 
@@ -204,7 +197,7 @@ def _holds_objects(items: list[Any]) -> bool:
 
 
 def _is_dialog(path: str) -> bool:
-    return any(word in _DIALOGS for word in _words(path))
+    return any(word in _DIALOGS for word in words_of(path))
 
 
 def _turn_keys(turn: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
@@ -214,26 +207,9 @@ def _turn_keys(turn: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     yield from ((role, content) for role in texts[:_PARTS] for content in reversed(texts) if role != content)
 
 
-def _words(path: str) -> list[str]:
-    """The words of a path in lower case: `meta.userMessage` -> meta, user, message."""
-    return [word.lower() for word in _WORDS.findall(_CAMEL.sub(" ", path))]
-
-
-def _stems(path: str) -> set[str]:
-    """The words of a path, and those in the plural without their last letter too."""
-    words = _words(path)
-    return {*words, *(word[:-1] for word in words if word.endswith("s"))}
-
-
 def is_rendered(value: object) -> bool:
     """Whether a text holds a chat that a template was applied to."""
     return isinstance(value, str) and _RENDERED.search(value) is not None
-
-
-def is_about(path: str) -> bool:
-    """Whether a column says something about the row, such as where it is from, by its name."""
-    words = _words(path)
-    return bool(words) and words[-1] in _ABOUT
 
 
 def is_cell(name: object) -> bool:
@@ -245,26 +221,10 @@ def is_cell(name: object) -> bool:
     return is_number or is_sentence or name.lstrip().startswith(("{", "["))
 
 
-def is_rejected(path: str) -> bool:
-    """Whether a column holds answers that are not to be trained on, by its name."""
-    words = _words(path)
-    if any(word in _REJECTED or word.startswith(_REJECTING) for word in words):
-        return True
-    return any(one in _NOT and other in _PREFERRED for one, other in zip(words, words[1:]))
-
-
-def _is_preferred(path: str) -> bool:
-    """Whether a column holds answers that are better than others, by its name: `chosen`, or `best_answer`. A column
-    with such a name alone may say whether another one is.
-    """
-    words = _words(path)
-    return words == ["chosen"] or (len(words) > 1 and not _PREFERRED.isdisjoint(words))
-
-
-def _named(paths: Sequence[str], names: Sequence[str]) -> list[str]:
+def named(paths: Sequence[str], names: Sequence[str]) -> list[str]:
     """The paths that have such a name: first those whose last part is one, then those with it as a word or in one."""
     last = {path: path.rpartition(".")[2].lower() for path in paths}
     exact = [path for name in names for path in paths if last[path] == name]
-    words = [path for name in names for path in paths if len(name) > 1 and name in _stems(path)]
+    words = [path for name in names for path in paths if len(name) > 1 and name in stems(path)]
     inside = [path for name in names for path in paths if len(name) >= 5 and name in last[path]]
     return list(dict.fromkeys([*exact, *words, *inside]))

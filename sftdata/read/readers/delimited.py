@@ -50,6 +50,13 @@ def read_delimited(unit: Unit) -> Iterator[RawRow]:
             yield from _without_cut_rows(_rows_below(header, rows, lines, unit.name, mark))
 
 
+def delimiter_of(unit: Unit) -> str:
+    """What separates the fields of a file."""
+    with open_unit(unit.path, unit.name, unit.compression) as reader:
+        head = reader.peek(HEAD_BYTES).decode("utf-8-sig", "replace").lstrip()
+    return _delimiter(head, "\t" if unit.kind == "tsv" else ",")
+
+
 class _Lines:
     """The lines of a text for csv.reader. Those of the row that is being read are held, so that they can be read again
     if the row turns out to be broken.
