@@ -37,7 +37,7 @@ from sftdata.curate.duplicates.near import Verdict
 from sftdata.curate.duplicates.settings import NearConfig
 from sftdata.curate.quality.filters import count_words
 from sftdata.pipeline.contamination import evaluation_items, unsearchable
-from sftdata.pipeline.duplicates import located_semantic
+from sftdata.pipeline.duplicates import with_model_folder
 from sftdata.pipeline.read import UNIT_BYTES, plan_config
 from sftdata.progress import NoProgress, Progress
 from sftdata.read.advice import FIXABLE
@@ -78,7 +78,7 @@ def audit(
         config, sources, units = plan_config(config, Path(folder), UNIT_BYTES, notes.append)
         semantic_texts = None
         if semantic is not None:
-            settings = located_semantic(config, semantic)
+            settings = with_model_folder(config, semantic)
             semantic_texts = opened.enter_context(closing(SemanticTexts(Path(folder), settings)))
         run = _AuditRun(config, sources, units, near_texts, semantic_texts, notes)
         run.read(progress or NoProgress())

@@ -89,4 +89,4 @@ class SourceAdvice:
                 fixed[problem.reason] += after is not None
         for reason, rows in fixed.items():
             self._fixed.setdefault(reason, Counter())[units[0].source] = rows
-        return replace(advice, mended=fixed.total(), failing=failing, lost=lost)
+        return replace(advice, fixed=fixed.total(), failing=failing, lost=lost)

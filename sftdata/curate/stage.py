@@ -88,16 +88,8 @@ class FilterAndRedact:
         return (redacted if self.privacy.mode == "redact" else record), None, counts
 
 
-class _Reusable:
-    """A stage whose results can always be used again, because they name no files."""
-
-    def is_reusable(self, result: pa.Table) -> bool:
-        """Always."""
-        return True
-
-
 @dataclass(frozen=True)
-class Sign(_Reusable):
+class Sign:
     """Rows -> the MinHash signatures of their texts, one entry per row; null for rows that are already dropped."""
 
     settings: NearConfig
@@ -122,7 +114,7 @@ class Sign(_Reusable):
 
 
 @dataclass(frozen=True)
-class CompareNear(_Reusable):
+class CompareNear:
     """The signatures of one part of the rows -> which of these rows are near-duplicates, in COMPARED_SCHEMA.
 
     The members have the columns `row`, the row's number among all rows, and `rank`, its place in the order of
@@ -154,7 +146,7 @@ class CompareNear(_Reusable):
 
 
 @dataclass(frozen=True)
-class Embed(_Reusable):
+class Embed:
     """Rows -> the embeddings of their texts, one entry per row; null for rows that are already dropped."""
 
     folder: str  # of the model
@@ -200,7 +192,7 @@ def _vectors(
 
 
 @dataclass(frozen=True)
-class PrefixKeys(_Reusable):
+class PrefixKeys:
     """Rows -> the key of each prompt's prefix, one entry per row; null for shorter prompts and dropped rows."""
 
     chars: int
@@ -221,7 +213,7 @@ class PrefixKeys(_Reusable):
 
 
 @dataclass(frozen=True)
-class Decontaminate(_Reusable):
+class Decontaminate:
     """Rows -> the evaluation item that each holds, one entry per row, from the index in `folder`."""
 
     folder: str

@@ -89,10 +89,6 @@ class Encode:
         size = min(map(len, prefixes))
         return sorted({prefix[:size] for prefix in prefixes})
 
-    def is_reusable(self, result: pa.Table) -> bool:
-        """Always: there are no results outside the table."""
-        return True
-
     def __call__(self, table: pa.Table) -> Iterator[pa.Table]:
         """The samples of every record, and one entry with a reason for each record without samples."""
         column = RecordColumn(table["record"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import pyarrow as pa
 
@@ -47,8 +47,13 @@ class AnyStage(Protocol):
         """The columns of the pieces that the stage reads; those given beside the pieces are always there."""
         ...
 
+
+@runtime_checkable
+class NamesFiles(Protocol):
+    """A stage whose results name files besides themselves. Results of any other stage can always be used again."""
+
     def is_reusable(self, result: pa.Table) -> bool:
-        """Whether a result of an earlier run can be used again: files that it names must still be there."""
+        """Whether a result of an earlier run can be used again: the files that it names must still be there."""
         ...
 
 

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from xxhash import xxh3_128
 
-from sftdata.engines.stage import AnyStage, Piece
+from sftdata.engines.stage import AnyStage, NamesFiles, Piece
 from sftdata.files.atomic import file_sha256, output_errors
 
 # Files that one task maps at a time: Linux allows four times as many for a process, its libraries included.
@@ -113,7 +113,9 @@ def earlier_result(stage: AnyStage, task: Task) -> TaskResult | None:
             result = pa.ipc.open_file(file).read_all()
     except pa.ArrowInvalid:  # a file that a power cut left
         return None
-    return TaskResult(task.key, result.num_rows, _tokens(result)) if stage.is_reusable(result) else None
+    if isinstance(stage, NamesFiles) and not stage.is_reusable(result):
+        return None
+    return TaskResult(task.key, result.num_rows, _tokens(result))
 
 
 def _group(parts: Sequence[Part], columns: Sequence[str]) -> tuple[pa.Table, npt.NDArray[np.int64]]:

@@ -88,5 +88,4 @@ def _how_to_read(config: Config, units: Sequence[Unit], number: int) -> str:
     files = [file.model_dump(exclude_defaults=True) for file in config.decontaminate.against]
     files[number] |= advice.settings
     line = settings_line({"decontaminate": {"against": files}})
-    rest = "" if advice.mended == advice.failing else f" (mends {advice.mended} of {advice.failing} such rows tried)"
-    return f"read it with {line}{rest}"
+    return f"read it with {line}{advice.share_fixed}"

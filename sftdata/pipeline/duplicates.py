@@ -78,7 +78,7 @@ def drop_semantic_duplicates(rows: RowTable, engine: Engine, config: Config, scr
     """
     if config.dedup.semantic is None:
         return
-    settings = located_semantic(config, config.dedup.semantic)
+    settings = with_model_folder(config, config.dedup.semantic)
     stage = Embed(settings.model, model_key(Path(settings.model)), settings.on)
     embedded = engine.map(stage, rows.pieces, rows.dropped())
     vectors, has_one, preference = _vectors(engine, embedded, rows.size, "<f4", settings.keep, scratch / "embeddings")
@@ -98,7 +98,7 @@ def drop_over_caps(rows: RowTable, engine: Engine, config: Config) -> None:
         rows.drop(over, "over_cap", details)
 
 
-def located_semantic(config: Config, settings: SemanticConfig) -> SemanticConfig:
+def with_model_folder(config: Config, settings: SemanticConfig) -> SemanticConfig:
     """The settings with the model's folder located. Raises ConfigError as `embedding.require_encoder`."""
     folder = config.resolve_path(settings.model)
     embedding.require_encoder(folder)

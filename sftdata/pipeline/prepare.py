@@ -17,7 +17,7 @@ from sftdata.pipeline.duplicates import (
     drop_over_caps,
     drop_semantic_duplicates,
     drop_shared_prefixes,
-    located_semantic,
+    with_model_folder,
 )
 from sftdata.pipeline.encoding import (
     drop_overlong,
@@ -120,6 +120,6 @@ def check_settings_together(config: Config) -> None:
     """Raise ConfigError where settings contradict each other, or what one of them needs is not installed."""
     check_shares([SourceShare(weight=source.weight) for source in config.sources])
     if config.dedup.semantic is not None:
-        located_semantic(config, config.dedup.semantic)
+        with_model_folder(config, config.dedup.semantic)
     if config.filters.languages:
         require_languages()

@@ -84,7 +84,7 @@ def plan_config(
     config: Config, folder: Path, unit_bytes: int, say: Callable[[str], None]
 ) -> tuple[Config, tuple[SourceConfig, ...], list[Unit]]:
     """The config, its located sources, and their units. Rows that are given as Python objects are written to files in
-    `folder`, and counted in the config. `say` is told what is not read.
+    `folder`, and counted in the config. `say` is called with what is not read.
     """
     given, sources, located = [*config.sources], [*config.resolved_sources()], [*config.resolved_sources()]
     for number, source in enumerate(config.sources):
@@ -170,8 +170,8 @@ def _refuse_unmapped(found: Sources) -> None:
         named |= {column: f"keep names the column {column}" for column in own.keep}
         units = [unit for unit in found.units if unit.source == number]
         for column, keys in _absent_columns(units, named).items():
-            todo = f"its rows have the keys {keys}; correct the name, or remove the setting"
-            raise SourceError(own.path, f"{named[column]}, which none of its rows has", todo)
+            hint = f"its rows have the keys {keys}; correct the name, or remove the setting"
+            raise SourceError(own.path, f"{named[column]}, which none of its rows has", hint)
         _refuse_roles(own, row_format(found.sources[number]), units)
     wanted = _columns_for_later(found.config)
     for column in _absent_columns(found.units, wanted):
@@ -221,7 +221,7 @@ def _has_column(row: Mapping[str, Any], column: str) -> bool:
 
 
 def _objects_in(value: object, depth: int) -> Iterator[Mapping[str, Any]]:
-    """The objects in a value, itself included, and in JSON that stands in texts."""
+    """The objects in a value, itself included, and in JSON that is in texts."""
     if isinstance(value, str) and value.lstrip()[:1] in ("[", "{"):
         with suppress(ValueError):
             value = parse_text(value)
@@ -255,5 +255,5 @@ def refuse_losses(rows: RowTable, config: Config) -> None:
     verb = "is" if dropped == 1 else "are"
     what = f"{dropped:,} of {pluralize(number, 'row')} {verb} dropped ({dropped / number:.1%}: {named})"
     what += ", more than max_dropped allows"
-    todo = "no dataset was written; correct the rows, or raise max_dropped and run again: the work so far is kept"
-    raise SourceError("sources", f"{what} ({config.max_dropped:.1%})", todo)
+    hint = "no dataset was written; correct the rows, or raise max_dropped and run again: the work so far is kept"
+    raise SourceError("sources", f"{what} ({config.max_dropped:.1%})", hint)

@@ -223,8 +223,8 @@ class Workspace:
         except (ValueError, RecursionError):
             notes = None
         if not isinstance(notes, dict) or not _are_notes(notes):
-            todo = "name another folder, or remove that file if no run is to be continued"
-            raise OutputError(str(self._publishing), "was not written by a run", todo)
+            hint = "name another folder, or remove that file if no run is to be continued"
+            raise OutputError(str(self._publishing), "was not written by a run", hint)
         return notes
 
     def _old_files(self) -> list[str]:

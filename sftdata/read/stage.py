@@ -79,10 +79,6 @@ class Read:
         parts = (part.key for part in (self.record_filter, self.end_tokens) if part is not None)
         return "\n".join((*parts, self.calls_written))
 
-    def is_reusable(self, result: pa.Table) -> bool:
-        """Always: a result names no files."""
-        return True
-
     def __call__(self, table: pa.Table) -> Iterator[pa.Table]:
         """The rows of each unit. Raises SourceError like `read_raw`, and if a file changed while it was read."""
         for number in table["unit"].to_pylist():

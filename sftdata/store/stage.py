@@ -48,10 +48,6 @@ class PackSamples:
             {"position": members["position"], "row": packing.row, "index": packing.index}, schema=PLACED_SCHEMA
         )
 
-    def is_reusable(self, result: pa.Table) -> bool:
-        """True: there is no output besides the result."""
-        return True
-
 
 @dataclass(frozen=True)
 class WriteShards:

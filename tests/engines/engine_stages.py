@@ -21,9 +21,6 @@ class Double:
     columns: tuple[str, ...] = ("x",)
     key: str = ""
 
-    def is_reusable(self, result: pa.Table) -> bool:
-        return True
-
     def __call__(self, table: pa.Table) -> Iterator[pa.Table]:
         yield table
         yield table
@@ -36,9 +33,6 @@ class Sum:
     name: str = "sum"
     columns: tuple[str, ...] = ("x",)
     key: str = ""
-
-    def is_reusable(self, result: pa.Table) -> bool:
-        return True
 
     def __call__(self, members: pa.Table, table: pa.Table) -> Iterator[pa.Table]:
         total = sum(table["x"].take(members["at"]).to_pylist())
@@ -53,9 +47,6 @@ class Fail:
     name: str = "fail"
     columns: tuple[str, ...] = ("x",)
     key: str = ""
-
-    def is_reusable(self, result: pa.Table) -> bool:
-        return True
 
     def __call__(self, table: pa.Table) -> Iterator[pa.Table]:
         if table["x"][0].as_py() == 0:
@@ -75,9 +66,6 @@ class Spread:
     columns: tuple[str, ...] = ("x",)
     key: str = ""
 
-    def is_reusable(self, result: pa.Table) -> bool:
-        return True
-
     def __call__(self, table: pa.Table) -> Iterator[pa.Table]:
         yield pa.table({"x": pa.array([n for n in table["x"].to_pylist() for _ in range(n)], pa.int64())})
 
@@ -89,9 +77,6 @@ class Pids:
     name: str = "pids"
     columns: tuple[str, ...] = ("x",)
     key: str = ""
-
-    def is_reusable(self, result: pa.Table) -> bool:
-        return True
 
     def __call__(self, table: pa.Table) -> Iterator[pa.Table]:
         yield pa.table({"pid": [os.getpid()]})
