@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sftdata.errors import ConfigError, DatasetError
+from sftdata.store.checked import check_shard
 from sftdata.store.manifest import Manifest, hash_of_shards
-from sftdata.store.shards import read_shard
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -34,13 +34,16 @@ class Shards:
         """The packed rows of a split, memory-mapped; None where it has none.
 
         Columns: input_ids, labels (-100 where not trained) and seq_lengths (the lengths of the samples in a row).
+        Raises DatasetError for a shard that is not one (see `checked_rows`), unless it passed in this process.
         """
         from datasets import Dataset, concatenate_datasets
 
-        files = [self.path / shard.path for shard in self.manifest.shards if shard.split == split and shard.rows]
-        if not files:
+        shards = [shard for shard in self.manifest.shards if shard.split == split and shard.rows]
+        if not shards:
             return None
-        rows = concatenate_datasets([Dataset.from_file(str(file)) for file in files])
+        for shard in shards:
+            check_shard(self.path, shard, self.manifest)
+        rows = concatenate_datasets([Dataset.from_file(str(self.path / shard.path)) for shard in shards])
         return rows.select_columns(["input_ids", "labels", "seq_lengths"])
 
 
@@ -74,7 +77,7 @@ def _check_files(folder: Path, manifest: Manifest) -> None:
     """Raise DatasetError where a shard or a file of the tokenizer differs from its entry in the manifest."""
     for shard in manifest.shards:
         shard.check(folder)
-        read_shard(folder / shard.path)
+        check_shard(folder, shard, manifest)
     tokenizer_files = [file for file in manifest.files if file.path.startswith(f"{TOKENIZER}/")]
     for file in tokenizer_files:
         file.check(folder)

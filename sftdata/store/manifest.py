@@ -4,21 +4,42 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Iterable, Mapping
-from pathlib import Path, PurePosixPath
+from functools import cached_property
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, FailFast, Field, ValidationError, field_validator, model_validator
 
-from sftdata.errors import DatasetError, plural
+from sftdata.errors import DatasetError
 from sftdata.files.atomic import MANIFEST_NAME, file_sha256, write_bytes
+from sftdata.files.inside import is_plain_name
+from sftdata.files.regular import regular_file, shorten
+from sftdata.files.strict_json import read_object
+from sftdata.store.config_parts import ConfigParts, first_problem
 from sftdata.store.shards import ShardStats
 
 SCHEMA_VERSION = 1
+MAX_BYTES = 32 << 20  # of a manifest: enough for 100,000 shards
+MAX_VOCAB_SIZE = 1 << 24  # a mask over the vocabulary stays small
+HASH_KEY = "manifest_hash"  # sha256 of the rest of the manifest, see `hash_of_manifest`
 
-Count = Annotated[int, Field(ge=0)]
-TokenId = Annotated[int, Field(ge=0)]
-Prompt = Annotated[tuple[TokenId, ...], Field(min_length=1)]
+
+class _First(FailFast):
+    """Of a list, one wrong entry is reported and not a million. (Hashable, as `| None` requires.)"""
+
+    __hash__ = object.__hash__
+
+
+FIRST = _First()
+Count = Annotated[int, Field(strict=True, ge=0, le=2**53)]
+ShardCount = Annotated[int, Field(strict=True, ge=0, le=2**31 - 1)]
+TokenId = Annotated[int, Field(strict=True, ge=0, lt=MAX_VOCAB_SIZE)]
+TokenIds = Annotated[tuple[TokenId, ...], FIRST]
+Prompt = Annotated[tuple[TokenId, ...], FIRST, Field(min_length=1)]
+Share = Annotated[float, Field(strict=True, ge=0, le=1)]
+Weight = Annotated[float, Field(strict=True, ge=0)]
 Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 
 
@@ -39,22 +60,20 @@ class FileEntry(Entry):
     @classmethod
     def _stays_inside(cls, path: str) -> str:
         """Reject paths that lead out of the dataset folder."""
-        parts = PurePosixPath(path).parts
-        if not parts or path.startswith("/") or ".." in parts or "\\" in path or ":" in path:
+        if not is_plain_name(path) or path.startswith(".") or path == MANIFEST_NAME:
             raise ValueError("must be a path within the dataset folder")
         return path
 
     def check(self, folder: str | Path) -> None:
-        """Compare the file with this entry. Raises DatasetError if it is missing or differs in size or content."""
+        """Compare the file with this entry.
+
+        Raises DatasetError if it is not a regular file in the folder, or differs in size or content.
+        """
         path = Path(folder, self.path)
         hint = "copy it again from the original dataset, or prepare the dataset again"
-        if not path.is_file():
+        if not os.path.lexists(path):
             raise DatasetError(str(path), "is listed in the manifest, but does not exist", hint)
-        size_bytes = path.stat().st_size
-        if size_bytes != self.size_bytes:
-            raise DatasetError(
-                str(path), f"has {size_bytes} {plural('byte', size_bytes)} instead of {self.size_bytes}", hint
-            )
+        regular_file(path, folder, self.size_bytes)
         if file_sha256(path) != self.sha256:
             raise DatasetError(str(path), "does not match its checksum in the manifest: its content has changed", hint)
 
@@ -63,10 +82,17 @@ class ShardEntry(FileEntry):
     """A shard and its contents in numbers."""
 
     split: str
-    rows: Count
-    samples: Count
-    tokens: Count
-    trained_tokens: Count
+    rows: ShardCount
+    samples: ShardCount
+    tokens: ShardCount
+    trained_tokens: ShardCount
+
+    @model_validator(mode="after")
+    def _adds_up(self) -> ShardEntry:
+        """Reject numbers that no shard can have: each row has a sample, and each sample a token."""
+        if not self.rows <= self.samples <= self.tokens or self.trained_tokens > self.tokens:
+            raise ValueError("must have a sample in each row, a token in each sample, and no more trained tokens")
+        return self
 
     @classmethod
     def of(cls, path: str, split: str, stats: ShardStats) -> ShardEntry:
@@ -94,16 +120,16 @@ class TokenizerEntry(Entry):
 
     source: str  # as configured
     sha256: Sha256  # of tokenizer/tokenizer.json
-    vocab_size: Annotated[int, Field(ge=1)]  # highest id + 1, including added tokens
+    vocab_size: Annotated[int, Field(strict=True, ge=1, le=MAX_VOCAB_SIZE)]  # highest id + 1, including added tokens
     bos_id: TokenId | None = None
     eos_id: TokenId | None = None
     pad_id: TokenId | None = None
-    end_of_turn_ids: tuple[TokenId, ...] = ()  # a trained run ends in one of these, and contains no other
-    control_ids: tuple[TokenId, ...] = ()  # message text is never encoded to these
-    answer_control_ids: tuple[TokenId, ...] | None = (
-        None  # those that the template writes inside answers; None: unknown
-    )
-    generation_prompts: tuple[Prompt, ...] = ()  # one of them comes directly before each trained run
+    end_of_turn_ids: TokenIds = ()  # a trained run ends in one of these, and contains no other
+    control_ids: TokenIds = ()  # message text is never encoded to these
+    answer_control_ids: TokenIds | None = None  # those that the template writes inside answers; None: unknown
+    generation_prompts: Annotated[
+        tuple[Prompt, ...], FailFast()
+    ] = ()  # one of them comes directly before each trained run
 
 
 class TemplateEntry(Entry):
@@ -128,7 +154,7 @@ class EncodingEntry(Entry):
     """What encoding found and changed, over all records that reached it, including those dropped later."""
 
     encoder: str  # fastokens or tokenizers; both give the same shards
-    control_strings: tuple[ControlString, ...] = ()  # most frequent first
+    control_strings: Annotated[tuple[ControlString, ...], FIRST] = ()  # most frequent first
     trailing_control: dict[str, Count] = Field(default_factory=dict)  # control string -> answers that end in it
     only_control: Count = 0  # answers that are nothing but such an ending
     stripped_answers: Count = 0  # answers from which such an ending was stripped
@@ -188,8 +214,10 @@ class MixtureEntry(Entry):
     """The requested and actual share of one source in the training split, after all other steps."""
 
     source: str  # path of the source, as configured
-    asked: float | None  # requested share of the trained tokens; None without weights
-    got: Annotated[float, Field(ge=0, le=1)]  # actual share
+    asked: (
+        Annotated[float, Field(strict=True, ge=0)] | None
+    )  # requested share of the trained tokens; None without weights
+    got: Share  # actual share
     records: Count  # records used at least once
     copies: Count  # records used, counting repeats
     trained_tokens: Count  # over all copies
@@ -201,7 +229,7 @@ class PackingEntry(Entry):
 
     strategy: str
     rows: Count
-    fill: Annotated[float, Field(ge=0, le=1)]
+    fill: Share
 
     @classmethod
     def of(cls, strategy: str, seq_len: int, shards: Iterable[ShardEntry]) -> PackingEntry:
@@ -230,45 +258,65 @@ class Manifest(Entry):
 
     schema_version: int = SCHEMA_VERSION
     dataset_hash: Sha256  # of the shards: the same shards give the same hash
-    seed: Count
-    seq_len: Annotated[int, Field(ge=1)]
-    shards: tuple[ShardEntry, ...]
-    ledger: tuple[LedgerEntry, ...]
-    files: tuple[FileEntry, ...] = ()  # all other files: tokenizer/
+    seed: Annotated[int, Field(strict=True, ge=0)]
+    seq_len: Annotated[int, Field(strict=True, ge=1, le=2**31 - 1)]
+    shards: Annotated[tuple[ShardEntry, ...], FIRST]
+    ledger: Annotated[tuple[LedgerEntry, ...], FIRST]
+    files: Annotated[tuple[FileEntry, ...], FIRST] = ()  # all other files: tokenizer/
     tokenizer: TokenizerEntry
     template: TemplateEntry | None  # None if every source is plain text
     encoding: EncodingEntry | None = None  # None if the dataset was not written by `prepare`
     config: dict[str, Any]  # resolved, without out.path
     versions: dict[str, str]  # of sftdata and its dependencies
     counts: Counts
-    notes: tuple[str, ...] = ()  # what of the sources is not read: other splits, files that are no data
-    unused: tuple[UnusedEntry, ...] = ()  # sources as configured, columns in order of their names
-    calls_in_text: tuple[CallsEntry, ...] = ()
+    notes: Annotated[
+        tuple[str, ...], FailFast()
+    ] = ()  # what of the sources is not read: other splits, files that are no data
+    unused: Annotated[
+        tuple[UnusedEntry, ...], FailFast()
+    ] = ()  # sources as configured, columns in order of their names
+    calls_in_text: Annotated[tuple[CallsEntry, ...], FIRST] = ()
     privacy: dict[str, Count] = Field(
         default_factory=dict
     )  # kind of personal data -> findings, in packed rows and rows dropped for it
-    mixture: tuple[MixtureEntry, ...] = ()  # one entry per source; empty if no mixture is configured
+    mixture: Annotated[
+        tuple[MixtureEntry, ...], FailFast()
+    ] = ()  # one entry per source; empty if no mixture is configured
     packing: PackingEntry
+
+    @field_validator("config")
+    @classmethod
+    def _can_be_used(cls, config: dict[str, Any]) -> dict[str, Any]:
+        """Reject settings of a wrong type, as far as a reader uses them."""
+        ConfigParts.of(config)
+        return config
+
+    @cached_property
+    def parts(self) -> ConfigParts:
+        """The settings, as far as a reader uses them."""
+        return ConfigParts.of(self.config)
 
     @property
     def splits(self) -> dict[str, SplitStats]:
         """Statistics of each split, in the order of the shards."""
-        names = dict.fromkeys(shard.split for shard in self.shards)
-        return {name: _split_stats([shard for shard in self.shards if shard.split == name]) for name in names}
+        by_name: dict[str, list[ShardEntry]] = {}
+        for shard in self.shards:
+            by_name.setdefault(shard.split, []).append(shard)
+        return {name: _split_stats(shards) for name, shards in by_name.items()}
 
     @property
     def text_sources(self) -> frozenset[str]:
         """The `path` of each source with format `text`. All tokens of its samples are trained."""
-        sources = self.config.get("sources", ())
-        return frozenset(source["path"] for source in sources if source.get("format") == "text")
+        return frozenset(source.path for source in self.parts.sources if source.format == "text")
 
     def listed_files(self) -> tuple[FileEntry, ...]:
         """All files of the dataset except the manifest."""
         return (*self.shards, *self.ledger, *self.files)
 
     def to_json(self) -> bytes:
-        """The manifest as indented JSON; equal manifests give the same bytes."""
+        """The manifest as indented JSON, with its own hash; equal manifests give the same bytes."""
         payload = self.model_dump(mode="json")
+        payload[HASH_KEY] = hash_of_manifest(payload)
         return (json.dumps(payload, indent=2, ensure_ascii=False) + "\n").encode("utf-8", "backslashreplace")
 
     def save(self, folder: str | Path) -> str:
@@ -279,24 +327,31 @@ class Manifest(Entry):
     def load(folder: str | Path) -> Manifest:
         """Read the manifest of a dataset.
 
-        Raises DatasetError if the folder is not a dataset, or has an unsupported schema version.
+        Raises DatasetError if the folder is not a dataset, has an unsupported schema version, or has a manifest that
+        cannot be one.
         """
         path = Path(folder, MANIFEST_NAME)
-        payload = _read_json(Path(folder), path)
+        payload = read_payload(folder)
+        payload.pop(HASH_KEY, None)  # `consistency.check_hash` compares it
         version = payload.get("schema_version")
-        if version != SCHEMA_VERSION:
+        if version != SCHEMA_VERSION or isinstance(version, bool):
             raise DatasetError(
                 str(path),
-                f"has schema version {version!r}, but this version of sftdata supports only {SCHEMA_VERSION}",
+                f"has schema version {shorten(repr(version), 50)}, but this version of sftdata supports only"
+                f" {SCHEMA_VERSION}",
                 "update sftdata, or prepare the dataset again",
             )
         try:
             return Manifest.model_validate(payload)
         except ValidationError as error:
-            first = error.errors()[0]
-            key = ".".join(str(part) for part in first["loc"])
-            what = f"{key}: {first['msg'][:1].lower()}{first['msg'][1:]}"
-            raise DatasetError(str(path), f"is not a manifest ({what})", "prepare the dataset again") from error
+            what = f"is not a manifest ({first_problem(error)})"
+            raise DatasetError(str(path), what, "prepare the dataset again") from error
+
+
+def hash_of_manifest(payload: Mapping[str, Any]) -> str:
+    """The hash of a manifest's content, however its JSON is written: sha256 over all keys but HASH_KEY, sorted."""
+    content = {key: value for key, value in payload.items() if key != HASH_KEY}
+    return hashlib.sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
 def hash_of_shards(shards: Iterable[ShardEntry]) -> str:
@@ -307,23 +362,16 @@ def hash_of_shards(shards: Iterable[ShardEntry]) -> str:
     return digest.hexdigest()
 
 
-def _read_json(folder: Path, path: Path) -> Mapping[str, Any]:
-    """The JSON object in the manifest file."""
-    if not folder.is_dir():
-        what = "is not a folder" if folder.exists() else "does not exist"
-        raise DatasetError(str(folder), what, "give a folder written by `sftdata prepare`")
-    try:
-        payload = json.loads(path.read_bytes())
-    except FileNotFoundError as error:
+def read_payload(folder: str | Path) -> dict[str, Any]:
+    """The JSON object in the manifest of a dataset. Raises DatasetError if there is none."""
+    folder, path = Path(folder), Path(folder, MANIFEST_NAME)
+    if not os.path.isdir(folder):  # noqa: PTH112 (false, not an error, where the name is too long)
+        what = "is not a folder" if os.path.lexists(folder) else "does not exist"
+        raise DatasetError(shorten(str(folder)), what, "give a folder written by `sftdata prepare`")
+    if not os.path.lexists(path):
         what = f"contains no {MANIFEST_NAME}, so it is not a complete dataset"
-        raise DatasetError(str(folder), what, "run `sftdata prepare` until it finishes") from error
-    except OSError as error:
-        raise DatasetError(str(path), f"cannot be read ({error.strerror})", "check the file") from error
-    except ValueError as error:
-        raise DatasetError(str(path), f"is not JSON ({error})", "prepare the dataset again") from error
-    if not isinstance(payload, dict):
-        raise DatasetError(str(path), "is not a JSON object", "prepare the dataset again")
-    return payload
+        raise DatasetError(str(folder), what, "run `sftdata prepare` until it finishes")
+    return read_object(path, folder, MAX_BYTES)
 
 
 def _split_stats(shards: list[ShardEntry]) -> SplitStats:

@@ -197,7 +197,7 @@ def _num_turns(folder: Path, packed: pa.Table, owner: Ints64, is_text: NDArray[n
         _check_copies(folder, packed, row, turns, limit)
     check((np.diff(place) == 0) & (np.diff(turns) < 0), row[1:], "its turn {} comes after a later one", turns[1:])
     last = np.ones(packed.num_rows, np.int64)  # the pieces of each text are its turns 1, 2, ...
-    if manifest.config.get("overlong") == "split":
+    if manifest.parts.overlong == "split":
         pairs = np.unique(np.stack([row, turns]), axis=1)[0]
         last = np.bincount(pairs, minlength=packed.num_rows)
     check(is_text[row] & (turns > last[row]), row, "it is plain text, which is one turn, but it lists turn {}", turns)
@@ -207,8 +207,8 @@ def _num_turns(folder: Path, packed: pa.Table, owner: Ints64, is_text: NDArray[n
 def _max_copies(packed: pa.Table, manifest: Manifest) -> Ints64:
     """How many copies of each packed row the shards may contain."""
     allowed: dict[str, int] = {}
-    for source in manifest.config.get("sources", ()):
-        allowed[source["path"]] = max(allowed.get(source["path"], 1), source.get("repeat", 1))
+    for source in manifest.parts.sources:
+        allowed[source.path] = max(allowed.get(source.path, 1), source.repeat)
     values = np.array([*allowed.values(), 1], np.int64)
     at = pc.index_in(packed["source"], value_set=pa.array(allowed, pa.string())).fill_null(len(allowed))
     repeats: Ints64 = values[at.to_numpy()]

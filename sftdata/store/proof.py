@@ -150,6 +150,16 @@ def flatten_batch(batch: pa.RecordBatch, where: str, first_row: int, seq_len: in
     )
 
 
+def check_ids(rows: PackedRows, vocab_size: int) -> None:
+    """Raise DatasetError if an id is outside the vocabulary, or a label is neither the id nor IGNORE."""
+    if (wrong := (rows.ids < 0) | (rows.ids >= vocab_size)).any():
+        at = int(np.argmax(wrong))
+        raise rows.error_at(at, f"has the id {rows.ids[at]}, outside the vocabulary of {vocab_size}")
+    if (wrong := rows.trained & (rows.labels != rows.ids)).any():
+        at = int(np.argmax(wrong))
+        raise rows.error_at(at, f"has the id {rows.ids[at]} but the label {rows.labels[at]}")
+
+
 @dataclass(frozen=True)
 class Proof:
     """Checks rows against what the manifest says about the tokenizer and the template.
@@ -172,7 +182,9 @@ class Proof:
         A chat sample: each trained run ends in an end-of-turn token, contains no other one and no foreign control
         token, and comes directly after a generation prompt; BOS appears only at the start.
         """
-        self._check_tokens(rows)
+        check_ids(rows, self.tokenizer.vocab_size)
+        if (wrong := rows.trained_counts == 0).any():
+            raise rows.error_in(int(np.argmax(wrong)), "no token is trained")
         chat = ~is_text
         if (wrong := rows.trained[rows.sample_starts[:-1]]).any():
             raise rows.error_in(
@@ -185,17 +197,6 @@ class Proof:
         self._check_ends(rows, ends[~run_is_text], chat_token)
         self._check_prompts(rows, starts[~run_is_text])
         self._check_bos(rows, chat_token)
-
-    def _check_tokens(self, rows: PackedRows) -> None:
-        vocab_size = self.tokenizer.vocab_size
-        if (wrong := (rows.ids < 0) | (rows.ids >= vocab_size)).any():
-            at = int(np.argmax(wrong))
-            raise rows.error_at(at, f"has the id {rows.ids[at]}, outside the vocabulary of {vocab_size}")
-        if (wrong := rows.trained & (rows.labels != rows.ids)).any():
-            at = int(np.argmax(wrong))
-            raise rows.error_at(at, f"has the id {rows.ids[at]} but the label {rows.labels[at]}")
-        if (wrong := rows.trained_counts == 0).any():
-            raise rows.error_in(int(np.argmax(wrong)), "no token is trained")
 
     def _check_text(self, rows: PackedRows, starts: Ints64, ends: Ints64) -> None:
         """Text is one run from the second token to the last: nothing predicts the first, whether it is BOS or text."""

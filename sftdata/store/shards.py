@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from sftdata.errors import DatasetError, first_line
+from sftdata.files.arrow_stream import read_stream
 from sftdata.files.atomic import atomic_write
 from sftdata.records.labels import IGNORE
 from sftdata.store.pack import Packing, Strategy, pack
@@ -134,28 +134,16 @@ def write_shard(path: str | Path, shard: Shard) -> ShardStats:
 
 
 def read_shard(path: str | Path) -> pa.Table:
-    """The rows of a shard, memory-mapped: data is read only when it is accessed.
+    """The rows of a shard, memory-mapped. Their numbers are not checked: `checked.open_shard` does that.
 
-    Raises DatasetError if the file does not exist, is not an Arrow stream, or does not have SHARD_SCHEMA.
+    Raises DatasetError if the file does not exist, is not an Arrow stream, does not have SHARD_SCHEMA, or is corrupt.
     """
     return pa.Table.from_batches(read_batches(path), SHARD_SCHEMA)
 
 
 def read_batches(path: str | Path) -> Iterator[pa.RecordBatch]:
-    """The rows of a shard as record batches, memory-mapped. Raises DatasetError as `read_shard` does."""
-    hint = "prepare the dataset again, or restore the file"
-    try:
-        with pa.memory_map(str(path)) as file, pa.ipc.open_stream(file) as stream:
-            if not stream.schema.equals(SHARD_SCHEMA):
-                columns = ", ".join(f"{field.name} {field.type}" for field in stream.schema)
-                raise DatasetError(str(path), f"has the columns {columns} instead of those of a shard", hint)
-            yield from stream
-    except FileNotFoundError as error:
-        raise DatasetError(str(path), "does not exist", hint) from error
-    except PermissionError as error:
-        raise DatasetError(str(path), "cannot be read: permission denied", "change its permissions") from error
-    except (pa.ArrowInvalid, pa.ArrowTypeError, OSError) as error:
-        raise DatasetError(str(path), f"cannot be read as an Arrow stream ({first_line(error)})", hint) from error
+    """The rows of a shard as validated record batches, memory-mapped. Raises DatasetError as `read_shard` does."""
+    return read_stream(path, SHARD_SCHEMA)
 
 
 def _shuffle_rows(packing: Packing, samples: pa.Table, seed: int) -> Packing:

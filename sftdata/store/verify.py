@@ -13,14 +13,14 @@ import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from sftdata.errors import DatasetError, first_line, pluralize
+from sftdata.errors import DatasetError, pluralize
 from sftdata.files.atomic import MANIFEST_NAME
 from sftdata.reasons import REASONS
+from sftdata.store.checked import checked_rows
 from sftdata.store.ledger import DROPPED, PACKED, Tally, read_ledger_file
 from sftdata.store.manifest import Manifest, PackingEntry, ShardEntry, hash_of_shards
 from sftdata.store.places import Places, read_places
-from sftdata.store.proof import PREPARE_AGAIN, Proof, flatten_batch, split_batches
-from sftdata.store.shards import read_batches
+from sftdata.store.proof import PREPARE_AGAIN, Proof
 
 TOKENIZER_FILE = "tokenizer/tokenizer.json"
 TEMPLATE_FILE = "tokenizer/chat_template.jinja"
@@ -58,7 +58,7 @@ def verify(folder: str | Path) -> DatasetStats:
         entry.check(folder)
     _check_tokenizer(folder, manifest)
     places = _check_ledger(folder, manifest)
-    overlong = manifest.config.get("overlong")
+    overlong = manifest.parts.overlong
     proof = Proof(
         manifest.tokenizer,
         cut_len=manifest.seq_len if overlong == "truncate" else None,
@@ -199,7 +199,7 @@ def _check_fates(path: Path, table: pa.Table, manifest: Manifest) -> None:
         return pc.is_valid(table[column])
 
     reject(is_null("where"), "where is null")
-    sources = [source["path"] for source in manifest.config.get("sources", ())]
+    sources = [source.path for source in manifest.parts.sources]
     reject(pc.invert(_is_in(table["source"], sources)), "its source {source!r} is not in the config")
     reject(pc.invert(pc.or_(is_packed, is_dropped)), "its fate is {fate!r}, neither packed nor dropped")
     for column in ("record_id", "split", "num_tokens", "num_trained_tokens"):
@@ -243,34 +243,12 @@ def _check_duplicate_targets(folder: Path, names: Sequence[Any], duplicates_of: 
 
 
 def _check_shard(folder: Path, manifest: Manifest, shard: ShardEntry, places: Any, proof: Proof) -> None:
-    """The rows of a shard pass the proof, are in the ledger, and match the counts in the manifest."""
-    where = str(folder / shard.path)
-    found = dict.fromkeys(("rows", "samples", "tokens", "trained_tokens"), 0)
-    for batch in split_batches(_validated(where, read_batches(where))):
-        rows = flatten_batch(batch, where, found["rows"], manifest.seq_len)
+    """The rows of a shard pass the proof and are in the ledger."""
+    for rows in checked_rows(folder, shard, manifest):
         is_text = places.check(rows)
         proof.check(rows, is_text)
         places.check_runs(rows)
-        found["rows"] += batch.num_rows
-        found["samples"] += rows.num_samples
-        found["tokens"] += len(rows.ids)
-        found["trained_tokens"] += int(rows.trained_counts.sum())
-    places.check_done(where)
-    for name, value in found.items():
-        if value != getattr(shard, name):
-            raise DatasetError(
-                where, f"has {value} {name}, but the manifest says {getattr(shard, name)}", PREPARE_AGAIN
-            )
-
-
-def _validated(where: str, batches: Any) -> Any:
-    """The batches, validated: offsets are within bounds, strings are UTF-8."""
-    for batch in batches:
-        try:
-            batch.validate(full=True)
-        except pa.ArrowInvalid as error:
-            raise DatasetError(where, f"is corrupt ({first_line(error)})", PREPARE_AGAIN) from error
-        yield batch
+    places.check_done(str(folder / shard.path))
 
 
 def _is_in(column: Any, values: Sequence[str]) -> Any:

@@ -17,8 +17,8 @@ import pyarrow.compute as pc
 
 from sftdata.errors import DatasetError, pluralize
 from sftdata.records.labels import IGNORE
+from sftdata.store.checked import open_shard
 from sftdata.store.manifest import Manifest, ShardEntry
-from sftdata.store.shards import read_shard
 from sftdata.view import html
 from sftdata.view.decoder import Decoder, TokenSpan
 from sftdata.view.summary import Summary, summarize, token_counts
@@ -108,7 +108,7 @@ class Row:
 class Dataset:
     """A prepared dataset, or one split of it. Rows are numbered across shards, in the order of the manifest.
 
-    Opening a dataset reads only the manifest. Accessing a row memory-maps the shard that contains it.
+    Opening a dataset reads only the manifest. Accessing a row checks and memory-maps the shard that contains it.
     """
 
     def __init__(self, path: Path, manifest: Manifest, split: str | None = None) -> None:
@@ -187,15 +187,7 @@ class Dataset:
 
     def _table(self, shard: int) -> pa.Table:
         if self._last_shard is None or self._last_shard[0] != shard:
-            entry = self._shards[shard]
-            table = read_shard(self.path / entry.path)
-            if table.num_rows != entry.rows:
-                raise DatasetError(
-                    str(self.path / entry.path),
-                    f"has {pluralize(table.num_rows, 'row')} but the manifest says {entry.rows:,}",
-                    "run `sftdata verify`, or prepare the dataset again",
-                )
-            self._last_shard = shard, table
+            self._last_shard = shard, open_shard(self.path, self._shards[shard], self.manifest)
         return self._last_shard[1]
 
     def _row(self, shard: int, row: int, number: int) -> Row:

@@ -135,8 +135,8 @@ def _privacy_lines(manifest: Manifest) -> list[str]:
     """The personal data that was found, by kind; no lines if there was none."""
     if not manifest.privacy:
         return []
-    mode = manifest.config.get("privacy", {}).get("mode")
-    action = {"redact": "replaced", "drop": "dropped with their rows"}.get(mode, "left unchanged")
+    mode = manifest.parts.privacy.mode
+    action = {"redact": "replaced", "drop": "dropped with their rows"}.get(mode or "", "left unchanged")
     return [
         f"personal data, {action}: " + ", ".join(f"{n:,} {terminal_safe(kind)}" for kind, n in manifest.privacy.items())
     ]

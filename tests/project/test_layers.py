@@ -53,7 +53,7 @@ ROOMS: dict[str, set[str]] = {
     "__init__": {"config", "pipeline.prepare", "store.manifest", "store.verify", "view.dataset"},
 }
 ROOT_MODULES = {"__init__", "__main__", "config", "errors", "reasons", "progress"}
-TRAIN = {"errors", "settings", "files", "store.manifest", "store.shards"}  # what sfttrain may import of sftdata
+TRAIN = {"errors", "settings", "files", "store.manifest", "store.checked"}  # what sfttrain may import of sftdata
 # Slow to import: loaded by the function that uses them, or by a module that is itself loaded late.
 SLOW = {"torch", "transformers", "trl", "datasets", "ray", "peft", "accelerate", "huggingface_hub", "fsspec"}
 LATE = {

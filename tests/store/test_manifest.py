@@ -70,7 +70,7 @@ def test_a_folder_that_is_not_a_dataset_is_reported(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        ("", "is not JSON"),
+        ("", "is empty"),
         ("{", "is not JSON"),
         ("[]", "is not a JSON object"),
         ('{"schema_version": 2}', "has schema version 2, but this version of sftdata supports only 1"),

@@ -105,8 +105,11 @@ def test_wrong_turns_or_digests_are_reported(
     check_rejected(dataset.write(tmp_path), sentence)
 
 
-def test_any_change_of_one_id_or_label_breaks_the_digest(dataset: Any, tmp_path: Path) -> None:
-    """The shard is changed and its sums are updated; the digests are those of the good dataset."""
+def test_any_change_of_one_id_or_label_is_reported(dataset: Any, tmp_path: Path) -> None:
+    """The shard is changed and its sums are updated; the digests are those of the good dataset.
+
+    A label that is neither the id nor -100 is refused even without a digest.
+    """
     for row in dataset.ledger:
         if row["fate"] == "packed":
             row["digests"] = [dataset.digest(place) for place in row["places"]]
@@ -115,7 +118,9 @@ def test_any_change_of_one_id_or_label_breaks_the_digest(dataset: Any, tmp_path:
         for column in ("input_ids", "labels"):
             for token, value in enumerate(row[column]):
                 row[column][token] = value + 1
-                check_rejected(dataset.write(tmp_path / f"{at}-{column}-{token}"), SWAPPED)
+                is_shown = column == "labels" or row["labels"][token] != N
+                sentence = "but the label" if is_shown else SWAPPED
+                check_rejected(dataset.write(tmp_path / f"{at}-{column}-{token}"), sentence)
                 row[column][token] = value
 
 

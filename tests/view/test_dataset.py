@@ -113,7 +113,7 @@ def test_a_shard_with_another_number_of_rows_is_rejected(small_dataset: Path, tm
     manifest = json.loads((copy / "manifest.json").read_text())
     manifest["shards"][0]["rows"] = 2
     (copy / "manifest.json").write_text(json.dumps(manifest))
-    with pytest.raises(DatasetError, match=r"train/00000-of-00002.arrow: has 1 row but the manifest says 2"):
+    with pytest.raises(DatasetError, match=r"train/00000-of-00002.arrow: has 1 row, but the manifest says 2"):
         open_dataset(copy)[0]
 
 
