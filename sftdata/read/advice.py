@@ -6,21 +6,16 @@ stays the same conversation.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from sftdata.errors import SourceError
-from sftdata.read.column_names import (
-    guessed_settings,
-    is_about,
-    is_rejected,
-    is_rendered,
-    likely_settings,
-    message_column,
-    picked_from,
-)
+from sftdata.read.column_names import guessed_settings, likely_settings
+from sftdata.read.columns.explain import explain, shown
+from sftdata.read.columns.words import is_about
 from sftdata.read.formats.convert import RowFormat, convert
 from sftdata.read.formats.fields import at_path, key_list, lookup
 from sftdata.read.formats.roles import likely_roles
@@ -36,6 +31,8 @@ MAX_ROWS = 500  # of each kind to keep for trying
 _ROWS_OF_SHAPE, _SHAPES = 50, 8
 _MAX_NAMES = 4  # of unused columns to list
 _MAX_ROLES = 6  # to name in a setting: more are names of people
+_SHORT = re.compile(r"\(?[A-Za-z][).]?|[-+$]?[\d.,/]{1,6}%?|true|false|yes|no", re.IGNORECASE)  # answers
+_MIN_SHORT = 2  # rows to judge answers by
 _SAME = 3  # a question that is the same in all of this many rows or more is not one
 
 
@@ -64,7 +61,7 @@ class Advice:
     """Settings for a source that were tried on its rows."""
 
     settings: Mapping[str, Any]  # format, columns, roles
-    mended: int  # failing rows that become conversations with them
+    fixed: int  # failing rows that become conversations with them
     failing: int  # rows that they were tried on
     unused: tuple[str, ...] = ()  # columns of the fixed rows that these settings do not use
     lost: int = 0  # rows that are conversations now, and would be none or others with them
@@ -76,6 +73,11 @@ class Advice:
         return not self.lost
 
     @property
+    def share_fixed(self) -> str:
+        """` (fixes 3 of 4 such rows tried)`, for a sentence; empty if all are fixed."""
+        return "" if self.fixed == self.failing else f" (fixes {self.fixed} of {self.failing} such rows tried)"
+
+    @property
     def lines(self) -> str:
         """The settings as YAML, each to be pasted into the source."""
         return " and ".join(settings_line({name: value}) for name, value in self.settings.items())
@@ -85,16 +87,16 @@ def find_advice(rows: TriedRows) -> Advice | None:
     """The settings that fix most rows: the best of those that lose none, or else the best; None if none fixes any."""
     roles, is_guess = role_settings(rows)
     candidates = [*([roles] if roles and not is_guess else []), *_candidates(rows)]
-    tried = [advice for settings in candidates if (advice := try_settings(rows, settings)).mended]
+    tried = [advice for settings in candidates if (advice := try_settings(rows, settings)).fixed]
     for found in ([one for one in tried if one.is_safe], tried):
         if found:
-            return max(found, key=lambda advice: advice.mended)
-    if roles and is_guess and (advice := try_settings(rows, roles)).mended and advice.is_safe:
+            return max(found, key=lambda advice: advice.fixed)
+    if roles and is_guess and (advice := try_settings(rows, roles)).fixed and advice.is_safe:
         return replace(advice, is_guess=True)
     for row in rows.failing[:1]:
         if (guess := guessed_settings(row)) is not None:
             advice = try_settings(rows, guess)
-            if advice.mended and advice.is_safe:
+            if advice.fixed and advice.is_safe:
                 return replace(advice, is_guess=True)
     return None
 
@@ -141,10 +143,10 @@ def try_settings(rows: TriedRows, settings: Mapping[str, Any]) -> Advice:
     failing = len(rows.failing)
     if how is None or _leaves_items(rows.failing, settings) or _asks_the_same(rows.failing, settings):
         return Advice(settings, 0, failing)
-    mended = sum(record_of(row, how) is not None for row in rows.failing)
-    lost = sum(record_of(row, how) != record_of(row, rows.how) for row in rows.kept) if mended else 0
+    fixed = sum(record_of(row, how) is not None for row in rows.failing)
+    lost = sum(record_of(row, how) != record_of(row, rows.how) for row in rows.kept) if fixed else 0
     unused = dict.fromkeys(name for row in rows.failing for name in convert(row, how).unused if not is_about(name))
-    return Advice(settings, mended, failing, tuple(unused), lost)
+    return Advice(settings, fixed, failing, tuple(unused), lost)
 
 
 def with_settings(how: RowFormat, settings: Mapping[str, Any]) -> RowFormat | None:
@@ -166,22 +168,23 @@ def record_of(value: object, how: RowFormat) -> Record | None:
 def describe(advice: Advice | None, rows: TriedRows, place: str) -> str:
     """What to do about the failing rows, as one clause. `place` is the source's setting on the command line."""
     if advice is None:
-        return _explain(rows)
+        return explain(rows.failing)[0]
     if not advice.is_safe:
         return (
             "its rows have several shapes, and settings for these would change the others; put these into a file of "
             f"their own, and read it with {advice.lines}"
         )
     if advice.unused:
-        place += f", which does not use {_shown(*advice.unused[:_MAX_NAMES])}"
-    some = "" if advice.mended == advice.failing else f" (fixes {advice.mended} of {advice.failing} such rows tried)"
+        place += f", which does not use {shown(*advice.unused[:_MAX_NAMES])}"
+    place += _short_answers(rows.failing, advice.settings)
+    some = advice.share_fixed
     columns = advice.settings.get("columns", {})
     if "roles" in advice.settings:
         roles = {name: role for name, role in advice.settings["roles"].items() if name not in rows.how.roles}
-        means = " and ".join(f"{_shown(name)} is the {role}" for name, role in roles.items())
+        means = " and ".join(f"{shown(name)} is the {role}" for name, role in roles.items())
         return f"{f'if {means}, ' if advice.is_guess else ''}set {advice.lines}{some}{place}"
     if advice.is_guess:
-        asks, answers = _shown(columns["prompt"]), _shown(columns["completion"])
+        asks, answers = shown(columns["prompt"]), shown(columns["completion"])
         return f"if {asks} asks and {answers} answers, map them with {advice.lines}{some}{place}"
     if "format" in advice.settings:
         is_text = advice.settings["format"] == "text"
@@ -190,38 +193,15 @@ def describe(advice: Advice | None, rows: TriedRows, place: str) -> str:
     return f"map them with {advice.lines}{some}{place}"
 
 
-def _explain(rows: TriedRows) -> str:
-    """What to do about failing rows that no settings fix."""
-    picked = next((found for row in rows.failing if (found := picked_from(row)) is not None), None)
-    if picked is not None:
-        pick, choices = _shown(picked[0]), _shown(*picked[1])
-        return f"{pick} says by a number or a letter which of {choices} answers; write the text of that answer"
-    rejected = next((key for row in rows.failing for key in map(str, row) if is_rejected(key)), None)
-    if rejected is not None:
-        return f"{_shown(rejected)} is not to be trained on, by its name, and no other column is plainly an answer"
-    message = next((column for row in rows.failing if (column := message_column(row)) is not None), None)
-    if message is not None:
-        return (
-            f"each row seems to be one message, as {_shown(message)} says; write those of a conversation into one row, "
-            "as a list under messages"
-        )
-    many = next((path for row in rows.failing for path, count in _lists(row) if count > 1), None)
-    if many is not None:
-        return (
-            f"{_shown(many)} holds several items; write one row for each, with the text of the question and the answer"
-        )
-    rendered = next((key for row in rows.failing for key, value in row.items() if is_rendered(value)), None)
-    if rendered is not None:
-        return f"{_shown(rendered)} holds chats that a template was applied to; write their turns as messages"
-    return (
-        "set columns to say which of them are the prompt and the completion, or hold messages; "
-        "a dotted path such as data.answer names what is inside a column"
-    )
-
-
-def _shown(*names: str) -> str:
-    """The names of columns on one line."""
-    return key_list(dict.fromkeys(names))
+def _short_answers(rows: Sequence[Mapping[str, Any]], settings: Mapping[str, Any]) -> str:
+    """A warning where most answers would be a letter, a number, or yes and no alone; else nothing."""
+    columns = settings.get("columns", {})
+    path = columns.get("completion") or columns.get("output")
+    values = [value for row in rows if path and (value := at_path(row, path)) not in (None, "")]
+    short = [text for value in values if _SHORT.fullmatch(text := str(value).strip())]
+    if len(values) < _MIN_SHORT or 2 * len(short) < len(values):
+        return ""
+    return f"; its answers are as short as {short[0]!r}, and a model trained on them learns to write no more"
 
 
 def other_shapes(advice: Advice | None, rows: TriedRows) -> str:
@@ -254,12 +234,6 @@ def _candidates(rows: TriedRows) -> Iterator[Mapping[str, Any]]:
 
 def _num_given(row: Mapping[str, Any]) -> int:
     return sum(value not in (None, "", [], {}) for value in row.values())
-
-
-def _lists(row: Mapping[str, Any]) -> Iterator[tuple[str, int]]:
-    """The columns of a row that are lists of texts or objects, and their lengths."""
-    lists = ((str(key), value) for key, value in row.items() if isinstance(value, list) and value)
-    yield from ((key, len(value)) for key, value in lists if not isinstance(value[0], list))
 
 
 def _leaves_items(rows: Sequence[Mapping[str, Any]], settings: Mapping[str, Any]) -> bool:

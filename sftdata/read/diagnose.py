@@ -10,6 +10,8 @@ from itertools import islice
 from sftdata.errors import SourceError, pluralize
 from sftdata.read.advice import Advice, TriedRows, describe, find_advice, other_shapes, speakers
 from sftdata.read.column_names import is_cell
+from sftdata.read.columns.explain import explain
+from sftdata.read.columns.snippets import as_lines
 from sftdata.read.formats.convert import RowFormat
 from sftdata.read.formats.fields import key_list
 from sftdata.read.formats.roles import is_plain_word, role_of
@@ -22,6 +24,10 @@ from sftdata.settings.yaml_line import override
 # If all rows of a source have these reasons, its settings or its format are wrong, not its rows.
 NOT_DATA = {"bad_json", "not_an_object", "unknown_shape", "missing_field", "rendered_chat", "unknown_role"}
 
+_AS_LISTS = (
+    "its rows are lists of values without the names of their columns (pandas: orient='values'); write them with names: "
+    "df.to_json(PATH, orient='records', lines=True)"
+)
 _MAX_READ = 5000  # rows to read for an error
 _MAX_UNITS, _MAX_NOTED = 8, 100_000  # units and rows to read for a note
 _MAX_NAMES = 6  # of roles to list
@@ -46,10 +52,13 @@ def no_rows_error(units: Sequence[Unit], source: Source) -> SourceError:
         hint = "if it is a row, put a line with names above it, such as prompt,completion"
         hint += f"; if not, {_fix(rows, unit.source)}"
         return SourceError(source.path, "none of its rows is a conversation", f"{named}; {hint}")
+    if problem.reason == "not_an_object" and isinstance(raw.value, list):
+        return SourceError(source.path, "none of its rows is a conversation", _AS_LISTS)
     if problem.reason == "unknown_role":
         return SourceError(source.path, "none of its rows is a conversation", _roles_sentence(rows, unit.source))
     if rows.failing or problem.reason == "not_an_object":
-        return SourceError(source.path, "none of its rows is a conversation", _fix(rows, unit.source))
+        hint = _fix(rows, unit.source) + _snippet(rows, units)
+        return SourceError(source.path, "none of its rows is a conversation", hint)
     hint = f"the first, {unit.name}:{line}, is {problem.reason} ({problem.detail})"
     if problem.reason == "bad_json" and unit.kind == "jsonl" and _is_json(unit, source):
         hint += "; the file is one JSON document: rename it to end in .json"
@@ -125,6 +134,16 @@ def suggest_fix(value: object) -> str:
     rows = TriedRows(RowFormat())
     rows.add(value, "unknown_shape")
     return _fix(rows, None)
+
+
+def _snippet(rows: TriedRows, units: Sequence[Unit]) -> str:
+    """Python that converts the rows, where no settings read them and it was tried on them; else nothing."""
+    if not rows.failing or find_advice(rows) is not None:
+        return ""
+    snippet = explain(rows.failing)[1]
+    code = "" if snippet is None else as_lines(snippet, units)
+    condition = f", {snippet.condition}" if snippet is not None and snippet.condition else ""
+    return f"; in Python{condition}:{code}" if code else ""
 
 
 def _fix(rows: TriedRows, source: int | None) -> str:
