@@ -52,7 +52,7 @@ def no_rows_error(units: Sequence[Unit], source: Source) -> SourceError:
         hint = "if it is a row, put a line with names above it, such as prompt,completion"
         hint += f"; if not, {_fix(rows, unit.source)}"
         return SourceError(source.path, "none of its rows is a conversation", f"{named}; {hint}")
-    if problem.reason == "not_an_object" and isinstance(raw.value, list):
+    if not rows.failing and isinstance(raw.value, list):
         return SourceError(source.path, "none of its rows is a conversation", _AS_LISTS)
     if problem.reason == "unknown_role":
         return SourceError(source.path, "none of its rows is a conversation", _roles_sentence(rows, unit.source))

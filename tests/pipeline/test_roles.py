@@ -139,3 +139,9 @@ def test_a_name_that_is_no_word_is_not_shown_around(tiny_tokenizer: Path, tmp_pa
         "2 rows dropped as unknown_role: turns have 2 unknown roles; say in roles of this source which of "
         "them is the user and which the assistant",
     )
+
+
+def test_rows_without_the_names_of_their_columns_are_explained(tiny_tokenizer: Path, tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_text('[["Hi","Ho"],["He","Ha"]]')
+    with pytest.raises(SourceError, match=r"its rows are lists of values .* orient='values'\); write them with names"):
+        prepare(tmp_path / "out", tiny_tokenizer, [str(tmp_path / "a.json")])

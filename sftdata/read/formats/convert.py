@@ -41,7 +41,7 @@ from sftdata.read.formats.shapes.known import (
     with_plain_names,
 )
 from sftdata.read.formats.tool_calls import calls_in, has_tools, parse_tools
-from sftdata.read.formats.turns import Notes, TurnFormat, is_list_of_turns, parse_turns, same_turns, turns_in_text
+from sftdata.read.formats.turns import Notes, TurnFormat, parse_turns, same_turns, turns_in_text
 from sftdata.read.formats.values import (
     ConversionError,
     describe_value,
@@ -212,7 +212,7 @@ def _turns_in(reading: _Reading, names: Sequence[str], role: str, *, only_answer
     Beside a prompt that is text (`only_answers`), a text that holds a whole chat is itself the answer.
     """
     value = scalar_text(reading.fields.required(names))
-    turns = turns_in_text(value) if isinstance(value, str) else value
+    turns = turns_in_text(value, reading.turns.roles) if isinstance(value, str) else value
     if isinstance(value, str) and turns and only_answers and not _are_answers(reading, turns):
         turns = None
     if turns is None:
@@ -249,12 +249,12 @@ def _from_alpaca(reading: _Reading) -> Record:
 
 
 def _history(reading: _Reading) -> tuple[Message, ...]:
-    """Earlier turns: a list of [question, answer] pairs, or of turns."""
+    """Earlier turns: a list of [question, answer] pairs, of turns, or of exchanges."""
     value = reading.fields.lookup(HISTORY)
     if not value:
         return ()
     pairs = parse_if_text(value, "history")
-    if is_list_of_turns(pairs):
+    if isinstance(pairs, list) and all(isinstance(pair, dict) for pair in pairs):
         return parse_turns(pairs, "history", reading.turns, reading.notes)
     if not isinstance(pairs, list):
         raise ConversionError(

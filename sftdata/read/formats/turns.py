@@ -130,13 +130,10 @@ def _is_same(first: Message, second: Message) -> bool:
     return texts[0] == texts[1] and same_calls(first.tool_calls, second.tool_calls)
 
 
-def is_list_of_turns(value: Any) -> bool:
-    """Whether a value is a list of objects that each have a known role and a content."""
-    return isinstance(value, list) and bool(value) and all(map(_is_turn, value))
-
-
-def turns_in_text(text: str) -> list[Any] | None:
-    """The turns that a text holds as JSON, or as Python writes a list of them; None for any other text."""
+def turns_in_text(text: str, roles: Mapping[str, str]) -> list[Any] | None:
+    """The turns that a text holds as JSON, or as Python writes a list of them; None for any other text. `roles` are the
+    names that the source has set. Objects with a `role` and a `content` that is text are turns whatever their role.
+    """
     start = text[:100].lstrip()[:2]
     if not start.startswith("["):
         return None
@@ -144,16 +141,16 @@ def turns_in_text(text: str) -> list[Any] | None:
         value = parse_text(text)
     except ValueError:
         value = parse_python(text)
-    return value if is_list_of_turns(value) and isinstance(value, list) else None
+    return value if isinstance(value, list) and value and all(_is_turn(turn, roles) for turn in value) else None
 
 
-def _is_turn(turn: Any) -> bool:
+def _is_turn(turn: Any, roles: Mapping[str, str]) -> bool:
     if not isinstance(turn, dict):
         return False
     name = turn.get("role") or turn.get("from")
-    return (
-        isinstance(name, str) and role_of(name) is not None and not {"content", "value", "tool_calls"}.isdisjoint(turn)
-    )
+    if not isinstance(name, str) or {"content", "value", "tool_calls"}.isdisjoint(turn):
+        return False
+    return role_of(name, roles) is not None or ("role" in turn and isinstance(turn.get("content"), str))
 
 
 def _message(turn: Any, how: TurnFormat, notes: Notes) -> Message | None:

@@ -133,3 +133,31 @@ def test_what_is_not_certain_is_refused(value, reason, detail):
 def test_a_broken_turn_among_turns_stays_broken():
     found = read([{"role": "user", "content": "Hi"}, {"user": "Hi", "assistant": "Hello"}])
     assert isinstance(found, Drop) and found.reason == "missing_field"
+
+
+def first(row: dict, **settings) -> list[tuple[str, str | None]] | Drop:
+    found = convert(row, RowFormat("auto", **settings)).found
+    if isinstance(found, Record):
+        return [(message.role, message.content) for message in found.messages]
+    return found
+
+
+def test_a_history_of_exchanges_is_read_with_the_roles_of_the_source():
+    row = {"instruction": "Two?", "output": "2"}
+    assert first({**row, "history": [{"question": "One?", "answer": "1"}]}) == TWO
+    own = [{"role": "customer", "content": "One?"}, {"role": "bot", "content": "1"}]
+    assert first({**row, "history": own}, roles={"customer": "user"}) == TWO
+    assert first({**row, "history": own}) == Drop("unknown_role", "turn 1: its role is 'customer'")
+
+
+def test_turns_in_a_prompt_have_the_roles_of_the_source_as_a_list_and_as_text():
+    prompt = [{"role": "customer", "content": "One?"}]
+    for given in (prompt, json.dumps(prompt), str(prompt)):
+        row = {"prompt": given, "completion": "1"}
+        assert first(row, roles={"customer": "user"}) == TWO[:2]
+        assert first(row) == Drop("unknown_role", "turn 1: its role is 'customer'")
+
+
+def test_json_in_a_prompt_that_is_no_list_of_turns_stays_text():
+    for text in ('[{"from": "Rome", "value": 3}]', '[{"role": "admin"}]', '[["One?", "1"]]', '{"role": "user"}'):
+        assert first({"prompt": text, "completion": "1"}) == [("user", text), ("assistant", "1")]
