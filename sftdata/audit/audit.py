@@ -117,6 +117,7 @@ class _SourceCounts:
     sound: int = 0
     formats: Counter[str] = field(default_factory=Counter)
     unused: Counter[str] = field(default_factory=Counter)  # column, or key of turns -> rows
+    calls: Counter[str] = field(default_factory=Counter)  # what becomes of tool calls in texts: see Row -> rows
     prompt_words: array[int] = field(default_factory=lambda: array("I"))
     answer_words: array[int] = field(default_factory=lambda: array("I"))
 
@@ -196,6 +197,7 @@ class _AuditRun:
             return
         stats.sound += 1
         stats.unused.update(row.unused)
+        stats.calls.update(row.calls)
         stats.add_words(row.record)
         self._check_record(row.record, unit, line)
 
@@ -339,6 +341,7 @@ def _source_stats(source: SourceConfig, stats: _SourceCounts) -> SourceStats:
         sound=stats.sound,
         formats=dict(sorted(stats.formats.items())),
         unused=dict(sorted(stats.unused.items())),
+        calls=dict(sorted(stats.calls.items())),
         prompt_words=_word_stats(np.array(stats.prompt_words)),
         answer_words=_word_stats(np.array(stats.answer_words)),
     )

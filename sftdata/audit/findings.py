@@ -94,6 +94,7 @@ class SourceStats:
     sound: int  # rows that pass reading and the structure checks
     formats: Mapping[str, int]  # format -> rows; also "unknown" and "unreadable"
     unused: Mapping[str, int]  # column, or key of turns, that nothing uses -> sound rows that give it a value
+    calls: Mapping[str, int]  # what becomes of tool calls in texts, as "parsed: <tool_call>" -> sound rows
     prompt_words: WordStats | None  # per conversation, all user turns together; None if there are none
     answer_words: WordStats | None  # per assistant turn, or per plain text
 

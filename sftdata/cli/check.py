@@ -80,7 +80,7 @@ def summarize(audit: Audit) -> Summary:
     """The findings of an audit as a title, lines and tables."""
     from sftdata.errors import pluralize
     from sftdata.view.summary import Summary
-    from sftdata.view.unused import unused_lines
+    from sftdata.view.unused import calls_lines, unused_lines
 
     title = f"{pluralize(audit.rows, 'row')}, {audit.rows_with_findings:,} with findings"
     lines = [f"compared with {pluralize(audit.evaluation_items, 'evaluation item')}"] if audit.evaluation_items else []
@@ -88,6 +88,8 @@ def summarize(audit: Audit) -> Summary:
         lines.append("by default: rows that `filters: default` drops; whether to drop the others is your decision")
     lines += audit.notes
     lines += unused_lines((one.path, name, rows) for one in audit.sources for name, rows in one.unused.items())
+    calls = [(*text.partition(": ")[::2], rows) for one in audit.sources for text, rows in one.calls.items()]
+    lines += calls_lines((fate, forms.split(", "), rows) for fate, forms, rows in calls)
     if not audit.findings:
         return Summary(title, (*lines, "no findings"), (_sources_table(audit),))
     return Summary(title, tuple(lines), (_sources_table(audit), _findings_table(audit), _examples_table(audit)))

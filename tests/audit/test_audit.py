@@ -289,7 +289,8 @@ def test_the_keys_of_the_json_are_stable(planted: Path) -> None:
         "notes",
     ]
     assert report["schema_version"] == 1
-    assert list(report["sources"][0]) == ["path", "rows", "sound", "formats", "unused", "prompt_words", "answer_words"]
+    names = ["path", "rows", "sound", "formats", "unused", "calls", "prompt_words", "answer_words"]
+    assert list(report["sources"][0]) == names
     assert list(report["sources"][0]["answer_words"]) == ["median", "p95", "max"]
     for one in report["findings"]:
         assert list(one) == ["kind", "stage", "rows", "share", "meaning", "default_rows", "setting", "examples"]
@@ -306,6 +307,17 @@ def test_the_printed_report_has_each_kind_with_its_row_and_setting(planted: Path
         assert kind == "near_duplicate" or any(
             text.startswith(kind) and f"data.jsonl:{line} " in text for text in lines
         )
+
+
+def test_tool_calls_in_texts_are_said(tmp_path: Path) -> None:
+    hermes = '<tool_call>{"name": "f", "arguments": {}}</tool_call>'
+    data = write(tmp_path / "a.jsonl", pair("Hi", hermes), pair("Go", f"{hermes} is a call."), pair("Why?", "So."))
+    found = audit([data])
+    assert found.sources[0].calls == {"parsed: <tool_call>": 1, "unread: <tool_call>": 1}
+    assert (
+        "1 row has tool calls or results, read out of their texts (<tool_call> 1); "
+        "tool_calls_in_text: keep would leave them there\n"
+    ) in call("check", data)[1]
 
 
 def test_markup_in_the_data_is_text(tmp_path: Path) -> None:

@@ -77,6 +77,8 @@ def may_hold_call(text: str) -> bool:
         return True
     if ":" in text and "Action Input:" in text:
         return True
+    if text[:2] == "<|":
+        return "<|message|>" in text or "tool▁call" in text
     if text[:1] == "[":
         return text.rstrip().endswith(")]") or "tool▁call" in text
     return not text.isascii() and "tool▁call" in text

@@ -27,7 +27,7 @@ _MARK = re.compile(r"<\|(?:start|channel|message|constrain|end|call|return)\|>")
 
 
 def harmony_turns(text: str) -> list[Message] | None:
-    """The turns that an answer in Harmony consists of, if it calls a function; None for any other text.
+    """The turns that an answer in Harmony consists of; None for any other text.
 
     In a turn, reasoning comes first, then one text, then calls, as templates write them.
     """
@@ -52,7 +52,7 @@ def harmony_turns(text: str) -> list[Message] | None:
             return None
     if any(turn.role == "assistant" and not turn.content and not turn.tool_calls for turn in turns):
         return None
-    return turns if any(turn.tool_calls for turn in turns) else None
+    return turns or None
 
 
 def _may_follow(turn: Message, part: Message) -> bool:

@@ -148,6 +148,14 @@ def test_a_call_in_harmony_has_its_reasoning_and_its_arguments_as_they_are():
     assert (both.messages[1].tool_calls, both.messages[1].reasoning) == ((), "Other.")
 
 
+def test_an_answer_in_channels_without_a_call_is_reasoning_and_text():
+    text = "<|channel|>analysis<|message|>Hm.<|end|><|start|>assistant<|channel|>final<|message|>Hello.<|return|>"
+    assert answers(text) == (Message("assistant", "Hello.", "Hm."),)
+    assert answers(text, RowFormat(tool_calls_in_text="keep")) == (Message("assistant", text),)
+    only = "<|channel|>analysis<|message|>Hm.<|end|>"
+    assert converted(("user", "Hi"), ("assistant", only)).calls == ("unread: Harmony",)
+
+
 def test_a_whole_trace_of_harmony_is_taken_apart():
     text = (
         "<|channel|>commentary<|message|>I will look.<|end|>"
