@@ -38,7 +38,7 @@ def test_the_command_line_has_max_dropped_and_exits_with_1(tiny_tokenizer: Path,
     data = write_lines(tmp_path / "a.jsonl", [chat("Hi"), {"x": 1}])
     command = ["prepare", str(data), "--tokenizer", str(tiny_tokenizer), "--out", str(tmp_path / "out")]
     code, _, stderr = call(*command, "--max-dropped", "0.4")
-    assert (code, "1 of 2 rows are dropped (50.0%: 1 unknown_shape)" in stderr) == (1, True)
+    assert (code, "1 of 2 rows is dropped (50.0%: 1 unknown_shape)" in stderr) == (1, True)
     assert call(*command, "--max-dropped", "0.5")[0] == 0
 
 
