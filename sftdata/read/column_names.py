@@ -9,6 +9,7 @@ from typing import Any
 
 from sftdata.read.columns.choices import numbered_columns, picked_from, several_answers
 from sftdata.read.columns.words import is_about, is_preferred, is_rejected, stems, words_of
+from sftdata.read.formats.shapes.known import detect_format
 
 # Names in several languages, most likely first.
 _INSTRUCTIONS = ("instruction", "anweisung", "aufgabe", "consigne", "instruccion", "instrucción", "istruzione")
@@ -60,6 +61,18 @@ _RENDERED = re.compile(
     r"|^(?:### ?)?(?:Human|User|Assistant|Instruction|USER|ASSISTANT): ?",
     re.MULTILINE,
 )
+_ROWS = {
+    "data",
+    "rows",
+    "examples",
+    "items",
+    "records",
+    "samples",
+    "entries",
+    "instances",
+    "train",
+    "test",
+}  # of a file
 _PARTS = 3  # at most this many columns are tried for each part of a conversation
 _MAX_DEPTH = 3
 
@@ -73,6 +86,7 @@ def likely_settings(row: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     paths = {path: value for path, value in _paths(given, "", 0) if not (is_rejected(path) or is_cell(path))}
     paths = {path: value for path, value in paths.items() if path.split(".")[0] not in (pick, *choices)}
     lists = [(path, value) for path, value in paths.items() if isinstance(value, list) and _holds_objects(value)]
+    lists = [(path, value) for path, value in lists if not holds_rows(path, value)]
     for path, turns in sorted(lists, key=lambda item: (not is_preferred(item[0]), not _is_dialog(item[0]))):
         yield {"columns": {"messages": path}}
         for role, content in _turn_keys(turns[0]) if isinstance(turns[0], dict) else ():
@@ -194,6 +208,12 @@ def _holds_objects(items: list[Any]) -> bool:
     return isinstance(first, dict) or (
         isinstance(first, list) and len(first) == 2 and all(isinstance(text, str) for text in first)
     )
+
+
+def holds_rows(path: str, items: list[Any]) -> bool:
+    """Whether a list holds whole rows, such as those of a file, by its name and what is in it."""
+    is_file = not _ROWS.isdisjoint(words_of(path)) and not _is_dialog(path)
+    return is_file and all(isinstance(item, dict) and detect_format(item) is not None for item in items)
 
 
 def _is_dialog(path: str) -> bool:

@@ -28,6 +28,7 @@ _AS_LISTS = (
     "its rows are lists of values without the names of their columns (pandas: orient='values'); write them with names: "
     "df.to_json(PATH, orient='records', lines=True)"
 )
+_AS_TURNS = 'its rows are lists of turns; write each as an object that has the list under messages: {"messages": [...]}'
 _MAX_READ = 5000  # rows to read for an error
 _MAX_UNITS, _MAX_NOTED = 8, 100_000  # units and rows to read for a note
 _MAX_NAMES = 6  # of roles to list
@@ -53,7 +54,9 @@ def no_rows_error(units: Sequence[Unit], source: Source) -> SourceError:
         hint += f"; if not, {_fix(rows, unit.source)}"
         return SourceError(source.path, "none of its rows is a conversation", f"{named}; {hint}")
     if not rows.failing and isinstance(raw.value, list):
-        return SourceError(source.path, "none of its rows is a conversation", _AS_LISTS)
+        are_turns = all(isinstance(one, dict) and {"role", "from"} & one.keys() for one in raw.value)
+        hint = _AS_TURNS if are_turns else _AS_LISTS
+        return SourceError(source.path, "none of its rows is a conversation", hint)
     if problem.reason == "unknown_role":
         return SourceError(source.path, "none of its rows is a conversation", _roles_sentence(rows, unit.source))
     if rows.failing or problem.reason == "not_an_object":

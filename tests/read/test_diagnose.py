@@ -326,3 +326,16 @@ def test_columns_that_are_mapped_the_wrong_way_round_are_turned_and_the_others_s
     file = lines(tmp_path / "a.jsonl", {"question": "q", "answer": "a"})
     with pytest.raises(SourceError, match=r"e\.g\. columns: \{prompt: question, completion: answer\}$"):
         plan_units([SourceConfig(path=str(file), columns={"question": "prompt", "completion": "answer"})])
+
+
+def test_a_list_of_whole_rows_is_no_conversation(tmp_path):
+    rows = [{"prompt": "Who?", "completion": "Me."}, {"prompt": "And?", "completion": "You."}]
+    sentence = error(lines(tmp_path / "a.jsonl", {"data": rows}, {"data": rows[:1]}))
+    assert sentence.endswith("; data holds whole rows; write each of them as a row of its own")
+
+
+def test_rows_that_are_lists_of_turns_are_named_so(tmp_path):
+    file = tmp_path / "a.jsonl"
+    file.write_text(f"{json.dumps(TURNS)}\n{json.dumps(TURNS)}\n")
+    assert error(file).endswith("; its rows are lists of turns; write each as an object that has the list under "
+                                'messages: {"messages": [...]}')  # fmt: skip

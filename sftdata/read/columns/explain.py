@@ -5,7 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sftdata.read.column_names import ANSWERS, CONTEXTS, QUESTIONS, is_rendered, label_column, message_column, named
+from sftdata.read.column_names import (
+    ANSWERS,
+    CONTEXTS,
+    QUESTIONS,
+    holds_rows,
+    is_rendered,
+    label_column,
+    message_column,
+    named,
+)
 from sftdata.read.columns.choices import picked_from, several_answers
 from sftdata.read.columns.snippets import Part, Snippet, joined, of_classes, of_items, of_pick
 from sftdata.read.columns.words import is_about, is_rejected
@@ -60,6 +69,9 @@ def _about_shapes(rows: Sequence[Row]) -> tuple[str, Snippet | None]:
     if message is not None:
         what = f"each row seems to be one message, as {shown(message)} says"
         return f"{what}; write those of a conversation into one row, as a list under messages", None
+    whole = next((path for row in rows for path, _ in _lists(row) if holds_rows(path, at_path(row, path))), None)
+    if whole is not None:
+        return f"{shown(whole)} holds whole rows; write each of them as a row of its own", None
     many = next((path for row in rows for path, count in _lists(row) if count > 1), None)
     if many is not None:
         what = f"{shown(many)} holds several items; write one row for each, with the text of the question"
