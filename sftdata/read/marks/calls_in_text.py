@@ -41,6 +41,11 @@ _ABOUT_FORMS = re.compile(
     r"(?i)\b(formats?|formatted|syntax|written|writes?|wraps?|wrapped|examples?|e\.g|looks? like|like this|tags?|"
     r"tokens?|marks?|markup|schemas?|templates?|xml|json|emits?|outputs)\b"
 )
+_ABOUT_CALLS = re.compile(r"(?i)\b(tool|function)[ _-]?(call|invocation)|\bReAct\b|\bHarmony\b|<tool|<function|<invoke")
+_DECLARES = re.compile(
+    r"(?i)\b(available|following|these|access to|list of|set of)\b[^.\n]{0,40}\b(tool|function|api)s?\b|<tools>|"
+    r'"(parameters|arguments)"\s*:'
+)
 _LABEL = re.compile(r"\s*(Observation|FUNCTION RESPONSE|Function Response|Tool Response):\s*(.*?)\s*", re.DOTALL)
 _TOOL_CODE = re.compile(r"((?:(?!```).)*?)```tool_code[ \t]*\n((?:(?!```).)*)```\s*", re.DOTALL)
 # What happened to calls in texts: parsed, or left as text because the setting or the template asks for it, or because
@@ -77,9 +82,10 @@ def may_hold_call(text: str) -> bool:
         return True
     if ":" in text and "Action Input:" in text:
         return True
-    if text[:2] == "<|":
+    first = text[:1]
+    if first == "<":
         return "<|message|>" in text or "tool▁call" in text
-    if text[:1] == "[":
+    if first == "[":
         return text.rstrip().endswith(")]") or "tool▁call" in text
     return not text.isascii() and "tool▁call" in text
 
@@ -181,17 +187,15 @@ def _answer(
     """The turns that an answer consists of: itself, or with its calls, or the steps of a trace."""
     message = messages[at]
     text = message.content or ""
-    is_react = not message.tool_calls and any(mark in text for mark in _REACT)
-    steps = react_steps(text, properties) if is_react else None
-    if steps is not None:
-        _note(noted, PARSED, "ReAct")
-        yield from _turns_of(steps, message)
-        return
-    harmony = harmony_turns(text) if "<|message|>" in text and not message.tool_calls else None
-    if harmony is not None and not (message.reasoning and harmony[0].reasoning):
-        _note(noted, PARSED, "Harmony")
-        harmony[0] = harmony[0]._replace(reasoning=harmony[0].reasoning or message.reasoning)
-        yield from (turn._replace(train=message.train) if turn.role == "assistant" else turn for turn in harmony)
+    whole = None if message.tool_calls else _taken_apart(message, properties)
+    if whole is not None:
+        form, turns = whole
+        calls = tuple(call for turn in turns for call in turn.tool_calls)
+        if mode != "drop" and _explains(Written(turns[0].content or "", calls, form), at, messages, tools):
+            yield message
+            return
+        _note(noted, PARSED, form)
+        yield from turns
         return
     found = marked_calls(text, properties) or _bare_calls(at, messages, tools)
     # With drop, the call is a reason to drop the row, wherever it stands.
@@ -206,6 +210,19 @@ def _answer(
         yield message._replace(content=found.text or None)  # the turn has its calls twice
     else:
         raise ConversionError("conflicting_fields", "the calls in its text and its tool_calls differ")
+
+
+def _taken_apart(message: Message, properties: Properties) -> tuple[str, list[Message]] | None:
+    """The form and the turns of an answer that is a whole trace: of ReAct or of Harmony."""
+    text = message.content or ""
+    steps = react_steps(text, properties) if any(mark in text for mark in _REACT) else None
+    if steps is not None:
+        return "ReAct", list(_turns_of(steps, message))
+    turns = harmony_turns(text) if "<|message|>" in text else None
+    if turns is None or (message.reasoning and turns[0].reasoning):
+        return None
+    turns[0] = turns[0]._replace(reasoning=turns[0].reasoning or message.reasoning)
+    return "Harmony", [turn._replace(train=message.train) if turn.role == "assistant" else turn for turn in turns]
 
 
 def _plain(call: ToolCall) -> tuple[str, Any]:
@@ -252,8 +269,11 @@ def _is_expected(calls: Sequence[ToolCall], at: int, messages: Sequence[Message]
     behind = messages[at + 1] if at + 1 < len(messages) else None
     if behind is not None and (behind.role == "tool" or _is_wrapped_result(behind)):
         return True
-    system = "\n".join(one.content or "" for one in messages if one.role in ("system", "developer"))
-    return all(call.name in names or call.name in system for call in calls)
+    texts = [(one.role, one.content or "") for one in messages]
+    declared = "\n".join(
+        text for role, text in texts if role in ("system", "developer") or (role == "user" and _DECLARES.search(text))
+    )
+    return all(call.name in names or call.name in declared for call in calls)
 
 
 def _is_wrapped_result(message: Message) -> bool:
@@ -261,8 +281,11 @@ def _is_wrapped_result(message: Message) -> bool:
 
 
 def _explains(found: Written, at: int, messages: Sequence[Message], tools: Sequence[Mapping[str, Any]]) -> bool:
-    """Whether an answer speaks of the form of calls before a call of a tool that the conversation knows nothing of."""
-    if not found.text or _ABOUT_FORMS.search(found.text) is None:
+    """Whether a call is of a tool that the conversation knows nothing of, and the answer speaks of the form of calls
+    before it, or the question asks for calls.
+    """
+    asked = next((one.content or "" for one in reversed(messages[:at]) if one.role == "user"), "")
+    if _ABOUT_FORMS.search(found.text) is None and _ABOUT_CALLS.search(asked) is None:
         return False
     return not _is_expected(found.calls, at, messages, _names(tools))
 

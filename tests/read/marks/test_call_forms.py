@@ -106,6 +106,24 @@ def test_text_about_marks_is_neither_parsed_nor_noted(text: str):
     )
 
 
+def test_an_answer_to_a_question_about_calls_keeps_them_unless_the_tool_is_known():
+    question = "Show me a function call of Hermes."
+    react = 'Thought: Look.\nAction: f\nAction Input: {"a": "x"}'
+    harmony = '<|channel|>commentary to=functions.f<|message|>{"a": "x"}<|call|>'
+    for text in (HERMES, f"Here you are: {HERMES}", react, harmony):
+        found = converted(("user", question), ("assistant", text))
+        assert isinstance(found.found, Record)
+        assert found.found.messages[1] == Message("assistant", text)
+        assert len(found.calls) == 1
+        for turns in (
+            (("system", "Your tools: f."), ("user", question), ("assistant", text)),
+            (("user", f"You have access to the following tools: f\n{question}"), ("assistant", text)),
+        ):
+            known = converted(*turns).found
+            assert isinstance(known, Record)
+            assert known.messages[-1].tool_calls
+
+
 @pytest.mark.parametrize(
     "before",
     [
