@@ -41,6 +41,7 @@ COMPARED_SCHEMA = pa.schema(
         ("duplicate_of", pa.int64()),  # -1 if the row is kept
         ("cluster", pa.int64()),
         ("similarity", pa.float64()),  # NaN if the row is kept
+        ("limited", pa.bool_()),  # see Verdict
     ]
 )
 HITS_SCHEMA = pa.schema([("hit", pa.string())])  # the evidence; null if the row holds no evaluation item
@@ -127,8 +128,8 @@ class CompareNear:
 
     @property
     def key(self) -> str:
-        """The threshold. What is compared, and in which order, is part of the input."""
-        return str(self.settings.threshold)
+        """The threshold, and how many are compared. What is compared, and in which order, is part of the input."""
+        return f"{self.settings.threshold} {self.settings.max_comparisons}"
 
     def __call__(self, members: pa.Table, table: pa.Table) -> Iterator[pa.Table]:
         """One entry per member, in the order of preference."""
@@ -141,7 +142,7 @@ class CompareNear:
         is_signed, preference = np.ones(len(at), np.bool_), np.arange(len(at))
         verdict = find_near_duplicates(signatures, is_signed, preference, shingles, self.settings)
         duplicate_of = np.where(verdict.duplicate_of >= 0, rows[verdict.duplicate_of], -1)
-        columns = [rows, duplicate_of, rows[verdict.cluster], verdict.similarity]
+        columns = [rows, duplicate_of, rows[verdict.cluster], verdict.similarity, verdict.limited]
         yield pa.table(dict(zip(COMPARED_SCHEMA.names, columns)), COMPARED_SCHEMA)
 
 

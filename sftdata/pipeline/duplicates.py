@@ -23,7 +23,7 @@ from sftdata.curate.duplicates.settings import Keep, SemanticConfig
 from sftdata.curate.stage import COMPARED_SCHEMA, VECTORS_SCHEMA, CompareNear, Embed, PrefixKeys, Sign
 from sftdata.engines.engine import Engine
 from sftdata.engines.stage import Piece
-from sftdata.errors import ConfigError
+from sftdata.errors import ConfigError, pluralize
 from sftdata.files.atomic import file_sha256
 from sftdata.pipeline.rows import Ints, RowTable, kept_values
 
@@ -34,15 +34,17 @@ def drop_exact_duplicates(rows: RowTable, config: Config) -> None:
         rows.drop_duplicates()
 
 
-def drop_near_duplicates(rows: RowTable, engine: Engine, config: Config, scratch: Path) -> None:
+def drop_near_duplicates(rows: RowTable, engine: Engine, config: Config, scratch: Path) -> list[str]:
     """Drop the live rows that are near-duplicates of a kept one. `scratch` is a folder to work in.
 
     Rows are signed in tasks; rows linked by equal parts of signatures are then compared in tasks of their own, for
     rows that are not linked cannot be near-duplicates of each other.
+
+    Returns what is to be said: how many rows were compared with some of the rows like them only.
     """
     settings = config.dedup.near
     if settings is None:
-        return
+        return []
     signed = engine.map(Sign(settings), rows.pieces, rows.dropped())
     signatures, has_one, preference = _vectors(engine, signed, rows.size, "<u2", settings.keep, scratch / "signatures")
     nodes = preference[has_one[preference]]
@@ -57,7 +59,16 @@ def drop_near_duplicates(rows: RowTable, engine: Engine, config: Config, scratch
         verdict.duplicate_of[row] = found["duplicate_of"].to_numpy()
         verdict.similarity[row] = found["similarity"].to_numpy()
         verdict.cluster[row] = found["cluster"].to_numpy()
+        verdict.limited[row] = found["limited"].to_numpy(zero_copy_only=False)
     rows.drop_similar(verdict, "near_duplicate")
+    number = int(np.count_nonzero(verdict.limited))
+    if not number:
+        return []
+    have = "shares" if number == 1 else "share"
+    return [
+        f"near-duplicates: {pluralize(number, 'row')} {have} a template with so many others that only the most alike "
+        f"were compared; dedup.near.max_comparisons ({settings.max_comparisons:,}) allows more"
+    ]
 
 
 def drop_shared_prefixes(rows: RowTable, engine: Engine, config: Config) -> None:

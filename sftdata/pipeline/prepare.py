@@ -77,10 +77,11 @@ def prepare(
         with loaded_meanwhile(encoder, launcher):
             rows = read_rows(sources, config, engine, encoder.end_tokens, encoder.calls_written)
         drop_exact_duplicates(rows, config)
-        drop_near_duplicates(rows, engine, config, work.new)
+        notes = [*sources.notes, *notes_on_losses(sources, rows)]
+        notes += drop_near_duplicates(rows, engine, config, work.new)
         drop_shared_prefixes(rows, engine, config)
         drop_semantic_duplicates(rows, engine, config, work.new)
-        notes = [*sources.notes, *notes_on_losses(sources, rows), *drop_contaminated(rows, engine, config, work.new)]
+        notes += drop_contaminated(rows, engine, config, work.new)
         drop_over_caps(rows, engine, config)
 
         samples, stats = encode_rows(rows, engine, encoder, progress)
@@ -96,8 +97,6 @@ def prepare(
             ledger = thread.submit(lambda: write_ledger(rows, samples, engine, config, work.new))
             shards = write_shards(to_write, samples, engine, config, work.shards)
         files = write_tokenizer(encoder, work.new)
-        unused = count_unused(rows, engine, config)
-        private = count_private(rows, engine, config)
         manifest = make_manifest(
             config,
             encoder,
@@ -105,9 +104,9 @@ def prepare(
             shards=shards,
             ledger=ledger.result(),
             files=files,
-            unused=unused,
+            unused=count_unused(rows, engine, config),
             calls_in_text=count_calls(rows, engine, config),
-            private=private,
+            private=count_private(rows, engine, config),
             stats=stats,
             mixture=mixture,
         )

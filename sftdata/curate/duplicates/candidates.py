@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from sftdata.curate.duplicates.buckets import Buckets, Ints, sorted_unique
 
 _NODES_AT_ONCE, _PAIRS_AT_ONCE = 512, 1 << 16
 _LONG = 256  # nodes in a bucket, above which it pays to find out that the bucket is settled
+_NEIGHBOURS = 8  # on each side, with which a node of an exhausted bucket is compared
 
 
 class Candidates:
@@ -20,12 +22,28 @@ class Candidates:
     label     the node that represents each node's cluster
 
     The caller updates both arrays between calls; every call reads their current state.
+
+    Texts made from one template share buckets though no two of them are near-duplicates, and every pair of them would
+    be compared. So a bucket is exhausted after `max_comparisons` pairs for each of its nodes: from then on its nodes
+    are compared with the few that are most alike, the neighbours of a node where the bucket is sorted by signature.
+    `limited` says which nodes have later nodes that they were not compared with for that reason.
     """
 
-    def __init__(self, buckets: Buckets, survivor: Ints, label: Ints) -> None:
+    def __init__(
+        self,
+        buckets: Buckets,
+        survivor: Ints,
+        label: Ints,
+        signatures_of: Callable[[npt.NDArray[Any]], npt.NDArray[np.uint16]],
+        max_comparisons: int,
+    ) -> None:
         self._buckets = buckets
-        self._survivor, self._label = survivor, label
+        self.survivor, self.label = survivor, label
+        self._signatures_of, self._max_comparisons = signatures_of, max_comparisons
         self._settled = np.zeros(len(buckets.members) + 1, bool)  # by a bucket's end: no pairs left to compare in it
+        self._spent = np.zeros(len(buckets.members) + 1, np.int64)  # by a bucket's end: pairs compared so far
+        self._sorted: dict[int, tuple[npt.NDArray[Any], npt.NDArray[np.int32]]] = {}  # exhausted buckets, see _alike
+        self.limited = np.zeros(len(survivor), bool)
 
     def pairs(self, start: int) -> tuple[Ints, Ints, int]:
         """Pairs of the nodes from `start` on with later nodes, each pair once, ascending, and the `start` of the next
@@ -58,14 +76,14 @@ class Candidates:
         is_open = self._is_open(own, other)
         return own[is_open], other[is_open], stop
 
-    def still_open(self, node: int, others: Ints) -> Ints:
+    def still_open(self, node: int, others: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """Of these nodes, those that still have to be compared with `node`."""
         return others[self._is_open(node, others)]
 
     def _is_open(self, own: Ints | int, others: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
         """Whether comparing a pair could change the verdict: neither is dropped yet, or their clusters differ."""
-        both_kept = (self._survivor[own] < 0) & (self._survivor[others] < 0)
-        is_open: npt.NDArray[np.bool_] = both_kept | (self._label[others] != self._label[own])
+        both_kept = (self.survivor[own] < 0) & (self.survivor[others] < 0)
+        is_open: npt.NDArray[np.bool_] = both_kept | (self.label[others] != self.label[own])
         return is_open
 
     def _others_in_long_buckets(self, node: int, starts: npt.NDArray[Any], ends: npt.NDArray[Any]) -> Ints:
@@ -75,10 +93,45 @@ class Candidates:
         """
         parts = []
         for start, end in zip(starts.tolist(), ends.tolist()):
-            later = self._buckets.members[start:end]
-            if len(later) > _LONG:
-                later = later[self._is_open(node, later)]
-                self._settled[end] = self._survivor[node] < 0 and len(later) == 0
+            later: npt.NDArray[Any] = self._buckets.members[start:end]
+            if self._spent[end] > 0 and self._is_exhausted(end):
+                alike = self._alike(node, end)
+                self.limited[node] |= len(alike) < len(later)
+                later = alike
+            elif len(later) > _LONG:
+                later = self.still_open(node, later)
+                if len(later) == 0:  # all are in the node's cluster, or dropped: two of them that are kept are open
+                    kept = self.survivor[self._buckets.members[start:end]] < 0
+                    self._settled[end] = self.survivor[node] < 0 or np.count_nonzero(kept) < 2
+                self._spent[end] += len(later)
             parts.append(later)
         found = sorted_unique(np.concatenate(parts)).astype(np.int64)
         return self.still_open(node, found)
+
+    def _begin(self, end: int) -> int:
+        """Where the bucket begins that ends here."""
+        return int(np.searchsorted(self._buckets.ends, end))
+
+    def _is_exhausted(self, end: int) -> bool:
+        """Whether as many pairs of a bucket were compared as may be."""
+        return bool(self._spent[end] > self._max_comparisons * (end - self._begin(end)))
+
+    def _alike(self, node: int, end: int) -> npt.NDArray[Any]:
+        """The later nodes of an exhausted bucket that are next to a node in the order of their signatures.
+
+        Each bucket starts to compare at another number of the signatures, so that nodes which are alike but for the
+        first of these are neighbours in another bucket.
+        """
+        begin = self._begin(end)
+        members = self._buckets.members[begin:end]
+        if end not in self._sorted:
+            signatures = self._signatures_of(members)
+            turned = np.ascontiguousarray(np.roll(signatures, -end % signatures.shape[1], axis=1))
+            order = np.argsort(turned.view(f"V{turned.shape[1] * turned.itemsize}").ravel(), kind="stable")
+            rank = np.empty(len(order), np.int32)
+            rank[order] = np.arange(len(order), dtype=np.int32)
+            self._sorted[end] = members[order], rank
+        ordered, rank = self._sorted[end]
+        place = int(rank[np.searchsorted(members, node)])
+        near = ordered[max(place - _NEIGHBOURS, 0) : place + _NEIGHBOURS + 1]
+        return near[near > node]

@@ -37,11 +37,13 @@ class Verdict:
     duplicate_of: Ints  # the kept row that it duplicates, -1 if it is kept itself
     similarity: npt.NDArray[np.float64]  # to that row, NaN if it is kept
     cluster: Ints  # the same row for all rows that are linked by similar pairs; its own number if there are none
+    limited: npt.NDArray[np.bool_]  # rows that share much with so many others that they were compared with some only
 
     @staticmethod
     def of_rows(num_rows: int) -> Verdict:
         """A verdict that keeps every row."""
-        return Verdict(np.full(num_rows, -1, np.int64), np.full(num_rows, np.nan), np.arange(num_rows))
+        unlike = np.full(num_rows, -1, np.int64), np.full(num_rows, np.nan), np.arange(num_rows)
+        return Verdict(*unlike, np.zeros(num_rows, np.bool_))
 
 
 class SignedTexts(NamedTuple):
@@ -126,8 +128,8 @@ def find_near_duplicates(
 
     Rows are taken in the order of `preference`. A row that is not dropped yet is kept, and all later rows whose
     similarity to it reaches the threshold are dropped as its duplicates. So a dropped row is always similar to a kept
-    row itself. Of all pairs at or above the threshold, 99 % or more are compared. Rows that are not signed, or not in
-    `preference`, are kept and not compared.
+    row itself. Of all pairs at or above the threshold, 99 % or more are compared, but for rows that share a bucket with
+    very many others: see Candidates. Rows that are not signed, or not in `preference`, are kept and not compared.
 
     Memory: besides the signatures, which may be memory-mapped, at most 400 bytes per row and 100 MB.
     """
@@ -135,10 +137,12 @@ def find_near_duplicates(
     plain = np.asarray(signatures)  # a plain array is faster to index than a np.memmap
     banding = choose_banding(settings.threshold, NUM_HASHES)
     buckets = Buckets.of(*sort_into_buckets(plain, nodes, banding), len(nodes))
-    survivor, similarity, label = _compare_in_order(
-        buckets, SimilarityCheck(plain, nodes, Jaccard(fetch), settings.threshold)
-    )
+    unlike = np.full(len(nodes), -1, np.int64), np.arange(len(nodes))
+    candidates = Candidates(buckets, *unlike, lambda some: plain[nodes[some]], settings.max_comparisons)
+    check = SimilarityCheck(plain, nodes, Jaccard(fetch), settings.threshold)
+    survivor, similarity, label = _compare_in_order(candidates, check)
     verdict = Verdict.of_rows(len(signatures))
+    verdict.limited[nodes] = candidates.limited
     verdict.similarity[nodes] = similarity
     verdict.duplicate_of[nodes] = np.where(survivor >= 0, nodes[survivor], -1)
     verdict.cluster[nodes] = nodes[label]
@@ -177,17 +181,17 @@ class SimilarityCheck:
         return others[similarity >= self._threshold], similarity[similarity >= self._threshold]
 
 
-def _compare_in_order(buckets: Buckets, check: SimilarityCheck) -> tuple[Ints, npt.NDArray[np.float64], Ints]:
+def _compare_in_order(candidates: Candidates, check: SimilarityCheck) -> tuple[Ints, npt.NDArray[np.float64], Ints]:
     """For every node, in order of preference: the kept node it duplicates (-1: it is kept), their similarity, and the
     node that represents its cluster.
 
     A node is compared with the later nodes of its buckets that it could still drop or join to its cluster. These are
     found for a batch of nodes, and filtered again when a node is processed, because earlier nodes change them.
     """
-    count = len(buckets.firsts) - 1
-    survivor, similarity, label = np.full(count, -1, np.int64), np.full(count, np.nan), np.arange(count)
+    survivor, label = candidates.survivor, candidates.label
+    count = len(survivor)
+    similarity = np.full(count, np.nan)
     clusters: dict[int, list[int]] = {}
-    candidates = Candidates(buckets, survivor, label)
     node = 0
     while node < count:
         own, other, node = candidates.pairs(node)

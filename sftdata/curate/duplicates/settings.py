@@ -38,6 +38,12 @@ class NearConfig(_Comparison):
     on: ComparedText = Field("conversation", description=_ON)
     shingle_words: int = Field(3, ge=1, le=100, description="words per shingle")
     keep: Keep = Field("first", description=_KEEP)
+    max_comparisons: int = Field(
+        128,
+        ge=1,
+        description="rows that share a template with very many others are compared with this many of them, on average, "
+        "and then with those that are most alike",
+    )
 
 
 class SemanticConfig(_Comparison):

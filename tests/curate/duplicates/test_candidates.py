@@ -36,7 +36,7 @@ def test_every_pair_comes_once_and_in_order_with_any_limits(data: st.DataObject)
         for name, high in (("_NODES_AT_ONCE", 8), ("_PAIRS_AT_ONCE", 20), ("_LONG", 6)):
             setattr(candidates, name, data.draw(st.integers(1, high)))
         buckets = Buckets.of(*sort_into_buckets(signatures, np.arange(count), Banding(columns, 1)), count)
-        found = Candidates(buckets, survivor, label)
+        found = Candidates(buckets, survivor, label, lambda nodes: signatures[nodes], max_comparisons=30)
         pairs: list[tuple[int, int]] = []
         node = 0
         while node < count:
@@ -49,3 +49,48 @@ def test_every_pair_comes_once_and_in_order_with_any_limits(data: st.DataObject)
         for name, limit in limits.items():
             setattr(candidates, name, limit)
     assert pairs == sorted(by_definition(signatures, survivor, label))
+    assert not found.limited.any()
+
+
+def count_pairs(count: int, max_comparisons: int) -> tuple[int, Candidates]:
+    """The number of pairs to compare where all nodes share the first number of their signatures, and no other."""
+    signatures = np.arange(8 * count, dtype=np.uint16).reshape(count, 8)
+    signatures[:, 0] = 7
+    buckets = Buckets.of(*sort_into_buckets(signatures, np.arange(count), Banding(1, 1)), count)
+    unlike = np.full(count, -1, np.int64), np.arange(count)
+    found = Candidates(buckets, *unlike, lambda nodes: signatures[nodes], max_comparisons)
+    number = node = 0
+    while node < count:
+        own, _, node = found.pairs(node)
+        number += len(own)
+    return number, found
+
+
+def test_the_pairs_of_a_template_grow_with_its_rows_and_not_with_their_square() -> None:
+    once, some = count_pairs(2000, 20)
+    four_times, more = count_pairs(8000, 20)
+    # 20 for each node and those of one more node, then up to 16 neighbours; all pairs of the last 257 nodes.
+    assert once <= 2000 * (20 + 1 + 16) + 257 * 256 // 2
+    assert four_times <= 5 * once
+    assert some.limited.sum() > 1500 and more.limited.sum() > 6000
+    everything, exact = count_pairs(2000, 2000)
+    assert everything == 2000 * 1999 // 2
+    assert not exact.limited.any()
+
+
+def test_the_most_alike_nodes_of_an_exhausted_bucket_are_compared() -> None:
+    generator = np.random.default_rng(1)
+    half = generator.integers(0, 1 << 16, (1000, 16)).astype(np.uint16)
+    half[:, :4] = 7  # of all nodes
+    signatures = np.concatenate([half, half])
+    signatures[1000:, -1] = 3  # node i + 1000 differs from node i in one number
+    buckets = Buckets.of(*sort_into_buckets(signatures, np.arange(2000), Banding(1, 4)), 2000)
+    unlike = np.full(2000, -1, np.int64), np.arange(2000)
+    found = Candidates(buckets, *unlike, lambda nodes: signatures[nodes], 1)
+    pairs: set[tuple[int, int]] = set()
+    node = 0
+    while node < 2000:
+        own, other, node = found.pairs(node)
+        pairs.update(zip(own.tolist(), other.tolist(), strict=True))
+    assert {(node, node + 1000) for node in range(1000)} <= pairs
+    assert len(pairs) < 2000 * 30
