@@ -13,7 +13,7 @@ from sftdata.curate.stage import Decontaminate, items_key
 from sftdata.engines.engine import Engine
 from sftdata.errors import SourceError, pluralize
 from sftdata.pipeline.rows import RowTable
-from sftdata.read.diagnose import advice_for
+from sftdata.read.diagnose import evaluation_advice
 from sftdata.read.file_names import distinct_names
 from sftdata.read.sources import plan_units
 from sftdata.read.stage import rows_of
@@ -82,7 +82,7 @@ def evaluation_items(config: Config, say: Callable[[str], None]) -> Iterator[Eva
 def _how_to_read(config: Config, units: Sequence[Unit], number: int) -> str:
     """What to do about a row of an evaluation file that is no conversation: settings that were tried, if there are."""
     own = [unit for unit in units if unit.source == number]
-    advice = advice_for(own, config.resolved_evaluations()[number])
+    advice = evaluation_advice(own, config.resolved_evaluations()[number])
     if advice is None:
         return "fix the row, or say how to read the file with decontaminate.against: [{path, columns, format}]"
     files = [file.model_dump(exclude_defaults=True) for file in config.decontaminate.against]

@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from itertools import islice
 
 from sftdata.errors import SourceError, pluralize
-from sftdata.read.advice import Advice, TriedRows, describe, find_advice, other_shapes, speakers
-from sftdata.read.column_names import is_cell
+from sftdata.read.advice import Advice, TriedRows, describe, find_advice, other_shapes, speakers, try_settings
+from sftdata.read.column_names import QUESTIONS, is_cell, named
 from sftdata.read.columns.explain import explain
 from sftdata.read.columns.snippets import as_lines
 from sftdata.read.formats.convert import RowFormat
@@ -76,14 +76,22 @@ def _is_json(unit: Unit, source: Source) -> bool:
     return False
 
 
-def advice_for(units: Sequence[Unit], source: Source) -> Advice | None:
-    """Settings for a source some of whose rows are no conversations, tried on its first rows; None if none helps."""
+def evaluation_advice(units: Sequence[Unit], source: Source) -> Advice | None:
+    """Settings for an evaluation file some of whose rows are no conversations, tried on its first rows; None if none
+    helps. Where no column is plainly the answer, the question is read alone, as a text.
+    """
     rows = TriedRows(row_format(source))
     for raw in islice((raw for one in units for raw in read_raw(one)), _MAX_READ):
         row = row_of(raw, source)
         rows.add(raw.value, None if row.drop is None else row.drop.reason)
     found = find_advice(rows)
-    return found if found is not None and found.is_safe else None
+    if found is not None and found.is_safe and not found.is_guess:
+        return found
+    names = [str(key) for key, value in rows.failing[0].items() if isinstance(value, str)] if rows.failing else []
+    for name in named(names, QUESTIONS)[:1]:
+        alone = try_settings(rows, {"format": "text", "columns": {"text": name}})
+        return alone if alone.fixed and alone.is_safe else None
+    return None
 
 
 def loss_notes(units: Sequence[Unit], source: Source, dropped: Mapping[str, int]) -> list[str]:

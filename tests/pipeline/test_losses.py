@@ -6,12 +6,14 @@ import json
 from pathlib import Path
 
 import pytest
+import yaml
 from command_line import call
 from raw_rows import chat, write_lines
 from runs import RecordedProgress, ledger, prepare
 
 import sftdata
 from sftdata.audit import audit
+from sftdata.config import EvaluationConfig
 from sftdata.errors import ConfigError, SourceError
 
 LONG = {"seq_len": 256}
@@ -127,3 +129,16 @@ def test_what_of_the_evaluation_files_is_not_read_or_can_hardly_be_found_is_said
     assert [*manifest.notes] == said
     found = audit([str(data)], against=[str(exam)])
     assert [note.rpartition("exam: ")[2] for note in found.notes] == [said[0].rpartition("exam: ")[2], *said[1:]]
+
+
+def test_of_an_evaluation_file_without_plain_answers_the_question_is_enough(tmp_path: Path) -> None:
+    question = "What is the capital of the northernmost country of Europe?"
+    exam = write_lines(tmp_path / "exam.jsonl", [{"question": question, "choices": ["Oslo", "Rome"], "answer": 0}] * 2)
+    data = write_lines(tmp_path / "a.jsonl", [chat(question)])
+    with pytest.raises(SourceError, match="is not a conversation") as caught:
+        audit([str(data)], against=[str(exam)])
+    line = caught.value.hint.removeprefix("read it with ")
+    (settings,) = yaml.safe_load(line)["decontaminate"]["against"]
+    assert settings == {"path": str(exam), "format": "text", "columns": {"text": "question"}}
+    found = audit([str(data)], against=[EvaluationConfig(**settings)])
+    assert [(one.kind, one.rows) for one in found.findings] == [("contaminated", 1)]
