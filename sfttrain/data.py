@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,17 +18,38 @@ VALIDATION = "validation"
 TOKENIZER = "tokenizer"  # the folder of the dataset's tokenizer
 
 
+Stamp = tuple[int, ...]  # what of a file's status changes whenever its content does
+
+
 @dataclass(frozen=True, slots=True)
 class Shards:
     """A complete dataset on disk."""
 
     path: Path
     manifest: Manifest
+    stamps: dict[str, Stamp] = field(default_factory=dict)  # of each shard, taken before it was checked
 
     @property
     def tokenizer(self) -> Path:
         """The folder with the tokenizer and chat template that encoded the samples."""
         return self.path / TOKENIZER
+
+    def check_unchanged(self) -> None:
+        """Raise DatasetError where a shard is no longer what it was when the run began.
+
+        A shard whose size and times are the same is not read again.
+        """
+        for shard in self.manifest.shards:
+            stamp = stamp_of(self.path / shard.path)
+            if stamp == self.stamps.get(shard.path):
+                continue
+            try:
+                shard.check(self.path)
+            except DatasetError as error:
+                what = f"{error.what}; it was changed while a run trains on it"
+                todo = "restore it, and continue from the last checkpoint with resume=true"
+                raise DatasetError(error.where, what, todo) from error
+            self.stamps[shard.path] = stamp
 
     def rows(self, split: str) -> Dataset | None:
         """The packed rows of a split, memory-mapped; None where it has none.
@@ -56,6 +77,7 @@ def open_shards(path: str | Path, *, checksums: bool = True, needs_validation: b
     """
     folder = Path(path)
     manifest = Manifest.load(folder)
+    stamps = {shard.path: stamp_of(folder / shard.path) for shard in manifest.shards}
     if manifest.dataset_hash != hash_of_shards(manifest.shards):
         what = "its dataset_hash does not match its shards"
         raise DatasetError(str(folder), what, "prepare the dataset again")
@@ -70,7 +92,16 @@ def open_shards(path: str | Path, *, checksums: bool = True, needs_validation: b
     if needs_validation and (validation is None or validation.rows == 0):
         hint = "prepare it with split.validation, or leave eval_every out"
         raise ConfigError(str(folder), "has no validation split to evaluate", hint)
-    return Shards(folder, manifest)
+    return Shards(folder, manifest, stamps)
+
+
+def stamp_of(path: Path) -> Stamp:
+    """Size and times of a file; empty where there is none."""
+    try:
+        status = path.stat()
+    except OSError:
+        return ()
+    return (status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino)
 
 
 def _check_files(folder: Path, manifest: Manifest) -> None:

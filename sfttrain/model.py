@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sftdata.errors import ModelError
+from sftdata.errors import DatasetError, ModelError, first_line
 from sfttrain.config import LoraSettings, TrainConfig
 from sfttrain.data import Shards
 
@@ -85,10 +85,19 @@ def lora_config(settings: LoraSettings | None) -> LoraConfig | None:
 
 
 def load_tokenizer(shards: Shards) -> PreTrainedTokenizerBase:
-    """The dataset's tokenizer. TRL requires a padding token, though packed rows are never padded."""
+    """The dataset's tokenizer. TRL requires a padding token, though packed rows are never padded.
+
+    Raises DatasetError where it cannot be loaded. It is data: code of its own is never run.
+    """
     from transformers import AutoTokenizer
 
-    tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(str(shards.tokenizer))
+    try:
+        tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
+            str(shards.tokenizer), trust_remote_code=False
+        )
+    except Exception as error:  # transformers and tokenizers raise many types of exceptions for files that are wrong
+        what = f"cannot be loaded as a tokenizer ({first_line(error)})"
+        raise DatasetError(str(shards.tokenizer), what, "prepare the dataset again") from error
     if tokenizer.pad_token is None and tokenizer.eos_token is None:
         ends = shards.manifest.tokenizer.end_of_turn_ids
         tokenizer.pad_token = tokenizer.convert_ids_to_tokens(ends[0] if ends else 0)

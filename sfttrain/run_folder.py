@@ -1,23 +1,59 @@
-"""The folder of a run: run.json, metrics.jsonl and checkpoints; and where a resumed run continues."""
+"""The folder of a run: run.json, metrics.jsonl and the model; what of it is ours, and where a resumed run continues.
+
+OUT/run.json           how the run went, and the files of the model with their checksums: what a later run may replace
+    metrics.jsonl      a line for each step and each validation
+    checkpoint-500/    see checkpoints.py
+    .sfttrain/lock     held by the run
+              saving/  the model is written here, then moved
+"""
 
 from __future__ import annotations
 
 import json
 import re
 import shutil
-from collections.abc import Mapping
-from dataclasses import dataclass
+import sys
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from sftdata.errors import ConfigError, pluralize
-from sftdata.files.atomic import output_errors, write_bytes
+from sftdata.errors import ConfigError, OutputError, pluralize
+from sftdata.files.atomic import file_sha256, output_errors, write_bytes
+from sftdata.files.inside import (
+    inside,
+    is_file,
+    is_link,
+    is_plain_name,
+    move_into,
+    refuse_link,
+    remove_if_empty,
+    remove_inside,
+)
+from sftdata.files.lock import FolderLock
+from sfttrain.checkpoints import (
+    TRAINER_STATE,
+    check_checkpoint,
+    checkpoints,
+    hash_files,
+    is_complete,
+    named_checkpoints,
+    own_checkpoints,
+    read_record,
+    remove_checkpoint,
+)
 from sfttrain.config import TrainConfig
+from sfttrain.resume import check_shared
 
 RUN_JSON = "run.json"
 METRICS = "metrics.jsonl"
-SAVING = ".saving"  # the model is written here, then moved
-TRAINER_STATE = "trainer_state.json"  # Trainer writes it last: a checkpoint without it is incomplete
+WORK = ".sfttrain"
+# The files that a model is saved in, besides those of the tokenizer.
+_OF_MODEL = re.compile(
+    r"(generation_)?config\.json|adapter_config\.json|(pytorch_model|model|adapter_model).*\.(safetensors|bin|json)"
+)
+MOVE_IT = "move it away, or choose another out"
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,11 +65,18 @@ class RunFolder:
     resume_from: Path | None = None
     tokens_before: int = 0  # trained on before that checkpoint
     trained_tokens_before: int = 0
+    settings: Mapping[str, Any] = field(default_factory=dict)  # that a continued run must share
+    files: Mapping[str, str] = field(default_factory=dict)  # of an earlier model, with their checksums
 
     @property
     def metrics(self) -> Path:
         """One JSON object per line: the steps and the validation losses."""
         return self.path / METRICS
+
+    @property
+    def saving(self) -> Path:
+        """Where the model is written before it is moved into the folder."""
+        return self.path / WORK / "saving"
 
     def checkpoint(self, step: int) -> Path:
         """The folder of the checkpoint after a step."""
@@ -53,66 +96,149 @@ class RunFolder:
     def write_summary(self, summary: Mapping[str, Any]) -> None:
         """Write run.json, complete or not at all. Raises OutputError."""
         if self.is_main:
-            data = json.dumps(summary, indent=2, ensure_ascii=False) + "\n"
-            write_bytes(self.path / RUN_JSON, data.encode())
+            content = {**summary, "files": summary.get("files", self.files)}
+            data = json.dumps(content, indent=2, ensure_ascii=False) + "\n"
+            write_bytes(self.path / RUN_JSON, data.encode("utf-8", "backslashreplace"))
+
+    def place_model(self, summary: Mapping[str, Any]) -> dict[str, str]:
+        """Move the saved model into the folder; its files with their checksums.
+
+        run.json lists them before the first is moved, so that a later run knows them for ours if this one is killed.
+        Raises OutputError where a file is in the way that no run wrote.
+        """
+        names = sorted(path.relative_to(self.saving).as_posix() for path in self.saving.rglob("*") if path.is_file())
+        with output_errors(self.path):
+            files = hash_files(self.saving, names)
+            for name in names:
+                target = inside(self.path, name)
+                if _is_taken(target) and not _is_ours(target, self.files.get(name, ())):
+                    todo = f"move it away; the trained model is in {self.saving}"
+                    raise OutputError(str(target), "was not written by sfttrain, or has changed since", todo)
+            self.write_summary({"status": "saving", **summary, "files": files, "replaced": dict(self.files)})
+            for name in names:
+                move_into(self.saving / name, self.path, name)
+            remove_inside(self.path, [name for name in self.files if name not in files])
+            shutil.rmtree(self.saving)
+        return files
 
     def how_to_resume(self, step: int, command: str | None) -> str:
         """What to tell the user after a stop in the middle."""
         checkpoint = self.checkpoint(step)
-        if not (checkpoint / TRAINER_STATE).is_file():
+        if not is_complete(checkpoint):
             return "stopped before the first step was complete; there is no checkpoint to continue from"
         how = f"continue with: {command}" if command else "continue with the same settings and resume=true"
         return f"stopped after step {step:,}; the checkpoint is {checkpoint}; {how}"
 
 
-def open_run_folder(config: TrainConfig, row_order: Mapping[str, Any], *, is_main: bool) -> RunFolder:
-    """Prepare the folder `config.out`: cleared of an earlier run, or cut back to the checkpoint to continue from.
+@contextmanager
+def open_run_folder(
+    config: TrainConfig, settings: Mapping[str, Any], names: Collection[str], *, is_main: bool
+) -> Iterator[RunFolder]:
+    """The folder `config.out` while a run works in it: cleared of an earlier run, or cut back to the checkpoint to
+    continue from.
 
-    `row_order` holds the values of run.json that decide which rows each step sees; a continued run must share them.
-    Only the main process of several changes anything. Raises ConfigError where the folder holds an earlier run and
-    neither `resume` nor `overwrite` is set, where there is no such checkpoint, or it belongs to other data or batches;
-    OutputError where the folder cannot be written.
+    `settings` are those that a continued run must share, and `names` the files that the run will write besides the
+    model. Only the main process of several changes anything.
+
+    Raises ConfigError where the folder holds an earlier run and neither `resume` nor `overwrite` is set, where there is
+    no such checkpoint, it is damaged, or it belongs to a run with other settings; OutputError where the folder cannot
+    be written, another run works in it, or something is in the way that no run wrote.
     """
-    path = Path(config.out)
+    path, work = Path(config.out), Path(config.out, WORK)
+    check_place(config)
+    lock = FolderLock(work / "lock", path)
     with output_errors(path):
         path.mkdir(parents=True, exist_ok=True)
         if is_main:
-            shutil.rmtree(path / SAVING, ignore_errors=True)  # of a run that was killed while saving
-        checkpoint = _find_checkpoint(path, config.resume)
-        if checkpoint is not None:
-            _check_row_order(path, checkpoint, row_order)
-            return _cut_back(RunFolder(path, is_main, checkpoint))
-        if is_main and ((path / RUN_JSON).exists() or checkpoints(path)):
-            if not config.overwrite and not config.resume:
-                hint = "set resume=true to continue it, overwrite=true to replace it, or choose another out"
-                raise ConfigError(str(path), "holds an earlier run", hint)
-            _clear(path)
-        return RunFolder(path, is_main)
+            refuse_link(work)
+            work.mkdir(exist_ok=True)
+            lock.acquire()
+    try:
+        with output_errors(path):
+            folder = _prepared(config, settings, names, is_main=is_main)
+        yield folder
+    finally:
+        if is_main:
+            lock.remove()
+            remove_if_empty(work)
 
 
-def checkpoints(path: Path) -> list[Path]:
-    """The complete checkpoints of a run, oldest first."""
-    found = [entry for entry in path.glob("checkpoint-*") if re.fullmatch(r"checkpoint-\d+", entry.name)]
-    return sorted((entry for entry in found if (entry / TRAINER_STATE).is_file()), key=step_of)
+def check_place(config: TrainConfig) -> None:
+    """Raise ConfigError where the output folder is the dataset's, one inside it, or the model's."""
+    where, todo = f"out: {config.out}", "choose another folder"
+    if "://" in config.out or not config.out:
+        raise ConfigError(where, "is not a folder", "give a local folder")
+    out, shards, model = (Path(given).resolve() for given in (config.out, config.shards, config.model))
+    if _is_same(out, shards):
+        raise ConfigError(where, "is the dataset's folder", todo)
+    if any(_is_same(parent, shards) for parent in out.parents):
+        raise ConfigError(where, "lies in the dataset's folder", todo)
+    if Path(config.model).is_dir():
+        if _is_same(out, model):
+            raise ConfigError(where, "is the model's folder", todo)
+        if config.overwrite and any(_is_same(parent, out) for parent in model.parents):
+            raise ConfigError(where, "holds the model to train, and overwrite is set", todo)
 
 
 def step_of(checkpoint: Path) -> int:
-    """The step after which a checkpoint was written."""
-    return int(json.loads((checkpoint / TRAINER_STATE).read_text(encoding="utf-8"))["global_step"])
+    """The step after which a checkpoint was written. Raises ConfigError where it does not say so."""
+    try:
+        return int(json.loads((checkpoint / TRAINER_STATE).read_text(encoding="utf-8"))["global_step"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        what = f"is damaged: {TRAINER_STATE} cannot be read"
+        raise ConfigError(str(checkpoint), what, "resume from another checkpoint, or start a new run") from error
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:
-    """The lines of metrics.jsonl, without an incomplete last line."""
-    text = path.read_text(encoding="utf-8") if path.exists() else ""
-    complete, _, _ = text.rpartition("\n")
-    return [json.loads(line) for line in complete.splitlines()]
+    """The lines of metrics.jsonl, without an incomplete last line. Raises ConfigError where another is damaged."""
+    try:
+        text = path.read_text(encoding="utf-8") if path.exists() else ""
+        complete, _, _ = text.rpartition("\n")
+        lines = [json.loads(line) for line in complete.splitlines()]
+        if all(isinstance(line["step"], int) for line in lines):
+            return lines
+    except (OSError, ValueError, KeyError, TypeError):
+        pass
+    raise ConfigError(str(path), "is damaged, so the run cannot be continued", "restore it, or start a new run")
+
+
+def _prepared(config: TrainConfig, settings: Mapping[str, Any], names: Collection[str], *, is_main: bool) -> RunFolder:
+    """The folder as the run begins."""
+    path = Path(config.out)
+    files = _earlier_files(path) if is_main else {}
+    if is_main:
+        _refuse_foreign(path, names, files)
+        shutil.rmtree(path / WORK / "saving", ignore_errors=True)  # of a run that was killed while saving
+        for found in list(own_checkpoints(path)):
+            _drop_unfinished(found)
+    checkpoint = _find_checkpoint(path, config.resume)
+    if checkpoint is not None:
+        if is_main:
+            check_shared(path, check_checkpoint(checkpoint), settings)
+        return _cut_back(RunFolder(path, is_main, checkpoint, settings=settings, files=files))
+    if is_main and ((path / RUN_JSON).exists() or any(own_checkpoints(path))):
+        if not config.overwrite and not config.resume:
+            hint = "set resume=true to continue it, overwrite=true to replace it, or choose another out"
+            raise ConfigError(str(path), "holds an earlier run", hint)
+        _clear(path, files)
+        files = {}
+    return RunFolder(path, is_main, settings=settings, files=files)
+
+
+def _drop_unfinished(checkpoint: Path) -> None:
+    """Remove a checkpoint that a killed run was writing or removing; name one that has lost its state."""
+    record = read_record(checkpoint)
+    if record is not None and record["status"] != "complete":
+        remove_checkpoint(checkpoint)
+    elif not is_complete(checkpoint):
+        print(f"note   {checkpoint} has no {TRAINER_STATE}, so it is not used", file=sys.stderr, flush=True)
 
 
 def _find_checkpoint(path: Path, resume: bool | str) -> Path | None:
     """The checkpoint to continue from; None to start from the beginning."""
     if isinstance(resume, str):
         chosen = Path(resume)
-        if not (chosen / TRAINER_STATE).is_file():
+        if not is_complete(chosen.resolve()):
             what = "is not a complete checkpoint"
             raise ConfigError(f"resume: {resume}", what, "give one of OUT/checkpoint-*, or true")
         return chosen
@@ -120,41 +246,74 @@ def _find_checkpoint(path: Path, resume: bool | str) -> Path | None:
     return found[-1] if found else None
 
 
-def _check_row_order(path: Path, checkpoint: Path, row_order: Mapping[str, Any]) -> None:
-    """Raise ConfigError where the run to continue had other data or batches: rows would repeat or be skipped."""
-    run_json = checkpoint.parent / RUN_JSON
-    try:
-        earlier = json.loads(run_json.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ConfigError(str(run_json), "cannot be read, so the run cannot be continued", "start a new run") from error
-    for name, value in row_order.items():
-        if earlier.get(name) != value:
-            old = earlier.get(name)
-            what = f"the earlier run had {name} {old!r}, this one has {value!r}, so rows would repeat or be skipped"
-            raise ConfigError(str(path), what, "resume with the earlier settings, or start a new run")
-
-
 def _cut_back(folder: RunFolder) -> RunFolder:
     """The folder with its metrics and token counts as they were when the checkpoint was written."""
     lines = [line for line in read_metrics(folder.metrics) if line["step"] <= folder.first_step]
     if folder.is_main:
-        write_bytes(folder.metrics, "".join(json.dumps(line) + "\n" for line in lines).encode())
+        if folder.metrics.exists():
+            write_bytes(folder.metrics, "".join(json.dumps(line) + "\n" for line in lines).encode())
         for checkpoint in checkpoints(folder.path):
             if step_of(checkpoint) > folder.first_step:  # the continued run writes its own
-                shutil.rmtree(checkpoint)
+                remove_checkpoint(checkpoint)
     steps = [line for line in lines if "tokens" in line]
     last = steps[-1] if steps else {"tokens": 0, "trained_tokens": 0}
-    return RunFolder(folder.path, folder.is_main, folder.resume_from, last["tokens"], last["trained_tokens"])
+    return replace(folder, tokens_before=last["tokens"], trained_tokens_before=last["trained_tokens"])
 
 
-def _clear(path: Path) -> None:
-    """Remove what an earlier run wrote, and nothing else; run.json lists the files of its model."""
-    for checkpoint in path.glob("checkpoint-*"):
-        shutil.rmtree(checkpoint)
+def _clear(path: Path, files: Mapping[str, str]) -> None:
+    """Remove what an earlier run wrote, and nothing else; run.json, which says what that is, last."""
+    for checkpoint in list(own_checkpoints(path)):
+        remove_checkpoint(checkpoint)
+    remove_inside(path, [*files, METRICS])
+    remove_inside(path, [RUN_JSON])
+
+
+def _earlier_files(path: Path) -> dict[str, str]:
+    """The files of an earlier run's model that are still as the run wrote them, with their checksums.
+
+    Raises OutputError where run.json was not written by a run.
+    """
+    run_json = path / RUN_JSON
+    if not _is_taken(run_json):
+        return {}
     try:
-        files = json.loads((path / RUN_JSON).read_text(encoding="utf-8"))["files"]
-    except (OSError, ValueError, KeyError):
-        files = []  # the run did not finish
-    for name in (METRICS, RUN_JSON, *files):
-        if ".." not in Path(name).parts and not Path(name).is_absolute():
-            (path / name).unlink(missing_ok=True)
+        earlier = json.loads(run_json.read_bytes()) if is_file(run_json) else None
+    except (ValueError, RecursionError):
+        earlier = None
+    if not isinstance(earlier, dict) or not isinstance(earlier.get("status"), str) or "dataset_hash" not in earlier:
+        raise OutputError(str(run_json), "was not written by sfttrain, or is damaged", MOVE_IT)
+    lists = [listed for key in ("files", "replaced") if isinstance(listed := earlier.get(key), dict)]
+    return {
+        name: checksum
+        for listed in lists
+        for name, checksum in listed.items()
+        if is_plain_name(name) and _is_ours(inside(path, name), checksum)
+    }
+
+
+def _refuse_foreign(path: Path, names: Collection[str], files: Mapping[str, str]) -> None:
+    """Raise OutputError where something that no run wrote is in the way of what this one will write."""
+    for checkpoint in named_checkpoints(path):
+        if read_record(checkpoint) is None:
+            raise OutputError(str(checkpoint), "is not a checkpoint of sfttrain", MOVE_IT)
+    if _is_taken(path / METRICS) and not (is_file(path / METRICS) and (path / RUN_JSON).exists()):
+        raise OutputError(str(path / METRICS), "was not written by sfttrain", MOVE_IT)
+    of_model = [entry.name for entry in path.iterdir() if _OF_MODEL.fullmatch(entry.name)]
+    for name in [*of_model, *names]:
+        if name not in files and _is_taken(inside(path, name)):
+            raise OutputError(str(path / name), "was not written by sfttrain, or has changed since", MOVE_IT)
+
+
+def _is_taken(path: Path) -> bool:
+    """Whether anything is at this path, be it a link that leads nowhere."""
+    return is_link(path) or path.exists()
+
+
+def _is_ours(path: Path, checksum: object) -> bool:
+    """Whether there is a file at this path with the content that a run wrote."""
+    return is_file(path) and file_sha256(path) == checksum
+
+
+def _is_same(one: Path, other: Path) -> bool:
+    """Whether two resolved paths are one folder, by another name or mount too."""
+    return one == other or (one.exists() and other.exists() and one.samefile(other))

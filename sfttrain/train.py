@@ -17,10 +17,11 @@ from sfttrain.config import TrainConfig, resolve_config
 from sfttrain.data import TRAIN, open_shards
 from sfttrain.hardware import check_devices, this_process
 from sfttrain.model import check_model
-from sfttrain.run_folder import RunFolder, open_run_folder
+from sfttrain.resume import shared_settings
+from sfttrain.run_folder import RunFolder, check_place, open_run_folder
 from sfttrain.summary import describe_start, summarize_end, summarize_start
 from sfttrain.trainer.batches import plan_batches
-from sfttrain.trainer.save import save_model
+from sfttrain.trainer.save import record_checkpoints, save_model, tokenizer_names
 
 
 class Interrupted(KeyboardInterrupt):
@@ -50,6 +51,7 @@ def run(config: TrainConfig | Mapping[str, Any] | str | Path, *, resume_command:
     process = this_process()
 
     config = resolve_config(config)
+    check_place(config)
     shards = open_shards(config.shards, checksums=process.local_rank == 0, needs_validation=config.eval_every > 0)
     batches = plan_batches(config, shards.manifest.splits[TRAIN], shards.manifest.seq_len, process.world_size)
     check_devices()
@@ -59,38 +61,42 @@ def run(config: TrainConfig | Mapping[str, Any] | str | Path, *, resume_command:
         "rows_per_step": batches.rows_per_step,
         "seed": config.seed,
     }
-    folder = open_run_folder(config, row_order, is_main=process.is_main)
-    folder.check_steps_left(batches.num_steps(config.epochs, config.max_steps))
+    shared = shared_settings(config, row_order, process.world_size)
+    with open_run_folder(config, shared, tokenizer_names(shards.manifest), is_main=process.is_main) as folder:
+        folder.check_steps_left(batches.num_steps(config.epochs, config.max_steps))
 
-    # These import torch, transformers and trl.
-    from sfttrain.preflight import prove_loss_before_step_0
-    from sfttrain.trainer.build import build_trainer
-    from sfttrain.trainer.metrics import record_metrics
-    from sfttrain.trainer.stop import stop_on_signals
+        # These import torch, transformers and trl.
+        from sfttrain.preflight import prove_loss_before_step_0
+        from sfttrain.trainer.build import build_trainer
+        from sfttrain.trainer.metrics import record_metrics
+        from sfttrain.trainer.stop import stop_on_signals
 
-    trainer = build_trainer(config, shards, batches, resumes=folder.resume_from is not None)
-    proof = prove_loss_before_step_0(trainer)
-    metrics = record_metrics(trainer, folder)
-    stop = stop_on_signals(trainer)
-    summary = {**row_order, **summarize_start(config, trainer, folder)}
-    folder.write_summary({"status": "running", **summary})
-    if process.is_main:
-        print(describe_start(config, summary, shards, batches, model_check), file=sys.stderr, flush=True)
+        trainer = build_trainer(config, shards, batches, resumes=folder.resume_from is not None)
+        trainer.check_data = shards.check_unchanged
+        record_checkpoints(trainer, folder)
+        proof = prove_loss_before_step_0(trainer)
+        metrics = record_metrics(trainer, folder)
+        stop = stop_on_signals(trainer)
+        summary = {**row_order, **summarize_start(config, trainer, folder)}
+        folder.write_summary({"status": "running", **summary})
+        if process.is_main:
+            print(describe_start(config, summary, shards, batches, model_check), file=sys.stderr, flush=True)
 
-    with failure_recorded(folder, summary), training_errors(folder.path):
-        with stop:
-            trainer.train(resume_from_checkpoint=str(folder.resume_from) if folder.resume_from else None)
-        if stop.signum is not None and trainer.state.global_step < trainer.state.max_steps:
+        with failure_recorded(folder, summary), training_errors(folder.path):
+            with stop:
+                trainer.train(resume_from_checkpoint=str(folder.resume_from) if folder.resume_from else None)
+            shards.check_unchanged()
+            if stop.signum is not None and trainer.state.global_step < trainer.state.max_steps:
+                end = summarize_end(trainer, folder, proof, metrics, time.monotonic() - started)
+                folder.write_summary({"status": "stopped", **summary, **end})
+                raise Interrupted(folder.how_to_resume(trainer.state.global_step, resume_command), stop.signum)
+            if trainer.eval_dataset is not None and metrics.last_validated_step != trainer.state.global_step:
+                trainer.evaluate()
+            files = save_model(trainer, shards, folder, config, summary)
+
             end = summarize_end(trainer, folder, proof, metrics, time.monotonic() - started)
-            folder.write_summary({"status": "stopped", **summary, **end})
-            raise Interrupted(folder.how_to_resume(trainer.state.global_step, resume_command), stop.signum)
-        if trainer.eval_dataset is not None and metrics.last_validated_step != trainer.state.global_step:
-            trainer.evaluate()
-        files = save_model(trainer, shards, folder)
-
-    end = summarize_end(trainer, folder, proof, metrics, time.monotonic() - started)
-    summary = {"status": "finished", **summary, **end, "files": files}
-    folder.write_summary(summary)
+            summary = {"status": "finished", **summary, **end, "files": files}
+            folder.write_summary(summary)
     return Result(folder.path, summary)
 
 

@@ -32,6 +32,8 @@ class MetricsCallback(TrainerCallback):  # type: ignore[misc]
         self.last_validated_step: int | None = None
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        # Trainer takes these from the checkpoint, so that other values on resume would be ignored.
+        state.compute_steps(args, state.max_steps)
         self._clock = time.monotonic()
 
     def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from inspect import signature
 from typing import Any
 
@@ -23,6 +25,8 @@ class PackedTrainer(SFTTrainer):  # type: ignore[misc]
         self.local_tokens = 0  # tokens this process has fetched to train on
         self.trained_tokens = 0  # tokens with loss, over all processes
         self._eval_loss = self._eval_tokens = 0.0
+        self.check_data: Callable[[], None] = lambda: None  # raises where the rows are no longer what they were
+        self.recorded_checkpoint: Callable[[int], AbstractContextManager[None]] = lambda step: nullcontext()
         super().__init__(*args, **kwargs)
         # Trainer counts a step's trained tokens only for models whose forward accepts the count. TRL's loss divides by
         # the count itself, so it is right for every model; without it, each batch of a step would weigh the same.
@@ -42,6 +46,7 @@ class PackedTrainer(SFTTrainer):  # type: ignore[misc]
 
     def get_batch_samples(self, epoch_iterator: Any, num_batches: int, device: Any) -> tuple[list[Any], Any]:
         """The batches of one optimizer step and the number of their trained tokens over all processes."""
+        self.check_data()
         batches, trained = super().get_batch_samples(epoch_iterator, num_batches, device)
         if batches and not trained:
             raise DatasetError(
@@ -90,6 +95,7 @@ class PackedTrainer(SFTTrainer):  # type: ignore[misc]
     def evaluation_loop(self, *args: Any, metric_key_prefix: str = "eval", **kwargs: Any) -> Any:
         """Trainer's loop, with its loss replaced by the mean over all trained tokens."""
         self._eval_loss = self._eval_tokens = 0.0
+        self.check_data()
         output = super().evaluation_loop(*args, metric_key_prefix=metric_key_prefix, **kwargs)
         sums = torch.tensor([self._eval_loss, self._eval_tokens], dtype=torch.float32, device=self.args.device)
         loss, tokens = self.accelerator.reduce(sums, reduction="sum").tolist()
@@ -97,6 +103,11 @@ class PackedTrainer(SFTTrainer):  # type: ignore[misc]
             raise DatasetError("validation", "none of its tokens is trained", "run `sftdata verify` on the dataset")
         output.metrics[f"{metric_key_prefix}_loss"] = loss / tokens
         return output
+
+    def _save_checkpoint(self, *args: Any, **kwargs: Any) -> None:
+        """Trainer's checkpoint, with a record of what is in it."""
+        with self.recorded_checkpoint(self.state.global_step):
+            super()._save_checkpoint(*args, **kwargs)
 
     def create_model_card(self, *args: Any, **kwargs: Any) -> None:
         """Do nothing: run.json says how the model was made."""
