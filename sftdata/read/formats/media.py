@@ -73,10 +73,6 @@ def _texts(value: object) -> Iterator[str]:
 
 def holds_file(value: object) -> bool:
     """Whether a value has the bytes of a picture, a sound, a video or a document in it, whatever its name."""
-    if isinstance(value, Mapping):
-        return _is_file(value, False) or any(map(holds_file, value.values()))
-    if isinstance(value, (list, tuple)):
-        return any(map(holds_file, value))
     return _is_file(value, False)
 
 
@@ -113,7 +109,7 @@ def _is_file(value: object, with_names: bool) -> bool:
             path = value.get("path")
             if value.get("bytes") or value.get("array") or (isinstance(path, str) and _FILE.fullmatch(path)):
                 return True
-        return with_names and any(_is_file(item, True) for item in value.values())
+        return any(_is_file(item, with_names) for item in value.values())
     return isinstance(value, (list, tuple)) and any(_is_file(item, with_names) for item in value)
 
 

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from sftdata.read.formats.convert import RowFormat, convert
-from sftdata.records.record import Drop, Message, Record
+from sftdata.records.record import Drop, Message, Record, ToolCall
 
 WAY = 'write each turn as {"role": "user", "content": "..."}'
 
@@ -80,6 +80,13 @@ def test_a_system_prompt_an_input_and_reasoning_belong_to_their_exchange():
         Message(role="assistant", content="3", reasoning="1+2"),
     )
     assert found.unused == ("conversations[].id",)
+
+
+def test_calls_of_an_exchange_without_a_text_are_not_lost():
+    value = [{"user": "One?", "assistant": None, "tool_calls": [{"name": "f", "arguments": {}}]}]
+    found = convert({"messages": value}, RowFormat("auto")).found
+    assert isinstance(found, Record)
+    assert found.messages[1] == Message("assistant", None, tool_calls=(ToolCall(name="f", arguments={}),))
 
 
 def test_one_pair_and_a_greeting_are_read():

@@ -46,6 +46,8 @@ def read(name: str, value: object) -> Converted:
         ("x", {"bytes": PNG, "path": "a.png"}),
         ("x", {"bytes": None, "path": "a.png"}),
         ("x", [{"bytes": as_text(JPEG)}]),
+        ("meta", {"id": 7, "shots": [{"thumb": PNG}]}),
+        ("meta", {"id": 7, "thumb": as_text(JPEG)}),
         ("x", {"array": [0.5, 0.1], "sampling_rate": 16000}),
         ("audio_array", [0.25] * 64),
         ("waveform", [[0.25] * 32] * 2),
@@ -86,6 +88,7 @@ def test_a_document_is_called_by_its_name(value):
         ("sha256", "ab" * 32),
         ("title", "AAAA" * 20),
         ("score_array", [0.5] * 10),
+        ("meta", {"id": "/9j/", "path": "a/b.txt", "tags": ["data", "AAAA"], "url": None}),
         ("has_audio", True),
     ],
 )

@@ -155,6 +155,7 @@ def test_a_result_says_which_call_it_answers():
         ({"city": "Köln", "days": [{"day": 1}]}, '{"city": "Köln", "days": [{"day": 1}]}'),
         ([{"name": "Ada"}, {"name": "Bo"}], '[{"name": "Ada"}, {"name": "Bo"}]'),
         ([1, 2.5, True], "[1, 2.5, true]"),
+        ({"a": {"b": None}, "c": [None, 1], "d": float("nan")}, '{"a": {}, "c": [null, 1]}'),
         ([{"type": "user", "id": 3}], '[{"type": "user", "id": 3}]'),
         ({"text": "x", "score": 2}, '{"text": "x", "score": 2}'),
         ({}, "{}"),

@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sftdata.read.formats.roles import role_name, role_of
-from sftdata.read.formats.values import as_list_of_objects, parse_python
+from sftdata.read.formats.values import as_list_of_objects, is_given, parse_python
 from sftdata.read.readers.parse_json import parse_text
 
 _ASKS = {"user", "human", "question", "instruction", "input", "prompt", "query", "q"}
@@ -91,8 +91,8 @@ def _of_exchanges(items: Sequence[Mapping[str, Any]], roles: Mapping[str, str]) 
             return None
         turns += [{"role": "system", "content": item[key]} for key in parts.get("system", []) if item[key] is not None]
         turns += [{"role": "user", "content": asked}] if asked is not None else []
-        if item[answers[0]] is not None:
-            rest = {key: item[key] for key in others}  # reasoning, and what is counted as unused
+        rest = {key: item[key] for key in others}  # reasoning, and what is counted as unused
+        if item[answers[0]] is not None or is_given(rest):
             turns.append({"role": "assistant", "content": item[answers[0]], **rest})
     return turns
 

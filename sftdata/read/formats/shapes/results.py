@@ -25,9 +25,18 @@ def result_text(value: Any) -> Any:
     if holds_file(value):
         raise ConversionError("untrainable_content", "its content holds a picture, sound, video or binary data")
     try:
-        return json.dumps(without_nulls(value), ensure_ascii=False)
+        return json.dumps(without_nulls(_without_nan(value)), ensure_ascii=False)
     except (TypeError, ValueError) as error:
         raise ConversionError("wrong_type", f"its content cannot be written as JSON ({error})") from None
+
+
+def _without_nan(value: Any) -> Any:
+    """A value with null for what is no number, as tables and JSON have it."""
+    if isinstance(value, Mapping):
+        return {key: _without_nan(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_without_nan(item) for item in value]
+    return None if isinstance(value, float) and value != value else value
 
 
 def _is_part(item: object) -> bool:
