@@ -53,8 +53,11 @@ def regular_file(path: str | Path, inside: str | Path | None = None, size_bytes:
 
 
 def shorten(text: str, max_chars: int = MAX_SHOWN_CHARS) -> str:
-    """A text that may be of any length, for a message: its beginning, and how much is left out."""
-    return text if len(text) <= max_chars else f"{text[:max_chars]}... ({len(text):,} characters)"
+    """A text of any length and kind, for a message: its beginning in one line, and how much is left out."""
+    start = text[:max_chars]
+    if not start.isprintable():
+        start = "".join(char if char.isprintable() else repr(char)[1:-1] for char in start)
+    return start if len(text) <= max_chars else f"{start}... ({len(text):,} characters)"
 
 
 def _may_be_in(folder: Path, real: Path) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
@@ -15,16 +15,21 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from sftdata.errors import DatasetError, first_line
+from sftdata.errors import DatasetError, pluralize
 from sftdata.files.atomic import Sink, atomic_write
+from sftdata.files.parquet_file import read_row_groups
+from sftdata.files.regular import regular_file, shorten
 from sftdata.store.manifest import Counts, LedgerEntry
 
+PREPARE_AGAIN = "prepare the dataset again"
 PACKED = "packed"
 DROPPED = "dropped"
 
 # Rows per file and per row group. Part of the format: other values give different bytes.
 FILE_ROWS = 1 << 20
 GROUP_ROWS = 1 << 16
+# Ledger columns with one entry per sample of a row -> what an entry is called in messages.
+PER_PLACE_COLUMNS = {"places": "a place in a shard", "turns": "a trained turn", "digests": "a digest"}
 # Columns with many repeated values, by their Parquet names. Only these are dictionary-encoded.
 DICTIONARY_COLUMNS = ("source", "fate", "stage", "reason", "detail", "split", "places.list.element.shard")
 
@@ -225,23 +230,68 @@ def read_ledger(folder: str | Path, columns: Sequence[str] | None = None) -> pa.
 
 def read_ledger_file(path: str | Path, columns: Sequence[str] | None = None) -> pa.Table:
     """One file of the ledger. Raises DatasetError if it does not exist, is not Parquet, or has the wrong columns."""
-    hint = "prepare the dataset again, or restore the file"
-    try:
-        with pq.ParquetFile(path) as file:
-            _check_schema(path, file.schema_arrow)
-            return file.read(columns=None if columns is None else list(columns))
-    except FileNotFoundError as error:
-        raise DatasetError(str(path), "does not exist", hint) from error
-    except (pa.ArrowException, OSError) as error:
-        raise DatasetError(str(path), f"cannot be read as a Parquet file ({first_line(error)})", hint) from error
+    return pa.concat_tables(read_row_groups(path, LEDGER_SCHEMA, columns))
 
 
-def _check_schema(path: str | Path, schema: pa.Schema) -> None:
-    """Raise DatasetError if a ledger column is missing or has the wrong type."""
-    for field in LEDGER_SCHEMA:
-        at = schema.get_field_index(field.name)
-        if at < 0:
-            raise DatasetError(str(path), f"has no column {field.name}", "prepare the dataset again")
-        if schema.field(at).type != field.type:
-            what = f"has the type {schema.field(at).type} in column {field.name} instead of {field.type}"
-            raise DatasetError(str(path), what, "prepare the dataset again")
+def checked_ledger(folder: str | Path, entry: LedgerEntry, groups: Collection[int] | None = None) -> Iterator[pa.Table]:
+    """The columns of LEDGER_SCHEMA in a file of the ledger, row group by row group, each checked first.
+
+    The file is a regular one in the folder, of the size and with the number of rows in the manifest; each row has one
+    fate, and what belongs to it. With `groups`, only these row groups. Raises DatasetError for what is not so.
+    """
+    path = Path(folder, entry.path)
+    regular_file(path, folder, entry.size_bytes)
+    num_rows = 0
+    for table in read_row_groups(path, LEDGER_SCHEMA, LEDGER_SCHEMA.names, groups):
+        check_fates(path, table)
+        num_rows += table.num_rows
+        yield table
+    if groups is None and num_rows != entry.rows:
+        raise DatasetError(str(path), f"has {pluralize(num_rows, 'row')} instead of {entry.rows}", PREPARE_AGAIN)
+
+
+def ledger_names(folder: str | Path, entry: LedgerEntry) -> Iterator[pa.ChunkedArray]:
+    """The column `where` of a file of the ledger, row group by row group. Raises DatasetError as `checked_ledger`."""
+    path = Path(folder, entry.path)
+    regular_file(path, folder, entry.size_bytes)
+    for table in read_row_groups(path, LEDGER_SCHEMA, ["where"]):
+        yield table["where"]
+
+
+def reject(path: Path, table: pa.Table, bad: Any, what: str) -> None:
+    """Raise DatasetError for the first row of the ledger that is bad. `what` may name columns in braces."""
+    if pc.any(bad).as_py():
+        at = int(np.argmax(bad.to_numpy(zero_copy_only=False) if isinstance(bad, pa.Array) else bad.to_numpy()))
+        row = table.slice(at, 1).to_pylist()[0]
+        shown = {name: shorten(value) if isinstance(value, str) else value for name, value in row.items()}
+        raise DatasetError(
+            str(path), shorten(f"the row of {shown['where']}: {what.format(**shown)}", 1000), PREPARE_AGAIN
+        )
+
+
+def check_fates(path: Path, table: pa.Table) -> None:
+    """Each row has a name, and is either packed, with places and token counts, or dropped, without places.
+
+    A packed row has one list of turns and one digest for each place. Raises DatasetError for a row that is not so.
+    """
+    is_packed = pc.fill_null(pc.equal(table["fate"], PACKED), False)
+    is_dropped = pc.fill_null(pc.equal(table["fate"], DROPPED), False)
+    reject(path, table, pc.is_null(table["where"]), "where is null")
+    reject(path, table, pc.is_null(table["source"]), "source is null")
+    reject(path, table, pc.invert(pc.or_(is_packed, is_dropped)), "its fate is {fate!r}, neither packed nor dropped")
+    for column in ("record_id", "split", "num_tokens", "num_trained_tokens"):
+        bad = pc.and_(is_packed, pc.is_null(table[column]))
+        reject(path, table, bad, f"packed, but its {column} is null")
+    for column in ("stage", "reason", "detail"):
+        bad = pc.and_(is_packed, pc.is_valid(table[column]))
+        reject(path, table, bad, f"packed, but with a {column}, {{{column}!r}}")
+    places = pc.fill_null(pc.list_value_length(table["places"]), 0)
+    for column, noun in PER_PLACE_COLUMNS.items():
+        number = pc.fill_null(pc.list_value_length(table[column]), 0)
+        reject(path, table, pc.and_(is_packed, pc.equal(number, 0)), f"packed, but without {noun}")
+        reject(path, table, pc.and_(is_dropped, pc.greater(number, 0)), f"dropped, but with {noun}")
+        if pc.any(differs := pc.not_equal(number, places)).as_py():
+            at = pc.index(differs, True).as_py()
+            reject(path, table, differs, f"it has {places[at]} places, but {number[at]} {column}")
+    if any(chunk.flatten().null_count for chunk in table["places"].chunks):
+        raise DatasetError(str(path), "has a place that is null", PREPARE_AGAIN)

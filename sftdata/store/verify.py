@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -17,15 +16,13 @@ from sftdata.errors import DatasetError, pluralize
 from sftdata.files.atomic import MANIFEST_NAME
 from sftdata.reasons import REASONS
 from sftdata.store.checked import checked_rows
-from sftdata.store.ledger import DROPPED, PACKED, Tally, read_ledger_file
+from sftdata.store.ledger import PACKED, PER_PLACE_COLUMNS, Tally, checked_ledger, reject
 from sftdata.store.manifest import Manifest, PackingEntry, ShardEntry, hash_of_shards
 from sftdata.store.places import Places, read_places
 from sftdata.store.proof import PREPARE_AGAIN, Proof
 
 TOKENIZER_FILE = "tokenizer/tokenizer.json"
 TEMPLATE_FILE = "tokenizer/chat_template.jinja"
-# Ledger columns with one entry per sample of a row -> what an entry is called in messages.
-PER_PLACE_COLUMNS = {"places": "a place in a shard", "turns": "a trained turn", "digests": "a digest"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,17 +157,12 @@ def _check_ledger(folder: Path, manifest: Manifest) -> Places:
     packed: list[pa.Table] = []
     keep = ["source", "where", "record_id", "split", *PER_PLACE_COLUMNS, "num_tokens", "num_trained_tokens"]
     for entry in manifest.ledger:
-        path = folder / entry.path
-        table = read_ledger_file(path, [*keep, "fate", "stage", "reason", "detail", "duplicate_of", "similarity"])
-        if table.num_rows != entry.rows:
-            raise DatasetError(
-                str(path), f"has {pluralize(table.num_rows, 'row')} instead of {entry.rows}", PREPARE_AGAIN
-            )
-        _check_fates(path, table, manifest)
-        tally.add(table)
-        names.append(table["where"])
-        duplicates_of.append(table["duplicate_of"].drop_null())
-        packed.append(table.select(keep).filter(pc.equal(table["fate"], PACKED)))
+        for table in checked_ledger(folder, entry):
+            _check_reasons(folder / entry.path, table, manifest)
+            tally.add(table)
+            names.append(table["where"])
+            duplicates_of.append(table["duplicate_of"].drop_null())
+            packed.append(table.select(keep).filter(pc.equal(table["fate"], PACKED)))
     counts = tally.counts()
     if counts != manifest.counts:
         raise DatasetError(str(folder / MANIFEST_NAME), f"its counts differ from the ledger's, {counts}", PREPARE_AGAIN)
@@ -178,19 +170,13 @@ def _check_ledger(folder: Path, manifest: Manifest) -> Places:
     return read_places(folder, pa.concat_tables(packed), manifest)
 
 
-def _check_fates(path: Path, table: pa.Table, manifest: Manifest) -> None:
-    """Each row is either packed, with places and token counts, or dropped for a known reason."""
-    is_packed = pc.fill_null(pc.equal(table["fate"], PACKED), False)
-    is_dropped = pc.fill_null(pc.equal(table["fate"], DROPPED), False)
-
-    def reject(bad: Any, what: str) -> None:
-        """Raise DatasetError for the first row that is bad. `what` may name columns in braces."""
-        if pc.any(bad).as_py():
-            row = table.slice(int(np.argmax(bad.to_numpy())), 1).to_pylist()[0]
-            raise DatasetError(str(path), f"the row of {row['where']}: {what.format(**row)}", PREPARE_AGAIN)
+def _check_reasons(path: Path, table: pa.Table, manifest: Manifest) -> None:
+    """Each row is of a source, and dropped for a known reason, with the evidence that belongs to it."""
+    is_packed = pc.equal(table["fate"], PACKED)
+    is_dropped = pc.invert(is_packed)
 
     def reject_among(rows: Any, bad: Any, what: str) -> None:
-        reject(pc.and_(rows, bad), what)
+        reject(path, table, pc.and_(rows, bad), what)
 
     def is_null(column: str) -> Any:
         return pc.is_null(table[column])
@@ -198,18 +184,8 @@ def _check_fates(path: Path, table: pa.Table, manifest: Manifest) -> None:
     def is_set(column: str) -> Any:
         return pc.is_valid(table[column])
 
-    reject(is_null("where"), "where is null")
     sources = [source.path for source in manifest.parts.sources]
-    reject(pc.invert(_is_in(table["source"], sources)), "its source {source!r} is not in the config")
-    reject(pc.invert(pc.or_(is_packed, is_dropped)), "its fate is {fate!r}, neither packed nor dropped")
-    for column in ("record_id", "split", "num_tokens", "num_trained_tokens"):
-        reject_among(is_packed, is_null(column), f"packed, but its {column} is null")
-    for column in ("stage", "reason", "detail"):
-        reject_among(is_packed, is_set(column), f"packed, but with a {column}, {{{column}!r}}")
-    for column, noun in PER_PLACE_COLUMNS.items():
-        number = pc.fill_null(pc.list_value_length(table[column]), 0)
-        reject_among(is_packed, pc.equal(number, 0), f"packed, but without {noun}")
-        reject_among(is_dropped, pc.greater(number, 0), f"dropped, but with {noun}")
+    reject(path, table, pc.invert(_is_in(table["source"], sources)), "its source {source!r} is not in the config")
     is_known = _is_in(table["reason"], list(REASONS))
     reject_among(is_dropped, pc.invert(is_known), "dropped for an unknown reason: {reason!r}")
     stages = pa.array([stage for stage, _ in REASONS.values()])

@@ -10,9 +10,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from sftdata.errors import DatasetError, pluralize
+from sftdata.files.regular import shorten
 from sftdata.reasons import REASONS
-from sftdata.store.ledger import LEDGER_SCHEMA, PACKED, ledger_files, read_ledger_file
-from sftdata.store.manifest import Manifest
+from sftdata.store.ledger import PACKED, checked_ledger, ledger_names
+from sftdata.store.manifest import LedgerEntry, Manifest
 from sftdata.view.control_chars import terminal_safe
 from sftdata.view.summary import token_counts
 
@@ -21,24 +22,36 @@ def explain(folder: str | Path, where: str) -> str:
     """What happened to the row `where` ("chats.jsonl:17"), and why, as text.
 
     The file may be given with more or fewer parent folders than in the ledger. If several rows match, all are
-    explained. Raises DatasetError if there is no such row, or no ledger.
+    explained. Raises DatasetError if there is no such row, or no ledger, or the ledger is damaged.
     """
-    found = find_rows(folder, where)
+    manifest = Manifest.load(folder)
+    found = find_rows(folder, manifest, where)
     if not found:
-        raise DatasetError(where, f"is not an input row of {folder}", _hint(folder, where))
-    encoding = Manifest.load(folder).encoding
-    ways_out = encoding.ways_out if encoding is not None else {}
+        raise DatasetError(where, f"is not an input row of {folder}", _hint(folder, manifest, where))
+    ways_out = manifest.encoding.ways_out if manifest.encoding is not None else {}
     return "\n\n".join("\n".join(_describe(row, ways_out)) for row in found)
 
 
-def find_rows(folder: str | Path, where: str) -> list[dict[str, Any]]:
+def find_rows(folder: str | Path, manifest: Manifest, where: str) -> list[dict[str, Any]]:
     """The ledger rows with this name; else those whose name ends in it; else those whose name it ends in."""
+    if not manifest.ledger:
+        raise DatasetError(str(folder), "contains no ledger", "give a folder written by `sftdata prepare`")
     by_match: tuple[list[dict[str, Any]], ...] = ([], [], [])
-    for path in ledger_files(folder):
-        table = read_ledger_file(path, LEDGER_SCHEMA.names)
-        for found, is_match in zip(by_match, _matches(table["where"], where)):
-            found += table.filter(is_match).to_pylist()
+    for entry in manifest.ledger:
+        named = _groups_with(folder, entry, where)
+        for table in checked_ledger(folder, entry, named) if named else ():
+            for found, is_match in zip(by_match, _matches(table["where"], where)):
+                found += table.filter(is_match).to_pylist()
     return next(filter(None, by_match), [])
+
+
+def _groups_with(folder: str | Path, entry: LedgerEntry, where: str) -> list[int]:
+    """The row groups of a file that have a row with this name. All others are read no further."""
+    return [
+        number
+        for number, names in enumerate(ledger_names(folder, entry))
+        if any(pc.any(is_match).as_py() for is_match in _matches(names, where))
+    ]
 
 
 def _matches(names: pa.ChunkedArray, where: str) -> tuple[Any, ...]:
@@ -59,9 +72,9 @@ def _describe(row: Mapping[str, Any], ways_out: Mapping[str, str]) -> list[str]:
         tokens = token_counts(row["num_tokens"], row["num_trained_tokens"])
         lines = [head, f"  {tokens}, in {pluralize(len(row['places']), 'sample')}; split {row['split']}"]
         for place, turns in zip(row["places"], row["turns"], strict=True):
-            numbers = ", ".join(map(str, turns))
+            numbers = ", ".join(map(str, turns or ["unknown"]))
             position = f"{place['shard']}, row {place['row']}, sample {place['index']}"
-            lines.append(f"  {position}: trained turn{'' if len(turns) == 1 else 's'} {numbers}")
+            lines.append(f"  {position}: trained turn{'' if turns and len(turns) == 1 else 's'} {numbers}")
     else:
         meaning = REASONS.get(row["reason"], ("", "unknown reason"))[1]
         lines = [f"{head} by {row['stage']} as {row['reason']}: {meaning}"]
@@ -72,27 +85,27 @@ def _describe(row: Mapping[str, Any], ways_out: Mapping[str, str]) -> list[str]:
         if row["duplicate_of"] is not None:
             similar = "" if row["similarity"] is None else f", with a similarity of {row['similarity']:.3f}"
             lines.append(f"  duplicate of {row['duplicate_of']}{similar}")
-        if row["num_tokens"] is not None:
+        if row["num_tokens"] is not None and row["num_trained_tokens"] is not None:
             lines.append(f"  {token_counts(row['num_tokens'], row['num_trained_tokens'])}")
     if row["record_id"] is not None:
         lines.append(f"  record {row['record_id']}")
     return [terminal_safe(line) for line in lines]
 
 
-def _hint(folder: str | Path, where: str) -> str:
+def _hint(folder: str | Path, manifest: Manifest, where: str) -> str:
     """A hint for a row that does not exist."""
     file, _, line = where.rpartition(":")
     if not file or not line.isdigit():
         return "write it as FILE:LINE, such as chats.jsonl:17"
     names: set[str] = set()
     last = 0
-    for path in ledger_files(folder):
-        for name in read_ledger_file(path, ["where"])["where"].to_pylist():
+    for column in (column for entry in manifest.ledger for column in ledger_names(folder, entry)):
+        for name in column.drop_null().to_pylist():
             known, _, number = name.rpartition(":")
             names.add(known)
-            if known == file:
+            if known == file and number.isdecimal() and len(number) < 20:
                 last = int(number)
     if file in names:
         return f"the last row of {file} is in line {last}; empty lines are not rows"
-    shown = sorted(names)
+    shown = [shorten(name) for name in sorted(names)]
     return f"its files are {', '.join(shown[:5])}" + (f" and {len(shown) - 5} more" if len(shown) > 5 else "")

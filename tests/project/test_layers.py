@@ -46,7 +46,7 @@ ROOMS: dict[str, set[str]] = {
         "engines",
         "config",
     },
-    "view": {"errors", "reasons", "records", "store"},
+    "view": {"errors", "reasons", "records", "files", "store"},
     "audit": {"reasons", "progress", "records", "settings", "read", "curate", "config", "pipeline", "view"},
     "cli": {"errors", "progress", "settings", "encode", "store", "config", "pipeline", "view", "audit"},
     "__main__": {"cli"},
