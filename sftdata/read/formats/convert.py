@@ -36,7 +36,7 @@ from sftdata.read.formats.shapes.known import (
     SYSTEM,
     TEXT,
     TOOLS,
-    detect_format,
+    format_of,
     plain_names,
     with_plain_names,
 )
@@ -123,7 +123,7 @@ def convert(value: object, how: RowFormat) -> Converted:
         names = plain_names(tuple(named), tuple(how.columns.values()))
         how = how._replace(keep=tuple(names.get(path, path) for path in how.keep))
     if format == "auto":
-        found = detect_format(value, how.columns)
+        found = format_of(value, how.columns)
         if found is None:
             try:
                 refuse_text(value.get("text"), "text")

@@ -61,7 +61,11 @@ def detect_format(row: Mapping[str, Any], columns: Mapping[str, str] = {}) -> st
     """The format of a row: the first whose leading field holds something, or else is not null, or else exists; None if
     no format fits. If columns are mapped, only formats that have all mapped fields are considered.
     """
-    row = with_plain_names(row, columns)
+    return format_of(with_plain_names(row, columns), columns)
+
+
+def format_of(row: Mapping[str, Any], columns: Mapping[str, str] = {}) -> str | None:
+    """The format of a row whose fields have their plain names: see detect_format."""
     candidates = formats_with(tuple(columns)) if columns else _AUTO
     if lookup(row, ANSWERS, columns) is None:  # the names of xLAM's columns are those of other data too
         candidates = tuple(format for format in candidates if format != "xlam")
@@ -80,7 +84,7 @@ def with_plain_names(row: Mapping[str, Any], columns: Mapping[str, str] = {}) ->
     """The row with its fields under the names that formats have: "Messages" and " System Prompt" as `messages` and
     `system_prompt`. A row that has the plain name too, and columns that a source maps, stay as they are.
     """
-    names = plain_names(tuple(row), tuple(columns.values()))
+    names = plain_names(tuple(row), tuple(columns.values()) if columns else ())
     return {names.get(name, name): value for name, value in row.items()} if names else row
 
 
