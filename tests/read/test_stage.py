@@ -93,4 +93,4 @@ def test_records_with_tool_calls_survive_serialization(shared):
 def test_a_drop_of_the_reader_reaches_the_row(tmp_path):
     file = tmp_path / "a.csv"
     file.write_text("prompt,completion\nHi\n")
-    assert rows(file) == [Row(2, None, Drop("bad_row", "1 fields where the header has 2"), None)]
+    assert rows(file) == [Row(2, None, Drop("bad_row", "1 field where the header has 2"), None)]
