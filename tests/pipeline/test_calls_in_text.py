@@ -138,6 +138,24 @@ def test_ways_out_of_reading_are_tried(tokenizer: Any, tmp_path: Path) -> None:
     assert again.encoding.ways_out == {}
 
 
+@pytest.mark.parametrize("workers", [1, 2])
+def test_counts_and_ways_out_do_not_depend_on_how_rows_are_divided(
+    tokenizer: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, workers: int
+) -> None:
+    kinds = [with_call(HERMES + HERMES), with_call(), chat("Hi", "Hello")]
+    rows = [json.loads(json.dumps(kinds[n % 3]).replace("Hi", f"Hi {n}")) for n in range(180)]
+    data = write_lines(tmp_path / "a.jsonl", rows)
+    folder = tokenizer(ONE_CALL)
+    whole = prepare(tmp_path / "whole", folder, [str(data)], pack={"seq_len": 512})
+    monkeypatch.setattr("sftdata.pipeline.read.UNIT_BYTES", 2000)
+    divided = prepare(tmp_path / "divided", folder, [str(data)], workers, pack={"seq_len": 512})
+    assert divided.to_json() == whole.to_json()
+    assert whole.encoding is not None
+    assert whole.encoding.ways_out == {
+        "template_error": "sources.0.tool_calls_in_text=keep trains 50 of 50 of them that were tried"
+    }
+
+
 def test_consecutive_turns_are_allowed_where_merging_them_would_lose_a_part(tokenizer: Any, tmp_path: Path) -> None:
     row = chat("Hi", "Hello")
     row["messages"][0]["name"] = "Ann"

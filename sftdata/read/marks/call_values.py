@@ -11,7 +11,14 @@ from sftdata.read.formats.values import ConversionError, is_given, parse_python
 from sftdata.records.record import ToolCall
 
 _DETAILS = ("id", "type", "index")
-JSON = json.JSONDecoder()
+
+
+def _refuse_constant(text: str) -> None:
+    """NaN and infinity are no JSON, and would be stored as null."""
+    raise ValueError(text)
+
+
+JSON = json.JSONDecoder(parse_constant=_refuse_constant)
 Properties = Callable[[str], Mapping[str, Any]]  # name of a tool -> the properties of its arguments, if declared
 
 
@@ -66,7 +73,7 @@ def typed(text: str, schema: Any) -> Any:
     if kinds is None or kinds == "string" or (isinstance(kinds, list) and "string" in kinds):
         return text
     try:
-        return json.loads(text)
+        return JSON.decode(text)
     except (ValueError, RecursionError):
         value = {"True": True, "False": False, "None": None}.get(text.strip(), text)
         return value if value is not text else parse_python(text) or text

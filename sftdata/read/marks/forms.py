@@ -5,10 +5,9 @@ A form finds its calls in a text. A call that its marks enclose but that cannot 
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
 from sftdata.read.formats.values import ConversionError, parse_python
 from sftdata.read.marks.call_values import JSON, Properties, call_of, json_calls, typed
@@ -111,14 +110,22 @@ def _xml_calls(body: str, properties: Properties) -> tuple[ToolCall, ...] | None
 def _xml_call(name: str, inner: str, properties: Properties) -> ToolCall | None:
     if "<parameter=" not in inner:
         try:
-            arguments = json.loads(inner) if inner.strip() else {}
+            arguments = JSON.decode(inner) if inner.strip() else {}
         except (ValueError, RecursionError):
             arguments = parse_python(inner)
         return ToolCall(name=name, arguments=arguments) if isinstance(arguments, dict) else None
     if _PARAMETER.sub("", inner).strip():
         return None
-    known = properties(name)
-    return ToolCall(name=name, arguments={key: typed(text, known.get(key)) for key, text in _PARAMETER.findall(inner)})
+    arguments = _arguments(_PARAMETER.findall(inner), properties(name))
+    return None if arguments is None else ToolCall(name=name, arguments=arguments)
+
+
+def _arguments(pairs: Sequence[tuple[str, str]], known: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Arguments by their names, with the types that the tool declares; None if one is given twice."""
+    names = [key.strip() for key, _ in pairs]
+    if len(set(names)) < len(names):
+        return None
+    return {name: typed(text, known.get(name)) for name, (_, text) in zip(names, pairs)}
 
 
 _GLM = re.compile(r"<arg_key>(.*?)</arg_key>\s*<arg_value>(.*?)</arg_value>", re.DOTALL)
@@ -130,8 +137,8 @@ def _glm_call(body: str, properties: Properties) -> tuple[ToolCall, ...] | None:
     name = _GLM.sub("", body).strip()
     if not pairs or not re.fullmatch(r"[\w.:-]+", name):
         return None
-    known = properties(name)
-    return (ToolCall(name=name, arguments={key.strip(): typed(text, known.get(key.strip())) for key, text in pairs}),)
+    arguments = _arguments(pairs, properties(name))
+    return None if arguments is None else (ToolCall(name=name, arguments=arguments),)
 
 
 _GLAIVE = re.compile(r"""\{\s*"name"\s*:\s*"([^"\\]+)"\s*,\s*"arguments"\s*:\s*'(.*?)'\s*\}""", re.DOTALL)

@@ -5,12 +5,11 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
-from sftdata.read.marks.call_values import Properties, typed
+from sftdata.read.marks.call_values import JSON, Properties, typed
 from sftdata.records.record import ToolCall
 
 _PREFIX = r"(?:antml:|｜DSML｜)?"
@@ -76,5 +75,5 @@ def _call(match: re.Match[str], properties: Properties) -> ToolCall | None:
 def _value(text: str, is_text: str, schema: Mapping[str, Any] | None) -> Any:
     """An argument, which is text or JSON where the call says so. Raises ValueError if it is no JSON then."""
     if is_text:
-        return text if is_text == "true" else json.loads(text)
+        return text if is_text == "true" else JSON.decode(text)
     return typed(text, schema)

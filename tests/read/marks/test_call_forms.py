@@ -203,6 +203,26 @@ def test_a_block_of_tool_code_is_calls_if_their_names_are_known():
     assert two == (Message("assistant", None, tool_calls=(CALL, ToolCall(name="f", arguments={"a": "y"}))),)
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "<tool_call><function=f><parameter=a>1</parameter><parameter=a>2</parameter></function></tool_call>",
+        "<function=f><parameter=a>1</parameter><parameter=a>2</parameter></function>",
+        '<tool_call>{"name": "f", "arguments": {"a": NaN}}</tool_call>',
+        '<function=f>{"a": Infinity}</function>',
+    ],
+)
+def test_no_argument_is_lost_in_silence(text: str):
+    found = converted(("user", "Hi"), ("assistant", text)).found
+    assert isinstance(found, Drop)
+    assert found.reason == "bad_tool_call"
+
+
+def test_a_number_that_json_does_not_have_stays_text():
+    text = '<invoke name="f"><parameter name="n">NaN</parameter></invoke>'
+    assert answers(text, tools=TOOLS)[0].tool_calls == (ToolCall(name="f", arguments={"n": "NaN"}),)
+
+
 def test_a_call_with_more_than_a_call_has_is_refused_and_not_cut():
     found = converted(
         ("user", "Hi"), ("assistant", '<tool_call>{"name": "f", "arguments": {}, "why": "so"}</tool_call>')
