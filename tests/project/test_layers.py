@@ -21,7 +21,7 @@ ROOMS: dict[str, set[str]] = {
     # The four kinds of stages know nothing of each other.
     "read": {"errors", "records", "settings"},
     "curate": {"errors", "records", "settings"},
-    "encode": {"errors", "records"},
+    "encode": {"errors", "records", "files"},
     "store": {"errors", "reasons", "records", "files"},
     # Engines know no stage.
     "engines": {"errors", "progress", "files"},

@@ -46,7 +46,9 @@ class SentenceEncoder:
 
         try:
             with _no_progress_bars():
-                self._model: Any = SentenceTransformer(str(folder), device="cpu", local_files_only=True)
+                self._model: Any = SentenceTransformer(
+                    str(folder), device="cpu", local_files_only=True, trust_remote_code=False
+                )
         except (OSError, ValueError, SafetensorError) as error:
             reason = str(error).strip().splitlines()[0]
             raise ConfigError(_WHERE, f"{folder} cannot be loaded ({reason})", "download it again") from error

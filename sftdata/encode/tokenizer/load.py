@@ -14,12 +14,15 @@ from typing import Any, NamedTuple
 import orjson
 
 from sftdata.errors import TokenizerError
+from sftdata.files.inside import is_plain_name
+from sftdata.files.no_code import json_without_code, without_code
 
 SPECIAL_NAMES = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
 # Classes that use tokenizer.json unchanged. With other classes, transformers may rebuild the tokenizer from its
 # vocabulary, so it is loaded with transformers.
 PLAIN_CLASSES = (None, "PreTrainedTokenizerFast", "TokenizersBackend", "PreTrainedTokenizer")
 OTHER_FILES = ("generation_config.json", "special_tokens_map.json")
+MAX_TEMPLATE_NAME_CHARS = 50
 # For which a tokenizer's class may have defaults of its own.
 CLASS_SETTINGS = ("clean_up_tokenization_spaces", "model_max_length", "padding_side", "truncation_side")
 HUB_FILES = (
@@ -79,7 +82,7 @@ class TokenizerFiles:
         Its fields are the tokenizer's own, except for the class, which is one that takes tokenizer.json as it is; code
         of the tokenizer's own, which does not go along; and chat templates, which are files of their own.
         """
-        own = {key: value for key, value in self.settings.items() if key not in ("auto_map", "chat_template")}
+        own = {key: value for key, value in without_code(self.settings).items() if key != "chat_template"}
         if own.get("tokenizer_class") not in PLAIN_CLASSES[1:]:
             own["tokenizer_class"] = PLAIN_CLASSES[1]
         named = {name: text for name, text in self.special_tokens.items() if _content(own.get(name)) != text}
@@ -117,15 +120,32 @@ def read_plain(folder: Path, source: str = "") -> TokenizerFiles | None:
         source=source,
         tokenizer_json=data,
         special_tokens=_special_tokens(folder, config),
-        chat_templates=_chat_templates(folder, config),
+        chat_templates=_with_file_names(_chat_templates(folder, config), source),
         settings=config,
         other_files=_other_files(folder),
     )
 
 
 def _other_files(folder: Path) -> dict[str, bytes]:
-    """The files of a tokenizer's folder that go along unchanged."""
-    return {name: (folder / name).read_bytes() for name in OTHER_FILES if (folder / name).is_file()}
+    """The files of a tokenizer's folder that go along as they are, but for what names code."""
+    files = {}
+    for name in OTHER_FILES:
+        path = folder / name
+        try:
+            if path.is_file():
+                files[name] = json_without_code(path.read_bytes())
+        except (ValueError, OSError) as error:
+            raise TokenizerError(str(path), f"cannot be read ({error})") from error
+    return files
+
+
+def _with_file_names(templates: dict[str, str], source: str) -> dict[str, str]:
+    """The templates, after a check that each can become a file of its name. Raises TokenizerError."""
+    for name in templates:
+        if not is_plain_name(name) or "/" in name or name.startswith(".") or len(name) > MAX_TEMPLATE_NAME_CHARS:
+            what = f"its chat template {name[:MAX_TEMPLATE_NAME_CHARS]!r} has a name that no file can have"
+            raise TokenizerError(source, what, "rename it in the files of the tokenizer")
+    return templates
 
 
 def _read_tokenizer_json(path: Path, source: str) -> bytes:
@@ -248,12 +268,12 @@ def _load_with_transformers(source: str, folder: Path, trust_remote_code: bool) 
     from transformers import AutoTokenizer
 
     config = _read_json(folder / "tokenizer_config.json")
-    options: dict[str, Any] = {"trust_remote_code": trust_remote_code}
+    options: dict[str, Any] = {}
     gguf = sorted(folder.glob("*.gguf"))
     if gguf and not (folder / "tokenizer_config.json").is_file():
         options["gguf_file"] = gguf[0].name
     try:
-        tokenizer: Any = AutoTokenizer.from_pretrained(str(folder), **options)
+        tokenizer: Any = AutoTokenizer.from_pretrained(str(folder), trust_remote_code=trust_remote_code, **options)
     except Exception as error:  # transformers raises many types of exceptions for missing or invalid files
         why = " ".join(str(error).split())[:300]
         raise TokenizerError(source, f"cannot be loaded as a tokenizer ({why})", "check the files in it") from error
@@ -265,7 +285,7 @@ def _load_with_transformers(source: str, folder: Path, trust_remote_code: bool) 
         source=source,
         tokenizer_json=backend.to_str().encode(),
         special_tokens=named,
-        chat_templates=dict(_named_templates(tokenizer.chat_template)),
+        chat_templates=_with_file_names(dict(_named_templates(tokenizer.chat_template)), source),
         settings={**{name: getattr(tokenizer, name) for name in CLASS_SETTINGS}, **config},
         other_files=_other_files(folder),
     )

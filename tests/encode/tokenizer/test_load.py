@@ -143,6 +143,40 @@ def test_fields_that_sftdata_does_not_know_and_other_files_go_along_unchanged(tm
     }
 
 
+def test_a_datasets_tokenizer_is_data_alone_whatever_its_source_holds(tmp_path: Path) -> None:
+    code = {"AutoTokenizer": ["tokenization_x.XTokenizer", None], "AutoConfig": "evil/repo--x.Config"}
+    config = {"auto_map": code, "processor": {"auto_map": code, "size": 3}}
+    files = {
+        "generation_config.json": {"top_k": 5, "auto_map": code, "custom_generate": "evil/repo"},
+        "special_tokens_map.json": {"eos_token": "</s>", "auto_map": code},
+        "tokenization_x.py": "raise SystemExit('foreign code ran')",
+        "additional_chat_templates/rag.py": "raise SystemExit('foreign code ran')",
+        "additional_chat_templates/rag.jinja": "R",
+    }
+    folder = make_folder(tmp_path, "byte_level", config, files)
+    written = write(folder, tmp_path / "out")
+    names = sorted(path.relative_to(written).as_posix() for path in written.rglob("*") if path.is_file())
+    assert names == [
+        "additional_chat_templates/rag.jinja",
+        "chat_template.jinja",
+        "generation_config.json",
+        "special_tokens_map.json",
+        "tokenizer.json",
+        "tokenizer_config.json",
+    ]
+    assert not any("auto_map" in path.read_text(encoding="utf-8") for path in written.rglob("*") if path.is_file())
+    assert json.loads((written / "generation_config.json").read_text()) == {"top_k": 5}
+    assert json.loads((written / "tokenizer_config.json").read_text())["processor"] == {"size": 3}
+
+
+@pytest.mark.parametrize("name", ["../../../evil", "/tmp/evil", "a/b", "..", ".hidden", "", "a\0", "x" * 60, "C:x"])
+def test_a_template_whose_name_no_file_can_have_is_refused(tmp_path: Path, name: str) -> None:
+    named = {"default": tiny_tokenizers.CHATML, name: "R"}
+    folder = make_folder(tmp_path, "byte_level", {"chat_template": named}, {"chat_template.jinja": None})
+    with pytest.raises(TokenizerError, match="has a name that no file can have; rename it"):
+        load_tokenizer(str(folder))
+
+
 def test_several_templates_and_no_default_are_an_error_with_their_names_until_one_is_chosen(tmp_path: Path) -> None:
     from transformers import AutoTokenizer
 
