@@ -18,7 +18,7 @@ from sftdata.read.columns.explain import explain, shown
 from sftdata.read.columns.words import is_about
 from sftdata.read.formats.convert import RowFormat, convert
 from sftdata.read.formats.fields import at_path, key_list, lookup
-from sftdata.read.formats.roles import likely_roles
+from sftdata.read.formats.roles import is_same_name, likely_roles
 from sftdata.read.formats.shapes.known import COMPLETION, CONVERSATION, HISTORY, PROMPT, check_columns, with_plain_names
 from sftdata.read.formats.structure import check_structure
 from sftdata.read.formats.values import ConversionError, parse_if_text
@@ -110,7 +110,8 @@ def role_settings(rows: TriedRows) -> tuple[Mapping[str, Any], bool]:
     for row in rows.failing:
         likely = likely_roles(speakers(row, rows.how), rows.how.roles)
         for name, role in likely[0].items() if likely is not None else ():
-            if found.setdefault(name, role) != role:
+            own = next((known for known in found if is_same_name(known, name)), name)
+            if found.setdefault(own, role) != role:
                 return {}, False
         any_guess = any_guess or (likely is not None and likely[1])
     if not found or len(found) > _MAX_ROLES:

@@ -14,7 +14,7 @@ from sftdata.read.columns.explain import explain
 from sftdata.read.columns.snippets import as_lines
 from sftdata.read.formats.convert import RowFormat
 from sftdata.read.formats.fields import key_list
-from sftdata.read.formats.roles import is_plain_word, role_of
+from sftdata.read.formats.roles import is_plain_word, is_same_name, role_of
 from sftdata.read.sources import read_raw
 from sftdata.read.stage import row_format, row_of
 from sftdata.read.units import Source, Unit
@@ -122,12 +122,14 @@ def _roles_sentence(rows: TriedRows, source: int) -> str:
     """The unknown roles in the failing rows, the commonest first, and the setting that was tried on these."""
     counts: Counter[str] = Counter()
     for row in rows.failing:
-        counts.update(name for name in speakers(row, rows.how) if role_of(name, rows.how.roles) is None)
+        unknown = [name for name in speakers(row, rows.how) if role_of(name, rows.how.roles) is None]
+        named = [next((known for known in counts if is_same_name(known, name)), name) for name in unknown]
+        counts.update(dict.fromkeys(named, 1))
     common = [pair for pair in counts.most_common() if is_plain_word(pair[0])][:_MAX_NAMES]
-    named = ", ".join(f"{key_list({name: 0})} ({pluralize(count, 'row')})" for name, count in common)
+    shown = ", ".join(f"{key_list({name: 0})} ({pluralize(count, 'row')})" for name, count in common)
     others = len(counts) - len(common)
     more = f" and {others:,} more" if others else ""
-    what = f"turns have unknown roles: {named}{more}" if named else f"turns have {pluralize(others, 'unknown role')}"
+    what = f"turns have unknown roles: {shown}{more}" if shown else f"turns have {pluralize(others, 'unknown role')}"
     advice = find_advice(rows)
     if advice is None or not advice.is_safe or "roles" not in advice.settings:
         return f"{what}; say in roles of this source which of them is the user and which the assistant"

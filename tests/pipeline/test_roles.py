@@ -65,7 +65,7 @@ def notes(tokenizer: Path, folder: Path, *rows: Any, **settings: Any) -> tuple[M
 def test_unknown_roles_are_counted_with_the_setting_that_works_when_pasted(
     tiny_tokenizer: Path, tmp_path: Path
 ) -> None:
-    talks = [talk(("customer", f"Hi {number}"), ("agent", "Ho")) for number in range(3)]
+    talks = [talk((name, f"Hi {name}"), ("agent", "Ho")) for name in ("customer", "Customer", "### CUSTOMER:")]
     _, said = notes(
         tiny_tokenizer, tmp_path, chat("Hi"), *talks, talk(("narrator", "Once."), ("user", "Hi"), ("bot", ""))
     )
