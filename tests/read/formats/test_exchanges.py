@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from sftdata.read.formats.convert import RowFormat, convert
 from sftdata.records.record import Drop, Message, Record, ToolCall
@@ -159,8 +161,8 @@ def test_a_history_of_exchanges_is_read_with_the_roles_of_the_source():
 
 def test_turns_in_a_prompt_have_the_roles_of_the_source_as_a_list_and_as_text():
     prompt = [{"role": "customer", "content": "One?"}]
-    for given in (prompt, json.dumps(prompt), str(prompt)):
-        row = {"prompt": given, "completion": "1"}
+    for form in (prompt, json.dumps(prompt), str(prompt)):
+        row = {"prompt": form, "completion": "1"}
         assert first(row, roles={"customer": "user"}) == TWO[:2]
         assert first(row) == Drop("unknown_role", "turn 1: its role is 'customer'")
 
@@ -168,3 +170,40 @@ def test_turns_in_a_prompt_have_the_roles_of_the_source_as_a_list_and_as_text():
 def test_json_in_a_prompt_that_is_no_list_of_turns_stays_text():
     for text in ('[{"from": "Rome", "value": 3}]', '[{"role": "admin"}]', '[["One?", "1"]]', '{"role": "user"}'):
         assert first({"prompt": text, "completion": "1"}) == [("user", text), ("assistant", "1")]
+
+
+TEXT = st.text(min_size=1).filter(lambda text: not text.isspace())
+JSON = st.recursive(
+    st.none() | st.booleans() | st.floats() | st.text(max_size=5),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(["role", "from", "content", "value", "user", "assistant", "q", "a", "0"]), inner
+        )
+    ),
+    max_leaves=8,
+)
+
+
+@given(st.lists(st.tuples(TEXT, TEXT), min_size=1, max_size=4))
+def test_every_form_of_a_conversation_is_the_same_conversation(pairs):
+    said = [part for ask, answer in pairs for part in (("user", ask), ("assistant", answer))]
+    turns = [{"role": role, "content": text} for role, text in said]
+    for form in (
+        [{"user": ask, "assistant": answer} for ask, answer in pairs],
+        [{"answer": answer, "question": ask} for ask, answer in pairs],
+        [{role: text} for role, text in said],
+        [[role, text] for role, text in said],
+        [json.dumps(turn) for turn in turns],
+        [{"Role": role.upper(), "Content": text} for role, text in said],
+        {str(number): turn for number, turn in enumerate(turns)},
+    ):
+        assert read(form) == said
+        assert read(json.dumps(form)) == said
+
+
+@given(JSON)
+def test_whatever_a_column_of_turns_holds_is_read_or_refused(value):
+    for column in ("messages", "conversations", "history", "prompt"):
+        found = convert({column: value, "instruction": "x", "output": "y", "completion": "z"}, RowFormat("auto")).found
+        assert isinstance(found, (Record, Drop))
