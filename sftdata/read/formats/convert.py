@@ -327,30 +327,33 @@ def _with_system(reading: _Reading, messages: tuple[Message, ...]) -> tuple[Mess
 
     System turns without a text say nothing, so they make way for it. The row's prompt is left unused if a turn has one.
     """
-    fields = reading.fields
     is_system = [message.role in ("system", "developer") for message in messages]
     if any(found and message.content and message.content.strip() for found, message in zip(is_system, messages)):
         return messages
-    own = fields.lookup(SYSTEM)
-    system = reading.how.system
-    if own is not None and _text(own, "system").strip():
-        system = _text(own, "system")
-        _refuse_other_system(reading, system)
+    system = _own_system(reading) or reading.how.system
     if not system:
         return messages
     others = [message for found, message in zip(is_system, messages) if not found]
     return (Message(role="system", content=system), *others)
 
 
-def _refuse_other_system(reading: _Reading, system: str) -> None:
-    """Raise ConversionError if two columns of the row hold different system prompts."""
+def _own_system(reading: _Reading) -> str:
+    """The system prompt of the row; empty if it has none. Raises ConversionError if two columns hold different ones."""
     fields, (first, second) = reading.fields, SYSTEM
-    other = scalar_text(fields.row.get(second))
-    if second in fields.used or fields.columns.keys() & set(SYSTEM) or second in reading.how.keep:
-        return
-    if is_given(other) and other != system:
-        todo = f"name {second} in keep to use {first} alone"
-        raise ConversionError("conflicting_fields", f"its {first} and its {second} say different things; {todo}")
+    own = fields.lookup(SYSTEM)
+    other = None if fields.columns.keys() & set(SYSTEM) else fields.row.get(second)
+    if second not in fields.used and is_given(other):
+        if not is_given(own):
+            own = fields.lookup((second,))
+        elif scalar_text(own) != scalar_text(other) and second not in reading.how.keep:
+            todo = f"name {second} in keep to use {first} alone"
+            raise ConversionError("conflicting_fields", f"its {first} and its {second} say different things; {todo}")
+    if isinstance(own, list) and all(
+        isinstance(part, dict) for part in own
+    ):  # parts of a content, as in requests to Anthropic
+        own = "".join(turn.content or "" for turn in parse_turns([{"role": "system", "content": own}], "system"))
+    text = "" if own is None else _text(own, "system")
+    return text if text.strip() else ""
 
 
 def _tools(reading: _Reading) -> tuple[Mapping[str, Any], ...]:

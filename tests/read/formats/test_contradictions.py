@@ -72,6 +72,20 @@ def test_what_is_given_twice_and_is_the_same_is_used(row):
     assert found.unused == ()
 
 
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"system": "", "system_prompt": "Be kind."},
+        {"system": None, "system_prompt": "Be kind."},
+        {"system": [{"type": "text", "text": "Be "}, {"type": "text", "text": "kind."}]},
+    ],
+)
+def test_an_empty_system_prompt_hides_no_other_and_it_may_have_parts(row):
+    found = read({"messages": TURNS, **row})
+    assert isinstance(found.found, Record) and found.unused == ()
+    assert [message.content for message in found.found.messages] == ["Be kind.", "Hi", "Hello"]
+
+
 def test_what_the_messages_advise_works():
     row = {"messages": TURNS, "conversations": OTHER, "system": "a", "system_prompt": "b"}
     found = read(row, keep=("conversations", "system_prompt")).found
