@@ -206,6 +206,12 @@ class Config(Settings):
         description="rows whose prompts would lack a message, a tool call or the tools, because the template does not "
         "write them: drop them, or train them and warn",
     )
+    reasoning: Literal["template", "text", "omit"] = Field(
+        "template",
+        description="the reasoning of answers: template: written by the template, and dropped with its row where the "
+        "template writes none; text: in <think> marks in front of the answer, for such templates; omit: left out, also "
+        "where it begins a text in the marks of a known model",
+    )
     filters: FilterConfig = Field(
         FilterConfig(preset="off"), description="filters for low-quality answers: off, default, strict, or a mapping"
     )

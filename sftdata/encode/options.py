@@ -8,5 +8,6 @@ Backend = Literal["fastokens", "tokenizers"]  # the library that encodes
 TrainOn = Literal["all", "last"]
 Overlong = Literal["drop", "split", "truncate"]
 LostContext = Literal["drop", "warn"]
+Reasoning = Literal["template", "text", "omit"]
 
 BACKENDS: dict[str, Backend | None] = {"auto": None, "fast": "fastokens", "hf": "tokenizers"}  # by setting `encoder`

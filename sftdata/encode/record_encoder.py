@@ -14,16 +14,17 @@ import numpy as np
 import numpy.typing as npt
 
 from sftdata.encode.encoded import EncodedBatch, EncodedSample
-from sftdata.encode.options import Backend, LostContext, Overlong, TrainOn
+from sftdata.encode.options import Backend, LostContext, Overlong, Reasoning, TrainOn
 from sftdata.encode.overlong import fits, split_text, split_windows, truncate
 from sftdata.encode.proof.guarded_samples import GuardedBatch, Note
 from sftdata.encode.proof.masks import MaskProver
 from sftdata.encode.proof.shapes import ShapeProver
-from sftdata.encode.stats import CHANGES, UNWRITTEN
+from sftdata.encode.stats import CHANGES, REASONING, UNWRITTEN
 from sftdata.encode.template.conversation import Refusal
 from sftdata.encode.template.load import load_template
 from sftdata.encode.template.messages import trained_turns
 from sftdata.encode.template.probes import TemplateProbes
+from sftdata.encode.template.reasoning import rewritten
 from sftdata.encode.tokenizer.control import PRIVATE, guarded_tokenizer_json, private_name
 from sftdata.encode.tokenizer.encoder import Encoder, Ids
 from sftdata.encode.tokenizer.load import TokenizerFiles
@@ -45,6 +46,7 @@ class EncodeSettings:
     overlong: Overlong = "drop"
     seq_len: int | None = None  # required unless overlong is "drop"
     lost_context: LostContext = "drop"
+    reasoning: Reasoning = "template"
     backend: Backend | None = None  # see Encoder
     guarded_tokenizer: str | None = None  # computed already, see guarded_tokenizer_json; None: computed from the files
     self_test: bool = True  # see Encoder
@@ -135,11 +137,16 @@ class RecordEncoder:
         if refusal is not None:
             name = self.settings.template if self.settings.template != "auto" else "the tokenizer's chat template"
             raise TemplateError(name, refusal, "choose another template, see `sftdata templates list`")
+        if self.settings.reasoning == "text" and self.probes.shows_reasoning:
+            what = "the chat template writes reasoning in its own marks, so that text would have it written twice"
+            raise TemplateError("reasoning", what, "set reasoning: template")
 
     def can_prove(self, record: Record) -> bool:
         """Whether the template's text of a record can be proven. Its encoding is not tried."""
         if record.text is not None:
             return True
+        if self.settings.reasoning != "template":
+            record, _ = rewritten(record, self.settings.reasoning)
         try:
             prover = self._prover(record.template_kwargs) if record.template_kwargs else self._plain_prover
             prover.add_samples(record, GuardedBatch(), 0)
@@ -207,6 +214,10 @@ class RecordEncoder:
             if record.text is not None:
                 texts[number] = self._encode_text(record.text)
                 continue
+            if self.settings.reasoning != "template":
+                record, changed = rewritten(record, self.settings.reasoning)
+                if changed:
+                    proven.note(number, REASONING, self.settings.reasoning, changed)
             try:
                 prover, kwargs = plain_prover, record.template_kwargs
                 if kwargs and trained_turns(record, self.settings.train_on):

@@ -77,6 +77,7 @@ class Encode:
             settings.overlong,
             settings.seq_len,
             settings.lost_context,
+            settings.reasoning,
             self.encoder.end_tokens.key,
             settings.backend,
         ]

@@ -12,7 +12,7 @@ KEPT = "kept"
 NUM_EXAMPLES = {KEPT: 20}
 MAX_EXAMPLES = 50  # of those not in NUM_EXAMPLES
 # What is counted of single records: a Counter of EncodingStats, and a key of it.
-LOST_CONTEXT, UNWRITTEN, CHANGES = "lost_context", "unwritten", "changes"
+LOST_CONTEXT, UNWRITTEN, CHANGES, REASONING = "lost_context", "unwritten", "changes", "reasoning"
 DEVELOPER_AS_SYSTEM = (CHANGES, "developer_as_system")
 UNUSED_MESSAGES = (CHANGES, "unused_messages")  # after the last trained turn
 
@@ -28,6 +28,7 @@ class EncodingStats:
     lost_context: Counter[str] = field(default_factory=Counter)  # rows trained behind a prompt without these
     unwritten: Counter[str] = field(default_factory=Counter)  # "messages: name" and the like, see proof/context.py
     changes: Counter[str] = field(default_factory=Counter)  # what was done to records, see RecordEncoder.encode_batch
+    reasoning: Counter[str] = field(default_factory=Counter)  # of answers: what became of it, see template/reasoning.py
     backends: set[str] = field(default_factory=set)  # the libraries that encoded
     # By reason, and KEPT: records of the batch that were refused for it, or not, as JSON: those with the least hashes.
     examples: dict[str, list[tuple[str, str]]] = field(default_factory=dict)
@@ -55,6 +56,7 @@ class EncodingStats:
                 "lost_context": dict(sorted(self.lost_context.items())),
                 "unwritten": dict(sorted(self.unwritten.items())),
                 "changes": dict(sorted(self.changes.items())),
+                "reasoning": dict(sorted(self.reasoning.items())),
                 "examples": dict(sorted(self.examples.items())),
                 "backends": sorted(self.backends),
                 "backends_disagree": self.backends_disagree,
@@ -72,6 +74,7 @@ class EncodingStats:
         self.lost_context.update(payload["lost_context"])
         self.unwritten.update(payload["unwritten"])
         self.changes.update(payload["changes"])
+        self.reasoning.update(payload["reasoning"])
         for reason, examples in payload["examples"].items():
             self.add_examples(reason, ((hash_, text) for hash_, text in examples))
         self.backends.update(payload["backends"])

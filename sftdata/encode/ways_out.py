@@ -15,6 +15,7 @@ from sftdata.encode.record_encoder import EncodeSettings, RecordEncoder
 from sftdata.encode.stats import KEPT, EncodingStats
 from sftdata.encode.template.jinja import RenderError
 from sftdata.encode.template.load import template_names, template_source
+from sftdata.encode.template.reasoning import has_reasoning
 from sftdata.encode.tokenizer.load import TokenizerFiles
 from sftdata.errors import SftDataError
 from sftdata.records.record import Drop, Record
@@ -48,9 +49,11 @@ def fitting_templates(files: TokenizerFiles, date: str) -> list[str]:
 def _best_way(refused: Sequence[Record], kept: Sequence[Record], settings: EncodeSettings) -> str | None:
     """The best setting for these records, in words, or None if none trains any of them."""
     ranked = []
+    # A template that writes no reasoning would train its marks as the pieces of a text.
+    thinks = RecordEncoder(settings).probes.shows_reasoning and any(map(has_reasoning, [*refused, *kept]))
     for order, (name, changed) in enumerate(_candidates(settings)):
         encoder = RecordEncoder(changed) if changed.template == settings.template else _fits(changed)
-        if encoder is None:
+        if encoder is None or (thinks and not encoder.probes.shows_reasoning):
             continue
         number = sum(map(encoder.can_prove, refused))
         if number and all(map(encoder.can_prove, kept)):
@@ -72,6 +75,9 @@ def _candidates(settings: EncodeSettings) -> Iterator[tuple[str, EncodeSettings]
         yield "train_on=last", replace(settings, train_on="last")
     if settings.lost_context == "drop":
         yield "lost_context=warn", replace(settings, lost_context="warn")
+    if settings.reasoning == "template":
+        for how in ("text", "omit"):
+            yield f"reasoning={how}", replace(settings, reasoning=how)
 
 
 def _fits(settings: EncodeSettings) -> RecordEncoder | None:

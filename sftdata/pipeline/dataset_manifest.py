@@ -109,6 +109,7 @@ def _encoding_entry(stats: EncodingStats) -> EncodingEntry:
         cut_answers=stats.changes["cut_answers"],
         lost_context=dict(sorted(stats.lost_context.items())),
         unwritten=dict(sorted(stats.unwritten.items())),
+        reasoning=dict(sorted(stats.reasoning.items())),
         developer_as_system=stats.changes["developer_as_system"],
         unused_messages=stats.changes["unused_messages"],
         ways_out=stats.ways_out,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from sftdata.errors import pluralize
@@ -123,11 +123,35 @@ def _context_lines(encoding: EncodingEntry) -> list[str]:
         verb = "has" if number == 1 else "have"
         what = f"{terminal_safe(name)} that the template does not write"
         lines.append(f"{pluralize(number, things.removesuffix('s'))} {verb} {what}")
+    lines += _reasoning_lines(encoding.reasoning)
     if encoding.unused_messages:
         verb = "comes" if encoding.unused_messages == 1 else "come"
         messages = pluralize(encoding.unused_messages, "message")
         lines.append(f"{messages} {verb} after the last trained turn of a row, and so in no sample")
     lines += [f"rows dropped as {reason}: {terminal_safe(way)}" for reason, way in encoding.ways_out.items()]
+    return lines
+
+
+_REASONING = {
+    "read": "reasoning in their texts ({}), which the template writes in its own marks",
+    "text": "text in the marks of reasoning ({}), which their prompts ask for: it stays text, and the template writes "
+    "that they have no reasoning",
+}
+
+
+def _reasoning_lines(counts: Mapping[str, int]) -> list[str]:
+    """What became of the reasoning of answers; no lines if they have none, or only fields that the template writes."""
+    lines = []
+    for fate, sentence in _REASONING.items():
+        marks = {key.partition(": ")[2]: number for key, number in counts.items() if key.startswith(f"{fate}: ")}
+        named = ", ".join(f"{terminal_safe(mark)} {number:,}" for mark, number in marks.items())
+        total = sum(marks.values())
+        if total:
+            have = "has" if total == 1 else "have"
+            lines.append(f"{pluralize(total, 'answer')} {have} {sentence.format(named)}")
+    for how, what in (("text", "written in front of it in <think> marks"), ("omit", "left out")):
+        if number := counts.get(how, 0):
+            lines.append(f"the reasoning of {pluralize(number, 'answer')} is {what}, by reasoning: {how}")
     return lines
 
 

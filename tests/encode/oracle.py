@@ -26,6 +26,8 @@ from reference import Chat, Reference, change_fields, change_strings
 
 IGNORE = -100
 INLINE = re.compile(r"\s*<think>(.*?)</think>(.*)", re.DOTALL)
+CLOSED = re.compile(r"((?:(?!</?think>).)*)</think>((?:(?!</?think>).)*)", re.DOTALL)  # without its opening mark
+SPLITS = ("", "all", "one", "all closed", "one closed")
 
 
 @dataclass(frozen=True)
@@ -53,24 +55,25 @@ class Oracle(Reference):
 
     # The definition ----------------------------------------------------------------------------------------------
 
-    def forms(self, messages: Chat) -> Iterator[Chat]:
+    def forms(self, messages: Chat) -> Iterator[tuple[Chat, bool]]:
         """The ways to give these messages to a template, unchanged first: arguments as text or object, no content as ""
-        or absent, reasoning inline or as a field."""
+        or absent, reasoning inline or as a field. And whether it has to be taken: an end of reasoning without its
+        beginning may be text."""
         calls = any(message.get("tool_calls") for message in messages)
         inline = any(
-            m["role"] == "assistant" and m.get("reasoning_content") is None and INLINE.fullmatch(m.get("content") or "")
+            m["role"] == "assistant" and m.get("reasoning_content") is None and "</think>" in (m.get("content") or "")
             for m in messages
         )
         yielded = []
         for arguments, empty, split in itertools.product(
             ("given", "object", "text") if calls else ("given",),
             ("given", "absent", "") if calls else ("given",),
-            (False, True) if inline else (False,),
+            SPLITS if inline else ("",),
         ):
             form = [_in_form(message, arguments, empty, split) for message in messages]
             if form not in yielded:
                 yielded.append(form)
-                yield form
+                yield form, "closed" not in split
 
     def turns(self, messages: Chat, tools: Any, kwargs: Any, trained: Sequence[int]) -> list[Turn]:
         """The prompt and completion of each trained turn, control strings hidden. Raises Unsatisfied."""
@@ -213,10 +216,14 @@ class Oracle(Reference):
         reason = getattr(result, "reason", None)
         if not trained:
             return [] if reason == "nothing_to_train" else [f"there is nothing to train, but got {result}"]
+        if _has_unclear_reasoning(messages, trained, reason):
+            return []
         refused: list[Unsatisfied] = []
         wrong: list[list[str]] = []
         proven = 0
-        for form in self.forms(messages):
+        for form, is_needed in self.forms(messages):
+            if reason is not None and not is_needed:
+                continue
             try:
                 turns = self.turns(form, tools, kwargs, trained)
             except Unsatisfied as problem:
@@ -346,7 +353,19 @@ class Oracle(Reference):
         return f"at {at} got {show(got[at : at + 6])}, expected {show(wanted[at : at + 6])}"
 
 
-def _in_form(message: dict[str, Any], arguments: str, empty: str, split: bool) -> dict[str, Any]:
+def _has_unclear_reasoning(messages: Chat, trained: Sequence[int], reason: str | None) -> bool:
+    """Whether a drop may be for a trained turn that begins with <think>, of which the end or the answer is missing."""
+    for text in ((messages[k].get("content") or "") for k in trained if messages[k].get("reasoning_content") is None):
+        inline = INLINE.fullmatch(text)
+        is_unclear = text.lstrip().startswith("<think>") and (inline is None or "</think>" in inline.group(2))
+        if reason == "unproven_mask" and is_unclear:
+            return True
+        if reason == "empty_answer" and inline is not None and not inline.group(2).strip():
+            return True
+    return False
+
+
+def _in_form(message: dict[str, Any], arguments: str, empty: str, split: str) -> dict[str, Any]:
     """A message with its arguments, missing content and inline reasoning in another form."""
     changed = {key: value for key, value in message.items() if value is not None}
     if message.get("tool_calls"):
@@ -361,9 +380,13 @@ def _in_form(message: dict[str, Any], arguments: str, empty: str, split: bool) -
         del changed["reasoning_content"]  # blank reasoning is no reasoning
     if split and message["role"] == "assistant" and message.get("reasoning_content") is None:
         inline = INLINE.fullmatch(message.get("content") or "")
+        if inline is not None and "one" in split and "</think>" in inline.group(2):
+            inline = None
+        if inline is None and "closed" in split:
+            inline = CLOSED.fullmatch(message.get("content") or "")
         if inline is not None:
             changed["reasoning_content"] = inline.group(1).strip("\n")
-            changed["content"] = inline.group(2).lstrip("\n")
+            changed["content"] = inline.group(2).lstrip("\r\n" if "closed" in split else "\n")
     return changed
 
 

@@ -82,6 +82,20 @@ def test_rows_with_lost_context_are_dropped_or_trained_with_a_warning(tiny_token
     sftdata.verify(tmp_path / "warned")
 
 
+def test_reasoning_under_a_template_that_writes_none_has_a_way_out(tiny_tokenizer: Path, tmp_path: Path) -> None:
+    tokenizer = with_template(tiny_tokenizer, tmp_path / "tokenizer", NO_SYSTEM)
+    rows = [{"prompt": "Hi", "completion": "Hello", "reasoning": "They greet me."}, chat("And?", "So.")]
+    data = write_lines(tmp_path / "a.jsonl", rows)
+    dropped = prepare(tmp_path / "dropped", tokenizer, [str(data)])
+    way = "reasoning=text trains 1 of 1 of them that were tried"
+    assert (dropped.counts.packed, dropped.encoding.ways_out) == (1, {"lost_field": way})
+    for how, what in (("text", "written in front of it in <think> marks"), ("omit", "left out")):
+        again = prepare(tmp_path / how, tokenizer, [str(data)], reasoning=how)
+        assert (again.counts.packed, again.encoding.reasoning) == (2, {how: 1})
+        assert f"the reasoning of 1 answer is {what}, by reasoning: {how}" in summarize(how, again).lines
+        sftdata.verify(tmp_path / how)
+
+
 def test_what_is_not_written_is_in_the_summary(tiny_tokenizer: Path, tmp_path: Path) -> None:
     row = chat("Hi", "Hello")
     row["messages"] = [

@@ -12,6 +12,7 @@ from sftdata.encode.stats import LOST_CONTEXT, UNUSED_MESSAGES, UNWRITTEN
 from sftdata.encode.template.conversation import Conversation, Refusal
 from sftdata.encode.template.messages import strings_in, strings_of, strings_of_message, to_chat
 from sftdata.encode.template.probes import TemplateProbes
+from sftdata.encode.template.reasoning import count_inline
 from sftdata.encode.tokenizer.control import PLACEHOLDER, PRIVATE
 from sftdata.records.record import Record
 
@@ -24,12 +25,13 @@ def samples_by_definition(
     With `allow_lost`, context that the template does not write is counted, not refused.
     """
     _refuse_private_names(record)
+    thoughts = Counter(count_inline(record, trained)) if probes.shows_reasoning else Counter()
     chat = to_chat(record, probes)
     turns = prove_turns(chat, trained, probes)
     if any(probes.control.find(text) for text in strings_of(record)):
         _check_protection(record, chat, trained, probes)
     notes = _check_context(chat, turns, probes, allow_lost=allow_lost)
-    return [_guard(sample, probes) for sample in group_turns(turns)], notes
+    return [_guard(sample, probes) for sample in group_turns(turns)], notes + thoughts
 
 
 def _refuse_private_names(record: Record) -> None:

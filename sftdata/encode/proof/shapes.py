@@ -33,6 +33,7 @@ from sftdata.encode.template.developer import Roles, can_join, with_roles, writt
 from sftdata.encode.template.messages import trained_turns
 from sftdata.encode.template.probes import SENTINEL, TemplateProbes
 from sftdata.encode.tokenizer.control import PRIVATE, RESERVED
+from sftdata.records.reasoning_marks import may_hold_reasoning
 from sftdata.records.record import PlainRecord, Record
 
 _PRIVATE, _PLACEHOLDER = RESERVED
@@ -69,6 +70,7 @@ class ShapeProver:
         self._plans_of_plain: dict[tuple[str, ...], PlannedShape | None] = {}  # by the roles of plain records
         self._num_planned = 0
         self.unused_kwargs = sorted(probes.kwargs.keys() - probes.template.variables) if probes.kwargs else []
+        self._has_reasoning = probes.shows_reasoning  # so that reasoning in a text is a field of its turn
         self._may_branch = probes.content_use.trims or bool(probes.content_use.constants)
         self._is_verbatim = probes.content_use.verbatim
 
@@ -160,6 +162,8 @@ class ShapeProver:
             if not content or content.isspace() or _PRIVATE in content or _PLACEHOLDER in content:
                 return False
         if self._may_branch and any(map(self.probes.content_use.may_branch_on, contents)):
+            return False
+        if self._has_reasoning and any(map(may_hold_reasoning, contents)):
             return False
         if not self._is_verbatim and not self._writes_as_planned(plain, plan):
             return False

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any
@@ -12,9 +11,8 @@ from sftdata.encode.options import TrainOn
 from sftdata.encode.template.conversation import Conversation
 from sftdata.encode.template.jinja import Turn
 from sftdata.encode.template.probes import TemplateProbes
+from sftdata.encode.template.reasoning import as_fields
 from sftdata.records.record import Message, Record, ToolCall, is_plain
-
-_INLINE_REASONING = re.compile(r"\s*<think>(.*?)</think>(.*)", re.DOTALL)
 
 
 def trained_turns(record: Record, train_on: TrainOn) -> tuple[int, ...]:
@@ -39,8 +37,9 @@ def _trained(roles: tuple[str, ...], train: tuple[bool | None, ...] | None, trai
 def to_chat(record: Record, probes: TemplateProbes, *, protect: bool = True) -> Conversation:
     """The conversation for the template. With protect=False, control strings stay as an inference server gets them."""
     change: Callable[[str], str] = probes.control.protect if protect else _unchanged
+    messages = as_fields(record.messages) if probes.shows_reasoning else record.messages
     return Conversation(
-        messages=[_turn(message, probes, change) for message in record.messages],
+        messages=[_turn(message, probes, change) for message in messages],
         tools=[map_strings(tool, change) for tool in record.tools] or None,
         kwargs=record.template_kwargs,
     )
@@ -53,10 +52,6 @@ def _unchanged(text: str) -> str:
 def _turn(message: Message, probes: TemplateProbes, change: Callable[[str], str]) -> Turn:
     """A message as a turn of the template's conversation, every string changed."""
     content, reasoning = message.content, message.reasoning
-    if reasoning is None and content and message.role == "assistant" and probes.shows_reasoning:
-        inline = _INLINE_REASONING.fullmatch(content)
-        if inline is not None:
-            reasoning, content = inline.group(1).strip("\n"), inline.group(2).lstrip("\n")
     if message.tool_calls and not content and probes.call_contents:
         if content not in probes.call_contents:
             content = None if content == "" else ""

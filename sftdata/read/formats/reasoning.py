@@ -10,6 +10,7 @@ from typing import Any
 from sftdata.read.formats.roles import normalized
 from sftdata.read.formats.values import ConversionError, describe_value, is_given, parse_python
 from sftdata.read.readers.parse_json import parse_text
+from sftdata.records.reasoning_marks import split_reasoning
 from sftdata.records.record import Message
 
 # In order of priority; the order decides only which name a message quotes.
@@ -66,7 +67,7 @@ _ABOUT = {
 PARTS = ("thinking", "reasoning", "reasoning_text", "reasoning.text", "reasoning.summary", "summary_text", "thought")
 _ENCRYPTED = ("reasoning.encrypted", "redacted_thinking", "encrypted", "reasoning.redacted")
 _WRAPPED = re.compile(r"(?is)\s*<(think|thinking|thought|reasoning)>(.*)</\1>\s*")
-_INLINE = re.compile(r"\s*<think>(.*?)</think>\s*(.*)", re.DOTALL)
+_OPEN, _CLOSE = "<think>", "</think>"
 
 
 @lru_cache(maxsize=1 << 12)
@@ -145,13 +146,22 @@ def _parts_in(text: str) -> Any:
 
 
 def unwrapped(text: str) -> str:
-    """A reasoning without the pair of marks around it, and then without outer white space; any other text unchanged."""
+    """A reasoning without the pair of marks around it, and then without outer white space; any other text unchanged.
+
+    One mark of <think> at its place counts too: some templates and servers write the other one.
+    """
     while (found := _WRAPPED.fullmatch(text)) is not None:
         inner = found.group(2)
         opening, closing = inner.find(f"<{found.group(1)}>"), inner.find(f"</{found.group(1)}>")
         if closing >= 0 and not 0 <= opening < closing:
-            break  # two blocks in a row
+            return text  # two blocks in a row
         text = inner.strip()
+    other = split_reasoning(text)
+    if other is not None and other.is_of_model and not other.flaw and not other.answer.strip():
+        return other.reasoning.strip()
+    bare = text.strip()
+    if bare.count(_OPEN) + bare.count(_CLOSE) == 1 and (bare.startswith(_OPEN) or bare.endswith(_CLOSE)):
+        return bare.removeprefix(_OPEN).removesuffix(_CLOSE).strip()
     return text
 
 
@@ -172,14 +182,17 @@ def part_text(part: Mapping[str, Any], label: str) -> str:
 def without_inline(content: str, reasoning: str) -> str:
     """An answer without the <think>...</think> at its beginning, whose reasoning a field gives too.
 
-    Raises ConversionError if the two say different things; an empty block says nothing.
+    Raises ConversionError if the two say different things; an empty block says nothing, and other reasoning in marks
+    that are no model's (<reasoning>) is part of the answer.
     """
-    inline = _INLINE.fullmatch(content)
-    if inline is None:
+    inline = split_reasoning(content)
+    if inline is None or inline.flaw:
         return content
-    if inline.group(1).strip() and _bare(inline.group(1)) != _bare(reasoning):
-        raise ConversionError("conflicting_fields", "the <think> block of its text and its reasoning differ")
-    return inline.group(2)
+    if inline.reasoning.strip() and _bare(inline.reasoning) != _bare(reasoning):
+        if not inline.is_of_model:
+            return content
+        raise ConversionError("conflicting_fields", f"the {inline.mark} block of its text and its reasoning differ")
+    return inline.answer.lstrip()
 
 
 def answers_with(messages: tuple[Message, ...], text: str, column: str, *, is_kept: bool) -> tuple[Message, ...] | None:
@@ -212,8 +225,8 @@ def _thoughts(messages: tuple[Message, ...]) -> Iterator[str]:
     """The reasoning of each answer, in its field or its text; empty if it has none."""
     for message in messages:
         if message.role == "assistant":
-            inline = _INLINE.fullmatch(message.content or "")
-            yield _bare(message.reasoning or (inline.group(1) if inline else ""))
+            inline = split_reasoning(message.content or "")
+            yield _bare(message.reasoning or (inline.reasoning if inline else ""))
 
 
 def _bare(text: str) -> str:

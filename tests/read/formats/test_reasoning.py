@@ -8,6 +8,8 @@ import pytest
 
 from sftdata.config import SourceConfig
 from sftdata.read.formats.convert import Converted, RowFormat, convert
+from sftdata.read.formats.reasoning import reasoning_text, without_inline
+from sftdata.read.formats.values import ConversionError
 from sftdata.read.stage import row_of
 from sftdata.read.units import RawRow
 from sftdata.records.record import Drop, Message, Record
@@ -198,3 +200,28 @@ def test_other_reasoning_than_that_of_the_answer_is_refused():
 def test_two_columns_of_reasoning_that_differ_are_refused():
     row = {"prompt": "2+2?", "completion": "4", "reasoning": "Add.", "thinking": "Guess."}
     assert reason(read(row)) == "conflicting_fields"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[THINK]why[/THINK]",
+        "<|begin_of_thought|>\n\nwhy\n\n<|end_of_thought|>",
+        "◁think▷why◁/think▷",
+        "why\n</think>\n",
+        "<think>\nwhy",
+    ],
+)
+def test_marks_of_models_around_a_field_of_reasoning_are_not_part_of_it(text):
+    assert reasoning_text(text, "reasoning") == "why"
+
+
+@pytest.mark.parametrize("text", ["[THINK]why[/THINK]yo", "why\n</think>\n\nyo", "<thinking>why</thinking>yo"])
+def test_reasoning_that_a_field_and_the_text_say_is_said_once(text):
+    assert without_inline(text, "why") == "yo"
+
+
+def test_other_reasoning_in_the_marks_of_a_model_is_refused_and_in_a_tag_it_is_text():
+    with pytest.raises(ConversionError, match=r"the \[THINK\] block of its text and its reasoning differ"):
+        without_inline("[THINK]so[/THINK]yo", "why")
+    assert without_inline("<reasoning>so</reasoning>yo", "why") == "<reasoning>so</reasoning>yo"

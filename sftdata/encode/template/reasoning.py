@@ -1,0 +1,87 @@
+"""What becomes of the reasoning of answers, in their fields or in the marks of some model in their texts.
+
+A template that writes reasoning gets it as a field, and writes it in its own marks, once. Under another template the
+texts stay as they are; reasoning in a field is then a lost field, unless the setting `reasoning` is text or omit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+
+from sftdata.encode.options import Reasoning
+from sftdata.encode.stats import REASONING
+from sftdata.encode.template.conversation import Refusal
+from sftdata.records.reasoning_marks import InlineReasoning, is_asked_for, split_reasoning
+from sftdata.records.record import Message, Record
+
+_ASKED = "asked for"  # the flaw of marks that the prompts show, which are text
+
+
+def inline_reasoning(messages: Sequence[Message], at: int) -> InlineReasoning | None:
+    """The reasoning in the text of a turn, if it is an answer without reasoning of its own."""
+    message = messages[at]
+    if message.role != "assistant" or message.reasoning is not None or not message.content:
+        return None
+    found = split_reasoning(message.content)
+    if found is not None and not found.flaw:
+        prompts = "\n".join(one.content or "" for one in messages[:at] if one.role != "assistant")
+        found = found._replace(flaw=_ASKED) if is_asked_for(found.mark, prompts) else found
+    return found
+
+
+def as_fields(messages: Sequence[Message]) -> list[Message]:
+    """The messages with the reasoning in their texts as fields, where it is certain."""
+    return [_as_field(messages, at) for at in range(len(messages))]
+
+
+def _as_field(messages: Sequence[Message], at: int) -> Message:
+    found = inline_reasoning(messages, at)
+    if found is None or found.flaw:
+        return messages[at]
+    return messages[at]._replace(reasoning=found.reasoning, content=found.answer)
+
+
+def count_inline(record: Record, trained: Collection[int]) -> Iterator[tuple[str, str]]:
+    """What to count of the reasoning in the texts of a record, for a template that writes reasoning.
+
+    Raises Refusal for a trained turn that begins with reasoning of which the end is not certain: as text, it would come
+    behind the block in which the template says that there is none. And for one with reasoning and no answer.
+    """
+    for at, message in enumerate(record.messages):
+        found = inline_reasoning(record.messages, at)
+        if found is None:
+            continue
+        if found.flaw and found.flaw != _ASKED and at in trained:
+            raise Refusal("unproven_mask", found.flaw, at)
+        has_answer = bool(found.answer.strip() or message.tool_calls or not found.reasoning.strip())
+        if not found.flaw and not has_answer and at in trained:
+            raise Refusal("empty_answer", f"the assistant's turn holds reasoning in {found.mark} but no answer", at)
+        yield REASONING, f"{'text' if found.flaw else 'read'}: {found.mark}"
+
+
+def has_reasoning(record: Record) -> bool:
+    """Whether an answer of a record has reasoning, in its field or its text."""
+    messages = record.messages
+    return any(one.reasoning or inline_reasoning(messages, at) is not None for at, one in enumerate(messages))
+
+
+def rewritten(record: Record, how: Reasoning) -> tuple[Record, int]:
+    """A record with its reasoning in the texts of its answers (text), or without it (omit); and how many answers have
+    changed.
+    """
+    if record.text is not None:
+        return record, 0
+    messages = [_rewritten(record.messages, at, how) for at in range(len(record.messages))]
+    changed = sum(map(Message.__ne__, messages, record.messages))
+    return (record.replaced(messages=tuple(messages)), changed) if changed else (record, 0)
+
+
+def _rewritten(messages: Sequence[Message], at: int, how: Reasoning) -> Message:
+    if how == "omit":
+        return _as_field(messages, at)._replace(reasoning=None)
+    message = messages[at]
+    if message.role != "assistant" or not (message.reasoning or "").strip():
+        return message
+    reasoning = (message.reasoning or "").strip("\n")
+    answer = f"\n\n{message.content}" if message.content else ""
+    return message._replace(content=f"<think>\n{reasoning}\n</think>{answer}", reasoning=None)
