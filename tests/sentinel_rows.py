@@ -7,6 +7,7 @@ from itertools import count
 from typing import Any
 
 Row = dict[str, Any]
+CALL_ID = "Qz99901zq"  # some templates ask for nine letters or digits
 REASONING = (
     "reasoning_content",
     "reasoning",
@@ -34,7 +35,7 @@ _KEPT = {
 
 
 def marked(value: Any, number: Iterator[int] | None = None) -> Any:
-    """A copy of a value with a sentinel in place of every text, but for roles, types and ids.
+    """A copy of a value with a sentinel in place of every text, but for roles and types.
 
     A text that begins with `=` is one value: it has the same sentinel at all its places.
     """
@@ -46,8 +47,8 @@ def marked(value: Any, number: Iterator[int] | None = None) -> Any:
             return text
         if text.startswith("="):
             return same.setdefault(text, f"Qz{next(numbers):03}zq")
-        if text.startswith("call"):
-            return text  # some templates ask for nine letters or digits
+        if text == CALL_ID:
+            return text
         return f"Qz{next(numbers):03}zq"
 
     def walk(item: Any) -> Any:
@@ -78,7 +79,7 @@ def _turn(role: str, **more: Any) -> Row:
 
 def _call(**more: Any) -> Row:
     arguments = {"place": "x", "inner": {"deep": "x", "list": ["x", "x"]}}
-    return {"id": "call00001", "type": "function", "function": {"name": "=tool", "arguments": arguments}, **more}
+    return {"id": CALL_ID, "type": "function", "function": {"name": "=tool", "arguments": arguments}, **more}
 
 
 def _tool() -> Row:
@@ -92,7 +93,7 @@ def _tool() -> Row:
 def _called(**more: Any) -> Row:
     call = _turn("assistant", content=None, tool_calls=[_call(vendor="x")])
     call["tool_calls"][0]["function"]["strictness"] = "x"
-    result = _turn("tool", tool_call_id="call00001", name="=tool", status_text="x")
+    result = _turn("tool", tool_call_id=CALL_ID, name="=tool", status_text="x")
     return {"messages": [_turn("user"), call, result, _turn("assistant")], "tools": [_tool()], **more}
 
 
