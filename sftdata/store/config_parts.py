@@ -24,6 +24,8 @@ class SourcePart(Part):
     format: str = "auto"
     repeat: Positive = 1
     keep: tuple[str, ...] = ()
+    max_records: Natural | None = None
+    weight: float | None = None
 
 
 class PackPart(Part):

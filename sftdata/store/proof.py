@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -160,6 +160,15 @@ def check_ids(rows: PackedRows, vocab_size: int) -> None:
         raise rows.error_at(at, f"has the id {rows.ids[at]} but the label {rows.labels[at]}")
 
 
+@dataclass(slots=True)
+class Seen:
+    """What the manifest lists of the tokenizer, and was found in the rows that were checked so far."""
+
+    has_chats: bool = False
+    prompts: set[tuple[int, ...]] = field(default_factory=set)  # directly before trained runs
+    control_ids: set[int] = field(default_factory=set)  # within trained runs, of those that answers may contain
+
+
 @dataclass(frozen=True)
 class Proof:
     """Checks rows against what the manifest says about the tokenizer and the template.
@@ -172,6 +181,7 @@ class Proof:
     tokenizer: TokenizerEntry
     cut_len: int | None = None
     split_len: int | None = None
+    seen: Seen = field(default_factory=Seen)
 
     def check(self, rows: PackedRows, is_text: Bools) -> None:
         """Raise DatasetError for the first check that fails. `is_text` has one entry per sample.
@@ -197,6 +207,23 @@ class Proof:
         self._check_ends(rows, ends[~run_is_text], chat_token)
         self._check_prompts(rows, starts[~run_is_text])
         self._check_bos(rows, chat_token)
+
+    def check_seen(self, where: str) -> None:
+        """After all rows: what the manifest lists was found, as it was when all of these rows were encoded.
+
+        Raises DatasetError if not.
+        """
+        unseen = set(self.tokenizer.generation_prompts) - self.seen.prompts
+        if unseen:
+            what = f"tokenizer.generation_prompts lists {list(min(unseen))}, which comes before no trained run"
+            raise DatasetError(where, what, PREPARE_AGAIN)
+        if self.seen.has_chats and not self.tokenizer.generation_prompts:
+            raise DatasetError(where, "tokenizer.generation_prompts is empty, but there are chats", PREPARE_AGAIN)
+        if self.seen.has_chats and self.tokenizer.answer_control_ids is None:
+            raise DatasetError(where, "tokenizer.answer_control_ids is null, but there are chats", PREPARE_AGAIN)
+        if unused := set(self.tokenizer.answer_control_ids or ()) - self.seen.control_ids:
+            what = f"tokenizer.answer_control_ids lists {min(unused)}, which is in no trained run"
+            raise DatasetError(where, what, PREPARE_AGAIN)
 
     def _check_text(self, rows: PackedRows, starts: Ints64, ends: Ints64) -> None:
         """Text is one run from the second token to the last: nothing predicts the first, whether it is BOS or text."""
@@ -226,6 +253,9 @@ class Proof:
         if (wrong := inside & foreign[rows.ids]).any():
             at = int(np.argmax(wrong))
             raise rows.error_at(at, f"is a control token ({rows.ids[at]}) that the template never writes in answers")
+        inside[ends] = False
+        in_answers = inside & self._id_mask(self.tokenizer.answer_control_ids)[rows.ids]
+        self.seen.control_ids.update(np.unique(rows.ids[in_answers]).tolist())
 
     def _is_cut(self, rows: PackedRows, ends: Ints64) -> Bools:
         """Which of these run ends are where a sample was truncated."""
@@ -242,15 +272,18 @@ class Proof:
     def _check_prompts(self, rows: PackedRows, starts: Ints64) -> None:
         """A generation prompt comes directly before each trained run of a chat, within the sample."""
         prompts = self.tokenizer.generation_prompts
+        self.seen.has_chats |= len(starts) > 0
         if not prompts:
             return
         room = starts - rows.sample_starts[rows.sample_at(starts)]
         proven = np.zeros(len(starts), np.bool_)
         for length in sorted({len(prompt) for prompt in prompts}):
-            known = {np.array(prompt, np.int32).tobytes() for prompt in prompts if len(prompt) == length}
-            unproven = np.flatnonzero(~proven & (room >= length))
-            before = rows.ids[starts[unproven, np.newaxis] + np.arange(-length, 0)]
-            proven[unproven] = [window in known for window in before.view(f"V{4 * length}").ravel().tolist()]
+            known = {np.array(prompt, np.int32).tobytes(): prompt for prompt in prompts if len(prompt) == length}
+            possible = np.flatnonzero(room >= length)
+            before = rows.ids[starts[possible, np.newaxis] + np.arange(-length, 0)]
+            windows = before.view(f"V{4 * length}").ravel().tolist()
+            proven[possible] |= np.array([window in known for window in windows], np.bool_)
+            self.seen.prompts.update(known[window] for window in known.keys() & set(windows))
         if not proven.all():
             at = int(starts[np.argmin(proven)])
             raise rows.error_at(at, "starts a trained run, but there is no generation prompt directly before it")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,12 +11,21 @@ import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from sftdata.errors import DatasetError, pluralize
+from sftdata.errors import DatasetError
 from sftdata.files.atomic import MANIFEST_NAME
 from sftdata.reasons import REASONS
 from sftdata.store.checked import checked_rows
+from sftdata.store.consistency import (
+    check_columns,
+    check_hash,
+    check_manifest,
+    check_mixture,
+    check_names,
+    check_targets,
+    check_unused,
+)
 from sftdata.store.ledger import PACKED, PER_PLACE_COLUMNS, Tally, checked_ledger, reject
-from sftdata.store.manifest import Manifest, PackingEntry, ShardEntry, hash_of_shards
+from sftdata.store.manifest import Manifest, ShardEntry
 from sftdata.store.places import Places, read_places
 from sftdata.store.proof import PREPARE_AGAIN, Proof
 
@@ -38,6 +46,7 @@ class DatasetStats:
     samples: int
     tokens: int
     trained_tokens: int
+    is_hashed: bool = False  # whether the manifest states a hash of itself; one of an earlier version does not
 
 
 def verify(folder: str | Path) -> DatasetStats:
@@ -49,7 +58,8 @@ def verify(folder: str | Path) -> DatasetStats:
     """
     folder = Path(folder)
     manifest = Manifest.load(folder)
-    _check_manifest(folder, manifest)
+    check_manifest(folder, manifest)
+    is_hashed = check_hash(folder)
     _check_file_list(folder, manifest)
     for entry in manifest.listed_files():
         entry.check(folder)
@@ -64,6 +74,8 @@ def verify(folder: str | Path) -> DatasetStats:
     for number, shard in enumerate(manifest.shards):
         _check_shard(folder, manifest, shard, places.of_shard(number), proof)
     places.check_tokens()
+    if manifest.encoding is not None and all_encoded_are_packed(manifest):
+        proof.check_seen(str(folder / MANIFEST_NAME))
     return DatasetStats(
         files=len(manifest.listed_files()) + 1,
         size_bytes=sum(entry.size_bytes for entry in manifest.listed_files()),
@@ -74,34 +86,8 @@ def verify(folder: str | Path) -> DatasetStats:
         samples=sum(shard.samples for shard in manifest.shards),
         tokens=sum(shard.tokens for shard in manifest.shards),
         trained_tokens=sum(shard.trained_tokens for shard in manifest.shards),
+        is_hashed=is_hashed,
     )
-
-
-def _check_manifest(folder: Path, manifest: Manifest) -> None:
-    """The manifest is consistent."""
-    where = str(folder / MANIFEST_NAME)
-    if not manifest.ledger:
-        raise DatasetError(where, "lists no ledger", PREPARE_AGAIN)
-    path, times = Counter(entry.path for entry in manifest.listed_files()).most_common(1)[0]
-    if times > 1:
-        raise DatasetError(where, f"lists {path} {times} times", PREPARE_AGAIN)
-    for shard in manifest.shards:
-        if not shard.path.startswith(f"{shard.split}/"):
-            raise DatasetError(where, f"{shard.path} is not in the folder of its split, {shard.split}", PREPARE_AGAIN)
-    if manifest.dataset_hash != hash_of_shards(manifest.shards):
-        raise DatasetError(where, "dataset_hash is not the hash of the shards' checksums", PREPARE_AGAIN)
-    packing = PackingEntry.of(manifest.packing.strategy, manifest.seq_len, manifest.shards)
-    if manifest.packing != packing:
-        stated = f"{pluralize(manifest.packing.rows, 'row')} with a fill of {manifest.packing.fill}"
-        found = f"{packing.rows} with a fill of {packing.fill}"
-        raise DatasetError(where, f"packing states {stated}, but the shards have {found}", PREPARE_AGAIN)
-    if manifest.packing.strategy == "none" and any(shard.rows != shard.samples for shard in manifest.shards):
-        raise DatasetError(where, "packing.strategy is none, but there are more samples than rows", PREPARE_AGAIN)
-    counts = manifest.counts
-    if counts.rows_read != counts.packed + counts.num_dropped:
-        do = "does" if counts.rows_read == 1 else "do"
-        sums = f"{counts.packed} packed and {counts.num_dropped} dropped"
-        raise DatasetError(where, f"{pluralize(counts.rows_read, 'row')} read {do} not equal {sums}", PREPARE_AGAIN)
 
 
 def _check_file_list(folder: Path, manifest: Manifest) -> None:
@@ -152,6 +138,7 @@ def _vocab_size(path: Path) -> int:
 def _check_ledger(folder: Path, manifest: Manifest) -> Places:
     """Each ledger row has one valid fate, and the counts match the manifest. Returns the places of the packed rows."""
     tally = Tally()
+    sources: list[Any] = []
     names: list[Any] = []
     duplicates_of: list[Any] = []
     packed: list[pa.Table] = []
@@ -160,14 +147,25 @@ def _check_ledger(folder: Path, manifest: Manifest) -> Places:
         for table in checked_ledger(folder, entry):
             _check_reasons(folder / entry.path, table, manifest)
             tally.add(table)
+            sources.append(table["source"])
             names.append(table["where"])
             duplicates_of.append(table["duplicate_of"].drop_null())
             packed.append(table.select(keep).filter(pc.equal(table["fate"], PACKED)))
+        check_columns(folder / entry.path, manifest)
     counts = tally.counts()
     if counts != manifest.counts:
         raise DatasetError(str(folder / MANIFEST_NAME), f"its counts differ from the ledger's, {counts}", PREPARE_AGAIN)
-    _check_duplicate_targets(folder, names, duplicates_of)
-    return read_places(folder, pa.concat_tables(packed), manifest)
+    check_names(folder, manifest, sources, names)
+    check_targets(folder, names, duplicates_of)
+    check_unused(folder, manifest, sources)
+    check_mixture(folder, manifest, all_packed := pa.concat_tables(packed))
+    return read_places(folder, all_packed, manifest)
+
+
+def all_encoded_are_packed(manifest: Manifest) -> bool:
+    """Whether every sample that was encoded is in the shards, as it was encoded."""
+    late = {"encode", "pack", "mixture"} & manifest.counts.dropped.keys()
+    return not late and manifest.parts.overlong in (None, "drop")
 
 
 def _check_reasons(path: Path, table: pa.Table, manifest: Manifest) -> None:
@@ -203,19 +201,6 @@ def _check_reasons(path: Path, table: pa.Table, manifest: Manifest) -> None:
     reject_among(pc.invert(is_near), is_set("similarity"), "not a near-duplicate, but with a similarity")
     needs_detail = _is_in(table["reason"], ["contaminated", "private_data", "over_cap"])
     reject_among(needs_detail, is_null("detail"), "{reason}, but detail is null")
-
-
-def _check_duplicate_targets(folder: Path, names: Sequence[Any], duplicates_of: Sequence[Any]) -> None:
-    """Each `duplicate_of` is an existing row."""
-    targets = pa.chunked_array([chunk for column in duplicates_of for chunk in column.chunks], pa.string())
-    if len(targets) == 0:
-        return
-    known = pa.chunked_array([chunk for column in names for chunk in column.chunks], pa.string())
-    missing = targets.filter(pc.invert(pc.is_in(targets, value_set=known)))
-    if len(missing):
-        raise DatasetError(
-            str(folder / "ledger"), f"a row is a duplicate of {missing[0]}, which does not exist", PREPARE_AGAIN
-        )
 
 
 def _check_shard(folder: Path, manifest: Manifest, shard: ShardEntry, places: Any, proof: Proof) -> None:

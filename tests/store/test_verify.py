@@ -218,7 +218,11 @@ LEDGER = [
     case(fate(0, num_tokens=25), "chats.jsonl:1: num_tokens is 25, but its samples have 26", "tokens"),
     case(fate(0, num_trained_tokens=6), "chats.jsonl:1: num_trained_tokens is 6, but its samples have 5", "trained"),
     case(lambda d: d.ledger.pop(3), "row 0, sample 1 (record bb): is not in the ledger", "a packed row missing"),
-    case(lambda d: d.ledger.append(d.ledger[1]), "an earlier row has the same record id, aa", "a packed row twice"),
+    case(
+        lambda d: d.ledger.append(d.ledger[1]),
+        "has 2 rows of chats.jsonl:2 in chats.jsonl, which was read once",
+        "a row twice",
+    ),
 ]
 
 
