@@ -106,6 +106,18 @@ def test_whole_numbers_as_answers_are_their_digits(tmp_path: Path, writer: Write
     assert [record.messages[1].content for record in records] == ["7", "-9223372036854775808"]
 
 
+@pytest.mark.parametrize("writer", [*WRITERS, *OTHER_JSON], ids=lambda writer: writer.__name__)
+def test_an_instruction_of_null_beside_an_input_is_an_empty_one(tmp_path: Path, writer: Writer) -> None:
+    schema = pa.schema([(name, pa.string()) for name in ("instruction", "input", "output")])
+    rows = [
+        {"instruction": None, "input": "Hi", "output": "Ho"},
+        {"instruction": "", "input": "He", "output": "Ha"},
+        {"instruction": None, "input": None, "output": "Dropped."},
+    ]
+    records = [record for record, _, _ in found(writer(rows, schema, tmp_path), tmp_path)]
+    assert [record and record.messages[0].content for record in records] == ["Hi", "He", None]
+
+
 def test_arguments_come_in_the_order_that_the_format_keeps(tmp_path: Path) -> None:
     """Each row's own in JSON and CSV; in Arrow that of the struct, which is one for the whole column."""
 

@@ -237,9 +237,10 @@ def _from_xlam(reading: _Reading) -> Record:
 
 def _from_alpaca(reading: _Reading) -> Record:
     fields = reading.fields
-    instruction = _text(fields.required(INSTRUCTION), "instruction")
-    output = _text(fields.required(OUTPUT), "output")
     context = fields.lookup(INPUT)
+    is_null = INSTRUCTION[0] in fields.row and fields.lookup(INSTRUCTION) is None  # as an empty cell, beside an input
+    instruction = "" if is_null and not is_empty(context) else _text(fields.required(INSTRUCTION), "instruction")
+    output = _text(fields.required(OUTPUT), "output")
     if context is not None and (context := _text(context, "input")).strip():
         instruction = f"{instruction}\n{context}" if instruction.strip() else context
     history = _history(reading)
