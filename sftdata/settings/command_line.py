@@ -28,6 +28,8 @@ class CommandLine(TyperGroup):
         """Run a command. Exits with 1 where an argument is wrong, else as the command says."""
         try:
             code = super().main(args, prog_name, complete_var, False, windows_expand_args, **extra)
+        except typer.Abort:  # Ctrl-C before a command has started
+            sys.exit(130)
         except Exception as error:  # the exceptions of click, which typer has a copy of, share no public base class
             if not (standalone_mode and hasattr(error, "format_message")):
                 raise  # a bug, which keeps its traceback
