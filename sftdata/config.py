@@ -57,6 +57,11 @@ class SourceConfig(Settings):
         description="tool calls written into answers, as in <tool_call>{...}</tool_call>: parse them into tool calls, "
         "which the template writes in its own form, unless it writes none; keep them as text; or drop their rows",
     )
+    rendered_chats: Literal["drop", "keep"] = Field(
+        "drop",
+        description="rows whose text or prompt is a chat in the marks of a template: drop them, or keep it as text; "
+        "format: rendered reads it back into turns",
+    )
     keep: tuple[str, ...] = Field((), description="columns to copy into the ledger")
     max_records: int | None = Field(
         None, ge=1, description="use at most this many of its conversations, chosen by a hash of their ids"
@@ -96,6 +101,8 @@ class SourceConfig(Settings):
         changed = [name for name, default in defaults.items() if getattr(self, name) != default]
         if self.format == "text" and changed:
             raise ValueError(f"{' and '.join(changed)} can do nothing with format: text; remove it")
+        if self.rendered_chats == "keep" and self.format in ("messages", "sharegpt", "xlam", "rendered"):
+            raise ValueError(f"rendered_chats can do nothing with format: {self.format}; remove it")
         return self
 
     @field_serializer("rows")

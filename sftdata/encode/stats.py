@@ -29,6 +29,7 @@ class EncodingStats:
     unwritten: Counter[str] = field(default_factory=Counter)  # "messages: name" and the like, see proof/context.py
     changes: Counter[str] = field(default_factory=Counter)  # what was done to records, see RecordEncoder.encode_batch
     reasoning: Counter[str] = field(default_factory=Counter)  # of answers: what became of it, see template/reasoning.py
+    rendered: Counter[str] = field(default_factory=Counter)  # messages that are chats in the marks of a template, by it
     backends: set[str] = field(default_factory=set)  # the libraries that encoded
     # By reason, and KEPT: records of the batch that were refused for it, or not, as JSON: those with the least hashes.
     examples: dict[str, list[tuple[str, str]]] = field(default_factory=dict)
@@ -57,6 +58,7 @@ class EncodingStats:
                 "unwritten": dict(sorted(self.unwritten.items())),
                 "changes": dict(sorted(self.changes.items())),
                 "reasoning": dict(sorted(self.reasoning.items())),
+                "rendered": dict(sorted(self.rendered.items())),
                 "examples": dict(sorted(self.examples.items())),
                 "backends": sorted(self.backends),
                 "backends_disagree": self.backends_disagree,
@@ -75,6 +77,7 @@ class EncodingStats:
         self.unwritten.update(payload["unwritten"])
         self.changes.update(payload["changes"])
         self.reasoning.update(payload["reasoning"])
+        self.rendered.update(payload["rendered"])
         for reason, examples in payload["examples"].items():
             self.add_examples(reason, ((hash_, text) for hash_, text in examples))
         self.backends.update(payload["backends"])

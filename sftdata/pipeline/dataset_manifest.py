@@ -110,6 +110,7 @@ def _encoding_entry(stats: EncodingStats) -> EncodingEntry:
         lost_context=dict(sorted(stats.lost_context.items())),
         unwritten=dict(sorted(stats.unwritten.items())),
         reasoning=dict(sorted(stats.reasoning.items())),
+        rendered=dict(sorted(stats.rendered.items())),
         developer_as_system=stats.changes["developer_as_system"],
         unused_messages=stats.changes["unused_messages"],
         ways_out=stats.ways_out,

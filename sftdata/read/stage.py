@@ -161,7 +161,7 @@ def unit_identities(units: Sequence[Unit], sources: Sequence[Source], check_call
         part = (unit.start == 0, unit.end is None, *rows)
         columns = sorted(source.columns.items())
         how: list[Any] = [source.format, columns, source.system, source.keep, sorted(source.roles.items())]
-        how += [source.merge_same_role, source.tool_calls_in_text, check_calls]
+        how += [source.merge_same_role, source.tool_calls_in_text, source.rendered_chats, check_calls]
         text = json.dumps([content, *part, unit.kind, unit.compression, *how])
         identities.append(None if content is None else hashlib.sha256(text.encode()).hexdigest())
     return identities
@@ -218,6 +218,7 @@ def row_format(source: Source, calls_written: str = "always") -> RowFormat:
         source.merge_same_role,
         source.tool_calls_in_text,
         calls_written,
+        source.rendered_chats,
     )
 
 

@@ -16,6 +16,7 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from sftdata.records.record import PlainRecord, Record
 
@@ -96,11 +97,21 @@ class RecordColumn:
         The strings are UTF-8, all of the same length, at most four bytes. The result may include a text that merely
         ends with the beginning of one of them.
         """
-        numbers = np.unique(np.concatenate([np.empty(0, np.int64), *self._text_numbers_containing(strings)]))
+        yield from self._texts_of(
+            np.unique(np.concatenate([np.empty(0, np.int64), *self._text_numbers_containing(strings)]))
+        )
+
+    def _texts_of(self, numbers: npt.NDArray[np.int64]) -> Iterator[tuple[int, str, str]]:
+        """The texts with these numbers: of each its row, its role, and itself."""
         rows = np.searchsorted(self._starts, numbers, side="right") - 1
         turns = (numbers - self._starts[rows]).tolist()
         for row, turn, number in zip(rows.tolist(), turns, numbers.tolist()):
             yield row, _split(self._roles[row] or "")[turn], self._texts[number]
+
+    def texts_matching(self, pattern: str) -> Iterator[tuple[int, str, str]]:
+        """The texts of plain records in which a regular expression (RE2) finds something, as `texts_containing`."""
+        numbers = np.flatnonzero(pc.match_substring_regex(self._text_array, pattern).to_numpy(zero_copy_only=False))
+        yield from self._texts_of(numbers)
 
     def _text_numbers_containing(self, strings: Sequence[bytes]) -> Iterator[npt.NDArray[np.int64]]:
         """The numbers of these texts, once per first byte of the strings."""

@@ -165,6 +165,7 @@ class EncodingEntry(Entry):
     lost_context: dict[str, Count] = Field(default_factory=dict)  # rows trained behind prompts without it, by what
     unwritten: dict[str, Count] = Field(default_factory=dict)  # "messages: name" and the like -> how many
     reasoning: dict[str, Count] = Field(default_factory=dict)  # "read: <thinking>" and the like -> answers
+    rendered: dict[str, Count] = Field(default_factory=dict)  # family of templates -> messages in its marks
     developer_as_system: Count = 0  # developer messages that the template writes as system messages
     unused_messages: Count = 0  # after the last trained turn of a record
     ways_out: dict[str, str] = Field(default_factory=dict)  # reason -> a setting that trains rows dropped for it

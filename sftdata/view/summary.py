@@ -124,6 +124,13 @@ def _context_lines(encoding: EncodingEntry) -> list[str]:
         what = f"{terminal_safe(name)} that the template does not write"
         lines.append(f"{pluralize(number, things.removesuffix('s'))} {verb} {what}")
     lines += _reasoning_lines(encoding.reasoning)
+    if total := sum(encoding.rendered.values()):
+        are = "is itself a chat" if total == 1 else "are themselves chats"
+        named = ", ".join(f"{terminal_safe(family)} {number:,}" for family, number in encoding.rendered.items())
+        lines.append(
+            f"warning: {pluralize(total, 'message')} {are} in the marks of a template ({named}), trained as text: "
+            "write the turns as messages, without marks"
+        )
     if encoding.unused_messages:
         verb = "comes" if encoding.unused_messages == 1 else "come"
         messages = pluralize(encoding.unused_messages, "message")

@@ -153,3 +153,20 @@ def test_a_long_text_is_split_without_losing_a_token_and_verified(tiny_tokenizer
     assert rows[0]["num_trained_tokens"] == size  # all but the first, and EOS
     manifest = json.loads((tmp_path / "out" / "manifest.json").read_text(encoding="utf-8"))
     assert manifest["encoding"]["split_texts"] == 1
+
+
+def test_messages_that_are_rendered_chats_themselves_are_counted(tiny_tokenizer: Path, tmp_path: Path) -> None:
+    rows = [
+        chat("[INST] Hi [/INST]", "Hello"),
+        chat("### Instruction:\nHi\n\n### Response:\n", "Hello there"),
+        {**chat("<s>[INST] Go [/INST]", "Gone"), "system": "Be kind.", "tools": []},
+        chat("What does [INST] mean, and Human: too?", "It opens a turn."),
+    ]
+    rows[2]["messages"][1]["name"] = "bot"  # so that the record is not a plain one
+    data = write_lines(tmp_path / "a.jsonl", rows)
+    manifest = prepare(tmp_path / "out", tiny_tokenizer, [str(data)])
+    assert (manifest.counts.packed, manifest.encoding.rendered) == (4, {"Alpaca": 1, "Llama 2": 2})
+    assert (
+        "warning: 3 messages are themselves chats in the marks of a template (Alpaca 1, Llama 2 2), trained as text: "
+        "write the turns as messages, without marks"
+    ) in summarize("out", manifest).lines

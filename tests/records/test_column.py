@@ -91,3 +91,15 @@ def test_a_string_across_two_texts_may_give_the_first_of_them() -> None:
 def test_nothing_is_found_in_short_texts_or_for_no_strings(strings: list[bytes]) -> None:
     for records in ([], [None], [PlainRecord(("user",), [""])], [PlainRecord(("user",), ["<|i"])]):
         assert list(RecordColumn(column_of(records, 0)).texts_containing(strings)) == []
+
+
+def test_texts_matching_an_expression_are_found_in_any_slice_with_their_row_and_role() -> None:
+    records = [
+        PlainRecord(("user", "assistant"), ["[INST] a", "b"]),
+        Record(text="[INST] text"),
+        PlainRecord(("user", "assistant"), ["é", "[INST] c [INST]"]),
+    ]
+    for cut in range(4):
+        found = list(RecordColumn(column_of([*records], cut)).texts_matching(r"^\[INST\]"))
+        assert found == [(0, "user", "[INST] a"), (2, "assistant", "[INST] c [INST]")]
+    assert list(RecordColumn(pa.chunked_array([], RECORD_TYPE)).texts_matching("a")) == []

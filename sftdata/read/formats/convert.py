@@ -52,8 +52,9 @@ from sftdata.read.formats.values import (
     without_nulls,
 )
 from sftdata.read.marks.calls_in_text import CallsInText, parse_calls
-from sftdata.read.marks.rendered import refuse_prompt, refuse_text, rendered_turns
+from sftdata.read.marks.rendered import KEEP, refuse_prompt, refuse_text
 from sftdata.records.record import Drop, Message, Record
+from sftdata.records.rendered import ends_rendered, rendered_turns
 
 
 class RowFormat(NamedTuple):
@@ -67,6 +68,7 @@ class RowFormat(NamedTuple):
     merge_same_role: str = "drop"  # or merge, allow
     tool_calls_in_text: str = "parse"  # or keep, drop
     calls_written: str = "always"  # by the template; or with_tools: for rows with tools; or never
+    rendered_chats: str = "drop"  # or keep
 
     @property
     def is_default(self) -> bool:
@@ -126,7 +128,7 @@ def convert(value: object, how: RowFormat) -> Converted:
         found = format_of(value, how.columns)
         if found is None:
             try:
-                refuse_text(value.get("text"), "text")
+                refuse_text(value.get("text"), "text", f"format: text and {KEEP}")
             except ConversionError as error:
                 return Converted(error.drop)
             return Converted(Drop("unknown_shape", f"the row's keys are {key_list(named)}"))
@@ -201,8 +203,9 @@ def _compare(reading: _Reading, column: str, messages: tuple[Message, ...]) -> N
 def _from_prompt_completion(reading: _Reading) -> Record:
     prompt = _turns_in(reading, PROMPT, "user")
     is_text = prompt == (Message(role="user", content=scalar_text(reading.fields.lookup(PROMPT))),)
-    refuse_prompt(prompt, "prompt")
     completion = _turns_in(reading, COMPLETION, "assistant", only_answers=is_text)
+    if reading.how.rendered_chats == "drop":
+        refuse_prompt(prompt, "prompt", completion[0].content if len(completion) == 1 else None)
     return _record(reading, (*prompt, *_with_reasoning(reading, completion)))
 
 
@@ -244,9 +247,12 @@ def _from_alpaca(reading: _Reading) -> Record:
     if context is not None and (context := _text(context, "input")).strip():
         instruction = f"{instruction}\n{context}" if instruction.strip() else context
     history = _history(reading)
-    refuse_prompt([Message(role="user", content=instruction)], "instruction")
-    answer = _with_reasoning(reading, (Message(role="assistant", content=output),))
-    return _record(reading, (*history, Message(role="user", content=instruction), *answer))
+    if reading.how.rendered_chats == "drop" and ends_rendered(instruction) is not None:
+        columns = f"columns: {{prompt: {fields.name_of(INSTRUCTION)}, completion: {fields.name_of(OUTPUT)}}}"
+        answer = None if context or history else output
+        refuse_prompt([Message(role="user", content=instruction)], "instruction", answer, columns)
+    answers = _with_reasoning(reading, (Message(role="assistant", content=output),))
+    return _record(reading, (*history, Message(role="user", content=instruction), *answers))
 
 
 def _history(reading: _Reading) -> tuple[Message, ...]:
@@ -300,7 +306,8 @@ def _from_rendered(reading: _Reading) -> Record:
 
 def _from_text(reading: _Reading) -> Record:
     text = _text(reading.fields.required(TEXT), "text")
-    refuse_text(text, "text")
+    if reading.how.rendered_chats == "drop":
+        refuse_text(text, "text")
     return Record(text=text)
 
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from sftdata.config import SourceConfig
 from sftdata.read.formats.convert import RowFormat, convert
-from sftdata.read.marks.rendered import looks_rendered, rendered_turns
 from sftdata.records.record import Drop, Message, Record, ToolCall
+from sftdata.records.rendered import looks_rendered, rendered_turns
 
 USER, ANSWER, SYSTEM = Message("user", "Hi\nthere"), Message("assistant", "Hello"), Message("system", "Be kind.")
 
@@ -29,6 +30,22 @@ BARE = {
     "Llama 2": "<s>[INST] Hi\nthere [/INST] Hello</s>",
     "Human and Assistant": "\n\nHuman: Hi\nthere\n\nAssistant: Hello",
     "Guanaco": "### Human: Hi\nthere### Assistant: Hello",
+    "Command R": "<BOS_TOKEN><|START_OF_TURN_TOKEN|><|USER_TOKEN|>Hi\nthere<|END_OF_TURN_TOKEN|>"
+    "<|START_OF_TURN_TOKEN|><|CHATBOT_TOKEN|>Hello<|END_OF_TURN_TOKEN|>",
+    "Open Assistant": "<|prompter|>Hi\nthere<|endoftext|><|assistant|>Hello<|endoftext|>",
+    "OpenChat": "<s>GPT4 Correct User: Hi\nthere<|end_of_turn|>GPT4 Correct Assistant: Hello<|end_of_turn|>",
+    "human and bot": "<human>: Hi\nthere\n<bot>: Hello",
+    "SOLAR": "### User:\nHi\nthere\n\n### Assistant:\nHello",
+    "User and Assistant": "User: Hi\nthere\nAssistant: Hello",
+    "Llama 4": "<|begin_of_text|><|header_start|>user<|header_end|>\n\nHi\nthere<|eot|>"
+    "<|header_start|>assistant<|header_end|>\n\nHello<|eot|>",
+    "Phi-4": "<|im_start|>user<|im_sep|>Hi\nthere<|im_end|><|im_start|>assistant<|im_sep|>Hello<|im_end|>",
+    "Kimi": "<|im_user|>user<|im_middle|>Hi\nthere<|im_end|><|im_assistant|>assistant<|im_middle|>Hello<|im_end|>",
+    "GLM": "[gMASK]<sop><|user|>\nHi\nthere<|assistant|>\nHello<|user|>",
+    "Granite": "<|start_of_role|>user<|end_of_role|>Hi\nthere<|end_of_text|>\n"
+    "<|start_of_role|>assistant<|end_of_role|>Hello<|end_of_text|>\n",
+    "EXAONE": "[|user|]Hi\nthere\n[|assistant|]Hello[|endofturn|]\n",
+    "Harmony": "<|start|>user<|message|>Hi\nthere<|end|><|start|>assistant<|channel|>final<|message|>Hello<|return|>",
 }
 
 
@@ -101,6 +118,13 @@ def test_calls_in_a_rendered_chat_are_calls():
         "USER: is a word.",
         "### Instruction:\nNo response.",
         "Human: I.\n",
+        "Interview transcript.\n\nHuman: I was born in 1950.\n\nAssistant: She nodded.\n\nThe end of chapter one.",
+        "In this guide we explain ChatML. A turn begins with <|im_start|>user and ends with <|im_end|>.",
+        "User: alice\nPassword: x\n",
+        "The play.\nUser: Hello?\nAssistant: Who is there?\n",
+        "Assistant: Hello.\nUser: Hi.\nAssistant: Bye.",
+        "He said: User: a, then Assistant: b.",
+        "In DeepSeek's format <｜User｜> comes first, and <｜Assistant｜> comes second.",
     ],
 )
 def test_other_text_is_no_rendered_chat(text):
@@ -121,3 +145,56 @@ def test_what_cannot_be_proven_is_refused(text):
     drop = convert({"text": text}, RowFormat("rendered")).found
     assert isinstance(drop, Drop)
     assert drop.reason == "rendered_chat"
+
+
+def test_what_harmony_thinks_is_the_reasoning_of_its_answer():
+    text = (
+        "<|start|>user<|message|>Hi<|end|><|start|>assistant<|channel|>analysis<|message|>They greet me.<|end|>"
+        "<|start|>assistant<|channel|>final<|message|>Hello<|return|>"
+    )
+    assert convert({"text": text}, RowFormat("rendered")).found == Record(
+        (Message("user", "Hi"), Message("assistant", "Hello", "They greet me."))
+    )
+
+
+@pytest.mark.parametrize(
+    ("row", "way"),
+    [
+        ({"prompt": "[INST] Hi [/INST]", "completion": " Hello </s>"}, "format: rendered reads it back into turns"),
+        (
+            {"instruction": "### Instruction:\nHi\n\n### Response:", "output": "Hello"},
+            "format: rendered and columns: {prompt: instruction, completion: output} reads it back into turns",
+        ),
+        (
+            {
+                "prompt": "<|im_start|>user\nHi <|im_end|> there<|im_end|>\n<|im_start|>assistant\n",
+                "completion": "Hello",
+            },
+            "which turns it has cannot be proven, so write them as messages",
+        ),
+    ],
+)
+def test_the_way_out_was_tried_on_the_row(row, way):
+    drop = convert(row, RowFormat()).found
+    assert isinstance(drop, Drop)
+    assert f"; {way}; rendered_chats: keep keeps it as text" in str(drop.detail)
+    if "columns" in way:
+        columns = {"prompt": "instruction", "completion": "output"}
+        assert convert(row, RowFormat("rendered", columns)).found == Record((Message("user", "Hi"), ANSWER))
+
+
+def test_a_prompt_with_examples_in_words_is_a_prompt():
+    prompt = "The following is a conversation.\nHuman: Hi\nAssistant:"
+    row = {"prompt": prompt, "completion": " Hello"}
+    assert convert(row, RowFormat()).found == Record((Message("user", prompt), Message("assistant", " Hello")))
+
+
+def test_by_setting_rendered_chats_stay_text():
+    text = TEXTS["ChatML"]
+    assert convert({"text": text}, RowFormat("text", rendered_chats="keep")).found == Record(text=text)
+    row = {"prompt": "[INST] Hi [/INST]", "completion": "Hello"}
+    assert convert(row, RowFormat(rendered_chats="keep")).found == Record(
+        (Message("user", "[INST] Hi [/INST]"), Message("assistant", "Hello"))
+    )
+    with pytest.raises(ValueError, match="rendered_chats can do nothing with format: messages"):
+        SourceConfig(path="a.jsonl", format="messages", rendered_chats="keep")
