@@ -12,7 +12,6 @@ from sftdata.encode.template.messages import strings_in, strings_of_message
 from sftdata.encode.tokenizer.control import ControlTokens
 from sftdata.records.end_tokens import EndTokens
 from sftdata.records.record import Record
-from sftdata.records.rendered import ends_rendered, looks_rendered
 
 
 def count_control_strings(texts: Iterable[tuple[str, str]], control: ControlTokens, stats: EncodingStats) -> None:
@@ -40,13 +39,3 @@ def count_trailing_control(records: Iterable[Record], end_tokens: EndTokens, sta
                 stats.changes["only_control"] += 1
             else:
                 stats.trailing_control[token] += 1
-
-
-def count_rendered(texts: Iterable[str], stats: EncodingStats) -> None:
-    """Count the texts of messages that are themselves chats in the marks of a template, which another one writes around
-    them again.
-    """
-    for text in texts:
-        family = looks_rendered(text) or ends_rendered(text)
-        if family is not None:
-            stats.rendered[family] += 1

@@ -120,6 +120,11 @@ class RecordEncoder:
         """For which conversations the template writes tool calls: see TemplateProbes; always, if there is none."""
         return self.probes.calls_written if self.template.source else "always"
 
+    @property
+    def shows_reasoning(self) -> bool:
+        """Whether the template writes reasoning. Without a template, nothing has any."""
+        return self.probes.shows_reasoning if self.template.source else True
+
     def control_positions(self, ids: Ids) -> npt.NDArray[np.int64]:
         """The positions of control tokens in ids."""
         return self._masks.control_positions(ids)

@@ -17,17 +17,16 @@ from xxhash import xxh3_64_hexdigest
 from sftdata.encode.control_strings import (
     count_control_strings,
     count_control_strings_of,
-    count_rendered,
     count_trailing_control,
 )
 from sftdata.encode.encoded import EncodedBatch
 from sftdata.encode.record_encoder import EncodeSettings, RecordEncoder
 from sftdata.encode.stats import KEPT, NUM_EXAMPLES, EncodingStats
+from sftdata.encode.text_notes import note_texts
 from sftdata.encode.tokenizer.encoder import Ids
 from sftdata.records.column import RecordColumn
 from sftdata.records.labels import TrainedRuns, trained_runs
 from sftdata.records.record import Record, sample_digest
-from sftdata.records.rendered import BEGINNING
 
 ENCODED_SCHEMA = pa.schema(
     [
@@ -105,8 +104,8 @@ class Encode:
         others = [record for record in records if record.plain is None]
         for record in others:
             count_control_strings_of(record, control, stats)
-        count_rendered((text for row, _, text in column.texts_matching(BEGINNING) if not dropped[row]), stats)
-        count_rendered((one.content or "" for record in others for one in record.messages), stats)
+        leaves_reasoning = self.encoder.settings.reasoning != "omit" and not self.encoder.shows_reasoning
+        note_texts(column, dropped, others, stats, leaves_reasoning=leaves_reasoning)
         answered = {row for row, role, _ in texts if role == "assistant"}
         with_strings = [record for row, record in live if row in answered]
         count_trailing_control([*with_strings, *others], self.encoder.end_tokens, stats)

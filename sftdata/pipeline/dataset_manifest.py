@@ -111,6 +111,8 @@ def _encoding_entry(stats: EncodingStats) -> EncodingEntry:
         unwritten=dict(sorted(stats.unwritten.items())),
         reasoning=dict(sorted(stats.reasoning.items())),
         rendered=dict(sorted(stats.rendered.items())),
+        media_marks=stats.changes["media_marks"],
+        tools_twice=stats.changes["tools_twice"],
         developer_as_system=stats.changes["developer_as_system"],
         unused_messages=stats.changes["unused_messages"],
         ways_out=stats.ways_out,

@@ -10,6 +10,7 @@ The texts of plain conversations are contiguous in one buffer, so that all of th
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 
@@ -112,6 +113,17 @@ class RecordColumn:
         """The texts of plain records in which a regular expression (RE2) finds something, as `texts_containing`."""
         numbers = np.flatnonzero(pc.match_substring_regex(self._text_array, pattern).to_numpy(zero_copy_only=False))
         yield from self._texts_of(numbers)
+
+    def texts_at_an_end(self, strings: Sequence[str]) -> Iterator[tuple[int, str, str]]:
+        """The texts of plain records that begin with one of these strings, after white space, or end with one, before a
+        line break or not.
+        """
+        begins = rf"^\s*(?:{'|'.join(map(re.escape, strings))})"
+        hits = pc.match_substring_regex(self._text_array, begins).to_numpy(zero_copy_only=False)
+        for string in strings:
+            for end in (string, f"{string}\n"):
+                hits = hits | pc.ends_with(self._text_array, end).to_numpy(zero_copy_only=False)
+        yield from self._texts_of(np.flatnonzero(hits))
 
     def _text_numbers_containing(self, strings: Sequence[bytes]) -> Iterator[npt.NDArray[np.int64]]:
         """The numbers of these texts, once per first byte of the strings."""

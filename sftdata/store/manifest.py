@@ -166,6 +166,8 @@ class EncodingEntry(Entry):
     unwritten: dict[str, Count] = Field(default_factory=dict)  # "messages: name" and the like -> how many
     reasoning: dict[str, Count] = Field(default_factory=dict)  # "read: <thinking>" and the like -> answers
     rendered: dict[str, Count] = Field(default_factory=dict)  # family of templates -> messages in its marks
+    media_marks: Count = 0  # messages that begin or end with the mark of a picture or a sound, such as <image>
+    tools_twice: Count = 0  # rows whose system message lists the tools too
     developer_as_system: Count = 0  # developer messages that the template writes as system messages
     unused_messages: Count = 0  # after the last trained turn of a record
     ways_out: dict[str, str] = Field(default_factory=dict)  # reason -> a setting that trains rows dropped for it

@@ -123,14 +123,7 @@ def _context_lines(encoding: EncodingEntry) -> list[str]:
         verb = "has" if number == 1 else "have"
         what = f"{terminal_safe(name)} that the template does not write"
         lines.append(f"{pluralize(number, things.removesuffix('s'))} {verb} {what}")
-    lines += _reasoning_lines(encoding.reasoning)
-    if total := sum(encoding.rendered.values()):
-        are = "is itself a chat" if total == 1 else "are themselves chats"
-        named = ", ".join(f"{terminal_safe(family)} {number:,}" for family, number in encoding.rendered.items())
-        lines.append(
-            f"warning: {pluralize(total, 'message')} {are} in the marks of a template ({named}), trained as text: "
-            "write the turns as messages, without marks"
-        )
+    lines += [*_reasoning_lines(encoding.reasoning), *_lines_of_texts(encoding)]
     if encoding.unused_messages:
         verb = "comes" if encoding.unused_messages == 1 else "come"
         messages = pluralize(encoding.unused_messages, "message")
@@ -139,7 +132,35 @@ def _context_lines(encoding: EncodingEntry) -> list[str]:
     return lines
 
 
+def _lines_of_texts(encoding: EncodingEntry) -> list[str]:
+    """Texts that are trained as they are, though their owner may mean something else; no lines if there are none."""
+    lines = []
+    if total := sum(encoding.rendered.values()):
+        are = "is itself a chat" if total == 1 else "are themselves chats"
+        named = ", ".join(f"{terminal_safe(family)} {number:,}" for family, number in encoding.rendered.items())
+        lines.append(
+            f"warning: {pluralize(total, 'message')} {are} in the marks of a template ({named}), trained as text: "
+            "write the turns as messages, without marks"
+        )
+    if encoding.media_marks:
+        has = "has" if encoding.media_marks == 1 else "have"
+        messages = pluralize(encoding.media_marks, "message")
+        lines.append(
+            f"warning: {messages} {has} the mark of a picture or a sound (such as <image>), which is only text"
+        )
+    if encoding.tools_twice:
+        lists = "lists its" if encoding.tools_twice == 1 else "list their"
+        rows = pluralize(encoding.tools_twice, "row")
+        lines.append(
+            f"warning: {rows} {lists} tools in the system message too, and a template that writes tools writes them "
+            "twice: take the list out of the system message"
+        )
+    return lines
+
+
 _REASONING = {
+    "unwritten": "reasoning in their texts ({}), trained as text: the template writes no reasoning; reasoning: omit "
+    "would leave it out",
     "read": "reasoning in their texts ({}), which the template writes in its own marks",
     "text": "text in the marks of reasoning ({}), which their prompts ask for: it stays text, and the template writes "
     "that they have no reasoning",

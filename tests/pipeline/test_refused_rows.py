@@ -170,3 +170,33 @@ def test_messages_that_are_rendered_chats_themselves_are_counted(tiny_tokenizer:
         "warning: 3 messages are themselves chats in the marks of a template (Alpaca 1, Llama 2 2), trained as text: "
         "write the turns as messages, without marks"
     ) in summarize("out", manifest).lines
+
+
+def test_texts_whose_owner_may_mean_something_else_are_counted(tiny_tokenizer: Path, tmp_path: Path) -> None:
+    tokenizer = with_template(tiny_tokenizer, tmp_path / "tokenizer", NO_SYSTEM)
+    twice = chat("What is it?", "An animal.")
+    twice["messages"].insert(0, {"role": "system", "content": '<tools>[{"name": "lookup"}]</tools>'})
+    rows = [
+        chat("<image>\nWhat is this?", "A cat."),
+        chat("What is this?\n<image>", "<image>\nA dog."),
+        chat("How does <image> work in HTML?", "It does not."),
+        chat("Why?", "<think>They ask why.</think>So."),
+        chat("Why not?", "[THINK]They ask why not.[/THINK]So."),
+        {**twice, "tools": [TOOL]},
+        {**chat("And this?", "A bird."), "tools": [TOOL]},
+    ]
+    data = write_lines(tmp_path / "a.jsonl", rows)
+    manifest = prepare(tmp_path / "out", tokenizer, [str(data)], lost_context="warn")
+    encoding = manifest.encoding
+    assert (manifest.counts.packed, encoding.media_marks, encoding.tools_twice) == (7, 2, 1)
+    assert encoding.reasoning == {"unwritten: <think>": 1, "unwritten: [THINK]": 1}
+    lines = summarize("out", manifest).lines
+    assert "warning: 2 messages have the mark of a picture or a sound (such as <image>), which is only text" in lines
+    assert (
+        "2 answers have reasoning in their texts (<think> 1, [THINK] 1), trained as text: the template writes no "
+        "reasoning; reasoning: omit would leave it out"
+    ) in lines
+    assert (
+        "warning: 1 row lists its tools in the system message too, and a template that writes tools writes them twice: "
+        "take the list out of the system message"
+    ) in lines

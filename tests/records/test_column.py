@@ -103,3 +103,10 @@ def test_texts_matching_an_expression_are_found_in_any_slice_with_their_row_and_
         found = list(RecordColumn(column_of([*records], cut)).texts_matching(r"^\[INST\]"))
         assert found == [(0, "user", "[INST] a"), (2, "assistant", "[INST] c [INST]")]
     assert list(RecordColumn(pa.chunked_array([], RECORD_TYPE)).texts_matching("a")) == []
+
+
+def test_texts_that_begin_or_end_with_a_string_are_found_once() -> None:
+    texts = ["<image>\nWhat?", "What?\n<image>\n", " <image>", "an <image> here", "<image>", "é"]
+    records: list[Record | None] = [PlainRecord(("user",), [text]) for text in texts]
+    found = list(RecordColumn(column_of(records, 2)).texts_at_an_end(["<image>", "<audio>"]))
+    assert found == [(row, "user", texts[row]) for row in (0, 1, 2, 4)]
