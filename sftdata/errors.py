@@ -57,7 +57,7 @@ def pluralize(number: int, noun: str) -> str:
     return f"{number:,} {plural(noun, number)}"
 
 
-def first_line(error: Exception) -> str:
+def first_line(error: BaseException) -> str:
     """The first line of an error message, for messages that are many lines long."""
     return (str(error).splitlines() or [type(error).__name__])[0]
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sftdata.errors import ConfigError, DatasetError
-from sftdata.store.checked import check_shard
+from sftdata.store.checked import TOKENIZER_FILE, check_shard, check_tokenizer, unlisted_files
 from sftdata.store.manifest import Manifest, hash_of_shards
 
 if TYPE_CHECKING:
@@ -109,10 +109,12 @@ def _check_files(folder: Path, manifest: Manifest) -> None:
     for shard in manifest.shards:
         shard.check(folder)
         check_shard(folder, shard, manifest)
-    tokenizer_files = [file for file in manifest.files if file.path.startswith(f"{TOKENIZER}/")]
-    for file in tokenizer_files:
-        file.check(folder)
-    name = f"{TOKENIZER}/tokenizer.json"
-    checksum = next((file.sha256 for file in tokenizer_files if file.path == name), None)
+    for path in unlisted_files(folder, manifest, TOKENIZER):
+        raise DatasetError(str(path), "is not in the manifest", "move it out of the dataset folder")
+    for file in manifest.files:
+        if file.path.startswith(f"{TOKENIZER}/"):
+            file.check(folder)
+    path = check_tokenizer(folder, manifest)
+    checksum = next(file.sha256 for file in manifest.files if file.path == TOKENIZER_FILE)
     if manifest.tokenizer.sha256 != checksum:
-        raise DatasetError(str(folder / name), "is not the tokenizer in the manifest", "prepare the dataset again")
+        raise DatasetError(str(path), "is not the tokenizer in the manifest", "prepare the dataset again")

@@ -58,7 +58,7 @@ def read_stream(path: str | Path, schema: pa.Schema) -> Iterator[pa.RecordBatch]
         is_body = "alidat" in first_line(error) or "olumn" in first_line(error)
         what = "is corrupt" if is_body else "cannot be read as an Arrow stream"
         raise DatasetError(shown, f"{what} ({shorten(first_line(error))})", RESTORE) from error
-    except (pa.ArrowException, OSError, struct.error) as error:
+    except (pa.ArrowException, OSError, struct.error, ValueError) as error:
         what = f"cannot be read as an Arrow stream ({shorten(first_line(error))})"
         raise DatasetError(shown, what, RESTORE) from error
 
@@ -75,10 +75,13 @@ def _check_schema(where: str, found: pa.Schema, schema: pa.Schema) -> None:
     """Raise DatasetError if a stream has other columns, or metadata, which other readers would follow."""
     if found.equals(schema, check_metadata=True):
         return
-    columns = ", ".join(f"{field.name} {field.type}" for field in found)
-    what = f"has the columns {shorten(columns)} instead of those of a shard"
     if found.equals(schema):
-        what = "has metadata in its schema, which no shard has"
+        raise DatasetError(where, "has metadata in its schema, which no shard has", RESTORE)
+    try:
+        columns = shorten(", ".join(f"{field.name} {field.type}" for field in found))
+    except UnicodeDecodeError:
+        columns = "with names that are not UTF-8"
+    what = f"has the columns {columns} instead of those of a shard"
     raise DatasetError(where, what, RESTORE)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, TypeVar
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -17,17 +17,25 @@ from sftdata.errors import DatasetError, first_line
 from sftdata.files.regular import RESTORE, regular_file, shorten
 from sftdata.files.thrift import read_struct
 
+T = TypeVar("T")
+
 MAGIC = b"PAR1"  # at both ends of a file
-MIN_BYTES = 12
+FOOTER_BYTES = 8  # the length of the footer, and MAGIC
+MAX_FOOTER_BYTES = 64 << 20
 MAX_GROUP_ROWS = 1 << 20
 BASE_BYTES, MAX_RATIO = 256 << 20, 100  # a row group may unfold to so much, and so often the bytes that it has
 VALUE_BYTES = 16  # of a value, with its levels and its offset, besides the text
-CODECS = {"UNCOMPRESSED": None, "ZSTD": "zstd", "SNAPPY": "snappy", "GZIP": "gzip", "BROTLI": "brotli"}
+CODECS = {0: None, 1: "snappy", 2: "gzip", 4: "brotli", 6: "zstd"}
 PLAIN, PLAIN_DICTIONARY, RLE_DICTIONARY = 0, 2, 8  # encodings; others can unfold without a bound
-# Page headers of parquet.thrift: types of pages, and fields by number.
-DATA_PAGE, INDEX_PAGE, DICTIONARY_PAGE, DATA_PAGE_V2 = range(4)
-TYPE, UNFOLDED_BYTES, BYTES, DATA, DICTIONARY, DATA_V2 = 1, 2, 3, 5, 7, 8
-NUM_VALUES, ENCODING, ENCODING_V2 = 1, 2, 4
+BYTE_ARRAY = 6  # a type of values
+DICTIONARY_PAGE, DATA_PAGE_V2 = 2, 3  # types of pages
+# Fields of the structs in parquet.thrift, by number.
+ROW_GROUPS = 4  # of FileMetaData
+COLUMNS, GROUP_ROWS = 1, 3  # of RowGroup
+CHUNK, CRYPTO, ENCRYPTED = 3, 8, 9  # of ColumnChunk
+KIND, NAMES, CODEC, CHUNK_BYTES, DATA_OFFSET, DICTIONARY_OFFSET = 1, 3, 4, 7, 9, 11  # of ColumnMetaData
+TYPE, UNFOLDED_BYTES, BYTES, DATA, DATA_V2 = 1, 2, 3, 5, 8  # of PageHeader
+NUM_VALUES, ENCODING, ENCODING_V2 = 1, 2, 4  # of DataPageHeader
 
 
 def read_row_groups(
@@ -42,12 +50,14 @@ def read_row_groups(
     try:
         status = regular_file(path)
         with open(path, "rb") as raw:
-            _check_magic(path, raw, status.st_size)
+            row_groups = _row_groups(path, raw, status.st_size)
             with pq.ParquetFile(raw) as file:
                 check_schema(path, file.schema_arrow, schema)
+                if file.num_row_groups != len(row_groups):
+                    raise ValueError("its footer is not what it seems")
                 names = file.schema_arrow.names if columns is None else list(columns)
                 for number in range(file.num_row_groups) if groups is None else sorted(groups):
-                    _check_group(path, raw, file.metadata.row_group(number), names, status.st_size)
+                    _check_group(path, raw, row_groups[number], names, status.st_size)
                     table = file.read_row_group(number, columns=names, use_threads=False).select(names)
                     table.validate(full=True)
                     yield table
@@ -57,7 +67,7 @@ def read_row_groups(
         raise
     except PermissionError as error:
         raise DatasetError(str(path), "cannot be read: permission denied", "change its permissions") from error
-    except (pa.ArrowException, OSError, ValueError, KeyError, IndexError, OverflowError) as error:
+    except (pa.ArrowException, OSError, ValueError, TypeError, LookupError, OverflowError) as error:
         what = f"cannot be read as a Parquet file ({shorten(first_line(error))})"
         raise DatasetError(str(path), what, RESTORE) from error
 
@@ -75,49 +85,68 @@ def check_schema(path: str | Path, found: pa.Schema, schema: pa.Schema) -> None:
             raise DatasetError(str(path), what, "prepare the dataset again")
 
 
-def _check_magic(path: str | Path, raw: IO[bytes], size_bytes: int) -> None:
+def _row_groups(path: str | Path, raw: IO[bytes], size_bytes: int) -> list[Any]:
+    """The row groups in the footer of a file.
+
+    They are read here and not by pyarrow, whose properties of a column end the process if its metadata is damaged.
+    """
     head = raw.read(len(MAGIC))
-    raw.seek(max(0, size_bytes - len(MAGIC)))
-    if size_bytes < MIN_BYTES or head != MAGIC or raw.read() != MAGIC:
+    raw.seek(max(0, size_bytes - FOOTER_BYTES))
+    end = raw.read()
+    if size_bytes < len(MAGIC) + FOOTER_BYTES or head != MAGIC or end[-len(MAGIC) :] != MAGIC:
         what = "cannot be read as a Parquet file (it does not start and end like one)"
         raise DatasetError(str(path), what, RESTORE)
+    length = int.from_bytes(end[: -len(MAGIC)], "little")
+    if length > min(size_bytes - FOOTER_BYTES - len(MAGIC), MAX_FOOTER_BYTES):
+        raise ValueError(f"its footer has {length:,} bytes")
+    raw.seek(size_bytes - FOOTER_BYTES - length)
+    footer, _ = read_struct(raw.read(length), 0)
+    return _of_type(footer.get(ROW_GROUPS, []), list)
+
+
+def _of_type(value: Any, kind: type[T]) -> T:
+    """The value. Raises ValueError if it has another type, or is a negative number."""
+    if type(value) is not kind or (isinstance(value, int) and value < 0):
+        raise ValueError("its metadata is damaged")
+    return value
 
 
 def _check_group(path: str | Path, raw: IO[bytes], group: Any, names: Sequence[str], size_bytes: int) -> None:
     """Raise DatasetError if a row group has too many rows, or these columns of it unfold to too much."""
-    if not 0 <= group.num_rows <= MAX_GROUP_ROWS:
-        what = f"has a row group of {group.num_rows:,} rows; there are at most {MAX_GROUP_ROWS:,}"
+    num_rows = _of_type(_of_type(group, dict).get(GROUP_ROWS), int)
+    if num_rows > MAX_GROUP_ROWS:
+        what = f"has a row group of {num_rows:,} rows; there are at most {MAX_GROUP_ROWS:,}"
         raise DatasetError(str(path), what, RESTORE)
-    if group.num_rows == 0:
+    if num_rows == 0:
         return
     unfolded = present = 0
-    for number in range(group.num_columns):
-        chunk = group.column(number)
-        if chunk.path_in_schema.partition(".")[0] in names:
-            start = chunk.data_page_offset
-            if chunk.dictionary_page_offset:
-                start = min(start, chunk.dictionary_page_offset)
-            if start < 0 or chunk.total_compressed_size < 0 or start + chunk.total_compressed_size > size_bytes:
-                raise DatasetError(str(path), "is corrupt (a column lies outside of the file)", RESTORE)
+    for column in _of_type(group.get(COLUMNS), list):
+        if CRYPTO in column or ENCRYPTED in column:
+            raise ValueError("it is encrypted")
+        chunk = _of_type(column.get(CHUNK), dict)
+        if _of_type(chunk.get(NAMES), list)[0].decode() in names:
+            start, length = _of_type(chunk.get(DATA_OFFSET), int), _of_type(chunk.get(CHUNK_BYTES), int)
+            if dictionary := _of_type(chunk.get(DICTIONARY_OFFSET, 0), int):
+                start = min(start, dictionary)
+            if start + length > size_bytes:
+                raise ValueError("a column lies outside of the file")
             raw.seek(start)
-            unfolded += _unfolded_bytes(path, raw.read(chunk.total_compressed_size), chunk)
-            present += chunk.total_compressed_size
+            unfolded += _unfolded_bytes(raw.read(length), chunk)
+            present += length
     limit = BASE_BYTES + MAX_RATIO * present
     if unfolded > limit:
         what = f"is not read: {present:,} bytes of it would take up to {unfolded:,} in memory, more than {limit:,}"
         raise DatasetError(str(path), what, RESTORE)
 
 
-def _unfolded_bytes(path: str | Path, data: bytes, chunk: Any) -> int:
-    """The most that the pages of a column chunk can take in memory."""
-    if chunk.compression not in CODECS:
-        raise DatasetError(str(path), f"is compressed with {chunk.compression}, which no ledger is", RESTORE)
+def _unfolded_bytes(data: bytes, chunk: dict[int, Any]) -> int:
+    """The most that the pages of a column chunk can take in memory. Raises ValueError if they are damaged."""
+    if chunk.get(CODEC) not in CODECS:
+        raise ValueError(f"it is compressed with the codec {chunk.get(CODEC)}, which no ledger is")
     total = at = longest = 0
     while at < len(data):
         header, at = read_struct(data, at)
-        size, unfolded = header.get(BYTES, 0), header.get(UNFOLDED_BYTES, 0)
-        if not isinstance(size, int) or not isinstance(unfolded, int) or size < 0 or unfolded < 0:
-            raise ValueError("a page has no size")
+        size, unfolded = _of_type(header.get(BYTES), int), _of_type(header.get(UNFOLDED_BYTES), int)
         page, at = data[at : at + size], at + size
         if at > len(data):
             raise ValueError("a page is cut off")
@@ -127,24 +156,20 @@ def _unfolded_bytes(path: str | Path, data: bytes, chunk: Any) -> int:
                 return total
             longest = max(longest, _longest_entry(page, unfolded, chunk))
             continue
-        fields = header.get(DATA_V2 if header.get(TYPE) == DATA_PAGE_V2 else DATA, {})
-        if not isinstance(fields, dict):
-            raise ValueError("a page has no header")
-        encoding = fields.get(ENCODING_V2 if header.get(TYPE) == DATA_PAGE_V2 else ENCODING, PLAIN)
+        is_v2 = header.get(TYPE) == DATA_PAGE_V2
+        fields = _of_type(header.get(DATA_V2 if is_v2 else DATA), dict)
+        encoding = fields.get(ENCODING_V2 if is_v2 else ENCODING)
         if encoding not in (PLAIN, PLAIN_DICTIONARY, RLE_DICTIONARY):
             raise ValueError(f"a page has the encoding {encoding}, which no ledger has")
-        num_values = fields.get(NUM_VALUES, 0)
-        if not isinstance(num_values, int) or num_values < 0:
-            raise ValueError("a page has no number of values")
-        total += num_values * (VALUE_BYTES + (0 if encoding == PLAIN else longest))
+        total += _of_type(fields.get(NUM_VALUES), int) * (VALUE_BYTES + (0 if encoding == PLAIN else longest))
     return total
 
 
-def _longest_entry(page: bytes, unfolded: int, chunk: Any) -> int:
+def _longest_entry(page: bytes, unfolded: int, chunk: dict[int, Any]) -> int:
     """The length of the longest text in a dictionary page; 0 for a column of numbers."""
-    if chunk.physical_type != "BYTE_ARRAY":
+    if chunk.get(KIND) != BYTE_ARRAY:
         return 0
-    codec = CODECS[chunk.compression]
+    codec = CODECS[chunk[CODEC]]
     data = page if codec is None else pa.decompress(page, decompressed_size=unfolded, codec=codec, asbytes=True)
     longest = at = 0
     while at + 4 <= len(data):

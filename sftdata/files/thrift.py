@@ -1,23 +1,22 @@
-"""Structs in Thrift's compact protocol, as the headers of Parquet pages are."""
+"""Structs in Thrift's compact protocol, as Parquet's footers and the headers of its pages are."""
 
 from __future__ import annotations
 
 from typing import Any
 
-MAX_DEPTH = 8  # of structs in structs
-TRUE, FALSE, BYTE, I16, I32, I64, DOUBLE, BINARY = range(1, 9)  # kinds of values
-STRUCT = 12
+MAX_DEPTH = 16  # of structs and lists in each other
+TRUE, FALSE, BYTE, I16, I32, I64, DOUBLE, BINARY, LIST, SET, MAP, STRUCT = range(1, 13)  # kinds of values
 DOUBLE_BYTES = 8
+LONG_LIST = 15  # the length of a list of this many entries or more is a number of its own
 
 
 def read_struct(data: bytes, at: int, depth: int = 0) -> tuple[dict[int, Any], int]:
-    """The struct that starts at a position, and where it ends.
+    """The struct that starts at a position, and where it ends: values by the numbers of their fields.
 
-    Integers, booleans and structs are by the numbers of their fields; texts are left out. Raises ValueError
-    or IndexError if there is no such struct.
+    Texts are bytes, and numbers with a point are left out. Raises ValueError or IndexError if there is no such struct.
     """
     if depth > MAX_DEPTH:
-        raise ValueError(f"structs are nested more than {MAX_DEPTH} deep")
+        raise ValueError(f"values are nested more than {MAX_DEPTH} deep")
     fields: dict[int, Any] = {}
     number = 0
     while True:
@@ -33,25 +32,42 @@ def read_struct(data: bytes, at: int, depth: int = 0) -> tuple[dict[int, Any], i
         if kind in (TRUE, FALSE):
             fields[number] = kind == TRUE
         else:
-            value, at = _value(data, at, kind, depth)
-            if value is not None:
-                fields[number] = value
+            fields[number], at = _value(data, at, kind, depth)
 
 
 def _value(data: bytes, at: int, kind: int, depth: int) -> tuple[Any, int]:
-    """A value that is no boolean, and where it ends; None for a text."""
-    if kind == BYTE:
-        return None, at + 1
+    """A value, and where it ends. A boolean is one of a list."""
     if kind in (I16, I32, I64):
         return _zigzag(data, at)
+    if kind in (TRUE, FALSE, BYTE):
+        return data[at], at + 1
     if kind == DOUBLE:
         return None, at + DOUBLE_BYTES
     if kind == BINARY:
         length, at = _varint(data, at)
-        return None, at + length
+        if length > len(data) - at:
+            raise IndexError("a text is cut off")
+        return data[at : at + length], at + length
+    if kind in (LIST, SET):
+        return _list(data, at, depth + 1)
     if kind == STRUCT:
         return read_struct(data, at, depth + 1)
-    raise ValueError(f"a field has the kind {kind}")  # no page header has a list or a map
+    raise ValueError(f"a field has the kind {kind}")
+
+
+def _list(data: bytes, at: int, depth: int) -> tuple[list[Any], int]:
+    """A list, and where it ends. Each entry takes a byte at least, so that none is longer than the data."""
+    if depth > MAX_DEPTH:
+        raise ValueError(f"values are nested more than {MAX_DEPTH} deep")
+    head = data[at]
+    length, at = (head >> 4, at + 1) if head >> 4 < LONG_LIST else _varint(data, at + 1)
+    if length > len(data) - at:
+        raise IndexError("a list is cut off")
+    values = []
+    for _ in range(length):
+        value, at = _value(data, at, head & 15, depth)
+        values.append(value)
+    return values, at
 
 
 def _varint(data: bytes, at: int) -> tuple[int, int]:

@@ -1,19 +1,24 @@
-"""The shards of a dataset, checked before anyone looks at them. All readers come through here."""
+"""The files of a dataset, checked before anyone looks at them. All readers come through here."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pyarrow as pa
 
 from sftdata.errors import DatasetError, pluralize
+from sftdata.files.atomic import MANIFEST_NAME
+from sftdata.files.inside import is_link
 from sftdata.files.regular import regular_file
-from sftdata.store.manifest import Manifest, ShardEntry
+from sftdata.store.manifest import FileEntry, Manifest, ShardEntry
 from sftdata.store.proof import PREPARE_AGAIN, PackedRows, check_ids, flatten_batch, split_batches
 from sftdata.store.shards import read_batches, read_shard
 
-# Shards that passed in this process, as they were: file and time of change, and what they were compared with.
+TOKENIZER_FILE = "tokenizer/tokenizer.json"
+MAX_TOKENIZER_BYTES = 256 << 20
+# Files that passed in this process, as they were: file and time of change, and what they were compared with.
 _passed: set[tuple[object, ...]] = set()
 
 
@@ -49,12 +54,62 @@ def check_shard(folder: Path, shard: ShardEntry, manifest: Manifest) -> None:
     """Check all rows of a shard, as `checked_rows` does, but not again while its file stays as it is."""
     path = folder / shard.path
     status = regular_file(path, folder, shard.size_bytes)
-    file = (path.resolve(), status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
-    key = (*file, shard, manifest.seq_len, manifest.tokenizer.vocab_size)
+    key = (*_stamp(path, status), shard, manifest.seq_len, manifest.tokenizer.vocab_size)
     if key not in _passed:
         for _ in checked_rows(folder, shard, manifest):
             pass
         _passed.add(key)
+
+
+def check_file(folder: Path, entry: FileEntry) -> Path:
+    """The path of a file whose content is that of its entry, which is not read again while it stays as it is.
+
+    Raises DatasetError if it is not.
+    """
+    path = folder / entry.path
+    key = (*_stamp(path, regular_file(path, folder, entry.size_bytes)), entry)
+    if key not in _passed:
+        entry.check(folder)
+        _passed.add(key)
+    return path
+
+
+def check_tokenizer(folder: Path, manifest: Manifest) -> Path:
+    """The path of the dataset's tokenizer.json: a listed file of a size that tokenizers have, as it was written.
+
+    Raises DatasetError if there is no such file.
+    """
+    entry = next((entry for entry in manifest.files if entry.path == TOKENIZER_FILE), None)
+    if entry is None:
+        raise DatasetError(str(folder / MANIFEST_NAME), f"does not list {TOKENIZER_FILE}", PREPARE_AGAIN)
+    if entry.size_bytes > MAX_TOKENIZER_BYTES:
+        what = f"has {entry.size_bytes:,} bytes, more than the {MAX_TOKENIZER_BYTES:,} that are read"
+        raise DatasetError(str(folder / entry.path), what, PREPARE_AGAIN)
+    return check_file(folder, entry)
+
+
+def unlisted_files(folder: Path, manifest: Manifest, below: str = "") -> Iterator[Path]:
+    """What is in the folder, or in a folder in it, and not in the manifest. Raises DatasetError if it cannot be read.
+
+    Hidden files and folders (such as the work folder) are left out; links, pipes and the like are not.
+    """
+
+    def fail(error: OSError) -> None:
+        raise DatasetError(str(error.filename), f"cannot be read ({error.strerror})", "change its permissions")
+
+    listed = {entry.path for entry in manifest.listed_files()} | {MANIFEST_NAME}
+    for parent, folders, files in os.walk(folder / below, onerror=fail):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        links = [name for name in folders if is_link(Path(parent, name))]
+        for name in sorted([*files, *links]):
+            path = Path(parent, name)
+            if not name.startswith(".") and path.relative_to(folder).as_posix() not in listed:
+                yield path
+
+
+def _stamp(path: Path, status: os.stat_result) -> tuple[object, ...]:
+    """Which file this is, and when it was changed."""
+    return (path.resolve(), status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
 
 
 def open_shard(folder: Path, shard: ShardEntry, manifest: Manifest) -> pa.Table:

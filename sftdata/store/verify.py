@@ -13,8 +13,9 @@ import pyarrow.compute as pc
 
 from sftdata.errors import DatasetError
 from sftdata.files.atomic import MANIFEST_NAME
+from sftdata.files.regular import shorten
 from sftdata.reasons import REASONS
-from sftdata.store.checked import checked_rows
+from sftdata.store.checked import TOKENIZER_FILE, check_tokenizer, checked_rows, unlisted_files
 from sftdata.store.consistency import (
     check_columns,
     check_hash,
@@ -25,11 +26,10 @@ from sftdata.store.consistency import (
     check_unused,
 )
 from sftdata.store.ledger import PACKED, PER_PLACE_COLUMNS, Tally, checked_ledger, reject
-from sftdata.store.manifest import Manifest, ShardEntry
+from sftdata.store.manifest import MAX_VOCAB_SIZE, Manifest, ShardEntry
 from sftdata.store.places import Places, read_places
 from sftdata.store.proof import PREPARE_AGAIN, Proof
 
-TOKENIZER_FILE = "tokenizer/tokenizer.json"
 TEMPLATE_FILE = "tokenizer/chat_template.jinja"
 
 
@@ -91,12 +91,9 @@ def verify(folder: str | Path) -> DatasetStats:
 
 
 def _check_file_list(folder: Path, manifest: Manifest) -> None:
-    """There are no unlisted files. Hidden files and folders (such as the work folder) are ignored."""
-    listed = {entry.path for entry in manifest.listed_files()} | {MANIFEST_NAME}
-    for path in sorted(folder.rglob("*")):
-        name = path.relative_to(folder)
-        if not any(part.startswith(".") for part in name.parts) and path.is_file() and name.as_posix() not in listed:
-            raise DatasetError(str(path), "is not in the manifest", "move it out of the dataset folder")
+    """There is nothing that is not listed. Hidden files and folders (such as the work folder) are ignored."""
+    for path in unlisted_files(folder, manifest):
+        raise DatasetError(shorten(str(path)), "is not in the manifest", "move it out of the dataset folder")
 
 
 def _check_tokenizer(folder: Path, manifest: Manifest) -> None:
@@ -108,7 +105,7 @@ def _check_tokenizer(folder: Path, manifest: Manifest) -> None:
         raise DatasetError(where, f"tokenizer.sha256 is not the checksum of {TOKENIZER_FILE}", PREPARE_AGAIN)
     if manifest.template is not None and checksums.get(TEMPLATE_FILE) != manifest.template.sha256:
         raise DatasetError(where, f"template.sha256 is not the checksum of {TEMPLATE_FILE}", PREPARE_AGAIN)
-    vocab_size = _vocab_size(folder / TOKENIZER_FILE)
+    vocab_size = _vocab_size(check_tokenizer(folder, manifest))
     if vocab_size != tokenizer.vocab_size:
         what = (
             f"tokenizer.vocab_size is {tokenizer.vocab_size}, but the vocabulary of {TOKENIZER_FILE} has {vocab_size}"
@@ -128,11 +125,15 @@ def _vocab_size(path: Path) -> int:
     try:
         payload = orjson.loads(path.read_bytes())
         vocab = payload["model"]["vocab"]
-        highest = max(vocab.values(), default=-1) if isinstance(vocab, Mapping) else len(vocab) - 1
-        added = max((token["id"] for token in payload.get("added_tokens") or ()), default=-1)
-    except (ValueError, KeyError, TypeError) as error:
+        ids = [*(vocab.values() if isinstance(vocab, Mapping) else range(len(vocab)))]
+        ids += [token["id"] for token in payload.get("added_tokens") or ()]
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise DatasetError(str(path), "is not in a tokenizer format that sftdata supports", PREPARE_AGAIN) from error
-    return int(max(highest, added)) + 1
+    wrong = [id_ for id_ in ids if type(id_) is not int or not 0 <= id_ < MAX_VOCAB_SIZE]
+    if wrong:
+        what = f"has the id {shorten(repr(wrong[0]), 50)}; ids are whole numbers below {MAX_VOCAB_SIZE:,}"
+        raise DatasetError(str(path), what, PREPARE_AGAIN)
+    return max(ids, default=-1) + 1
 
 
 def _check_ledger(folder: Path, manifest: Manifest) -> Places:

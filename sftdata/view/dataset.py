@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 
 from sftdata.errors import DatasetError, pluralize
 from sftdata.records.labels import IGNORE
-from sftdata.store.checked import open_shard
+from sftdata.store.checked import check_tokenizer, open_shard
 from sftdata.store.manifest import Manifest, ShardEntry
 from sftdata.view import html
 from sftdata.view.decoder import Decoder, TokenSpan
@@ -163,8 +163,8 @@ class Dataset:
 
     @cached_property
     def decoder(self) -> Decoder:
-        """The tokenizer of the dataset."""
-        return Decoder.from_file(self.path / "tokenizer" / "tokenizer.json")
+        """The tokenizer of the dataset. Raises DatasetError if it is not the one that was written."""
+        return Decoder.from_file(check_tokenizer(self.path, self.manifest))
 
     @cached_property
     def control_ids(self) -> frozenset[int]:

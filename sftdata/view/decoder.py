@@ -4,16 +4,32 @@ from __future__ import annotations
 
 import codecs
 import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from tokenizers import Tokenizer, decoders
 
-from sftdata.errors import DatasetError
+from sftdata.errors import DatasetError, first_line
+from sftdata.files.regular import shorten
 
 BYTE_TOKEN = re.compile(r"<0x([0-9A-Fa-f]{2})>")  # a single byte in SentencePiece vocabularies
 MAX_PREFIX_DECODES = 2048
+MAX_CHARS = 1 << 26  # of the text of a row
+
+
+@contextmanager
+def _tokenizer_errors(where: str) -> Iterator[None]:
+    """Turn whatever the tokenizers library raises, its panics too, into a DatasetError."""
+    try:
+        yield
+    except (DatasetError, KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException as error:  # a panic is no Exception
+        what = f"is not a tokenizer ({shorten(first_line(error))})"
+        raise DatasetError(where, what, "prepare the dataset again") from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,8 +44,9 @@ class TokenSpan:
 class Decoder:
     """The tokenizer of a dataset, for showing the text of each token. It never encodes."""
 
-    def __init__(self, tokenizer: Tokenizer) -> None:
+    def __init__(self, tokenizer: Tokenizer, where: str = "the tokenizer") -> None:
         self._tokenizer = tokenizer
+        self._where = where
         self._byte_level = isinstance(tokenizer.decoder, decoders.ByteLevel)
         added = tokenizer.get_added_tokens_decoder()
         self.special_ids = frozenset(id_ for id_, token in added.items() if token.special)
@@ -45,14 +62,24 @@ class Decoder:
             raise DatasetError(
                 str(path), error.strerror or "cannot be read", "prepare the dataset again, or restore the file"
             ) from error
-        try:
-            return Decoder(Tokenizer.from_str(data))
-        except Exception as error:  # the tokenizers library raises nothing narrower
-            raise DatasetError(str(path), f"is not a tokenizer ({error})", "prepare the dataset again") from error
+        except ValueError as error:
+            raise DatasetError(str(path), "is not UTF-8", "prepare the dataset again, or restore the file") from error
+        with _tokenizer_errors(str(path)):
+            return Decoder(Tokenizer.from_str(data), str(path))
 
     def decode(self, ids: Sequence[int]) -> str:
-        """The text of the ids as the tokenizers library decodes it, including control tokens."""
-        return str(self._tokenizer.decode(list(ids), skip_special_tokens=False))
+        """The text of the ids as the tokenizers library decodes it, including control tokens.
+
+        Raises DatasetError if the library fails, or the text would be larger than any that a row stands for.
+        """
+        with _tokenizer_errors(self._where):
+            num_chars = sum(len(self._tokenizer.id_to_token(id_) or "") * n for id_, n in Counter(ids).items())
+            if num_chars > MAX_CHARS:
+                what = f"turns {len(ids):,} tokens into {num_chars:,} characters"
+                raise DatasetError(
+                    self._where, what, "look at the dataset with care: its vocabulary is not a usual one"
+                )
+            return str(self._tokenizer.decode(list(ids), skip_special_tokens=False))
 
     def name(self, token_id: int) -> str:
         """A name for a single token: its bytes in hex for a byte-level vocabulary, else its vocabulary entry."""
@@ -69,8 +96,9 @@ class Decoder:
         """
         if not ids:
             return []
-        tokens = [self._tokenizer.id_to_token(id_) for id_ in ids]
         whole = self.decode(ids)
+        token_of = {id_: self._tokenizer.id_to_token(id_) for id_ in set(ids)}
+        tokens = [token_of[id_] for id_ in ids]
         if self._byte_level:
             spans = list(_split_bytes([b"" if token is None else _token_bytes(token) for token in tokens]))
         else:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from verification import write_manifest
 
 import sftdata
 from sftdata.engines import engine
@@ -141,6 +142,6 @@ def test_verify_refuses_more_copies_than_the_settings_say(
     prepare(out, tiny_tokenizer, [{**sources[0], "repeat": 3}])
     manifest = json.loads((out / "manifest.json").read_text())
     manifest["config"]["sources"][0]["repeat"] = repeat
-    (out / "manifest.json").write_text(json.dumps(manifest))
+    write_manifest(out, manifest)
     with pytest.raises(DatasetError, match=sentence):
         sftdata.verify(out)

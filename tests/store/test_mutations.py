@@ -30,6 +30,7 @@ import pyarrow.parquet as pq
 import pytest
 import xxhash
 from tokenizers import Tokenizer
+from verification import write_manifest
 
 import sftdata
 from sftdata.errors import DatasetError
@@ -223,10 +224,7 @@ def update_manifest(out: Path, manifest: dict[str, Any], rows: list[dict[str, An
     shard["trained_tokens"] = sum(label != N for row in rows for label in row["labels"])
     manifest["dataset_hash"] = hashlib.sha256(f"{shard['path']}\0{shard['sha256']}\n".encode()).hexdigest()
     manifest["packing"]["fill"] = shard["tokens"] / (shard["rows"] * manifest["seq_len"])
-    content = {key: value for key, value in manifest.items() if key != "manifest_hash"}
-    canonical = json.dumps(content, sort_keys=True, separators=(",", ":"))
-    manifest["manifest_hash"] = hashlib.sha256(canonical.encode()).hexdigest()
-    (out / "manifest.json").write_text(json.dumps(manifest))
+    write_manifest(out, manifest)
 
 
 def check_rejected(folder: Path, where: str, *sentences: str) -> None:
