@@ -59,6 +59,13 @@ class TrainConfig(Settings):
         """`lora: true` means the default settings, `lora: false` no adapter."""
         return {True: {}, False: None}[value] if isinstance(value, bool) else value
 
+    @field_validator("shards", "model", "out", "resume")
+    @classmethod
+    def _check_path(cls, value: object) -> object:
+        if isinstance(value, str) and (not value.strip() or "\0" in value):
+            raise ValueError("is empty, or has a null character in it")
+        return value
+
     @field_validator("trainer")
     @classmethod
     def _check_trainer(cls, value: dict[str, Any]) -> dict[str, Any]:

@@ -183,6 +183,10 @@ def _load_errors(source: str) -> Iterator[None]:
     """Turn what transformers raises for a model that it cannot load into a ModelError of one sentence."""
     from safetensors import SafetensorError
 
+    try:
+        Path(source).is_dir()
+    except (OSError, ValueError) as error:
+        raise ModelError(f"model: {source[:100]}...", "cannot be the name of a folder", GIVE_A_MODEL) from error
     if source.startswith(("/", ".", "~")) and not Path(source).is_dir():
         raise ModelError(source, "is not a folder" if Path(source).exists() else "does not exist", GIVE_A_MODEL)
     try:

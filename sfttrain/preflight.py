@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -12,6 +11,7 @@ import torch
 from transformers import TrainerCallback
 
 from sftdata.errors import ModelError, pluralize
+from sfttrain.say import say
 from sfttrain.trainer.packed import PackedTrainer
 
 SEARCHED_ROWS = 256  # the row with the most samples is searched for among this many
@@ -48,7 +48,7 @@ class ProofCallback(TrainerCallback):  # type: ignore[misc]
         proof = self.proof = prove(self._trainer, rows, TOLERANCE[self._trainer.dtype])
         if state.is_world_process_zero:
             losses = f"loss {proof.packed:.6f} packed, {proof.one_by_one:.6f} one by one"
-            print(f"check  {pluralize(proof.samples, 'sample')}: {losses}", file=sys.stderr, flush=True)
+            say(f"check  {pluralize(proof.samples, 'sample')}: {losses}")
 
 
 def prove_loss_before_step_0(trainer: PackedTrainer) -> ProofCallback:

@@ -10,9 +10,9 @@ OUT/run.json           how the run went, and the files of the model with their c
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
-import sys
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -45,6 +45,7 @@ from sfttrain.checkpoints import (
 )
 from sfttrain.config import TrainConfig
 from sfttrain.resume import check_shared
+from sfttrain.say import say
 
 RUN_JSON = "run.json"
 METRICS = "metrics.jsonl"
@@ -145,7 +146,6 @@ def open_run_folder(
     be written, another run works in it, or something is in the way that no run wrote.
     """
     path, work = Path(config.out), Path(config.out, WORK)
-    check_place(config)
     lock = FolderLock(work / "lock", path)
     with output_errors(path):
         path.mkdir(parents=True, exist_ok=True)
@@ -166,14 +166,16 @@ def open_run_folder(
 def check_place(config: TrainConfig) -> None:
     """Raise ConfigError where the output folder is the dataset's, one inside it, or the model's."""
     where, todo = f"out: {config.out}", "choose another folder"
-    if "://" in config.out or not config.out:
-        raise ConfigError(where, "is not a folder", "give a local folder")
-    out, shards, model = (Path(given).resolve() for given in (config.out, config.shards, config.model))
-    if _is_same(out, shards):
-        raise ConfigError(where, "is the dataset's folder", todo)
-    if any(_is_same(parent, shards) for parent in out.parents):
-        raise ConfigError(where, "lies in the dataset's folder", todo)
-    if Path(config.model).is_dir():
+    if "://" in config.out:
+        raise ConfigError(where, "is an address, not a folder", "give a local folder")
+    with output_errors(config.out):
+        out, shards, model = (Path(os.path.realpath(given)) for given in (config.out, config.shards, config.model))
+        if _is_same(out, shards):
+            raise ConfigError(where, "is the dataset's folder", todo)
+        if any(_is_same(parent, shards) for parent in out.parents):
+            raise ConfigError(where, "lies in the dataset's folder", todo)
+        if not _is_folder(model):
+            return
         if _is_same(out, model):
             raise ConfigError(where, "is the model's folder", todo)
         if config.overwrite and any(_is_same(parent, out) for parent in model.parents):
@@ -231,17 +233,21 @@ def _drop_unfinished(checkpoint: Path) -> None:
     if record is not None and record["status"] != "complete":
         remove_checkpoint(checkpoint)
     elif not is_complete(checkpoint):
-        print(f"note   {checkpoint} has no {TRAINER_STATE}, so it is not used", file=sys.stderr, flush=True)
+        say(f"note   {checkpoint} has no {TRAINER_STATE}, so it is not used")
 
 
 def _find_checkpoint(path: Path, resume: bool | str) -> Path | None:
     """The checkpoint to continue from; None to start from the beginning."""
     if isinstance(resume, str):
-        chosen = Path(resume)
-        if not is_complete(chosen.resolve()):
+        chosen = Path(os.path.realpath(resume))
+        try:
+            found = [chosen] if is_complete(chosen) else []
+        except OSError:  # a name too long for a file
+            found = []
+        if not found:
             what = "is not a complete checkpoint"
             raise ConfigError(f"resume: {resume}", what, "give one of OUT/checkpoint-*, or true")
-        return chosen
+        return Path(resume)
     found = checkpoints(path) if resume else []
     return found[-1] if found else None
 
@@ -316,4 +322,15 @@ def _is_ours(path: Path, checksum: object) -> bool:
 
 def _is_same(one: Path, other: Path) -> bool:
     """Whether two resolved paths are one folder, by another name or mount too."""
-    return one == other or (one.exists() and other.exists() and one.samefile(other))
+    try:
+        return one == other or one.samefile(other)
+    except OSError:
+        return False
+
+
+def _is_folder(path: Path) -> bool:
+    """Whether there is a folder at a path that may be too long for one, or may not be looked at."""
+    try:
+        return path.is_dir()
+    except OSError:
+        return False

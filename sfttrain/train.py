@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-import sys
+import shutil
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -19,9 +19,12 @@ from sfttrain.hardware import check_devices, this_process
 from sfttrain.model import check_model
 from sfttrain.resume import shared_settings
 from sfttrain.run_folder import RunFolder, check_place, open_run_folder
+from sfttrain.say import say
 from sfttrain.summary import describe_start, summarize_end, summarize_start
 from sfttrain.trainer.batches import plan_batches
 from sfttrain.trainer.save import record_checkpoints, save_model, tokenizer_names
+
+SMALL_BYTES = 64 << 20  # a disk with less space is full
 
 
 class Interrupted(KeyboardInterrupt):
@@ -80,7 +83,7 @@ def run(config: TrainConfig | Mapping[str, Any] | str | Path, *, resume_command:
         summary = {**row_order, **summarize_start(config, trainer, folder)}
         folder.write_summary({"status": "running", **summary})
         if process.is_main:
-            print(describe_start(config, summary, shards, batches, model_check), file=sys.stderr, flush=True)
+            say(describe_start(config, summary, shards, batches, model_check))
 
         with failure_recorded(folder, summary), training_errors(folder.path):
             with stop:
@@ -132,6 +135,12 @@ def training_errors(out: Path) -> Iterator[None]:
         hint = "set trainer.gradient_checkpointing=true, train with lora, or prepare shorter rows (pack.seq_len)"
         raise ModelError("the GPU", "does not have enough memory for a step", hint) from error
     except (SafetensorError, RuntimeError) as error:
-        if "No space left" not in str(error) and "os error 28" not in str(error):
+        todo = "free some space, then continue with resume=true"
+        if "No space left" in str(error) or "os error 28" in str(error):
+            raise OutputError(str(out), "the disk is full", todo) from error
+        if "inline_container" not in str(error) and "PytorchStreamWriter" not in str(error):
             raise
-        raise OutputError(str(out), "the disk is full", "free some space, then continue with resume=true") from error
+        # torch does not say why it could not write a file.
+        is_full = shutil.disk_usage(out).free < SMALL_BYTES
+        what = "the disk is full" if is_full else "a checkpoint cannot be written: a quota or a limit is reached"
+        raise OutputError(str(out), what, todo) from error

@@ -23,6 +23,8 @@ def read_settings(path: Path, required: str) -> dict[str, Any]:
         line = getattr(error, "problem_mark", None)
         where = f"{path}:{line.line + 1}" if line else str(path)
         raise ConfigError(where, "is not YAML: " + " ".join(str(error).split()), "fix the file") from error
+    except (ValueError, RecursionError) as error:  # a date that does not exist, or lists a thousand deep
+        raise ConfigError(str(path), f"has a value that cannot be read ({error})", "fix the file") from error
     if not isinstance(settings, dict):
         raise ConfigError(str(path), "contains no settings", f"start with {required}")
     return settings
@@ -40,7 +42,7 @@ def apply_override(settings: dict[str, Any], override: str, path_groups: Collect
         raise ConfigError(override, "is neither a file nor a setting", "write settings as dotted.key=value")
     try:
         parsed = yaml.safe_load(value)
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # a ValueError for a date that does not exist
         raise ConfigError(override, "the value is not YAML", "quote it") from error
     set_nested(settings, dotted, parsed, override, path_groups)
 

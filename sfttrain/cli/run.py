@@ -6,6 +6,7 @@ import os
 import shlex
 import sys
 import warnings
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, NoReturn
 
@@ -13,6 +14,7 @@ import typer
 
 from sftdata.errors import ConfigError, SftDataError, pluralize
 from sfttrain.config import TrainConfig, load_config, parse_config
+from sfttrain.say import printable, say
 from sfttrain.train import Interrupted, Result
 from sfttrain.train import run as train
 
@@ -44,7 +46,17 @@ def run(
         fail(str(stop), 128 + stop.signum)
     except KeyboardInterrupt:
         fail("stopped; nothing was saved after the last checkpoint", 130)
-    print_result(result)
+    try:
+        print_result(result)
+    except (OSError, ValueError):
+        close_stdout()
+        fail(f"the model is in {result.out}, but the result could not be printed: standard output is closed or full", 1)
+
+
+def close_stdout() -> None:
+    """Let Python not try once more to write what could not be written, and fail at its end."""
+    with suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def quiet_libraries() -> None:
@@ -82,10 +94,10 @@ def print_result(result: Result) -> None:
         first, last = losses[f"{kind}_first"], losses[f"{kind}_last"]
         if last is not None:
             print(f"{kind} loss {first:.4f} -> {last:.4f}")
-    print(f"saved in {result.out} after {summary['seconds']:.0f} s")
+    print(printable(f"saved in {result.out} after {summary['seconds']:.0f} s"), flush=True)
 
 
 def fail(message: str, code: int) -> NoReturn:
     """Print a sentence to stderr and exit."""
-    print(f"sfttrain: {message}", file=sys.stderr)
+    say(f"sfttrain: {message}")
     raise typer.Exit(code)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import sys
 import time
 from typing import Any
 
@@ -13,6 +12,7 @@ from transformers import TrainerCallback
 from sftdata.errors import ModelError
 from sftdata.files.atomic import output_errors
 from sfttrain.run_folder import RunFolder
+from sfttrain.say import on_terminal, say
 from sfttrain.trainer.packed import PackedTrainer
 
 SECONDS_BETWEEN_LINES = 10  # where stderr is not a terminal
@@ -70,7 +70,7 @@ class MetricsCallback(TrainerCallback):  # type: ignore[misc]
             }
         )
         is_last = state.global_step >= state.max_steps
-        is_due = sys.stderr.isatty() or now - self._printed >= SECONDS_BETWEEN_LINES
+        is_due = on_terminal() or now - self._printed >= SECONDS_BETWEEN_LINES
         if is_last or is_due or len(self.losses) == 1:
             self._printed = now
             rate = logs.get("learning_rate") or 0.0
@@ -96,7 +96,7 @@ class MetricsCallback(TrainerCallback):  # type: ignore[misc]
 
     def _print(self, state: Any, line: str) -> None:
         if state.is_world_process_zero:
-            print(line, file=sys.stderr, flush=True)
+            say(line)
 
 
 def record_metrics(trainer: PackedTrainer, folder: RunFolder) -> MetricsCallback:

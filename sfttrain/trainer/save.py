@@ -5,15 +5,15 @@ from __future__ import annotations
 import hashlib
 import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
-from sftdata.errors import DatasetError
+from sftdata.errors import DatasetError, OutputError
 from sftdata.files.atomic import write_bytes
 from sftdata.files.no_code import json_without_code
 from sftdata.store.manifest import Manifest
-from sfttrain.checkpoints import finish_checkpoint, keep_last, start_checkpoint
+from sfttrain.checkpoints import finish_checkpoint, keep_last, remove_checkpoint, start_checkpoint
 from sfttrain.config import TrainConfig
 from sfttrain.data import TOKENIZER, Shards
 from sfttrain.model import add_stop_ids
@@ -39,7 +39,12 @@ def record_checkpoints(trainer: PackedTrainer, folder: RunFolder) -> None:
         if folder.is_main:
             start_checkpoint(checkpoint)
         trainer.accelerator.wait_for_everyone()
-        yield
+        try:
+            yield
+        except Exception:  # a full disk, above all
+            with suppress(OutputError, OSError):
+                remove_checkpoint(checkpoint)
+            raise
         trainer.accelerator.wait_for_everyone()
         if folder.is_main:
             finish_checkpoint(checkpoint, folder.settings)

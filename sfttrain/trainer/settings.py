@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import os
 from collections.abc import Mapping
 from typing import Any
@@ -96,6 +97,8 @@ def _problem(name: str, value: Any, known: Mapping[str, str]) -> str | None:
         return f"trainer.{name} is not a field of SFTConfig" + suggest(name, free, prefix="trainer.")
     if not _fits(value, known[name]):
         return f"trainer.{name} cannot be {value!r}: SFTConfig expects {known[name]}"
+    if isinstance(value, float) and not math.isfinite(value):
+        return f"trainer.{name} must be a finite number"
     if name == "per_device_train_batch_size" and value < 1:
         return f"trainer.{name} must be at least 1"
     return None

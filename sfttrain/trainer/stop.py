@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import sys
 import threading
 from collections.abc import Callable
 from types import FrameType
@@ -12,6 +11,7 @@ from typing import Any
 import torch
 from transformers import TrainerCallback
 
+from sfttrain.say import say
 from sfttrain.trainer.packed import PackedTrainer
 
 
@@ -42,8 +42,7 @@ class StopSignal:
             raise KeyboardInterrupt
         self.signum = signum
         if self._is_main:
-            text = "\nstopping: saving a checkpoint first; press Ctrl-C again to stop without it"
-            print(text, file=sys.stderr, flush=True)
+            say("\nstopping: saving a checkpoint first; press Ctrl-C again to stop without it")
 
 
 class StopCallback(TrainerCallback):  # type: ignore[misc]
