@@ -5,6 +5,7 @@ They are looked for in all texts of a batch at once; what is found is looked at 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 
 from sftdata.encode.stats import EncodingStats
@@ -17,6 +18,8 @@ from sftdata.records.rendered import ends_rendered, looks_rendered
 
 # Where a picture was, as LLaVA's data has it: before or behind the question. In the middle of a text it may be HTML.
 MEDIA = ("<image>", "<audio>", "<video>", "<|image|>", "<|audio|>", "<|image_1|>", "<|audio_1|>")
+
+_CHAT = re.compile(CHAT_BEGINNING)
 
 
 def note_texts(
@@ -37,7 +40,8 @@ def note_texts(
     def texts(pattern: str) -> Iterator[tuple[str, str]]:
         return ((role, text) for row, role, text in column.texts_matching(pattern) if not dropped[row])
 
-    _count_rendered([*texts(CHAT_BEGINNING), *own], stats)
+    chats = (one for one in own if _CHAT.match(one[1]))
+    _count_rendered([*texts(CHAT_BEGINNING), *chats], stats)
     media = [*(hit[1:] for hit in column.texts_at_an_end(MEDIA) if not dropped[hit[0]]), *own]
     stats.changes["media_marks"] += sum(map(_has_media_mark, media))
     stats.changes["tools_twice"] += sum(map(_lists_tools_twice, others))

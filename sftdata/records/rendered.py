@@ -47,7 +47,8 @@ for _marks in FAMILIES:
         _STARTS[_mark] = f"a template with {_mark.strip()}" if is_shared else _marks.name
 _ANSWERS = {marks.opens["assistant"].strip(): marks for marks in FAMILIES if marks.is_text}
 _START_MARKS, _ANSWER_MARKS = tuple(sorted(_STARTS, key=len, reverse=True)), tuple(_ANSWERS)
-_ALL_ANSWER_MARKS = tuple({marks.opens["assistant"].strip() for marks in FAMILIES})
+ANSWER_MARKS = tuple(dict.fromkeys(marks.opens["assistant"].strip() for marks in FAMILIES))
+STEMS = ("ssistant", "SSISTANT", "Response:", ">model", "_TOKEN|>", "bot>:", "[/INST]")  # each of them has one
 # What a chat in words begins with before its first turn.
 _PREAMBLE = re.compile(r"\s*(?:below is an? |a chat between |you are )", re.IGNORECASE)
 _MAX_PREAMBLE = 1000  # characters
@@ -74,10 +75,13 @@ def looks_rendered(text: str) -> str | None:
     A family whose marks are words is certain only if the text is nothing but turns in them, by the user and the
     assistant in turn, or begins as only rendered texts do.
     """
-    if not (any(mark in text for mark in _ALL_ANSWER_MARKS) or _begins_as(text)):
+    begins = _begins_as(text)
+    if begins is None and not any(stem in text for stem in STEMS):
+        return None
+    if begins is None and not any(mark in text for mark in ANSWER_MARKS):
         return None
     found = next((marks.name for marks, turns in _proofs(text) if _is_certain(text, marks, turns)), None)
-    return found or _begins_as(text)
+    return found or begins
 
 
 def _is_certain(text: str, marks: Marks, turns: Sequence[Message]) -> bool:

@@ -7,7 +7,7 @@ import pytest
 from sftdata.config import SourceConfig
 from sftdata.read.formats.convert import RowFormat, convert
 from sftdata.records.record import Drop, Message, Record, ToolCall
-from sftdata.records.rendered import looks_rendered, rendered_turns
+from sftdata.records.rendered import ANSWER_MARKS, STEMS, looks_rendered, rendered_turns
 
 USER, ANSWER, SYSTEM = Message("user", "Hi\nthere"), Message("assistant", "Hello"), Message("system", "Be kind.")
 
@@ -198,3 +198,7 @@ def test_by_setting_rendered_chats_stay_text():
     )
     with pytest.raises(ValueError, match="rendered_chats can do nothing with format: messages"):
         SourceConfig(path="a.jsonl", format="messages", rendered_chats="keep")
+
+
+def test_every_mark_of_an_answer_has_one_of_the_stems_that_are_looked_for_first():
+    assert [mark for mark in ANSWER_MARKS if not any(stem in mark for stem in STEMS)] == []
