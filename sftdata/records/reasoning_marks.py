@@ -98,9 +98,9 @@ def _only_closed(text: str) -> InlineReasoning | None:
     return InlineReasoning(close, before.strip("\n"), after.lstrip("\r\n"))
 
 
-def is_asked_for(mark: str, prompts: str) -> bool:
-    """Whether prompts show a mark that is a tag, so that it is a form of the answer that they ask for."""
+def is_asked_for(mark: str, prompt: str) -> bool:
+    """Whether a prompt shows a mark that is a tag, so that it is a form of the answer that it asks for."""
     if mark in _OF_MODELS or mark in _CLOSES:
         return False
     name = mark.strip("<>").lower()
-    return f"<{name}>" in prompts.lower() or f"</{name}>" in prompts.lower()
+    return f"<{name}>" in prompt.lower() or f"</{name}>" in prompt.lower()

@@ -24,8 +24,9 @@ def inline_reasoning(messages: Sequence[Message], at: int) -> InlineReasoning | 
         return None
     found = split_reasoning(message.content)
     if found is not None and not found.flaw:
-        prompts = "\n".join(one.content or "" for one in messages[:at] if one.role != "assistant")
-        found = found._replace(flaw=_ASKED) if is_asked_for(found.mark, prompts) else found
+        prompts = (one.content or "" for one in messages[:at] if one.role != "assistant")
+        if any(is_asked_for(found.mark, prompt) for prompt in prompts):
+            return found._replace(flaw=_ASKED)
     return found
 
 
