@@ -17,7 +17,7 @@ from typing import Any
 
 from sftdata.errors import ConfigError, OutputError
 from sftdata.files.atomic import file_sha256, output_errors, write_bytes
-from sftdata.files.inside import first_link, is_file, is_folder, is_plain_name, remove_if_empty, remove_inside
+from sftdata.files.inside import is_file, is_folder, is_plain_name, remove_if_empty, remove_inside
 
 RECORD = "sfttrain.json"
 TRAINER_STATE = "trainer_state.json"
@@ -115,8 +115,7 @@ def remove_checkpoint(folder: Path) -> None:
             shutil.rmtree(folder)  # it follows no link
             return
         _write_record(folder, {**record, "status": "removing"})  # a run killed now leaves nothing that looks whole
-        if first_link(folder) is None:
-            remove_inside(folder, [name for name in files if is_plain_name(name)])
+        remove_inside(folder, [name for name in files if is_plain_name(name)])
         (folder / RECORD).unlink()
         remove_if_empty(folder)
 

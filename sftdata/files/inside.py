@@ -52,18 +52,15 @@ def is_link(path: Path) -> bool:
     return path.is_symlink() or (is_junction is not None and is_junction(path))
 
 
-def first_link(folder: Path) -> Path | None:
-    """A link below a folder, which is not followed; None where there is none, or no folder. Raises OSError."""
-    if not folder.is_dir():
-        return None
+def refuse_odd(folder: Path) -> None:
+    """Raise OutputError where a link, a pipe or a device is below a folder. Links are not followed. Raises OSError."""
     with os.scandir(folder) as entries:
         for entry in entries:
-            path = Path(entry.path)
-            if entry.is_symlink() or is_link(path):
-                return path
-            if entry.is_dir(follow_symlinks=False) and (found := first_link(path)) is not None:
-                return found
-    return None
+            refuse_link(Path(entry.path))
+            if entry.is_dir(follow_symlinks=False):
+                refuse_odd(Path(entry.path))
+            elif not entry.is_file(follow_symlinks=False):
+                raise OutputError(entry.path, "is neither a file nor a folder", "remove it, or name another folder")
 
 
 def move_into(source: Path, folder: Path, name: str) -> None:

@@ -24,7 +24,6 @@ from sftdata.config import Config
 from sftdata.errors import DatasetError, OutputError
 from sftdata.files.atomic import MANIFEST_NAME, output_errors, sync_folder, write_bytes
 from sftdata.files.inside import (
-    first_link,
     inside,
     is_file,
     is_folder,
@@ -32,6 +31,7 @@ from sftdata.files.inside import (
     is_plain_name,
     move_into,
     refuse_link,
+    refuse_odd,
     remove_if_empty,
     remove_inside,
 )
@@ -185,8 +185,7 @@ class Workspace:
 
         Raises OutputError where a link is in the work folder.
         """
-        if (link := first_link(self._work)) is not None:
-            refuse_link(link)
+        refuse_odd(self._work)
         for folder in (self.pieces, self.shards):
             folder.mkdir(exist_ok=True)
         if not (self.out / MANIFEST_NAME).exists():
@@ -216,9 +215,11 @@ class Workspace:
 
         Raises OutputError where no run can have written it.
         """
+        if not self._publishing.exists():
+            return {}
         try:
-            notes = json.loads(self._publishing.read_bytes())
-        except FileNotFoundError:
+            notes = json.loads(self._publishing.read_bytes()) if is_file(self._publishing) else None
+        except FileNotFoundError:  # the run that wrote it ends
             return {}
         except (ValueError, RecursionError):
             notes = None

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sftdata.errors import OutputError
-from sftdata.files.inside import first_link, inside, is_plain_name, move_into, remove_if_empty, remove_inside
+from sftdata.files.inside import inside, is_plain_name, move_into, refuse_odd, remove_if_empty, remove_inside
 
 PARTS = st.sampled_from(
     ["", ".", "..", "a", "b", "...", "a b", "ü", "C:", "\\", "..\\", "\0", "~", "/", "link", "\udc80"]
@@ -85,11 +85,16 @@ def test_a_folder_that_is_a_link_is_not_removed_with_its_files(linked: Path, tmp
     assert (tmp_path / "theirs").is_dir()
 
 
-def test_the_first_link_is_found_and_not_followed(linked: Path, tmp_path: Path) -> None:
+def test_links_and_pipes_below_a_folder_are_found_and_not_followed(linked: Path) -> None:
     (linked / "folder").unlink()
-    assert first_link(linked) == linked / "sub" / "file"
+    with pytest.raises(OutputError, match="sub/file: is a link"):
+        refuse_odd(linked)
     (linked / "sub" / "file").unlink()
-    assert first_link(linked) is None
-    assert first_link(tmp_path / "absent") is None
+    refuse_odd(linked)
     (linked / "sub" / "round").symlink_to(linked)
-    assert first_link(linked) == linked / "sub" / "round"
+    with pytest.raises(OutputError, match="sub/round: is a link"):
+        refuse_odd(linked)
+    (linked / "sub" / "round").unlink()
+    os.mkfifo(linked / "sub" / "pipe")
+    with pytest.raises(OutputError, match="sub/pipe: is neither a file nor a folder; remove it"):
+        refuse_odd(linked)
