@@ -50,11 +50,13 @@ def _best_way(refused: Sequence[Record], kept: Sequence[Record], settings: Encod
     """The best setting for these records, in words, or None if none trains any of them."""
     ranked = []
     # A template that writes no reasoning would train its marks as the pieces of a text.
-    thinks = RecordEncoder(settings).probes.shows_reasoning and any(map(has_reasoning, [*refused, *kept]))
+    thinks = RecordEncoder(settings).shows_reasoning and any(map(has_reasoning, [*refused, *kept]))
     for order, (name, changed) in enumerate(_candidates(settings)):
         encoder = RecordEncoder(changed) if changed.template == settings.template else _fits(changed)
-        if encoder is None or (thinks and not encoder.probes.shows_reasoning):
+        if encoder is None or (thinks and not encoder.shows_reasoning):
             continue
+        if changed.reasoning != settings.reasoning and encoder.shows_reasoning:
+            continue  # it would train that there is none, or write it twice
         number = sum(map(encoder.can_prove, refused))
         if number and all(map(encoder.can_prove, kept)):
             ranked.append((-number, order, name, changed))

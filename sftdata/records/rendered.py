@@ -50,7 +50,8 @@ _START_MARKS, _ANSWER_MARKS = tuple(sorted(_STARTS, key=len, reverse=True)), tup
 ANSWER_MARKS = tuple(dict.fromkeys(marks.opens["assistant"].strip() for marks in FAMILIES))
 STEMS = ("ssistant", "SSISTANT", "Response:", ">model", "_TOKEN|>", "bot>:", "[/INST]")  # each of them has one
 # What a chat in words begins with before its first turn.
-_PREAMBLE = re.compile(r"\s*(?:below is an? |a chat between |you are )", re.IGNORECASE)
+_PREAMBLE = re.compile(r"\s*(?:below is an? |a chat between |you are |(?:### ?)?system(?: prompt)?:)", re.IGNORECASE)
+_SYSTEM_HEADER = re.compile(r"\A(?:### ?)?(?:System(?: Prompt)?|SYSTEM):\s*")  # before a preamble
 _MAX_PREAMBLE = 1000  # characters
 # What a text in the marks of FAMILIES begins with, for a quick look at many texts (RE2: no look-around).
 BEGINNING = (
@@ -144,7 +145,8 @@ def _turns(text: str, marks: Marks) -> list[Message] | None:
         turns.append(Message("tool" if role == "ipython" else role, content))
     if not _gives(turns, [role for _, role, _ in places], preamble, marks, body):
         return None
-    return [Message("system", preamble.strip()), *turns] if preamble.strip() else turns
+    system = _SYSTEM_HEADER.sub("", preamble.strip(), count=1)
+    return [Message("system", system), *turns] if system else turns
 
 
 def _openings(text: str, marks: Marks) -> Iterator[tuple[int, str, int]]:

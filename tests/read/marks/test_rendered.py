@@ -202,3 +202,16 @@ def test_by_setting_rendered_chats_stay_text():
 
 def test_every_mark_of_an_answer_has_one_of_the_stems_that_are_looked_for_first():
     assert [mark for mark in ANSWER_MARKS if not any(stem in mark for stem in STEMS)] == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "### System:\nBe kind.\n\n### User:\nHi\nthere\n\n### Assistant:\nHello",
+        "System: Be kind.\n\nHuman: Hi\nthere\n\nAssistant: Hello",
+        "SYSTEM: Be kind. USER: Hi\nthere ASSISTANT: Hello",
+    ],
+)
+def test_a_header_before_the_system_prompt_is_no_part_of_it(text):
+    assert looks_rendered(text) is not None
+    assert convert({"text": text}, RowFormat("rendered")).found == Record((SYSTEM, USER, ANSWER))
