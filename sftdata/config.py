@@ -213,6 +213,12 @@ class Config(Settings):
         description="rows whose prompts would lack a message, a tool call or the tools, because the template does not "
         "write them: drop them, or train them and warn",
     )
+    max_turns: int = Field(
+        1000,
+        ge=2,
+        description="messages of a conversation, above which it is dropped or, with overlong: split, cut into windows: "
+        "the proof of a conversation takes the square of them",
+    )
     reasoning: Literal["template", "text", "omit"] = Field(
         "template",
         description="the reasoning of answers: template: written by the template, and dropped with its row where the "

@@ -55,9 +55,11 @@ REASONS: dict[str, tuple[str, str]] = {
     "lost_field": ("encode", "the chat template leaves out a field of a trained turn, or of what comes before it"),
     "unproven_mask": ("encode", "the trained tokens cannot be proven to be what the model must write"),
     "nothing_to_train": ("encode", "no turn of the conversation is selected for training"),
+    "too_many_turns": ("encode", "the conversation has more messages than max_turns"),
     "overlong": ("pack", "the sample is longer than pack.seq_len"),
     "over_max_records": ("mixture", "its source already provides max_records conversations"),
     "over_weight": ("mixture", "its source already has its share of the trained tokens"),
+    "internal_error": ("internal", "a fault of sftdata itself met this row; errors.log has the traceback"),
 }
 
 

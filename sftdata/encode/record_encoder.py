@@ -18,7 +18,7 @@ from sftdata.encode.options import Backend, LostContext, Overlong, Reasoning, Tr
 from sftdata.encode.overlong import fits, split_text, split_windows, truncate
 from sftdata.encode.proof.guarded_samples import GuardedBatch, Note
 from sftdata.encode.proof.masks import MaskProver
-from sftdata.encode.proof.shapes import ShapeProver
+from sftdata.encode.proof.shapes import TOO_MANY_TURNS, ShapeProver
 from sftdata.encode.stats import CHANGES, REASONING, UNWRITTEN
 from sftdata.encode.template.conversation import Refusal
 from sftdata.encode.template.load import load_template
@@ -46,6 +46,7 @@ class EncodeSettings:
     overlong: Overlong = "drop"
     seq_len: int | None = None  # required unless overlong is "drop"
     lost_context: LostContext = "drop"
+    max_turns: int = 1000
     reasoning: Reasoning = "template"
     backend: Backend | None = None  # see Encoder
     guarded_tokenizer: str | None = None  # computed already, see guarded_tokenizer_json; None: computed from the files
@@ -88,6 +89,10 @@ class RecordEncoder:
         """The guarded tokenizer, ready to encode."""
         ids = {private_name(id_): id_ for id_ in self.probes.control.ids}
         return Encoder(self.guarded_tokenizer, self.settings.backend, ids, self_test=self.settings.self_test)
+
+    def load(self) -> None:
+        """Make what is made on first use. Raises what cannot be made, whichever records there are."""
+        _ = self.encoder, self._masks, self._plain_prover
 
     def worker_settings(self) -> EncodeSettings:
         """The settings for encoders in workers, which need not compute the guarded tokenizer again."""
@@ -170,22 +175,33 @@ class RecordEncoder:
         of roles; and split_conversations, split_texts, overlong_turns (turns that fit in no window) and cut_answers.
         """
         self._used_provers.clear()
+        for prover in (self._plain_prover, *self._provers.values()):
+            prover.start_batch()
         encoded, notes = self._encode_batch(records)
         for owner, noted in notes.items():
             if owner not in encoded.drops:
                 self.notes.update(noted)
         seq_len = self.settings.seq_len
-        if self.settings.overlong == "drop" or seq_len is None or (np.diff(encoded.offsets) <= seq_len).all():
+        if self.settings.overlong == "drop" or seq_len is None:
+            return encoded
+        if (np.diff(encoded.offsets) <= seq_len).all() and all(
+            drop.reason != TOO_MANY_TURNS for drop in encoded.drops.values()
+        ):
             return encoded
         results = enumerate(encoded.results())
         return EncodedBatch.of({number: self._fit(records[number], result) for number, result in results})
 
     def _fit(self, record: Record, result: list[EncodedSample] | Drop) -> list[EncodedSample] | Drop:
         """The samples of a record split or truncated to seq_len. Samples for which that is impossible stay too long."""
-        seq_len = self.settings.seq_len
-        if isinstance(result, Drop) or seq_len is None or fits(result, seq_len):
+        seq_len, overlong = self.settings.seq_len, self.settings.overlong
+        if seq_len is None:
             return result
-        if self.settings.overlong == "truncate":
+        if isinstance(result, Drop):
+            can_split = result.reason == TOO_MANY_TURNS and overlong == "split"
+            return (self._windows(record, seq_len) or result) if can_split else result
+        if fits(result, seq_len):
+            return result
+        if overlong == "truncate":
             truncated = [shorter for sample in result if (shorter := truncate(sample, seq_len)) is not None]
             if len(truncated) < len(result):
                 return result
@@ -196,14 +212,17 @@ class RecordEncoder:
         if record.text is not None:
             self.notes[CHANGES, "split_texts"] += 1
             return split_text(result[0], seq_len, self.id_of("bos_token"))
+        return self._windows(record, seq_len) or result
+
+    def _windows(self, record: Record, seq_len: int) -> list[EncodedSample]:
+        """The samples of the windows of a conversation that fit; none if no trained turn fits."""
         trained = trained_turns(record, self.settings.train_on)
         samples, too_long = split_windows(
             record, trained, seq_len, lambda window: self._encode_batch([window])[0].results()[0]
         )
-        if not samples:
-            return result
-        self.notes[CHANGES, "split_conversations"] += 1
-        self.notes[CHANGES, "overlong_turns"] += len(too_long)
+        if samples:
+            self.notes[CHANGES, "split_conversations"] += 1
+            self.notes[CHANGES, "overlong_turns"] += len(too_long)
         return samples
 
     def _encode_batch(self, records: Sequence[Record]) -> tuple[EncodedBatch, Mapping[int, Counter[Note]]]:
@@ -251,7 +270,8 @@ class RecordEncoder:
         return self._new_prover(self.probes)
 
     def _new_prover(self, probes: TemplateProbes) -> ShapeProver:
-        return ShapeProver(probes, self.settings.train_on, allow_lost=self.settings.lost_context == "warn")
+        allow_lost = self.settings.lost_context == "warn"
+        return ShapeProver(probes, self.settings.train_on, allow_lost=allow_lost, max_turns=self.settings.max_turns)
 
     def generation_prompts(self) -> list[tuple[int, ...]]:
         """The ids that the template writes between the last message and a completion, longest first.

@@ -25,6 +25,7 @@ from sftdata.encode.stats import KEPT, NUM_EXAMPLES, EncodingStats
 from sftdata.encode.text_notes import note_texts
 from sftdata.encode.tokenizer.encoder import Ids
 from sftdata.records.column import RecordColumn
+from sftdata.records.faults import INTERNAL_ERROR, by_halves, detail_of
 from sftdata.records.labels import TrainedRuns, trained_runs
 from sftdata.records.record import Record, sample_digest
 
@@ -42,6 +43,7 @@ ENCODED_SCHEMA = pa.schema(
         ("detail", pa.string()),
         ("rows", pa.int64()),  # number of rows of the piece; only in its first entry
         ("stats", pa.string()),  # EncodingStats of the piece; only in its first entry
+        ("fault", pa.string()),  # of this program, for which the record is dropped: see faults.py; nearly always null
     ]
 )
 # Both libraries encode this many texts of each piece, and this many characters of each text, to compare the ids.
@@ -78,6 +80,7 @@ class Encode:
             settings.overlong,
             settings.seq_len,
             settings.lost_context,
+            settings.max_turns,
             settings.reasoning,
             self.encoder.end_tokens.key,
             settings.backend,
@@ -92,7 +95,14 @@ class Encode:
         return sorted({prefix[:size] for prefix in prefixes})
 
     def __call__(self, table: pa.Table) -> Iterator[pa.Table]:
-        """The samples of every record, and one entry with a reason for each record without samples."""
+        """The samples of every record, and one entry with a reason for each record without samples.
+
+        A piece in which a record has a fault of ours becomes several tables, each with its own `rows` and `stats`.
+        """
+        self.encoder.load()  # what fails here is no record's
+        yield from by_halves(self._encoded, table, _fault_table)
+
+    def _encoded(self, table: pa.Table) -> pa.Table:
         column = RecordColumn(table["record"])
         dropped = table["dropped"].to_pylist()
         live = list(column.live(dropped))
@@ -120,7 +130,7 @@ class Encode:
         digests = list(_digests(encoded))
         _collect_examples(encoded, digests, records, stats)
         rows = np.array([row for row, _ in live], np.int64)
-        yield _table(encoded, digests, runs, rows, stats, table.num_rows)
+        return _table(encoded, digests, runs, rows, stats, table.num_rows)
 
     def _collect_ids(
         self, encoded: EncodedBatch, runs: TrainedRuns, is_text: npt.NDArray[np.bool_], stats: EncodingStats
@@ -205,10 +215,18 @@ def _table(
         "trained": _lists(edges, num_edges),
         "rows": pa.array([num_rows, *after_first], pa.int64()),
         "stats": pa.array([stats.to_json(), *after_first], pa.string()),
+        "fault": pa.nulls(table.num_rows, pa.string()),
     }
     for name, column in more.items():
         table = table.append_column(name, column)
     return table.select(ENCODED_SCHEMA.names).cast(ENCODED_SCHEMA)
+
+
+def _fault_table(table: pa.Table, fault: str) -> pa.Table:
+    """The entry of a row that has a fault of ours."""
+    entry = {"row": 0, "sample": 0, "num_tokens": 0, "num_trained": 0, "input_ids": [], "trained": [], "rows": 1}
+    entry |= {"reason": INTERNAL_ERROR, "detail": detail_of(fault), "stats": EncodingStats().to_json(), "fault": fault}
+    return pa.Table.from_pylist([entry], ENCODED_SCHEMA)
 
 
 def _in_order(values: Any, order: npt.NDArray[np.int64]) -> Any:

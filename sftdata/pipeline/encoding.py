@@ -66,6 +66,7 @@ def load_encoder(config: Config) -> RecordEncoder:
         train_on=config.train_on,
         overlong=config.overlong,
         lost_context=config.lost_context,
+        max_turns=config.max_turns,
         reasoning=config.reasoning,
         seq_len=None if config.overlong == "drop" else config.pack.seq_len,  # nothing depends on it then
         backend=BACKENDS[config.encoder],

@@ -182,21 +182,41 @@ def test_texts_whose_owner_may_mean_something_else_are_counted(tiny_tokenizer: P
         chat("How does <image> work in HTML?", "It does not."),
         chat("Why?", "<think>They ask why.</think>So."),
         chat("Why not?", "[THINK]They ask why not.[/THINK]So."),
+        chat("Who?", "They ask who.\n</think>\n\nI."),
         {**twice, "tools": [TOOL]},
         {**chat("And this?", "A bird."), "tools": [TOOL]},
     ]
     data = write_lines(tmp_path / "a.jsonl", rows)
     manifest = prepare(tmp_path / "out", tokenizer, [str(data)], lost_context="warn")
     encoding = manifest.encoding
-    assert (manifest.counts.packed, encoding.media_marks, encoding.tools_twice) == (7, 2, 1)
-    assert encoding.reasoning == {"unwritten: <think>": 1, "unwritten: [THINK]": 1}
+    assert (manifest.counts.packed, encoding.media_marks, encoding.tools_twice) == (8, 2, 1)
+    assert encoding.reasoning == {"unwritten: </think>": 1, "unwritten: <think>": 1, "unwritten: [THINK]": 1}
     lines = summarize("out", manifest).lines
     assert "warning: 2 messages have the mark of a picture or a sound (such as <image>), which is only text" in lines
     assert (
-        "2 answers have reasoning in their texts (<think> 1, [THINK] 1), trained as text: the template writes no "
-        "reasoning; reasoning: omit would leave it out"
+        "3 answers have reasoning in their texts (</think> 1, <think> 1, [THINK] 1), trained as text: the template "
+        "writes no reasoning; reasoning: omit would leave it out"
     ) in lines
     assert (
         "warning: 1 row lists its tools in the system message too, and a template that writes tools writes them twice: "
         "take the list out of the system message"
     ) in lines
+
+
+def test_a_conversation_of_more_than_max_turns_is_dropped_by_name_or_cut_into_windows(
+    tiny_tokenizer: Path, tmp_path: Path
+) -> None:
+    turns = [{"role": ("user", "assistant")[n % 2], "content": f"turn {n}"} for n in range(12)]
+    data = write_lines(tmp_path / "a.jsonl", [chat("Hi", "Hello"), {"messages": turns}])
+    prepare(tmp_path / "out", tiny_tokenizer, [str(data)], max_turns=10)
+    assert [(row["reason"], row["detail"]) for row in ledger(tmp_path / "out")] == [
+        (None, None),
+        ("too_many_turns", "12 messages; max_turns is 10"),
+    ]
+    whole = prepare(tmp_path / "whole", tiny_tokenizer, [str(data)], max_turns=12, pack={"seq_len": 256})
+    assert whole.counts.packed == 2
+    split = prepare(tmp_path / "split", tiny_tokenizer, [str(data)], max_turns=10, overlong="split")
+    assert split.counts.packed == 2
+    # Each of the six answers is trained once, in windows of up to ten messages.
+    assert sorted(turn for sample in ledger(tmp_path / "split")[1]["turns"] for turn in sample) == [2, 4, 6, 8, 10, 12]
+    sftdata.verify(tmp_path / "split")

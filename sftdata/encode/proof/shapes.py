@@ -37,6 +37,7 @@ from sftdata.records.reasoning_marks import may_hold_reasoning
 from sftdata.records.record import PlainRecord, Record
 
 _PRIVATE, _PLACEHOLDER = RESERVED
+TOO_MANY_TURNS = "too_many_turns"
 RECHECK_EVERY = 1024  # one in this many planned conversations is checked against the definition
 
 
@@ -61,8 +62,11 @@ class Plan(NamedTuple):
 class ShapeProver:
     """Turns records into proven samples of guarded text, with one template. Caches the plans of shapes."""
 
-    def __init__(self, probes: TemplateProbes, train_on: TrainOn, *, allow_lost: bool = False) -> None:
+    def __init__(
+        self, probes: TemplateProbes, train_on: TrainOn, *, allow_lost: bool = False, max_turns: int = 1000
+    ) -> None:
         self.probes = probes
+        self._max_turns = max_turns
         self._train_on = train_on
         self._allow_lost = allow_lost
         self._written_roles: dict[tuple[str, ...], Roles] = {}
@@ -74,10 +78,17 @@ class ShapeProver:
         self._may_branch = probes.content_use.trims or bool(probes.content_use.constants)
         self._is_verbatim = probes.content_use.verbatim
 
+    def start_batch(self) -> None:
+        """Check the next planned sample against the definition, so that which ones are does not depend on the batches
+        before.
+        """
+        self._num_planned = 0
+
     def add_samples(self, record: Record, batch: GuardedBatch, owner: int) -> None:
         """Add the samples of a record to a batch; `owner` is the number of the record.
 
-        Raises Refusal if no turn of it is to be trained, or if a turn cannot be proven.
+        Raises Refusal if no turn of it is to be trained, if a turn cannot be proven, or if it has more than `max_turns`
+        messages.
         """
         plain = record.plain
         planned: PlannedShape | None = None
@@ -85,12 +96,14 @@ class ShapeProver:
             try:
                 planned = self._plans_of_plain[plain.roles]
             except KeyError:  # the roles of a plain record decide which turns are trained
+                self._refuse_long(len(plain.roles))
                 if "developer" in plain.roles and self._add_with_roles(record, plain.roles, batch, owner):
                     return
                 planned = self._plan(plain.roles, trained_turns(plain, self._train_on))
                 self._plans_of_plain[plain.roles] = planned
         else:
             roles = tuple([message.role for message in record.messages])
+            self._refuse_long(len(roles))
             if "developer" in roles and self._add_with_roles(record, roles, batch, owner):
                 return
             if not record.tools:
@@ -98,6 +111,10 @@ class ShapeProver:
                 planned = None if plain is None else self._plan(plain.roles, trained_turns(record, self._train_on))
         if plain is None or planned is None or not self._add_planned(record, plain, planned, batch, owner):
             self._add_by_definition(record, batch, owner)
+
+    def _refuse_long(self, num_messages: int) -> None:
+        if num_messages > self._max_turns:
+            raise Refusal(TOO_MANY_TURNS, f"{num_messages:,} messages; max_turns is {self._max_turns:,}")
 
     def _add_with_roles(self, record: Record, roles: tuple[str, ...], batch: GuardedBatch, owner: int) -> bool:
         """Add the samples of a record with its developer messages as system messages; False if they stay."""

@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 import tiny_tokenizers
+from jinja2.sandbox import ImmutableSandboxedEnvironment
 from oracle import Oracle
 
-from sftdata.encode.template.jinja import ChatTemplate, RenderError
+from sftdata.encode.template.jinja import ChatTemplate, RenderError, make_environment
 
 CHAT = [
     {"role": "system", "content": "  Be <b>brief</b> & 'kind'. é"},
@@ -90,3 +91,13 @@ def test_rendering_equals_transformers(folder: Path, name: str, prompt: bool, to
     except RenderError:
         got = None
     assert got == expected
+
+
+@pytest.mark.parametrize("value", [{}, [], set(), "text", 1, len, CHAT.append, ChatTemplate, iter(()), (x for x in ())])
+def test_the_sandbox_answers_as_jinjas_own_and_the_same_again(value: Any) -> None:
+    own, ours = ImmutableSandboxedEnvironment(), make_environment(Date(2026, 1, 1))
+    assert isinstance(ours, ImmutableSandboxedEnvironment)
+    names = [*dir(value), "mro", "gi_frame", "append", "update", "upper", "_private", "func_code"]
+    for name in [*names, *names]:
+        found = getattr(value, name, None)
+        assert ours.is_safe_attribute(value, name, found) == own.is_safe_attribute(value, name, found)
