@@ -18,8 +18,7 @@ from sftdata.records.rendered import ends_rendered, looks_rendered
 
 # Where a picture was, as LLaVA's data has it: before or behind the question. In the middle of a text it may be HTML.
 MEDIA = ("<image>", "<audio>", "<video>", "<|image|>", "<|audio|>", "<|image_1|>", "<|audio_1|>")
-
-_CHAT = re.compile(CHAT_BEGINNING)
+_CHAT, _REASONING = re.compile(CHAT_BEGINNING), re.compile(REASONING_BEGINNING)
 
 
 def note_texts(
@@ -46,7 +45,8 @@ def note_texts(
     stats.changes["media_marks"] += sum(map(_has_media_mark, media))
     stats.changes["tools_twice"] += sum(map(_lists_tools_twice, others))
     if leaves_reasoning:
-        _count_reasoning([*texts(REASONING_BEGINNING), *own], stats)
+        closed = (one for one in texts("</think>") if not _REASONING.match(one[1]))
+        _count_reasoning([*texts(REASONING_BEGINNING), *closed, *own], stats)
 
 
 def _count_rendered(texts: Iterable[tuple[str, str]], stats: EncodingStats) -> None:
