@@ -71,7 +71,10 @@ def without_nulls(value: Any) -> Any:
     if isinstance(value, list):
         return [without_nulls(item) for item in value]
     if isinstance(value, float) and math.isinf(value):
-        raise ConversionError("wrong_type", "the tools or tool calls hold an infinite number, which is none of JSON")
+        raise ConversionError(
+            "wrong_type",
+            "its tools, tool calls or settings of the template hold an infinite number, which JSON has not",
+        )
     return value
 
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import io
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from sftdata.errors import SourceError
 from sftdata.read.readers.json_lines import read_json_lines
 from sftdata.read.readers.json_shapes import rows_in
 from sftdata.read.readers.open_files import open_unit, reject_non_text
 from sftdata.read.readers.parse_json import parse_json, parse_line
+from sftdata.read.readers.repeated_keys import Repeated, drop_of, mark_repeated, repeated_in
 from sftdata.read.units import RawRow, Unit
 from sftdata.records.record import Drop
 
@@ -35,8 +36,22 @@ def read_json(unit: Unit) -> Iterator[RawRow]:
     values = _values(data, unit.name)
     del data
     rows = rows_in(values[0], unit.name) if len(values) == 1 else _rows_of_all(values)
+    repeated = {number: found for number, row in enumerate(rows, 1) if (found := [*repeated_in(row)])}
+    _reject_repeated_outside(values, repeated.values(), unit.name)
     for number, row in enumerate(rows, 1):
-        yield RawRow(number, row, None)
+        if number in repeated:
+            yield RawRow(number, None, drop_of(repeated[number][0]))
+        else:
+            yield RawRow(number, row, None)
+
+
+def _reject_repeated_outside(values: list[object], inside: Iterable[list[Repeated]], name: str) -> None:
+    """Raise SourceError if an object around the rows gives a key twice, as one of them would be lost."""
+    known = {id(one) for found in inside for one in found}
+    outside = next((one for value in values for one in repeated_in(value) if id(one) not in known), None)
+    if outside is not None:
+        what = f"has an object that gives {outside.key[:100]!r} twice, with different values"
+        raise SourceError(name, what, "put each of them into its own file")
 
 
 def _rows_of_all(values: list[object]) -> list[object]:
@@ -67,7 +82,7 @@ def _next_line(reader: io.BufferedReader) -> bytes:
 def _values(data: bytes, name: str) -> list[object]:
     """The JSON values of a file: one, or several behind one another. Raises SourceError."""
     try:
-        return [parse_json(data)]
+        return [mark_repeated(data, parse_json(data, allow_infinite=True))]
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         raise SourceError(f"{name}:{line}", "is not UTF-8 text", "save the file as UTF-8") from error
@@ -90,7 +105,8 @@ def _several_values(text: str, name: str) -> list[object]:
             raise SourceError(f"{name}:{line}", "has commas between its objects, but they are no array", hint)
         try:
             _, position = _SCANNER.raw_decode(text, start)
-            values.append(parse_json(text[start:position].encode()))
+            part = text[start:position].encode()
+            values.append(mark_repeated(part, parse_json(part, allow_infinite=True)))
         except json.JSONDecodeError as error:
             raise _not_json(error, name) from error
         except (ValueError, RecursionError) as error:

@@ -32,12 +32,13 @@ def _holds_long_number(data: bytes) -> bool:
     return _LONG_NUMBER in data.translate(_DIGITS)
 
 
-def parse_json(data: bytes) -> object:
+def parse_json(data: bytes, allow_infinite: bool = False) -> object:
     """The value of UTF-8 JSON text. NaN is read as null, because pandas writes missing values as NaN.
 
-    Integers keep all their digits, and strings keep lone surrogates. Raises UnicodeDecodeError if the bytes are not
-    UTF-8, json.JSONDecodeError with the position if they are not JSON, and another ValueError for infinite numbers,
-    numbers of thousands of digits and values nested too deeply.
+    Integers keep all their digits, and strings keep lone surrogates. An infinite number is read with `allow_infinite`:
+    a table may hold one too, and whoever uses the value refuses it. Raises UnicodeDecodeError if the bytes are not
+    UTF-8, json.JSONDecodeError with the position if they are not JSON, and another ValueError for other infinite
+    numbers, numbers of thousands of digits and values nested too deeply.
     """
     try:
         value: object = orjson.loads(data)
@@ -46,7 +47,8 @@ def parse_json(data: bytes) -> object:
     except orjson.JSONDecodeError:
         pass
     try:
-        value = json.loads(data.decode("utf-8-sig"), parse_constant=_constant)
+        constant = infinite if allow_infinite else _constant
+        value = json.loads(data.decode("utf-8-sig"), parse_constant=constant)
     except RecursionError as error:
         raise ValueError("it is nested too deeply") from error
     return value
@@ -60,7 +62,7 @@ def parse_line(line: bytes, may_be_long: bool = True) -> object:
         except orjson.JSONDecodeError:
             pass
     try:
-        return parse_json(line)
+        return parse_json(line, allow_infinite=True)
     except UnicodeDecodeError as error:
         problem = Drop("bad_encoding", f"byte 0x{line[error.start]:02X} at byte {error.start + 1} of the line")
     except json.JSONDecodeError as error:
@@ -88,3 +90,8 @@ def parse_text(text: str) -> object:
 def _constant(name: str) -> None:
     if name != "NaN":
         raise ValueError(f"{name} is no JSON number")
+
+
+def infinite(name: str) -> float | None:
+    """What a constant that is no JSON number is read as."""
+    return None if name == "NaN" else float(name)

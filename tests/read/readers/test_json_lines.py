@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from pathlib import Path
 
@@ -81,9 +82,13 @@ def test_a_byte_order_mark_is_not_part_of_the_data_even_between_joined_files(fil
     assert [value for _, _, value, _ in raw_rows(file)] == [{"a": 1}, {"a": 1}]
 
 
-def test_nan_is_null_and_infinity_is_not_json(file, raw_rows):
-    file.write_bytes(b'{"a": NaN}\n{"a": -Infinity}\n')
-    assert [(value, reason) for _, _, value, reason in raw_rows(file)] == [({"a": None}, None), (None, "bad_json")]
+def test_nan_is_null_and_an_infinite_number_is_kept_for_who_uses_it(file, raw_rows):
+    file.write_bytes(b'{"a": NaN}\n{"a": -Infinity}\n{"a": 1e999}\n')
+    assert [(value, reason) for _, _, value, reason in raw_rows(file)] == [
+        ({"a": None}, None),
+        ({"a": -math.inf}, None),
+        ({"a": math.inf}, None),
+    ]
 
 
 def test_integers_keep_all_their_digits(file, raw_rows):
