@@ -6,6 +6,7 @@ The filters, `sftdata check`, the summary and `clean.strip_trailing_control` all
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -40,6 +41,14 @@ END_TOKENS: Mapping[str, tuple[str, ...]] = {
     "Apertus": ("<|assistant_end|>",),
 }
 _OPENED_BY = {"</s>": "<s>"}  # HTML for struck text, whose end is a part of the answer
+# Words that end no sentence: "Close the tag with </s>" speaks of the token. The space belongs to it.
+_SPEAKS_OF = re.compile(
+    r"(?<![^\W_])(?:with|by|after|before|behind|and|or|than|as|called|named|the|an?|its|tokens?|tags?|marker|symbol|"
+    r"delimiter|uses?|using|adds?|adding|appends?|appending|writes?|emits?|prints|mit|durch|und|oder|der|die|das|"
+    r"eine?|einem|einer|avec|par|et|ou|une?|con|por) [\"'`(\[]?\Z",
+    re.IGNORECASE,
+)
+_WORD_CHARS = 24  # as many as the longest of these words has, with what may be around it
 
 
 @dataclass(frozen=True)
@@ -80,8 +89,8 @@ class EndTokens:
     def split(self, text: str, question: str | None = None) -> tuple[str, tuple[str, ...]]:
         """The text without the end tokens and the white space at its end, and these tokens; `text` if there are none.
 
-        A token is left in place where the answer needs it: `</s>` if the text opens <s>, and a token that the question
-        before the answer speaks of.
+        A token is left in place where the answer needs it: `</s>` if the text opens <s>, a token that the question
+        before the answer speaks of, and one behind a word that ends no sentence, as in "Close the tag with </s>".
         """
         by_tail, size = self._by_tail, self._tail_chars
         bare = text.rstrip()
@@ -156,4 +165,7 @@ def _belongs_to_answer(string: str, text: str, question: str | None) -> bool:
     opener = _OPENED_BY.get(string)
     if opener is not None and text.count(opener) >= text.count(string):
         return True
-    return question is not None and string in question and string in question.rstrip().removesuffix(string)
+    if question is not None and string in question and string in question.rstrip().removesuffix(string):
+        return True
+    end = len(text) - len(string)
+    return _SPEAKS_OF.search(text, max(0, end - _WORD_CHARS), end) is not None

@@ -69,12 +69,24 @@ def test_the_ends_of_the_tokenizer_are_stripped_too() -> None:
         "Now 9 dollars, was <s>12 dollars</s>",
         "The token is `<|im_end|>`",
         "x[EOS] = 1",
+        "Close the tag with </s>",
+        "The model stops when it emits <|endoftext|>",
+        "Every turn of ChatML ends with the token <|im_end|>",
+        "Its end is marked by <eos>",
+        "Der Text endet mit <|im_end|>",
         "Paris. ",
         "",
     ],
 )
 def test_marks_that_belong_to_the_answer_stay_and_so_does_every_other_character(answer: str) -> None:
     assert EndTokens().split(answer) == (answer, ())
+
+
+@pytest.mark.parametrize("answer", ["It is 42", "Paris.", "I like it", "Yes, it is", "x =", "Answer:", "**Yes**", "看"])
+def test_an_end_behind_a_whole_sentence_or_on_a_line_of_its_own_is_stripped(answer: str) -> None:
+    assert EndTokens().split(f"{answer} </s>") == (answer, ("</s>",))
+    assert EndTokens().split(f"{answer}</s>") == (answer, ("</s>",))
+    assert EndTokens().split("It ends with\n</s>") == ("It ends with", ("</s>",))
 
 
 def test_a_token_that_the_question_speaks_of_stays_in_the_answer() -> None:
