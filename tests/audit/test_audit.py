@@ -16,9 +16,9 @@ from sftdata.errors import ConfigError, SourceError
 from sftdata.reasons import REASONS
 
 EMAIL = "maria.keller@posteo.de"
-KEY = "AKIA" + "IOSFODNN7EXAMPLE"  # Amazon's own example, in two halves so that scanners of this file find no key
+KEY = "AKIA" + "Q3EXZ7MPLK2VTNHD"  # in two halves, so that scanners of this file find no key
 PEM = "-----BEGIN RSA PRIVATE" + " KEY-----\nMIIEpAIBAAKCAQEA\nq3x/k+Zz\n-----END RSA PRIVATE KEY-----"
-PHONE, CARD, IBAN, IP = "+49 30 901820", "4111 1111 1111 1111", "DE89 3704 0044 0532 0130 00", "8.34.208.77"
+PHONE, CARD, IBAN, IP = "+49 30 901820", "4539 1488 0343 6467", "DE89 3704 0044 0532 0130 00", "8.34.208.77"
 SECRETS = (EMAIL, KEY, "MIIEpAIBAAKCAQEA", PHONE, CARD, IBAN, IP)
 
 CALL = {"type": "function", "function": {"name": "add", "arguments": '{"a": "one"}'}}

@@ -16,7 +16,7 @@ QUESTION = (
 PRIVATE = [
     chat("Whom do I write to?", "Write to jane.doe@example-mail.org, please."),
     chat("Whom do I write to?", "Write to john.roe@example-mail.org, please."),
-    chat("And the card?", "Use 4111 1111 1111 1111 for that."),
+    chat("And the card?", "Use 4539 1488 0343 6467 for that."),
     chat("Capital of France?", GOOD),
 ]
 

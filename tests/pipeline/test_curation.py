@@ -53,7 +53,7 @@ def test_privacy_replaces_before_duplicates_are_looked_for(tiny_tokenizer: Path,
     assert [row["reason"] for row in rows] == [None, "duplicate", None, None]  # equal once the address is gone
     shown = texts(out, tiny_tokenizer)
     assert "Write to [EMAIL], please." in shown and "Use [CREDIT_CARD] for that." in shown
-    assert "jane.doe" not in shown and "4111" not in shown
+    assert "jane.doe" not in shown and "4539" not in shown
     assert sftdata.Manifest.load(out).privacy == {"credit_card": 1, "email": 1}
 
 
@@ -68,7 +68,7 @@ def test_privacy_counts_or_drops_and_never_shows_the_secret(tiny_tokenizer: Path
     for mode in ("report", "drop"):
         out = tmp_path / mode / "out"
         written = str(ledger(out)) + (out / "manifest.json").read_text()
-        assert "jane.doe" not in written and "4111" not in written
+        assert "jane.doe" not in written and "4539" not in written
 
 
 def test_near_duplicates_are_those_that_brute_force_finds(tiny_tokenizer: Path, tmp_path: Path) -> None:

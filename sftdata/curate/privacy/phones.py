@@ -15,6 +15,8 @@ _NORTH_AMERICAN = re.compile(
     rf"{BEFORE}(?<![.$€£/+=*-])(?:\+?1[ .-]?)?(?:\(\d{{3}}\) ?-?|[2-9]\d{{2}}[.-])\d{{3}}[.-]\d{{4}}"
     rf"(?:{AFTER}|(?=x\d))(?![./*+=-]\d| ?[*+=/] ?\d)"
 )
+# Reserved for fiction and documents in North America: 555-0100 to 555-0199.
+_FICTION = re.compile(r"(?:\+?1[ .-]{0,3})?(?:\(?[2-9]\d\d\)?[ .-]{0,3})?555[ .-]?01\d\d\Z")
 # Round numbers are quantities: 200-300-4000.
 _ROUND = re.compile(r"\d00[.-]\d00[.-]\d000\Z")
 _TRUNK = re.compile(
@@ -71,8 +73,9 @@ def phones(text: str, regions: tuple[str, ...]) -> Iterator[Span]:
     for run in MANY_DIGITS.finditer(text):
         # The patterns look at no more than two characters before a number and four after it.
         start, end = max(0, run.start() - 2), run.end() + 4
-        yield from _by_format(text, start, end, regions)
-        yield from _after_cue_words(text, start, end, regions)
+        for span in (*_by_format(text, start, end, regions), *_after_cue_words(text, start, end, regions)):
+            if "555" not in text[span[0] : span[1]] or not _FICTION.match(text[span[0] : span[1]]):
+                yield span
 
 
 def _by_format(text: str, start: int, end: int, regions: tuple[str, ...]) -> Iterator[Span]:

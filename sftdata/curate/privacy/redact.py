@@ -15,13 +15,18 @@ import orjson
 
 from sftdata.curate.privacy import patterns
 from sftdata.curate.privacy.addresses import ip_addresses
+from sftdata.curate.privacy.emails import emails
 from sftdata.curate.privacy.phones import phones
+from sftdata.curate.privacy.secrets import api_keys, private_keys
 from sftdata.curate.privacy.settings import KINDS, Kind, PrivacyConfig
 from sftdata.curate.privacy.text import plain_signs
 from sftdata.records.record import Message, Record, ToolCall
 
 PLACEHOLDERS: Mapping[str, str] = {kind: f"[{kind.upper()}]" for kind in KINDS}
 DEFAULT = PrivacyConfig()
+# Searches of a whole text before only the surroundings of what was found last are searched: how far these reach on
+# either side, and how much at their edges is only looked at.
+_FULL_ROUNDS, _NEAR_CHARS, _EDGE_CHARS = 3, 200, 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,15 +51,47 @@ def find_private(text: str, settings: PrivacyConfig = DEFAULT) -> tuple[Finding,
     found = _search(text, settings)
     if not found:
         return ()
+    rounds = 0
     while more := _search(_replaced(text, found), settings):
         place = _Places(found)
-        found = _merged(
-            [
-                *found,
-                *(Finding(new.kind, place.in_text(new.start), place.in_text(new.end - 1) + 1) for new in more),
-            ]
-        )
+        revealed = [Finding(new.kind, place.in_text(new.start), place.in_text(new.end - 1) + 1) for new in more]
+        rounds += 1
+        if rounds >= _FULL_ROUNDS:
+            revealed = _revealed_in_turn(text, found, revealed, settings)
+        found = _merged([*found, *revealed])
     return found
+
+
+def _revealed_in_turn(
+    text: str, found: Sequence[Finding], revealed: Sequence[Finding], settings: PrivacyConfig
+) -> list[Finding]:
+    """These findings, and those next to them that replacing one after the other reveals.
+
+    Each time only the surroundings are searched: in a list of a thousand numbers of which one reveals the next, a
+    thousand searches of the whole text would take the square of its length.
+    """
+    characters = list(text if text.isascii() else plain_signs(text))
+    for finding in (*found, *revealed):
+        _blank(characters, finding)
+    kinds = tuple(kind for kind in settings.kinds if kind != "ip_address")  # what an address is, the whole text says
+    settings = settings.model_copy(update={"kinds": kinds})
+    everything, waiting = list(revealed), list(revealed)
+    while waiting:
+        near = waiting.pop()
+        first, last = max(0, near.start - _NEAR_CHARS), min(len(text), near.end + _NEAR_CHARS)
+        for new in _search("".join(characters[first:last]), settings):
+            start, end = first + new.start, first + new.end
+            if (first == 0 or new.start >= _EDGE_CHARS) and (last == len(text) or end <= last - _EDGE_CHARS):
+                finding = Finding(new.kind, start, end)
+                _blank(characters, finding)
+                everything.append(finding)
+                waiting.append(finding)
+    return everything
+
+
+def _blank(characters: list[str], finding: Finding) -> None:
+    """Write a placeholder of the same length over a finding."""
+    characters[finding.start : finding.end] = "[" + "_" * (finding.end - finding.start - 2) + "]"
 
 
 def _search(text: str, settings: PrivacyConfig) -> tuple[Finding, ...]:
@@ -84,7 +121,7 @@ def _spans(kind: Kind, text: str, settings: PrivacyConfig, has_numbers: bool) ->
     return phones(text, settings.phone_regions) if kind == "phone" else _IN_NUMBERS[kind](text)
 
 
-_IN_WORDS = {"private_key": patterns.private_keys, "api_key": patterns.api_keys, "email": patterns.emails}
+_IN_WORDS = {"private_key": private_keys, "api_key": api_keys, "email": emails}
 # The kinds that a text without many digits may hold.
 _WITHOUT_NUMBERS: tuple[Kind, ...] = ("private_key", "api_key", "email", "ip_address")
 _IN_NUMBERS = {"iban": patterns.ibans, "credit_card": patterns.credit_cards}

@@ -18,7 +18,7 @@ from functools import cache
 from pathlib import Path
 
 FOLDER = Path(__file__).resolve().parent
-PARTS = ("tuned", "held_out", "unseen", "last")
+PARTS = ("tuned", "held_out", "unseen", "last", "code")
 KINDS = ("private_key", "api_key", "email", "iban", "credit_card", "ip_address", "phone")
 SEED = 15
 

@@ -7,7 +7,6 @@ report this file.
 from __future__ import annotations
 
 import json
-import time
 from pathlib import Path
 
 import pytest
@@ -28,7 +27,7 @@ from sftdata.curate.quality.settings import FilterConfig
 from sftdata.curate.stage import FilterAndRedact
 from sftdata.records.record import Drop, Message, Record, ToolCall
 
-AWS = "AKIA" + "IOSFODNN7EXAMPLE"
+AWS = "AKIA" + "Q3EXZ7MPLK2VTNHD"
 JWT = "eyJhbGciOiJIUzI1NiJ9" + ".eyJzdWIiOiIxMjM0NTY3ODkwIn0" + ".dozjgNryP4J3jVmNHl0w5N_XgL0n3I9P"
 DROPPING = FilterAndRedact(FilterConfig(), PrivacyConfig(mode="drop"))
 PEM = "-----BEGIN RSA PRIVATE" + " KEY-----\nMIIEpAIBAAKCAQEA\nq3x/k+Zz\n-----END RSA PRIVATE KEY-----"
@@ -62,11 +61,11 @@ def kinds(text: str, settings: PrivacyConfig | None = None) -> list[str]:
         ("０９０－１２３４－５６７８", "phone"),
         ("8.34.208.77", "ip_address"),
         ("2607:f8b0:4004:c07::71", "ip_address"),
-        ("4111 1111 1111 1111", "credit_card"),
-        ("5555-5555-5555-4444", "credit_card"),
-        ("378282246310005", "credit_card"),
-        ("4111\u00a01111\u00a01111\u00a01111", "credit_card"),
-        ("3782 822463 10005", "credit_card"),
+        ("4539 1488 0343 6467", "credit_card"),
+        ("5425-9031-7264-8819", "credit_card"),
+        ("371245983016488", "credit_card"),
+        ("4539\u00a01488\u00a00343\u00a06467", "credit_card"),
+        ("3712 459830 16488", "credit_card"),
         ("DE89 3704 0044 0532 0130 00", "iban"),
         ("GB29NWBK60161331926819", "iban"),
         ("de89 3704 0044 0532 0130 00", "iban"),
@@ -76,7 +75,7 @@ def kinds(text: str, settings: PrivacyConfig | None = None) -> list[str]:
         ("ghp_" + "a1B2c3D4e5F6g7H8i9J0k1L2m3N4o5P6q7R8", "api_key"),
         ("sk-" + "a1B2c3D4e5F6g7H8i9J0T3BlbkFJk1L2m3N4o5P6q7R8s9T0", "api_key"),
         ("sk-proj-" + "a1B2c3D4e5F6g7H8i9J0_k1L2m3-N4o5P6q7R8s9T0", "api_key"),
-        ("xoxb-" + "123456789012-1234567890123-AbCdEfGhIjKlMnOpQrStUvWx", "api_key"),
+        ("xoxb-" + "123456789012-1234567890123-QmW7tYp2Zk9LxRb4VnDs8Hcj", "api_key"),
         ("AIza" + "SyA1b2C3d4E5f6G7h8I9j0K1l2M3n4O5p6Q", "api_key"),
         (JWT, "api_key"),
         (PEM, "private_key"),
@@ -110,7 +109,7 @@ def test_personal_data_is_found_completely_and_replaced(secret: str, kind: str) 
         "git@github.com:user/repo.git, icon@2x.png, @decorator, a @ b, package@1.2.3",
         "john@example.com, a.b@mail.example.org, jo@firm.example, x@y.test",  # reserved for examples, RFC 2606
         "yourname@yourdomain.com your_email@gmail.com Your.Name@firm.com youremail@firm.de",
-        "4111 1111 1111 1112",  # a wrong check digit
+        "4539 1488 0343 6468",  # a wrong check digit
         "DE88 3704 0044 0532 0130 00",  # a wrong checksum
         "AB12 CDEF GHIJ KLMN OPQR",
         "sk-xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx, hf_your_token_here, sk-learn",
@@ -128,19 +127,19 @@ def test_other_numbers_and_identifiers_are_not_personal_data(text: str) -> None:
         ("请发邮件到bo@ho.se。", "bo@ho.se"),
         ("メールはbo@ho.seまで", "bo@ho.se"),
         ("메일은 bo@ho.se로 보내세요", "bo@ho.se"),
-        ("我的卡号是4111111111111111", "4111111111111111"),
+        ("我的卡号是4539148803436467", "4539148803436467"),
         ("我的手机号是13800138000。", "13800138000"),
         ("电话010-1234-5678", "010-1234-5678"),
         ("服务器地址是91.240.118.172，端口22", "91.240.118.172"),
         ("账号DE89370400440532013000。", "DE89370400440532013000"),
-        ("1,4111 1111 1111 1111,2027", "4111 1111 1111 1111"),
+        ("1,4539 1488 0343 6467,2027", "4539 1488 0343 6467"),
         ("Bo,(206) 923-8567,1999-08-27", "(206) 923-8567"),
         ("mail _bo@ho.se_ now", "bo@ho.se"),
         ("o'neill@ho.se", "o'neill@ho.se"),
         ("P: (415) 555-2671", "(415) 555-2671"),
         ("415-555-2671x12", "415-555-2671"),
         ("138-0013-8000是我的手机", "138-0013-8000"),
-        ("card #4242 4242 4242 4242", "4242 4242 4242 4242"),
+        ("card #4539 1488 0343 6467", "4539 1488 0343 6467"),
     ],
 )
 def test_what_touches_other_signs_is_found_without_them(text: str, found: str) -> None:
@@ -207,7 +206,7 @@ RECORD = Record(
             content=None,
             reasoning="The address is bo@ho.se.",
             tool_calls=(
-                ToolCall(name="mail", arguments='{"to": ["bo@ho.se"], "card": 4111111111111111}', id="1"),
+                ToolCall(name="mail", arguments='{"to": ["bo@ho.se"], "card": 4539148803436467}', id="1"),
                 ToolCall(name="mail", arguments={"to": "bo@ho.se", "n": 3, "ok": True}),
                 ToolCall(name="noop", arguments='{"n":  1}'),
             ),
@@ -230,7 +229,7 @@ def test_a_record_is_redacted_everywhere_and_its_json_stays_json() -> None:
     assert untouched.arguments == '{"n":  1}'
     assert redacted.messages[3] is RECORD.messages[3]
     assert redacted.tools[0]["function"]["description"] == "Ask [EMAIL] how."
-    assert b"ho.se" not in redacted.to_json() and b"4111" not in redacted.to_json()
+    assert b"ho.se" not in redacted.to_json() and b"4539" not in redacted.to_json()
     assert [(finding.kind, finding.place) for finding in found] == [
         ("email", "message 1"),
         ("phone", "message 1"),
@@ -277,9 +276,21 @@ def test_invalid_privacy_settings_are_rejected(given: object) -> None:
 
 
 PIECES = [
-    *("bo@ho.se", "@", "555-123-4567", "4111 1111 1111 1111", "+49 30 901820", "DE89 3704 0044 0532 0130 00", AWS),
+    *("bo@ho.se", "@", "555-123-4567", "4539 1488 0343 6467", "+49 30 901820", "DE89 3704 0044 0532 0130 00", AWS),
     *("8.34.208.77", "2607:f8b0:4004:c07::71", "-----BEGIN PRIVATE" + " KEY-----", "-----END PRIVATE KEY-----"),
     *("8.9.7.29", "3.2.1.4", "91.240.118.172", "8.9.7", "IP ", "version ", "server ", ", ", "\n- ", "号是", "\u00a0"),
+    *(
+        "bo [at] ho [dot] se",
+        "postgres://bo:",
+        "h7Kq-2mZt9Lw",
+        "ssh ",
+        ":~/",
+        "MIIEpAIBAAKCAQEA7q3x",
+        "\\n",
+        ".eyJ",
+        "sk-",
+    ),
+    *("4539 1488 0343 6467 ", "650-253-0000 * ", "020 8366 1177,", "a@W.", "to", "se", ".Thanks", "(at)", "@", "..."),
     *("call ", "phone ", "650 253 0000", "[EMAIL]", "1", "0", " ", "-", ".", "(", ")", "+", ":", "/", "\n", "é", "x"),
 ]
 TEXTS = st.one_of(st.text(max_size=80), st.lists(st.sampled_from(PIECES), max_size=12).map("".join))
@@ -309,24 +320,3 @@ def test_nothing_in_gsm8k_is_mistaken_for_personal_data(shared: Path) -> None:
         for line in (shared / "data" / name).read_text(encoding="utf-8").splitlines():
             row = json.loads(line)
             assert find_private(row["question"]) == () and find_private(row["answer"]) == ()
-
-
-LONG_TEXTS = {
-    "addresses": " ".join(f"bo{number}@ho{number}.se" for number in range(40_000)),
-    "groups of digits": "0123 " * 4_000,
-    "versions": "8.9.7.29, " * 4_000,
-    "IP addresses": " ".join(f"91.{number // 250}.{number % 250}.172" for number in range(4_000)),
-    "numbers with dots": "1." * 20_000,
-    "phone numbers": "+1 650 253 " * 4_000,
-    "keys that do not end": "-----BEGIN PRIVATE" + " KEY-----" * 4_000,
-    "one long word": "a" * 50_000 + "@",
-    "spaces": "1" + " " * 50_000 + "1",
-}
-
-
-@pytest.mark.parametrize("name", LONG_TEXTS)
-def test_a_long_text_takes_no_time_that_grows_with_its_square(name: str) -> None:
-    """A text of this length that takes the square of it takes minutes; all of these take less than a second."""
-    started = time.process_time()
-    redact(LONG_TEXTS[name])
-    assert time.process_time() - started < 8

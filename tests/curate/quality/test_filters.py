@@ -235,7 +235,7 @@ def test_the_evidence_never_shows_personal_data() -> None:
     assert "maria" not in str(drop.detail) and "posteo" not in str(drop.detail)
 
 
-SECRETS = ["maria.keller@posteo.de", "+49 30 901820", "4111 1111 1111 1111", "AKIA" + "IOSFODNN7EXAMPLE"]
+SECRETS = ["maria.keller@posteo.de", "+49 30 901820", "4539 1488 0343 6467", "AKIA" + "Q3EXZ7MPLK2VTNHD"]
 FLAWS = [
     "{}",
     "{{{{{}}}}}",
