@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from sftdata.errors import ConfigError
+from sftdata.settings.yaml_text import parse_yaml, yaml_problem
 
 
 def read_settings(path: Path, required: str) -> dict[str, Any]:
@@ -14,7 +15,7 @@ def read_settings(path: Path, required: str) -> dict[str, Any]:
     import yaml
 
     try:
-        settings = yaml.safe_load(path.read_text(encoding="utf-8"))
+        settings = parse_yaml(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ConfigError(str(path), error.strerror or str(error), "give the path of a YAML file") from error
     except UnicodeDecodeError as error:
@@ -22,7 +23,7 @@ def read_settings(path: Path, required: str) -> dict[str, Any]:
     except yaml.YAMLError as error:
         line = getattr(error, "problem_mark", None)
         where = f"{path}:{line.line + 1}" if line else str(path)
-        raise ConfigError(where, "is not YAML: " + " ".join(str(error).split()), "fix the file") from error
+        raise ConfigError(where, yaml_problem(error), "fix the file") from error
     except (ValueError, RecursionError) as error:  # a date that does not exist, or lists a thousand deep
         raise ConfigError(str(path), f"has a value that cannot be read ({error})", "fix the file") from error
     if not isinstance(settings, dict):
@@ -41,9 +42,10 @@ def apply_override(settings: dict[str, Any], override: str, path_groups: Collect
     if not equals or not dotted:
         raise ConfigError(override, "is neither a file nor a setting", "write settings as dotted.key=value")
     try:
-        parsed = yaml.safe_load(value)
+        parsed = parse_yaml(value)
     except (yaml.YAMLError, ValueError, RecursionError) as error:  # a ValueError for a date that does not exist
-        raise ConfigError(override, "the value is not YAML", "quote it") from error
+        what = yaml_problem(error) if isinstance(error, yaml.constructor.ConstructorError) else "the value is not YAML"
+        raise ConfigError(override, what, "quote it") from error
     set_nested(settings, dotted, parsed, override, path_groups)
 
 

@@ -34,6 +34,16 @@ def test_an_invalid_override_is_reported(tmp_path: Path, override: str, sentence
         (b"- a", "contains no settings"),
         (b"a: [", "is not YAML"),
         (b"\xff", "is not UTF-8"),
+        (b"seed: 1\nout: o\nseed: 2", r"c\.yaml:3: gives the key 'seed' twice"),
+        (b"pack: {seq_len: 1, 'seq_len': 2}", "gives the key 'seq_len' twice"),
+        (b"a: &a [x, *a]", "has an alias inside what it stands for"),
+        (
+            b"a: &a [x,x,x,x,x,x,x,x,x]\n"
+            + b"".join(
+                b"%c: &%c [%s]\n" % (to, to, b",".join([b"*%c" % (to - 1)] * 9)) for to in range(ord("b"), ord("i"))
+            ),
+            "has aliases that stand for more than 100,000 values",
+        ),
     ],
 )
 def test_a_file_without_settings_is_reported(tmp_path: Path, content: bytes, sentence: str) -> None:
@@ -45,3 +55,13 @@ def test_a_file_without_settings_is_reported(tmp_path: Path, content: bytes, sen
 def test_a_missing_settings_file_is_reported(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"c\.yaml: No such file"):
         load_config(tmp_path / "c.yaml")
+
+
+def test_an_alias_that_is_no_bomb_and_a_merge_that_changes_a_key_are_read(tmp_path: Path) -> None:
+    (tmp_path / "c.yaml").write_text(
+        "tokenizer: t\nout: o\nsources:\n"
+        "  - &first {path: a, system: &s Hi}\n  - {<<: *first, path: b}\n  - {path: c, system: *s}\n"
+    )
+    sources = load_config(tmp_path / "c.yaml").sources
+    assert [source.system for source in sources] == ["Hi"] * 3
+    assert [Path(source.path).name for source in sources] == ["a", "b", "c"]

@@ -71,10 +71,8 @@ def without_nulls(value: Any) -> Any:
     if isinstance(value, list):
         return [without_nulls(item) for item in value]
     if isinstance(value, float) and math.isinf(value):
-        raise ConversionError(
-            "wrong_type",
-            "its tools, tool calls or settings of the template hold an infinite number, which JSON has not",
-        )
+        what = "its tools, tool calls or settings of the template hold an infinite number, which JSON has not"
+        raise ConversionError("wrong_type", what)
     return value
 
 

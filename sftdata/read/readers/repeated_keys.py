@@ -7,6 +7,7 @@ slower parser that sees every key.
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
@@ -57,8 +58,10 @@ def find_repeated(lines: Sequence[bytes], values: Sequence[object], written: int
 
 
 def mark_repeated(data: bytes, value: object) -> object:
-    """The value of JSON text, with a Repeated in place of each object that gives a key twice."""
-    return value if _is_whole(data, value) else _parse(data)
+    """The value of JSON text, with a Repeated in place of each object that gives a key twice. A value that is nested
+    too deeply to be parsed again stays as it is.
+    """
+    return value if _is_whole(data, value) else _parse(data) or value
 
 
 def repeated_in(value: object) -> Iterator[Repeated]:
@@ -118,8 +121,12 @@ def _plain_keys(values: Sequence[object]) -> int:
 
 
 def _parse(data: bytes) -> object:
-    """A value that has been parsed before, with a Repeated in place of each object that gives a key twice."""
-    return json.loads(data.decode("utf-8-sig"), object_pairs_hook=_object, parse_constant=infinite)
+    """A value that has been parsed before, with a Repeated in place of each object that gives a key twice; None if it
+    is nested too deeply, which no row may be.
+    """
+    with contextlib.suppress(RecursionError):
+        return json.loads(data.decode("utf-8-sig"), object_pairs_hook=_object, parse_constant=infinite)
+    return None
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -78,6 +78,12 @@ def test_blank_and_broken_lines_are_beside_it(file, raw_rows):
     assert [reason for _, reason in rows] == [None, "bad_json", "conflicting_fields", None]
 
 
+@pytest.mark.parametrize("levels", [300, 990, 5000])
+def test_a_line_that_is_nested_deeply_ends_no_run(file, raw_rows, levels):
+    rows = written(raw_rows, file, GOOD, '{"a": ' + "[" * levels + "]" * levels + ', "a": 1, "b": 2, "b": 3}', GOOD)
+    assert [rows[0][1], rows[2][1]] == [None, None]
+
+
 def test_rows_of_a_json_file_are_dropped_one_by_one(tmp_path, raw_rows):
     path = tmp_path / "chats.json"
     rows = written(raw_rows, path, f'[{GOOD}, {{"a": {{"b": 1, "b": 2}}}}, {GOOD}]')
