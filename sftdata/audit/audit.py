@@ -34,6 +34,7 @@ from sftdata.config import Config, EvaluationConfig, SourceConfig, parse_config
 from sftdata.curate.contamination import ContaminationSettings, EvaluationIndex, find_contamination, searched_texts
 from sftdata.curate.duplicates.exact import content_key, first_occurrences
 from sftdata.curate.duplicates.near import Verdict
+from sftdata.curate.privacy.details import Details
 from sftdata.curate.duplicates.settings import NearConfig
 from sftdata.curate.quality.filters import count_words
 from sftdata.pipeline.contamination import evaluation_items, unsearchable
@@ -44,11 +45,12 @@ from sftdata.read.advice import FIXABLE
 from sftdata.read.diagnose import NOT_DATA, no_rows_error
 from sftdata.read.file_names import distinct_names
 from sftdata.read.formats.shapes.known import detect_format
-from sftdata.read.formats.tool_schemas import check_tool_calls
+from sftdata.read.formats.tool_schemas import check_tool_calls, unjudged_note
 from sftdata.read.sources import lines_in, read_raw
 from sftdata.read.stage import row_of
 from sftdata.read.units import RawRow, Unit
 from sftdata.records.end_tokens import EndTokens
+from sftdata.records.faults import INTERNAL_ERROR, detail_of, fault_text, going_without, is_fault
 from sftdata.records.record import KEY_BYTES, Record
 
 MAX_EXAMPLES = 3  # of each kind of finding
@@ -73,6 +75,7 @@ def audit(
     config = _with_evaluations(_config_of(data), against)
     near, semantic = config.dedup.near or NearConfig(), config.dedup.semantic
     with tempfile.TemporaryDirectory(prefix="sftdata-check-") as folder, ExitStack() as opened:
+        opened.enter_context(Details(config.privacy.model_copy(update={"mode": "redact"})).in_errors())
         near_texts = opened.enter_context(closing(NearTexts(Path(folder), near)))
         notes: list[str] = []
         config, sources, units = plan_config(config, Path(folder), UNIT_BYTES, notes.append)
@@ -158,6 +161,7 @@ class _AuditRun:
         self._counts: Counter[str] = Counter()
         self._default_counts: Counter[str] = Counter()
         self._examples: dict[str, list[Example]] = {}
+        self._unjudged: Counter[str] = Counter()  # what of the schemas of tools is not judged -> rows
         self._has_finding = bytearray()  # for each row: 1 if it has any finding
         # For each record: its row number, its unit and line, and the key of its content.
         self._row, self._unit, self._line = array("Q"), array("I"), array("Q")
@@ -173,7 +177,12 @@ class _AuditRun:
             base = base + lines_in(before) if before is not None and is_same_file else 0
             rows = 0
             for raw in read_raw(unit):
-                self._add_row(number, base + raw.line, raw)
+                try:
+                    self._add_row(number, base + raw.line, raw)
+                except BaseException as error:
+                    if not is_fault(error):
+                        raise
+                    self._count_fault(number, base + raw.line, error)
                 rows += 1
             progress.advance(rows, 0)
 
@@ -188,7 +197,9 @@ class _AuditRun:
         drop = row.drop
         self._advice.add(number, raw.value, None if drop is None else drop.reason)
         if drop is None and row.record is not None and row.record.tools:
-            drop = check_tool_calls(row.record)
+            unjudged: dict[str, None] = {}
+            drop = check_tool_calls(row.record, lambda why: unjudged.update({why: None}))
+            self._unjudged.update(unjudged)
         if drop is not None or row.record is None:
             reason = drop.reason if drop else "unknown_shape"
             detail = drop.detail if drop else None
@@ -216,13 +227,18 @@ class _AuditRun:
         for kind, text in evidence:
             self._default_counts[kind] += self._checks.is_dropped_by_default(kind, record)
             self._count_finding(kind, row, unit, line, text)
-        self._row.append(row)
-        self._unit.append(unit)
-        self._line.append(line)
-        self._keys += content_key(record)
+        key = content_key(record)
         self._near_texts.add(record)
         if self._semantic_texts is not None:
             self._semantic_texts.add(record)
+        self._row.append(row)
+        self._unit.append(unit)
+        self._line.append(line)
+        self._keys += key
+
+    def _count_fault(self, unit: int, line: int, error: BaseException) -> None:
+        """Count a row that a fault of ours cost."""
+        self._count_finding(INTERNAL_ERROR, len(self._has_finding) - 1, unit, line, detail_of(fault_text(error)))
 
     def _needs_example(self, kind: str) -> bool:
         """Whether there are fewer than MAX_EXAMPLES examples of this kind."""
@@ -244,7 +260,8 @@ class _AuditRun:
             raise no_rows_error([], self._config.sources[0])
         if self._counts.keys() <= NOT_DATA and not self._row:
             raise no_rows_error([unit for unit in self._units if unit.source == 0], self._sources[0])
-        self._advice.find(self._units)
+        with going_without("settings for rows of unknown shapes", self._notes.append):
+            self._advice.find(self._units)
 
     def compare(self, progress: Progress) -> None:
         """Compare records: find exact duplicates, near-duplicates among the rest, then semantic duplicates."""
@@ -258,6 +275,10 @@ class _AuditRun:
         for number in np.flatnonzero(is_repeat).tolist():
             self._count_duplicate("duplicate", number, int(first[number]), "the same as", self._near_texts)
         near = self._near_texts.compare(is_repeat)
+        for number, fault in self._near_texts.faults.items():
+            self._count_finding(
+                INTERNAL_ERROR, self._row[number], self._unit[number], self._line[number], detail_of(fault)
+            )
         self._count_duplicates("near_duplicate", near, "a Jaccard similarity of {:.2f} to", self._near_texts)
         if self._semantic_texts is not None:
             same = self._semantic_texts.compare(is_repeat | (near.duplicate_of >= 0), progress)
@@ -287,6 +308,8 @@ class _AuditRun:
 
     def result(self) -> Audit:
         """All findings, in the order of the report."""
+        if self._unjudged:
+            self._notes.append(unjudged_note(self._unjudged))
         suggestions = Suggestions(self._config, self._advice)
         total = len(self._has_finding)
         findings = tuple(

@@ -36,6 +36,7 @@ _STAGES = (
     "filter",
     "dedup",
     "decontaminate",
+    "internal",
 )  # stages whose reasons an audit can find
 _CLEAN = {TRAILING_CONTROL: ("clean", "an answer ends in a control string of another model")}
 _PRIVATE = {

@@ -25,6 +25,7 @@ from sftdata.curate.duplicates.semantic import find_semantic_duplicates
 from sftdata.curate.duplicates.settings import Keep, NearConfig, SemanticConfig
 from sftdata.curate.words import ComparedText, Hashes, shingle_hashes, text_of
 from sftdata.progress import Progress
+from sftdata.records.faults import fault_text, is_fault
 from sftdata.records.record import Record
 
 BATCH, BATCH_CHARS = 1024, 8 << 20  # texts per batch of signatures, and about how many characters
@@ -79,6 +80,7 @@ class NearTexts(Texts):
         self._signed = bytearray()
         self._batch: list[str] = []
         self._batch_chars = 0
+        self.faults: dict[int, str] = {}  # of this program, by the number of the text: see faults.py
 
     def close(self) -> None:
         """See Texts.close."""
@@ -108,11 +110,32 @@ class NearTexts(Texts):
 
     def _sign(self) -> None:
         """Compute the signatures of the current batch."""
-        if self._batch:
-            signed = sign_texts(self._batch, self._settings.shingle_words)
-            self._signatures.write(signed.signatures.tobytes())
-            self._signed += signed.is_signed.tobytes()
-            self._batch, self._batch_chars = [], 0
+        texts, self._batch, self._batch_chars = self._batch, [], 0
+        if not texts:
+            return
+        try:
+            self._write_signatures(texts)
+        except BaseException as error:
+            if not is_fault(error):
+                raise
+            for number, text in enumerate(texts, len(self) - len(texts)):
+                self._sign_alone(number, text)
+
+    def _sign_alone(self, number: int, text: str) -> None:
+        """Compute the signature of one text; none if that meets a fault of ours, which is kept."""
+        try:
+            self._write_signatures([text])
+        except BaseException as error:
+            if not is_fault(error):
+                raise
+            self.faults[number] = fault_text(error)
+            self._signatures.write(bytes(NUM_HASHES * np.dtype(np.uint16).itemsize))
+            self._signed += b"\0"
+
+    def _write_signatures(self, texts: list[str]) -> None:
+        signed = sign_texts(texts, self._settings.shingle_words)
+        self._signatures.write(signed.signatures.tobytes())
+        self._signed += signed.is_signed.tobytes()
 
 
 class SemanticTexts(Texts):

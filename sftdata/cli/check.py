@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from sftdata.cli.shared import config_of, shown_progress, user_errors
+from sftdata.cli.shared import config_of, fail_for_faults, shown_progress, user_errors
 
 if TYPE_CHECKING:
     from sftdata.audit import Audit, SourceStats, WordStats
@@ -44,6 +44,7 @@ def check(
     """Audit raw data and suggest settings. Shows what is wrong and where; writes no files."""
     with user_errors():
         from sftdata.audit import UNUSED_SETTINGS, audit
+        from sftdata.records.faults import INTERNAL_ERROR
         from sftdata.view.terminal import print_summary_of
 
         config = config_of(items, {}, UNUSED_SETTINGS)
@@ -55,6 +56,7 @@ def check(
             print_summary_of(summarize(found))
             if found.settings:
                 print(f"\n{_HOW_TO_USE}\n\n{found.settings}", end="")
+        fail_for_faults(sum(one.rows for one in found.findings if one.kind == INTERNAL_ERROR), found.rows, "see above")
         if strict and found.findings:
             raise typer.Exit(1)
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from sftdata.cli.shared import config_of, fail, shown_progress, user_errors
+from sftdata.cli.shared import config_of, fail, fail_for_faults, shown_progress, user_errors
 
 if TYPE_CHECKING:
     from sftdata.store.manifest import Manifest
@@ -50,6 +50,7 @@ def prepare(
         options = {"tokenizer": tokenizer, "out": out, "encoder": encoder, "pack.seq_len": seq_len}
         config = config_of(items, {**options, "max_dropped": max_dropped})
         from sftdata.pipeline.prepare import prepare as run
+        from sftdata.records.faults import INTERNAL_ERROR
 
         try:
             with shown_progress() as progress:
@@ -66,6 +67,7 @@ def prepare(
         _report(config.resolve_path(config.out.path), manifest, time.monotonic() - started)
         if not manifest.shards:
             fail(f"{config.out.path}: no row was packed; see the reasons above")
+        fail_for_faults(manifest.counts.dropped_as(INTERNAL_ERROR), manifest.counts.rows_read, "the dataset lacks them")
 
 
 def _report(folder: str, manifest: Manifest, seconds: float) -> None:

@@ -43,6 +43,16 @@ def fail(message: str, code: int = 1) -> NoReturn:
     raise typer.Exit(code)
 
 
+def fail_for_faults(number: int, num_rows: int, what: str) -> None:
+    """Exit with code 1 if faults of sftdata cost more than a small share of the rows."""
+    from sftdata.errors import pluralize
+    from sftdata.records.faults import MAX_SHARE
+
+    if number > MAX_SHARE * num_rows:
+        share = f"{number / num_rows:.1%}, and up to {MAX_SHARE:.0%} is let pass"
+        fail(f"{pluralize(number, 'row')} lost to faults of sftdata ({share}): {what}")
+
+
 def config_of(items: list[str], options: dict[str, object], defaults: Mapping[str, Any] = {}) -> Config:
     """The config from a settings file, or from data files and options. `key=value` items apply in both cases.
 

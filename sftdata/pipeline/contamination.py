@@ -9,6 +9,7 @@ import numpy as np
 
 from sftdata.config import Config
 from sftdata.curate.contamination import ContaminationSettings, EvaluationIndex, EvaluationItem, item_text
+from sftdata.curate.guarded import Guarded
 from sftdata.curate.stage import Decontaminate, items_key
 from sftdata.engines.engine import Engine
 from sftdata.errors import SourceError, pluralize
@@ -18,6 +19,7 @@ from sftdata.read.file_names import distinct_names
 from sftdata.read.sources import plan_units
 from sftdata.read.stage import rows_of
 from sftdata.read.units import Unit
+from sftdata.safe.addresses import safe_address
 from sftdata.settings.yaml_line import settings_line
 
 WHOLE_FILES = 1 << 62  # bytes of an evaluation file in one unit: lines then count from its start
@@ -39,7 +41,9 @@ def drop_contaminated(rows: RowTable, engine: Engine, config: Config, scratch: P
     index = EvaluationIndex.build(items, settings)
     index.write(folder)
     stage = Decontaminate(str(folder), settings, items_key((item.where, item.text) for item in items))
-    hits = engine.collect(engine.map(stage, rows.pieces, rows.dropped()), ["hit"])["hit"]
+    compared = engine.collect(engine.map(Guarded(stage), rows.pieces, rows.dropped()), ["hit", "fault"])
+    rows.drop_faults(compared["fault"])
+    hits = compared["hit"]
     found = np.flatnonzero(hits.is_valid().to_numpy())
     rows.drop(found, "contaminated", dict(zip(found.tolist(), hits.drop_null().to_pylist())))
     return notes + unsearchable(index)
@@ -66,10 +70,10 @@ def evaluation_items(config: Config, say: Callable[[str], None]) -> Iterator[Eva
     sources = config.resolved_evaluations()
 
     def note(number: int, text: str) -> None:
-        say(f"{config.decontaminate.against[number].path}: {text}")
+        say(f"{safe_address(config.decontaminate.against[number].path)}: {text}")
 
     units = plan_units(sources, WHOLE_FILES, "test", note)
-    names = distinct_names(units, [source.path for source in config.decontaminate.against])
+    names = distinct_names(units, [safe_address(source.path) for source in config.decontaminate.against])
     for unit, name in zip(units, names):
         for row in rows_of(unit, sources[unit.source]):
             where = f"{name}:{row.line}"

@@ -14,10 +14,13 @@ import pyarrow as pa
 from sftdata import __version__
 from sftdata.config import Config
 from sftdata.curate.duplicates import embedding
+from sftdata.curate.privacy.details import Details
 from sftdata.encode.record_encoder import RecordEncoder
 from sftdata.encode.stats import EncodingStats
 from sftdata.engines.engine import Engine
 from sftdata.pipeline.rows import RowTable
+from sftdata.read.formats.tool_schemas import UNJUDGED, unjudged_note
+from sftdata.safe.addresses import safe_address
 from sftdata.store.ledger import LedgerWriter
 from sftdata.store.manifest import (
     CallsEntry,
@@ -55,7 +58,8 @@ def make_manifest(
     template = None
     if not config.is_plain_text:
         sha256 = hashlib.sha256(encoder.template.source.encode()).hexdigest()
-        template = TemplateEntry(source=config.template, sha256=sha256)
+        template = TemplateEntry(source=safe_address(config.template), sha256=sha256)
+    mask = Details(config.privacy).mask
     return Manifest(
         dataset_hash=hash_of_shards(shards),
         seed=config.seed,
@@ -63,14 +67,14 @@ def make_manifest(
         shards=tuple(shards),
         ledger=tuple(ledger.files),
         files=tuple(files),
-        tokenizer=_tokenizer_entry(config.tokenizer, encoder, stats),
+        tokenizer=_tokenizer_entry(safe_address(config.tokenizer), encoder, stats),
         template=template,
         encoding=_encoding_entry(stats),
         config=config.model_dump(mode="json", exclude={"out": {"path"}}),
         versions=describe_versions(semantic=config.dedup.semantic is not None),
         counts=ledger.counts,
-        notes=tuple(notes),
-        unused=tuple(unused),
+        notes=tuple(map(mask, notes)),
+        unused=tuple(entry.model_copy(update={"column": mask(entry.column)}) for entry in unused),
         calls_in_text=tuple(calls_in_text),
         privacy=dict(private),
         mixture=tuple(mixture),
@@ -130,8 +134,20 @@ def count_calls(rows: RowTable, engine: Engine, config: Config) -> list[CallsEnt
     entries = []
     for source, name, number in _count_names("calls", rows, engine, config):
         fate, _, forms = name.partition(": ")
+        if fate == UNJUDGED:
+            continue
         entries.append(CallsEntry(source=source, fate=fate, forms=tuple(forms.split(", ")), rows=number))
     return entries
+
+
+def notes_on_unjudged(rows: RowTable, engine: Engine, config: Config) -> list[str]:
+    """What is to be said of tool calls that were not checked against their schemas; nothing if there are none."""
+    counts: dict[str, int] = {}
+    for _, name, number in _count_names("calls", rows, engine, config):
+        fate, _, why = name.partition(": ")
+        if fate == UNJUDGED:
+            counts[why] = counts.get(why, 0) + number
+    return [unjudged_note(counts)] if counts else []
 
 
 def _count_names(name: str, rows: RowTable, engine: Engine, config: Config) -> Iterator[tuple[str, str, int]]:

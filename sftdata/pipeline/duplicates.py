@@ -20,6 +20,7 @@ from sftdata.curate.duplicates.near import Verdict, assign_parts, preference_ord
 from sftdata.curate.duplicates.prefix import drop_shared_prefixes as shared_prefixes
 from sftdata.curate.duplicates.semantic import find_semantic_duplicates
 from sftdata.curate.duplicates.settings import Keep, SemanticConfig
+from sftdata.curate.guarded import Guarded
 from sftdata.curate.stage import COMPARED_SCHEMA, VECTORS_SCHEMA, CompareNear, Embed, PrefixKeys, Sign
 from sftdata.engines.engine import Engine
 from sftdata.engines.stage import Piece
@@ -45,7 +46,8 @@ def drop_near_duplicates(rows: RowTable, engine: Engine, config: Config, scratch
     settings = config.dedup.near
     if settings is None:
         return []
-    signed = engine.map(Sign(settings), rows.pieces, rows.dropped())
+    signed = engine.map(Guarded(Sign(settings)), rows.pieces, rows.dropped())
+    rows.drop_faults(engine.collect(signed, ["fault"])["fault"])
     signatures, has_one, preference = _vectors(engine, signed, rows.size, "<u2", settings.keep, scratch / "signatures")
     nodes = preference[has_one[preference]]
     part, rank = np.full(rows.size, -1, np.int32), np.zeros(rows.size, np.int64)
@@ -75,8 +77,10 @@ def drop_shared_prefixes(rows: RowTable, engine: Engine, config: Config) -> None
     """Drop the live rows whose prompt begins like that of an earlier live row."""
     if config.dedup.prefix is None:
         return
-    keyed = engine.map(PrefixKeys(config.dedup.prefix.chars), rows.pieces, rows.dropped())
-    column = engine.collect(keyed, ["prefix"])["prefix"].combine_chunks()
+    keyed = engine.map(Guarded(PrefixKeys(config.dedup.prefix.chars)), rows.pieces, rows.dropped())
+    found = engine.collect(keyed, ["prefix", "fault"])
+    rows.drop_faults(found["fault"])
+    column = found["prefix"].combine_chunks()
     present = column.is_valid().to_numpy(zero_copy_only=False)
     keys = key_bytes(column).view(np.uint64)
     rows.drop_repeats(shared_prefixes(keys, present, np.flatnonzero(rows.live)), "shared_prefix")

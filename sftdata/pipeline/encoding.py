@@ -33,6 +33,7 @@ from sftdata.progress import Progress
 from sftdata.read.formats.tool_schemas import check_tool_calls
 from sftdata.read.stage import row_format, row_of
 from sftdata.read.units import RawRow
+from sftdata.records.faults import going_without
 from sftdata.records.record import Drop, Record
 from sftdata.settings.yaml_line import override
 from sftdata.store.manifest import FileEntry
@@ -120,7 +121,8 @@ def encode_rows(
         stats.control_strings.update((token, "assistant") for token in own)
         stats.trailing_control[tokens[-1]] += 1
     stats.changes["stripped_answers"] += len(stripped)
-    stats.ways_out = find_ways_out(stats, encoder.settings)
+    with going_without("settings for refused rows", progress.note):
+        stats.ways_out = find_ways_out(stats, encoder.settings)
     for line in as_lines(stats.ways_out):
         progress.note(line)
     samples = SampleTable(encoded, columns)

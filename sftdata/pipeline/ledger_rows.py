@@ -10,26 +10,40 @@ import numpy as np
 import pyarrow as pa
 
 from sftdata.config import Config
+from sftdata.curate.privacy.details import Details
 from sftdata.curate.split import TRAIN, VALIDATION
 from sftdata.engines.engine import Engine
+from sftdata.files.atomic import write_bytes
 from sftdata.pipeline.rows import LIVE, REASON_NAMES, Ints, RowTable
 from sftdata.pipeline.samples import NOWHERE, SampleTable
 from sftdata.reasons import stage_of
+from sftdata.records.faults import ERROR_LOG
 from sftdata.store.ledger import DROPPED, PACKED, LedgerWriter, as_text, keep_columns
+from sftdata.store.manifest import FileEntry
 
 ROWS_AT_A_TIME = 1 << 16  # changes no byte of the ledger
+MAX_LOGGED = 1_000  # rows in the log of errors
 
 _STAGES = pa.array([stage_of(reason) for reason in REASON_NAMES], pa.string())
 _REASONS = pa.array(REASON_NAMES, pa.string())
 
 
 class LedgerRows:
-    """Makes the ledger of a run. `sources` are their paths as configured; `kept` holds kept columns as JSON."""
+    """Makes the ledger of a run. `sources` are their paths as configured; `kept` holds kept columns as JSON; `details`
+    writes why rows are dropped.
+    """
 
     def __init__(
-        self, rows: RowTable, samples: SampleTable, sources: Sequence[str], keep: Sequence[str], kept: pa.Array
+        self,
+        rows: RowTable,
+        samples: SampleTable,
+        sources: Sequence[str],
+        keep: Sequence[str],
+        kept: pa.Array,
+        details: Details,
     ) -> None:
         self._rows = rows
+        self._details = details
         self._sources = pa.array(sources, pa.string())
         self._keep, self._kept = keep_columns(keep), kept
         is_placed = samples.shard != NOWHERE
@@ -60,7 +74,7 @@ class LedgerRows:
             "fate": pa.array([DROPPED, PACKED], pa.string()).take(pa.array(is_packed.astype(np.int8))),
             "stage": _STAGES.take(reason),
             "reason": _REASONS.take(reason),
-            "detail": pa.array([table.detail.get(row) for row in rows.tolist()], pa.string()),
+            "detail": pa.array(map(self._detail, rows.tolist()), pa.string()),
             "duplicate_of": self._repeated(rows),
             "similarity": pa.array(table.similarity[rows], mask=np.isnan(table.similarity[rows])),
             "split": pa.array([TRAIN, VALIDATION], pa.string()).take(sides),
@@ -69,6 +83,11 @@ class LedgerRows:
             "num_trained_tokens": pa.array(self._num_trained[rows], mask=~has_tokens),
         }
         return pa.table({**columns, **self._kept_columns(rows)})
+
+    def _detail(self, row: int) -> str | None:
+        """Why a row is dropped, as it may be written."""
+        detail = self._rows.detail.get(row)
+        return None if detail is None else self._details(detail)
 
     def _repeated(self, rows: Ints) -> pa.Array:
         """`where` of the row that each duplicate repeats."""
@@ -95,16 +114,47 @@ class LedgerRows:
         texts = self._kept.take(pa.array(rows)).to_pylist()
         values = [json.loads(text) if text else {} for text in texts]
         return {
-            column: pa.array([as_text(row.get(name)) for row in values], pa.string())
+            column: pa.array([self._kept_text(row.get(name)) for row in values], pa.string())
             for name, column in self._keep.items()
         }
+
+
+    def _kept_text(self, value: object) -> str | None:
+        """A kept value as it may be written: redacted where the texts are, unless it is a number."""
+        text = as_text(value)
+        is_redacted = self._details.privacy.mode in ("redact", "drop") and not isinstance(value, (int, float))
+        return self._details.mask(text) if text and is_redacted else text
+
+
+def write_error_log(rows: RowTable, folder: Path) -> list[FileEntry]:
+    """Write the tracebacks of the rows that faults of this program cost, in the order of the rows, each traceback once;
+    no file if there are none. Personal data in messages is redacted. Raises OutputError where it cannot be written.
+    """
+    if not rows.faults:
+        return []
+    from sftdata.curate.privacy.redact import redact  # compiles large patterns
+
+    entries = sorted(rows.faults)
+    lines = [f"Rows that faults of sftdata cost: {len(entries):,}. Please report them.", ""]
+    first: dict[str, str] = {}  # the place of the first row with each fault
+    for where, entry in zip(rows.where(np.array(entries[:MAX_LOGGED])).to_pylist(), entries):
+        fault = rows.faults[entry]
+        if fault in first:
+            lines += [f"{where}: as {first[fault]}", ""]
+        else:
+            first[fault] = where
+            lines += [f"{where}: {redact(fault)[0]}", ""]
+    if len(entries) > MAX_LOGGED:
+        lines.append(f"The ledger has {len(entries) - MAX_LOGGED:,} more.")
+    data = "\n".join(lines).encode("utf-8", "backslashreplace")
+    return [FileEntry(path=ERROR_LOG, size_bytes=len(data), sha256=write_bytes(folder / ERROR_LOG, data))]
 
 
 def write_ledger(rows: RowTable, samples: SampleTable, engine: Engine, config: Config, folder: Path) -> LedgerWriter:
     """Write the ledger into `folder`: one row for each row of the input. Raises OutputError as LedgerWriter."""
     keep = list(dict.fromkeys(name for source in config.sources for name in source.keep))
     kept = engine.collect(rows.pieces, ["keep"])["keep"].combine_chunks() if keep else pa.nulls(0, pa.string())
-    ledger_rows = LedgerRows(rows, samples, [source.path for source in config.sources], keep, kept)
+    ledger_rows = LedgerRows(rows, samples, [source.path for source in config.sources], keep, kept, Details(config.privacy))
     with LedgerWriter(folder, keep) as ledger:
         for table in ledger_rows.tables():
             ledger.write(table)

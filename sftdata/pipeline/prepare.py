@@ -6,11 +6,19 @@ from concurrent.futures import ThreadPoolExecutor
 
 from sftdata.config import Config
 from sftdata.curate.mixture import SourceShare, check_shares
+from sftdata.curate.privacy.details import Details
 from sftdata.curate.quality.languages import require_languages
 from sftdata.engines.engine import TaskEngine
 from sftdata.engines.local import open_launcher
 from sftdata.pipeline.contamination import drop_contaminated
-from sftdata.pipeline.dataset_manifest import count_calls, count_private, count_unused, make_manifest, program_key
+from sftdata.pipeline.dataset_manifest import (
+    count_calls,
+    count_private,
+    count_unused,
+    make_manifest,
+    notes_on_unjudged,
+    program_key,
+)
 from sftdata.pipeline.duplicates import (
     drop_exact_duplicates,
     drop_near_duplicates,
@@ -27,12 +35,13 @@ from sftdata.pipeline.encoding import (
     suggest_settings,
     write_tokenizer,
 )
-from sftdata.pipeline.ledger_rows import write_ledger
+from sftdata.pipeline.ledger_rows import write_error_log, write_ledger
 from sftdata.pipeline.mixture import choose_validation, drop_over_max_records, mix_sources
 from sftdata.pipeline.packing import pack_samples, write_shards
 from sftdata.pipeline.read import find_sources, notes_on_losses, read_rows, refuse_losses
 from sftdata.pipeline.workspace import Workspace
 from sftdata.progress import NoProgress, Progress
+from sftdata.records.faults import going_without
 from sftdata.store.manifest import Manifest
 
 # Modules that workers need. pyarrow imports pandas at its first array; here that happens once for all workers.
@@ -63,6 +72,7 @@ def prepare(
     progress = progress or NoProgress()
     check_settings_together(config)
     with (
+        Details(config.privacy).in_errors(),
         find_sources(config) as sources,
         Workspace(config, overwrite=overwrite, fresh=fresh, keep_work=keep_work) as work,
         open_launcher(workers, work.pieces, is_small=sources.is_small(config), preload=PRELOAD) as launcher,
@@ -85,7 +95,8 @@ def prepare(
         drop_over_caps(rows, engine, config)
 
         samples, stats = encode_rows(rows, engine, encoder, progress)
-        suggest_settings(sources, rows, engine, encoder, stats, progress)
+        with going_without("settings for refused rows", notes.append):
+            suggest_settings(sources, rows, engine, encoder, stats, progress)
         drop_overlong(rows, samples, config)
         drop_over_max_records(rows, samples, config)
         choose_validation(rows, engine, config)
@@ -96,7 +107,8 @@ def prepare(
         with ThreadPoolExecutor(1) as thread:
             ledger = thread.submit(lambda: write_ledger(rows, samples, engine, config, work.new))
             shards = write_shards(to_write, samples, engine, config, work.shards)
-        files = write_tokenizer(encoder, work.new)
+        files = [*write_tokenizer(encoder, work.new), *write_error_log(rows, work.new)]
+        notes += notes_on_unjudged(rows, engine, config)
         manifest = make_manifest(
             config,
             encoder,

@@ -15,6 +15,7 @@ import pyarrow as pa
 
 from sftdata.config import Config, SourceConfig, WrittenRows
 from sftdata.curate.duplicates.exact import content_key
+from sftdata.curate.privacy.details import Details
 from sftdata.curate.stage import FilterAndRedact
 from sftdata.engines.engine import Engine
 from sftdata.errors import ConfigError, SourceError, pluralize
@@ -30,9 +31,11 @@ from sftdata.read.python_rows import is_split, write_rows
 from sftdata.read.readers.open_files import is_url
 from sftdata.read.readers.parse_json import parse_text
 from sftdata.read.sources import plan_units, read_raw
-from sftdata.read.stage import Read, row_format, unit_identities
+from sftdata.read.stage import ADDRESS, Read, row_format, unit_identities
 from sftdata.read.units import RawRow, Unit
 from sftdata.records.end_tokens import EndTokens
+from sftdata.safe.addresses import safe_address
+from sftdata.records.faults import INTERNAL_ERROR, going_without
 
 SMALL_BYTES = 48 << 20  # of input: up to here one process is done first (tests/bench/RESULTS.md, "pool")
 _FIRST_ROWS = 100  # of a unit, in which columns are looked for first
@@ -83,7 +86,7 @@ def find_sources(config: Config) -> Iterator[Sources]:
 def plan_config(
     config: Config, folder: Path, unit_bytes: int, say: Callable[[str], None]
 ) -> tuple[Config, tuple[SourceConfig, ...], list[Unit]]:
-    """The config, its located sources, and their units. Rows that are given as Python objects are written to files in
+    """The config, its located sources, and their units; only these have the credentials in addresses. Rows that are given as Python objects are written to files in
     `folder`, and counted in the config. `say` is called with what is not read.
     """
     given, sources, located = [*config.sources], [*config.resolved_sources()], [*config.resolved_sources()]
@@ -96,7 +99,7 @@ def plan_config(
             located[number] = source.model_copy(update={"rows": written, "path": str(file), "split": split})
 
     def note(number: int, text: str) -> None:
-        say(f"{config.sources[number].path}: {text}")
+        say(f"{safe_address(config.sources[number].path)}: {text}")
 
     try:
         units = plan_units(located, unit_bytes, note=note)
@@ -104,7 +107,14 @@ def plan_config(
         files = {source.path: own.path for source, own in zip(located, given) if own.rows is not None}
         raise SourceError(files.get(error.where, error.where), error.what, error.hint) from error
     units = [unit if given[unit.source].rows is None else unit._replace(name=given[unit.source].path) for unit in units]
+    given, sources = [*map(_without_credentials, given)], [*map(_without_credentials, sources)]
     return config.model_copy(update={"sources": tuple(given)}), tuple(sources), units
+
+
+def _without_credentials(source: SourceConfig) -> SourceConfig:
+    """A source as it may be written. Only the units, which are opened, have its address with a password or token."""
+    shown = safe_address(source.path)
+    return source if shown == source.path else source.model_copy(update={"path": shown})
 
 
 def _columns_for_later(config: Config) -> list[str]:
@@ -128,12 +138,24 @@ def read_rows(
     is_filtering = not config.filters.is_off or config.privacy.mode != "off"
     record_filter = FilterAndRedact(config.filters, config.privacy) if is_filtering else None
     stripped = end_tokens if config.clean.strip_trailing_control else None
-    stage = Read(units, sources, content_key, config.check_tool_calls, stamps, record_filter, stripped, calls_written)
-    pieces = engine.map(stage, engine.give(pa.table({"unit": np.arange(len(units))}), identities))
+    shown = tuple(unit._replace(path=safe_address(unit.path)) for unit in units)  # a stage is written to a file
+    details = Details(config.privacy)
+    stage = Read(
+        shown, sources, content_key, config.check_tool_calls, stamps, record_filter, stripped, calls_written, details
+    )
+    pieces = engine.map(stage, engine.give(pa.table({"unit": np.arange(len(units))}), identities), _addresses(units))
     rows = RowTable(pieces, units, names, engine.collect(pieces, ROW_COLUMNS))
+    if (rows.reason == REASON_NAMES.index(INTERNAL_ERROR)).any():
+        rows.drop_faults(engine.collect(pieces, ["fault"])["fault"])
     _refuse_unreadable(found, rows)
     _refuse_unmapped(found)
     return rows
+
+
+def _addresses(units: Sequence[Unit]) -> pa.Table | None:
+    """The addresses of units that have a password or a token, which go to the tasks and into no file; or None."""
+    addresses = [unit.path if safe_address(unit.path) != unit.path else None for unit in units]
+    return pa.table({ADDRESS: pa.array(addresses, pa.string())}) if any(addresses) else None
 
 
 def _refuse_unreadable(found: Sources, rows: RowTable) -> None:
@@ -157,7 +179,8 @@ def notes_on_losses(found: Sources, rows: RowTable) -> list[str]:
             shown = source if own.rows is None else source.model_copy(update={"path": own.path})
             units = np.unique(np.concatenate([rows.unit[chosen] for chosen in dropped.values()])).tolist()
             counts = {name: int(chosen.sum()) for name, chosen in dropped.items()}
-            notes += loss_notes([found.units[unit] for unit in units], shown, counts)
+            with going_without(f"{shown.path}: settings for dropped rows", notes.append):
+                notes += loss_notes([found.units[unit] for unit in units], shown, counts)
     return notes
 
 

@@ -18,6 +18,7 @@ from sftdata.engines.engine import Engine
 from sftdata.engines.stage import Piece
 from sftdata.read.units import Unit
 from sftdata.reasons import REASONS
+from sftdata.records.faults import INTERNAL_ERROR, detail_of
 from sftdata.store.ledger import as_text
 
 if TYPE_CHECKING:
@@ -47,6 +48,7 @@ class RowTable:
         self.is_row: Bools = columns["line"].to_numpy() > 0
         self.reason = _reason_codes(columns["reason"])
         self.detail = _details(columns["detail"])
+        self.faults: dict[int, str] = {}  # of this program, by row: see faults.py
         self.duplicate_of: Ints = np.full(self.size, -1, np.int64)  # the row that a duplicate repeats
         self.similarity = np.full(self.size, np.nan)  # of a near or semantic duplicate to that row
         self.cluster: npt.NDArray[Any] | None = None  # equal for rows linked by near or semantic duplicates
@@ -109,6 +111,14 @@ class RowTable:
         self.reason[free] = REASON_NAMES.index(reason)
         if details:
             self.detail.update({entry: details[entry] for entry in free.tolist() if entry in details})
+
+    def drop_faults(self, faults: pa.ChunkedArray, entries: Ints | None = None) -> None:
+        """Drop the rows that have a fault of this program, given as a column: for every row, or for these entries."""
+        found = np.flatnonzero(faults.is_valid().to_numpy())
+        texts = dict(zip((found if entries is None else entries[found]).tolist(), faults.drop_null().to_pylist()))
+        details = {row: detail_of(text) for row, text in texts.items()}
+        self.drop(np.array(list(texts), np.int64), INTERNAL_ERROR, details)
+        self.faults |= {row: text for row, text in texts.items() if self.is_dropped_for(row, INTERNAL_ERROR)}
 
     def drop_duplicates(self) -> None:
         """Drop every live row whose content an earlier live row has."""

@@ -21,7 +21,7 @@ Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
 
 # Of ENCODED_SCHEMA.
-SAMPLE_COLUMNS = ("row", "sample", "num_tokens", "num_trained", "turns", "digest", "reason", "detail", "rows")
+SAMPLE_COLUMNS = ("row", "sample", "num_tokens", "num_trained", "turns", "digest", "reason", "detail", "rows", "fault")
 NOWHERE = -1
 
 
@@ -44,6 +44,7 @@ class SampleTable:
         self.num_trained: Ints = encoded["num_trained"].to_numpy().astype(np.int64)
         self._reason = encoded["reason"].combine_chunks()
         self._detail = encoded["detail"].combine_chunks()
+        self._fault = encoded["fault"]
         self._turns = encoded["turns"].combine_chunks()
         self._digest = encoded["digest"].combine_chunks()
         self._sample: Ints = encoded["sample"].to_numpy().astype(np.int64)
@@ -56,6 +57,7 @@ class SampleTable:
 
     def drop_refused(self, rows: RowTable) -> None:
         """Drop the rows that could not be encoded."""
+        rows.drop_faults(self._fault, self.row)
         refused = np.flatnonzero(self._is_row & ~self.is_sample)
         chosen = pa.array(refused)
         reasons, details = self._reason.take(chosen).to_pylist(), self._detail.take(chosen).to_pylist()

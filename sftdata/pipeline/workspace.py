@@ -46,6 +46,7 @@ LOCK_NAME = "lock"
 _FOLDERS = ("train", "validation", "ledger", "tokenizer")
 _FILES = re.compile(
     r"(train|validation)/\d{5,}-of-\d{5,}\.arrow|ledger/\d{5,}\.parquet|tokenizer/(additional_chat_templates/)?[^./][^/]*"
+    r"|errors\.log"
 )
 _PLACES = re.compile(r"shards/[0-9a-f]{64}\.arrow|new/.+")  # in the work folder, of a file that is being moved
 

@@ -16,11 +16,12 @@ from sftdata.read.formats.convert import RowFormat, convert
 from sftdata.read.formats.fields import at_path
 from sftdata.read.formats.plain import plain_row
 from sftdata.read.formats.structure import check_structure
-from sftdata.read.formats.tool_schemas import check_tool_calls
+from sftdata.read.formats.tool_schemas import UNJUDGED, check_tool_calls
 from sftdata.read.sources import lines_in, read_raw
 from sftdata.read.units import RawRow, Source, Unit
 from sftdata.records.column import RECORD_TYPE, mostly_null_array, record_array
 from sftdata.records.end_tokens import EndTokens
+from sftdata.records.faults import INTERNAL_ERROR, detail_of, fault_text, is_fault
 from sftdata.records.record import KEY_BYTES, Drop, Record, Row
 
 ROW_SCHEMA = pa.schema(
@@ -35,10 +36,12 @@ ROW_SCHEMA = pa.schema(
         ("stripped", pa.string()),  # the end tokens stripped from each changed answer, as JSON; null if there are none
         ("unused", pa.string()),  # columns and keys of turns that hold something unused, as a JSON list; mostly null
         ("calls", pa.string()),  # what became of tool calls in texts, as a JSON list: see Row; mostly null
+        ("fault", pa.string()),  # of this program, for which the row is dropped: see faults.py; nearly always null
         ("skip", pa.int64()),  # line numbers that the unit covers; only in a unit's first entry
     ]
 )
 TABLE_ROWS = 4096  # rows in memory at a time; does not change the dataset
+ADDRESS = "address"  # column beside the units: what to open where that has a password or a token; mostly null
 # Records dropped for these reasons cannot be serialized, so they are not passed on.
 _NOT_SERIALIZABLE = ("bad_characters", "wrong_type")
 
@@ -56,6 +59,19 @@ class RecordFilter(Protocol):
         ...
 
 
+class DetailWriter(Protocol):
+    """Writes why a row is dropped, without secrets and personal data."""
+
+    @property
+    def key(self) -> str:
+        """Everything that decides the result besides the detail and the row."""
+        ...
+
+    def __call__(self, detail: str, row: object = None) -> str:
+        """What is written of a detail of this row."""
+        ...
+
+
 @dataclass(frozen=True)
 class Read:
     """Units, by their numbers -> rows: parsed, converted to records, checked, with the key of their content."""
@@ -68,59 +84,81 @@ class Read:
     record_filter: RecordFilter | None = None  # applied to records that pass the checks
     end_tokens: EndTokens | None = None  # stripped from the end of answers before the filter; None: nothing is
     calls_written: str = "always"  # by the template: see RowFormat
+    details: DetailWriter | None = None  # what is written of a detail and its row; None: the detail as it is
     name: str = "read"
     columns: tuple[str, ...] = ("unit",)
 
     @property
     def key(self) -> str:
-        """The keys of the record filter and of the end tokens, and which calls the template writes. The key of a piece
-        covers everything else: see unit_identities.
+        """The keys of the record filter, the end tokens and the details, and which calls the template writes. The key
+        of a piece covers everything else: see unit_identities.
         """
-        parts = (part.key for part in (self.record_filter, self.end_tokens) if part is not None)
+        parts = (part.key for part in (self.record_filter, self.end_tokens, self.details) if part is not None)
         return "\n".join((*parts, self.calls_written))
 
     def __call__(self, table: pa.Table) -> Iterator[pa.Table]:
         """The rows of each unit. Raises SourceError like `read_raw`, and if a file changed while it was read."""
-        for number in table["unit"].to_pylist():
-            unit = self.units[number]
+        numbers = table["unit"].to_pylist()
+        addresses = table[ADDRESS].to_pylist() if ADDRESS in table.column_names else [None] * len(numbers)
+        for number, address in zip(numbers, addresses, strict=True):
+            unit = self.units[number] if address is None else self.units[number]._replace(path=address)
             yield from self._tables(unit, self.sources[unit.source])
             if self.stamps:
                 check_unchanged(unit, self.stamps[number])
 
     def _tables(self, unit: Unit, source: Source) -> Iterator[pa.Table]:
         raw_rows = _LineCounter(read_raw(unit))
-        is_changing = self.record_filter is not None or self.end_tokens is not None
+        rows = iter(raw_rows)
         is_first = True
-        entries: list[tuple[Any, ...]] = []
-        how = row_format(source, self.calls_written)
-        for raw in raw_rows:
-            plain = None if source.keep or is_changing else plain_row(raw.value, how)
-            if plain is not None:
-                record, unused = plain
-                names = _names_json(unused) if unused else None
-                entries.append((raw.line, record, self.key_of(record), None, None, None, None, None, names, None))
-            else:
-                entries.append(self._entry(raw, source, how))
-            if len(entries) == TABLE_ROWS:
-                yield _table(entries, lines_in(unit) if is_first else None)
-                is_first = False
-                entries = []
+        while len(entries := self._entries(rows, source)) == TABLE_ROWS:
+            yield _table(entries, lines_in(unit) if is_first else None)
+            is_first = False
         if is_first:
             skip = lines_in(unit) if unit.end is None or raw_rows.num_lines is None else raw_rows.num_lines
             yield _table(entries or [(0, *[None] * (len(ROW_SCHEMA) - 2))], skip)
         elif entries:
             yield _table(entries, None)
 
+    def _entries(self, rows: Iterator[RawRow], source: Source) -> list[tuple[Any, ...]]:
+        """The next TABLE_ROWS rows, fewer at the end. A fault costs the row that has it."""
+        entries: list[tuple[Any, ...]] = []
+        how = row_format(source, self.calls_written)
+        is_changing = self.record_filter is not None or self.end_tokens is not None
+        while True:
+            raw: RawRow | None = None
+            try:
+                for raw in rows:
+                    plain = None if source.keep or is_changing else plain_row(raw.value, how)
+                    if plain is not None:
+                        record, unused = plain
+                        names = _names_json(unused) if unused else None
+                        key = self.key_of(record)
+                        entries.append((raw.line, record, key, None, None, None, None, None, names, None, None))
+                    else:
+                        entries.append(self._entry(raw, source, how))
+                    if len(entries) == TABLE_ROWS:
+                        return entries
+                    raw = None  # what the reader raises for the next row is not this one's
+                return entries
+            except BaseException as error:
+                if raw is None or not is_fault(error):
+                    raise
+                entries.append(_fault_entry(raw.line, fault_text(error)))
+            if len(entries) == TABLE_ROWS:
+                return entries
+
     def _entry(self, raw: RawRow, source: Source, how: RowFormat) -> tuple[Any, ...]:
         """The values of a row in ROW_SCHEMA without `skip`; the record is not serialized yet."""
-        _, record, drop, kept, unused, calls = row_of(raw, source, how)
+        _, record, drop, kept, unused, calls, fault = row_of(raw, source, how)
         stripped: Sequence[Sequence[str]] = ()
         if self.end_tokens is not None and drop is None and record is not None:
             record, stripped = self.end_tokens.strip(record)
             allow = source.merge_same_role == "allow"
             drop = check_structure(record, allow_same_role=allow) if stripped else None  # an answer may be empty now
         if self.check_calls and drop is None and record is not None and record.tools:
-            drop = check_tool_calls(record)
+            unjudged: dict[str, None] = {}
+            drop = check_tool_calls(record, lambda why: unjudged.update({why: None}))
+            calls = (*calls, *(f"{UNJUDGED}: {why}" for why in unjudged))
         private: Mapping[str, int] = {}
         if self.record_filter is not None and drop is None and record is not None:
             record, drop, private = self.record_filter(record)
@@ -129,13 +167,18 @@ class Read:
             record,
             None if record is None else self.key_of(record),
             None if drop is None else drop.reason,
-            None if drop is None else drop.detail,
+            None if drop is None or drop.detail is None else self._detail(_encodable(drop.detail), raw.value),
             None if kept is None else json.dumps(kept, default=str),
             json.dumps(private) if private else None,
             json.dumps(stripped) if stripped else None,
             _names_json(unused) if unused and drop is None else None,
             _names_json(calls) if calls and drop is None else None,
+            fault,
         )
+
+    def _detail(self, detail: str, value: object) -> str:
+        """What is written of a detail."""
+        return detail if self.details is None else self.details(detail, value)
 
 
 class _LineCounter:
@@ -167,8 +210,33 @@ def unit_identities(units: Sequence[Unit], sources: Sequence[Source], check_call
     return identities
 
 
+def _fault_entry(line: int, fault: str) -> tuple[Any, ...]:
+    """The entry of a row that has a fault of ours."""
+    return (line, None, None, INTERNAL_ERROR, detail_of(fault), None, None, None, None, None, fault)
+
+
 def _table(entries: list[tuple[Any, ...]], skip: int | None) -> pa.Table:
-    """Rows as a table, with `skip` in the first entry."""
+    """Rows as a table, with `skip` in the first entry. A row that cannot be written is a fault of its own."""
+    try:
+        return _arrow_table(entries, skip)
+    except BaseException as error:
+        if not is_fault(error):
+            raise
+    return _arrow_table([_storable(entry) for entry in entries], skip)
+
+
+def _storable(entry: tuple[Any, ...]) -> tuple[Any, ...]:
+    """The entry of a row, or that of its fault if it cannot be written."""
+    try:
+        _arrow_table([entry], None)
+    except BaseException as error:
+        if not is_fault(error):
+            raise
+        return _fault_entry(entry[0], fault_text(error))
+    return entry
+
+
+def _arrow_table(entries: list[tuple[Any, ...]], skip: int | None) -> pa.Table:
     lines, records, keys, *others = zip(*entries)
     others.append((skip, *([None] * (len(entries) - 1))))
     columns = [pa.array(lines, pa.int64()), record_array(records), pa.array(keys, pa.binary(KEY_BYTES))]
@@ -183,10 +251,20 @@ def rows_of(unit: Unit, source: Source) -> Iterator[Row]:
 
 
 def row_of(raw: RawRow, source: Source, how: RowFormat | None = None) -> Row:
-    """A raw row as a record or with its reason. Never raises, whatever the row holds.
+    """A raw row as a record or with its reason. Never raises, whatever the row holds: a fault of ours is a reason too.
 
     `how` is the format of the source's rows, if there is more to it than the source says.
     """
+    try:
+        return _row_of(raw, source, how)
+    except BaseException as error:
+        if not is_fault(error):
+            raise
+        fault = fault_text(error)
+        return Row(raw.line, None, Drop(INTERNAL_ERROR, detail_of(fault)), fault=fault)
+
+
+def _row_of(raw: RawRow, source: Source, how: RowFormat | None) -> Row:
     line, value, drop = raw
     kept = {path: _kept_value(value, path) for path in source.keep} if source.keep else None
     if drop is not None:
@@ -225,10 +303,15 @@ def row_format(source: Source, calls_written: str = "always") -> RowFormat:
 @lru_cache(maxsize=1 << 12)
 def _names_json(names: tuple[str, ...]) -> str:
     """Names of columns as a JSON list; characters that cannot be encoded are replaced."""
-    return json.dumps([name.encode("utf-8", "replace").decode() for name in names], ensure_ascii=False)
+    return json.dumps([_encodable(name) for name in names], ensure_ascii=False)
+
+
+def _encodable(text: str) -> str:
+    """Text that Arrow can hold: half a character becomes a question mark."""
+    return text if text.isascii() else text.encode("utf-8", "replace").decode()
 
 
 def _kept_value(value: object, path: str) -> Any:
     """The value of a column for the ledger; characters that cannot be encoded are replaced."""
     found = at_path(value, path) if isinstance(value, dict) else None
-    return found.encode("utf-8", "replace").decode() if isinstance(found, str) and not found.isascii() else found
+    return _encodable(found) if isinstance(found, str) else found

@@ -213,6 +213,10 @@ class Counts(Entry):
         """All dropped rows."""
         return sum(sum(reasons.values()) for reasons in self.dropped.values())
 
+    def dropped_as(self, reason: str) -> int:
+        """The rows dropped for a reason."""
+        return sum(reasons.get(reason, 0) for reasons in self.dropped.values())
+
 
 class MixtureEntry(Entry):
     """The requested and actual share of one source in the training split, after all other steps."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from sftdata.errors import pluralize
 from sftdata.reasons import REASONS
+from sftdata.records.faults import ERROR_LOG, INTERNAL_ERROR
 from sftdata.store.manifest import EncodingEntry, Manifest, SplitStats
 from sftdata.view.control_chars import terminal_safe
 from sftdata.view.unused import calls_lines, unused_lines
@@ -70,12 +71,23 @@ def summarize(name: str, manifest: Manifest, split: str | None = None) -> Summar
             lines += _encoding_lines(manifest.encoding, manifest.counts.packed)
         lines += _privacy_lines(manifest)
         lines += map(terminal_safe, manifest.notes)
+        lines += fault_lines(manifest.counts.dropped_as(INTERNAL_ERROR), manifest.counts.rows_read, ERROR_LOG)
         lines += calls_lines((entry.fate, entry.forms, entry.rows) for entry in manifest.calls_in_text)
         lines += unused_lines((entry.source, entry.column, entry.rows) for entry in manifest.unused)
         if manifest.mixture:
             tables.append(_mixture_table(manifest))
         tables.append(_funnel_table(manifest))
     return Summary(title, tuple(lines), tuple(tables))
+
+
+def fault_lines(number: int, num_rows: int, log: str = "") -> list[str]:
+    """A warning if faults of sftdata cost rows."""
+    if not number:
+        return []
+    are, traces = ("is", "its traceback") if number == 1 else ("are", "their tracebacks")
+    behind = f": {log} has {traces}" if log else ""
+    rows = f"{pluralize(number, 'row')} ({_share(number, num_rows)})"
+    return [f"warning: {rows} {are} lost to faults of sftdata{behind}; please report them"]
 
 
 def _encoding_lines(encoding: EncodingEntry, num_packed: int) -> list[str]:

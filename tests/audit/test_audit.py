@@ -144,7 +144,7 @@ def test_every_reason_that_an_audit_can_find_is_planted(found: Audit) -> None:
     looked_for = {kind for kind, (stage, _) in REASONS.items() if stage in STAGES}
     rare = {"line_too_long", "bad_row", "wrong_language"}  # have their own tests
     # These need settings (characters, columns, a model), so they are not checked without a config.
-    rare |= {"shared_prefix", "over_cap", "semantic_duplicate"}
+    rare |= {"shared_prefix", "over_cap", "semantic_duplicate", "internal_error"}
     assert looked_for - rare <= {one.kind for one in found.findings}
 
 

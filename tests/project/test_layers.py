@@ -15,7 +15,7 @@ ROOMS: dict[str, set[str]] = {
     "errors": set(),
     "reasons": set(),
     "progress": set(),
-    "records": set(),
+    "records": {"errors"},
     "settings": {"errors"},
     "files": {"errors"},
     # The four kinds of stages know nothing of each other.
@@ -48,7 +48,7 @@ ROOMS: dict[str, set[str]] = {
     },
     "view": {"errors", "reasons", "records", "files", "store"},
     "audit": {"reasons", "progress", "records", "settings", "read", "curate", "config", "pipeline", "view"},
-    "cli": {"errors", "progress", "settings", "encode", "store", "config", "pipeline", "view", "audit"},
+    "cli": {"errors", "progress", "records", "settings", "encode", "store", "config", "pipeline", "view", "audit"},
     "__main__": {"cli"},
     "__init__": {"config", "pipeline.prepare", "store.manifest", "store.verify", "view.dataset"},
 }

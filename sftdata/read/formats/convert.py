@@ -53,6 +53,7 @@ from sftdata.read.formats.values import (
 )
 from sftdata.read.marks.calls_in_text import CallsInText, parse_calls
 from sftdata.read.marks.rendered import KEEP, refuse_prompt, refuse_text
+from sftdata.read.readers.parse_json import MAX_NESTED, is_deep
 from sftdata.records.record import Drop, Message, Record
 from sftdata.records.rendered import ends_rendered, rendered_turns
 
@@ -118,6 +119,8 @@ def convert(value: object, how: RowFormat) -> Converted:
     """The record of one raw row, or why there is none, and what is not used. Never raises, whatever the row holds."""
     if not isinstance(value, dict):
         return Converted(Drop("not_an_object", f"the row is {describe_value(value)}"))
+    if is_deep(value):
+        return Converted(Drop("wrong_type", f"a value of the row is nested more than {MAX_NESTED} levels deep"))
     format = how.format
     named = value
     value = with_plain_names(named, how.columns)

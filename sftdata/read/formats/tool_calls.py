@@ -137,6 +137,9 @@ def parse_tools(value: Any) -> tuple[Mapping[str, Any], ...]:
         if isinstance(tool.get("function"), str):
             tool = {**tool, "function": parse_python(tool["function"]) or parse_if_text(tool["function"], "tools")}
         tool = without_nulls(tool)
+        if not isinstance(tool.get("function", {}), dict):
+            what = describe_value(tool["function"])
+            raise ConversionError("wrong_type", f"the function of a tool is {what}, not an object")
         if "name" in tool and "function" not in tool:
             function = {key: item for key, item in tool.items() if (key, item) != ("type", "function")}
             tool = {"type": "function", "function": function}

@@ -9,6 +9,7 @@ import orjson
 
 from sftdata.records.record import Drop
 
+MAX_NESTED = 100  # levels of objects and lists in a row, so that no step of a run depends on how deep Python may go
 # orjson reads integers above 64 bits as floats; only text with this many consecutive digits can hold one.
 _LONG_NUMBER = b"0" * 19
 _DIGITS = bytes(48 if 48 <= byte <= 57 else 32 for byte in range(256))
@@ -79,12 +80,32 @@ def parse_line(line: bytes, may_be_long: bool = True) -> object:
 
 
 def parse_text(text: str) -> object:
-    """The value of JSON in a string, such as the arguments of a tool call. Raises ValueError."""
+    """The value of JSON in a string, such as the arguments of a tool call. Raises ValueError, also where it is nested
+    too deeply.
+    """
     try:
         data = text.encode()
     except UnicodeEncodeError as error:
         raise ValueError("it holds a lone surrogate") from error
-    return parse_json(data)
+    value = parse_json(data)
+    if text.count("[") + text.count("{") > MAX_NESTED and is_deep(value):
+        raise ValueError(f"it is nested more than {MAX_NESTED} levels deep")
+    return value
+
+
+def is_deep(value: object) -> bool:
+    """Whether objects and lists are nested more than MAX_NESTED levels deep. Takes no recursion."""
+    level = [value] if isinstance(value, (dict, list)) else []
+    for _ in range(MAX_NESTED):
+        if not level:
+            return False
+        level = [
+            below
+            for item in level
+            for below in (item.values() if isinstance(item, dict) else item)
+            if isinstance(below, (dict, list))
+        ]
+    return bool(level)
 
 
 def _constant(name: str) -> None:
