@@ -20,6 +20,8 @@ from sftdata.read.formats.fields import Fields, at_path, key_list
 from sftdata.read.formats.merge import merged_turns
 from sftdata.read.formats.reasoning import answers_with, find_reasoning, reasoning_text
 from sftdata.read.formats.roles import role_of
+from sftdata.read.formats.shapes.beside import history_turns, system_text, template_kwargs
+from sftdata.read.formats.shapes.exchanges import turns_of
 from sftdata.read.formats.shapes.known import (
     ANSWERS,
     COMPLETION,
@@ -40,6 +42,7 @@ from sftdata.read.formats.shapes.known import (
     plain_names,
     with_plain_names,
 )
+from sftdata.read.formats.shapes.results import object_text, results_in_order
 from sftdata.read.formats.tool_calls import calls_in, has_tools, parse_tools
 from sftdata.read.formats.turns import Notes, TurnFormat, parse_turns, same_turns, turns_in_text
 from sftdata.read.formats.values import (
@@ -49,7 +52,6 @@ from sftdata.read.formats.values import (
     is_given,
     parse_if_text,
     scalar_text,
-    without_nulls,
 )
 from sftdata.read.marks.calls_in_text import CallsInText, parse_calls
 from sftdata.read.marks.rendered import KEEP, refuse_prompt, refuse_text
@@ -142,6 +144,7 @@ def convert(value: object, how: RowFormat) -> Converted:
         record = _READERS[format](reading)
         if record.text is None:
             record = parse_calls(record, CallsInText(how.tool_calls_in_text, how.calls_written), calls)
+            record = results_in_order(record)
         if how.merge_same_role == "merge":
             record = merged_turns(record)
         reading.fields.reject_media(how.keep)
@@ -163,6 +166,11 @@ def _text(value: Any, label: str) -> str:
     if not isinstance(value, str):
         raise ConversionError("wrong_type", f"{label} is {describe_value(value)}, not text")
     return value
+
+
+def _data(value: Any, label: str) -> str:
+    """Text, or what stands for a text as data does: a number, a boolean or an object. Raises ConversionError."""
+    return _text(object_text(value, label), label)
 
 
 def _from_messages(reading: _Reading) -> Record:
@@ -205,7 +213,8 @@ def _compare(reading: _Reading, column: str, messages: tuple[Message, ...]) -> N
 
 def _from_prompt_completion(reading: _Reading) -> Record:
     prompt = _turns_in(reading, PROMPT, "user")
-    is_text = prompt == (Message(role="user", content=scalar_text(reading.fields.lookup(PROMPT))),)
+    asked = object_text(reading.fields.lookup(PROMPT), "prompt")
+    is_text = prompt == (Message(role="user", content=scalar_text(asked)),)
     completion = _turns_in(reading, COMPLETION, "assistant", only_answers=is_text)
     if reading.how.rendered_chats == "drop":
         refuse_prompt(prompt, "prompt", completion[0].content if len(completion) == 1 else None)
@@ -221,6 +230,9 @@ def _turns_in(reading: _Reading, names: Sequence[str], role: str, *, only_answer
     turns = turns_in_text(value, reading.turns.roles) if isinstance(value, str) else value
     if isinstance(value, str) and turns and only_answers and not _are_answers(reading, turns):
         turns = None
+    if isinstance(turns, dict) and turns_of(turns, reading.turns.roles) is None:
+        text = object_text(turns, names[0])
+        turns, value = (None, text) if isinstance(text, str) else (turns, value)
     if turns is None:
         return (Message(role=role, content=value),)
     return parse_turns(turns, names[0], reading.turns, reading.notes)
@@ -245,37 +257,17 @@ def _from_alpaca(reading: _Reading) -> Record:
     fields = reading.fields
     context = fields.lookup(INPUT)
     is_null = INSTRUCTION[0] in fields.row and fields.lookup(INSTRUCTION) is None  # as an empty cell, beside an input
-    instruction = "" if is_null and not is_empty(context) else _text(fields.required(INSTRUCTION), "instruction")
-    output = _text(fields.required(OUTPUT), "output")
-    if context is not None and (context := _text(context, "input")).strip():
+    instruction = "" if is_null and not is_empty(context) else _data(fields.required(INSTRUCTION), "instruction")
+    output = _data(fields.required(OUTPUT), "output")
+    if context is not None and (context := _data(context, "input")).strip():
         instruction = f"{instruction}\n{context}" if instruction.strip() else context
-    history = _history(reading)
+    history = history_turns(fields.lookup(HISTORY), reading.turns, reading.notes)
     if reading.how.rendered_chats == "drop" and ends_rendered(instruction) is not None:
         columns = f"columns: {{prompt: {fields.name_of(INSTRUCTION)}, completion: {fields.name_of(OUTPUT)}}}"
         answer = None if context or history else output
         refuse_prompt([Message(role="user", content=instruction)], "instruction", answer, columns)
     answers = _with_reasoning(reading, (Message(role="assistant", content=output),))
     return _record(reading, (*history, Message(role="user", content=instruction), *answers))
-
-
-def _history(reading: _Reading) -> tuple[Message, ...]:
-    """Earlier turns: a list of [question, answer] pairs, of turns, or of exchanges."""
-    value = reading.fields.lookup(HISTORY)
-    if not value:
-        return ()
-    pairs = parse_if_text(value, "history")
-    if isinstance(pairs, list) and all(isinstance(pair, dict) for pair in pairs):
-        return parse_turns(pairs, "history", reading.turns, reading.notes)
-    if not isinstance(pairs, list):
-        raise ConversionError(
-            "wrong_type", f"history is {describe_value(pairs)}, not a list of [question, answer] pairs"
-        )
-    messages = []
-    for number, pair in enumerate(pairs, 1):
-        if not isinstance(pair, list) or len(pair) != 2 or not all(isinstance(text, str) for text in pair):
-            raise ConversionError("wrong_type", f"history {number} is no [question, answer] pair of texts")
-        messages += [Message(role="user", content=pair[0]), Message(role="assistant", content=pair[1])]
-    return tuple(messages)
 
 
 def _with_reasoning(reading: _Reading, messages: tuple[Message, ...]) -> tuple[Message, ...]:
@@ -325,12 +317,8 @@ def _record(reading: _Reading, messages: tuple[Message, ...]) -> Record:
     ):
         return Record(messages=messages)  # most rows
     messages = _with_system(reading, messages)
-    kwargs = fields.lookup(KWARGS)
-    if kwargs is not None:
-        kwargs = without_nulls(parse_if_text(kwargs, "chat_template_kwargs") or {})
-        if not isinstance(kwargs, dict):
-            raise ConversionError("wrong_type", f"chat_template_kwargs is {describe_value(kwargs)}, not an object")
-    return Record(messages=messages, tools=_tools(reading), template_kwargs=kwargs or None)
+    kwargs, tools = template_kwargs(fields.lookup(KWARGS))
+    return Record(messages=messages, tools=_tools(reading, tools), template_kwargs=kwargs or None)
 
 
 def _with_system(reading: _Reading, messages: tuple[Message, ...]) -> tuple[Message, ...]:
@@ -359,16 +347,13 @@ def _own_system(reading: _Reading) -> str:
         elif scalar_text(own) != scalar_text(other) and second not in reading.how.keep:
             todo = f"name {second} in keep to use {first} alone"
             raise ConversionError("conflicting_fields", f"its {first} and its {second} say different things; {todo}")
-    if isinstance(own, list) and all(
-        isinstance(part, dict) for part in own
-    ):  # parts of a content, as in requests to Anthropic
-        own = "".join(turn.content or "" for turn in parse_turns([{"role": "system", "content": own}], "system"))
-    text = "" if own is None else _text(own, "system")
-    return text if text.strip() else ""
+    return system_text(own)
 
 
-def _tools(reading: _Reading) -> tuple[Mapping[str, Any], ...]:
-    """The tools of a row, from its own columns or its system turn. Raises ConversionError if these differ."""
+def _tools(reading: _Reading, in_kwargs: tuple[Mapping[str, Any], ...]) -> tuple[Mapping[str, Any], ...]:
+    """The tools of a row, from its own columns, its template arguments or its system turn. Raises ConversionError if
+    these differ.
+    """
     fields = reading.fields
     value = fields.lookup(TOOLS)
     found = [("its tools", parse_tools(value))] if has_tools(value) else []
@@ -376,6 +361,7 @@ def _tools(reading: _Reading) -> tuple[Mapping[str, Any], ...]:
     if second not in {*fields.used, *reading.how.keep} and not fields.columns.keys() & set(TOOLS):
         other = fields.lookup((second,))
         found += [(f"its {second}", parse_tools(other))] if has_tools(other) else []
+    found += [("the tools of its chat_template_kwargs", in_kwargs)]
     found += [("the tools of its system turn", tools) for tools in reading.notes.tools]
     found = [pair for pair in found if pair[1]]
     for name, tools in found:

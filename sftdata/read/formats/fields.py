@@ -21,7 +21,7 @@ class Fields:
         self.used: dict[str, Any] = {}  # column or path -> the value that was found there
 
     def lookup(self, names: Sequence[str]) -> Any:
-        """The value of the first of these names that is not null; a mapped name has priority over all others."""
+        """The value of the first of these names that says something: see found_at."""
         path = found_at(self.row, names, self.columns)
         if path is None:
             return None
@@ -86,16 +86,21 @@ def _rest(name: str, key: str, value: Any, paths: Sequence[tuple[str, ...]]) -> 
 
 
 def found_at(row: Mapping[str, Any], names: Sequence[str], columns: Mapping[str, str]) -> str | None:
-    """The column or path of the first of these fields that is not null; the path of a mapped one in any case."""
+    """The column or path of the first of these fields that says something, or else that is not null; the path of a
+    mapped one in any case.
+    """
     if columns:
         for name in names:
             if name in columns:
                 return columns[name]
-    return next((name for name in names if row.get(name) is not None), None)
+    found = [name for name in names if row.get(name) is not None]
+    if len(found) > 1:  # an empty one hides no other
+        return next((name for name in found if is_given(row[name])), found[0])
+    return found[0] if found else None
 
 
 def lookup(row: Mapping[str, Any], names: Sequence[str], columns: Mapping[str, str]) -> Any:
-    """The value of the first of these names that is not null; a mapped name has priority over all others."""
+    """The value of the first of these names that says something: see found_at."""
     path = found_at(row, names, columns)
     return None if path is None else at_path(row, path)
 

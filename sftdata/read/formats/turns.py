@@ -8,8 +8,10 @@ from typing import Any, NamedTuple
 from sftdata.read.formats.media import is_media
 from sftdata.read.formats.reasoning import PARTS, find_reasoning, part_text, unwrapped, without_inline
 from sftdata.read.formats.roles import normalized, role_of, roles_in_context
+from sftdata.read.formats.shapes.channels import FOLDED, TurnKeys, join_channels
 from sftdata.read.formats.shapes.exchanges import turns_of
 from sftdata.read.formats.shapes.results import result_text
+from sftdata.read.formats.shapes.training import trained_by
 from sftdata.read.formats.tool_calls import calls_in, has_tools, id_text, parse_tools, same_calls
 from sftdata.read.formats.values import (
     ConversionError,
@@ -31,7 +33,7 @@ _TEXT_PARTS = ("text", "input_text", "output_text")
 _WAY = 'write each turn as {"role": "user", "content": "..."}'
 _PART_KEYS = frozenset(("type", "text"))
 # What is read of a turn besides its role, content and reasoning. A weight says nothing of turns that are never trained.
-_ALWAYS = ("weight", "train", "role", "from")
+_ALWAYS = ("role", "from")
 _OF_ROLE = {
     "user": ("name",),
     "assistant": ("name", "tool_calls", "function_call"),
@@ -98,9 +100,13 @@ def parse_turns(value: Any, label: str, how: TurnFormat = _DEFAULT, notes: Notes
 def _messages(value: Sequence[Any], how: TurnFormat, notes: Notes) -> tuple[Message, ...]:
     messages: list[Message] = []
     number = 0
+    keys = TurnKeys(how.role_key, how.content_key, how.reasoning_key, how.roles)
+    turns = join_channels(value, keys)
     try:
-        for turn in value:
+        for turn in turns:
             number += 1
+            if turn is FOLDED:
+                continue
             for one in split_parts(turn, how.role_key or "role", how.content_key or "content"):
                 message = _message(one, how, notes)
                 if message is not None:
@@ -157,8 +163,8 @@ def _message(turn: Any, how: TurnFormat, notes: Notes) -> Message | None:
     if not isinstance(turn, dict):
         raise ConversionError("wrong_type", f"it is {describe_value(turn)}, not an object; {_WAY}")
     name = turn.get(how.role_key or "role")
-    if name is None:
-        name = turn.get("from")
+    if name is None or name == "":
+        name = turn.get("from", name)
     if not isinstance(name, str):
         plain = _with_plain_keys(turn)
         if plain is not turn:
@@ -168,7 +174,7 @@ def _message(turn: Any, how: TurnFormat, notes: Notes) -> Message | None:
     if role is None:
         raise ConversionError("unknown_role", f"its role is {name[:40]!r}")
     content = turn.get(how.content_key or "content")
-    if content is None:
+    if content is None or (content == "" and turn.get("value") is not None):
         content = turn.get("value")
     if isinstance(content, str) and role != "call" and len(turn) == 2 and turn.keys() <= _PLAIN:
         return Message(role=role, content=content)
@@ -199,7 +205,9 @@ def _full_message(turn: Mapping[str, Any], role: str, content: Any, how: TurnFor
     used = {how.role_key, how.content_key, *_ALWAYS, *_OF_ROLE[role]}
     if how.role_key is None and how.content_key is None:
         _refuse_contradiction(turn, role, how, used)
-    if content is None and is_given(turn.get("parts")):
+    train, flags = trained_by(turn)
+    used.update(flags)
+    if not is_given(content) and is_given(turn.get("parts")):
         content = turn["parts"]
         used.add("parts")
     text, thought = _text_of(content, role, notes) if role != "call" else (None, None)
@@ -218,9 +226,9 @@ def _full_message(turn: Mapping[str, Any], role: str, content: Any, how: TurnFor
         if text is None:
             return None
     if role == "call":
-        return _call_turn(turn, content, reasoning, notes)
+        return _call_turn(turn, content, reasoning, train, notes)
     if role == "assistant":
-        return _answer(turn, text, reasoning, notes)
+        return _answer(turn, text, reasoning, train, notes)
     if text is None:
         raise ConversionError("missing_field", "its content is absent or null")
     return Message(
@@ -260,9 +268,10 @@ def _either(first: str | None, second: str | None) -> str | None:
     return first if first is not None else second
 
 
-def _answer(turn: Mapping[str, Any], text: str | None, reasoning: str | None, notes: Notes) -> Message:
+def _answer(
+    turn: Mapping[str, Any], text: str | None, reasoning: str | None, train: bool | None, notes: Notes
+) -> Message:
     calls = _tool_calls(turn, notes)
-    train = _train(turn)
     if text is None and not calls:
         if train is not False and reasoning is None:
             raise ConversionError("missing_field", "its content is absent or null, and it calls no tool")
@@ -277,7 +286,9 @@ def _answer(turn: Mapping[str, Any], text: str | None, reasoning: str | None, no
     )
 
 
-def _call_turn(turn: Mapping[str, Any], content: Any, reasoning: str | None, notes: Notes) -> Message:
+def _call_turn(
+    turn: Mapping[str, Any], content: Any, reasoning: str | None, train: bool | None, notes: Notes
+) -> Message:
     """A turn that is nothing but tool calls, in its content or where OpenAI's format has them.
 
     Calls in marks stay text here: see parse_calls.
@@ -288,12 +299,12 @@ def _call_turn(turn: Mapping[str, Any], content: Any, reasoning: str | None, not
         if not calls:
             raise ConversionError("missing_field", "its tool call is absent or null")
     elif isinstance(content, str) and may_hold_call(content):
-        return Message(role="assistant", content=content, reasoning=reasoning, train=_train(turn))
+        return Message(role="assistant", content=content, reasoning=reasoning, train=train)
     else:
         calls = calls_in(content, _noted(notes, "content"))
         if own and not same_calls(own, calls):
             raise ConversionError("conflicting_fields", "the calls in its content and those in its tool_calls differ")
-    return Message(role="assistant", content=None, reasoning=reasoning, tool_calls=calls, train=_train(turn))
+    return Message(role="assistant", content=None, reasoning=reasoning, tool_calls=calls, train=train)
 
 
 def _text_of(content: Any, role: str, notes: Notes) -> tuple[str | None, str | None]:
@@ -301,13 +312,27 @@ def _text_of(content: Any, role: str, notes: Notes) -> tuple[str | None, str | N
     if role == "tool" and isinstance(content, (dict, list)):
         content = result_text(content)
     content = scalar_text(as_list_of_objects(content, "type", "text"))
-    if isinstance(content, dict) and content.get("type") in _TEXT_PARTS:
-        content = [content]
+    if isinstance(content, Mapping):
+        content = _parts_of(content)
     if isinstance(content, list):
         return _joined(content, notes)
     if content is not None and not isinstance(content, str):
         raise ConversionError("wrong_type", f"its content is {describe_value(content)}, not text")
     return content, None
+
+
+def _parts_of(content: Mapping[str, Any]) -> Any:
+    """The parts of a content that is an object: the one that it is, {"text": ...}, or the list that it has,
+    {"parts": [...]}; any other object unchanged.
+    """
+    if content.get("type") in _TEXT_PARTS:
+        return [content]
+    given = {name: value for name, value in content.items() if is_given(value)}
+    if given.keys() == {"text"} and isinstance(given["text"], str):
+        return [given]
+    kind = given.pop("content_type", "text")
+    is_list = given.keys() <= {"parts", "role"} and isinstance(given.get("parts"), list) and kind in _TEXT_PARTS
+    return given["parts"] if is_list else content
 
 
 def _joined(parts: list[Any], notes: Notes) -> tuple[str, str | None]:
@@ -344,20 +369,6 @@ def _optional_text(turn: Mapping[str, Any], name: str) -> str | None:
     if value is not None and not isinstance(value, str):
         raise ConversionError("wrong_type", f"its {name} is {describe_value(value)}, not text")
     return value or None
-
-
-def _train(turn: Mapping[str, Any]) -> bool | None:
-    """Whether the row says that a turn is trained, by `train` or OpenAI's `weight` of 0 or 1; None if it does not."""
-    train, weight = turn.get("train"), turn.get("weight")
-    if train is not None:
-        if not isinstance(train, bool):
-            raise ConversionError("wrong_type", f"its train is {describe_value(train)}, not true or false")
-        return train
-    if weight is None:
-        return None
-    if not isinstance(weight, (int, float)) or weight not in (0, 1):
-        raise ConversionError("wrong_type", f"its weight is {describe_value(weight)}; a weight is 0 or 1")
-    return bool(weight)
 
 
 def _tool_calls(turn: Mapping[str, Any], notes: Notes) -> tuple[ToolCall, ...]:

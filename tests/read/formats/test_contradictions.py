@@ -48,6 +48,23 @@ def answer(**fields: Any) -> dict[str, Any]:
             {"messages": [{**TURNS[0], "from": "gpt"}, TURNS[1]]},
             "turn 1: its role is user, but its from says assistant",
         ),
+        (
+            {"messages": [TURNS[0], {**TURNS[1], "train": True, "weight": 0}]},
+            "turn 2: its train and its weight say different things of whether it is trained",
+        ),
+        (
+            {"messages": [TURNS[0], {**TURNS[1], "training": False, "loss": True}]},
+            "turn 2: its training and its loss say different things of whether it is trained",
+        ),
+        (
+            {"messages": TURNS, "tools": [{"name": "f"}], "chat_template_kwargs": {"tools": [{"name": "g"}]}},
+            "its tools and the tools of its chat_template_kwargs differ",
+        ),
+        (
+            {"messages": TURNS, "chat_template_kwargs": {"documents": [{"text": "One."}]}},
+            "its chat_template_kwargs has documents, but what the template gets as that is decided by the turns of the "
+            "row",
+        ),
     ],
 )
 def test_what_is_given_twice_and_differs_is_refused(row, detail):
@@ -134,3 +151,27 @@ def test_two_spellings_of_a_name_in_one_row_are_not_guessed_at():
     )
     found = read({"prompt": "a", "Prompt": "b", "completion": "c"})
     assert isinstance(found.found, Record) and found.unused == ("Prompt",)
+
+
+def test_tools_among_the_arguments_of_the_template_are_the_rows():
+    record = read(
+        {"messages": TURNS, "chat_template_kwargs": {"tools": [{"name": "f"}], "x": 1, "documents": []}}
+    ).found
+    assert isinstance(record, Record)
+    assert record.tools == ({"type": "function", "function": {"name": "f"}},)
+    assert record.template_kwargs == {"x": 1}
+
+
+@pytest.mark.parametrize(
+    ("row", "answer"),
+    [
+        ({"prompt": "Hi", "completion": "", "response": "Hello"}, "Hello"),
+        ({"instruction": "Hi", "output": " ", "response": "", "completion": "Hello"}, "Hello"),
+        ({"messages": [TURNS[0], {"role": "", "from": "gpt", "content": "", "value": "Hello"}]}, "Hello"),
+        ({"messages": [TURNS[0], {"role": "model", "content": "", "parts": [{"text": "Hello"}]}]}, "Hello"),
+    ],
+)
+def test_an_empty_field_hides_no_other_of_the_same_meaning(row, answer):
+    found = read(row)
+    assert isinstance(found.found, Record)
+    assert (found.found.messages[-1].content, found.unused) == (answer, ())

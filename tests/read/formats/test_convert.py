@@ -150,7 +150,7 @@ def test_a_mapped_column_that_is_absent_is_named():
         ({"messages": ["Hi"]}, "wrong_type"),
         ({"messages": [{"role": 1, "content": "Hi"}]}, "wrong_type"),
         ({"messages": [{"role": "user", "content": {"a": 5}}]}, "wrong_type"),
-        ({"prompt": "Hi", "completion": {"a": 5}}, "wrong_type"),
+        ({"prompt": "Hi", "completion": {"a": None}}, "wrong_type"),
         ({"instruction": ["Hi"], "output": "x"}, "wrong_type"),
         ({"messages": [{"role": "wizard", "content": "Hi"}]}, "unknown_role"),
         ({"messages": [{"role": "user", "content": "<image>Hi"}], "images": ["a.png"]}, "untrainable_content"),
@@ -357,3 +357,41 @@ def test_rows_that_are_empty_everywhere_are_said_to_be_so():
     assert isinstance(record, Record)
     drop = check_structure(record)
     assert drop == Drop("no_user_turn", "the conversation has no turns")
+
+
+@pytest.mark.parametrize(
+    ("row", "texts"),
+    [
+        (
+            {"instruction": "Which?", "input": {"k": 1}, "output": {"b": [1, 2.5], "é": "ü"}},
+            ['{"b": [1, 2.5], "é": "ü"}'],
+        ),
+        ({"prompt": {"k": True}, "completion": {"a": {"b": []}}}, ['{"k": true}', '{"a": {"b": []}}']),
+    ],
+)
+def test_an_object_in_place_of_a_text_is_its_json_text(row, texts):
+    contents = [message.content for message in messages(row)]
+    assert contents[-len(texts) :] == texts
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [["x", "y"], {"text": ["x"], "answer_start": [1]}, {"a": {"b": None}}, {"a": float("nan")}, [{"a": 1}]],
+)
+def test_lists_and_objects_that_may_be_something_else_than_data_are_no_text(answer):
+    assert reason({"instruction": "Which?", "output": answer}) == "wrong_type"
+
+
+@pytest.mark.parametrize(
+    "system",
+    [
+        [{"type": "text", "text": "Be "}, {"type": "text", "text": "kind."}],
+        [{"text": "Be kind."}],
+        {"role": "system", "parts": [{"text": "Be kind."}]},
+        {"content": "Be kind."},
+        {"text": "Be kind."},
+    ],
+)
+def test_a_system_prompt_may_have_parts(system):
+    turns = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Ho"}]
+    assert messages({"messages": turns, "system": system})[0].content == "Be kind."

@@ -85,14 +85,17 @@ def test_reasoning_has_many_names_and_is_part_of_answers(name):
         ({"weight": 1.0}, True),
         ({"weight": None, "train": None}, None),
         ({"train": True}, True),
-        ({"train": False, "weight": 1}, False),
+        ({"train": False, "weight": 0}, False),
+        ({"training": False}, False),
+        ({"training": True, "loss": True, "loss_weight": 1}, True),
+        ({"loss": 0.25, "mask": True}, None),
     ],
 )
 def test_a_turn_can_say_whether_it_is_trained(fields, train):
     assert turn(role="assistant", content="Hello", **fields).train is train
 
 
-@pytest.mark.parametrize("fields", [{"weight": 0.5}, {"weight": "1"}, {"train": 1}, {"train": "yes"}])
+@pytest.mark.parametrize("fields", [{"weight": 0.5}, {"weight": "1"}, {"train": 1}, {"loss_weight": 2}])
 def test_other_weights_are_rejected(fields):
     assert drop(role="assistant", content="Hello", **fields).reason == "wrong_type"
 
@@ -219,3 +222,10 @@ def test_empty_fields_change_nothing():
     plain = Message(role="assistant", content="Hello")
     assert turn(role="assistant", content="Hello", tool_calls=[], function_call=None, name=None, refusal=None) == plain
     assert turn(role="assistant", content="Hello", tool_calls=None, name="", reasoning_content=None, id=5) == plain
+
+
+@pytest.mark.parametrize(
+    "content", [{"text": "Hi"}, {"parts": ["Hi"], "content_type": "text"}, {"parts": [{"text": "Hi"}]}]
+)
+def test_a_content_that_is_an_object_has_the_text_of_its_parts(content):
+    assert turn(role="user", content=content).content == "Hi"
