@@ -17,6 +17,8 @@ _EMAIL = re.compile(
     rf"@(?!\d+(?:\.\d+)?x\.|v?\d+\.\d+\.\d)((?:{_LABEL}(?:(?:{WORD}|-){{0,61}}{_LABEL})?\.){{1,8}}{_TOP})"
     rf"(?!{_LABEL}|_\w|[@$\[]|\((?![{CJK}])| ?<-|(?:\.\w{{1,40}}){{1,4}}[(\[])"
 )
+# A product of two variables that have names of one letter: W@h.id, W_q@x.it.
+_PRODUCT = re.compile(r"\w(?:_?\w)?@\w\.[a-z]{2}\Z")
 # Domains reserved for examples and tests (RFC 2606), and placeholders such as your_name.
 _EXAMPLE_EMAIL = re.compile(
     r"[^@]*@(?:.*\.)?(?:example\.(?:com|net|org)|example|test|invalid|localhost)\Z"
@@ -55,12 +57,25 @@ def emails(text: str) -> Iterator[Span]:
     if "@" in text:
         for found in _EMAIL.finditer(text):
             end = found.end() if is_domain(found.group(1)) else _end_of_sentence(found)
-            if end and not _EXAMPLE_EMAIL.match(text[found.start() : end]) and not _is_login(text, found.start(), end):
-                yield found.start() + (found.group()[0] == "_" and text[end : end + 1] == "_"), end
+            address = text[found.start() : end]
+            if (
+                end
+                and not _EXAMPLE_EMAIL.match(address)
+                and not _PRODUCT.match(address)
+                and not _is_login(text, found.start(), end)
+            ):
+                yield found.start() + _signs_before(text, found.start(), end), end
     for mark in _AT_MARKS:
         if mark in text:
             yield from _disguised(text)
             break
+
+
+def _signs_before(text: str, start: int, end: int) -> bool:
+    """Whether the first character is not of the address: that of _bo@host.se_ in Markdown, or the n of \\n."""
+    if text[start] == "_":
+        return text[end : end + 1] == "_"
+    return text[start] in "nrt" and text[start - 1 : start] == "\\" and text[start + 1] != "@"
 
 
 def _end_of_sentence(found: re.Match[str]) -> int | None:

@@ -17,7 +17,7 @@ _KEY_MARKS = {
     "I": ("AKIA", "ASIA", "ABIA", "AIza"),
 }
 _API_KEY = re.compile(
-    r"(?<![A-Za-z0-9_])(?:"
+    r"(?:(?<![A-Za-z0-9_])|(?<=\\[nrt]))(?:"
     r"(?:AKIA|ASIA|ABIA)[A-Z0-9]{16}"  # AWS
     r"|gh[pousr]_[A-Za-z0-9]{36,255}|github_pat_[A-Za-z0-9_]{70,100}|glpat-[A-Za-z0-9_-]{20,}"  # GitHub, GitLab
     r"|sk-(?:proj|svcacct|admin|None)-[A-Za-z0-9_-]{20,}|sk-ant-[A-Za-z0-9_-]{20,}|sk-or-v1-[a-f0-9]{32,}"
@@ -32,7 +32,7 @@ _API_KEY = re.compile(
 )
 # JSON web tokens: the second part and the third, because a search for the first would read on to the end from each `-`.
 _TOKEN_BODY = re.compile(r"\.eyJ[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{10,}")
-_TOKEN_HEAD = re.compile(r"(?<![A-Za-z0-9_])eyJ[A-Za-z0-9_-]{10,}")
+_TOKEN_HEAD = re.compile(r"(?:(?<![A-Za-z0-9_])|(?<=\\[nrt]))eyJ[A-Za-z0-9_-]{10,}")
 _TOKEN_RUN = re.compile(r"[^A-Za-z0-9_-]")
 _AWS_SECRET = re.compile(
     r"secret_?(?:access_?)?key[\"']?\s{0,3}[:=]{1,2}>?\s{0,3}[\"']?([A-Za-z0-9/+]{40})(?![A-Za-z0-9/+])", re.I
@@ -116,7 +116,7 @@ def _body_end(text: str, position: int, limit: int) -> int | None:
             break
         place = end = token.end()
         base64_chars += len(token.group())
-    if end is not None and base64_chars < _FULL_LINE and _DOTS.match(text, end):
+    if end is not None and base64_chars < _FULL_LINE and _DOTS.match(text, place):
         return None
     return end
 

@@ -40,7 +40,7 @@ LONG_TEXTS: dict[str, Callable[[int], str]] = {
     "cards of digits alone": lambda n: "4539148803436467 " * (n // 2),
     "numbers with stars": lambda n: "650-253-0000 * " * (n // 2),
     "national numbers with commas": lambda n: "020 8366 1177," * (n // 2),
-    "addresses with hyphens": lambda n: "a@b.se-" * (n // 2),
+    "addresses with hyphens": lambda n: "a@ho.se-" * (n // 2),
     # Words
     "mail addresses": lambda n: " ".join(f"bo{number}@ho{number}.se" for number in range(n)),
     "URLs": lambda n: " ".join(f"https://bo:p@ho{number}.se/a?b={number}" for number in range(n)),
@@ -53,7 +53,7 @@ LONG_TEXTS: dict[str, Callable[[int], str]] = {
     "disguised addresses": lambda n: "bo [at] ho [dot] " * n,
     "dots in brackets": lambda n: "a(at)" + "b(dot)" * n,
     "logins in URLs": lambda n: "x://a:" * n,
-    "shells": lambda n: "ssh -p 1 " * n + "a@b.se",
+    "shells": lambda n: "ssh -p 1 " * n + "a@ho.se",
     # Keys
     "BEGIN": lambda n: "-----BEGIN " * n,
     "keys without a body": lambda n: KEY * (n // 4),
@@ -85,7 +85,7 @@ def test_a_text_four_times_as_long_takes_at_most_about_six_times_as_long(name: s
 
 
 @pytest.mark.parametrize(
-    "text", [f"{CARD} ", "4539148803436467 ", "650-253-0000 * ", "020 8366 1177,", "a@b.se-", "a@b.se+"]
+    "text", [f"{CARD} ", "4539148803436467 ", "650-253-0000 * ", "020 8366 1177,", "a@ho.se-", "a@ho.se+"]
 )
 def test_findings_that_reveal_each_other_take_no_more_searches_per_finding_the_more_there_are(
     text: str, monkeypatch: pytest.MonkeyPatch
@@ -108,7 +108,7 @@ def test_findings_that_reveal_each_other_take_no_more_searches_per_finding_the_m
 
 @pytest.mark.parametrize("before", ["", "IP 91.240.118.172, version 8.9.7.29 "])
 @pytest.mark.parametrize(
-    "text", [f"{CARD} ", "4539148803436467 ", "650-253-0000 * ", "020 8366 1177,", "a@b.se-", f"bo@ho.se+{CARD} "]
+    "text", [f"{CARD} ", "4539148803436467 ", "650-253-0000 * ", "020 8366 1177,", "a@ho.se-", f"bo@ho.se+{CARD} "]
 )
 def test_searching_only_the_surroundings_finds_what_searching_the_whole_text_does(
     before: str, text: str, monkeypatch: pytest.MonkeyPatch

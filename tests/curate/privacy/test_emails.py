@@ -13,6 +13,7 @@ from sftdata.curate.privacy.redact import find_private
     "text",
     [
         "(q@k.transpose(-2,-1)) x@W.detach() X@w.sum(0) X.T@X.values Q@K.mT A@B.conj() x@W.to('cuda') x@W.to.y(3)",
+        "W@h.id, W_q@x.it, A@B.co",
         "x@M.at[0], v@self.is.leaf(), A@B.T, U@S@V.H, a@b.shape",
         "@angular/core@1.2.3 @types/node foo@1.2.3 foo@1.2.3-rc.in foo@^2.0 vue@next golang.org/x/tools@v0.1.0",
         "git@github.com:a/b.git bo@host.se:a/b.git bo@host.se:/srv bo@host.se:~/a bo@host.se:./a ssh://bo@host.se:22/a",
@@ -41,6 +42,7 @@ def test_what_only_has_an_at_sign_is_no_address(text: str) -> None:
         ("ask about ssh at bo@ho.se", "bo@ho.se"),
         ("git questions: bo@ho.se: ask", "bo@ho.se"),
         ("mailto:bo@ho.se?subject=a", "bo@ho.se"),
+        ("a\\nnan@ho.se\\n", "nan@ho.se"),
         ("BO@HO.SE", "BO@HO.SE"),
         ("Bo@Ho.Se", "Bo@Ho.Se"),
         ("bo@post.com.py", "bo@post.com.py"),

@@ -19,6 +19,7 @@ LINE = "MIIEpAIBAAKCAQEA7q3xk+Zz8LmWn2Yc4HbS1FgJk6Uo5XvT0QiEzNwBsDaPr3Cd"
         f"{BEGIN}\n...\n{END}",
         f"{BEGIN}\nMIIEpAIBAAKC...\n{END}",
         f"{BEGIN}\nMIIEpAIBAAKCAQEA7q3x...",
+        f"{BEGIN}\nMIIEpAIBAAKCAQEA7q3x\n...snip...\n{END}",
         f"{BEGIN}\n<your key>\n{END}",
         f"{BEGIN}\nYourBase64EncodedKeyHere\n{END}",
         f"{BEGIN}\nand so on\n",
@@ -73,6 +74,7 @@ def test_keys_that_documentation_gives_are_no_secrets(text: str) -> None:
     [
         ("postgres://app:h7Kq-2mZt9Lw@db1.kestrel-labs.io:5432/app", "h7Kq-2mZt9Lw"),
         ("git clone https://bo:k3yT9pQ2x@code.kestrel-labs.io/a.git", "k3yT9pQ2x"),
+        ("a\\nghp_" + "Qm7tYp2Zk9LxRb4VnDs8HcjW3fGa5UeXo6TiC", "ghp_Qm7tYp2Zk9LxRb4VnDs8HcjW3fGa5UeXo6TiC"),
         (
             "id-eyJhbGciOiJIUzI1NiJ9" + ".eyJpc3MiOiJrZXN0cmVsIn0.dozjgNryP4J3jVmN",
             "eyJhbGciOiJIUzI1NiJ9.eyJpc3MiOiJrZXN0cmVsIn0.dozjgNryP4J3jVmN",
