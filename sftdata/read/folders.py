@@ -26,15 +26,20 @@ class _Entry(NamedTuple):
 
 
 class Folder:
-    """The files of a folder, local or on a store, and which of them are its data."""
+    """The files of a folder, local or on a store, and which of them are its data.
 
-    def __init__(self, path: str, names: Sequence[str], choice: Choice, note: Note) -> None:
+    `skipped` is what else is in it, and why it is not read.
+    """
+
+    def __init__(
+        self, path: str, names: Sequence[str], choice: Choice, note: Note, skipped: Sequence[str] = ()
+    ) -> None:
         self._path = path
         self._names: dict[str, list[str]] = {}  # folder, relative -> its files
         self._folders: dict[str, list[str]] = {}  # folder, relative -> its folders
         self._choice = choice
         self._note = note
-        self._skipped: list[str] = []
+        self._skipped: list[str] = [*skipped]
         self._is_dataset = False  # whether the folder itself is a saved Dataset, or a repository that names its files
         for name in sorted(names):
             if not any(is_skipped_folder(part) for part in name.split("/")[:-1]):

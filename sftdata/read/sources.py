@@ -9,7 +9,6 @@ from __future__ import annotations
 import difflib
 import glob
 import json
-import os
 import posixpath
 import re
 from collections.abc import Callable, Iterator, Sequence
@@ -25,6 +24,7 @@ from sftdata.read.not_data import MANIFEST, is_prepared, why_not_data
 from sftdata.read.readers.delimited import read_delimited
 from sftdata.read.readers.json_files import read_json
 from sftdata.read.readers.json_lines import count_lines, read_json_lines
+from sftdata.read.readers.local_files import files_below, files_matching, what_else
 from sftdata.read.readers.open_files import is_url, store_errors, unreadable
 from sftdata.read.readers.tables import read_arrow, read_parquet, read_saved, row_groups
 from sftdata.read.splits import Choice, first_names
@@ -107,12 +107,15 @@ def _find_files(source: Source, choice: Choice, note: Note) -> list[File]:
     if local.is_file():
         return [_check_part_of_nothing(_check_alone(File(str(local), local.name)))]
     if local.is_dir():
-        names = [file.relative_to(local).as_posix() for file in _walk_files(local)]
-        return Folder(str(local), names, choice, note).data_files()
+        skipped: list[str] = []
+        names = files_below(local, _is_data, skipped.append)
+        return Folder(str(local), names, choice, note, skipped).data_files()
     if glob.has_magic(path):
         return _glob_files(str(local), note)
     if _HUB_ID.fullmatch(path) and kind_of(path) is None:
         return _hub_files(path, source, choice)
+    if (what := what_else(local)) is not None:
+        raise SourceError(path, f"{what}, and a source must be a file that can be read again", "write it to a file")
     raise SourceError(path, "no such file or folder", _suggest_path(local))
 
 
@@ -150,16 +153,19 @@ def _json_in(path: Path) -> object:
         return None
 
 
-def _data_files(where: str, files: list[File], note: Note) -> list[File]:
-    """The data files of a glob; other files (README.md, LICENSE, caches, configs of models) are skipped."""
+def _data_files(where: str, files: list[File], note: Note, others: Sequence[str] = ()) -> list[File]:
+    """The data files of a glob; other files (README.md, LICENSE, caches, configs of models) are skipped.
+
+    `others` are matches that are no files, and why they are skipped.
+    """
     reasons = {name: why_skipped(name) for name in sorted(file.name for file in files)}
     data = [file for file in files if kind_of(file.name) and reasons[file.name] is None]
-    skipped = [f"{name} ({what})" for name, what in reasons.items() if what is not None]
+    skipped = [*others, *(f"{name} ({what})" for name, what in reasons.items() if what is not None)]
     if data:
         if skipped:
             note(f"skipped {first_names(skipped)}")
         return sorted(data, key=lambda file: file.name)
-    if skipped and any(kind_of(file.name) for file in files):
+    if skipped and (others or any(kind_of(file.name) for file in files)):
         raise SourceError(where, f"matches no data, only {first_names(skipped)}", "name the data files")
     if files:
         what = "its only file cannot be read" if len(files) == 1 else f"none of its {len(files):,} files can be read"
@@ -167,25 +173,16 @@ def _data_files(where: str, files: list[File], note: Note) -> list[File]:
     raise SourceError(where, "matches no file", "check the path")
 
 
-def _walk_files(folder: Path) -> Iterator[Path]:
-    """All files below a folder, except hidden ones."""
-
-    def fail(error: OSError) -> None:
-        raise unreadable(str(error.filename or folder), error) from error
-
-    for parent, folders, names in os.walk(folder, onerror=fail):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        yield from (Path(parent, name) for name in names if not name.startswith("."))
+def _is_data(name: str) -> bool:
+    return kind_of(name) is not None
 
 
 def _glob_files(pattern: str, note: Note) -> list[File]:
     """The files that a local glob matches, named relative to the folder before its first wildcard."""
-    base = Path(pattern)
-    while glob.has_magic(str(base)):
-        base = base.parent
-    paths = (Path(path) for path in glob.glob(pattern, recursive=True))  # noqa: PTH207 - Path.glob lists hidden files
-    found = [File(str(path), path.relative_to(base).as_posix()) for path in paths if path.is_file()]
-    return [_check_part_of_nothing(file) for file in _data_files(pattern, found, note)]
+    skipped: list[str] = []
+    base, names = files_matching(pattern, _is_data, skipped.append)
+    found = [File(str(base / name), name) for name in names]
+    return [_check_part_of_nothing(file) for file in _data_files(pattern, found, note, skipped)]
 
 
 def _suggest_path(path: Path) -> str:
