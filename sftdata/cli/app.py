@@ -19,7 +19,7 @@ app.add_typer(templates.app, name="templates")
 
 def main() -> None:
     """Run the command line; exits with 0, 1 after a mistake of the user's, 130 after Ctrl-C."""
-    gc.set_threshold(100_000, 50, 50)  # as in workers: rows are many small objects and hardly ever cycles
+    gc.set_threshold(1_000_000, 50, 50)  # modules and rows are many small objects and hardly ever cycles
     try:
         app(prog_name="sftdata")
     finally:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
-
 from sftdata.config import Config
 from sftdata.curate.mixture import SourceShare, check_shares
 from sftdata.curate.privacy.details import Details
@@ -104,17 +102,15 @@ def prepare(
         refuse_losses(rows, config)
 
         to_write = pack_samples(rows, samples, engine, config)
-        with ThreadPoolExecutor(1) as thread:
-            ledger = thread.submit(lambda: write_ledger(rows, samples, engine, config, work.new))
-            shards = write_shards(to_write, samples, engine, config, work.shards)
+        shards = write_shards(to_write, samples, engine, config, work.shards)
+        ledger = write_ledger(rows, samples, engine, config, work.new)
         files = [*write_tokenizer(encoder, work.new), *write_error_log(rows, work.new)]
-        notes += notes_on_unjudged(rows, engine, config)
         manifest = make_manifest(
             config,
             encoder,
-            notes=notes,
+            notes=[*notes, *notes_on_unjudged(rows, engine, config)],
             shards=shards,
-            ledger=ledger.result(),
+            ledger=ledger,
             files=files,
             unused=count_unused(rows, engine, config),
             calls_in_text=count_calls(rows, engine, config),
