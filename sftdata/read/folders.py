@@ -12,7 +12,7 @@ from sftdata.read.file_names import SUFFIXES, File, kind_of, why_skipped
 from sftdata.read.not_data import MANIFEST, is_checkpoint, is_prepared, is_skipped_folder
 from sftdata.read.readers.hub import local_splits
 from sftdata.read.readers.open_files import is_url, open_unit
-from sftdata.read.splits import Choice, first_names, splits_by_name
+from sftdata.read.splits import Choice, first_names, may_be_for_tests, splits_by_name
 
 Note = Callable[[str], None]
 _PREPARED = "is a dataset that sftdata prepared, not raw data"
@@ -130,16 +130,12 @@ class Folder:
         asked = self._choice.source.split is not None
         others = {split: names for split, names in splits.items() if split != self._choice.wanted}
         if not splits or (not others and not asked):
+            self._say_together(splits, entries)
             return entries
         if self._choice.default == "test" and not asked and not splits.keys() & {"test", "train"}:
             return entries
         if self._choice.wanted not in splits:
-            first = next(iter(splits))
-            what = f"has files that are named for the split {first} ({first_names(splits[first])})"
-            if rest := [split for split in splits if split != first]:
-                what = f"has files that are named for the splits {first_names([first, *rest])}"
-            hint = f"set split: {first} to read those, or name the files to read, by a pattern such as *.jsonl"
-            raise SourceError(self._path, f"{what}, and none for {self._choice.wanted}", hint)
+            self._refuse_split(splits, [entry.name for entry in entries])
         chosen = set(self._choice.of(splits, self._path))
         left = [(entry.name, [split for split in others if entry.name in others[split]]) for entry in entries]
         unread = [f"{name} ({' and '.join(of) or 'no split'})" for name, of in left if name not in chosen]
@@ -147,6 +143,49 @@ class Folder:
             read = first_names([name for name, _ in left if name in chosen])
             self._note(f"the split {self._choice.wanted} is read ({read}), not {first_names(unread)}")
         return [entry for entry in entries if entry.name in chosen]
+
+    def _refuse_split(self, splits: Mapping[str, list[str]], names: Sequence[str]) -> None:
+        """Raise SourceError: no files are named for the wanted split. The hint names no split of another kind, such as
+        test files to train on, where something else may be meant.
+        """
+        wanted, known = self._choice.wanted, [*splits]
+        what = f"has files that are named for the split {known[0]} ({first_names(splits[known[0]])})"
+        if len(known) > 1:
+            what = f"has files that are named for the splits {first_names(known)}"
+        inside = {name for members in splits.values() for name in members}
+        outside = [name for name in names if name not in inside]
+        alike = [split for split in known if split.startswith(wanted)]
+        if self._choice.source.split is not None:
+            hint = f"set split to one that it has: {', '.join(known)}"
+        elif len(alike) == 1:
+            hint = f"set split: {alike[0]} to read those, or name the files to read"
+        elif alike:
+            hint = f"set split to one of them, such as {' or '.join(alike)}, or name the files to read"
+        elif outside:
+            hint = f"to read what is named for no split ({first_names(outside)}), name it: {self._at(outside[0])}"
+        elif len(known) == 1:
+            hint = f"if these are the rows to use, set split: {known[0]}"
+        else:
+            hint = "set split to the one to use, or name the files to read, by a pattern such as *.jsonl"
+        raise SourceError(self._path, f"{what}, and none for {wanted}", hint)
+
+    def _say_together(self, splits: Mapping[str, list[str]], entries: Sequence[_Entry]) -> None:
+        """Say which files are read together with others, where their names or those of the others may say that they
+        are a split by themselves.
+        """
+        if self._choice.wanted != "train" or len(entries) < 2:
+            return
+        named = {name for members in splits.values() for name in members}
+        others = [entry.name for entry in entries if entry.name not in named]
+        for_tests = [name for name in others if may_be_for_tests(name)]
+        if named and others:
+            read = f"{first_names(sorted(named))} and {first_names(others)} are read together"
+            self._note(f"{read}; to read only what is named for the split, set split: {self._choice.wanted}")
+        elif for_tests:
+            self._note(
+                f"{first_names(for_tests)} may be for tests, and is read like the others; to leave files out, "
+                "name those to read"
+            )
 
     def _saved_dict(self, folder: str) -> _Entry:
         """The wanted split of a saved DatasetDict."""

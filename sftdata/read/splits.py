@@ -25,6 +25,11 @@ _BY_FILE = {
     split: re.compile(rf"(?:.*/)?(?:[^/]*[-._ 0-9])?(?:{'|'.join(words)})[-._ 0-9][^/]*", re.IGNORECASE)
     for split, words in _KEYWORDS.items()
 }
+_FOR_TESTS = re.compile(
+    r"(?:^|[^a-z])(?:(?:test|eval|valid|validation|dev|val)(?:[ _-]?(?:set|data|split))?|hold[ _-]?out|held[ _-]?out)"
+    r"(?:[^a-z]|$)",
+    re.IGNORECASE,
+)
 ValueT = TypeVar("ValueT")
 
 
@@ -77,6 +82,13 @@ def splits_by_name(names: Iterable[str]) -> dict[str, list[str]]:
             found = {split: [name for name in names if rule.fullmatch(name)] for split, rule in rules.items()}
             splits = {split: members for split, members in found.items() if members}
     return splits
+
+
+def may_be_for_tests(name: str) -> bool:
+    """Whether a file that the hub's rules take for no split may be kept from training, by its name: `testset.jsonl`,
+    `holdout.jsonl`.
+    """
+    return _FOR_TESTS.search(name) is not None
 
 
 def first_names(names: Sequence[str], limit: int = 4) -> str:

@@ -188,14 +188,50 @@ def test_of_a_folder_with_train_and_test_files_the_train_files_are_read_and_that
     assert read(tmp_path) == (["q"], [note])
     assert read(tmp_path, split="test")[0] == ["t"]
     assert read(tmp_path, default="test")[0] == ["t"]
-    with pytest.raises(SourceError, match="none for validation; set split: "):
+    with pytest.raises(SourceError, match="none for validation; set split to one that it has: train, test"):
         read(tmp_path, split="validation")
 
 
 def test_a_folder_without_a_sign_of_splits_is_all_its_files(tmp_path):
     write(tmp_path, **{"faq.jsonl": "f", "training.jsonl": "t"})
-    assert read(tmp_path) == (["f", "t"], [])
+    only = "to read only what is named for the split, set split: train"
+    assert read(tmp_path) == (["f", "t"], [f"training.jsonl and faq.jsonl are read together; {only}"])
     assert read(tmp_path, split="train")[0] == ["t"]
+
+
+@pytest.mark.parametrize("name", ["testset.jsonl", "holdout.jsonl", "held_out-2.jsonl", "b/evalset.jsonl"])
+def test_files_that_may_be_for_tests_are_named_where_they_are_read(tmp_path, name):
+    write(tmp_path, **{"trainset.jsonl": "t", name: "h"})
+    note = f"{name} may be for tests, and is read like the others; to leave files out, name those to read"
+    assert read(tmp_path)[1] == [note]
+
+
+@pytest.mark.parametrize("name", ["contest.jsonl", "latest.jsonl", "device.jsonl", "values.jsonl", "a/medieval.jsonl"])
+def test_words_in_longer_words_say_nothing_of_tests(tmp_path, name):
+    write(tmp_path, **{"a.jsonl": "t", name: "h"})
+    assert read(tmp_path)[1] == []
+
+
+@pytest.mark.parametrize(
+    ("names", "hint"),
+    [
+        (["data/train_sft-00000-of-00001.jsonl", "data/test_sft-00000-of-00001.jsonl"], "set split: train_sft to read"),
+        (
+            [f"data/{split}-00000-of-00001.jsonl" for split in ("train_sft", "train_gen", "test_sft", "test_gen")],
+            "set split to one of them, such as train_gen or train_sft, or name the files",
+        ),
+        (["a.test.jsonl", "a.dev.jsonl"], "set split to the one to use, or name the files"),
+        (["test.jsonl"], "if these are the rows to use, set split: test"),
+        (
+            ["sft/data.jsonl", "eval/data.jsonl"],
+            "to read what is named for no split \\(sft/data.jsonl\\), name it: .*/sft/",
+        ),
+    ],
+)
+def test_no_split_for_tests_is_suggested_to_train_on(tmp_path, names, hint):
+    write(tmp_path, **dict.fromkeys(names, "x"))
+    with pytest.raises(SourceError, match=f"none for train; {hint}"):
+        read(tmp_path)
 
 
 def test_files_for_a_test_are_not_trained_on_because_no_file_is_named_for_training(tmp_path):
@@ -204,7 +240,7 @@ def test_files_for_a_test_are_not_trained_on_because_no_file_is_named_for_traini
         read(tmp_path)
     assert str(caught.value) == (
         f"{tmp_path}: has files that are named for the split test (eval.jsonl), and none for train; "
-        "set split: test to read those, or name the files to read, by a pattern such as *.jsonl"
+        f"to read what is named for no split (faq.jsonl), name it: {tmp_path}/faq.jsonl"
     )
     assert read(tmp_path / "*.jsonl")[0] == ["e", "f"]
     assert read(tmp_path, split="test")[0] == ["e"]
