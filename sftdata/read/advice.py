@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from sftdata.errors import SourceError
-from sftdata.read.column_names import guessed_settings, likely_settings
+from sftdata.read.column_names import guessed_settings, likely_settings, more_settings
 from sftdata.read.columns.explain import explain, shown
 from sftdata.read.columns.words import is_about
 from sftdata.read.formats.convert import RowFormat, convert
@@ -90,7 +90,7 @@ def find_advice(rows: TriedRows) -> Advice | None:
     tried = [advice for settings in candidates if (advice := try_settings(rows, settings)).fixed]
     for found in ([one for one in tried if one.is_safe], tried):
         if found:
-            return max(found, key=lambda advice: advice.fixed)
+            return _with_more(rows, max(found, key=lambda advice: advice.fixed))
     if roles and is_guess and (advice := try_settings(rows, roles)).fixed and advice.is_safe:
         return replace(advice, is_guess=True)
     for row in rows.failing[:1]:
@@ -99,6 +99,17 @@ def find_advice(rows: TriedRows) -> Advice | None:
             if advice.fixed and advice.is_safe:
                 return replace(advice, is_guess=True)
     return None
+
+
+def _with_more(rows: TriedRows, advice: Advice) -> Advice:
+    """The advice with columns for the system prompt and the tools that it leaves unused, where they can be read."""
+    columns = advice.settings.get("columns")
+    row = next((row for row in rows.failing if _num_given(row)), None)
+    for more in more_settings(columns, advice.unused, row) if columns and row is not None else ():
+        tried = try_settings(rows, {**advice.settings, "columns": more})
+        if tried.fixed >= advice.fixed and tried.lost <= advice.lost and len(tried.unused) < len(advice.unused):
+            return _with_more(rows, tried)
+    return advice
 
 
 def role_settings(rows: TriedRows) -> tuple[Mapping[str, Any], bool]:

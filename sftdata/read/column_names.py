@@ -87,6 +87,7 @@ def likely_settings(row: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     paths = {path: value for path, value in paths.items() if path.split(".")[0] not in (pick, *choices)}
     lists = [(path, value) for path, value in paths.items() if isinstance(value, list) and _holds_objects(value)]
     lists = [(path, value) for path, value in lists if not holds_rows(path, value)]
+    yield from _lists_of_turns(paths)
     for path, turns in sorted(lists, key=lambda item: (not is_preferred(item[0]), not _is_dialog(item[0]))):
         yield {"columns": {"messages": path}}
         for role, content in _turn_keys(turns[0]) if isinstance(turns[0], dict) else ():
@@ -119,6 +120,54 @@ def likely_settings(row: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
             if is_part or is_rendered(paths[path]):
                 continue
             yield {"format": "text"} if path == "text" else {"format": "text", "columns": {"text": path}}
+
+
+def _lists_of_turns(paths: Mapping[str, object]) -> Iterator[dict[str, Any]]:
+    """Settings for a question that is a list of turns, and an answer that is a text or a list of turns."""
+    turns = [path for path, value in paths.items() if holds_turns(value)]
+    given = [path for path, value in paths.items() if path in turns or isinstance(value, str)]
+    given = [path for path in given if not is_about(path)]
+    questions = [path for path in named(given, QUESTIONS) if path in turns]
+    answers = sorted(named(given, ANSWERS), key=lambda path: (not is_preferred(path), path not in turns))
+    for answer, question in product(answers[:_PARTS], questions[:_PARTS]):
+        if answer != question:
+            yield {"columns": {"prompt": question, "completion": answer}}
+
+
+def holds_turns(value: object) -> bool:
+    """Whether a value is a list of turns, by the roles of some of them."""
+    return isinstance(value, list) and any(
+        isinstance(item, Mapping) and any(isinstance(item.get(name), str) for name in ("role", "from"))
+        for item in value
+    )
+
+
+def list_of_texts(row: Mapping[str, Any]) -> str | None:
+    """The column that holds two texts or more, in a row that has no other text: they may be turns."""
+    texts = [str(key) for key, value in row.items() if isinstance(value, str) and not is_about(str(key))]
+    lists = [
+        str(key)
+        for key, value in row.items()
+        if isinstance(value, list) and len(value) > 1 and all(isinstance(item, str) for item in value)
+    ]
+    lists = [name for name in lists if not is_rejected(name) and not is_about(name.rstrip("s"))]
+    return lists[0] if len(lists) == 1 and not texts else None
+
+
+def more_settings(
+    columns: Mapping[str, str], unused: Sequence[str], row: Mapping[str, Any]
+) -> Iterator[dict[str, str]]:
+    """These columns with one for the system prompt or the tools too, for each unused one that is called so."""
+    for path in unused:
+        words = words_of(path)
+        if "system" in words and "system" not in columns:
+            below = [
+                name for name, value in _paths(row, "", 0) if isinstance(value, str) and name.startswith(f"{path}.")
+            ]
+            for name in (path, *below):
+                yield {**columns, "system": name}
+        elif words and words[-1] in ("tools", "functions") and "tools" not in columns:
+            yield {**columns, "tools": path}
 
 
 def guessed_settings(row: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -187,7 +236,11 @@ def message_column(row: Mapping[str, Any]) -> str | None:
 
 
 def _paths(node: object, path: str, depth: int) -> Iterator[tuple[str, object]]:
-    """Every value in a row with its dotted path, outer ones first; only the first item of a list."""
+    """Every value in a row with its dotted path, outer ones first; only the first item of a list, and none of turns:
+    the others, or the rest of a turn, would be lost.
+    """
+    if holds_turns(node):
+        return
     if isinstance(node, Mapping):
         inner = [(f"{path}.{key}" if path else str(key), item) for key, item in node.items()]
     else:

@@ -9,7 +9,7 @@ from itertools import islice
 
 from sftdata.errors import SourceError, pluralize
 from sftdata.read.advice import Advice, TriedRows, describe, find_advice, other_shapes, speakers, try_settings
-from sftdata.read.column_names import QUESTIONS, is_cell, named
+from sftdata.read.column_names import QUESTIONS, is_cell, list_of_texts, named
 from sftdata.read.columns.explain import explain
 from sftdata.read.columns.snippets import as_lines
 from sftdata.read.formats.convert import RowFormat
@@ -112,9 +112,10 @@ def loss_notes(units: Sequence[Unit], source: Source, dropped: Mapping[str, int]
         what = f"{pluralize(dropped['unknown_role'], 'row')} dropped as unknown_role"
         notes.append(f"{source.path}: {what}: {_roles_sentence(by_role, number)}")
     advice = find_advice(others) if others.failing else None
-    if advice is not None or "unknown_shape" in dropped:
+    are_texts = any(list_of_texts(row) is not None for row in others.failing)
+    if advice is not None or "unknown_shape" in dropped or are_texts:
         counts = ", ".join(f"{count:,} as {name}" for name, count in sorted(dropped.items()) if name != "unknown_role")
-        notes.append(f"{source.path}: rows dropped, {counts}: {_fix(others, number)}")
+        notes.append(f"{source.path}: rows dropped, {counts}: {_fix(others, number)}{_snippet(others, units)}")
     return notes
 
 

@@ -30,6 +30,11 @@ def write_rows(rows: object, path: Path, where: str, split: str | None) -> tuple
             count += 1
             if isinstance(row, Drop):
                 raise SourceError(f"{where}:{count}", f"cannot be read ({row.detail})", "correct the row")
+            if count == 1 and not isinstance(row, Mapping):
+                hint = "give dicts with the names of the columns"
+                if isinstance(row, (tuple, list)):
+                    hint += ", such as {'prompt': ..., 'completion': ...}, or {'messages': [...]} for a list of turns"
+                raise SourceError(f"{where}:1", f"is a {type(row).__name__}, not a dict", hint)
             try:
                 line = json.dumps(row, default=_plain).encode() + b"\n"
             except (TypeError, ValueError, RecursionError) as error:

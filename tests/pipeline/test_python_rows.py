@@ -84,6 +84,9 @@ def test_rows_that_cannot_be_used_are_named_by_their_place(tiny_tokenizer: Path,
     )
     assert refused(ROWS, split="dev").startswith("rows: split: dev does nothing")
     assert refused([]).startswith("rows: holds no rows")
+    assert refused([("q", "a")]).startswith("rows:1: is a tuple, not a dict; give dicts with the names of the columns")
+    assert refused([[{"role": "user", "content": "q"}]]).startswith("rows:1: is a list, not a dict; give dicts")
+    assert refused(["q", "a"]) == "rows:1: is a str, not a dict; give dicts with the names of the columns"
     assert refused([{"question": "a", "answer": "b"}]).startswith("rows: none of its rows is a conversation")
     assert not (tmp_path / "out").exists() or [path.name for path in (tmp_path / "out").iterdir()] == [".work"]
 

@@ -10,15 +10,19 @@ from sftdata.read.column_names import (
     CONTEXTS,
     QUESTIONS,
     holds_rows,
+    holds_turns,
     is_rendered,
     label_column,
+    list_of_texts,
     message_column,
     named,
 )
 from sftdata.read.columns.choices import picked_from, several_answers
-from sftdata.read.columns.snippets import Part, Snippet, joined, of_classes, of_items, of_pick
+from sftdata.read.columns.snippets import Part, Snippet, joined, of_classes, of_items, of_pick, of_turns
 from sftdata.read.columns.words import is_about, is_rejected
+from sftdata.read.formats.convert import RowFormat, convert
 from sftdata.read.formats.fields import at_path, key_list
+from sftdata.records.record import Drop
 
 Row = Mapping[str, Any]
 _MORE_CONTEXTS = (*CONTEXTS, "article", "story", "text", "ctx", "support")
@@ -26,7 +30,32 @@ _MORE_CONTEXTS = (*CONTEXTS, "article", "story", "text", "ctx", "support")
 
 def explain(rows: Sequence[Row]) -> tuple[str, Snippet | None]:
     """What to do about failing rows that no settings fix, as one clause."""
-    return _about_choices(rows) or _about_labels(rows) or _about_shapes(rows)
+    for about in (_about_choices, _about_labels, _about_texts, _about_turns):
+        found = about(rows)
+        if found is not None:
+            return found
+    return _about_shapes(rows)
+
+
+def _about_texts(rows: Sequence[Row]) -> tuple[str, Snippet | None] | None:
+    """Rows with nothing but a list of texts, which may be turns."""
+    path = next((found for row in rows if (found := list_of_texts(row)) is not None), None)
+    if path is None:
+        return None
+    what = (
+        f"{shown(path)} holds texts without roles; if the user and the assistant speak in turn, write them as messages"
+    )
+    return what, of_turns(rows, path)
+
+
+def _about_turns(rows: Sequence[Row]) -> tuple[str, Snippet | None] | None:
+    """Rows with lists of turns that cannot be read."""
+    lists = [path for path, value in rows[0].items() if holds_turns(value) and not is_rejected(path)] if rows else []
+    for path in lists:
+        read = convert(rows[0] | {"messages": rows[0][path]}, RowFormat("messages")).found
+        if isinstance(read, Drop):
+            return f"{shown(path)} holds turns, of which one cannot be read ({read.detail})", None
+    return None
 
 
 def _about_choices(rows: Sequence[Row]) -> tuple[str, Snippet | None] | None:

@@ -73,6 +73,22 @@ def of_items(rows: Sequence[Row], prompt: Part, path: str, key: str | None) -> S
     return Snippet(f'[{{"prompt": {prompt.code}, "completion": {item}}} for row in rows for {name} in {items.code}]')
 
 
+def of_turns(rows: Sequence[Row], path: str) -> Snippet | None:
+    """The texts of a list as turns of the user and the assistant by turns; None where they are not such turns."""
+    tried = [row.get(path) for row in rows]
+    for texts in tried:
+        if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
+            return None
+        turns = [{"role": ("user", "assistant")[at % 2], "content": text} for at, text in enumerate(texts)]
+        found = convert({"messages": turns}, RowFormat()).found
+        if len(texts) > 1 and (isinstance(found, Drop) or check_structure(found) is not None):
+            return None
+    texts_of, pair = column(path).code, '{"role": ("user", "assistant")[at % 2], "content": text}'
+    turns_of = f"[{pair} for at, text in enumerate({texts_of})]"
+    what = "if the first text is the user's and the second the assistant's"
+    return Snippet(f'[{{"messages": {turns_of}}} for row in rows if len({texts_of}) > 1]', what)
+
+
 def of_classes(rows: Sequence[Row], prompt: Part, label: str) -> Snippet | None:
     """The names of classes in place of their numbers; the owner of the data knows them."""
     numbers = [_number(row.get(label)) for row in rows]

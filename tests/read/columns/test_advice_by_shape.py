@@ -15,6 +15,7 @@ import pytest
 from sftdata.cli.shared import config_of
 from sftdata.config import SourceConfig
 from sftdata.read import no_rows_error, plan_units, rows_of
+from sftdata.read.diagnose import loss_notes
 
 Rows = list[dict[str, Any]]
 ASKED = ["Where is Paris?", "Who wrote Faust?"]
@@ -207,6 +208,41 @@ def test_python_that_is_suggested_writes_the_conversations(tmp_path, monkeypatch
             [(ASKED[0], "B"), (ASKED[1], "C")],
         ),
         (
+            [{"input": {"messages": [{"role": "user", "content": asked}], "tools": []},
+              "preferred_output": [{"role": "assistant", "content": answer}],
+              "non_preferred_output": [{"role": "assistant", "content": "No."}]}
+             for asked, answer in zip(ASKED, (PARIS, GOETHE))],
+            "map them with columns: {prompt: input.messages, completion: preferred_output} (",
+            [(ASKED[0], PARIS), (ASKED[1], GOETHE)],
+        ),
+        (
+            [{"input": [{"role": "user", "content": asked}], "output": answer}
+             for asked, answer in zip(ASKED, (PARIS, GOETHE))],
+            "map them with columns: {prompt: input, completion: output} (",
+            [(ASKED[0], PARIS), (ASKED[1], GOETHE)],
+        ),
+        (
+            [{"input": [{"role": "user", "content": asked}, {"role": "assistant", "content": "What?"},
+                        {"role": "user", "content": "That."}],
+              "output": [{"role": "assistant", "content": answer}]}
+             for asked, answer in zip(ASKED, (PARIS, GOETHE))],
+            "map them with columns: {prompt: input, completion: output} (",
+            [(ASKED[0], PARIS), (ASKED[1], GOETHE)],
+        ),
+        (
+            [{"systemInstruction": {"role": "system", "parts": [{"text": "Be brief."}]},
+              "contents": [{"role": "user", "parts": [{"text": "Where?"}]},
+                           {"role": "model", "parts": [{"text": PARIS}]}]}],
+            "map them with columns: {messages: contents, system: systemInstruction} (",
+            [("Be brief.", PARIS)],
+        ),
+        (
+            both({"systemPrompt": "Be brief.", "assistantResponse": PARIS},
+                 {"systemPrompt": "Be brief.", "assistantResponse": GOETHE}, "userPrompt"),
+            "completion: assistantResponse, system: systemPrompt} (",
+            [("Be brief.", PARIS), ("Be brief.", GOETHE)],
+        ),
+        (
             both({"label": "positive"}, {"label": "negative"}, "text"),
             "if text asks and label answers, map them with",
             [(ASKED[0], "positive"), (ASKED[1], "negative")],
@@ -219,6 +255,23 @@ def test_a_mapping_that_is_suggested_reads_the_conversations(tmp_path, rows, sai
     assert said in sentence and len(sentence.splitlines()) == 1
     command = sentence.partition(" (on the command line: ")[2].partition(")")[0]
     assert texts(file, *shlex.split(command)) == expected
+
+
+@pytest.mark.parametrize("name", ["data", "conversations", "dialogue"])
+def test_texts_without_roles_are_explained_with_python_that_writes_their_turns(tmp_path, monkeypatch, name):
+    rows = [{"id": "1", name: [ASKED[0], PARIS]}, {"id": "2", name: [ASKED[1], GOETHE, "So?", "Yes."]}]
+    file = write(tmp_path / "a.jsonl", rows)
+    source = SourceConfig(path=str(file))
+    units = plan_units([source])
+    sentence = "\n".join(loss_notes(units, source, {"wrong_type": 2})) if name == "conversations" else error(file)
+    assert f"{name} holds texts without roles; if the user and the assistant speak in turn, write them" in sentence
+    assert texts(pasted(sentence, monkeypatch, tmp_path)) == [(ASKED[0], PARIS), (ASKED[1], "Yes.")]
+
+
+def test_turns_of_which_one_cannot_be_read_are_explained(tmp_path):
+    turns = [{"type": "reasoning", "summary": []}, {"role": "assistant", "content": PARIS}]
+    sentence = error(write(tmp_path / "a.jsonl", [{"input": [{"role": "user", "content": "q"}], "output": turns}] * 2))
+    assert "output holds turns, of which one cannot be read (turn 1: its role is absent; its keys are" in sentence
 
 
 @pytest.mark.parametrize(
