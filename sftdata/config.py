@@ -14,6 +14,7 @@ from pydantic import Field, PrivateAttr, field_serializer, field_validator, mode
 from sftdata.curate.duplicates.settings import DedupConfig
 from sftdata.curate.privacy.settings import PrivacyConfig
 from sftdata.curate.quality.settings import FilterConfig
+from sftdata.safe.addresses import safe_address
 from sftdata.settings.groups import Settings, Share, check_settings
 from sftdata.settings.overrides import apply_override, read_settings, set_nested
 
@@ -105,6 +106,10 @@ class SourceConfig(Settings):
             raise ValueError(f"rendered_chats can do nothing with format: {self.format}; remove it")
         return self
 
+    @field_serializer("path", when_used="json")
+    def _without_credentials(self, path: str) -> str:
+        return safe_address(path)
+
     @field_serializer("rows")
     def _count_and_hash(self, rows: Any) -> dict[str, object] | None:
         """What the manifest says of rows: it does not hold them."""
@@ -119,6 +124,10 @@ class EvaluationConfig(Settings):
     columns: dict[str, str] = Field(default_factory=dict, description="as for a source")
     split: str | None = Field(None, description="as for a source [test]")
     subset: str | None = Field(None, description="as for a source")
+
+    @field_serializer("path", when_used="json")
+    def _without_credentials(self, path: str) -> str:
+        return safe_address(path)
 
 
 class DecontaminateConfig(Settings):
@@ -247,6 +256,10 @@ class Config(Settings):
     def _is_a_day(cls, value: object) -> object:
         """A calendar date as a string; YAML parses an unquoted one to a date."""
         return (value if isinstance(value, Date) else Date.fromisoformat(str(value))).isoformat()
+
+    @field_serializer("tokenizer", "template", when_used="json")
+    def _without_credentials(self, name: str) -> str:
+        return safe_address(name)
 
     @property
     def is_plain_text(self) -> bool:

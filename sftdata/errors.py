@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from sftdata.safe.addresses import mask_credentials, safe_address
+from sftdata.safe.control_chars import one_line
+
 
 class SftDataError(Exception):
     """A problem with the user's input: where it is, what is wrong, and a hint on how to fix it.
 
-    The command line prints it as one sentence and exits with code 1.
+    The command line prints it as one sentence and exits with code 1. Passwords and tokens in it are left out.
     """
 
     def __init__(self, where: str, what: str, hint: str = "") -> None:
-        self.where = where
-        self.what = what
-        self.hint = hint
-        super().__init__(f"{where}: {what}" + (f"; {hint}" if hint else ""))
+        self.where = safe_address(where)
+        self.what = mask_credentials(what)
+        self.hint = mask_credentials(hint)
+        super().__init__(f"{one_line(self.where)}: {self.what}" + (f"; {self.hint}" if self.hint else ""))
 
     def __reduce__(self) -> tuple[type[SftDataError], tuple[str, str, str]]:
         return type(self), (self.where, self.what, self.hint)

@@ -7,6 +7,8 @@ import time
 from types import TracebackType
 from typing import Protocol, TextIO
 
+from sftdata.safe.terminal import safe_console
+
 
 class Progress(Protocol):
     """What engines report while they work."""
@@ -72,11 +74,10 @@ class ProgressBar:
     """A bar with rows/s and tokens/s. A context manager: the bar is cleared at the end."""
 
     def __init__(self) -> None:
-        from rich.console import Console
         from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
         from rich.progress import Progress as RichProgress
 
-        self._console = Console(stderr=True)
+        self._console = safe_console(stderr=True)
         self._bar = RichProgress(
             TextColumn("{task.description:<8}"),
             BarColumn(),
@@ -114,7 +115,7 @@ class ProgressBar:
 
     def note(self, text: str) -> None:
         """Print the message above the bar."""
-        self._console.print(text, markup=False, highlight=False)
+        self._console.print(text)
 
 
 def rates(rows: int, tokens: int, seconds: float) -> str:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import sys
 from contextlib import suppress
 
+from sftdata.safe.terminal import printable
+
 
 def say(text: str) -> None:
     """Lines on stderr. A stderr that is closed, full or not UTF-8 is no reason to stop training."""
@@ -18,10 +20,3 @@ def on_terminal() -> bool:
         return sys.stderr.isatty()
     except (AttributeError, OSError, ValueError):  # closed
         return False
-
-
-def printable(text: str) -> str:
-    """Text with characters that a terminal takes for commands, or does not show, as escapes."""
-    return "".join(
-        char if char.isprintable() or char in "\n\t" else char.encode("unicode_escape").decode() for char in text
-    )

@@ -34,8 +34,8 @@ from sftdata.config import Config, EvaluationConfig, SourceConfig, parse_config
 from sftdata.curate.contamination import ContaminationSettings, EvaluationIndex, find_contamination, searched_texts
 from sftdata.curate.duplicates.exact import content_key, first_occurrences
 from sftdata.curate.duplicates.near import Verdict
-from sftdata.curate.privacy.details import Details
 from sftdata.curate.duplicates.settings import NearConfig
+from sftdata.curate.privacy.details import Details
 from sftdata.curate.quality.filters import count_words
 from sftdata.pipeline.contamination import evaluation_items, unsearchable
 from sftdata.pipeline.duplicates import with_model_folder

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from sftdata.curate.privacy.redact import redact
 from sftdata.curate.privacy.settings import PrivacyConfig
-from sftdata.view.control_chars import terminal_safe
+from sftdata.safe.addresses import mask_credentials
+from sftdata.safe.control_chars import terminal_safe
 
 MAX_CHARS = 80
 HIDDEN = "not shown: the row contains personal data or a secret"
@@ -18,4 +19,4 @@ def excerpt(text: str, privacy: PrivacyConfig, max_chars: int = MAX_CHARS) -> st
 
 def printable(text: str) -> str:
     """A text with control characters and characters that cannot be encoded made visible."""
-    return terminal_safe(text.encode("utf-8", "backslashreplace").decode())
+    return terminal_safe(mask_credentials(text).encode("utf-8", "backslashreplace").decode())

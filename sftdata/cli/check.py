@@ -51,7 +51,7 @@ def check(
         with shown_progress() as progress:
             found = audit(config, against=[_evaluation(text) for text in against or ()], progress=progress)
         if as_json:
-            print(json.dumps(found.to_dict(), indent=2))
+            print(json.dumps(found.to_dict(), indent=2).replace("\x7f", "\\u007f"))  # json escapes all others
         else:
             print_summary_of(summarize(found))
             if found.settings:
@@ -68,12 +68,13 @@ def _evaluation(text: str) -> str | EvaluationConfig:
     from sftdata.config import EvaluationConfig
     from sftdata.errors import ConfigError
     from sftdata.settings.groups import check_settings
+    from sftdata.settings.yaml_text import parse_yaml
 
     if not text.startswith("{"):
         return text
     try:
-        settings = yaml.safe_load(text)
-    except yaml.YAMLError as error:
+        settings = parse_yaml(text)
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise ConfigError("--against", f"{text} is not YAML", "write {path: FILE, columns: {...}}") from error
     return check_settings(EvaluationConfig, settings, "--against")
 

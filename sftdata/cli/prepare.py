@@ -72,7 +72,7 @@ def prepare(
 
 def _report(folder: str, manifest: Manifest, seconds: float) -> None:
     """Print the summary of the finished dataset and the time it took."""
-    from sftdata.view.control_chars import encodable
+    from sftdata.safe.control_chars import encodable
     from sftdata.view.summary import summarize
 
     summary = summarize(folder, manifest)

@@ -65,13 +65,13 @@ def check(
 
 def print_check(result: TemplateCheck, encoder: RecordEncoder) -> None:
     """Print what a template does with each shape of conversation, and an example."""
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
     from sftdata.encode.template_check import marked, trained_parts
+    from sftdata.safe.terminal import safe_console
 
-    console = Console()
+    console = safe_console()
     ends = ", ".join(map(repr, result.end_of_turn)) or "none: nothing can be trained"
     console.print(Text(f"end of turn        {ends}"))
     console.print(Text(f"generation prompt  {', '.join(map(repr, result.generation_prompts)) or 'none'}"))

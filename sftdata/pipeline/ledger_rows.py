@@ -118,7 +118,6 @@ class LedgerRows:
             for name, column in self._keep.items()
         }
 
-
     def _kept_text(self, value: object) -> str | None:
         """A kept value as it may be written: redacted where the texts are, unless it is a number."""
         text = as_text(value)
@@ -154,7 +153,9 @@ def write_ledger(rows: RowTable, samples: SampleTable, engine: Engine, config: C
     """Write the ledger into `folder`: one row for each row of the input. Raises OutputError as LedgerWriter."""
     keep = list(dict.fromkeys(name for source in config.sources for name in source.keep))
     kept = engine.collect(rows.pieces, ["keep"])["keep"].combine_chunks() if keep else pa.nulls(0, pa.string())
-    ledger_rows = LedgerRows(rows, samples, [source.path for source in config.sources], keep, kept, Details(config.privacy))
+    ledger_rows = LedgerRows(
+        rows, samples, [source.path for source in config.sources], keep, kept, Details(config.privacy)
+    )
     with LedgerWriter(folder, keep) as ledger:
         for table in ledger_rows.tables():
             ledger.write(table)

@@ -34,8 +34,8 @@ from sftdata.read.sources import plan_units, read_raw
 from sftdata.read.stage import ADDRESS, Read, row_format, unit_identities
 from sftdata.read.units import RawRow, Unit
 from sftdata.records.end_tokens import EndTokens
-from sftdata.safe.addresses import safe_address
 from sftdata.records.faults import INTERNAL_ERROR, going_without
+from sftdata.safe.addresses import safe_address
 
 SMALL_BYTES = 48 << 20  # of input: up to here one process is done first (tests/bench/RESULTS.md, "pool")
 _FIRST_ROWS = 100  # of a unit, in which columns are looked for first
@@ -86,8 +86,9 @@ def find_sources(config: Config) -> Iterator[Sources]:
 def plan_config(
     config: Config, folder: Path, unit_bytes: int, say: Callable[[str], None]
 ) -> tuple[Config, tuple[SourceConfig, ...], list[Unit]]:
-    """The config, its located sources, and their units; only these have the credentials in addresses. Rows that are given as Python objects are written to files in
-    `folder`, and counted in the config. `say` is called with what is not read.
+    """The config, its located sources, and their units; only these have the credentials in addresses. Rows that are
+    given as Python objects are written to files in `folder`, and counted in the config. `say` is called with what is
+    not read.
     """
     given, sources, located = [*config.sources], [*config.resolved_sources()], [*config.resolved_sources()]
     for number, source in enumerate(config.sources):

@@ -72,10 +72,16 @@ def distinct_names(units: Sequence[Unit], source_paths: Sequence[str]) -> list[s
     files: dict[str, set[str]] = {}
     for unit in units:
         files.setdefault(unit.name, set()).add(unit.path)
-    return [
+    names = [
         unit.name if len(files[unit.name]) == 1 else _with_source_path(source_paths[unit.source], unit.name)
         for unit in units
     ]
+    paths: dict[str, list[str]] = {}  # by name: addresses that differ in what is not shown are numbered
+    for unit, name in zip(units, names):
+        if unit.path not in paths.setdefault(name, []):
+            paths[name].append(unit.path)
+    at = (paths[name].index(unit.path) for unit, name in zip(units, names))
+    return [f"{name} ({number + 1})" if number else name for name, number in zip(names, at)]
 
 
 def _with_source_path(source_path: str, name: str) -> str:

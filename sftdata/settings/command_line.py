@@ -10,6 +10,9 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from sftdata.safe.addresses import mask_credentials
+from sftdata.safe.terminal import safe_output
+
 _OF_OPTION = re.compile(r"(?:Invalid value for |Option )(?:'[^']*?(?=-))?(--?[\w-]+)[^ ]*?'?:? (.*)", re.DOTALL)
 
 
@@ -25,7 +28,21 @@ class CommandLine(TyperGroup):
         windows_expand_args: bool = True,
         **extra: Any,
     ) -> Any:
-        """Run a command. Exits with 1 where an argument is wrong, else as the command says."""
+        """Run a command. Exits with 1 where an argument is wrong, else as the command says. What it prints is
+        printable: see sftdata/safe/terminal.py.
+        """
+        with safe_output():
+            return self._main(args, prog_name, complete_var, standalone_mode, windows_expand_args, **extra)
+
+    def _main(
+        self,
+        args: Sequence[str] | None,
+        prog_name: str | None,
+        complete_var: str | None,
+        standalone_mode: bool,
+        windows_expand_args: bool,
+        **extra: Any,
+    ) -> Any:
         try:
             code = super().main(args, prog_name, complete_var, False, windows_expand_args, **extra)
         except typer.Abort:  # Ctrl-C before a command has started
@@ -81,4 +98,4 @@ def _sentence(error: Any) -> str:
         what = f"{match[1]}: {reason[:1].lower()}{reason[1:]}"
     context = getattr(error, "ctx", None)
     what = f"{what[:1].lower()}{what[1:]}"
-    return what + (f"; see {context.command_path} --help" if context is not None else "")
+    return mask_credentials(what) + (f"; see {context.command_path} --help" if context is not None else "")

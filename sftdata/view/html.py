@@ -9,7 +9,7 @@ from html import escape
 from typing import TYPE_CHECKING
 
 from sftdata.errors import pluralize
-from sftdata.view.control_chars import INVISIBLE, char_name, visible_char
+from sftdata.safe.control_chars import INVISIBLE, char_name, visible_char
 from sftdata.view.decoder import TokenSpan
 from sftdata.view.summary import Summary, Table
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from sftdata.errors import pluralize
 from sftdata.reasons import REASONS
 from sftdata.records.faults import ERROR_LOG, INTERNAL_ERROR
+from sftdata.safe.control_chars import terminal_safe
 from sftdata.store.manifest import EncodingEntry, Manifest, SplitStats
-from sftdata.view.control_chars import terminal_safe
 from sftdata.view.unused import calls_lines, unused_lines
 
 MAX_STRINGS = 5  # maximum number of control strings to list

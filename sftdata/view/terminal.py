@@ -6,14 +6,16 @@ import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from rich.console import Console
 from rich.text import Text
 
 from sftdata.errors import pluralize
-from sftdata.view.control_chars import INVISIBLE, encodable, terminal_safe, visible_char
+from sftdata.safe.control_chars import INVISIBLE, encodable, terminal_safe, visible_char
+from sftdata.safe.terminal import safe_console
 from sftdata.view.summary import Summary
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from sftdata.view.dataset import Dataset, Row, Sample
 
 MAX_TOKENS = 4096
@@ -46,7 +48,7 @@ def print_summary(dataset: Dataset, console: Console | None = None) -> None:
 
 def print_summary_of(summary: Summary, console: Console | None = None) -> None:
     """Print a summary."""
-    console = console or Console()
+    console = console or safe_console()
     _print(console, Text(terminal_safe(summary.title), style="bold"))
     for line in summary.lines:
         _print(console, Text(terminal_safe(line)))
@@ -60,7 +62,7 @@ def print_row(
     dataset: Dataset, row: Row | int, console: Console | None = None, *, max_tokens: int | None = MAX_TOKENS
 ) -> None:
     """Print a packed row, up to `max_tokens` tokens (None: all). A note says how much is left out."""
-    console = console or Console()
+    console = console or safe_console()
     row = dataset[row] if isinstance(row, int) else row
     _print(console, Text(terminal_safe(row.title), style="bold"))
     _print_legend(console)
@@ -77,7 +79,7 @@ def print_row(
 
 def print_sample(sample: Sample, console: Console | None = None, *, max_tokens: int | None = MAX_TOKENS) -> None:
     """Print one sample, up to `max_tokens` tokens (None: all)."""
-    console = console or Console()
+    console = console or safe_console()
     _print(console, Text(terminal_safe(sample.title), style="bold"))
     _print_legend(console)
     _print_sample(console, sample, "", sample.num_tokens if max_tokens is None else max_tokens)

@@ -7,7 +7,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
-from sftdata.view.control_chars import terminal_safe
+from sftdata.safe.control_chars import terminal_safe
 
 MAX_LINES = 8  # for single columns; the others share a line
 # Columns of bookkeeping, which no one expects in a conversation.

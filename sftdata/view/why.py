@@ -12,9 +12,9 @@ import pyarrow.compute as pc
 from sftdata.errors import DatasetError, pluralize
 from sftdata.files.regular import shorten
 from sftdata.reasons import REASONS
+from sftdata.safe.control_chars import terminal_safe
 from sftdata.store.ledger import PACKED, checked_ledger, ledger_names
 from sftdata.store.manifest import LedgerEntry, Manifest
-from sftdata.view.control_chars import terminal_safe
 from sftdata.view.summary import token_counts
 
 

@@ -14,7 +14,7 @@ import typer
 
 from sftdata.errors import ConfigError, SftDataError, pluralize
 from sfttrain.config import TrainConfig, load_config, parse_config
-from sfttrain.say import printable, say
+from sfttrain.say import say
 from sfttrain.train import Interrupted, Result
 from sfttrain.train import run as train
 
@@ -94,7 +94,7 @@ def print_result(result: Result) -> None:
         first, last = losses[f"{kind}_first"], losses[f"{kind}_last"]
         if last is not None:
             print(f"{kind} loss {first:.4f} -> {last:.4f}")
-    print(printable(f"saved in {result.out} after {summary['seconds']:.0f} s"), flush=True)
+    print(f"saved in {result.out} after {summary['seconds']:.0f} s", flush=True)
 
 
 def fail(message: str, code: int) -> NoReturn:

@@ -12,27 +12,30 @@ from package_files import ROOT, module_name, package_files
 # The rooms of the house: folders of sftdata, and modules in its root. What each may import of the others, in functions
 # and for types too; a name with a dot is one module of a room. No room imports one that is below it in this table.
 ROOMS: dict[str, set[str]] = {
-    "errors": set(),
+    "safe": set(),
+    "errors": {"safe"},
     "reasons": set(),
-    "progress": set(),
+    "progress": {"safe"},
     "records": {"errors"},
-    "settings": {"errors"},
+    "settings": {"errors", "safe"},
     "files": {"errors"},
     # The four kinds of stages know nothing of each other.
-    "read": {"errors", "records", "settings"},
-    "curate": {"errors", "records", "settings"},
+    "read": {"safe", "errors", "records", "settings"},
+    "curate": {"safe", "errors", "records", "settings"},
     "encode": {"errors", "records", "files"},
     "store": {"errors", "reasons", "records", "files"},
     # Engines know no stage.
     "engines": {"errors", "progress", "files"},
     # The settings of curation are beside its stages.
     "config": {
+        "safe",
         "settings",
         "curate.duplicates.settings",
         "curate.privacy.settings",
         "curate.quality.settings",
     },
     "pipeline": {
+        "safe",
         "errors",
         "reasons",
         "progress",
@@ -46,14 +49,33 @@ ROOMS: dict[str, set[str]] = {
         "engines",
         "config",
     },
-    "view": {"errors", "reasons", "records", "files", "store"},
-    "audit": {"reasons", "progress", "records", "settings", "read", "curate", "config", "pipeline", "view"},
-    "cli": {"errors", "progress", "records", "settings", "encode", "store", "config", "pipeline", "view", "audit"},
+    "view": {"safe", "errors", "reasons", "records", "files", "store"},
+    "audit": {"safe", "reasons", "progress", "records", "settings", "read", "curate", "config", "pipeline", "view"},
+    "cli": {
+        "safe",
+        "errors",
+        "progress",
+        "records",
+        "settings",
+        "encode",
+        "store",
+        "config",
+        "pipeline",
+        "view",
+        "audit",
+    },
     "__main__": {"cli"},
     "__init__": {"config", "pipeline.prepare", "store.manifest", "store.verify", "view.dataset"},
 }
 ROOT_MODULES = {"__init__", "__main__", "config", "errors", "reasons", "progress"}
-TRAIN = {"errors", "settings", "files", "store.manifest", "store.checked"}  # what sfttrain may import of sftdata
+TRAIN = {
+    "errors",
+    "safe",
+    "settings",
+    "files",
+    "store.manifest",
+    "store.checked",
+}  # what sfttrain may import of sftdata
 # Slow to import: loaded by the function that uses them, or by a module that is itself loaded late.
 SLOW = {"torch", "transformers", "trl", "datasets", "ray", "peft", "accelerate", "huggingface_hub", "fsspec"}
 LATE = {

@@ -14,6 +14,7 @@ from typing import IO, TYPE_CHECKING, cast
 import zstandard
 
 from sftdata.errors import SourceError
+from sftdata.safe.addresses import hide
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
@@ -62,9 +63,9 @@ def _damaged(name: str, compression: str | None, error: Exception) -> SourceErro
     return SourceError(name, f"is not complete {compression} data ({error})", "download or write it again")
 
 
-def unreadable(name: str, error: Exception) -> SourceError:
-    """The error for a file that the system or the store cannot read."""
-    reason = getattr(error, "strerror", None) or " ".join(str(error).split()) or type(error).__name__
+def unreadable(name: str, error: Exception, address: str = "") -> SourceError:
+    """The error for a file that the system or the store cannot read. Credentials in its address are left out."""
+    reason = getattr(error, "strerror", None) or " ".join(hide(address, str(error)).split()) or type(error).__name__
     return SourceError(name, f"cannot be read ({reason})", "check the path and your permissions")
 
 
@@ -97,8 +98,8 @@ def store_errors(url: str) -> Iterator[None]:
     """Turn any exception of a store's client into a SourceError. Use only around calls of fsspec."""
     try:
         yield
-    except Exception as error:  # the clients of HTTP, S3 and the hub share no base class
-        raise unreadable(url, error) from error
+    except Exception as error:  # noqa: BLE001 - the clients of HTTP, S3 and the hub share no base class
+        raise unreadable(url, error, url) from None  # a cause would still show the credentials
 
 
 def _open_raw(path: str) -> IO[bytes]:

@@ -37,6 +37,11 @@ def encodable(text: str, encoding: str) -> str:
     return text.encode(encoding, "backslashreplace").decode(encoding)
 
 
+def one_line(text: str) -> str:
+    """Text, such as the name of a file, with its line breaks made visible."""
+    return re.sub(r"[\n\r]", lambda match: visible_char(match[0]), text)
+
+
 def terminal_safe(text: str) -> str:
     """Text on one line, with control and invisible characters made visible."""
     return re.sub(f"[\n\t{INVISIBLE}]", lambda match: visible_char(match[0]), text)
