@@ -42,7 +42,7 @@ from sftdata.read.formats.shapes.known import (
     plain_names,
     with_plain_names,
 )
-from sftdata.read.formats.shapes.results import object_text, results_in_order
+from sftdata.read.formats.shapes.results import object_text, results_in_order, with_exact_numbers
 from sftdata.read.formats.tool_calls import calls_in, has_tools, parse_tools
 from sftdata.read.formats.turns import Notes, TurnFormat, parse_turns, same_turns, turns_in_text
 from sftdata.read.formats.values import (
@@ -144,7 +144,7 @@ def convert(value: object, how: RowFormat) -> Converted:
         record = _READERS[format](reading)
         if record.text is None:
             record = parse_calls(record, CallsInText(how.tool_calls_in_text, how.calls_written), calls)
-            record = results_in_order(record)
+            record = results_in_order(with_exact_numbers(record))
         if how.merge_same_role == "merge":
             record = merged_turns(record)
         reading.fields.reject_media(how.keep)

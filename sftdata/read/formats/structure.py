@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 
 import orjson
 
@@ -34,7 +35,7 @@ def check_structure(record: Record, *, allow_same_role: bool = False, merged: bo
         problem = _check_writable(record)
         if problem is not None:
             return problem
-    return _check_order(messages, allow_same_role, merged) or _check_empty(messages)
+    return _check_order(messages, allow_same_role, merged, _names(record)) or _check_empty(messages)
 
 
 def _check_text(text: str) -> Drop | None:
@@ -90,8 +91,15 @@ def _check_writable(record: Record) -> Drop | None:
     return None
 
 
-def _check_order(messages: Sequence[Message], allow_same_role: bool, merged: bool) -> Drop | None:
-    """Whether the roles are in a valid order, with a question and an answer to it."""
+def _names(record: Record) -> list[str]:
+    """The names of the tools that a record declares."""
+    functions = [tool.get("function", tool) for tool in record.tools]
+    names = [function.get("name") for function in functions if isinstance(function, Mapping)]
+    return [name for name in names if isinstance(name, str) and name]
+
+
+def _check_order(messages: Sequence[Message], allow_same_role: bool, merged: bool, tools: Sequence[str]) -> Drop | None:
+    """Whether the roles are in a valid order, with a question and an answer to it. `tools` are names of tools."""
     asked = answered = False
     previous: str | None = None
     pending: list[str | None] = []  # ids of the calls that have no result yet
@@ -109,7 +117,7 @@ def _check_order(messages: Sequence[Message], allow_same_role: bool, merged: boo
             return Drop("roles_out_of_order", f"{_turn(number, message)} follows a turn of the same role{unmerged}")
         else:
             pending = [call.id for call in message.tool_calls] if message.tool_calls else []
-            called_in_text = role == "assistant" and not pending and _calls_in_text(message)
+            called_in_text = role == "assistant" and not pending and _calls_in_text(message, tools)
             asked = asked or role == "user"
             answered = answered or (asked and role == "assistant")
         previous = role
@@ -118,13 +126,16 @@ def _check_order(messages: Sequence[Message], allow_same_role: bool, merged: boo
     return None if answered else Drop("no_answer", "no assistant turn follows the user's")
 
 
-def _calls_in_text(message: Message) -> bool:
+def _calls_in_text(message: Message, tools: Sequence[str]) -> bool:
     """Whether a turn may have tool calls in its text, as in the Hermes format; how many is not known.
 
-    Wider than what is parsed: with a tool's turn behind it, text in the marks of any family is a call.
+    Wider than what is parsed: with a tool's turn behind it, text in the marks of any family is a call, and so is one
+    that names a tool of the conversation.
     """
     text = message.content or ""
-    return may_hold_call(text) or text.lstrip().startswith(("[", "{", "```")) or any(mark in text for mark in _CALLS)
+    if may_hold_call(text) or text.lstrip().startswith(("[", "{", "```")) or any(mark in text for mark in _CALLS):
+        return True
+    return any(name in text and re.search(rf"(?<!\w){re.escape(name)}(?!\w)", text) for name in tools)
 
 
 def _match_call(result_id: str | None, pending: list[str | None]) -> bool:

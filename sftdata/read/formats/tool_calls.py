@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import json
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from sftdata.read.formats.values import (
@@ -18,8 +20,9 @@ from sftdata.read.readers.parse_json import parse_text
 from sftdata.records.record import ToolCall
 
 Note = Callable[[str], None]  # is called with the name of a value that is not used
-_CALL_KEYS = frozenset(("id", "type", "function", "name", "arguments", "tool_call_id"))
-_FUNCTION_KEYS = frozenset(("name", "arguments"))
+_CALL_KEYS = frozenset(("id", "type", "function", "name", "tool_call_id"))
+_ARGUMENTS = ("arguments", "parameters", "args", "input", "params")
+_INTEGERS = range(-(2**63), 2**64)  # that are kept in JSON as numbers
 
 
 def calls_in(value: Any, note: Note | None = None) -> tuple[ToolCall, ...]:
@@ -36,34 +39,59 @@ def calls_in(value: Any, note: Note | None = None) -> tuple[ToolCall, ...]:
 def tool_call(call: Any, note: Note | None = None) -> ToolCall:
     """A call in OpenAI's format, {"id", "function": {"name", "arguments"}}, or flat, {"name", "arguments"}.
 
-    Nulls in arguments that are an object are absent, in every file format, since Arrow adds them.
+    The arguments may have another usual name; a call without any has none. Nulls in arguments that are an object are
+    absent, in every file format, since Arrow adds them.
     """
     if isinstance(call, str):
         call = _parsed_call(call, "the tool call")
     if not isinstance(call, dict):
         raise ConversionError("bad_tool_call", f"the tool call is {describe_value(call)}, not an object")
     function = call.get("function")
-    if not isinstance(function, dict):
-        function = call
-    elif note is not None and not function.keys() <= _FUNCTION_KEYS:
-        _note_unused(function, _FUNCTION_KEYS, "function.", note)
-    if note is not None and not call.keys() <= _CALL_KEYS:
-        _note_unused(call, _CALL_KEYS, "", note)
-    name, arguments = function.get("name"), function.get("arguments")
+    parts = (function, call) if isinstance(function, dict) else (call,)
+    name = parts[0].get("name", function)
     if not isinstance(name, str) or not name:
         raise ConversionError("bad_tool_call", "the tool call has no name")
-    if isinstance(arguments, dict):
-        arguments = without_nulls(arguments)
-    else:
-        if arguments is None:
-            raise ConversionError("bad_tool_call", f"the call of {name[:40]!r} has no arguments; {{}} stands for none")
-        arguments = _parsed_arguments(name, arguments)
+    if call.get("name") not in (None, "", name):
+        raise ConversionError("conflicting_fields", f"a tool call has two names, {name[:40]!r} and another one")
+    arguments, keys = _arguments_in(parts, name)
+    if note is not None:
+        if isinstance(function, dict):
+            _note_unused(function, {"name", *keys}, "function.", note)
+        _note_unused(call, _CALL_KEYS.union(keys), "", note)
+    arguments = without_nulls(arguments) if isinstance(arguments, dict) else _parsed_arguments(name, arguments)
     call_id = id_text(call.get("id"))
     if call_id is not None and not isinstance(call_id, str):
         raise ConversionError(
             "bad_tool_call", f"the id of the call of {name[:40]!r} is {describe_value(call_id)}, not text"
         )
     return ToolCall(name=name, arguments=arguments, id=call_id or None)
+
+
+def _arguments_in(parts: Sequence[Mapping[str, Any]], name: str) -> tuple[Any, list[str]]:
+    """The arguments of a call, and their keys. Raises ConversionError: conflicting_fields if two keys differ."""
+    found = [(part[key], key) for part in parts for key in _ARGUMENTS if is_given(part.get(key))]
+    for value, key in found[1:]:
+        if value != found[0][0]:
+            detail = f"the {found[0][1]} and the {key} of the call of {name[:40]!r} differ"
+            raise ConversionError("conflicting_fields", detail)
+    return (found[0][0] if found else {}), [key for _, key in found]
+
+
+def exact_numbers(call: ToolCall) -> ToolCall:
+    """The call with its arguments as JSON text if they hold a whole number of more than 64 bits, whose digits would not
+    stay in an object.
+    """
+    if isinstance(call.arguments, str) or not _holds_long_integer(call.arguments):
+        return call
+    return replace(call, arguments=json.dumps(call.arguments, ensure_ascii=False))
+
+
+def _holds_long_integer(value: Any) -> bool:
+    if isinstance(value, Mapping):
+        return any(map(_holds_long_integer, value.values()))
+    if isinstance(value, (list, tuple)):
+        return any(map(_holds_long_integer, value))
+    return type(value) is int and value not in _INTEGERS
 
 
 def _parsed_arguments(name: str, arguments: Any) -> str | Mapping[str, Any]:
@@ -100,7 +128,7 @@ def _arguments(call: ToolCall) -> object:
     return without_nulls(parse_text(call.arguments) if isinstance(call.arguments, str) else call.arguments)
 
 
-def _note_unused(value: Mapping[str, Any], known: frozenset[str], prefix: str, note: Note) -> None:
+def _note_unused(value: Mapping[str, Any], known: Collection[str], prefix: str, note: Note) -> None:
     for key, item in value.items():
         if key not in known and is_given(item):
             note(f"{prefix}{key}")

@@ -119,10 +119,25 @@ def parse_python(text: str) -> Any:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", SyntaxWarning)  # invalid escapes, as in '\d'
-            value = ast.literal_eval(text)
+            tree = ast.parse(text, mode="eval")
+            value = None if gives_key_twice(tree) else ast.literal_eval(tree)
     except (ValueError, SyntaxError, RecursionError, MemoryError):
         return None
     return value if isinstance(value, (list, dict)) and _is_json(value) else None
+
+
+def gives_key_twice(tree: ast.AST) -> bool:
+    """Whether an object or a call in Python text gives one name two values, of which one would be lost."""
+    for node in ast.walk(tree):
+        pairs: list[tuple[str | None, ast.expr]] = []
+        if isinstance(node, ast.Dict):
+            pairs = [(None if key is None else ast.dump(key), item) for key, item in zip(node.keys, node.values)]
+        elif isinstance(node, ast.Call):
+            pairs = [(word.arg, word.value) for word in node.keywords]
+        values = dict(pairs)
+        if len(values) < len(pairs) and any(ast.dump(values[name]) != ast.dump(item) for name, item in pairs):
+            return True
+    return False
 
 
 def _is_json(value: object) -> bool:

@@ -18,7 +18,15 @@ def _refuse_constant(text: str) -> None:
     raise ValueError(text)
 
 
-JSON = json.JSONDecoder(parse_constant=_refuse_constant)
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object. Raises ValueError if it gives one key two values, of which one would be lost."""
+    value = dict(pairs)
+    if len(value) < len(pairs) and any(repr(value[key]) != repr(item) for key, item in pairs):
+        raise ValueError("a key is given twice")
+    return value
+
+
+JSON = json.JSONDecoder(parse_constant=_refuse_constant, object_pairs_hook=_object)
 Properties = Callable[[str], Mapping[str, Any]]  # name of a tool -> the properties of its arguments, if declared
 
 

@@ -117,7 +117,7 @@ def parse_calls(record: Record, how: CallsInText, found: Found) -> Record:
         if how.mode == "drop" and not message.tool_calls and any(one.tool_calls for one in parsed[start:]):
             detail = "its text has a tool call, and tool_calls_in_text is drop"
             raise ConversionError("bad_tool_call", f"turn {number}: {detail}")
-    left = _note_left(parsed, UNREAD, found)
+    left = _note_left(parsed, UNREAD, found, _names(record.tools))
     if left is not None and how.mode == "drop":
         detail = f"its text has what looks like a tool call ({left.form}), and tool_calls_in_text is drop"
         raise ConversionError("bad_tool_call", f"turn {left.turn}: {detail}")
@@ -133,8 +133,10 @@ class _Left(NamedTuple):
     form: str
 
 
-def _note_left(messages: Sequence[Message], fate: str, found: Found) -> _Left | None:
-    """Note what looks like calls in the texts of answers without calls; the first of them, or None."""
+def _note_left(messages: Sequence[Message], fate: str, found: Found, names: Collection[str] = ()) -> _Left | None:
+    """Note what looks like calls in the texts of answers without calls, also without marks if they are of tools with
+    these names; the first of them, or None.
+    """
     first = None
     for number, message in enumerate(messages, 1):
         if message.role != "assistant" or message.tool_calls or not message.content:
@@ -142,6 +144,9 @@ def _note_left(messages: Sequence[Message], fate: str, found: Found) -> _Left | 
         forms = call_marks(message.content) if may_hold_call(message.content) else []
         if not forms and number < len(messages) and messages[number].role == "tool":
             forms = [OTHER_FORM]
+        text = message.content.strip()
+        if not forms and text.startswith("[") and text.endswith(")]") and any(f"{name}(" in text for name in names):
+            forms = ["list of calls"]
         for form in forms:
             _note(found, fate, form)
             first = first or _Left(number, form)
@@ -158,7 +163,7 @@ def _is_candidate(message: Message, has_tools: bool) -> bool:
     text = message.content
     if message.role != "assistant" or not text:
         return False
-    return may_hold_call(text) or (has_tools and text.lstrip()[:1] in ("{", "["))
+    return may_hold_call(text) or (has_tools and (text.lstrip()[:1] in ("{", "[") or "<start_function_call>" in text))
 
 
 def _properties(tools: Sequence[Mapping[str, Any]]) -> Properties:

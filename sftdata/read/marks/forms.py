@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from sftdata.read.formats.values import ConversionError, parse_python
 from sftdata.read.marks.call_values import JSON, Properties, call_of, json_calls, typed
+from sftdata.read.marks.gemma import gemma_calls
 from sftdata.read.marks.invoke import invoked_calls
 from sftdata.read.marks.looks import is_quoted
 from sftdata.read.marks.python_calls import python_calls
@@ -255,6 +256,26 @@ def _invoked(text: str, properties: Properties) -> Iterator[_Block]:
         yield from blocks
 
 
+def _gemma(text: str, properties: Properties) -> Iterator[_Block]:
+    """Calls as FunctionGemma and Gemma 4 write them."""
+    for found in gemma_calls(text):
+        if not is_quoted(text, found.start):
+            if found.call is None:
+                raise _bad("call:...{...}", text[found.start :])
+            yield _Block(found.start, found.end, (found.call,))
+
+
+_TOOLS = re.compile(r"<tools>\s*([\[{].*?[\]}])\s*</tools>", re.DOTALL)
+
+
+def _tools_tag(text: str, properties: Properties) -> Iterator[_Block]:
+    """Calls between the marks in which Hermes gets its tools, as its models write by mistake; tools are no calls."""
+    for match in _TOOLS.finditer(text):
+        calls = _whole(match.group(1), properties) if '"arguments"' in match.group(1) else None
+        if calls and not is_quoted(text, match.start()):
+            yield _Block(match.start(), match.end(), calls)
+
+
 _DEEPSEEK = re.compile(
     r"<｜tool▁call▁begin｜>(?:function<｜tool▁sep｜>([^\n]+)\n```json\n(.*?)\n```|([^<]+)<｜tool▁sep｜>(.*?))<｜tool▁call▁end｜>",
     re.DOTALL,
@@ -310,4 +331,7 @@ _FORMS: tuple[tuple[str, str, Callable[[str, Properties], Iterator[_Block]]], ..
     ("<invoke>", "invoke name=", _invoked),
     ("<｜tool▁calls▁begin｜>", "<｜tool▁calls▁begin｜>", _sections("DeepSeek")),
     ("<|tool_calls_section_begin|>", "<|tool_calls_section_begin|>", _sections("Kimi")),
+    ("<start_function_call>", "<start_function_call>", _gemma),
+    ("<|tool_call>", "<|tool_call>call:", _gemma),
+    ("<tools>", "<tools>", _tools_tag),
 )

@@ -8,6 +8,7 @@ import re
 _LOOKS = {
     "<tool_call>": r"<tool_calls?>\s*(?:[\[{<]|[\w.-]+\s*<arg_key>)",
     "<|tool_call|>": r"<\|tool_call(?:_start)?\|?>\s*(?:[\[{]|call:)",
+    "<start_function_call>": r"<start_function_call>\s*call:",
     "<function_call>": r"<function_?call>\s*[\[{<]",
     "<function=...>": r"<function=[^>\s]+>",
     "<invoke>": r"<(?:antml:|｜DSML｜)?invoke(?: name=|>\s*<)|<tool_use>\s*[<{]",

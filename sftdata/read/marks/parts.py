@@ -1,4 +1,4 @@
-"""Tool calls and results as parts of a content, as Anthropic, Google and the AI SDK have them -> turns of their own.
+"""Tool calls and results as parts of a content, as Anthropic, Google, Bedrock and the AI SDK have them -> turns.
 
 assistant  [{"type": "text", "text": "I look."}, {"type": "tool_use", "id": "c1", "name": "f", "input": {}}]
 user       [{"type": "tool_result", "tool_use_id": "c1", "content": "3"}]
@@ -6,7 +6,6 @@ user       [{"type": "tool_result", "tool_use_id": "c1", "content": "3"}]
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -14,8 +13,9 @@ from sftdata.read.formats.values import ConversionError, as_list_of_objects, is_
 
 _KINDS = {"tool_use": "call", "tool-call": "call", "tool_result": "result", "tool-result": "result"}
 _KEYS = {"functionCall": "call", "function_call": "call", "functionResponse": "result", "function_response": "result"}
+_KEYS |= {"toolUse": "call", "toolResult": "result"}
 # What a part says of a call or a result -> its names.
-_ID = ("tool_use_id", "tool_call_id", "toolCallId", "call_id", "id")
+_ID = ("tool_use_id", "tool_call_id", "toolCallId", "toolUseId", "call_id", "id")
 _NAME = ("name", "toolName")
 _ARGUMENTS = ("input", "args", "arguments")
 _RESULT = ("content", "output", "result", "response")
@@ -100,12 +100,10 @@ def _with_calls(turn: dict[str, Any], key: str, parts: Sequence[Any], kinds: Seq
 def _result(part: Mapping[str, Any], role_key: str, content_key: str) -> dict[str, Any]:
     fields = _fields(part)
     value = _take(fields, _RESULT)
-    value = as_list_of_objects(value, "type", "text")
-    is_text = value is None or isinstance(value, str)
-    if not is_text and not (
-        isinstance(value, list) and all(isinstance(item, Mapping) and "type" in item for item in value)
-    ):
-        value = json.dumps(value, ensure_ascii=False)
+    value = as_list_of_objects(value, "type", "text", "json")
+    if isinstance(value, list) and len(value) == 1 and isinstance(value[0], Mapping):
+        given = [name for name, item in value[0].items() if item is not None]
+        value = value[0]["json"] if given == ["json"] else value  # as Bedrock has a result that is data
     turn = {role_key: "tool", content_key: "" if value is None else value}
     turn |= {"tool_call_id": _take(fields, _ID), "name": _take(fields, _NAME)}
     return {**{name: value for name, value in fields.items() if is_given(value)}, **turn}

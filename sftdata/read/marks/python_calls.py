@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import ast
+import math
 import re
 import warnings
 from typing import Any
 
+from sftdata.read.formats.values import gives_key_twice
 from sftdata.records.record import ToolCall
 
 _NAME = re.compile(r"\s*([A-Za-z_][\w .:/&'-]*?)\s*\(")
@@ -72,6 +74,8 @@ def _arguments(text: str) -> dict[str, Any] | None:
             call = ast.parse(f"f({text})", mode="eval").body
         if not isinstance(call, ast.Call) or call.args or any(word.arg is None for word in call.keywords):
             return None
+        if gives_key_twice(call):
+            return None
         return {str(word.arg): _value(word.value) for word in call.keywords}
     except (ValueError, SyntaxError, RecursionError, MemoryError):
         return None
@@ -89,6 +93,8 @@ def _value(node: ast.expr) -> Any:
             raise ValueError("a key is not text")
         return dict(zip(keys, map(_value, node.values)))
     value = ast.literal_eval(node)
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ValueError("1e999 is no number of JSON")
     if value is not None and not isinstance(value, (str, int, float, bool)):
         raise ValueError("not a value of JSON")
     return value

@@ -7,6 +7,7 @@ import json
 import numpy as np
 import orjson
 
+from sftdata.read.readers.repeated_keys import first_repeated, infinite
 from sftdata.records.record import Drop
 
 MAX_NESTED = 100  # levels of objects and lists in a row, so that no step of a run depends on how deep Python may go
@@ -81,7 +82,7 @@ def parse_line(line: bytes, may_be_long: bool = True) -> object:
 
 def parse_text(text: str) -> object:
     """The value of JSON in a string, such as the arguments of a tool call. Raises ValueError, also where it is nested
-    too deeply.
+    too deeply, and for an object that gives one key two values.
     """
     try:
         data = text.encode()
@@ -90,6 +91,9 @@ def parse_text(text: str) -> object:
     value = parse_json(data)
     if text.count("[") + text.count("{") > MAX_NESTED and is_deep(value):
         raise ValueError(f"it is nested more than {MAX_NESTED} levels deep")
+    repeated = first_repeated(data, value)
+    if repeated is not None:
+        raise ValueError(f"{repeated.key[:40]!r} is given twice in one object, with different values")
     return value
 
 
@@ -111,8 +115,3 @@ def is_deep(value: object) -> bool:
 def _constant(name: str) -> None:
     if name != "NaN":
         raise ValueError(f"{name} is no JSON number")
-
-
-def infinite(name: str) -> float | None:
-    """What a constant that is no JSON number is read as."""
-    return None if name == "NaN" else float(name)

@@ -16,7 +16,6 @@ from typing import Any
 import numpy as np
 import orjson
 
-from sftdata.read.readers.parse_json import infinite
 from sftdata.records.record import Drop
 
 _AFTER_KEY = 0x3A22  # `":` as a little-endian word
@@ -64,6 +63,11 @@ def mark_repeated(data: bytes, value: object) -> object:
     return value if _is_whole(data, value) else _parse(data) or value
 
 
+def first_repeated(data: bytes, value: object) -> Repeated | None:
+    """The first object of JSON text, whose value this is, that gives a key twice; None if there is none."""
+    return next(repeated_in(mark_repeated(data, value)), None)
+
+
 def repeated_in(value: object) -> Iterator[Repeated]:
     """The objects in a value that give a key twice."""
     stack = [value]
@@ -75,6 +79,11 @@ def repeated_in(value: object) -> Iterator[Repeated]:
             stack.extend(node.values())
         elif isinstance(node, list):
             stack.extend(node)
+
+
+def infinite(name: str) -> float | None:
+    """What a constant that is no JSON number is read as."""
+    return None if name == "NaN" else float(name)
 
 
 def drop_of(repeated: Repeated) -> Drop:

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from sftdata.read import to_record
+from sftdata.read.formats.convert import RowFormat, convert
 from sftdata.records.record import Drop, Message, Record, ToolCall
 
 
@@ -182,10 +183,9 @@ def test_a_result_with_a_picture_in_it_cannot_be_trained_on():
     "call",
     [
         {"function": {"name": "f", "arguments": "{'a': x}"}},
-        {"function": {"name": "f", "arguments": ""}},
         {"function": {"name": "f", "arguments": "[1]"}},
+        {"function": {"name": "f", "arguments": '{"a": 1, "a": 2}'}},
         {"function": {"name": "f", "arguments": [1]}},
-        {"function": {"name": "f"}},
         {"function": {"name": "", "arguments": "{}"}},
         {"function": {"arguments": "{}"}},
         {"id": [7], "name": "f", "arguments": "{}"},
@@ -229,3 +229,74 @@ def test_empty_fields_change_nothing():
 )
 def test_a_content_that_is_an_object_has_the_text_of_its_parts(content):
     assert turn(role="user", content=content).content == "Hi"
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        {"function": {"name": "f"}},
+        {"function": {"name": "f", "arguments": ""}},
+        {"name": "f", "arguments": None},
+        {"function": "f", "arguments": {}},
+        '{"name": "f"}',
+    ],
+)
+def test_a_call_without_arguments_has_none(call):
+    assert turn(role="assistant", tool_calls=[call]).tool_calls == (ToolCall(name="f", arguments={}),)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        {"name": "f", "parameters": {"a": 1}},
+        {"type": "function", "function": {"name": "f", "args": {"a": 1}, "arguments": ""}},
+        {"function": {"name": "f"}, "input": {"a": 1}},
+        {"function": "f", "arguments": {"a": 1}},
+    ],
+)
+def test_arguments_are_read_under_all_their_names(call):
+    record = convert({"messages": [{"role": "assistant", "tool_calls": [call]}]}, RowFormat())
+    assert isinstance(record.found, Record), record.found
+    assert record.found.messages[0].tool_calls == (ToolCall(name="f", arguments={"a": 1}),)
+    assert record.unused == ()
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        {"name": "f", "arguments": {"a": 1}, "parameters": {"a": 2}},
+        {"function": {"name": "f", "arguments": {"a": 1}}, "arguments": {"a": 2}},
+        {"name": "g", "function": {"name": "f", "arguments": {"a": 1}}},
+    ],
+)
+def test_a_call_that_contradicts_itself_is_refused(call):
+    assert drop(role="assistant", tool_calls=[call]).reason == "conflicting_fields"
+
+
+def test_a_whole_number_of_more_than_64_bits_keeps_its_digits():
+    arguments = {"a": [2**64 - 1, 100000000000000000001], "b": "ü"}
+    call = turn(role="assistant", tool_calls=[{"name": "f", "arguments": arguments}]).tool_calls[0]
+    assert call.arguments == '{"a": [18446744073709551615, 100000000000000000001], "b": "ü"}'
+    call = turn(role="assistant", tool_calls=[{"name": "f", "arguments": {"a": 2**64 - 1}}]).tool_calls[0]
+    assert call.arguments == {"a": 18446744073709551615}
+
+
+@pytest.mark.parametrize(
+    ("ids", "expected"),
+    [
+        (["b", "a"], ["a", "b"]),
+        (["a", "b"], ["a", "b"]),
+        (["b"], ["b"]),
+        (["b", None], ["b", None]),
+        (["b", "c"], ["b", "c"]),
+        (["b", "b"], ["b", "b"]),
+    ],
+)
+def test_results_are_in_the_order_of_their_calls_as_far_as_ids_say_it(ids, expected):
+    calls = [{"id": name, "name": "f", "arguments": {}} for name in ("a", "b")]
+    results = [{"role": "tool", "content": "x", "tool_call_id": name} for name in ids]
+    last = {"role": "assistant", "content": "Done."}
+    record = convert({"messages": [{"role": "assistant", "tool_calls": calls}, *results, last]}, RowFormat()).found
+    assert isinstance(record, Record)
+    assert [message.tool_call_id for message in record.messages[1:-1]] == expected
+    assert record.messages[-1].content == "Done."

@@ -67,7 +67,6 @@ def test_deepseek_says_which_arguments_are_text_and_which_are_json():
         '<｜DSML｜invoke name="f"><｜DSML｜parameter name="a" string="false">{</｜DSML｜parameter></｜DSML｜invoke>',
         '<invoke name="f"></invoke>\nThat was the call.',
         '<tool_use>{"name": "f", "input": {}}</tool_use>',
-        '<|tool_call>call:f{a:<|"|>x<|"|>}<tool_call|>',
         "<|python_tag|>import os\nprint(os.name)",
         "<|python_tag|>f.call(a=g())",
         '<|channel|>commentary to=python <|constrain|>json<|message|>{"a": 1}<|call|>',
@@ -274,3 +273,77 @@ def test_a_result_behind_a_text_without_marks_is_noted():
 
 def test_plain_answers_are_not_noted():
     assert converted(("user", "Hi"), ("assistant", "[see the note (below)]")).calls == ()
+
+
+GEMMA = "<start_function_call>call:f{a:<escape>x, {y}<escape>,n:[1,-2.5,true,null],o:{k:<escape><escape>}}"
+GEMMA_ARGUMENTS = {"a": "x, {y}", "n": [1, -2.5, True, None], "o": {"k": ""}}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"{GEMMA}<end_function_call>",
+        GEMMA,
+        f"{GEMMA}<end_function_call>\n<end_of_turn>",
+        GEMMA.replace("<start_function_call>", "<|tool_call>").replace("<escape>", '<|"|>') + "<tool_call|>",
+    ],
+)
+def test_calls_of_gemma_are_read_with_their_types(text):
+    turns = (("user", "Hi"), ("assistant", text), ("tool", "3"), ("assistant", "Three."))
+    found = converted(*turns, tools=TOOLS).found
+    assert isinstance(found, Record), found
+    assert found.messages[1] == Message("assistant", None, tool_calls=(ToolCall(name="f", arguments=GEMMA_ARGUMENTS),))
+
+
+def test_a_call_of_gemma_that_cannot_be_read_is_a_bad_call():
+    found = converted(("user", "Hi"), ("assistant", "<start_function_call>call:f{a:x y}"), tools=TOOLS).found
+    assert isinstance(found, Drop)
+    assert found.reason == "bad_tool_call"
+
+
+def test_a_call_between_the_marks_of_tools_is_a_call_and_tools_are_none():
+    call, tool = '{"name": "f", "arguments": {"a": "x"}}', '{"name": "f", "parameters": {"type": "object"}}'
+    for text, calls in ((call, (CALL,)), (tool, ())):
+        turns = (("user", "Hi"), ("assistant", f"<tools>\n{text}\n</tools>"), ("tool", "3"), ("assistant", "Three."))
+        found = converted(*turns, tools=TOOLS).found
+        assert isinstance(found, Record)
+        assert found.messages[1].tool_calls == calls
+
+
+@pytest.mark.parametrize("text", ["call f with a = x", "<<f>> a=x"])
+def test_a_result_behind_a_text_that_names_a_tool_is_the_result_of_a_call(text):
+    found = converted(("user", "Hi"), ("assistant", text), ("tool", "3"), ("assistant", "Three."), tools=TOOLS)
+    assert isinstance(found.found, Record)
+    assert check_structure(found.found) is None
+    assert found.calls == ("unread: another form",)
+
+
+@pytest.mark.parametrize("text", ["of course", "F is a letter"])
+def test_a_result_behind_another_text_belongs_to_no_call(text):
+    found = converted(("user", "Hi"), ("assistant", text), ("tool", "3"), ("assistant", "Three."), tools=TOOLS).found
+    assert isinstance(found, Record)
+    problem = check_structure(found)
+    assert problem is not None
+    assert problem.reason == "tool_result_without_call"
+
+
+@pytest.mark.parametrize(
+    "text", ['<tool_call>{"name": "f", "arguments": {"a": 1, "a": 2}}</tool_call>', "<tool_call>{'a': 1, 'a': 2}"]
+)
+def test_a_call_that_gives_an_argument_twice_is_a_bad_call(text):
+    found = converted(("user", "Hi"), ("assistant", text)).found
+    assert isinstance(found, Drop)
+    assert found.reason == "bad_tool_call"
+
+
+@pytest.mark.parametrize("text", ["[f(a=1e999)]", "[f(a=1, a=2)]", "[f(a={'k': 1, 'k': 2})]"])
+def test_python_calls_whose_values_would_be_lost_stay_text_and_are_counted(text):
+    found = converted(("user", "Hi"), ("assistant", text), tools=TOOLS)
+    assert isinstance(found.found, Record)
+    assert found.found.messages[1] == Message("assistant", text)
+    assert found.calls == ("unread: list of calls",)
+
+
+def test_a_value_that_is_given_twice_alike_is_no_contradiction():
+    text = '<tool_call>{"name": "f", "arguments": {"a": "x", "a": "x"}}</tool_call>'
+    assert answers(text)[0].tool_calls == (CALL,)

@@ -127,3 +127,20 @@ def test_no_calls_in_two_places():
     found = convert({"messages": [{"role": "user", "content": "Hi"}, turn]}, RowFormat()).found
     assert isinstance(found, Drop)
     assert found.reason == "conflicting_fields"
+
+
+def test_calls_and_results_of_bedrock_are_read():
+    use = {"toolUse": {"toolUseId": "t1", "name": "f", "input": {"a": 1}}}
+    result = {"toolResult": {"toolUseId": "t1", "content": [{"json": {"b": 2}}]}}
+    turns = [
+        {"role": "user", "content": [{"text": "Hi"}]},
+        {"role": "assistant", "content": [{"text": "I look."}, use]},
+        {"role": "user", "content": [result]},
+        {"role": "assistant", "content": [{"text": "Two."}]},
+    ]
+    record = convert({"messages": turns}, RowFormat()).found
+    assert isinstance(record, Record), record
+    assert record.messages[1:3] == (
+        Message("assistant", "I look.", tool_calls=(ToolCall(name="f", arguments={"a": 1}, id="t1"),)),
+        Message("tool", '{"b": 2}', tool_call_id="t1"),
+    )

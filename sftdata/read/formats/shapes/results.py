@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sftdata.read.formats.media import holds_file
+from sftdata.read.formats.tool_calls import exact_numbers
 from sftdata.read.formats.values import ConversionError, as_list_of_objects, without_nulls
 from sftdata.records.record import Message, Record
 
@@ -90,6 +91,17 @@ def _is_part(item: object) -> bool:
         return given == {"text"}
     kind = item["type"]
     return isinstance(kind, str) and kind in _PARTS and bool(given & {*_PARTS, "source", "url", "data"})
+
+
+def with_exact_numbers(record: Record) -> Record:
+    """The record with the digits of every number in its calls: see exact_numbers."""
+    if not any(message.tool_calls for message in record.messages):
+        return record
+    messages = [
+        message._replace(tool_calls=tuple(map(exact_numbers, message.tool_calls))) if message.tool_calls else message
+        for message in record.messages
+    ]
+    return record.replaced(messages=tuple(messages))
 
 
 def results_in_order(record: Record) -> Record:
