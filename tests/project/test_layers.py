@@ -50,7 +50,7 @@ ROOMS: dict[str, set[str]] = {
         "config",
     },
     "view": {"safe", "errors", "reasons", "records", "files", "store"},
-    "audit": {"safe", "reasons", "progress", "records", "settings", "read", "curate", "config", "pipeline", "view"},
+    "audit": {"safe", "reasons", "progress", "records", "settings", "read", "curate", "config", "pipeline"},
     "cli": {
         "safe",
         "errors",
