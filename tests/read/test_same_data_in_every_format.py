@@ -106,6 +106,19 @@ def test_whole_numbers_as_answers_are_their_digits(tmp_path: Path, writer: Write
     assert [record.messages[1].content for record in records] == ["7", "-9223372036854775808"]
 
 
+@pytest.mark.parametrize(
+    "writer",
+    [writer for writer in (*WRITERS, *OTHER_JSON) if writer is not as_python_text],
+    ids=lambda one: one.__name__,
+)
+def test_an_object_as_an_answer_is_its_json_text(tmp_path: Path, writer: Writer) -> None:
+    kind = pa.struct([("b", pa.list_(pa.int64())), ("k", pa.string())])
+    schema = pa.schema([("prompt", pa.string()), ("completion", kind)])
+    rows = [{"prompt": "Which?", "completion": {"b": [1, 2], "k": "x"}}]
+    records = [record for record, _, _ in found(writer(rows, schema, tmp_path), tmp_path)]
+    assert [record.messages[1].content for record in records] == ['{"b": [1, 2], "k": "x"}']
+
+
 @pytest.mark.parametrize("writer", [*WRITERS, *OTHER_JSON], ids=lambda writer: writer.__name__)
 def test_an_instruction_of_null_beside_an_input_is_an_empty_one(tmp_path: Path, writer: Writer) -> None:
     schema = pa.schema([(name, pa.string()) for name in ("instruction", "input", "output")])
