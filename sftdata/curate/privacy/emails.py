@@ -40,7 +40,7 @@ _LOOK_BACK = 120
 # In a URL, what comes before @ is a login and its password: postgres://bo:secret@db.host.se/a.
 _URL_BEFORE = re.compile(r"://[^\s/@\"'<>]{0,80}:\Z")
 
-_AT = r"(?:\[ ?(?:at|@) ?\]|\( ?(?:at|@) ?\)|\{ ?(?:at|@) ?\}|<at>)"
+_AT = r"(?:\[ ?(?:at|@) ?\]|\( ?(?:at|@) ?\)|\{ ?(?:at|@) ?\})"
 _DOT = r"(?: {0,2}(?:\[ ?(?:dot|\.) ?\]|\( ?(?:dot|\.) ?\)|\{ ?(?:dot|\.) ?\}|<dot>) {0,2}|\.)"
 # bo [at] host [dot] se, bo(at)host.se
 _DISGUISED = re.compile(
@@ -49,7 +49,7 @@ _DISGUISED = re.compile(
     re.IGNORECASE,
 )
 _DOTS = re.compile(_DOT, re.IGNORECASE)
-_AT_MARKS = ("[at]", "(at)", "{at}", "<at>", "[AT]", "(AT)", "[@]", "(@)", "[ at ]", "( at )")
+_AT_MARK = re.compile(r"[\[({] ?(?:at|AT|At|@) ?[\])}]")
 
 
 def emails(text: str) -> Iterator[Span]:
@@ -65,10 +65,9 @@ def emails(text: str) -> Iterator[Span]:
                 and not _is_login(text, found.start(), end)
             ):
                 yield found.start() + _signs_before(text, found.start(), end), end
-    for mark in _AT_MARKS:
-        if mark in text:
-            yield from _disguised(text)
-            break
+    # Single characters are searched for ten times as fast as the pattern.
+    if ("(" in text or "[" in text or "{" in text) and _AT_MARK.search(text):
+        yield from _disguised(text)
 
 
 def _signs_before(text: str, start: int, end: int) -> bool:

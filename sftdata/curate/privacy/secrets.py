@@ -133,7 +133,7 @@ def api_keys(text: str) -> Iterator[Span]:
         for found in _AWS_SECRET.finditer(text):
             if _is_secret(found.group(1)):
                 yield found.span(1)
-    if "://" in text and "@" in text:
+    if "@" in text and "://" in text:
         yield from _url_passwords(text)
 
 
