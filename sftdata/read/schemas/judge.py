@@ -115,7 +115,7 @@ def _compiled(data: bytes) -> tuple[Any, int] | str:
     if num_objects is None:
         return "size"
     try:
-        kind = validator_for(schema, default=Draft202012Validator)
+        kind: Any = validator_for(schema, default=Draft202012Validator)
         kind.check_schema(schema, format_checker=None)
         return _bounded(kind)(schema, registry=Registry()), num_objects
     except SchemaError:
@@ -163,7 +163,8 @@ def _bounded(kind: Any) -> Any:
 
     own = {name: keyword for name, keyword in _OWN.items() if name in kind.VALIDATORS}
     keywords = {name: _within_bounds(name, keyword) for name, keyword in {**kind.VALIDATORS, **own}.items()}
-    return extend(kind, keywords)
+    make: Any = extend
+    return make(kind, keywords)
 
 
 def _within_bounds(name: str, keyword: Keyword) -> Keyword:
