@@ -51,7 +51,7 @@ def check(
         with shown_progress() as progress:
             found = audit(config, against=[_evaluation(text) for text in against or ()], progress=progress)
         if as_json:
-            print(json.dumps(found.to_dict(), indent=2).replace("\x7f", "\\u007f"))  # json escapes all others
+            print(as_json_text(found.to_dict()))
         else:
             print_summary_of(summarize(found))
             if found.settings:
@@ -59,6 +59,11 @@ def check(
         fail_for_faults(sum(one.rows for one in found.findings if one.kind == INTERNAL_ERROR), found.rows, "see above")
         if strict and found.findings:
             raise typer.Exit(1)
+
+
+def as_json_text(value: object) -> str:
+    """A value as JSON, in which every character that controls a terminal is written as an escape."""
+    return json.dumps(value, indent=2).replace("\x7f", "\\u007f")  # the only one that json leaves
 
 
 def _evaluation(text: str) -> str | EvaluationConfig:

@@ -69,7 +69,7 @@ def print_check(result: TemplateCheck, encoder: RecordEncoder) -> None:
     from rich.text import Text
 
     from sftdata.encode.template_check import marked, trained_parts
-    from sftdata.safe.terminal import safe_console
+    from sftdata.safe.terminal import printable, safe_console
 
     console = safe_console()
     ends = ", ".join(map(repr, result.end_of_turn)) or "none: nothing can be trained"
@@ -85,7 +85,7 @@ def print_check(result: TemplateCheck, encoder: RecordEncoder) -> None:
         table.add_column(heading)
     for example in result.examples:
         turns = " | ".join(",".join(str(turn + 1) for turn in sample.turns) for sample in example.samples)
-        table.add_row(Text(example.name), Text(example.outcome), Text(turns))
+        table.add_row(Text(example.name), Text(printable(example.outcome)), Text(turns))  # printable: for its width
     console.print(table)
     for name in ("system, multi-turn", "multi-turn", "single turn"):
         samples = next(example.samples for example in result.examples if example.name == name)

@@ -13,6 +13,7 @@ from urllib.parse import quote, quote_plus, unquote, unquote_plus
 MASK = "***"
 MIN_SECRET_CHARS = 3  # shorter ones cannot be told from other text in a message
 _SCHEME = re.compile(r"(?<![A-Za-z0-9+.-])[A-Za-z0-9+.-]+://")  # which starts nowhere inside a word: linear time
+_NESTED = re.compile(rf"({_SCHEME.pattern})[^/]*@")  # the user of an address inside the path of another
 _CHAIN = re.compile(rf"::(?={_SCHEME.pattern})")
 # What stands before @ is the name of a container, or an organization and a repository.
 _CONTAINERS, _REPOSITORIES = {"abfs", "abfss", "wasb", "wasbs", "az", "adl"}, {"github"}
@@ -95,7 +96,11 @@ def _without_credentials(url: str) -> str:
     keeps = (scheme in _CONTAINERS and ":" not in user) or scheme in _REPOSITORIES
     path, query, _ = _split_query(scheme, rest)
     kept = f"{user}@" if keeps and user else ""
-    return f"{url[: len(scheme)]}://{kept}{safe_address(_PATH_PARAMETER.sub('', path))}{_query_kept(query)}"
+    return f"{url[: len(scheme)]}://{kept}{_NESTED.sub(_scheme_of, _PATH_PARAMETER.sub('', path))}{_query_kept(query)}"
+
+
+def _scheme_of(nested: re.Match[str]) -> str:
+    return nested[1]
 
 
 def _split(url: str) -> tuple[str, str]:
