@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sftdata.errors import DatasetError, ModelError, first_line
+from sftdata.errors import DatasetError, ModelError, SftDataError, first_line
 from sfttrain.config import LoraSettings, TrainConfig
 from sfttrain.data import Shards
 
@@ -33,7 +33,7 @@ def check_model(config: TrainConfig, shards: Shards) -> str:
         from transformers import AutoConfig
 
         model = AutoConfig.from_pretrained(source, trust_remote_code=config.trust_remote_code)
-        vocab_size = model.get_text_config().vocab_size
+        vocab_size = int(model.get_text_config().vocab_size)
     hint = "prepare the dataset with this model's tokenizer, or train the model that the tokenizer belongs to"
     if num_ids > vocab_size:
         what = f"has {vocab_size:,} token ids, fewer than the {num_ids:,} of the dataset's tokenizer"
@@ -123,9 +123,11 @@ def read_vocabulary(path: Path) -> dict[str, int]:
         # The vocabulary of a Unigram model is a list of [token, score].
         tokens = dict(vocab) if isinstance(vocab, dict) else {entry[0]: id for id, entry in enumerate(vocab)}
         tokens.update({added["content"]: added["id"] for added in content.get("added_tokens") or ()})
+        if not all(type(token) is str and type(id) is int for token, id in tokens.items()):
+            raise TypeError("a token is no text, or an id no number")
     except OSError as error:
         raise ModelError(str(path), f"cannot be read ({error.strerror})", "check the file") from error
-    except (ValueError, KeyError, TypeError, IndexError) as error:
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         raise ModelError(str(path), "is not a tokenizer.json", "restore the file") from error
     return tokens
 
@@ -198,4 +200,9 @@ def _load_errors(source: str) -> Iterator[None]:
         what = lines[0].split(". ")[0].rstrip(".")
         if not Path(source).is_dir():
             what = f"is not a local folder and cannot be loaded from the hub ({what})"
+        raise ModelError(source, what, GIVE_A_MODEL) from error
+    except SftDataError:
+        raise
+    except Exception as error:  # of a config or weights that fit no model, transformers raises almost anything
+        what = f"cannot be loaded ({type(error).__name__}: {first_line(error)[:200]})"
         raise ModelError(source, what, GIVE_A_MODEL) from error

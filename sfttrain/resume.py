@@ -48,7 +48,7 @@ def shared_settings(config: TrainConfig, row_order: Mapping[str, Any], world_siz
     """
     trainer = {
         f"trainer.{name}": value
-        for name, value in config.trainer.items()
+        for name, value in config.model_dump(mode="json")["trainer"].items()
         if name not in FREE and not name.startswith(FREE_PREFIXES)
     }
     return {

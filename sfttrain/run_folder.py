@@ -24,8 +24,8 @@ from sftdata.files.atomic import file_sha256, output_errors, write_bytes
 from sftdata.files.inside import (
     inside,
     is_file,
-    is_link,
     is_plain_name,
+    is_taken,
     move_into,
     refuse_link,
     remove_if_empty,
@@ -52,7 +52,8 @@ METRICS = "metrics.jsonl"
 WORK = ".sfttrain"
 # The files that a model is saved in, besides those of the tokenizer.
 _OF_MODEL = re.compile(
-    r"(generation_)?config\.json|adapter_config\.json|(pytorch_model|model|adapter_model).*\.(safetensors|bin|json)"
+    r"((generation_|adapter_)?config\.json"
+    r"|(pytorch_model|model|adapter_model)(-\d+-of-\d+)?\.(safetensors|bin)(\.index\.json)?)"
 )
 MOVE_IT = "move it away, or choose another out"
 
@@ -67,7 +68,7 @@ class RunFolder:
     tokens_before: int = 0  # trained on before that checkpoint
     trained_tokens_before: int = 0
     settings: Mapping[str, Any] = field(default_factory=dict)  # that a continued run must share
-    files: Mapping[str, str] = field(default_factory=dict)  # of an earlier model, with their checksums
+    files: dict[str, str] = field(default_factory=dict)  # of the model in the folder, with their checksums
 
     @property
     def metrics(self) -> Path:
@@ -112,12 +113,13 @@ class RunFolder:
             files = hash_files(self.saving, names)
             for name in names:
                 target = inside(self.path, name)
-                if _is_taken(target) and not _is_ours(target, self.files.get(name, ())):
+                if is_taken(target) and not _is_ours(target, self.files.get(name, ())):
                     todo = f"move it away; the trained model is in {self.saving}"
                     raise OutputError(str(target), "was not written by sfttrain, or has changed since", todo)
             self.write_summary({"status": "saving", **summary, "files": files, "replaced": dict(self.files)})
             for name in names:
                 move_into(self.saving / name, self.path, name)
+                self.files[name] = files[name]
             remove_inside(self.path, [name for name in self.files if name not in files])
             shutil.rmtree(self.saving)
         return files
@@ -262,8 +264,8 @@ def _cut_back(folder: RunFolder) -> RunFolder:
             if step_of(checkpoint) > folder.first_step:  # the continued run writes its own
                 remove_checkpoint(checkpoint)
     steps = [line for line in lines if "tokens" in line]
-    last = steps[-1] if steps else {"tokens": 0, "trained_tokens": 0}
-    return replace(folder, tokens_before=last["tokens"], trained_tokens_before=last["trained_tokens"])
+    last = steps[-1] if steps else {}
+    return replace(folder, tokens_before=last.get("tokens", 0), trained_tokens_before=last.get("trained_tokens", 0))
 
 
 def _clear(path: Path, files: Mapping[str, str]) -> None:
@@ -280,7 +282,7 @@ def _earlier_files(path: Path) -> dict[str, str]:
     Raises OutputError where run.json was not written by a run.
     """
     run_json = path / RUN_JSON
-    if not _is_taken(run_json):
+    if not is_taken(run_json):
         return {}
     try:
         earlier = json.loads(run_json.read_bytes()) if is_file(run_json) else None
@@ -302,17 +304,12 @@ def _refuse_foreign(path: Path, names: Collection[str], files: Mapping[str, str]
     for checkpoint in named_checkpoints(path):
         if read_record(checkpoint) is None:
             raise OutputError(str(checkpoint), "is not a checkpoint of sfttrain", MOVE_IT)
-    if _is_taken(path / METRICS) and not (is_file(path / METRICS) and (path / RUN_JSON).exists()):
+    if is_taken(path / METRICS) and not (is_file(path / METRICS) and (path / RUN_JSON).exists()):
         raise OutputError(str(path / METRICS), "was not written by sfttrain", MOVE_IT)
     of_model = [entry.name for entry in path.iterdir() if _OF_MODEL.fullmatch(entry.name)]
     for name in [*of_model, *names]:
-        if name not in files and _is_taken(inside(path, name)):
+        if name not in files and is_taken(inside(path, name)):
             raise OutputError(str(path / name), "was not written by sfttrain, or has changed since", MOVE_IT)
-
-
-def _is_taken(path: Path) -> bool:
-    """Whether anything is at this path, be it a link that leads nowhere."""
-    return is_link(path) or path.exists()
 
 
 def _is_ours(path: Path, checksum: object) -> bool:

@@ -29,6 +29,7 @@ _MESSAGES = {
     errno.EISDIR: ("a folder with the name of the output file exists", "choose another output folder"),
     errno.EEXIST: ("a file with the name of the output folder exists", "choose another output folder"),
     errno.ENAMETOOLONG: ("the path is too long for this file system", "choose another output folder"),
+    errno.ENOENT: ("the folder is gone, or cannot be made", "choose another output folder, or run again"),
     errno.ELOOP: ("a link in this path leads back to itself", "choose another output folder"),
     errno.EIO: ("the disk reports an I/O error", "check the disk, or choose another output folder"),
 }

@@ -46,6 +46,11 @@ def refuse_link(path: Path) -> None:
         raise OutputError(str(path), what, "remove the link, or name another folder")
 
 
+def is_taken(path: Path) -> bool:
+    """Whether anything is at this path, be it a link that leads nowhere."""
+    return is_link(path) or path.exists()
+
+
 def is_link(path: Path) -> bool:
     """Whether there is a link at this path, to a file, to a folder or to nothing."""
     is_junction = getattr(os.path, "isjunction", None)  # a link of Windows, which Python knows from 3.12 on

@@ -27,8 +27,8 @@ from sftdata.files.inside import (
     inside,
     is_file,
     is_folder,
-    is_link,
     is_plain_name,
+    is_taken,
     move_into,
     refuse_link,
     refuse_odd,
@@ -134,12 +134,20 @@ class Workspace:
                 raise OutputError(str(self.out), f"{path}, a file of the sources, lies in it", "name another folder")
 
     def publish(self, manifest: Manifest) -> None:
-        """Move the new dataset to OUT. The old manifest is removed first, and the new one is moved last."""
+        """Move the new dataset to OUT. The old manifest is removed first, and the new one is moved last.
+
+        Raises OutputError where a file is in the way that no dataset had, and nothing is moved then.
+        """
         moves = {entry.path: f"{self.new.name}/{entry.path}" for entry in manifest.listed_files()}
         moves.update({entry.path: f"{self.shards.name}/{entry.sha256}.arrow" for entry in manifest.shards})
         manifest.save(self.new)
         with output_errors(self.out):
-            outdated = {*self._interrupted().get("files", ()), *self._old_files()} - moves.keys()
+            known = {*self._interrupted().get("files", ()), *self._old_files()}
+            for name in sorted(moves.keys() - known):
+                if is_taken(inside(self.out, name)):
+                    what = "was not written by sftdata, and the new dataset has a file of that name"
+                    raise OutputError(str(self.out / name), what, "move it away, and run the same command again")
+            outdated = known - moves.keys()
             notes = {"config": self._config, "files": {**dict.fromkeys(outdated), **moves}}
             write_bytes(self._publishing, json.dumps(notes).encode())
             (self.out / MANIFEST_NAME).unlink(missing_ok=True)
@@ -231,7 +239,7 @@ class Workspace:
 
     def _old_files(self) -> list[str]:
         """The files of the dataset that is in the folder. Raises OutputError where its manifest cannot be read."""
-        if not (self.out / MANIFEST_NAME).exists() and not is_link(self.out / MANIFEST_NAME):
+        if not is_taken(self.out / MANIFEST_NAME):
             return []
         from sftdata.store.manifest import Manifest
 

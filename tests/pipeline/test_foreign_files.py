@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -76,7 +77,7 @@ def work_folder(out: Path) -> Path:
     """A work folder as a run leaves it."""
     work = out / ".work"
     for name in ("pieces/read", "shards", "new"):
-        (work / name).mkdir(parents=True)
+        (work / name).mkdir(parents=True, exist_ok=True)
     (work / "lock").touch()
     return work
 
@@ -126,6 +127,22 @@ def test_nothing_behind_a_link_is_changed(room: Room, layout: str, keep_work: bo
         if layout == "shard":
             sftdata.verify(room.out)
     assert room.outside() == before
+
+
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(layouts=st.lists(st.sampled_from(sorted(LAYOUTS)), min_size=2, max_size=4), fresh=st.booleans())
+def test_nothing_behind_several_links_is_changed(
+    made: Room, tmp_path_factory: pytest.TempPathFactory, layouts: list[str], fresh: bool
+) -> None:
+    room = copied(made, tmp_path_factory.mktemp("room"))
+    for layout in layouts:
+        with suppress(OSError):  # where an earlier link is in the way
+            LAYOUTS[layout](room)
+    before = room.outside()
+    with suppress(OutputError):
+        room.prepare(overwrite=True, fresh=fresh)
+    assert room.outside() == before
+    shutil.rmtree(room.folder)
 
 
 def test_files_with_several_names_keep_their_content_under_the_others(room: Room) -> None:
@@ -241,6 +258,22 @@ def test_a_pipe_is_one_sentence_and_nobody_waits_for_it(room: Room, name: str) -
     os.mkfifo(work_folder(room.out) / name)
     with pytest.raises(OutputError, match=rf"{name}: (was not written by a run|is neither a file nor a folder)"):
         room.prepare(overwrite=True)
+
+
+def test_a_file_that_no_manifest_lists_is_not_written_over(room: Room, tmp_path: Path) -> None:
+    name = "tokenizer/special_tokens_map.json"
+    source = tmp_path / "with a map"
+    shutil.copytree(room.config.tokenizer, source)
+    (source / "special_tokens_map.json").write_text('{"eos_token": "<|im_end|>"}')
+    (room.out / name).write_text("mine")
+    config = room.config.model_copy(update={"tokenizer": str(source)})
+    with pytest.raises(OutputError, match=rf"{name}: was not written by sftdata, and the new dataset has a file of"):
+        sftdata.prepare(config, workers=1, overwrite=True)
+    assert (room.out / name).read_text() == "mine"
+    assert (room.out / "manifest.json").exists()
+    (room.out / name).unlink()
+    sftdata.prepare(config, workers=1, overwrite=True)
+    sftdata.verify(room.out)
 
 
 def test_a_work_folder_of_somebody_else_is_left_alone(room: Room) -> None:

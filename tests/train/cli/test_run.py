@@ -36,6 +36,19 @@ def test_help_names_every_setting():
         (["nowhere", "--model", "m", "--out", "o"], "nowhere: does not exist"),
         (["nowhere.yaml"], "No such file"),
         (["data", "--model", "m"], "out is required"),
+        (
+            ["data", "--model", "m", "--out", "o", "learning_rate=.inf"],
+            "learning_rate: input should be a finite number",
+        ),
+        (["data", "--model", "m", "--out", "o", "warmup=.nan"], "warmup: input should be a finite number"),
+        (["data", "--model", "m", "--out", "o", "trainer.weight_decay=-.inf"], "weight_decay must be a finite number"),
+        (["data", "--model", "m", "--out", "o", "seed=2026-02-30"], "seed=2026-02-30: the value is not YAML"),
+        (["data", "--model", "m", "--out", "x" * 5000], "the path is too long for this file system"),
+        (["data", "--model", "m", "--out", "s3://bucket/run"], "out: s3://bucket/run: is an address, not a folder"),
+        (["data", "--model", "m", "--out", "' '"], "out: is empty, or has a null character in it"),
+        (["x" * 5000, "--model", "m", "--out", "o"], "does not exist"),
+        (["data", "--model", "m", "--out", "o\udcff"], "the value is not YAML"),
+        (["s\udcff\x1b[2J", "--model", "m", "--out", "o"], "s\\xff\u241b[2J: does not exist"),
         (["data", "--model", "m", "--out", "o", "epoch=2"], "epoch is not a setting; did you mean epochs?"),
         (["epochs=2", "--model", "m", "--out", "o"], "the first argument is a settings file or a folder of shards"),
     ],
@@ -46,6 +59,31 @@ def test_a_user_error_is_one_sentence_and_exit_code_1(arguments: list[str], mess
     assert message in result.output
     assert "Traceback" not in result.output
     assert len(result.output.strip().splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("close", "code", "said"),
+    [
+        (">&-", 0, "step 2/2"),
+        (">/dev/full", 1, "sfttrain: the model is in out, but the result could not be printed"),
+        ("2>&-", 0, "saved in out"),
+        ("2>/dev/full", 0, "saved in out"),
+        ("2>&1 >/dev/null | head -c 1", 0, "d"),
+    ],
+)
+def test_output_that_nobody_reads_ends_no_run(
+    settings: Callable[..., dict[str, Any]], tmp_path: Path, close: str, code: int, said: str
+):
+    config = settings(out="out", save_every=1)
+    arguments = [f"{key}={json.dumps(value)}" for key, value in config.items() if key != "shards"]
+    command = shlex.join([sys.executable, "-m", "sfttrain", "run", config["shards"], *arguments])
+    shell = ["bash", "-o", "pipefail", "-c", f"{command} {close}"]
+    done = subprocess.run(shell, capture_output=True, text=True, env=ENVIRONMENT, cwd=tmp_path, timeout=120)
+    assert done.returncode == code, done.stderr
+    assert said in done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+    assert (tmp_path / "out" / "model.safetensors").exists()
+    assert json.loads((tmp_path / "out" / "run.json").read_text())["status"] == "finished"
 
 
 def test_the_resume_command_is_the_command_with_resume():
@@ -140,3 +178,33 @@ def test_two_processes_train_with_the_same_loss_as_one(settings: Callable[..., d
     assert [line["loss"] for line in together] == pytest.approx([line["loss"] for line in one], rel=1e-5)
     assert [line["tokens"] for line in together] == [line["tokens"] for line in one]
     assert [line["trained_tokens"] for line in together] == [line["trained_tokens"] for line in one]
+
+
+def test_two_processes_continue_from_their_checkpoint_and_one_alone_does_not(
+    settings: Callable[..., dict[str, Any]], tmp_path: Path
+):
+    import sfttrain
+    from sftdata.errors import ConfigError
+
+    config = settings(max_steps=2, batch_tokens=10**6, save_every=1, schedule="constant")
+    launch = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "sfttrain", "run"]
+
+    def together(**changes: Any) -> subprocess.CompletedProcess[str]:
+        (tmp_path / "train.yaml").write_text(json.dumps({**config, **changes}))
+        command = [sys.executable, *launch, str(tmp_path / "train.yaml")]
+        return subprocess.run(command, capture_output=True, text=True, env=ENVIRONMENT, timeout=240)
+
+    done = together()
+    assert done.returncode == 0, done.stderr
+    out = tmp_path / "out"
+    record = json.loads((out / "checkpoint-2" / "sfttrain.json").read_text())
+    assert {"rng_state_0.pth", "rng_state_1.pth", "optimizer.pt", "scheduler.pt"} <= record["files"].keys()
+    with pytest.raises(ConfigError, match="the earlier run had processes 2, this one has 1"):
+        sfttrain.run({**config, "resume": True, "max_steps": 3})
+    done = together(resume=True, max_steps=3)
+    assert done.returncode == 0, done.stderr
+    assert [line["step"] for line in steps(out)] == [1, 2, 3]
+    (out / "checkpoint-3" / "rng_state_1.pth").unlink()
+    done = together(resume=True, max_steps=4)
+    assert done.returncode == 1
+    assert "checkpoint-3: is damaged: rng_state_1.pth is gone; resume from another checkpoint" in done.stderr
