@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sftdata.errors import ConfigError, DatasetError
-from sftdata.store.checked import TOKENIZER_FILE, check_shard, check_tokenizer, unlisted_files
+from sftdata.store.checked import TOKENIZER_FILE, check_file, check_shard, check_tokenizer, unlisted_files
 from sftdata.store.manifest import Manifest, hash_of_shards
 
 if TYPE_CHECKING:
@@ -113,7 +113,7 @@ def _check_files(folder: Path, manifest: Manifest) -> None:
         raise DatasetError(str(path), "is not in the manifest", "move it out of the dataset folder")
     for file in manifest.files:
         if file.path.startswith(f"{TOKENIZER}/"):
-            file.check(folder)
+            check_file(folder, file)
     path = check_tokenizer(folder, manifest)
     checksum = next(file.sha256 for file in manifest.files if file.path == TOKENIZER_FILE)
     if manifest.tokenizer.sha256 != checksum:

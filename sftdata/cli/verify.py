@@ -17,4 +17,5 @@ def verify(folder: DatasetFolder) -> None:
             f" {stats.packed:,} packed + {stats.dropped:,} dropped;"
             f" {pluralize(stats.samples, 'sample')}, {pluralize(stats.tokens, 'token')},"
             f" {stats.trained_tokens:,} of them trained: all checks passed"
+            + ("" if stats.is_hashed else " (the manifest states no hash of itself: an earlier version wrote it)")
         )

@@ -47,20 +47,23 @@ def read_stream(path: str | Path, schema: pa.Schema) -> Iterator[pa.RecordBatch]
             _check_schema(shown, found, schema)
             while (message := _next_message(reader)) is not None:
                 _check_message(shown, message, schema)
-                batch = pa.ipc.read_record_batch(message, schema)
-                batch.validate(full=True)
-                yield batch
+                yield _validated(shown, pa.ipc.read_record_batch(message, schema))
             if (rest := file.size() - file.tell()) > 0:
                 raise DatasetError(shown, f"has {rest} bytes after the end of its Arrow stream", RESTORE)
     except PermissionError as error:
         raise DatasetError(shown, "cannot be read: permission denied", "change its permissions") from error
-    except pa.ArrowInvalid as error:
-        is_body = "alidat" in first_line(error) or "olumn" in first_line(error)
-        what = "is corrupt" if is_body else "cannot be read as an Arrow stream"
-        raise DatasetError(shown, f"{what} ({shorten(first_line(error))})", RESTORE) from error
     except (pa.ArrowException, OSError, struct.error, ValueError) as error:
         what = f"cannot be read as an Arrow stream ({shorten(first_line(error))})"
         raise DatasetError(shown, what, RESTORE) from error
+
+
+def _validated(where: str, batch: pa.RecordBatch) -> pa.RecordBatch:
+    """The batch. Raises DatasetError if its offsets are out of bounds, or its texts are not UTF-8."""
+    try:
+        batch.validate(full=True)
+    except pa.ArrowException as error:
+        raise DatasetError(where, f"is corrupt ({shorten(first_line(error))})", RESTORE) from error
+    return batch
 
 
 def _next_message(reader: Any) -> Any:

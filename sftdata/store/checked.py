@@ -12,8 +12,9 @@ from sftdata.errors import DatasetError, pluralize
 from sftdata.files.atomic import MANIFEST_NAME
 from sftdata.files.inside import is_link
 from sftdata.files.regular import regular_file
+from sftdata.store.ledger import PREPARE_AGAIN
 from sftdata.store.manifest import FileEntry, Manifest, ShardEntry
-from sftdata.store.proof import PREPARE_AGAIN, PackedRows, check_ids, flatten_batch, split_batches
+from sftdata.store.proof import PackedRows, check_ids, flatten_batch, split_batches
 from sftdata.store.shards import read_batches, read_shard
 
 TOKENIZER_FILE = "tokenizer/tokenizer.json"

@@ -5,8 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
+
+def _is_unicode(text: str) -> str:
+    """Reject a lone surrogate, which no column of the ledger can have."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise ValueError("must be valid Unicode") from None
+    return text
+
+
+Name = Annotated[str, AfterValidator(_is_unicode)]
 Positive = Annotated[int, Field(strict=True, ge=1, le=2**63 - 1)]
 Natural = Annotated[int, Field(strict=True, ge=0)]
 
@@ -20,10 +31,10 @@ class Part(BaseModel):
 class SourcePart(Part):
     """A source: what the ledger and the shards can be compared with."""
 
-    path: str
+    path: Name
     format: str = "auto"
     repeat: Positive = 1
-    keep: tuple[str, ...] = ()
+    keep: tuple[Name, ...] = ()
     max_records: Natural | None = None
     weight: float | None = None
 

@@ -79,6 +79,9 @@ def _problems(manifest: Manifest) -> Any:
             yield f"{shard.path} is not in the folder of its split, {shorten(shard.split)}"
     if manifest.dataset_hash != hash_of_shards(manifest.shards):
         yield "dataset_hash is not the hash of the shards' checksums"
+    if sum(shard.tokens for shard in manifest.shards) > manifest.seq_len * sum(shard.rows for shard in manifest.shards):
+        yield "shards have more tokens than fit into their rows"
+        return
     packing = PackingEntry.of(manifest.packing.strategy, manifest.seq_len, manifest.shards)
     if manifest.packing != packing:
         stated = f"{pluralize(manifest.packing.rows, 'row')} with a fill of {manifest.packing.fill}"

@@ -246,16 +246,24 @@ def checked_ledger(folder: str | Path, entry: LedgerEntry, groups: Collection[in
         check_fates(path, table)
         num_rows += table.num_rows
         yield table
-    if groups is None and num_rows != entry.rows:
-        raise DatasetError(str(path), f"has {pluralize(num_rows, 'row')} instead of {entry.rows}", PREPARE_AGAIN)
+    if groups is None:
+        _check_rows(path, num_rows, entry)
 
 
 def ledger_names(folder: str | Path, entry: LedgerEntry) -> Iterator[pa.ChunkedArray]:
     """The column `where` of a file of the ledger, row group by row group. Raises DatasetError as `checked_ledger`."""
     path = Path(folder, entry.path)
     regular_file(path, folder, entry.size_bytes)
+    num_rows = 0
     for table in read_row_groups(path, LEDGER_SCHEMA, ["where"]):
+        num_rows += table.num_rows
         yield table["where"]
+    _check_rows(path, num_rows, entry)
+
+
+def _check_rows(path: Path, num_rows: int, entry: LedgerEntry) -> None:
+    if num_rows != entry.rows:
+        raise DatasetError(str(path), f"has {pluralize(num_rows, 'row')} instead of {entry.rows}", PREPARE_AGAIN)
 
 
 def reject(path: Path, table: pa.Table, bad: Any, what: str) -> None:

@@ -17,7 +17,7 @@ from sftdata.files.atomic import MANIFEST_NAME, file_sha256, write_bytes
 from sftdata.files.inside import is_plain_name
 from sftdata.files.regular import regular_file, shorten
 from sftdata.files.strict_json import read_object
-from sftdata.store.config_parts import ConfigParts, first_problem
+from sftdata.store.config_parts import ConfigParts, Name, first_problem
 from sftdata.store.shards import ShardStats
 
 SCHEMA_VERSION = 1
@@ -81,7 +81,7 @@ class FileEntry(Entry):
 class ShardEntry(FileEntry):
     """A shard and its contents in numbers."""
 
-    split: str
+    split: Name
     rows: ShardCount
     samples: ShardCount
     tokens: ShardCount
@@ -221,7 +221,7 @@ class Counts(Entry):
 class MixtureEntry(Entry):
     """The requested and actual share of one source in the training split, after all other steps."""
 
-    source: str  # path of the source, as configured
+    source: Name  # path of the source, as configured
     asked: (
         Annotated[float, Field(strict=True, ge=0)] | None
     )  # requested share of the trained tokens; None without weights

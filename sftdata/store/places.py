@@ -12,10 +12,11 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from sftdata.errors import DatasetError
+from sftdata.files.regular import shorten
 from sftdata.records.record import sample_digest
-from sftdata.store.ledger import LEDGER_SCHEMA, PLACE
+from sftdata.store.ledger import LEDGER_SCHEMA, PLACE, PREPARE_AGAIN
 from sftdata.store.manifest import Manifest
-from sftdata.store.proof import PREPARE_AGAIN, PackedRows
+from sftdata.store.proof import PackedRows
 
 Ints64 = NDArray[np.int64]
 
@@ -80,7 +81,7 @@ class ShardPlaces:
         differs = pc.not_equal(rows.record_ids, stated.combine_chunks())
         if pc.any(differs).as_py():
             at = int(np.argmax(differs.to_numpy(zero_copy_only=False)))
-            raise rows.error_in(at, f"the ledger has record {stated[at]} in this place")
+            raise rows.error_in(at, f"the ledger has record {shorten(str(stated[at]))} in this place")
         np.add.at(self.places.tokens, owner, np.diff(rows.sample_starts))
         np.add.at(self.places.trained, owner, rows.trained_counts)
         self._check_digests(rows, count)
@@ -125,15 +126,19 @@ def read_places(folder: Path, packed: pa.Table, manifest: Manifest) -> Places:
     """
     ids = packed["record_id"]
     if pc.count_distinct(ids).as_py() < packed.num_rows:
-        first: NDArray[np.int64] = np.unique(ids.to_numpy().astype(str), return_index=True)[1]
+        codes = pc.dictionary_encode(ids.combine_chunks()).indices.to_numpy()
+        first: NDArray[np.int64] = np.unique(codes, return_index=True)[1]
         repeated = int(np.setdiff1d(np.arange(packed.num_rows), first)[0])
-        raise _ledger_error(folder, packed, repeated, f"an earlier row has the same record id, {ids[repeated]}")
+        record = shorten(ids[repeated].as_py())
+        raise _ledger_error(folder, packed, repeated, f"an earlier row has the same record id, {record}")
     flat = pa.concat_arrays([pa.array([], PLACE), *(chunk.flatten() for chunk in packed["places"].chunks)])
     owner = np.repeat(np.arange(packed.num_rows), pc.list_value_length(packed["places"]).to_numpy())
     shard, row, index = (_place_numbers(flat, field, manifest) for field in ("shard", "row", "index"))
     if (invalid := (shard < 0) | (row < 0) | (index < 0)).any():
         at = int(np.argmax(invalid))
-        raise _ledger_error(folder, packed, int(owner[at]), f"its place {flat[at].as_py()} is in no shard")
+        raise _ledger_error(
+            folder, packed, int(owner[at]), f"its place {shorten(str(flat[at].as_py()))} is in no shard"
+        )
     splits = pa.array([entry.split for entry in manifest.shards], pa.string())
     differs = pc.not_equal(splits.take(pa.array(shard)), packed["split"].take(pa.array(owner)).combine_chunks())
     if pc.any(differs).as_py():
@@ -250,4 +255,5 @@ def _place_numbers(places: Any, field: str, manifest: Manifest) -> Ints64:
 
 def _ledger_error(folder: Path, packed: pa.Table, row: int, what: str) -> DatasetError:
     """An error that names a packed row of the ledger and what is wrong with it."""
-    return DatasetError(str(folder / "ledger"), f"the row of {packed['where'][row]}: {what}", PREPARE_AGAIN)
+    where = shorten(packed["where"][row].as_py())
+    return DatasetError(str(folder / "ledger"), f"the row of {where}: {what}", PREPARE_AGAIN)

@@ -13,11 +13,11 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from sftdata.errors import DatasetError
+from sftdata.files.regular import shorten
 from sftdata.records.labels import IGNORE
+from sftdata.store.ledger import PREPARE_AGAIN
 from sftdata.store.manifest import TokenizerEntry
 from sftdata.store.shards import BATCH_TOKENS
-
-PREPARE_AGAIN = "prepare the dataset again"
 
 Bools = NDArray[np.bool_]
 Ints32 = NDArray[np.int32]
@@ -90,7 +90,7 @@ class PackedRows:
     def error_in(self, sample: int, what: str) -> DatasetError:
         """An error that names a sample and what is wrong with it."""
         row, index = int(self.row_of_sample[sample]), int(self.index_of_sample[sample])
-        place = f"row {row}, sample {index} (record {self.record_ids[sample].as_py()})"
+        place = f"row {row}, sample {index} (record {shorten(self.record_ids[sample].as_py())})"
         return DatasetError(self.where, f"{place}: {what}", PREPARE_AGAIN)
 
     def error_at(self, token: int, what: str) -> DatasetError:
@@ -276,16 +276,16 @@ class Proof:
         if not prompts:
             return
         room = starts - rows.sample_starts[rows.sample_at(starts)]
-        proven = np.zeros(len(starts), np.bool_)
-        for length in sorted({len(prompt) for prompt in prompts}):
+        unproven = np.ones(len(starts), np.bool_)
+        for length in sorted({len(prompt) for prompt in prompts}, reverse=True):  # as when they were found
             known = {np.array(prompt, np.int32).tobytes(): prompt for prompt in prompts if len(prompt) == length}
-            possible = np.flatnonzero(room >= length)
+            possible = np.flatnonzero(unproven & (room >= length))
             before = rows.ids[starts[possible, np.newaxis] + np.arange(-length, 0)]
             windows = before.view(f"V{4 * length}").ravel().tolist()
-            proven[possible] |= np.array([window in known for window in windows], np.bool_)
+            unproven[possible] = [window not in known for window in windows]
             self.seen.prompts.update(known[window] for window in known.keys() & set(windows))
-        if not proven.all():
-            at = int(starts[np.argmin(proven)])
+        if unproven.any():
+            at = int(starts[np.argmax(unproven)])
             raise rows.error_at(at, "starts a trained run, but there is no generation prompt directly before it")
 
     def _check_bos(self, rows: PackedRows, chat_token: Bools) -> None:

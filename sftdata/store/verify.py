@@ -25,10 +25,10 @@ from sftdata.store.consistency import (
     check_targets,
     check_unused,
 )
-from sftdata.store.ledger import PACKED, PER_PLACE_COLUMNS, Tally, checked_ledger, reject
+from sftdata.store.ledger import PACKED, PER_PLACE_COLUMNS, PREPARE_AGAIN, Tally, checked_ledger, reject
 from sftdata.store.manifest import MAX_VOCAB_SIZE, Manifest, ShardEntry
 from sftdata.store.places import Places, read_places
-from sftdata.store.proof import PREPARE_AGAIN, Proof
+from sftdata.store.proof import Proof
 
 TEMPLATE_FILE = "tokenizer/chat_template.jinja"
 

@@ -101,9 +101,13 @@ def good_ledger() -> list[Row]:
 
 def good_tokenizer() -> dict[str, Any]:
     """tokenizer.json: 31 entries in the model and one added."""
+    flags = dict.fromkeys(("single_word", "lstrip", "rstrip", "normalized"), False)
+    parts = ("truncation", "padding", "normalizer", "pre_tokenizer", "post_processor", "decoder")
     return {
-        "model": {"type": "BPE", "vocab": {f"t{id_}": id_ for id_ in range(31)}, "merges": []},
-        "added_tokens": [{"id": 31, "content": "<tool>", "special": True}],
+        "version": "1.0",
+        "added_tokens": [{"id": 31, "content": "<tool>", "special": True, **flags}],
+        **dict.fromkeys(parts),
+        "model": {"type": "WordLevel", "vocab": {f"t{id_}": id_ for id_ in range(31)}, "unk_token": "t0"},
     }
 
 
