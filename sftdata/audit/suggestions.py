@@ -87,6 +87,8 @@ class Suggestions:
 def _present_settings(config: Config) -> dict[str, Any]:
     """The settings of a config that are not the defaults, without those that an audit does not need."""
     unset = {name for name, value in (("tokenizer", config.tokenizer), ("out", config.out.path)) if not value}
+    if config.template == Config.model_fields["template"].default:
+        unset.add("template")  # pydantic writes a field that has a serializer even where it is the default
     settings = config.model_dump(exclude_defaults=True, exclude={*unset, "filters", "sources"})
     sources = [source.model_dump(exclude_defaults=True, exclude={"rows"}) for source in config.sources]
     filters = {} if config.filters.is_off else {"filters": _filters(config.filters)}

@@ -28,7 +28,7 @@ STORY = "The old lighthouse keeper climbed ninety steps each evening to light th
 ITEM = "How many apples does Nora have after she gives seven of her twenty three apples to Tom and his sister?"
 
 
-def pair(prompt: str, completion: object) -> bytes:
+def pair(prompt: object, completion: object) -> bytes:
     return json.dumps({"prompt": prompt, "completion": completion}).encode()
 
 
@@ -51,7 +51,7 @@ PLANTED: dict[str, bytes] = {
     "not_an_object": b"[1, 2]",
     "unknown_shape": b'{"question": "What is blue?", "answer": "The sky."}',
     "missing_field": b'{"prompt": "What is green?"}',
-    "wrong_type": pair("Who wrote it?", {"name": "Ann"}),
+    "wrong_type": pair(["Who wrote it?", "And when?"], ["Ann did.", "In May."]),
     "unknown_role": chat(("user", "Which one?"), ("wizard", "That one.")),
     "rendered_chat": pair("<|im_start|>user\nWhen?<|im_end|>\n<|im_start|>assistant\n", "Then."),
     "conflicting_fields": json.dumps(

@@ -52,7 +52,7 @@ def _about_turns(rows: Sequence[Row]) -> tuple[str, Snippet | None] | None:
     """Rows with lists of turns that cannot be read."""
     lists = [path for path, value in rows[0].items() if holds_turns(value) and not is_rejected(path)] if rows else []
     for path in lists:
-        read = convert(rows[0] | {"messages": rows[0][path]}, RowFormat("messages")).found
+        read = convert({**rows[0], "messages": rows[0][path]}, RowFormat("messages")).found
         if isinstance(read, Drop):
             return f"{shown(path)} holds turns, of which one cannot be read ({read.detail})", None
     return None

@@ -110,7 +110,8 @@ def _folders_below(folder: Path, base: Path, skip: Skip) -> Iterator[tuple[Path,
 
 def _list(folder: Path) -> tuple[list[str], list[str]]:
     """The names in a folder that are not hidden, sorted: those of all but folders, and those of folders."""
-    names, folders = [], []
+    names: list[str] = []
+    folders: list[str] = []
     for path in _visible(folder):
         (folders if path.is_dir() else names).append(path.name)
     return names, folders
