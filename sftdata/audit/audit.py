@@ -199,7 +199,7 @@ class _AuditRun:
         if drop is None and row.record is not None and row.record.tools:
             unjudged: dict[str, None] = {}
             drop = check_tool_calls(row.record, lambda why: unjudged.update({why: None}))
-            self._unjudged.update(unjudged)
+            self._unjudged.update([*unjudged])
         if drop is not None or row.record is None:
             reason = drop.reason if drop else "unknown_shape"
             detail = drop.detail if drop else None

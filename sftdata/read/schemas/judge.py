@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextvars import ContextVar
+from fractions import Fraction
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -22,9 +23,10 @@ MAX_OBJECTS = 2_000  # objects and lists in a schema
 MAX_LIST = 500  # values in a list of a schema that are not all texts: older drafts compare each with each
 MAX_SCHEMA_DEPTH = 32  # of its objects and lists
 MAX_DEPTH = 64  # of keywords within keywords, references included
-MAX_STEPS, STEPS_PER_CALL = 100_000, 500  # for the calls of one record: below a second, and some for each call
+MAX_STEPS, STEPS_PER_CALL = 30_000, 500  # for the calls of one record: below a second, and some for each call
 SMALL_BYTES = 1 << 14  # of a schema, up to which many are kept
-_STEPS_PER_OBJECT = 10  # of a schema that is checked itself
+# What takes longer than others: to check an object of a schema itself, to follow a reference, to word an error.
+_STEPS_PER_OBJECT, _STEPS_PER_REFERENCE, _STEPS_PER_ERROR = 10, 10, 5
 _REFERENCES = frozenset(("$ref", "$dynamicRef", "$recursiveRef"))
 # Where a part that passes may make the whole fail, so that nothing may pass that is not certain.
 _STRICT = frozenset(("oneOf", "not", "if", "contains", "disallow", "extends"))
@@ -174,7 +176,7 @@ def _within_bounds(name: str, keyword: Keyword) -> Keyword:
     def bounded(validator: Any, value: Any, instance: Any, schema: Any) -> Iterable[Any]:
         budget = _BUDGET.get()
         many = sum(len(one) for one in (value, instance) if isinstance(one, (list, dict)))
-        budget.spend(1 + many // 16)
+        budget.spend((_STEPS_PER_REFERENCE if is_reference else 1) + many // 16)
         if is_reference and not str(value).startswith("#"):
             raise Unjudged("references")
         if budget.depth >= MAX_DEPTH:
@@ -188,7 +190,7 @@ def _within_bounds(name: str, keyword: Keyword) -> Keyword:
             budget.strict -= is_strict
         if error is None:
             return ()
-        budget.spend(len(error.message) // 64)  # which holds the value that is wrong
+        budget.spend(_STEPS_PER_ERROR + len(error.message) // 64)  # which holds the value that is wrong
         return (error,)
 
     return bounded
@@ -242,6 +244,12 @@ def _additional_properties(validator: Any, allowed: Any, instance: Any, schema: 
         yield _error(f"Additional properties are not allowed ({named} {verb} unexpected)")
 
 
+def _multiple_of(validator: Any, factor: Any, instance: Any, schema: Any) -> Iterator[Any]:
+    """As decimal numbers, which JSON has: 19.99 is a multiple of 0.01, though not as floats."""
+    if _is_number(instance) and (Fraction(str(instance)) / Fraction(str(factor))).denominator != 1:
+        yield _error(f"{instance!r} is not a multiple of {factor}")
+
+
 def _unique_items(validator: Any, is_wanted: Any, instance: Any, schema: Any) -> Iterator[Any]:
     if not is_wanted or not isinstance(instance, list):
         return
@@ -272,6 +280,7 @@ _OWN: Mapping[str, Keyword] = {
     "pattern": _pattern,
     "patternProperties": _pattern_properties,
     "additionalProperties": _additional_properties,
+    "multipleOf": _multiple_of,
     "uniqueItems": _unique_items,
     "enum": _enum,
     "const": _const,
