@@ -22,9 +22,12 @@ def count_control_strings(texts: Iterable[tuple[str, str]], control: ControlToke
 
 
 def count_control_strings_of(record: Record, control: ControlTokens, stats: EncodingStats) -> None:
-    """The same for a record that has more than roles and contents. Tools count as the role `tools`."""
+    """The same for a record that has more than roles and contents. Tools count as the role `tools`, arguments of the
+    template as `chat_template_kwargs`.
+    """
     texts = [(message.role, text) for message in record.messages for text in strings_of_message(message)]
     texts += [("tools", text) for tool in record.tools for text in strings_in(tool)]
+    texts += [("chat_template_kwargs", text) for text in strings_in(record.template_kwargs)]
     count_control_strings(texts, control, stats)
 
 

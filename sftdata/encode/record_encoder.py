@@ -22,10 +22,10 @@ from sftdata.encode.proof.shapes import TOO_MANY_TURNS, ShapeProver
 from sftdata.encode.stats import CHANGES, REASONING, UNWRITTEN
 from sftdata.encode.template.conversation import Refusal
 from sftdata.encode.template.load import load_template
-from sftdata.encode.template.messages import trained_turns
+from sftdata.encode.template.messages import map_strings, strings_in, trained_turns
 from sftdata.encode.template.probes import TemplateProbes
 from sftdata.encode.template.reasoning import rewritten
-from sftdata.encode.tokenizer.control import PRIVATE, guarded_tokenizer_json, private_name
+from sftdata.encode.tokenizer.control import PLACEHOLDER, PRIVATE, guarded_tokenizer_json, private_name
 from sftdata.encode.tokenizer.encoder import Encoder, Ids
 from sftdata.encode.tokenizer.load import TokenizerFiles
 from sftdata.encode.tokenizer.vocabulary import Vocabulary
@@ -259,7 +259,11 @@ class RecordEncoder:
         """The prover for these template arguments, on which a rendering may depend."""
         key = json.dumps(kwargs, sort_keys=True, ensure_ascii=False).encode()
         if key not in self._provers:
-            probes = TemplateProbes(self.template, self.settings.files, kwargs)
+            control = self.probes.control
+            if any(name in text for text in strings_in(kwargs) for name in (PRIVATE, PLACEHOLDER)):
+                raise Refusal("unproven_mask", "its chat_template_kwargs hold the private name of a control token")
+            protected = map_strings(kwargs, control.protect)
+            probes = TemplateProbes(self.template, self.settings.files, protected, control)
             self._provers[key] = self._new_prover(probes)
         self._used_provers.add(key)
         return self._provers[key]

@@ -40,6 +40,8 @@ def _refuse_private_names(record: Record) -> None:
             raise Refusal("unproven_mask", "its text holds the private name of a control token", turn)
     if any(PRIVATE in text or PLACEHOLDER in text for tool in record.tools for text in strings_in(tool)):
         raise Refusal("unproven_mask", "its tools hold the private name of a control token")
+    if any(PRIVATE in text or PLACEHOLDER in text for text in strings_in(record.template_kwargs)):
+        raise Refusal("unproven_mask", "its chat_template_kwargs hold the private name of a control token")
 
 
 def _check_protection(record: Record, chat: Conversation, trained: Sequence[int], probes: TemplateProbes) -> None:

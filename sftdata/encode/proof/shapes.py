@@ -30,7 +30,7 @@ from sftdata.encode.proof.turns import TextSample, group_turns, prove_turns
 from sftdata.encode.stats import DEVELOPER_AS_SYSTEM, UNUSED_MESSAGES
 from sftdata.encode.template.conversation import Conversation, Refusal
 from sftdata.encode.template.developer import Roles, can_join, with_roles, written_roles
-from sftdata.encode.template.messages import trained_turns
+from sftdata.encode.template.messages import strings_in, trained_turns
 from sftdata.encode.template.probes import SENTINEL, TemplateProbes
 from sftdata.encode.tokenizer.control import PRIVATE, RESERVED
 from sftdata.records.reasoning_marks import may_hold_reasoning
@@ -77,6 +77,9 @@ class ShapeProver:
         self._has_reasoning = probes.shows_reasoning  # so that reasoning in a text is a field of its turn
         self._may_branch = probes.content_use.trims or bool(probes.content_use.constants)
         self._is_verbatim = probes.content_use.verbatim
+        # The template might act on control strings in its arguments, which the definition alone looks at.
+        protects = any(_PLACEHOLDER in text for text in strings_in(probes.kwargs))
+        self._may_plan = probes.content_use.opaque and not protects
 
     def start_batch(self) -> None:
         """Check the next planned sample against the definition, so that which ones are does not depend on the batches
@@ -151,7 +154,7 @@ class ShapeProver:
         """The plan of a shape, or None if it has none."""
         shape = (roles, trained)
         if shape not in self._plans:
-            self._plans[shape] = self._make_plan(roles, trained) if trained and self.probes.content_use.opaque else None
+            self._plans[shape] = self._make_plan(roles, trained) if trained and self._may_plan else None
         return self._plans[shape]
 
     def _make_plan(self, roles: tuple[str, ...], trained: tuple[int, ...]) -> PlannedShape | None:

@@ -41,7 +41,7 @@ def to_chat(record: Record, probes: TemplateProbes, *, protect: bool = True) -> 
     return Conversation(
         messages=[_turn(message, probes, change) for message in messages],
         tools=[map_strings(tool, change) for tool in record.tools] or None,
-        kwargs=record.template_kwargs,
+        kwargs=map_strings(record.template_kwargs, change),
     )
 
 
@@ -103,6 +103,8 @@ def strings_of(record: Record) -> list[str]:
     found = [text for message in record.messages for text in strings_of_message(message)]
     for tool in record.tools:
         found += strings_in(tool)
+    if record.template_kwargs:
+        found += strings_in(record.template_kwargs)
     return found
 
 

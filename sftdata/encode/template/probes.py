@@ -47,11 +47,16 @@ def tool_turn(content: str | None, arguments: str | Mapping[str, str], num_calls
 
 @dataclass
 class TemplateProbes:
-    """What probes show of one template with one tokenizer, and the control tokens of the two together."""
+    """What probes show of one template with one tokenizer, and the control tokens of the two together.
+
+    `kwargs` are template arguments with protected strings. Which tokens are control tokens does not depend on them:
+    `given_control` are those of the probes without arguments.
+    """
 
     template: ChatTemplate
     files: TokenizerFiles
     kwargs: Mapping[str, Any] = field(default_factory=dict)
+    given_control: ControlTokens | None = None
     shown_fields: dict[Hashable, dict[str, bool]] = field(default_factory=dict)  # see fields.py, by shape
     hidden_fields: dict[Hashable, tuple[Any, ...]] = field(default_factory=dict)  # see context.py, by shape
     refused_parts: dict[Hashable, str] = field(default_factory=dict)  # see refusals.py, by shape and error
@@ -68,6 +73,8 @@ class TemplateProbes:
     @cached_property
     def control(self) -> ControlTokens:
         """The control tokens: see `control_tokens`, applied to the template's sources and the renderings of probes."""
+        if self.given_control is not None:
+            return self.given_control
         probes = [
             self._render([{"role": "system", "content": "s"}, {"role": "user", "content": "u"}], prompt=True),
             self._render([{"role": "user", "content": "u"}, {"role": "assistant", "content": "a"}]),

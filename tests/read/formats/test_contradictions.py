@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import date as Date
 from typing import Any
 
 import pytest
 
+from sftdata.encode.template.jinja import make_environment
 from sftdata.read.formats.convert import Converted, RowFormat, convert
 from sftdata.records.record import Drop, Record
 
@@ -64,6 +66,15 @@ def answer(**fields: Any) -> dict[str, Any]:
             {"messages": TURNS, "chat_template_kwargs": {"documents": [{"text": "One."}]}},
             "its chat_template_kwargs has documents, but what the template gets as that is decided by the turns of the "
             "row",
+        ),
+        (
+            {"messages": TURNS, "chat_template_kwargs": {"x": 1, "bos_token": ""}},
+            "its chat_template_kwargs has bos_token, which the tokenizer decides; a row cannot replace it",
+        ),
+        (
+            {"messages": TURNS, "chat_template_kwargs": {"raise_exception": "x"}},
+            "its chat_template_kwargs has raise_exception, which the language of templates decides; a row cannot "
+            "replace it",
         ),
     ],
 )
@@ -175,3 +186,10 @@ def test_an_empty_field_hides_no_other_of_the_same_meaning(row, answer):
     found = read(row)
     assert isinstance(found.found, Record)
     assert (found.found.messages[-1].content, found.unused) == (answer, ())
+
+
+@pytest.mark.parametrize("name", [*make_environment(Date(2026, 1, 1)).globals, "self", "eos_token", "image_token"])
+def test_a_row_replaces_nothing_that_the_language_or_the_tokenizer_gives_a_template(name):
+    drop = read({"messages": TURNS, "chat_template_kwargs": {name: "x"}}).found
+    assert isinstance(drop, Drop) and drop.reason == "conflicting_fields"
+    assert drop.detail.startswith(f"its chat_template_kwargs has {name}, which ")

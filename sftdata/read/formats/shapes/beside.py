@@ -20,6 +20,11 @@ from sftdata.records.record import Message
 _KWARGS = "chat_template_kwargs"
 # What a conversation is rendered with already; other arguments that the template does not know are counted.
 _TAKEN = ("messages", "documents", "add_generation_prompt")
+# What the language of templates gives them itself; with the tokens of the tokenizer, whose names end in _token.
+_LANGUAGE = frozenset(
+    "range dict lipsum cycler joiner namespace raise_exception strftime_now self loop caller varargs kwargs "
+    "true false none True False None additional_special_tokens".split()
+)
 _CONTENT = ("content", "value", "parts", "text")  # where a system prompt that is an object has its text
 
 
@@ -62,7 +67,8 @@ def system_text(value: Any, label: str = "system") -> str:
 def template_kwargs(value: Any) -> tuple[dict[str, Any], tuple[Mapping[str, Any], ...]]:
     """The arguments of the template, and the tools among them, which are the row's.
 
-    Raises ConversionError: conflicting_fields for what the template is given anyway.
+    Raises ConversionError: conflicting_fields for what the template is given anyway, by the row, the tokenizer or the
+    language of templates.
     """
     kwargs = without_nulls(parse_if_text(value, _KWARGS) or {})
     if not isinstance(kwargs, dict):
@@ -73,6 +79,12 @@ def template_kwargs(value: Any) -> tuple[dict[str, Any], tuple[Mapping[str, Any]
         raise ConversionError(
             "conflicting_fields",
             f"its {_KWARGS} has {given[0]}, but what the template gets as that is decided by the turns of the row",
+        )
+    own = [name for name in kwargs if name in _LANGUAGE or name.endswith("_token")]
+    if own:
+        by = "the tokenizer" if own[0].endswith(("_token", "_tokens")) else "the language of templates"
+        raise ConversionError(
+            "conflicting_fields", f"its {_KWARGS} has {own[0]}, which {by} decides; a row cannot replace it"
         )
     kwargs = {name: item for name, item in kwargs.items() if name not in _TAKEN}
     return kwargs, parse_tools(tools) if has_tools(tools) else ()
