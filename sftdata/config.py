@@ -14,7 +14,7 @@ from pydantic import Field, PrivateAttr, field_serializer, field_validator, mode
 from sftdata.curate.duplicates.settings import DedupConfig
 from sftdata.curate.privacy.settings import PrivacyConfig
 from sftdata.curate.quality.settings import FilterConfig
-from sftdata.safe.addresses import safe_address
+from sftdata.safe.addresses import written_address
 from sftdata.settings.groups import Settings, Share, check_settings
 from sftdata.settings.overrides import apply_override, read_settings, set_nested
 
@@ -108,7 +108,7 @@ class SourceConfig(Settings):
 
     @field_serializer("path", when_used="json")
     def _without_credentials(self, path: str) -> str:
-        return safe_address(path)
+        return written_address(path)
 
     @field_serializer("rows")
     def _count_and_hash(self, rows: Any) -> dict[str, object] | None:
@@ -127,7 +127,7 @@ class EvaluationConfig(Settings):
 
     @field_serializer("path", when_used="json")
     def _without_credentials(self, path: str) -> str:
-        return safe_address(path)
+        return written_address(path)
 
 
 class DecontaminateConfig(Settings):
@@ -259,7 +259,7 @@ class Config(Settings):
 
     @field_serializer("tokenizer", "template", when_used="json")
     def _without_credentials(self, name: str) -> str:
-        return safe_address(name)
+        return written_address(name)
 
     @property
     def is_plain_text(self) -> bool:

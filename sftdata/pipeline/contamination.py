@@ -19,7 +19,7 @@ from sftdata.read.file_names import distinct_names
 from sftdata.read.sources import plan_units
 from sftdata.read.stage import rows_of
 from sftdata.read.units import Unit
-from sftdata.safe.addresses import safe_address
+from sftdata.safe.addresses import written_address
 from sftdata.settings.yaml_line import settings_line
 
 WHOLE_FILES = 1 << 62  # bytes of an evaluation file in one unit: lines then count from its start
@@ -70,10 +70,10 @@ def evaluation_items(config: Config, say: Callable[[str], None]) -> Iterator[Eva
     sources = config.resolved_evaluations()
 
     def note(number: int, text: str) -> None:
-        say(f"{safe_address(config.decontaminate.against[number].path)}: {text}")
+        say(f"{written_address(config.decontaminate.against[number].path)}: {text}")
 
     units = plan_units(sources, WHOLE_FILES, "test", note)
-    names = distinct_names(units, [safe_address(source.path) for source in config.decontaminate.against])
+    names = distinct_names(units, [written_address(source.path) for source in config.decontaminate.against])
     for unit, name in zip(units, names):
         for row in rows_of(unit, sources[unit.source]):
             where = f"{name}:{row.line}"

@@ -20,7 +20,7 @@ from sftdata.encode.stats import EncodingStats
 from sftdata.engines.engine import Engine
 from sftdata.pipeline.rows import RowTable
 from sftdata.read.formats.tool_schemas import UNJUDGED, unjudged_note
-from sftdata.safe.addresses import safe_address
+from sftdata.safe.addresses import written_address
 from sftdata.store.ledger import LedgerWriter
 from sftdata.store.manifest import (
     CallsEntry,
@@ -58,7 +58,7 @@ def make_manifest(
     template = None
     if not config.is_plain_text:
         sha256 = hashlib.sha256(encoder.template.source.encode()).hexdigest()
-        template = TemplateEntry(source=safe_address(config.template), sha256=sha256)
+        template = TemplateEntry(source=written_address(config.template), sha256=sha256)
     mask = Details(config.privacy).mask
     return Manifest(
         dataset_hash=hash_of_shards(shards),
@@ -67,7 +67,7 @@ def make_manifest(
         shards=tuple(shards),
         ledger=tuple(ledger.files),
         files=tuple(files),
-        tokenizer=_tokenizer_entry(safe_address(config.tokenizer), encoder, stats),
+        tokenizer=_tokenizer_entry(written_address(config.tokenizer), encoder, stats),
         template=template,
         encoding=_encoding_entry(stats),
         config=config.model_dump(mode="json", exclude={"out": {"path"}}),

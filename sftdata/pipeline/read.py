@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext, suppress
+from hashlib import sha256
 from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -23,7 +24,7 @@ from sftdata.pipeline.rows import REASON_NAMES, ROW_COLUMNS, RowTable
 from sftdata.read.advice import FIXABLE, speakers
 from sftdata.read.diagnose import NOT_DATA, loss_notes, no_rows_error
 from sftdata.read.file_names import distinct_names
-from sftdata.read.file_stamps import stamp_of
+from sftdata.read.file_stamps import Stamp, stamp_of
 from sftdata.read.formats.convert import RowFormat
 from sftdata.read.formats.fields import at_path, key_list
 from sftdata.read.formats.roles import is_same_name
@@ -35,12 +36,14 @@ from sftdata.read.stage import ADDRESS, Read, row_format, unit_identities
 from sftdata.read.units import RawRow, Unit
 from sftdata.records.end_tokens import EndTokens
 from sftdata.records.faults import INTERNAL_ERROR, going_without
-from sftdata.safe.addresses import safe_address
+from sftdata.safe.addresses import safe_address, written_address
 
 SMALL_BYTES = 48 << 20  # of input: up to here one process is done first (tests/bench/RESULTS.md, "pool")
 _FIRST_ROWS = 100  # of a unit, in which columns are looked for first
 _MAX_DEPTH = 6  # of objects in rows, where names of columns and roles are looked for
-UNIT_BYTES = 2 << 20  # of a JSON-lines file that one task reads; changes no byte of the dataset
+# What one task reads changes no byte of the dataset.
+UNIT_BYTES = 2 << 20  # of a JSON-lines file, or of several small files
+MAX_SMALL_TASKS = 1024  # up to so many units, each is a task of its own, so that a changed file costs itself alone
 
 
 class Sources(NamedTuple):
@@ -100,7 +103,7 @@ def plan_config(
             located[number] = source.model_copy(update={"rows": written, "path": str(file), "split": split})
 
     def note(number: int, text: str) -> None:
-        say(f"{safe_address(config.sources[number].path)}: {text}")
+        say(f"{written_address(config.sources[number].path)}: {text}")
 
     try:
         units = plan_units(located, unit_bytes, note=note)
@@ -114,7 +117,7 @@ def plan_config(
 
 def _without_credentials(source: SourceConfig) -> SourceConfig:
     """A source as it may be written. Only the units, which are opened, have its address with a password or token."""
-    shown = safe_address(source.path)
+    shown = written_address(source.path)
     return source if shown == source.path else source.model_copy(update={"path": shown})
 
 
@@ -144,13 +147,37 @@ def read_rows(
     stage = Read(
         shown, sources, content_key, config.check_tool_calls, stamps, record_filter, stripped, calls_written, details
     )
-    pieces = engine.map(stage, engine.give(pa.table({"unit": np.arange(len(units))}), identities), _addresses(units))
+    keys, sizes = _tasks(units, stamps, identities)
+    given = engine.give(pa.table({"unit": np.arange(len(units))}), keys, sizes)
+    pieces = engine.map(stage, given, _addresses(units))
     rows = RowTable(pieces, units, names, engine.collect(pieces, ROW_COLUMNS))
     if (rows.reason == REASON_NAMES.index(INTERNAL_ERROR)).any():
         rows.drop_faults(engine.collect(pieces, ["fault"])["fault"])
     _refuse_unreadable(found, rows)
     _refuse_unmapped(found)
     return rows
+
+
+def _tasks(
+    units: Sequence[Unit], stamps: Sequence[tuple[Stamp, ...] | None], identities: Sequence[str | None]
+) -> tuple[list[str | None], list[int]]:
+    """The keys of the tasks that read these units, and how many units each of them reads: of very many small files
+    several, so that neither tasks nor mapped files grow with their number.
+    """
+    most = -(-len(units) // MAX_SMALL_TASKS)
+    groups: list[list[str | None]] = []
+    left = 0  # bytes that the last group may still take
+    for unit, stamp, identity in zip(units, stamps, identities, strict=True):
+        is_part = unit.start > 0 or unit.end is not None
+        size = UNIT_BYTES if is_part else sum(file.size_bytes for file in stamp or ())
+        if not groups or size > left or len(groups[-1]) == most or (identity is None) != (groups[-1][0] is None):
+            groups.append([])
+            left = UNIT_BYTES
+        groups[-1].append(identity)
+        left -= size
+    whole = ["".join(key or "" for key in group) or None for group in groups]
+    keys = [None if key is None else sha256(key.encode()).hexdigest() for key in whole] if most > 1 else whole
+    return keys, [len(group) for group in groups]
 
 
 def _addresses(units: Sequence[Unit]) -> pa.Table | None:

@@ -12,6 +12,7 @@ from urllib.parse import quote, quote_plus, unquote, unquote_plus
 
 MASK = "***"
 MIN_SECRET_CHARS = 3  # shorter ones cannot be told from other text in a message
+_HALVES = re.compile("[\ud800-\udfff]")
 _SCHEME = re.compile(r"(?<![A-Za-z0-9+.-])[A-Za-z0-9+.-]+://")  # which starts nowhere inside a word: linear time
 _NESTED = re.compile(rf"({_SCHEME.pattern})[^/]*@")  # the user of an address inside the path of another
 _CHAIN = re.compile(rf"::(?={_SCHEME.pattern})")
@@ -59,6 +60,11 @@ def safe_address(address: str) -> str:
     """
     before, urls = _urls(address)
     return _TOKEN.sub(MASK, before + "::".join(map(_without_credentials, urls))) if urls else address
+
+
+def written_address(address: str) -> str:
+    """A safe address as a file can hold it: parts of the name of a local file may be no UTF-8, and are replaced."""
+    return _HALVES.sub("\ufffd", safe_address(address))
 
 
 def mask_credentials(text: str) -> str:
