@@ -69,7 +69,7 @@ def tool_call(call: Any, note: Note | None = None) -> ToolCall:
 
 def _arguments_in(parts: Sequence[Mapping[str, Any]], name: str) -> tuple[Any, list[str]]:
     """The arguments of a call, and their keys. Raises ConversionError: conflicting_fields if two keys differ."""
-    found = [(part[key], key) for part in parts for key in _ARGUMENTS if is_given(part.get(key))]
+    found = [(part[key], key) for part in parts for key in _ARGUMENTS if part.get(key) not in (None, "", {})]
     for value, key in found[1:]:
         if value != found[0][0]:
             detail = f"the {found[0][1]} and the {key} of the call of {name[:40]!r} differ"

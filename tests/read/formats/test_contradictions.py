@@ -9,6 +9,7 @@ import pytest
 
 from sftdata.encode.template.jinja import make_environment
 from sftdata.read.formats.convert import Converted, RowFormat, convert
+from sftdata.read.formats.tool_calls import tool_call
 from sftdata.records.record import Drop, Record
 
 TURNS = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello"}]
@@ -193,3 +194,10 @@ def test_a_row_replaces_nothing_that_the_language_or_the_tokenizer_gives_a_templ
     drop = read({"messages": TURNS, "chat_template_kwargs": {name: "x"}}).found
     assert isinstance(drop, Drop) and drop.reason == "conflicting_fields"
     assert drop.detail.startswith(f"its chat_template_kwargs has {name}, which ")
+
+
+@pytest.mark.parametrize(
+    "arguments", [{"n": []}, {"n": {}}, {"n": [{}]}, {"n": ""}, {"n": False}, {"n": 0}, {"n": [None]}]
+)
+def test_arguments_that_hold_little_are_kept(arguments: dict[str, Any]) -> None:
+    assert tool_call({"function": {"name": "f", "arguments": arguments}}).arguments == arguments
