@@ -15,6 +15,7 @@ from sftdata.curate.duplicates.settings import NearConfig, SemanticConfig
 from sftdata.curate.privacy.settings import KINDS
 from sftdata.curate.quality.settings import FilterConfig
 from sftdata.read.advice import FIXABLE
+from sftdata.safe.addresses import written_address
 from sftdata.settings.yaml_line import settings_line
 
 _ORDER = ("tokenizer", "template", "sources", "clean", "check_tool_calls", "filters", "privacy", "dedup")
@@ -90,6 +91,10 @@ def _present_settings(config: Config) -> dict[str, Any]:
     if config.template == Config.model_fields["template"].default:
         unset.add("template")  # pydantic writes a field that has a serializer even where it is the default
     settings = config.model_dump(exclude_defaults=True, exclude={*unset, "filters", "sources"})
+    addresses = [settings, *settings.get("decontaminate", {}).get("against", ())]  # those of sources have none
+    for group in addresses:
+        shown = {name: written_address(group[name]) for name in ("path", "tokenizer", "template") if name in group}
+        group.update(shown)
     sources = [source.model_dump(exclude_defaults=True, exclude={"rows"}) for source in config.sources]
     filters = {} if config.filters.is_off else {"filters": _filters(config.filters)}
     return {**settings, "sources": sources, **filters}
