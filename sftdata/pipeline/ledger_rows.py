@@ -18,6 +18,7 @@ from sftdata.pipeline.rows import LIVE, REASON_NAMES, Ints, RowTable
 from sftdata.pipeline.samples import NOWHERE, SampleTable
 from sftdata.reasons import stage_of
 from sftdata.records.faults import ERROR_LOG
+from sftdata.safe.addresses import mask_credentials
 from sftdata.store.ledger import DROPPED, PACKED, LedgerWriter, as_text, keep_columns
 from sftdata.store.manifest import FileEntry
 
@@ -127,7 +128,8 @@ class LedgerRows:
 
 def write_error_log(rows: RowTable, folder: Path) -> list[FileEntry]:
     """Write the tracebacks of the rows that faults of this program cost, in the order of the rows, each traceback once;
-    no file if there are none. Personal data in messages is redacted. Raises OutputError where it cannot be written.
+    no file if there are none. Personal data and secrets in messages are masked. Raises OutputError where it cannot be
+    written.
     """
     if not rows.faults:
         return []
@@ -142,7 +144,7 @@ def write_error_log(rows: RowTable, folder: Path) -> list[FileEntry]:
             lines += [f"{where}: as {first[fault]}", ""]
         else:
             first[fault] = where
-            lines += [f"{where}: {redact(fault)[0]}", ""]
+            lines += [f"{where}: {mask_credentials(redact(fault)[0])}", ""]
     if len(entries) > MAX_LOGGED:
         lines.append(f"The ledger has {len(entries) - MAX_LOGGED:,} more.")
     data = "\n".join(lines).encode("utf-8", "backslashreplace")
