@@ -59,8 +59,12 @@ class Engine(Protocol):
         """Columns of one piece, left in its file: for columns that are too large to collect."""
         ...
 
-    def give(self, table: pa.Table, keys: Sequence[str | None] | None = None) -> list[Piece]:
-        """A small table as pieces of one row. `keys` are the pieces' keys (default: made from the table's content)."""
+    def give(
+        self, table: pa.Table, keys: Sequence[str | None] | None = None, sizes: Sequence[int] | None = None
+    ) -> list[Piece]:
+        """A small table as pieces of `sizes` rows (default: of one row). `keys` are the pieces' keys (default: made
+        from the table's content).
+        """
         ...
 
 
@@ -114,15 +118,19 @@ class TaskEngine:
         """See Engine.look."""
         return piece.read(columns)
 
-    def give(self, table: pa.Table, keys: Sequence[str | None] | None = None) -> list[Piece]:
+    def give(
+        self, table: pa.Table, keys: Sequence[str | None] | None = None, sizes: Sequence[int] | None = None
+    ) -> list[Piece]:
         """See Engine.give."""
         content = hashlib.sha256(table_bytes(table)).hexdigest()
         path = self._new_file("given", content)
         with table_writer(path, table.schema) as write:
             write(table)
+        sizes = [1] * table.num_rows if sizes is None else sizes
+        starts = np.cumsum([0, *sizes]).tolist()
         if keys is None:
-            keys = [f"{content}:{row}" for row in range(table.num_rows)]
-        return [Piece(path, row, 1, key) for row, key in enumerate(keys)]
+            keys = [f"{content}:{row}" for row in starts[:-1]]
+        return [Piece(path, *place) for place in zip(starts, sizes, keys)]
 
     def remove_unused(self) -> None:
         """Remove the results of earlier runs that this one did not use."""

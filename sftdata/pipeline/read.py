@@ -203,8 +203,7 @@ def notes_on_losses(found: Sources, rows: RowTable) -> list[str]:
         reasons = {name for name in rows.reasons_of_source(number) if name is not None} & FIXABLE
         dropped = {name: (rows.source == number) & (rows.reason == REASON_NAMES.index(name)) for name in reasons}
         if dropped:
-            own = found.config.sources[number]
-            shown = source if own.rows is None else source.model_copy(update={"path": own.path})
+            shown = source.model_copy(update={"path": found.config.sources[number].path})  # as configured
             units = np.unique(np.concatenate([rows.unit[chosen] for chosen in dropped.values()])).tolist()
             counts = {name: int(chosen.sum()) for name, chosen in dropped.items()}
             with going_without(f"{shown.path}: settings for dropped rows", notes.append):

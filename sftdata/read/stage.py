@@ -41,6 +41,7 @@ ROW_SCHEMA = pa.schema(
     ]
 )
 TABLE_ROWS = 4096  # rows in memory at a time; does not change the dataset
+_JOINED_BYTES = 1 << 24  # of small tables that become one
 ADDRESS = "address"  # column beside the units: what to open where that has a password or a token; mostly null
 # Records dropped for these reasons cannot be serialized, so they are not passed on.
 _NOT_SERIALIZABLE = ("bad_characters", "wrong_type")
@@ -98,6 +99,10 @@ class Read:
 
     def __call__(self, table: pa.Table) -> Iterator[pa.Table]:
         """The rows of each unit. Raises SourceError like `read_raw`, and if a file changed while it was read."""
+        tables = self._of_units(table)
+        return tables if table.num_rows == 1 else _joined(tables)
+
+    def _of_units(self, table: pa.Table) -> Iterator[pa.Table]:
         numbers = table["unit"].to_pylist()
         addresses = table[ADDRESS].to_pylist() if ADDRESS in table.column_names else [None] * len(numbers)
         for number, address in zip(numbers, addresses, strict=True):
@@ -179,6 +184,22 @@ class Read:
     def _detail(self, detail: str, value: object) -> str:
         """What is written of a detail."""
         return detail if self.details is None else self.details(detail, value)
+
+
+def _joined(tables: Iterator[pa.Table]) -> Iterator[pa.Table]:
+    """The rows of many small tables in few larger ones: a table in a file costs as much as hundreds of rows."""
+    waiting: list[pa.Table] = []
+    num_rows = size_bytes = 0
+    for table in tables:
+        waiting.append(table)
+        num_rows += table.num_rows
+        size_bytes += table.nbytes
+        if num_rows >= TABLE_ROWS or size_bytes >= _JOINED_BYTES:
+            yield pa.concat_tables(waiting).combine_chunks()
+            waiting.clear()
+            num_rows = size_bytes = 0
+    if waiting:
+        yield pa.concat_tables(waiting).combine_chunks()
 
 
 class _LineCounter:

@@ -57,7 +57,7 @@ class MemoryEngine:
     def look(self, piece: pa.Table, columns: Sequence[str]) -> pa.Table:
         return piece.select(list(columns))
 
-    def give(self, table: pa.Table, keys: object = None) -> list[pa.Table]:
+    def give(self, table: pa.Table, keys: object = None, sizes: object = None) -> list[pa.Table]:
         return [table.slice(row, 1) for row in range(table.num_rows)]
 
     def remove_unused(self) -> None:
