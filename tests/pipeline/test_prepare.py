@@ -28,7 +28,7 @@ BAD_LINES: list[tuple[bytes, str]] = [
     (b'{"colour": "blue"}', "unknown_shape"),
     (b'{"messages": [{"role": "user", "content": "Hi"}]}', "no_answer"),
     (b'{"prompt": "Hi", "completion": " "}', "empty_answer"),
-    (b'{"prompt": "Hi", "completion": {"a": 7}}', "wrong_type"),
+    (b'{"prompt": "Hi", "completion": ["a", "b"]}', "wrong_type"),
     (b'{"messages": [{"role": "wizard", "content": "Hi"}]}', "unknown_role"),
     (json.dumps(chat("Hi", "word " * 200)).encode(), "overlong"),
 ]
