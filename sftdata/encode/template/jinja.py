@@ -1,17 +1,19 @@
 """Chat templates rendered as transformers renders them: sandboxed Jinja, with a fixed date as today.
 
 The environment follows transformers' documentation (trim_blocks, lstrip_blocks, loop controls, `raise_exception`,
-`strftime_now`, a `tojson` that does not escape HTML). Tests compare the two.
+`strftime_now`, a `tojson` that does not escape HTML). Tests compare the two. Unlike there, nothing in it differs
+from run to run (`lipsum`, `random`), and a rendering has limits: see limits.py.
 """
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import date as Date
 from datetime import datetime
 from functools import cached_property, lru_cache
-from types import CodeType
+from types import BuiltinMethodType, CodeType
 from typing import Any
 
 import jinja2
@@ -19,15 +21,26 @@ import jinja2.ext
 import jinja2.meta
 import jinja2.nodes
 import jinja2.parser
-from jinja2.sandbox import ImmutableSandboxedEnvironment
+from jinja2.runtime import Context
+from jinja2.sandbox import ImmutableSandboxedEnvironment, SandboxedFormatter
 
-from sftdata.errors import TemplateError
+from sftdata.encode.template import limits
+from sftdata.errors import TemplateError, first_line
 
 Turn = dict[str, Any]
 
 
+# What Jinja has and a template may not use, because it gives something else each time or takes the square of its input.
+_LEFT_OUT = ("random", "pprint", "urlize")
+_ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
+
+
 class RenderError(Exception):
     """The template refused a conversation, with this message."""
+
+
+class TooMuch(RenderError):
+    """The template does more for a conversation than a template may do."""
 
 
 class _Generation(jinja2.ext.Extension):
@@ -72,18 +85,78 @@ def _tojson(
     separators: tuple[str, str] | None = None,
     sort_keys: bool = False,
 ) -> str:
+    if indent is not None:
+        limits.need(len(indent) if isinstance(indent, str) else indent, limits.MAX_DIGITS)
     return json.dumps(value, ensure_ascii=ensure_ascii, indent=indent, separators=separators, sort_keys=sort_keys)
+
+
+class _Formatter(SandboxedFormatter):
+    """What formats `'{}'.format(...)`, with limits."""
+
+    def __init__(self, environment: jinja2.Environment) -> None:
+        super().__init__(environment)
+        self._size = 0
+
+    def format_field(self, value: Any, format_spec: str) -> Any:
+        """See string.Formatter.format_field."""
+        limits.check_format(format_spec)
+        text = super().format_field(value, format_spec)
+        self._size += len(text)
+        limits.need(self._size)
+        return text
 
 
 class _Sandbox(ImmutableSandboxedEnvironment):
     """Jinja's sandbox, which asks for each attribute whether a template may read it: half of the time of rendering.
 
-    What it answers depends on the types of the object and of the value, and on the name.
+    What it answers depends on the types of the object and of the value, and on the name. Templates have limits.
     """
+
+    intercepted_binops = frozenset(("*", "**", "%"))
+    concat = staticmethod(limits.joined)
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
         self._safe: dict[tuple[type, str, type], bool] = {}
+        self.steps = limits.Steps()
+        del self.globals["lipsum"]
+        for name in _LEFT_OUT:
+            del self.filters[name]
+        for name in limits.LIMITED_FILTERS:
+            self.filters[name] = limits.limited_filter(name, self.filters[name])
+        self.filters[limits.STEP], self.filters[limits.HOLD] = self.steps.step, limits.held
+        self.binop_table.update({"*": limits.product, "**": limits.power, "%": limits.remainder})
+
+    def _generate(
+        self, source: jinja2.nodes.Template, name: str | None, filename: str | None, defer_init: bool = False
+    ) -> str:
+        limited: jinja2.nodes.Template = limits.Limited().visit(source)
+        return super()._generate(limited, name, filename, defer_init)
+
+    def call_binop(self, context: Context, operator: str, left: Any, right: Any) -> Any:
+        """See SandboxedEnvironment.call_binop."""
+        if operator == "%" and isinstance(left, int):
+            return left % right  # nearly all
+        return self.binop_table[operator](left, right)
+
+    def call(__self, __context: Context, __obj: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: N805 - as Jinja
+        """See SandboxedEnvironment.call."""
+        if type(__obj) is BuiltinMethodType:  # methods of texts, lists and objects, which Jinja asks much about
+            kwargs.pop("_loop_vars", None)
+            kwargs.pop("_block_vars", None)
+            if __obj.__name__ in limits.METHODS:
+                args = limits.check_method(__obj.__self__, __obj.__name__, args, kwargs)
+            return __obj(*args, **kwargs)
+        return limits.hold(super().call(__context, __obj, *args, **kwargs))
+
+    def wrap_str_format(self, value: Any) -> Callable[..., str] | None:
+        """See SandboxedEnvironment.wrap_str_format."""
+        if super().wrap_str_format(value) is None:
+            return None
+        text: str = value.__self__
+        if value.__name__ == "format_map":
+            return lambda values: _Formatter(self).vformat(text, (), values)
+        return lambda *args, **named: _Formatter(self).vformat(text, args, named)
 
     def is_safe_attribute(self, obj: Any, attr: str, value: Any) -> bool:
         """See SandboxedEnvironment.is_safe_attribute."""
@@ -93,7 +166,7 @@ class _Sandbox(ImmutableSandboxedEnvironment):
         return self._safe[key]
 
 
-def make_environment(today: Date) -> jinja2.Environment:
+def make_environment(today: Date) -> _Sandbox:
     """The sandbox in which templates run. In it, `strftime_now` formats midnight of `today`."""
 
     def strftime_now(pattern: str) -> str:
@@ -135,6 +208,7 @@ class ChatTemplate:
         self.today = today
         self.special_tokens = dict(special_tokens)
         environment = make_environment(today)
+        self._steps = environment.steps
         self._render = self._compile(environment, source)
         self._render_tools = self._compile(environment, tool_source) if tool_source else self._render
 
@@ -145,6 +219,9 @@ class ChatTemplate:
             return environment.template_class.from_code(environment, code, tokens).render
         except jinja2.TemplateSyntaxError as error:
             raise TemplateError(f"{self.name}:{error.lineno}", f"is not a Jinja template: {error.message}") from error
+        except Exception as error:  # of Python's compiler: blocks too deep, numbers too long, null characters
+            why = "it is nested too deeply" if isinstance(error, RecursionError) else first_line(error)
+            raise TemplateError(self.name, f"cannot be compiled as a Jinja template: {why}") from error
 
     @property
     def sources(self) -> tuple[str, ...]:
@@ -166,22 +243,35 @@ class ChatTemplate:
         add_generation_prompt: bool = False,
         kwargs: Mapping[str, Any] | None = None,
     ) -> str:
-        """The conversation as text. Raises RenderError with the template's own message if it refuses."""
+        """The conversation as text. Raises RenderError with the template's own message if it refuses, and TooMuch if it
+        does more than a template may do.
+        """
         render = self._render_tools if tools else self._render
         # Like transformers: a field that is null is left out.
         messages = [
             {name: value for name, value in turn.items() if value is not None} if None in turn.values() else turn
             for turn in messages
         ]
+        self._steps.start()
         try:
-            return render(
+            text = render(
                 messages=messages,
                 tools=tools or None,
                 documents=None,
                 add_generation_prompt=add_generation_prompt,
                 **(kwargs or {}),
             )
+        except limits.LimitError as error:
+            raise TooMuch(error.message or "") from error
         except jinja2.exceptions.TemplateError as error:
             raise RenderError(error.message or type(error).__name__) from error
-        except (TypeError, ValueError, KeyError, IndexError, AttributeError, ZeroDivisionError, OverflowError) as error:
-            raise RenderError(f"{type(error).__name__}: {error}") from error
+        except (MemoryError, RecursionError) as error:
+            what = "memory" if isinstance(error, MemoryError) else "calls inside calls"
+            raise TooMuch(f"it takes too much {what}") from error
+        except Exception as error:  # only the template's code runs here, and it may raise anything
+            raise RenderError(f"{type(error).__name__}: {_ADDRESS.sub('', str(error))}") from error
+        if " at 0x" in text:
+            given = f"{self.sources}{messages}{tools}{kwargs}"
+            if any(found not in given for found in _ADDRESS.findall(text)):
+                raise RenderError("it writes the address of an object, which is another one in every run")
+        return text

@@ -11,10 +11,11 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from sftdata.encode.template.jinja import ChatTemplate, RenderError, Turn, make_environment
+from sftdata.encode.template.jinja import ChatTemplate, RenderError, TooMuch, Turn, make_environment
 from sftdata.encode.template.syntax import ContentUse, find_content_use
 from sftdata.encode.tokenizer.control import RESERVED, ControlTokens, control_tokens
 from sftdata.encode.tokenizer.load import TokenizerFiles
+from sftdata.errors import TemplateError
 
 # Sentinels are lower-case letters, which no kind of escaping changes.
 SENTINEL = "zqx{}xqz"
@@ -62,11 +63,15 @@ class TemplateProbes:
     refused_parts: dict[Hashable, str] = field(default_factory=dict)  # see refusals.py, by shape and error
 
     def _render(self, messages: list[Turn], *, tools: bool = False, prompt: bool = False) -> str | None:
-        """The rendering of a probe, or None if the template refuses it."""
+        """The rendering of a probe, or None if the template refuses it. Raises TemplateError if it does too much."""
         try:
             return self.template.render(
                 messages, tools=[TOOL] if tools else None, add_generation_prompt=prompt, kwargs=self.kwargs
             )
+        except TooMuch as error:
+            if self.kwargs:
+                return None  # it may be for the arguments of one row
+            raise TemplateError(self.template.name, f"cannot render a short conversation: {error}") from error
         except RenderError:
             return None
 

@@ -21,30 +21,9 @@ _KWARGS = "chat_template_kwargs"
 # What a conversation is rendered with already; other arguments that the template does not know are counted.
 _TAKEN = ("messages", "documents", "add_generation_prompt")
 # What the language of templates gives them itself; with the tokens of the tokenizer, whose names end in _token.
-_LANGUAGE = frozenset(
-    [
-        "range",
-        "dict",
-        "lipsum",
-        "cycler",
-        "joiner",
-        "namespace",
-        "raise_exception",
-        "strftime_now",
-        "self",
-        "loop",
-        "caller",
-        "varargs",
-        "kwargs",
-        "true",
-        "false",
-        "none",
-        "True",
-        "False",
-        "None",
-        "additional_special_tokens",
-    ]
-)
+_FUNCTIONS = ("range", "dict", "lipsum", "cycler", "joiner", "namespace", "raise_exception", "strftime_now")
+_WORDS = ("self", "loop", "caller", "varargs", "kwargs", "true", "false", "none", "True", "False", "None")
+_LANGUAGE = {*_FUNCTIONS, *_WORDS, "additional_special_tokens"}
 _CONTENT = ("content", "value", "parts", "text")  # where a system prompt that is an object has its text
 
 
