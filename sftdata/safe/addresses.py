@@ -15,6 +15,10 @@ MIN_SECRET_CHARS = 3  # shorter ones cannot be told from other text in a message
 _HALVES = re.compile("[\ud800-\udfff]")
 _SCHEME = re.compile(r"(?<![A-Za-z0-9+.-])[A-Za-z0-9+.-]+://")  # which starts nowhere inside a word: linear time
 _NESTED = re.compile(rf"({_SCHEME.pattern})[^/]*@")  # the user of an address inside the path of another
+# A path of Python has one slash where an address had two, such as that of a folder which is none: http:/user:...@host.
+_ONE_SLASH = re.compile(
+    r"(?<![A-Za-z0-9+.-])((?:https?|s3a?|gcs|gs|s?ftp|ssh|abfss?|wasbs?|az|adl|hf|webdav|hdfs|smb|memory)(?:\+\w+)?:/)(?=[^/])"
+)
 _CHAIN = re.compile(rf"::(?={_SCHEME.pattern})")
 # What stands before @ is the name of a container, or an organization and a repository.
 _CONTAINERS, _REPOSITORIES = {"abfs", "abfss", "wasb", "wasbs", "az", "adl"}, {"github"}
@@ -58,7 +62,7 @@ def safe_address(address: str) -> str:
 
     Addresses inside addresses, as in `simplecache::https://...` or behind a setting, are cleaned too.
     """
-    before, urls = _urls(address)
+    before, urls = _urls(_ONE_SLASH.sub(r"\1/", address))
     return _TOKEN.sub(MASK, before + "::".join(map(_without_credentials, urls))) if urls else address
 
 
@@ -69,7 +73,8 @@ def written_address(address: str) -> str:
 
 def mask_credentials(text: str) -> str:
     """A message without credentials: those in URLs, those behind a name, as in `AccountKey=`, and known tokens."""
-    if "://" in text:
+    if ":/" in text:
+        text = _ONE_SLASH.sub(r"\1/", text)
         text = _RUN.sub(_safe_run, text)
     if "?" in text:
         text = _PATH_QUERY.sub(lambda match: match[1] + _query_kept(match[0][len(match[1]) + 1 :]), text)
