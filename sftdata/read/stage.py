@@ -40,7 +40,9 @@ ROW_SCHEMA = pa.schema(
         ("skip", pa.int64()),  # line numbers that the unit covers; only in a unit's first entry
     ]
 )
-TABLE_ROWS = 4096  # rows in memory at a time; does not change the dataset
+# Rows in memory at a time, and characters of their texts; neither changes the dataset.
+TABLE_ROWS = 4096
+TABLE_CHARS = 1 << 24
 _JOINED_BYTES = 1 << 24  # of small tables that become one
 ADDRESS = "address"  # column beside the units: what to open where that has a password or a token; mostly null
 # Records dropped for these reasons cannot be serialized, so they are not passed on.
@@ -115,7 +117,10 @@ class Read:
         raw_rows = _LineCounter(read_raw(unit))
         rows = iter(raw_rows)
         is_first = True
-        while len(entries := self._entries(rows, source)) == TABLE_ROWS:
+        while True:
+            entries, is_end = self._entries(rows, source)
+            if is_end:
+                break
             yield _table(entries, lines_in(unit) if is_first else None)
             is_first = False
         if is_first:
@@ -124,9 +129,10 @@ class Read:
         elif entries:
             yield _table(entries, None)
 
-    def _entries(self, rows: Iterator[RawRow], source: Source) -> list[tuple[Any, ...]]:
-        """The next TABLE_ROWS rows, fewer at the end. A fault costs the row that has it."""
+    def _entries(self, rows: Iterator[RawRow], source: Source) -> tuple[list[tuple[Any, ...]], bool]:
+        """The next rows, as many as a table holds, and whether they are the last. A fault costs the row that has it."""
         entries: list[tuple[Any, ...]] = []
+        num_chars = 0
         how = row_format(source, self.calls_written)
         is_changing = self.record_filter is not None or self.end_tokens is not None
         while True:
@@ -139,18 +145,21 @@ class Read:
                         names = _names_json(unused) if unused else None
                         key = self.key_of(record)
                         entries.append((raw.line, record, key, None, None, None, None, None, names, None, None))
+                        for text in record.contents:
+                            num_chars += len(text)
                     else:
                         entries.append(self._entry(raw, source, how))
-                    if len(entries) == TABLE_ROWS:
-                        return entries
+                        num_chars += _num_chars(raw.value)
+                    if len(entries) == TABLE_ROWS or num_chars >= TABLE_CHARS:
+                        return entries, False
                     raw = None  # what the reader raises for the next row is not this one's
-                return entries
+                return entries, True
             except BaseException as error:
                 if raw is None or not is_fault(error):
                     raise
                 entries.append(_fault_entry(raw.line, fault_text(error)))
             if len(entries) == TABLE_ROWS:
-                return entries
+                return entries, False
 
     def _entry(self, raw: RawRow, source: Source, how: RowFormat) -> tuple[Any, ...]:
         """The values of a row in ROW_SCHEMA without `skip`; the record is not serialized yet."""
@@ -200,6 +209,20 @@ def _joined(tables: Iterator[pa.Table]) -> Iterator[pa.Table]:
             num_rows = size_bytes = 0
     if waiting:
         yield pa.concat_tables(waiting).combine_chunks()
+
+
+def _num_chars(value: object) -> int:
+    """About how many characters the texts of a raw row have. Takes no recursion."""
+    num_chars, left = 0, [value]
+    while left:
+        item = left.pop()
+        if isinstance(item, (str, bytes)):
+            num_chars += len(item)
+        elif isinstance(item, dict):
+            left += item.values()
+        elif isinstance(item, list):
+            left += item
+    return num_chars
 
 
 class _LineCounter:

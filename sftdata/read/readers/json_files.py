@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from sftdata.errors import SourceError
 from sftdata.read.readers.json_lines import read_json_lines
 from sftdata.read.readers.json_shapes import rows_in
-from sftdata.read.readers.open_files import open_unit, reject_non_text
+from sftdata.read.readers.open_files import MAX_WHOLE_BYTES, open_unit, read_whole, reject_non_text
 from sftdata.read.readers.parse_json import parse_json, parse_line
 from sftdata.read.readers.repeated_keys import Repeated, drop_of, mark_repeated, repeated_in
 from sftdata.read.units import RawRow, Unit
@@ -24,13 +24,14 @@ _SCANNER = json.JSONDecoder(parse_constant=lambda name: None)
 def read_json(unit: Unit) -> Iterator[RawRow]:
     """The rows of a `.json` file, numbered from 1. The file is read into memory as a whole, unless it is JSON lines.
 
-    Raises SourceError with line and column if the file is not JSON, and if it holds several lists of rows.
+    Raises SourceError with line and column if the file is not JSON, if it holds several lists of rows, and as
+    `read_whole`.
     """
     if _is_json_lines(unit):
         yield from read_json_lines(unit)
         return
     with open_unit(unit.path, unit.name, unit.compression) as reader:
-        data = reader.read()
+        data = read_whole(reader, unit.name, unit.compression)
     if data.isspace():
         return
     values = _values(data, unit.name)
@@ -65,15 +66,16 @@ def _is_json_lines(unit: Unit) -> bool:
         reject_non_text(reader, unit.name)
         if reader.peek(1)[:1] == b"[":
             return False  # may be a single line of gigabytes: do not read it twice
-        first = _next_line(reader)
+        limit = -1 if unit.compression is None else MAX_WHOLE_BYTES + 1
+        first = _next_line(reader, limit)
         if first.lstrip(b"\xef\xbb\xbf \t")[:1] != b"{" or isinstance(parse_line(first), Drop):
             return False
-        return bool(_next_line(reader))
+        return bool(_next_line(reader, limit))
 
 
-def _next_line(reader: io.BufferedReader) -> bytes:
-    """The next line that is not blank; empty at the end."""
-    while line := reader.readline():
+def _next_line(reader: io.BufferedReader, limit: int) -> bytes:
+    """The next line that is not blank, or `limit` bytes of it; empty at the end."""
+    while line := reader.readline(limit):
         if not line.isspace():
             break
     return line

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 COMPRESSIONS = ("gz", "zst", "bz2", "xz")
 BUFFER_BYTES = 1 << 18
 HEAD_BYTES = 1 << 16
+MAX_WHOLE_BYTES = 1 << 29  # uncompressed, of a compressed file that has to be in memory as a whole
+_ZSTD_STEP_BYTES = 1 << 10  # of compressed data, which are at most 32 MiB of uncompressed data
 
 # The first bytes of files that are not text: (bytes, what the file is, what to do about it).
 _MAGIC_BYTES = (
@@ -56,6 +58,15 @@ def open_unit(path: str, name: str, compression: str | None) -> Iterator[io.Buff
         if compression == "bz2" and error.errno is None:  # bz2 has no exception class of its own
             raise _damaged(name, compression, error) from error
         raise unreadable(name, error) from error
+
+
+def read_whole(reader: io.BufferedReader, name: str, compression: str | None) -> bytes:
+    """All bytes of a file. Raises SourceError if they are compressed and too many: a few kB can hold gigabytes."""
+    data = reader.read(-1 if compression is None else MAX_WHOLE_BYTES + 1)
+    if compression is not None and len(data) > MAX_WHOLE_BYTES:
+        what = f"holds more than {MAX_WHOLE_BYTES >> 20} MiB uncompressed, and has to be in memory as a whole"
+        raise SourceError(name, what, "write it as JSON lines, which may be compressed and of any size, or unpack it")
+    return data
 
 
 def _damaged(name: str, compression: str | None, error: Exception) -> SourceError:
@@ -161,32 +172,36 @@ def _uncompressed(raw: IO[bytes], compression: str | None) -> io.RawIOBase:
 class ZstdFrames(io.RawIOBase):
     """Zstandard data of one or more frames. Raises EOFError if the data ends inside a frame; the reader of zstandard
     ends silently there, and rows would be lost.
+
+    Compressed data is taken in small steps, because four bytes of it may hold 128 kB.
     """
 
     def __init__(self, raw: IO[bytes]) -> None:
         self._raw = raw
         self._frame = zstandard.ZstdDecompressor().decompressobj()
         self._inside = False  # whether the current frame has started
-        self._pending = b""  # uncompressed, not yet returned
-        self._rest = b""  # compressed, after the frame that ended
+        self._pending = memoryview(b"")  # uncompressed, not yet returned
+        self._rest = memoryview(b"")  # compressed, not yet taken
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: WriteableBuffer) -> int:
         while not self._pending:
-            data = self._rest or self._raw.read(1 << 17)
-            self._rest = b""
+            if not self._rest:
+                self._rest = memoryview(self._raw.read(1 << 17))
+            data = self._rest[:_ZSTD_STEP_BYTES]
             if not data:
                 if self._inside:
                     raise EOFError("it ends in the middle")
                 return 0
             self._inside = True
-            self._pending = self._frame.decompress(data)
+            self._pending = memoryview(self._frame.decompress(data))
             if self._frame.eof:
-                self._rest = self._frame.unused_data
+                data = data[: len(data) - len(self._frame.unused_data)]
                 self._frame = zstandard.ZstdDecompressor().decompressobj()
                 self._inside = False
+            self._rest = self._rest[len(data) :]
         view = memoryview(buffer).cast("B")
         size = min(len(view), len(self._pending))
         view[:size] = self._pending[:size]

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from sftdata.errors import SourceError
 from sftdata.read.readers.arrow_values import batch_rows, reject_same_names
-from sftdata.read.readers.open_files import HEAD_BYTES, is_url, open_unit, reject_lfs_pointer
+from sftdata.read.readers.open_files import HEAD_BYTES, is_url, open_unit, read_whole, reject_lfs_pointer
 from sftdata.read.units import RawRow, Unit
 from sftdata.records.record import Drop
 
@@ -49,7 +49,8 @@ def read_arrow(unit: Unit) -> Iterator[RawRow]:
         head = reader.peek(8)
         reject_lfs_pointer(head.ljust(len(head)), unit.name)
         if head.startswith(b"ARROW1"):
-            data: Any = reader if unit.compression is None and not is_url(unit.path) else io.BytesIO(reader.read())
+            is_local = unit.compression is None and not is_url(unit.path)
+            data: Any = reader if is_local else io.BytesIO(read_whole(reader, unit.name, unit.compression))
             file = pa.ipc.open_file(data)
             yield from numbered_rows((file.get_batch(index) for index in range(file.num_record_batches)), unit.name)
         else:
@@ -105,7 +106,9 @@ def _open_parquet(path: str, name: str, compression: str | None) -> Iterator[pq.
 
     with _arrow_errors(name), open_unit(path, name, compression) as reader:
         reject_lfs_pointer(reader.peek(HEAD_BYTES), name)
-        with pq.ParquetFile(reader if compression is None else io.BytesIO(reader.read())) as file:
+        with pq.ParquetFile(
+            reader if compression is None else io.BytesIO(read_whole(reader, name, compression))
+        ) as file:
             yield file
 
 
