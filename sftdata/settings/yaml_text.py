@@ -34,6 +34,9 @@ def yaml_problem(error: Exception) -> str:
 
     if isinstance(error, yaml.constructor.ConstructorError) and error.problem:
         return str(error.problem)
+    if isinstance(error, yaml.MarkedYAMLError) and error.problem and error.problem_mark is not None:
+        # Without the text around it: that may be a password, cut so that nothing shows what it is.
+        return f"is not YAML: {error.problem} (column {error.problem_mark.column + 1})"
     return "is not YAML: " + " ".join(str(error).split())
 
 
