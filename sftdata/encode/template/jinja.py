@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import date as Date
 from datetime import datetime
 from functools import cached_property, lru_cache
-from types import BuiltinMethodType, CodeType
+from types import BuiltinMethodType, CodeType, MethodType
 from typing import Any
 
 import jinja2
@@ -22,7 +22,8 @@ import jinja2.meta
 import jinja2.nodes
 import jinja2.parser
 from jinja2.runtime import Context
-from jinja2.sandbox import ImmutableSandboxedEnvironment, SandboxedFormatter
+from jinja2.sandbox import ImmutableSandboxedEnvironment, SandboxedEscapeFormatter, SandboxedFormatter
+from markupsafe import Markup
 
 from sftdata.encode.template import limits
 from sftdata.errors import TemplateError, first_line
@@ -32,6 +33,8 @@ Turn = dict[str, Any]
 
 # What Jinja has and a template may not use, because it gives something else each time or takes the square of its input.
 _LEFT_OUT = ("random", "pprint", "urlize")
+_METHODS = frozenset((MethodType, BuiltinMethodType))
+_OF_DICTS = frozenset(dir(dict))
 _ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
 
 
@@ -90,12 +93,10 @@ def _tojson(
     return json.dumps(value, ensure_ascii=ensure_ascii, indent=indent, separators=separators, sort_keys=sort_keys)
 
 
-class _Formatter(SandboxedFormatter):
+class _Limited(SandboxedFormatter):
     """What formats `'{}'.format(...)`, with limits."""
 
-    def __init__(self, environment: jinja2.Environment) -> None:
-        super().__init__(environment)
-        self._size = 0
+    _size = 0
 
     def format_field(self, value: Any, format_spec: str) -> Any:
         """See string.Formatter.format_field."""
@@ -104,6 +105,10 @@ class _Formatter(SandboxedFormatter):
         self._size += len(text)
         limits.need(self._size)
         return text
+
+
+class _Escaping(_Limited, SandboxedEscapeFormatter):
+    """The same for a text that is marked as HTML."""
 
 
 class _Sandbox(ImmutableSandboxedEnvironment):
@@ -147,16 +152,44 @@ class _Sandbox(ImmutableSandboxedEnvironment):
             if __obj.__name__ in limits.METHODS:
                 args = limits.check_method(__obj.__self__, __obj.__name__, args, kwargs)
             return __obj(*args, **kwargs)
-        return limits.hold(super().call(__context, __obj, *args, **kwargs))
+        value = super().call(__context, __obj, *args, **kwargs)
+        if type(value) is str and len(value) < limits.MAX_CHARS:
+            return value
+        return limits.hold(value)
+
+    def getattr(self, obj: Any, attribute: str) -> Any:
+        """See SandboxedEnvironment.getattr, which asks of every value whether it is `str.format`."""
+        if type(obj) is dict and attribute not in _OF_DICTS:  # nearly all
+            try:
+                return obj[attribute]
+            except KeyError:
+                return self.undefined(obj=obj, name=attribute)
+        try:
+            value = getattr(obj, attribute)
+        except AttributeError:
+            try:
+                return obj[attribute]
+            except (TypeError, LookupError):
+                return self.undefined(obj=obj, name=attribute)
+        if type(value) in _METHODS and (wrapped := self.wrap_str_format(value)) is not None:
+            return wrapped
+        return value if self.is_safe_attribute(obj, attribute, value) else self.unsafe_undefined(obj, attribute)
 
     def wrap_str_format(self, value: Any) -> Callable[..., str] | None:
         """See SandboxedEnvironment.wrap_str_format."""
-        if super().wrap_str_format(value) is None:
+        if type(value) not in _METHODS or value.__name__ not in ("format", "format_map"):
+            return None  # nearly all
+        text = value.__self__
+        if not isinstance(text, str):
             return None
-        text: str = value.__self__
+        kind = type(text)
+
+        def formatter() -> _Limited:
+            return _Escaping(self, escape=text.escape) if isinstance(text, Markup) else _Limited(self)
+
         if value.__name__ == "format_map":
-            return lambda values: _Formatter(self).vformat(text, (), values)
-        return lambda *args, **named: _Formatter(self).vformat(text, args, named)
+            return lambda values: kind(formatter().vformat(text, (), values))
+        return lambda *args, **named: kind(formatter().vformat(text, args, named))
 
     def is_safe_attribute(self, obj: Any, attr: str, value: Any) -> bool:
         """See SandboxedEnvironment.is_safe_attribute."""
@@ -215,8 +248,9 @@ class ChatTemplate:
     def _compile(self, environment: jinja2.Environment, source: str) -> Callable[..., str]:
         try:
             code = _code_of(source)
-            tokens = environment.make_globals(self.special_tokens)
-            return environment.template_class.from_code(environment, code, tokens).render
+            # One dict, where Jinja chains two, which it would join for each rendering.
+            known = {**environment.globals, **self.special_tokens}
+            return environment.template_class.from_code(environment, code, known).render
         except jinja2.TemplateSyntaxError as error:
             raise TemplateError(f"{self.name}:{error.lineno}", f"is not a Jinja template: {error.message}") from error
         except Exception as error:  # of Python's compiler: blocks too deep, numbers too long, null characters

@@ -29,7 +29,7 @@ STEP, HOLD = "_step", "_hold"  # filters that are put into templates
 _STEPS_PER_LOOK = 256
 _STEPS_OF_MACRO = 10
 _ITEMS_PER_STEP = 16
-_CHUNK = 16
+_CHUNK = 64
 _FEW = 8
 _NUMBER = re.compile(r"\d+")
 _GROWING = (nodes.Add, nodes.Concat, nodes.List, nodes.Dict, nodes.Tuple)
@@ -96,8 +96,10 @@ def hold(value: T) -> T:
 
 
 @jinja2.pass_context
-def held(context: Context, value: T) -> T:
+def held(context: Context, value: Any) -> Any:
     """The filter that measures a value. What takes long to measure is several steps."""
+    if type(value) is str and len(value) < MAX_CHARS:
+        return value
     if isinstance(value, _CONTAINERS):
         context.environment.steps.step(context, _measure(value) // _ITEMS_PER_STEP)  # type: ignore[attr-defined]
         return value
@@ -127,11 +129,14 @@ def _measure(value: object) -> int:
 
 def joined(parts: Iterable[str]) -> str:
     """The parts as one text. Raises LimitError."""
-    rest, kept, size = iter(parts), [], 0
+    rest, size = iter(parts), 0
+    kept: list[str] = []
     while chunk := list(islice(rest, _CHUNK)):
         size += sum(map(len, chunk))
         if size > MAX_CHARS:
             raise too_big("writes a text")
+        if not kept and len(chunk) < _CHUNK:
+            return "".join(chunk)
         kept += chunk
     return "".join(kept)
 
