@@ -121,6 +121,10 @@ def _split(url: str) -> tuple[str, str]:
 
 def _split_user(scheme: str, rest: str) -> tuple[str, str]:
     """What stands before the host, and the rest."""
+    if rest.startswith("/") and scheme != "file":  # as stores write what they take for a path
+        bare = rest.lstrip("/")
+        user, after = _split_user(scheme, bare)
+        return (user, f"{rest[: len(rest) - len(bare)]}{after}") if ":" in user else ("", rest)
     authority = re.split(r"[/?#]", rest, maxsplit=1)[0]
     end = authority.rfind("@")
     if end < 0 and _NO_PORT.match(rest):  # a password with / ? or # in it
