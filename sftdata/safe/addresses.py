@@ -17,7 +17,8 @@ _SCHEME = re.compile(r"(?<![A-Za-z0-9+.-])[A-Za-z0-9+.-]+://")  # which starts n
 _NESTED = re.compile(rf"({_SCHEME.pattern})[^/]*@")  # the user of an address inside the path of another
 # A path of Python has one slash where an address had two, such as that of a folder which is none: http:/user:...@host.
 _ONE_SLASH = re.compile(
-    r"(?<![A-Za-z0-9+.-])((?:https?|s3a?|gcs|gs|s?ftp|ssh|abfss?|wasbs?|az|adl|hf|webdav|hdfs|smb|memory)(?:\+\w+)?:/)(?=[^/])"
+    r"(?<![A-Za-z0-9+.-])((?:https?|s3a?|gcs|gs|s?ftp|ssh|abfss?|wasbs?|az|adl|hf|webdav|hdfs|smb|memory)(?:\+\w+)?:/"
+    r"|[A-Za-z0-9+.-]{2,40}:/(?=[^/\s:@]{0,200}:[^/\s]{0,400}@))(?=[^/])"
 )
 _CHAIN = re.compile(rf"::(?={_SCHEME.pattern})")
 # What stands before @ is the name of a container, or an organization and a repository.

@@ -38,6 +38,7 @@ SECRET = st.text("ABCDEFGHJKMNPQRSTUVWXYZ23456789", min_size=12, max_size=24)  #
         ("http://[::1]:8000/a.jsonl", "http://[::1]:8000/a.jsonl"),
         ("sources.0.path=https://u:p@h/a.jsonl", "sources.0.path=https://h/a.jsonl"),
         ("http:/u:p@h/a", "http://h/a"),  # what Python makes of an address that is taken for a path
+        ("unknown:/u:p@h/a", "unknown://h/a"),
         ("memory:///u:p@store/a.jsonl", "memory:///store/a.jsonl"),
         ("hdfs:///data/x@y.jsonl", "hdfs:///data/x@y.jsonl"),
         ("file:///C:/data/x@y.jsonl", "file:///C:/data/x@y.jsonl"),
