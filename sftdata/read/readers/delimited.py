@@ -6,7 +6,7 @@ import csv
 import io
 import itertools
 import re
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -115,7 +115,7 @@ def _read_header(rows: Iterator[list[str]], lines: _Lines, name: str) -> list[st
             break
     if any("\udc00" <= char <= "\udcff" for name in header for char in name):
         raise SourceError(where, "the header is not UTF-8 text", "save the file as UTF-8")
-    twice = [name for name in dict.fromkeys(header) if name and header.count(name) > 1]
+    twice = [name for name, count in Counter(header).items() if name and count > 1]
     if twice:
         raise SourceError(where, f"the header names {twice[0]!r} twice", "give every column a different name")
     return header

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from sftdata.config import SourceConfig
 from sftdata.errors import SourceError
 from sftdata.read import Unit, no_rows_error, plan_units, read_raw
+from sftdata.read.readers import delimited
 
 
 def csv_rows(raw_rows, path: Path, data: bytes) -> list[tuple[int, object]]:
@@ -248,3 +249,25 @@ def test_a_tsv_file_without_tabs_in_its_header_may_have_other_delimiters(tmp_pat
     ]
     assert csv_rows(raw_rows, tmp_path / "b.tsv", b"a,b,c\tprompt,x\n1\t2\n") == [(2, {"a,b,c": "1", "prompt,x": "2"})]
     assert csv_rows(raw_rows, tmp_path / "c.tsv", b"text\na, b\n") == [(2, {"text": "a, b"})]
+
+
+class CountedName(str):
+    """A name of a column that counts how often any of them is compared."""
+
+    __slots__ = ()
+    __hash__ = str.__hash__
+    compared = 0
+
+    def __eq__(self, other: object) -> bool:
+        CountedName.compared += 1
+        return str.__eq__(self, other)
+
+
+def test_a_header_of_four_times_as_many_columns_costs_no_more_than_six_times_as_many_comparisons() -> None:
+    compared = []
+    for size in (2500, 10_000):
+        CountedName.compared = 0
+        header = [CountedName(f"column {at}") for at in range(size)]
+        assert delimited._read_header(iter([header]), delimited._Lines(iter([])), "a.csv") == header
+        compared.append(CountedName.compared)  # names that are the same object are not compared
+    assert compared[1] <= 6 * compared[0] + 1000
