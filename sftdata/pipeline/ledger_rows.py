@@ -53,7 +53,7 @@ class LedgerRows:
         self._num_trained = samples.sums(samples.num_trained * times, rows.size)
         self._num_places = samples.sums(times * is_placed, rows.size)
         self._ends = np.concatenate([[0], np.cumsum(self._num_places)])
-        self._of_places = {"places": samples.places(), **samples.proofs()}
+        self._samples, self._placed = samples, samples.placed()
 
     def tables(self) -> Iterator[pa.Table]:
         """One row for each row of the input, in its order, some at a time."""
@@ -103,10 +103,8 @@ class LedgerRows:
         starts = np.append(self._ends[rows], last) - first
         is_null = np.append(self._num_places[rows] == 0, False)
         offsets = pa.array(starts.astype(np.int32), mask=is_null)
-        return {
-            name: pa.ListArray.from_arrays(offsets, values.slice(first, last - first))
-            for name, values in self._of_places.items()
-        }
+        columns = self._samples.ledger_columns(*(numbers[first:last] for numbers in self._placed))
+        return {name: pa.ListArray.from_arrays(offsets, values) for name, values in columns.items()}
 
     def _kept_columns(self, rows: Ints) -> dict[str, pa.Array]:
         """What the sources' `keep` asks for."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 from sftdata.config import Config
 from sftdata.curate.mixture import SourceShare, check_shares
 from sftdata.curate.privacy.details import Details
@@ -80,13 +82,11 @@ def prepare(
             progress.note(text)
         work.refuse_sources(sources.paths)
         encoder = load_encoder(config)
-        engine = TaskEngine(work.pieces, launcher, progress, salt=program_key())
-
         with loaded_meanwhile(encoder, launcher):
+            engine = TaskEngine(work.pieces, launcher, progress, salt=program_key())
             rows = read_rows(sources, config, engine, encoder.end_tokens, encoder.calls_written)
         drop_exact_duplicates(rows, config)
-        notes = [*sources.notes, *notes_on_losses(sources, rows)]
-        notes += drop_near_duplicates(rows, engine, config, work.new)
+        notes = [*sources.notes, *notes_on_losses(sources, rows), *drop_near_duplicates(rows, engine, config, work.new)]
         drop_shared_prefixes(rows, engine, config)
         drop_semantic_duplicates(rows, engine, config, work.new)
         notes += drop_contaminated(rows, engine, config, work.new)
@@ -102,15 +102,16 @@ def prepare(
         refuse_losses(rows, config)
 
         to_write = pack_samples(rows, samples, engine, config)
-        shards = write_shards(to_write, samples, engine, config, work.shards)
-        ledger = write_ledger(rows, samples, engine, config, work.new)
+        with ThreadPoolExecutor(1) as thread:
+            ledger = thread.submit(lambda: write_ledger(rows, samples, engine, config, work.new))
+            shards = write_shards(to_write, samples, engine, config, work.shards)
         files = [*write_tokenizer(encoder, work.new), *write_error_log(rows, work.new)]
         manifest = make_manifest(
             config,
             encoder,
             notes=[*notes, *notes_on_unjudged(rows, engine, config)],
             shards=shards,
-            ledger=ledger,
+            ledger=ledger.result(),
             files=files,
             unused=count_unused(rows, engine, config),
             calls_in_text=count_calls(rows, engine, config),

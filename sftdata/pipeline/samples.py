@@ -146,22 +146,21 @@ class SampleTable:
         np.add.at(sums, self.row, values)
         return sums
 
-    def places(self) -> pa.Array:
-        """The places of all placed samples, as the ledger holds them."""
-        entry, copy = self._placed()
+    def ledger_columns(self, entry: Ints, copy: Ints) -> dict[str, pa.Array]:
+        """Of these placed samples (see `placed`) the places, the turns trained in them and their digests, as the ledger
+        holds them.
+        """
         place = copy * len(self.row) + entry
         paths = pa.DictionaryArray.from_arrays(pa.array(self.shard[entry]), pa.array(self.paths, pa.string()))
         columns = [pc.cast(paths, pa.string()), pa.array(self._place_row[place]), pa.array(self._place_index[place])]
-        return pa.StructArray.from_arrays(columns, names=["shard", "row", "index"])
+        digests = key_bytes(self._digest.take(pa.array(entry)))
+        return {
+            "places": pa.StructArray.from_arrays(columns, names=["shard", "row", "index"]),
+            "turns": self._turns.take(pa.array(entry)),
+            "digests": hex_strings(digests, np.ones(len(digests), np.bool_)).cast(pa.string()),
+        }
 
-    def proofs(self) -> dict[str, pa.Array]:
-        """Of all placed samples the turns trained in them and their digests, as the ledger holds them."""
-        placed = pa.array(self._placed()[0])
-        digests = key_bytes(self._digest.take(placed))
-        hex_digests = hex_strings(digests, np.ones(len(digests), np.bool_)).cast(pa.string())
-        return {"turns": self._turns.take(placed), "digests": hex_digests}
-
-    def _placed(self) -> tuple[Ints, Ints]:
+    def placed(self) -> tuple[Ints, Ints]:
         """Every placed sample once for each of its copies, in order, and the number of the copy."""
         counts = np.where(self.shard != NOWHERE, self.copies, 0)
         entry = np.repeat(np.arange(len(self.row)), counts)

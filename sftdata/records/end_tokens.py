@@ -48,6 +48,7 @@ _SPEAKS_OF = re.compile(
     r"eine?|einem|einer|avec|par|et|ou|une?|con|por) [\"'`(\[]?\Z",
     re.IGNORECASE,
 )
+_BEFORE_SPOKEN_OF = tuple(" \"'`([")  # the last character of what the pattern matches
 _WORD_CHARS = 24  # as many as the longest of these words has, with what may be around it
 
 
@@ -168,4 +169,6 @@ def _belongs_to_answer(string: str, text: str, question: str | None) -> bool:
     if question is not None and string in question and string in question.rstrip().removesuffix(string):
         return True
     end = len(text) - len(string)
+    if text[end - 1 : end] not in _BEFORE_SPOKEN_OF:
+        return False
     return _SPEAKS_OF.search(text, max(0, end - _WORD_CHARS), end) is not None
