@@ -65,6 +65,11 @@ def first_line(error: BaseException) -> str:
     return (str(error).splitlines() or [type(error).__name__])[0]
 
 
+def is_fault_of_library(error: BaseException) -> bool:
+    """Whether a library failed, and the program was not told to stop. A panic of a library in Rust is no Exception."""
+    return isinstance(error, Exception) or type(error).__name__ == "PanicException"
+
+
 def killed_worker() -> WorkerError:
     """The error for a worker that the operating system killed."""
     return WorkerError(

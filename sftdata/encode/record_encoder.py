@@ -92,7 +92,7 @@ class RecordEncoder:
 
     def load(self) -> None:
         """Make what is made on first use. Raises what cannot be made, whichever records there are."""
-        _ = self.encoder, self._masks, self._plain_prover
+        _ = self.encoder.token_to_id(""), self._masks, self._plain_prover  # the first loads the library's tokenizer
 
     def worker_settings(self) -> EncodeSettings:
         """The settings for encoders in workers, which need not compute the guarded tokenizer again."""

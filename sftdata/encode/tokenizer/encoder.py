@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sftdata.encode.options import Backend
-from sftdata.errors import TokenizerError
+from sftdata.errors import TokenizerError, is_fault_of_library
 
 Ids = npt.NDArray[np.int32]
 Offsets = npt.NDArray[np.int64]
@@ -169,7 +169,9 @@ def _load_fastokens(tokenizer_json: str) -> Any:
         import fastokens
 
         return fastokens.Tokenizer.from_json_str(tokenizer_json)
-    except (ImportError, ValueError, RuntimeError, OSError) as error:
+    except BaseException as error:
+        if not is_fault_of_library(error):
+            raise
         what = f"cannot be loaded by fastokens ({error})"
         raise TokenizerError("tokenizer.json", what, "set encoder to auto or hf") from error
 
@@ -179,6 +181,8 @@ def _load_tokenizers(tokenizer_json: str) -> Any:
 
     try:
         return Tokenizer.from_str(tokenizer_json)
-    except Exception as error:
+    except BaseException as error:
+        if not is_fault_of_library(error):
+            raise
         hint = "check that the file is complete"
         raise TokenizerError("tokenizer.json", f"cannot be loaded ({error})", hint) from error

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from sftdata.errors import TokenizerError
+from sftdata.errors import TokenizerError, first_line, is_fault_of_library
 from sftdata.files.inside import is_plain_name
 from sftdata.files.no_code import json_without_code, without_code
 
@@ -23,6 +23,7 @@ SPECIAL_NAMES = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token"
 PLAIN_CLASSES = (None, "PreTrainedTokenizerFast", "TokenizersBackend", "PreTrainedTokenizer")
 OTHER_FILES = ("generation_config.json", "special_tokens_map.json")
 MAX_TEMPLATE_NAME_CHARS = 50
+MAX_IDS = 1 << 24  # more than any vocabulary has
 # For which a tokenizer's class may have defaults of its own.
 CLASS_SETTINGS = ("clean_up_tokenization_spaces", "model_max_length", "padding_side", "truncation_side")
 HUB_FILES = (
@@ -104,11 +105,24 @@ def _sha256(data: bytes) -> str:
 def load_tokenizer(source: str, *, trust_remote_code: bool = False) -> TokenizerFiles:
     """The tokenizer in a folder or on the hub. Raises TokenizerError if there is none or it cannot be loaded."""
     folder = _folder_of(source)
-    return read_plain(folder, source) or _load_with_transformers(source, folder, trust_remote_code)
+    files = read_plain(folder, source)
+    if files is None:
+        files = _load_with_transformers(source, folder, trust_remote_code)
+        _check_spec(files.spec, source)
+    return files
 
 
 def read_plain(folder: Path, source: str = "") -> TokenizerFiles | None:
     """The tokenizer in a folder, or None if it takes transformers to load it. Raises TokenizerError on broken files."""
+    try:
+        return _read_plain(folder, source)
+    except (TypeError, ValueError, LookupError, AttributeError, RecursionError, OSError) as error:
+        what = f"its files are not those of a tokenizer ({type(error).__name__}: {first_line(error)[:200]})"
+        raise TokenizerError(source or str(folder), what, "download it again") from error
+
+
+def _read_plain(folder: Path, source: str) -> TokenizerFiles | None:
+    """See read_plain. Files of strangers may have any types, which raise what Python raises."""
     config = _read_json(folder / "tokenizer_config.json")
     path = folder / "tokenizer.json"
     if not path.is_file():
@@ -157,7 +171,57 @@ def _read_tokenizer_json(path: Path, source: str) -> bytes:
         raise TokenizerError(source, f"cannot read tokenizer.json ({error})", "download it again") from error
     if not isinstance(spec, dict) or not isinstance(spec.get("model"), dict):
         raise TokenizerError(source, "tokenizer.json does not contain a tokenizer", "download it again")
+    _check_spec(spec, source)
     return data
+
+
+def _check_spec(spec: Mapping[str, Any], source: str) -> None:
+    """Raise TokenizerError if the tokens of a tokenizer.json have no texts, or no ids that a tokenizer may have."""
+    why = _wrong_tokens(spec)
+    if why is not None:
+        raise TokenizerError(source, f"its tokenizer.json is damaged: {why}", "download it again")
+
+
+def _wrong_tokens(spec: Mapping[str, Any]) -> str | None:
+    """What is wrong with the tokens of a tokenizer.json, or None."""
+    added = spec.get("added_tokens") or []
+    if not isinstance(added, list) or not all(isinstance(entry, dict) for entry in added):
+        return "added_tokens is not a list of objects"
+    texts: dict[int, str] = {}
+    for number, entry in enumerate(added, 1):
+        id_, text = entry.get("id"), entry.get("content")
+        if type(id_) is not int or not isinstance(text, str):
+            return f"added token {number} has no whole number as its id or no text as its content"
+        if not 0 <= id_ < MAX_IDS:
+            return f"added token {number} has the id {id_}; ids are from 0 to {MAX_IDS - 1:,}"
+        if texts.setdefault(id_, text) != text:
+            return f"the added tokens {texts[id_]!r} and {text!r} have the same id, {id_}"
+    vocab = spec["model"].get("vocab")
+    if isinstance(vocab, dict):
+        if not {type(id_) for id_ in vocab.values()} <= {int}:
+            return "an id in its vocabulary is no whole number"
+        if vocab and not (min(vocab.values()) >= 0 and max(vocab.values()) < MAX_IDS):
+            return f"an id in its vocabulary is not from 0 to {MAX_IDS - 1:,}"
+    elif isinstance(vocab, list):
+        if not all(isinstance(pair, list) and len(pair) == 2 and isinstance(pair[0], str) for pair in vocab):
+            return "its vocabulary is not a list of pairs of a text and a number"
+    else:
+        return "it has no vocabulary"
+    merges = spec["model"].get("merges") or []
+    if not isinstance(merges, list) or not set(map(type, merges)) <= {str, list}:
+        return "its merges are not a list of texts or pairs"
+    wrong = [name for name in ("normalizer", "pre_tokenizer", "decoder") if not _is_part(spec.get(name))]
+    return f"its {wrong[0]} is not an object with a type" if wrong else None
+
+
+def _is_part(part: Any) -> bool:
+    """Whether a normalizer, pre-tokenizer or decoder is one, or null, with all its parts."""
+    if part is None:
+        return True
+    if not isinstance(part, dict) or not isinstance(part.get("type"), str):
+        return False
+    lists = [part[key] for key in ("normalizers", "pretokenizers", "decoders") if key in part]
+    return all(isinstance(each, list) and all(map(_is_part, each)) for each in lists)
 
 
 def _folder_of(source: str) -> Path:
@@ -186,9 +250,11 @@ def _read_json(path: Path) -> dict[str, Any]:
         value = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return {}
-    except (ValueError, OSError) as error:
-        raise TokenizerError(str(path), f"cannot be read ({error})") from error
-    return value if isinstance(value, dict) else {}
+    except (ValueError, OSError, RecursionError) as error:
+        raise TokenizerError(str(path), f"cannot be read ({first_line(error)})") from error
+    if not isinstance(value, dict):
+        raise TokenizerError(str(path), "is not a JSON object", "download it again")
+    return value
 
 
 def _is_plain(config: Mapping[str, Any], folder: Path, data: bytes) -> bool:
@@ -274,7 +340,9 @@ def _load_with_transformers(source: str, folder: Path, trust_remote_code: bool) 
         options["gguf_file"] = gguf[0].name
     try:
         tokenizer: Any = AutoTokenizer.from_pretrained(str(folder), trust_remote_code=trust_remote_code, **options)
-    except Exception as error:  # transformers raises many types of exceptions for missing or invalid files
+    except BaseException as error:  # transformers raises many types of exceptions for missing or invalid files
+        if not is_fault_of_library(error):
+            raise
         why = " ".join(str(error).split())[:300]
         raise TokenizerError(source, f"cannot be loaded as a tokenizer ({why})", "check the files in it") from error
     backend = getattr(tokenizer, "backend_tokenizer", None)
