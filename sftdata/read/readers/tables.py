@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     import pyarrow.parquet as pq
 
 _BATCH_ROWS = 1024
+_PART_BYTES = 1 << 24  # of a batch: rows that are Python objects at a time
 
 
 def row_groups(path: str, name: str) -> list[tuple[int, int]]:
@@ -132,9 +133,17 @@ def numbered_rows(batches: Iterable[pa.RecordBatch], name: str) -> Iterator[RawR
         if schema is None:
             schema = batch.schema
             reject_same_names(schema, name)
-        for row in batch_rows(batch):
-            line += 1
-            yield _raw_row(line, row)
+        for part in _parts(batch):
+            for row in batch_rows(part):
+                line += 1
+                yield _raw_row(line, row)
+
+
+def _parts(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
+    """A batch in parts of which each becomes few Python objects at a time, where its rows are large."""
+    num_rows = max(1, batch.num_rows * _PART_BYTES // max(batch.nbytes, 1))
+    for start in range(0, batch.num_rows, num_rows):
+        yield batch.slice(start, num_rows)
 
 
 def _raw_row(line: int, row: dict[str, Any] | Drop) -> RawRow:
