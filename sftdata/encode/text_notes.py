@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from sftdata.encode.stats import EncodingStats
 from sftdata.records.column import RecordColumn
 from sftdata.records.reasoning_marks import BEGINNING as REASONING_BEGINNING
+from sftdata.records.reasoning_marks import FIRST_BYTES as REASONING_FIRST
 from sftdata.records.reasoning_marks import split_reasoning
 from sftdata.records.record import Record
 from sftdata.records.rendered import BEGINNING as CHAT_BEGINNING
@@ -36,8 +37,8 @@ def note_texts(
     """
     own = [(one.role, one.content or "") for record in others for one in record.messages]
 
-    def texts(pattern: str) -> Iterator[tuple[str, str]]:
-        return ((role, text) for row, role, text in column.texts_matching(pattern) if not dropped[row])
+    def texts(pattern: str, first: bytes = b"") -> Iterator[tuple[str, str]]:
+        return ((role, text) for row, role, text in column.texts_matching(pattern, first) if not dropped[row])
 
     chats = (one for one in own if _CHAT.match(one[1]))
     _count_rendered([*texts(CHAT_BEGINNING), *chats], stats)
@@ -46,7 +47,7 @@ def note_texts(
     stats.changes["tools_twice"] += sum(map(_lists_tools_twice, others))
     if leaves_reasoning:
         closed = (one for one in texts("</think>") if not _REASONING.match(one[1]))
-        _count_reasoning([*texts(REASONING_BEGINNING), *closed, *own], stats)
+        _count_reasoning([*texts(REASONING_BEGINNING, REASONING_FIRST), *closed, *own], stats)
 
 
 def _count_rendered(texts: Iterable[tuple[str, str]], stats: EncodingStats) -> None:

@@ -10,7 +10,6 @@ The texts of plain conversations are contiguous in one buffer, so that all of th
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 
@@ -109,21 +108,55 @@ class RecordColumn:
         for row, turn, number in zip(rows.tolist(), turns, numbers.tolist()):
             yield row, _split(self._roles[row] or "")[turn], self._texts[number]
 
-    def texts_matching(self, pattern: str) -> Iterator[tuple[int, str, str]]:
-        """The texts of plain records in which a regular expression (RE2) finds something, as `texts_containing`."""
-        numbers = np.flatnonzero(pc.match_substring_regex(self._text_array, pattern).to_numpy(zero_copy_only=False))
-        yield from self._texts_of(numbers)
+    def texts_matching(self, pattern: str, first: bytes = b"") -> Iterator[tuple[int, str, str]]:
+        """The texts of plain records in which a regular expression (RE2) finds something, as `texts_containing`.
+
+        If it finds something only in texts that begin with one of the bytes `first`, or with white space, the others
+        are left out without a search.
+        """
+        texts, numbers = self._text_array, np.arange(len(self._text_array))
+        if first:
+            numbers = self._beginning_with(first)
+            texts = texts.take(pa.array(numbers))
+        found = pc.match_substring_regex(texts, pattern).to_numpy(zero_copy_only=False)
+        yield from self._texts_of(numbers[np.flatnonzero(found)])
+
+    def _beginning_with(self, first: bytes) -> npt.NDArray[np.int64]:
+        """The numbers of the texts that begin with one of these bytes, or with ASCII white space."""
+        offsets, data = self._buffers()
+        numbers = np.flatnonzero(offsets[1:] > offsets[:-1])
+        is_wanted = np.zeros(256, np.bool_)
+        is_wanted[[*first, *b" \t\n\f\r"]] = True
+        return numbers[is_wanted[data[offsets[numbers]]]]
+
+    def _ending_with(self, strings: Sequence[bytes]) -> npt.NDArray[np.int64]:
+        """The numbers of the texts whose last two bytes are those of one of these strings."""
+        offsets, data = self._buffers()
+        numbers = np.flatnonzero(np.diff(offsets) > 1)
+        codes = data[offsets[numbers + 1] - 2].astype(np.uint16) << 8 | data[offsets[numbers + 1] - 1]
+        return numbers[np.isin(codes, [int.from_bytes(string[-2:], "big") for string in strings])]
+
+    def _buffers(self) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.uint8]]:
+        """The offsets of all texts, and the bytes that they lie in."""
+        array = self._text_array
+        if not len(array):
+            return np.zeros(1, np.int64), np.empty(0, np.uint8)
+        offsets = np.frombuffer(array.buffers()[1], np.int64)[array.offset : array.offset + len(array) + 1]
+        return offsets, np.frombuffer(array.buffers()[2] or b"", np.uint8)
 
     def texts_at_an_end(self, strings: Sequence[str]) -> Iterator[tuple[int, str, str]]:
         """The texts of plain records that begin with one of these strings, after white space, or end with one, before a
         line break or not.
         """
-        begins = rf"^\s*(?:{'|'.join(map(re.escape, strings))})"
-        hits = pc.match_substring_regex(self._text_array, begins).to_numpy(zero_copy_only=False)
-        for string in strings:
-            for end in (string, f"{string}\n"):
-                hits = hits | pc.ends_with(self._text_array, end).to_numpy(zero_copy_only=False)
-        yield from self._texts_of(np.flatnonzero(hits))
+        begins, ends = tuple(strings), (*strings, *(f"{string}\n" for string in strings))
+        first = bytes({string.encode()[0] for string in strings})
+        near = np.union1d(self._beginning_with(first), self._ending_with([end.encode() for end in ends]))
+        hits = [
+            number
+            for number in near.tolist()
+            if self._texts[number].endswith(ends) or self._texts[number].lstrip(" \t\n\f\r").startswith(begins)
+        ]
+        yield from self._texts_of(np.array(hits, np.int64))
 
     def _text_numbers_containing(self, strings: Sequence[bytes]) -> Iterator[npt.NDArray[np.int64]]:
         """The numbers of these texts, once per first byte of the strings."""

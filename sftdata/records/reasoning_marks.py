@@ -26,6 +26,7 @@ _NAMES = "think|thinking|thoughts?|reasoning|reasoning_process|chain_of_thought|
 _OPENS = re.compile(rf"\s*({'|'.join(map(re.escape, _OF_MODELS))}|<(?i:{_NAMES})>)")
 # The same for a quick look at many texts (RE2: no look-around).
 BEGINNING = rf"^\s*(?:{'|'.join(map(re.escape, _OF_MODELS))}|<(?i:{_NAMES})>)"
+FIRST_BYTES = bytes({mark.encode()[0] for mark in (*_OF_MODELS, "<")})  # of BEGINNING, behind white space
 # What opens and closes the answer behind reasoning; it is no part of the answer. <answer> stays: prompts ask for it.
 _ANSWERS = {
     "<|begin_of_thought|>": ("<|begin_of_solution|>", "<|end_of_solution|>"),

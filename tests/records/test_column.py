@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sftdata.records.column import RECORD_TYPE, RecordColumn, live_records, record_array
+from sftdata.records.reasoning_marks import BEGINNING, FIRST_BYTES
 from sftdata.records.record import Message, PlainRecord, Record, ToolCall
 
 ROLES = st.sampled_from(["system", "developer", "user", "assistant", "tool"])
@@ -110,3 +111,11 @@ def test_texts_that_begin_or_end_with_a_string_are_found_once() -> None:
     records: list[Record | None] = [PlainRecord(("user",), [text]) for text in texts]
     found = list(RecordColumn(column_of(records, 2)).texts_at_an_end(["<image>", "<audio>"]))
     assert found == [(row, "user", texts[row]) for row in (0, 1, 2, 4)]
+
+
+@given(st.lists(st.text(" \t\n<>[◁thinkTHINK/é|a", max_size=12), max_size=12), st.integers(0, 4))
+def test_leaving_texts_out_by_their_first_byte_changes_no_hit(texts: list[str], cut: int) -> None:
+    records: list[Record | None] = [PlainRecord(("assistant",), [text]) for text in [*texts, "", "◁think▷x", " <COT>y"]]
+    column = RecordColumn(column_of(records, cut))
+    assert list(column.texts_matching(BEGINNING, FIRST_BYTES)) == list(column.texts_matching(BEGINNING))
+    assert [text for *_, text in column.texts_matching(BEGINNING, FIRST_BYTES)][-2:] == ["◁think▷x", " <COT>y"]
