@@ -69,12 +69,17 @@ def tool_call(call: Any, note: Note | None = None) -> ToolCall:
 
 def _arguments_in(parts: Sequence[Mapping[str, Any]], name: str) -> tuple[Any, list[str]]:
     """The arguments of a call, and their keys. Raises ConversionError: conflicting_fields if two keys differ."""
-    found = [(part[key], key) for part in parts for key in _ARGUMENTS if part.get(key) not in (None, "", {})]
+    found = [(part[key], key) for part in parts for key in _ARGUMENTS if not _is_nothing(part.get(key))]
     for value, key in found[1:]:
         if value != found[0][0]:
             detail = f"the {found[0][1]} and the {key} of the call of {name[:40]!r} differ"
             raise ConversionError("conflicting_fields", detail)
     return (found[0][0] if found else {}), [key for _, key in found]
+
+
+def _is_nothing(arguments: Any) -> bool:
+    """Whether a call has no arguments: some programs write an empty list, or blank text, for none."""
+    return arguments in (None, {}, []) or (isinstance(arguments, str) and not arguments.strip())
 
 
 def exact_numbers(call: ToolCall) -> ToolCall:

@@ -201,3 +201,8 @@ def test_a_row_replaces_nothing_that_the_language_or_the_tokenizer_gives_a_templ
 )
 def test_arguments_that_hold_little_are_kept(arguments: dict[str, Any]) -> None:
     assert tool_call({"function": {"name": "f", "arguments": arguments}}).arguments == arguments
+
+
+@pytest.mark.parametrize("nothing", [None, {}, [], "", " \n"])
+def test_arguments_that_are_nothing_are_none(nothing: Any) -> None:
+    assert tool_call({"function": {"name": "f", "arguments": nothing}}).arguments == {}
