@@ -237,7 +237,7 @@ class _AuditRun:
         self._keys += key
 
     def _count_fault(self, unit: int, line: int, error: BaseException) -> None:
-        """Count a row that a fault of ours cost."""
+        """Count a row that is lost to a fault of this program."""
         self._count_finding(INTERNAL_ERROR, len(self._has_finding) - 1, unit, line, detail_of(fault_text(error)))
 
     def _needs_example(self, kind: str) -> bool:

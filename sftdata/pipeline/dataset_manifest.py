@@ -49,12 +49,13 @@ def make_manifest(
     ledger: LedgerWriter,
     files: Sequence[FileEntry],
     unused: Sequence[UnusedEntry],
-    calls_in_text: Sequence[CallsEntry],
+    calls: tuple[Sequence[CallsEntry], Sequence[str]],
     private: Mapping[str, int],
     stats: EncodingStats,
     mixture: Sequence[MixtureEntry],
 ) -> Manifest:
-    """The manifest of these files."""
+    """The manifest of these files. `calls` is what count_calls returns."""
+    calls_in_text, unjudged = calls
     template = None
     if not config.is_plain_text:
         sha256 = hashlib.sha256(encoder.template.source.encode()).hexdigest()
@@ -73,7 +74,7 @@ def make_manifest(
         config=config.model_dump(mode="json", exclude={"out": {"path"}}),
         versions=describe_versions(semantic=config.dedup.semantic is not None),
         counts=ledger.counts,
-        notes=tuple(map(mask, notes)),
+        notes=tuple(map(mask, [*notes, *unjudged])),
         unused=tuple(entry.model_copy(update={"column": mask(entry.column)}) for entry in unused),
         calls_in_text=tuple(calls_in_text),
         privacy=dict(private),
@@ -129,25 +130,19 @@ def count_unused(rows: RowTable, engine: Engine, config: Config) -> list[UnusedE
     return [UnusedEntry(source=source, column=name, rows=number) for source, name, number in counted]
 
 
-def count_calls(rows: RowTable, engine: Engine, config: Config) -> list[CallsEntry]:
-    """What became of the tool calls in the texts of each source, and in how many rows."""
-    entries = []
+def count_calls(rows: RowTable, engine: Engine, config: Config) -> tuple[list[CallsEntry], list[str]]:
+    """What became of the tool calls in the texts of each source, and in how many rows; and what is to be said of calls
+    that were not checked against their schemas.
+    """
+    entries: list[CallsEntry] = []
+    unjudged: dict[str, int] = {}
     for source, name, number in _count_names("calls", rows, engine, config):
-        fate, _, forms = name.partition(": ")
+        fate, _, rest = name.partition(": ")
         if fate == UNJUDGED:
-            continue
-        entries.append(CallsEntry(source=source, fate=fate, forms=tuple(forms.split(", ")), rows=number))
-    return entries
-
-
-def notes_on_unjudged(rows: RowTable, engine: Engine, config: Config) -> list[str]:
-    """What is to be said of tool calls that were not checked against their schemas; nothing if there are none."""
-    counts: dict[str, int] = {}
-    for _, name, number in _count_names("calls", rows, engine, config):
-        fate, _, why = name.partition(": ")
-        if fate == UNJUDGED:
-            counts[why] = counts.get(why, 0) + number
-    return [unjudged_note(counts)] if counts else []
+            unjudged[rest] = unjudged.get(rest, 0) + number
+        else:
+            entries.append(CallsEntry(source=source, fate=fate, forms=tuple(rest.split(", ")), rows=number))
+    return entries, [unjudged_note(unjudged)] if unjudged else []
 
 
 def _count_names(name: str, rows: RowTable, engine: Engine, config: Config) -> Iterator[tuple[str, str, int]]:

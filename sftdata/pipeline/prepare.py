@@ -16,7 +16,6 @@ from sftdata.pipeline.dataset_manifest import (
     count_private,
     count_unused,
     make_manifest,
-    notes_on_unjudged,
     program_key,
 )
 from sftdata.pipeline.duplicates import (
@@ -109,12 +108,12 @@ def prepare(
         manifest = make_manifest(
             config,
             encoder,
-            notes=[*notes, *notes_on_unjudged(rows, engine, config)],
+            notes=notes,
             shards=shards,
             ledger=ledger.result(),
             files=files,
             unused=count_unused(rows, engine, config),
-            calls_in_text=count_calls(rows, engine, config),
+            calls=count_calls(rows, engine, config),
             private=count_private(rows, engine, config),
             stats=stats,
             mixture=mixture,

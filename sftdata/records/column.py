@@ -160,12 +160,11 @@ class RecordColumn:
 
     def _text_numbers_containing(self, strings: Sequence[bytes]) -> Iterator[npt.NDArray[np.int64]]:
         """The numbers of these texts, once per first byte of the strings."""
-        offsets = np.frombuffer(self._text_array.buffers()[1], np.int64)
-        offsets = offsets[self._text_array.offset : self._text_array.offset + len(self._text_array) + 1]
+        offsets, data = self._buffers()
         size = len(strings[0]) if strings else 0
         if len(offsets) < 2 or not size or offsets[-1] - offsets[0] < size:
             return
-        data = np.frombuffer(self._text_array.buffers()[2], np.uint8)[offsets[0] : offsets[-1]]
+        data = data[offsets[0] : offsets[-1]]
         wanted = [int.from_bytes(string, "little") for string in strings]
         for first in sorted({string[0] for string in strings}):
             found = np.flatnonzero(data[: len(data) - size + 1] == first)
