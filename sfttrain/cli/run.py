@@ -40,7 +40,6 @@ def run(
         quiet_libraries()
         config = read_config(target, [*(settings or ()), *options])
         result = train(config, resume_command=resume_command(sys.argv[1:]))
-        leave_process_group()
     except SftDataError as error:
         fail(str(error), 1)
     except Interrupted as stop:
@@ -52,14 +51,6 @@ def run(
     except (OSError, ValueError):
         close_stdout()
         fail(f"the model is in {result.out}, but the result could not be printed: standard output is closed or full", 1)
-
-
-def leave_process_group() -> None:
-    """End the connections between the processes of a run: their threads may abort a process that ends beside them."""
-    from torch import distributed
-
-    if distributed.is_available() and distributed.is_initialized():
-        distributed.destroy_process_group()
 
 
 def close_stdout() -> None:
