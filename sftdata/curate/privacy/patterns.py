@@ -11,9 +11,6 @@ from collections.abc import Iterator
 
 from sftdata.curate.privacy.text import AFTER, WORD, Span
 
-# Every kind of number below contains this, except IPv6 addresses; most texts contain neither.
-MANY_DIGITS = re.compile(r"\d[\d ()./-]{5,}\d")
-
 # The digits behind the country; what is before them is looked at afterwards, because that is faster.
 _IBAN_HEAD = re.compile(
     r"\d\d(?<![A-Za-z0-9]....)(?:(?<=[A-Z]{2}..)(?=[ -]?[A-Z0-9]{4})|(?<=[a-z]{2}..)(?=[ -]?[a-z0-9]{4}))"
@@ -57,11 +54,6 @@ _CARD = re.compile(
     r"(?:\d{3}([ -])\d{4}\1\d{4}\1\d{4}(?:\1\d{3})?|\d{3}([ -])\d{6}\2\d{4,5}|(?<!\d,\d)\d{13,15})"
     rf"{AFTER}(?![.-]\d|[ -]\d{{4}})"
 )
-
-
-def has_many_digits(text: str) -> bool:
-    """Whether the text holds anything that may be an IBAN, a credit card, a phone number, or an IPv4 address."""
-    return MANY_DIGITS.search(text) is not None
 
 
 def ibans(text: str) -> Iterator[Span]:

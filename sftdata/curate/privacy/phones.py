@@ -6,8 +6,7 @@ import re
 from collections.abc import Iterator
 from functools import lru_cache
 
-from sftdata.curate.privacy.patterns import MANY_DIGITS
-from sftdata.curate.privacy.text import AFTER, BEFORE, Span
+from sftdata.curate.privacy.text import AFTER, BEFORE, MANY_DIGITS, Span
 
 _INTERNATIONAL = re.compile(rf"{BEFORE}(?<!\+)\+[1-9][\d ()./-]{{5,20}}\d{AFTER}")
 # The North American format with separators is recognized without libphonenumber, even with an unassigned area code.

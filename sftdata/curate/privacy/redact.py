@@ -7,19 +7,15 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any
 
 import orjson
 
-from sftdata.curate.privacy import patterns
-from sftdata.curate.privacy.addresses import ip_addresses
-from sftdata.curate.privacy.emails import emails
-from sftdata.curate.privacy.phones import phones
-from sftdata.curate.privacy.secrets import api_keys, private_keys
 from sftdata.curate.privacy.settings import KINDS, Kind, PrivacyConfig
-from sftdata.curate.privacy.text import plain_signs
+from sftdata.curate.privacy.text import Span, has_many_digits, plain_signs
 from sftdata.records.record import Message, Record, ToolCall
 
 PLACEHOLDERS: Mapping[str, str] = {kind: f"[{kind.upper()}]" for kind in KINDS}
@@ -100,10 +96,10 @@ def _search(text: str, settings: PrivacyConfig) -> tuple[Finding, ...]:
     taken = bytearray()  # a byte for each character, 1 where something is found
     if not text.isascii():
         text = plain_signs(text)
-    has_numbers = patterns.has_many_digits(text)
+    has_numbers = has_many_digits(text)
     for kind in KINDS if has_numbers else _WITHOUT_NUMBERS:
         if kind in settings.kinds:
-            for start, end in _spans(kind, text, settings, has_numbers):
+            for start, end in _finder(kind)(text, settings, has_numbers):
                 if not taken:
                     taken = bytearray(len(text))
                 if taken.find(1, start, end) < 0:
@@ -112,19 +108,36 @@ def _search(text: str, settings: PrivacyConfig) -> tuple[Finding, ...]:
     return tuple(sorted(found, key=lambda finding: finding.start))
 
 
-def _spans(kind: Kind, text: str, settings: PrivacyConfig, has_numbers: bool) -> Iterable[tuple[int, int]]:
-    """The (start, end) of everything of this kind in the text."""
-    if kind == "ip_address":
-        return ip_addresses(text, settings.private_ips, has_numbers)
-    if kind in _IN_WORDS:
-        return _IN_WORDS[kind](text)
-    return phones(text, settings.phone_regions) if kind == "phone" else _IN_NUMBERS[kind](text)
-
-
-_IN_WORDS = {"private_key": private_keys, "api_key": api_keys, "email": emails}
 # The kinds that a text without many digits may hold.
 _WITHOUT_NUMBERS: tuple[Kind, ...] = ("private_key", "api_key", "email", "ip_address")
-_IN_NUMBERS = {"iban": patterns.ibans, "credit_card": patterns.credit_cards}
+
+
+@cache
+def _finder(kind: Kind) -> Callable[[str, PrivacyConfig, bool], Iterable[Span]]:
+    """What finds the (start, end) of everything of this kind in a text. It is imported when it is first needed: the
+    patterns of all kinds take 0.06 s to compile, and a run without `privacy` looks for keys alone.
+    """
+    if kind == "private_key" or kind == "api_key":
+        from sftdata.curate.privacy.secrets import api_keys, private_keys
+
+        find = private_keys if kind == "private_key" else api_keys
+        return lambda text, settings, has_numbers: find(text)
+    if kind == "email":
+        from sftdata.curate.privacy.emails import emails
+
+        return lambda text, settings, has_numbers: emails(text)
+    if kind == "ip_address":
+        from sftdata.curate.privacy.addresses import ip_addresses
+
+        return lambda text, settings, has_numbers: ip_addresses(text, settings.private_ips, has_numbers)
+    if kind == "phone":
+        from sftdata.curate.privacy.phones import phones
+
+        return lambda text, settings, has_numbers: phones(text, settings.phone_regions)
+    from sftdata.curate.privacy.patterns import credit_cards, ibans
+
+    find_number = ibans if kind == "iban" else credit_cards
+    return lambda text, settings, has_numbers: find_number(text)
 
 
 def _replaced(text: str, found: Sequence[Finding]) -> str:

@@ -1,4 +1,6 @@
-"""Where a word ends, for all finders: scripts without spaces between words do not hide what is next to them."""
+"""What all finders share: where a word ends (scripts without spaces between words do not hide what is next to them),
+plain signs, and what every number looks like.
+"""
 
 from __future__ import annotations
 
@@ -19,6 +21,14 @@ _PLAIN = dict.fromkeys("\u00a0\u2007\u2009\u202f\u3000", " ")
 _PLAIN |= dict.fromkeys("\u2010\u2011\u2012\u2013\u2212\uff0d", "-")
 _PLAIN |= {chr(ord(sign) + 0xFEE0): sign for sign in "0123456789@.()+"}
 _TO_REPLACE = re.compile("[" + "".join(_PLAIN) + "]")
+
+# Every kind of number contains this, except IPv6 addresses; most texts contain neither.
+MANY_DIGITS = re.compile(r"\d[\d ()./-]{5,}\d")
+
+
+def has_many_digits(text: str) -> bool:
+    """Whether the text holds anything that may be an IBAN, a credit card, a phone number, or an IPv4 address."""
+    return MANY_DIGITS.search(text) is not None
 
 
 def plain_signs(text: str) -> str:
