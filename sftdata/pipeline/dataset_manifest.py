@@ -17,7 +17,6 @@ from sftdata.curate.duplicates import embedding
 from sftdata.curate.privacy.details import Details
 from sftdata.encode.record_encoder import RecordEncoder
 from sftdata.encode.stats import EncodingStats
-from sftdata.engines.engine import Engine
 from sftdata.pipeline.rows import RowTable
 from sftdata.read.formats.tool_schemas import UNJUDGED, unjudged_note
 from sftdata.safe.addresses import written_address
@@ -124,19 +123,19 @@ def _encoding_entry(stats: EncodingStats) -> EncodingEntry:
     )
 
 
-def count_unused(rows: RowTable, engine: Engine, config: Config) -> list[UnusedEntry]:
+def count_unused(rows: RowTable, config: Config) -> list[UnusedEntry]:
     """The columns of each source, and the keys of its turns, that hold something unused, and in how many rows."""
-    counted = _count_names("unused", rows, engine, config)
+    counted = _count_names("unused", rows, config)
     return [UnusedEntry(source=source, column=name, rows=number) for source, name, number in counted]
 
 
-def count_calls(rows: RowTable, engine: Engine, config: Config) -> tuple[list[CallsEntry], list[str]]:
+def count_calls(rows: RowTable, config: Config) -> tuple[list[CallsEntry], list[str]]:
     """What became of the tool calls in the texts of each source, and in how many rows; and what is to be said of calls
     that were not checked against their schemas.
     """
     entries: list[CallsEntry] = []
     unjudged: dict[str, int] = {}
-    for source, name, number in _count_names("calls", rows, engine, config):
+    for source, name, number in _count_names("calls", rows, config):
         fate, _, rest = name.partition(": ")
         if fate == UNJUDGED:
             unjudged[rest] = unjudged.get(rest, 0) + number
@@ -145,9 +144,9 @@ def count_calls(rows: RowTable, engine: Engine, config: Config) -> tuple[list[Ca
     return entries, [unjudged_note(unjudged)] if unjudged else []
 
 
-def _count_names(name: str, rows: RowTable, engine: Engine, config: Config) -> Iterator[tuple[str, str, int]]:
+def _count_names(name: str, rows: RowTable, config: Config) -> Iterator[tuple[str, str, int]]:
     """For each source and each name in a column of JSON lists: the number of rows."""
-    column = engine.collect(rows.pieces, [name])[name].combine_chunks()
+    column = rows.column(name)
     given = column.is_valid().to_numpy(zero_copy_only=False)
     for number, source in enumerate(config.sources):
         chosen = column.filter(pa.array(given & (rows.source == number)))
@@ -158,11 +157,11 @@ def _count_names(name: str, rows: RowTable, engine: Engine, config: Config) -> I
         yield from ((source.path, one, counts[one]) for one in sorted(counts))
 
 
-def count_private(rows: RowTable, engine: Engine, config: Config) -> dict[str, int]:
+def count_private(rows: RowTable, config: Config) -> dict[str, int]:
     """Personal data found, by kind: in the packed rows, and in those dropped for it."""
     if config.privacy.mode == "off":
         return {}
-    column = engine.collect(rows.pieces, ["private"])["private"].combine_chunks()
+    column = rows.column("private")
     counts: dict[str, int] = {}
     for row in np.flatnonzero(column.is_valid().to_numpy(zero_copy_only=False)).tolist():
         if rows.live[row] or rows.is_dropped_for(row, "private_data"):

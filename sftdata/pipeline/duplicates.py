@@ -101,10 +101,10 @@ def drop_semantic_duplicates(rows: RowTable, engine: Engine, config: Config, scr
     rows.drop_similar(verdict, "semantic_duplicate")
 
 
-def drop_over_caps(rows: RowTable, engine: Engine, config: Config) -> None:
+def drop_over_caps(rows: RowTable, config: Config) -> None:
     """Drop the live rows over a cap, counted in their order. Raises ConfigError where no row has the column."""
     for cap in config.dedup.caps:
-        values = pa.array(kept_values(engine, rows, cap.column), pa.string())
+        values = pa.array(kept_values(rows, cap.column), pa.string())
         if values.null_count == len(values):
             raise ConfigError("dedup.caps", f"no row has the column {cap.column}", "name a column of your data")
         numbers = over_cap(values, np.flatnonzero(rows.live), cap.max_records)

@@ -110,7 +110,7 @@ def encode_rows(
     Some texts of every piece are encoded by tokenizers too. Where fastokens gives other ids for one of them, all rows
     are encoded again with tokenizers. What reading stripped from these rows is counted with the rest.
     """
-    stripped = _stripped_ends(rows, engine)
+    stripped = _stripped_ends(rows)
     encoded, columns, stats = _encoded(rows, engine, encoder)
     if stats.backends_disagree:
         progress.note("fastokens gives other ids than tokenizers for some of this text: encoding with tokenizers")
@@ -131,7 +131,7 @@ def encode_rows(
 
 
 def suggest_settings(
-    found: Sources, rows: RowTable, engine: Engine, encoder: RecordEncoder, stats: EncodingStats, progress: Progress
+    found: Sources, rows: RowTable, encoder: RecordEncoder, stats: EncodingStats, progress: Progress
 ) -> None:
     """Add to the ways out of `stats` settings of sources that read dropped rows otherwise, tried on the first of them.
 
@@ -141,8 +141,8 @@ def suggest_settings(
     if not any(chosen.any() for chosen in dropped.values()):
         return
     near = rows.line <= MAX_LINE
-    calls = pc.match_substring(engine.collect(rows.pieces, ["calls"])["calls"], "parsed: ")
-    has_calls = calls.fill_null(False).to_numpy()
+    calls = pc.match_substring(rows.column("calls"), "parsed: ")
+    has_calls = calls.fill_null(False).to_numpy(zero_copy_only=False)
     for reason, settings in READ_SETTINGS.items():
         was_read = reason in REASONS  # by the present settings, and refused by the template
         chosen = dropped[reason] & near & (has_calls | (not was_read))
@@ -191,9 +191,9 @@ class _Trial:
         return None if is_wrong else row.record
 
 
-def _stripped_ends(rows: RowTable, engine: Engine) -> list[list[str]]:
+def _stripped_ends(rows: RowTable) -> list[list[str]]:
     """The end tokens that reading stripped from each answer of the live rows."""
-    column = engine.collect(rows.pieces, ["stripped"])["stripped"].combine_chunks()
+    column = rows.column("stripped")
     ends: list[list[str]] = []
     if column.null_count < len(column):
         for text in column.filter(pa.array(rows.live)).drop_null().to_pylist():

@@ -12,7 +12,6 @@ import pyarrow as pa
 from sftdata.config import Config
 from sftdata.curate.privacy.details import Details
 from sftdata.curate.split import TRAIN, VALIDATION
-from sftdata.engines.engine import Engine
 from sftdata.files.atomic import write_bytes
 from sftdata.pipeline.rows import LIVE, REASON_NAMES, Ints, RowTable
 from sftdata.pipeline.samples import NOWHERE, SampleTable
@@ -30,7 +29,7 @@ _REASONS = pa.array(REASON_NAMES, pa.string())
 
 
 class LedgerRows:
-    """Makes the ledger of a run. `sources` are their paths as configured; `kept` holds kept columns as JSON; `details`
+    """Makes the ledger of a run. `sources` are their paths as configured, `keep` the columns they keep; `details`
     writes why rows are dropped.
     """
 
@@ -40,13 +39,12 @@ class LedgerRows:
         samples: SampleTable,
         sources: Sequence[str],
         keep: Sequence[str],
-        kept: pa.Array,
         details: Details,
     ) -> None:
         self._rows = rows
         self._details = details
         self._sources = pa.array(sources, pa.string())
-        self._keep, self._kept = keep_columns(keep), kept
+        self._keep, self._kept = keep_columns(keep), rows.column("keep")
         is_placed = samples.shard != NOWHERE
         times = np.where(is_placed, samples.copies, 1)
         self._num_tokens = samples.sums(samples.num_tokens * times, rows.size)
@@ -149,13 +147,10 @@ def write_error_log(rows: RowTable, folder: Path) -> list[FileEntry]:
     return [FileEntry(path=ERROR_LOG, size_bytes=len(data), sha256=write_bytes(folder / ERROR_LOG, data))]
 
 
-def write_ledger(rows: RowTable, samples: SampleTable, engine: Engine, config: Config, folder: Path) -> LedgerWriter:
+def write_ledger(rows: RowTable, samples: SampleTable, config: Config, folder: Path) -> LedgerWriter:
     """Write the ledger into `folder`: one row for each row of the input. Raises OutputError as LedgerWriter."""
     keep = list(dict.fromkeys(name for source in config.sources for name in source.keep))
-    kept = engine.collect(rows.pieces, ["keep"])["keep"].combine_chunks() if keep else pa.nulls(0, pa.string())
-    ledger_rows = LedgerRows(
-        rows, samples, [source.path for source in config.sources], keep, kept, Details(config.privacy)
-    )
+    ledger_rows = LedgerRows(rows, samples, [source.path for source in config.sources], keep, Details(config.privacy))
     with LedgerWriter(folder, keep) as ledger:
         for table in ledger_rows.tables():
             ledger.write(table)

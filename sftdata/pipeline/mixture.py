@@ -8,7 +8,6 @@ from xxhash import xxh3_64_intdigest
 
 from sftdata.config import Config
 from sftdata.curate.mixture import SourceShare, mix
-from sftdata.engines.engine import Engine
 from sftdata.errors import ConfigError
 from sftdata.pipeline.rows import RowTable, kept_values
 from sftdata.pipeline.samples import SampleTable
@@ -26,12 +25,12 @@ def drop_over_max_records(rows: RowTable, samples: SampleTable, config: Config) 
     rows.drop(over, "over_max_records", {row: limits[rows.source[row]] for row in over.tolist()})
 
 
-def choose_validation(rows: RowTable, engine: Engine, config: Config) -> None:
+def choose_validation(rows: RowTable, config: Config) -> None:
     """Choose the live rows that are held out. Raises ConfigError where no row has the column `split.by`."""
     values: npt.NDArray[np.uint64] | None = None
     present: npt.NDArray[np.bool_] | None = None
     if config.split.validation and config.split.by != "content":
-        texts = kept_values(engine, rows, config.split.by)
+        texts = kept_values(rows, config.split.by)
         values = np.array([0 if text is None else xxh3_64_intdigest(text.encode()) for text in texts], np.uint64)
         present = np.array([text is not None for text in texts], np.bool_)
         if not (present & rows.live).any():

@@ -89,20 +89,20 @@ def prepare(
         drop_shared_prefixes(rows, engine, config)
         drop_semantic_duplicates(rows, engine, config, work.new)
         notes += drop_contaminated(rows, engine, config, work.new)
-        drop_over_caps(rows, engine, config)
+        drop_over_caps(rows, config)
 
         samples, stats = encode_rows(rows, engine, encoder, progress)
         with going_without("settings for refused rows", notes.append):
-            suggest_settings(sources, rows, engine, encoder, stats, progress)
+            suggest_settings(sources, rows, encoder, stats, progress)
         drop_overlong(rows, samples, config)
         drop_over_max_records(rows, samples, config)
-        choose_validation(rows, engine, config)
+        choose_validation(rows, config)
         mixture = mix_sources(rows, samples, config)
         refuse_losses(rows, config)
 
         to_write = pack_samples(rows, samples, engine, config)
         with ThreadPoolExecutor(1) as thread:
-            ledger = thread.submit(lambda: write_ledger(rows, samples, engine, config, work.new))
+            ledger = thread.submit(lambda: write_ledger(rows, samples, config, work.new))
             shards = write_shards(to_write, samples, engine, config, work.shards)
         files = [*write_tokenizer(encoder, work.new), *write_error_log(rows, work.new)]
         manifest = make_manifest(
@@ -112,9 +112,9 @@ def prepare(
             shards=shards,
             ledger=ledger.result(),
             files=files,
-            unused=count_unused(rows, engine, config),
-            calls=count_calls(rows, engine, config),
-            private=count_private(rows, engine, config),
+            unused=count_unused(rows, config),
+            calls=count_calls(rows, config),
+            private=count_private(rows, config),
             stats=stats,
             mixture=mixture,
         )

@@ -150,7 +150,8 @@ def read_rows(
     keys, sizes = _tasks(units, stamps, identities)
     given = engine.give(pa.table({"unit": np.arange(len(units))}), keys, sizes)
     pieces = engine.map(stage, given, _addresses(units))
-    rows = RowTable(pieces, units, names, engine.collect(pieces, ROW_COLUMNS))
+    kept = ["keep"] if any(source.keep for source in sources) else []
+    rows = RowTable(pieces, units, names, engine.collect(pieces, [*ROW_COLUMNS, *kept]))
     if (rows.reason == REASON_NAMES.index(INTERNAL_ERROR)).any():
         rows.drop_faults(engine.collect(pieces, ["fault"])["fault"])
     _refuse_unreadable(found, rows)

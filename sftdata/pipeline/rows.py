@@ -14,7 +14,6 @@ import pyarrow.compute as pc
 
 from sftdata.curate.duplicates.exact import first_occurrences, hex_strings, key_bytes, record_ids
 from sftdata.curate.split import choose_validation, joined_hashes
-from sftdata.engines.engine import Engine
 from sftdata.engines.stage import Piece
 from sftdata.read.units import Unit
 from sftdata.reasons import REASONS
@@ -27,8 +26,11 @@ if TYPE_CHECKING:
 Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
 
-ROW_COLUMNS = ("line", "key", "reason", "detail", "skip")  # of ROW_SCHEMA: what a RowTable is made from
+# Of ROW_SCHEMA: what a RowTable is made from, and what it keeps for later steps. All are collected at once, because
+# each time every piece is opened again.
+ROW_COLUMNS = ("line", "key", "reason", "detail", "skip", "unused", "calls", "stripped", "private")
 REASON_NAMES = tuple(REASONS)
+_DECIDING = ROW_COLUMNS[:5]
 LIVE = -1  # in place of a reason: not dropped
 
 
@@ -36,7 +38,8 @@ class RowTable:
     """All rows of the input and what has been decided about them so far.
 
     `pieces` are the tables that reading made, `columns` their ROW_COLUMNS; `names` is what users see of the units'
-    files. An entry is a row, or the placeholder of a unit without rows.
+    files. An entry is a row, or the placeholder of a unit without rows. Columns that `columns` has besides, such as
+    `keep`, are there for later steps.
     """
 
     def __init__(self, pieces: Sequence[Piece], units: Sequence[Unit], names: Sequence[str], columns: pa.Table) -> None:
@@ -56,6 +59,8 @@ class RowTable:
         self._source: Ints = np.array([unit.source for unit in units], np.int64)
         self._names = pa.array(names, pa.string())
         self._key = columns["key"].combine_chunks()
+        later = [name for name in columns.column_names if name not in _DECIDING]
+        self._later = {name: columns[name].combine_chunks() for name in later if columns[name].null_count < self.size}
 
     @property
     def size(self) -> int:
@@ -99,6 +104,11 @@ class RowTable:
         return pc.binary_join_element_wise(
             names, pc.cast(pa.array(self.line[entries]), pa.string()), pa.scalar(":", pa.string())
         )
+
+    def column(self, name: str) -> pa.Array:
+        """A column of texts that reading made for later steps; null where there is nothing."""
+        found = self._later.get(name)
+        return pa.nulls(self.size, pa.string()) if found is None else found
 
     def reasons_of_source(self, source: int) -> set[str | None]:
         """The reasons that the rows of a source have; None where a row is not dropped."""
@@ -171,10 +181,9 @@ class RowTable:
         return pa.table({"dropped": ~self.live})
 
 
-def kept_values(engine: Engine, rows: RowTable, column: str) -> list[str | None]:
+def kept_values(rows: RowTable, column: str) -> list[str | None]:
     """Each row's value of a column that reading kept, as text."""
-    kept = engine.collect(rows.pieces, ["keep"])["keep"].to_pylist()
-    return [as_text(json.loads(text).get(column)) if text else None for text in kept]
+    return [as_text(json.loads(text).get(column)) if text else None for text in rows.column("keep").to_pylist()]
 
 
 def _line_bases(units: Sequence[Unit], skips: Sequence[int]) -> Ints:
