@@ -14,6 +14,7 @@ from pydantic import Field, PrivateAttr, field_serializer, field_validator, mode
 from sftdata.curate.duplicates.settings import DedupConfig
 from sftdata.curate.privacy.settings import PrivacyConfig
 from sftdata.curate.quality.settings import FilterConfig
+from sftdata.encode.options import MAX_TURNS
 from sftdata.safe.addresses import written_address
 from sftdata.settings.groups import Settings, Share, check_settings
 from sftdata.settings.overrides import apply_override, read_settings, set_nested
@@ -223,7 +224,7 @@ class Config(Settings):
         "write them: drop them, or train them and warn",
     )
     max_turns: int = Field(
-        1000,
+        MAX_TURNS,
         ge=2,
         description="messages of a conversation, above which it is dropped or, with overlong: split, cut into windows: "
         "the proof of a conversation takes the square of them",

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sftdata.encode.encoded import EncodedBatch, EncodedSample
-from sftdata.encode.options import Backend, LostContext, Overlong, Reasoning, TrainOn
+from sftdata.encode.options import MAX_TURNS, Backend, LostContext, Overlong, Reasoning, TrainOn
 from sftdata.encode.overlong import fits, split_text, split_windows, truncate
 from sftdata.encode.proof.guarded_samples import GuardedBatch, Note
 from sftdata.encode.proof.masks import MaskProver
@@ -46,7 +46,7 @@ class EncodeSettings:
     overlong: Overlong = "drop"
     seq_len: int | None = None  # required unless overlong is "drop"
     lost_context: LostContext = "drop"
-    max_turns: int = 1000
+    max_turns: int = MAX_TURNS
     reasoning: Reasoning = "template"
     backend: Backend | None = None  # see Encoder
     guarded_tokenizer: str | None = None  # computed already, see guarded_tokenizer_json; None: computed from the files

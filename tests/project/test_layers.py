@@ -26,13 +26,14 @@ ROOMS: dict[str, set[str]] = {
     "store": {"errors", "reasons", "records", "files"},
     # Engines know no stage.
     "engines": {"errors", "progress", "files"},
-    # The settings of curation are beside its stages.
+    # The settings of curation are beside its stages, and defaults that encoding has itself are in its options.
     "config": {
         "safe",
         "settings",
         "curate.duplicates.settings",
         "curate.privacy.settings",
         "curate.quality.settings",
+        "encode.options",
     },
     "pipeline": {
         "safe",

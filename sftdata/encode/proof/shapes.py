@@ -23,7 +23,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from sftdata.encode.options import TrainOn
+from sftdata.encode.options import MAX_TURNS, TrainOn
 from sftdata.encode.proof.definition import samples_by_definition
 from sftdata.encode.proof.guarded_samples import GuardedBatch, GuardedSample, Note
 from sftdata.encode.proof.turns import TextSample, group_turns, prove_turns
@@ -63,7 +63,7 @@ class ShapeProver:
     """Turns records into proven samples of guarded text, with one template. Caches the plans of shapes."""
 
     def __init__(
-        self, probes: TemplateProbes, train_on: TrainOn, *, allow_lost: bool = False, max_turns: int = 1000
+        self, probes: TemplateProbes, train_on: TrainOn, *, allow_lost: bool = False, max_turns: int = MAX_TURNS
     ) -> None:
         self.probes = probes
         self._max_turns = max_turns
