@@ -36,6 +36,20 @@ class NoProgress:
         """Do nothing."""
 
 
+class Remembered:
+    """Another progress, which remembers the messages."""
+
+    def __init__(self, progress: Progress) -> None:
+        self.start, self.advance = progress.start, progress.advance
+        self._note = progress.note
+        self.notes: list[str] = []
+
+    def note(self, text: str) -> None:
+        """Pass the message on, and remember it."""
+        self.notes.append(text)
+        self._note(text)
+
+
 class ProgressLines:
     """A line every `every_s` seconds, for logs."""
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Collection
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from sftdata.cli.shared import config_of, fail, fail_for_faults, shown_progress, user_errors
+from sftdata.cli.shared import config_of, fail, fail_for_faults, is_one_stream, shown_progress, user_errors
 
 if TYPE_CHECKING:
     from sftdata.store.manifest import Manifest
@@ -50,10 +52,12 @@ def prepare(
         options = {"tokenizer": tokenizer, "out": out, "encoder": encoder, "pack.seq_len": seq_len}
         config = config_of(items, {**options, "max_dropped": max_dropped})
         from sftdata.pipeline.prepare import prepare as run
+        from sftdata.progress import Remembered
         from sftdata.records.faults import INTERNAL_ERROR
 
         try:
-            with shown_progress() as progress:
+            with shown_progress() as shown:
+                progress = Remembered(shown)
                 manifest = run(
                     config,
                     workers=workers,
@@ -64,18 +68,21 @@ def prepare(
                 )
         except KeyboardInterrupt:
             fail("stopped; no dataset was written, run the same command again to continue", 130)
-        _report(config.resolve_path(config.out.path), manifest, time.monotonic() - started)
+        seen = progress.notes if is_one_stream(sys.stdout, sys.stderr) else ()
+        _report(config.resolve_path(config.out.path), manifest, time.monotonic() - started, seen)
         if not manifest.shards:
             fail(f"{config.out.path}: no row was packed; see the reasons above")
         fail_for_faults(manifest.counts.dropped_as(INTERNAL_ERROR), manifest.counts.rows_read, "the dataset lacks them")
 
 
-def _report(folder: str, manifest: Manifest, seconds: float) -> None:
-    """Print the summary of the finished dataset and the time it took."""
-    from sftdata.safe.control_chars import encodable
+def _report(folder: str, manifest: Manifest, seconds: float, seen: Collection[str]) -> None:
+    """Print the summary of the finished dataset, without messages that were seen before it, and the time it took."""
+    from sftdata.safe.control_chars import encodable, terminal_safe
     from sftdata.view.summary import summarize
 
     summary = summarize(folder, manifest)
+    known = set(map(terminal_safe, seen))
+    summary = replace(summary, lines=tuple(line for line in summary.lines if line not in known))
     if sys.stdout.isatty():
         from sftdata.view.terminal import print_summary_of
 

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TextIO
 
 import typer
 
@@ -89,6 +89,14 @@ def _settings_of(options: dict[str, object], base: Path) -> dict[str, object]:
         if value is not None:
             settings[key] = value
     return settings
+
+
+def is_one_stream(first: TextIO, second: TextIO) -> bool:
+    """Whether two streams are one terminal, file or pipe, so that who reads the one has read the other."""
+    try:
+        return os.path.sameopenfile(first.fileno(), second.fileno())
+    except (AttributeError, OSError, ValueError):  # no files, or closed
+        return False
 
 
 @contextmanager

@@ -49,6 +49,27 @@ def tree(folder: Path) -> dict[str, str]:
     }
 
 
+def test_a_note_on_the_sources_is_read_once_wherever_the_output_goes(
+    data: Path, tiny_tokenizer: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "raw").mkdir()
+    shutil.copy(data, tmp_path / "raw" / "train.jsonl")
+    shutil.copy(data, tmp_path / "raw" / "test.jsonl")
+    note = "raw: the split train is read (train.jsonl), not test.jsonl (test)"
+    apart = run("prepare", "raw", "--tokenizer", tiny_tokenizer, "--out", "a", cwd=tmp_path)
+    assert [apart.stderr.splitlines(), apart.stdout.count(note)] == [[note], 1]
+    together = subprocess.run(
+        [sys.executable, "-m", "sftdata", "prepare", "raw", "--tokenizer", str(tiny_tokenizer), "--out", "b"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        cwd=tmp_path,
+        timeout=120,
+    )
+    assert (together.returncode, together.stdout.splitlines()[0], together.stdout.count(note)) == (0, note, 1)
+    assert sftdata.open(tmp_path / "b").manifest.notes == (note,)
+
+
 def test_a_file_and_two_options_are_enough_and_the_summary_accounts_for_every_row(
     data: Path, tiny_tokenizer: Path, tmp_path: Path
 ) -> None:
