@@ -46,7 +46,7 @@ class RowTable:
         self.pieces = pieces
         skip = columns["skip"].combine_chunks()
         is_first = skip.is_valid().to_numpy(zero_copy_only=False)
-        self.unit: Ints = np.cumsum(is_first) - 1
+        self.unit: npt.NDArray[np.int32] = np.cumsum(is_first, dtype=np.int32) - np.int32(1)
         self.line: Ints = columns["line"].to_numpy() + _line_bases(units, skip.drop_null().to_pylist())[self.unit]
         self.is_row: Bools = columns["line"].to_numpy() > 0
         self.reason = _reason_codes(columns["reason"])

@@ -18,6 +18,7 @@ from sftdata.store.manifest import ShardEntry
 from sftdata.store.shards import ShardStats
 
 Ints = npt.NDArray[np.int64]
+SmallInts = npt.NDArray[np.int32]  # a million samples have several such columns
 Bools = npt.NDArray[np.bool_]
 
 # Of ENCODED_SCHEMA.
@@ -40,17 +41,17 @@ class SampleTable:
         row = encoded["row"].combine_chunks()
         self._is_row: Bools = row.is_valid().to_numpy(zero_copy_only=False)
         self.row: Ints = row.fill_null(0).to_numpy() + bases[piece]  # the input row of each entry
-        self.num_tokens: Ints = encoded["num_tokens"].to_numpy().astype(np.int64)
-        self.num_trained: Ints = encoded["num_trained"].to_numpy().astype(np.int64)
+        self.num_tokens: SmallInts = encoded["num_tokens"].to_numpy()
+        self.num_trained: SmallInts = encoded["num_trained"].to_numpy()
         self._reason = encoded["reason"].combine_chunks()
         self._detail = encoded["detail"].combine_chunks()
         self._fault = encoded["fault"]
         self._turns = encoded["turns"].combine_chunks()
         self._digest = encoded["digest"].combine_chunks()
-        self._sample: Ints = encoded["sample"].to_numpy().astype(np.int64)
+        self._sample: SmallInts = encoded["sample"].to_numpy()
         self.is_sample: Bools = self._is_row & self._reason.is_null().to_numpy(zero_copy_only=False)
         self.shard = np.full(len(self.row), NOWHERE, np.int32)  # the number of each sample's shard
-        self.copies: Ints = np.ones(len(self.row), np.int64)  # how often a sample is in its shard, if it is in one
+        self.copies: Ints = np.broadcast_to(np.int64(1), len(self.row))  # of a sample in its shard, if it is in one
         self._max_copies = 1
         self._place_row = self._place_index = np.empty(0, np.int32)  # of copy c of sample i at c * len(row) + i
         self.paths: tuple[str, ...] = ()  # of the shards, by number
@@ -140,7 +141,7 @@ class SampleTable:
             for path, written in zip(self.paths, stats, strict=True)
         ]
 
-    def sums(self, values: Ints, num_rows: int) -> Ints:
+    def sums(self, values: Ints | SmallInts, num_rows: int) -> Ints:
         """A number of each sample, summed over the samples of each input row."""
         sums = np.zeros(num_rows, np.int64)
         np.add.at(sums, self.row, values)
