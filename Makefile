@@ -43,9 +43,10 @@ demo: $(READY)
 	$(BIN)/sfttrain run examples/demo/train.yaml
 	$(BIN)/python examples/demo/evaluate.py
 
+# The tests of a file run in one process, the files in as many as there are processors, at most 4.
 test: lint types
 	@mkdir -p .cache/tmp
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses=auto --maxprocesses=4 --dist=loadfile
 
 lint: $(READY)
 	$(BIN)/ruff check .
