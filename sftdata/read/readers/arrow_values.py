@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 Convert = Callable[[Any], Any]
+_NUMBER_BYTES = 16  # at most, of a number or a date
 
 
 def batch_rows(batch: pa.RecordBatch) -> Iterator[dict[str, Any] | Drop]:
@@ -76,6 +77,66 @@ def _fields_of(kind: pa.DataType) -> list[pa.Field]:
     import pyarrow as pa
 
     return [kind.field(at) for at in range(kind.num_fields)] if pa.types.is_struct(kind) else []
+
+
+@lru_cache(maxsize=1 << 10)
+def repeats_values(kind: pa.DataType) -> bool:
+    """Whether an array of this type may hold a value once and show it in many rows, so that its size tells nothing."""
+    import pyarrow as pa
+
+    types = pa.types
+    if types.is_dictionary(kind) or types.is_run_end_encoded(kind) or types.is_list_view(kind):
+        return True
+    if types.is_large_list_view(kind) or str(kind) in ("string_view", "binary_view"):
+        return True
+    return any(repeats_values(kind.field(at).type) for at in range(kind.num_fields))
+
+
+def largest_row(batch: pa.RecordBatch) -> int:
+    """A bound on the bytes of a row: the sum of the longest values of its columns."""
+    return sum(map(longest_value, batch.columns))
+
+
+def longest_value(array: pa.Array) -> int:
+    """A bound on the bytes of a value of an array: those of the longest text, times the most items of a list."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    types, kind = pa.types, array.type
+    if isinstance(kind, pa.BaseExtensionType):
+        return longest_value(array.storage)
+    if types.is_dictionary(kind) or types.is_run_end_encoded(kind):
+        return longest_value(array.dictionary if types.is_dictionary(kind) else array.values)
+    if types.is_struct(kind):
+        return sum(longest_value(array.field(at)) for at in range(kind.num_fields))
+    if types.is_map(kind):
+        most = int(np.diff(array.offsets.to_numpy()).max(initial=0))
+        return most * (longest_value(array.keys) + longest_value(array.items))
+    if hasattr(kind, "value_field"):
+        return (pc.max(pc.list_value_length(array)).as_py() or 0) * longest_value(array.values)
+    if str(kind) in ("string_view", "binary_view"):
+        views = np.frombuffer(array.buffers()[1], np.int32).reshape(-1, 4)[array.offset :][: len(array)]
+        return int(views[:, 0].max(initial=0))
+    if _is_text(kind) or types.is_binary(kind) or types.is_large_binary(kind):
+        return pc.max(pc.binary_length(array)).as_py() or 0
+    return kind.byte_width if types.is_fixed_size_binary(kind) else _NUMBER_BYTES if len(array) else 0
+
+
+def longest_in_dictionaries(array: pa.Array) -> int:
+    """The size of the longest value in the dictionaries of an array, however deep they are in it."""
+    import pyarrow as pa
+
+    kind = array.type
+    inner: list[pa.Array] = []
+    if pa.types.is_dictionary(kind):
+        return longest_value(array.dictionary)
+    if pa.types.is_struct(kind):
+        inner = [array.field(at) for at in range(kind.num_fields)]
+    elif pa.types.is_map(kind):
+        inner = [array.keys, array.items]
+    elif hasattr(kind, "value_field"):
+        inner = [array.values]
+    return max(map(longest_in_dictionaries, inner), default=0)
 
 
 @lru_cache(maxsize=1 << 10)

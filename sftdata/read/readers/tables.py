@@ -4,14 +4,22 @@ from __future__ import annotations
 
 import contextlib
 import io
-from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache, partial
+from itertools import groupby
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from sftdata.errors import SourceError
-from sftdata.read.readers.arrow_values import batch_rows, reject_same_names
+from sftdata.read.readers.arrow_values import (
+    batch_rows,
+    largest_row,
+    longest_in_dictionaries,
+    reject_same_names,
+    repeats_values,
+)
 from sftdata.read.readers.open_files import HEAD_BYTES, is_url, open_unit, read_whole, reject_lfs_pointer
 from sftdata.read.units import RawRow, Unit
 from sftdata.records.record import Drop
@@ -20,26 +28,87 @@ if TYPE_CHECKING:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
+# What is in memory at a time changes no byte of the dataset.
 _BATCH_ROWS = 1024
+_BATCH_BYTES = 1 << 25  # of a batch of a Parquet file
 _PART_BYTES = 1 << 24  # of a batch: rows that are Python objects at a time
+_CHEAP_ROWS = 16  # batches of at least so many rows cost less than a look at the longest values
+_LOOK_ROWS = 64  # until the first value of a column is found
+
+
+class _Parquet(NamedTuple):
+    """An open Parquet file, and what it is read from."""
+
+    file: pq.ParquetFile
+    data: Any
 
 
 def row_groups(path: str, name: str) -> list[tuple[int, int]]:
     """(rows, size in bytes) of each row group of a Parquet file."""
-    with _open_parquet(path, name, None) as file:
-        groups = (file.metadata.row_group(index) for index in range(file.metadata.num_row_groups))
+    with _open_parquet(path, name, None) as parquet:
+        metadata = parquet.file.metadata
+        groups = (metadata.row_group(index) for index in range(metadata.num_row_groups))
         return [(group.num_rows, group.total_byte_size) for group in groups]
 
 
 def read_parquet(unit: Unit) -> Iterator[RawRow]:
     """The rows of a Parquet file, or of the row groups that begin in the unit's range of rows."""
-    with _open_parquet(unit.path, unit.name, unit.compression) as file:
+    with _open_parquet(unit.path, unit.name, unit.compression) as parquet:
+        metadata = parquet.file.metadata
         chosen, first_row = [], 0
-        for index in range(file.metadata.num_row_groups):
+        for index in range(metadata.num_row_groups):
             if first_row >= unit.start and (unit.end is None or first_row < unit.end):
                 chosen.append(index)
-            first_row += file.metadata.row_group(index).num_rows
-        yield from numbered_rows(file.iter_batches(batch_size=_BATCH_ROWS, row_groups=chosen), unit.name)
+            first_row += metadata.row_group(index).num_rows
+        yield from numbered_rows(_parquet_batches(parquet, chosen), unit.name)
+
+
+def _parquet_batches(parquet: _Parquet, chosen: Sequence[int]) -> Iterator[pa.RecordBatch]:
+    """The rows of row groups, as many at a time as cannot be large where many of them repeat one long value."""
+    file = parquet.file
+    for num_rows, run in groupby(chosen, partial(_rows_at_a_time, file.metadata)):
+        if num_rows >= _CHEAP_ROWS:
+            yield from file.iter_batches(batch_size=num_rows, row_groups=[*run])
+            continue
+        for index in run:
+            num_rows = _rows_at_a_time(file.metadata, index, _longest_values(parquet, index))
+            yield from file.iter_batches(batch_size=num_rows, row_groups=[index])
+
+
+def _rows_at_a_time(metadata: pq.FileMetaData, index: int, longest: Mapping[str, int] = {}) -> int:
+    """How many rows of a row group to decode at a time, a power of two.
+
+    A column with a dictionary has each value once and may repeat it in every row; sizes in the metadata do not tell.
+    So every value counts as its column's longest, or as the whole column where `longest` does not have that.
+    """
+    group = metadata.row_group(index)
+    bound = group.total_byte_size / max(group.num_rows, 1)
+    for column in map(group.column, range(group.num_columns)):
+        if column.has_dictionary_page:
+            values_of_row = max(1.0, column.num_values / max(group.num_rows, 1))
+            bound += values_of_row * longest.get(column.path_in_schema, column.total_uncompressed_size)
+    rows = min(_BATCH_ROWS, int(_BATCH_BYTES / max(bound, 1.0)))
+    return 1 << max(rows.bit_length() - 1, 0)
+
+
+def _longest_values(parquet: _Parquet, index: int) -> dict[str, int]:
+    """The sizes of the longest values in the dictionaries of a row group, by column, as far as they can be read."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    metadata, found = parquet.file.metadata, {}
+    group = metadata.row_group(index)
+    for column in map(group.column, range(group.num_columns)):
+        path = column.path_in_schema
+        if column.has_dictionary_page and column.physical_type == "BYTE_ARRAY":
+            with contextlib.suppress(pa.ArrowException):  # of a type that has no dictionaries in Arrow
+                file = pq.ParquetFile(parquet.data, metadata=metadata, read_dictionary=[path])
+                for batch in file.iter_batches(_LOOK_ROWS, row_groups=[index], columns=[path], use_threads=False):
+                    size = max(map(longest_in_dictionaries, batch.columns))
+                    if size:  # else no row so far has a value
+                        found[path] = size
+                        break
+    return found
 
 
 def read_arrow(unit: Unit) -> Iterator[RawRow]:
@@ -67,14 +136,18 @@ def read_saved(unit: Unit) -> Iterator[RawRow]:
             reject_same_names(table.schema, unit.name)
         batches = [batch for table in tables for batch in table.to_batches() if batch.num_rows]
         ends = np.cumsum([batch.num_rows for batch in batches])
+        bound_of = lru_cache(None)(lambda number: largest_row(batches[number]))
         for path in unit.indices:
             for part in _mapped_table(path, opened).to_batches(max_chunksize=_BATCH_ROWS):
                 places = part.column(0).to_numpy(zero_copy_only=False).astype(np.int64)
                 if len(places) and not (len(ends) and places.min() >= 0 and places.max() < ends[-1]):
                     raise SourceError(unit.name, "has an indices file that points at rows it has not", "save it again")
-                for row in _chosen(batches, ends, places):
-                    line += 1
-                    yield _raw_row(line, row)
+                used = np.unique(np.searchsorted(ends, places, side="right")).tolist()
+                num_rows = max(1, _PART_BYTES // max(1, *map(bound_of, used)))  # indices may repeat a large row
+                for start in range(0, len(places), num_rows):
+                    for row in _chosen(batches, ends, places[start : start + num_rows]):
+                        line += 1
+                        yield _raw_row(line, row)
 
 
 def _chosen(batches: Sequence[pa.RecordBatch], ends: npt.NDArray[np.int64], places: npt.NDArray[np.int64]) -> list[Any]:
@@ -102,15 +175,14 @@ def _mapped_table(path: str, opened: contextlib.ExitStack) -> pa.Table:
 
 
 @contextlib.contextmanager
-def _open_parquet(path: str, name: str, compression: str | None) -> Iterator[pq.ParquetFile]:
+def _open_parquet(path: str, name: str, compression: str | None) -> Iterator[_Parquet]:
     import pyarrow.parquet as pq
 
     with _arrow_errors(name), open_unit(path, name, compression) as reader:
         reject_lfs_pointer(reader.peek(HEAD_BYTES), name)
-        with pq.ParquetFile(
-            reader if compression is None else io.BytesIO(read_whole(reader, name, compression))
-        ) as file:
-            yield file
+        data = reader if compression is None else io.BytesIO(read_whole(reader, name, compression))
+        with pq.ParquetFile(data) as file:
+            yield _Parquet(file, data)
 
 
 @contextlib.contextmanager
@@ -142,6 +214,8 @@ def numbered_rows(batches: Iterable[pa.RecordBatch], name: str) -> Iterator[RawR
 def _parts(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
     """A batch in parts of which each becomes few Python objects at a time, where its rows are large."""
     num_rows = max(1, batch.num_rows * _PART_BYTES // max(batch.nbytes, 1))
+    if any(repeats_values(field.type) for field in batch.schema):
+        num_rows = max(1, min(num_rows, _PART_BYTES // max(largest_row(batch), 1)))
     for start in range(0, batch.num_rows, num_rows):
         yield batch.slice(start, num_rows)
 
