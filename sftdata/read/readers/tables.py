@@ -122,9 +122,10 @@ def read_arrow(unit: Unit) -> Iterator[RawRow]:
             is_local = unit.compression is None and not is_url(unit.path)
             data: Any = reader if is_local else io.BytesIO(read_whole(reader, unit.name, unit.compression))
             file = pa.ipc.open_file(data)
-            yield from numbered_rows((file.get_batch(index) for index in range(file.num_record_batches)), unit.name)
+            batches: Iterable[pa.RecordBatch] = (file.get_batch(index) for index in range(file.num_record_batches))
         else:
-            yield from numbered_rows(pa.ipc.open_stream(reader), unit.name)
+            batches = pa.ipc.open_stream(reader)
+        yield from numbered_rows(map(_checked, batches), unit.name)
 
 
 def read_saved(unit: Unit) -> Iterator[RawRow]:
@@ -136,7 +137,7 @@ def read_saved(unit: Unit) -> Iterator[RawRow]:
             reject_same_names(table.schema, unit.name)
         batches = [batch for table in tables for batch in table.to_batches() if batch.num_rows]
         ends = np.cumsum([batch.num_rows for batch in batches])
-        bound_of = lru_cache(None)(lambda number: largest_row(batches[number]))
+        bound_of = lru_cache(None)(lambda number: largest_row(_checked(batches[number])))
         for path in unit.indices:
             for part in _mapped_table(path, opened).to_batches(max_chunksize=_BATCH_ROWS):
                 places = part.column(0).to_numpy(zero_copy_only=False).astype(np.int64)
@@ -174,6 +175,38 @@ def _mapped_table(path: str, opened: contextlib.ExitStack) -> pa.Table:
     return (pa.ipc.open_file(file) if is_file else pa.ipc.open_stream(file)).read_all()
 
 
+def _checked(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """A batch as it is in a file, once its numbers lead nowhere outside of it. Raises ArrowInvalid.
+
+    Texts that are no UTF-8 are left in it: they cost their rows.
+    """
+    import pyarrow as pa
+
+    try:
+        batch.validate(full=True)
+    except pa.ArrowInvalid:
+        columns = [column.view(_with_bytes(column.type)) for column in batch.columns]
+        pa.RecordBatch.from_arrays(columns, names=batch.schema.names).validate(full=True)
+    return batch
+
+
+def _with_bytes(kind: pa.DataType) -> pa.DataType:
+    """The type of the same data with bytes in place of texts."""
+    import pyarrow as pa
+
+    if pa.types.is_string(kind):
+        return pa.binary()
+    if pa.types.is_large_string(kind):
+        return pa.large_binary()
+    if pa.types.is_list(kind) or pa.types.is_large_list(kind):
+        make = pa.list_ if pa.types.is_list(kind) else pa.large_list
+        return make(kind.value_field.with_type(_with_bytes(kind.value_type)))
+    if pa.types.is_struct(kind):
+        fields = [kind.field(at) for at in range(kind.num_fields)]
+        return pa.struct([field.with_type(_with_bytes(field.type)) for field in fields])
+    return kind
+
+
 @contextlib.contextmanager
 def _open_parquet(path: str, name: str, compression: str | None) -> Iterator[_Parquet]:
     import pyarrow.parquet as pq
@@ -192,6 +225,9 @@ def _arrow_errors(name: str) -> Iterator[None]:
 
     try:
         yield
+    except MemoryError as error:  # the sizes in a damaged file may be anything
+        what = "holds more than there is memory for, or is damaged"
+        raise SourceError(name, what, "download or write it again") from error
     except pa.ArrowException as error:
         what = " ".join(str(error).split())[:200]
         raise SourceError(name, f"is not a complete file ({what})", "download or write it again") from error

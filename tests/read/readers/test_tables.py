@@ -23,6 +23,11 @@ def write_arrow(path: Path, table: pa.Table) -> None:
         writer.write_table(table, max_chunksize=1)
 
 
+def write_stream(path: Path, table: pa.Table) -> None:
+    with pa.ipc.new_stream(str(path), table.schema) as writer:
+        writer.write_table(table)
+
+
 @pytest.mark.parametrize("name", ["a.parquet", "file.arrow", "stream.arrow"])
 def test_keys_that_arrow_filled_with_nulls_are_removed(tmp_path, raw_rows, name):
     table = pa.table({"messages": TURNS, "tools": TOOLS, "note": ["x", None]})
@@ -84,3 +89,35 @@ def test_a_truncated_table_is_an_error(tmp_path, raw_rows, name):
     (tmp_path / name).write_bytes(data[: len(data) // 2])
     with pytest.raises(SourceError, match=f"^{name}: "):
         raw_rows(tmp_path / name)
+
+
+def test_an_impossible_size_in_a_file_is_an_error_that_names_it(tmp_path, raw_rows):
+    write_arrow(tmp_path / "stream.arrow", pa.table({"n": [1]}))
+    data = (tmp_path / "stream.arrow").read_bytes()
+    size = (8).to_bytes(8, "little")  # of the only column and so of the batch
+    assert size in data
+    (tmp_path / "stream.arrow").write_bytes(data.replace(size, (1 << 50).to_bytes(8, "little")))
+    with pytest.raises(SourceError, match=r"^stream\.arrow: holds more than there is memory for, or is damaged; "):
+        raw_rows(tmp_path / "stream.arrow")
+
+
+@pytest.mark.parametrize("end", [200, 2_000_000_000, 7, -5])
+@pytest.mark.parametrize("is_nested", [False, True])
+def test_a_text_that_ends_outside_of_a_file_is_an_error_that_names_it(tmp_path, raw_rows, end, is_nested):
+    texts = ["abcdefgh", "ij"]
+    write_stream(tmp_path / "stream.arrow", pa.table({"a": [[{"b": text}] for text in texts] if is_nested else texts}))
+    data = (tmp_path / "stream.arrow").read_bytes()
+    ends = [number.to_bytes(4, "little", signed=True) for number in (0, 8, 10, end)]
+    assert b"".join(ends[:3]) in data
+    (tmp_path / "stream.arrow").write_bytes(data.replace(b"".join(ends[:3]), b"".join([*ends[:2], ends[3]])))
+    with pytest.raises(SourceError, match=r"^stream\.arrow: is not a complete file \("):
+        raw_rows(tmp_path / "stream.arrow")
+
+
+@pytest.mark.parametrize("kind", [pa.string(), pa.large_string()])
+def test_a_text_that_is_no_utf8_costs_its_row_alone(tmp_path, raw_rows, kind):
+    texts = pa.array([b"a", b"\xff", b"c"], pa.binary() if kind == pa.string() else pa.large_binary()).view(kind)
+    lists = pa.ListArray.from_arrays([0, 1, 2, 3], pa.StructArray.from_arrays([texts], names=["b"]))
+    write_stream(tmp_path / "stream.arrow", pa.table({"a": lists}))
+    rows = [(value, reason) for _, _, value, reason in raw_rows(tmp_path / "stream.arrow")]
+    assert rows == [({"a": [{"b": "a"}]}, None), (None, "bad_encoding"), ({"a": [{"b": "c"}]}, None)]
