@@ -14,6 +14,7 @@ from sftdata.read.readers.open_files import is_url, unreadable
 from sftdata.read.units import Unit
 
 _READ_BYTES = 1 << 18
+_FILES_OF_THREAD = 16  # at a time: of very many small files, handing over each alone costs more than reading it
 
 
 class Stamp(NamedTuple):
@@ -54,10 +55,12 @@ def unit_checksums(units: Sequence[Unit]) -> list[str | None]:
     local = [unit for unit in units if not is_url(unit.path)]
     wholes = {path: unit for unit in local if unit.kind != "jsonl" for path in unit.paths}
     parts = [unit for unit in local if unit.kind == "jsonl"]
+    asked: list[tuple[str, Unit, int, int | None]] = [(path, unit, 0, None) for path, unit in wholes.items()]
+    asked += [(unit.path, unit, max(unit.start - 1, 0), unit.end) for unit in parts]
+    several = [asked[start : start + _FILES_OF_THREAD] for start in range(0, len(asked), _FILES_OF_THREAD)]
     with ThreadPoolExecutor() as threads:
-        of_wholes = threads.map(lambda path: _checksum(path, wholes[path], 0, None), wholes)
-        of_parts = threads.map(lambda unit: _checksum(unit.path, unit, max(unit.start - 1, 0), unit.end), parts)
-        whole_keys, part_keys = dict(zip(wholes, of_wholes)), dict(zip(parts, of_parts))
+        found = [key for keys in threads.map(lambda some: [_checksum(*one) for one in some], several) for key in keys]
+    whole_keys, part_keys = dict(zip(wholes, found)), dict(zip(parts, found[len(wholes) :]))
     return [
         part_keys.get(unit) or ("".join(whole_keys[path] for path in unit.paths) if unit.path in whole_keys else None)
         for unit in units

@@ -34,7 +34,8 @@ def files_below(folder: Path, is_data: Callable[[str], bool], skip: Skip) -> lis
     names = []
     with _readable(folder):
         for found, entries in _folders_below(folder, folder, skip):
-            names += [_relative(found / name, folder) for name in entries]
+            inside = _relative(found, folder)
+            names += entries if inside == "." else [f"{inside}/{name}" for name in entries]
         return _regular(folder, names, is_data, skip)
 
 
@@ -74,20 +75,38 @@ def _regular(base: Path, names: Iterable[str], is_data: Callable[[str], bool], s
     """Those of the names that are files, one for each real path, sorted."""
     by_path: dict[str, list[str]] = {}
     root = Path(os.path.realpath(base)).as_posix()
+    real_folders: dict[str, str] = {}  # there may be very many files: each is looked at once
     for name in sorted(names):
-        path = base / name
-        if path.is_file():
-            by_path.setdefault(Path(os.path.realpath(path)).as_posix(), []).append(name)
-        elif (what := what_else(path)) is not None:
+        inside = posixpath.dirname(name)
+        if inside not in real_folders:
+            real_folders[inside] = Path(os.path.realpath(base / inside)).as_posix()
+        real = _real_file(base / name, real_folders[inside])
+        if real is not None:
+            by_path.setdefault(real, []).append(name)
+        elif (what := what_else(base / name)) is not None:
             skip(f"{name} ({what})")
     chosen = []
     for real, same in by_path.items():
+        if len(same) == 1:
+            chosen += same
+            continue
         first = min(same, key=lambda name: (not is_data(name), posixpath.join(root, name) != real, name))
         chosen.append(first)
         for name in same:
             if name != first and is_data(name):
                 skip(f"{name} (is the same file as {first})")
     return sorted(chosen)
+
+
+def _real_file(path: Path, real_folder: str) -> str | None:
+    """The real path of a file in a folder with this real path; None if it is no file, or not there."""
+    try:
+        is_link = not stat.S_ISREG(path.lstat().st_mode)
+    except OSError:
+        is_link = True
+    if is_link:
+        return Path(os.path.realpath(path)).as_posix() if path.is_file() else None
+    return posixpath.join(real_folder, path.name)
 
 
 def _folders_below(folder: Path, base: Path, skip: Skip) -> Iterator[tuple[Path, list[str]]]:
@@ -102,23 +121,20 @@ def _folders_below(folder: Path, base: Path, skip: Skip) -> Iterator[tuple[Path,
                 skip(f"{_relative(found, base)}/ (links to a folder that is read already)")
             continue
         seen.add(real)
-        names, folders = _list(found)
-        links += [found / name for name in folders if (found / name).is_symlink()]
-        pending += [found / name for name in folders if not (found / name).is_symlink()]
+        names = []
+        for entry in _visible(found):
+            if not (Path(entry.path) if entry.is_symlink() else entry).is_dir():
+                names.append(entry.name)
+            else:
+                (links if entry.is_symlink() else pending).append(found / entry.name)
         yield found, names
 
 
-def _list(folder: Path) -> tuple[list[str], list[str]]:
-    """The names in a folder that are not hidden, sorted: those of all but folders, and those of folders."""
-    names: list[str] = []
-    folders: list[str] = []
-    for path in _visible(folder):
-        (folders if path.is_dir() else names).append(path.name)
-    return names, folders
-
-
-def _visible(folder: Path) -> list[Path]:
-    return [path for path in sorted(folder.iterdir()) if not path.name.startswith(".")]
+def _visible(folder: Path, *, hidden: bool = False) -> list[os.DirEntry[str]]:
+    """What is in a folder, sorted by name; hidden files and folders only if they are asked for."""
+    with os.scandir(folder) as entries:
+        found = [entry for entry in entries if hidden or not entry.name.startswith(".")]
+    return sorted(found, key=lambda entry: entry.name)
 
 
 def _matching(folder: Path, parts: Sequence[str], base: Path, skip: Skip) -> Iterator[Path]:
@@ -144,8 +160,8 @@ def _matching(folder: Path, parts: Sequence[str], base: Path, skip: Skip) -> Ite
 
 def _children(folder: Path, pattern: str) -> list[Path]:
     """What in a folder matches a pattern without slashes; hidden files only if the pattern names them."""
-    paths = sorted(folder.iterdir()) if pattern.startswith(".") else _visible(folder)
-    return [path for path in paths if fnmatch.fnmatch(path.name, pattern)]
+    entries = _visible(folder, hidden=pattern.startswith("."))
+    return [folder / entry.name for entry in entries if fnmatch.fnmatch(entry.name, pattern)]
 
 
 def _relative(path: Path, base: Path) -> str:

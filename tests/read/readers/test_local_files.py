@@ -91,14 +91,14 @@ def test_a_link_to_nothing_is_an_error(tmp_path):
 @pytest.mark.parametrize("pattern", ["", "*/*.jsonl", "**", "**/*.jsonl"])
 def test_a_folder_that_cannot_be_listed_is_an_error(data, pattern, monkeypatch):
     write(data / "a" / "a.jsonl", data / "closed" / "b.jsonl")
-    listed = Path.iterdir
+    listed = os.scandir
 
     def refuse(path: Path):
-        if path.name == "closed":
+        if Path(path).name == "closed":
             raise PermissionError(13, "Permission denied", str(path))
         return listed(path)
 
-    monkeypatch.setattr(Path, "iterdir", refuse)
+    monkeypatch.setattr(os, "scandir", refuse)
     with pytest.raises(SourceError, match=r"closed.*cannot be read \(Permission denied\)"):
         found(f"{data}/{pattern}" if pattern else data)
 
