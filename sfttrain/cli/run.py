@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import shlex
 import sys
@@ -41,16 +42,37 @@ def run(
         config = read_config(target, [*(settings or ()), *options])
         result = train(config, resume_command=resume_command(sys.argv[1:]))
     except SftDataError as error:
-        fail(str(error), 1)
+        message, code = str(error), 1
     except Interrupted as stop:
-        fail(str(stop), 128 + stop.signum)
+        message, code = str(stop), 128 + stop.signum
     except KeyboardInterrupt:
-        fail("stopped; nothing was saved after the last checkpoint", 130)
+        message, code = "stopped; nothing was saved after the last checkpoint", 130
+    else:
+        message, code = "", 0
+    leave_process_group()  # here no exception holds the trainer
+    if code:
+        fail(message, code)
     try:
         print_result(result)
     except (OSError, ValueError):
         close_stdout()
         fail(f"the model is in {result.out}, but the result could not be printed: standard output is closed or full", 1)
+
+
+def leave_process_group() -> None:
+    """End the connections between the processes of a run, and the threads behind them.
+
+    A thread of gloo that frees a tensor of the last collective while Python ends asks for the lock of an interpreter
+    that is gone, and C++ aborts the process after all was saved. The threads end with the last reference to the group:
+    those of the wrapped model, which is in a cycle, and then torch.distributed's own.
+    """
+    if "torch" not in sys.modules:
+        return
+    from torch import distributed
+
+    if distributed.is_available() and distributed.is_initialized():
+        gc.collect()
+        distributed.destroy_process_group()
 
 
 def close_stdout() -> None:

@@ -208,3 +208,28 @@ def test_two_processes_continue_from_their_checkpoint_and_one_alone_does_not(
     done = together(resume=True, max_steps=4)
     assert done.returncode == 1
     assert "checkpoint-3: is damaged: rng_state_1.pth is gone; resume from another checkpoint" in done.stderr
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="the names of threads are read from Linux's /proc")
+def test_no_thread_of_a_process_group_is_left_when_a_run_ends():
+    program = """
+from pathlib import Path
+import torch
+import torch.distributed.nn  # its functions hold the group that is there when it is imported
+from torch import distributed
+from sfttrain.cli.run import leave_process_group
+
+def threads():
+    return sum("gloo" in name.read_text() for name in Path("/proc/self/task").glob("*/comm"))
+
+distributed.init_process_group("gloo", rank=0, world_size=1, store=distributed.HashStore())
+model = torch.nn.parallel.DistributedDataParallel(torch.nn.Linear(3, 3))
+model.cycle = [model]
+model(torch.ones(2, 3)).sum().backward()
+del model
+print(threads() > 0)
+leave_process_group()
+print(threads(), distributed.is_initialized())
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env=ENVIRONMENT, timeout=120)
+    assert done.stdout == "True\n0 False\n", done.stderr
