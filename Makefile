@@ -1,12 +1,15 @@
 # make demo    raw example data in, a trained model out, its answers before and after (about 10 minutes)
 # make test    lint, types and all tests: what CI runs
-# make fuzz    the property tests on new random examples
+# make fuzz    new random input for readers, schemas, templates and verify, for ten minutes
+# make properties   the property tests on new random examples
 # make bench   speed and memory, compared with other tools
+# make zoo     ordinary conversations under the chat templates of other projects, into docs/families.md
 # make hooks   lint and types before every git commit
 # make clean   remove everything that the others made
 # All create .venv and install what they need first, and write only inside this folder.
 
 PYTHON ?= python3
+MINUTES ?= 10
 BIN    := .venv/bin
 READY  := .venv/.ready
 CACHE  := $(CURDIR)/.cache
@@ -30,7 +33,7 @@ export TMPDIR                   := $(CACHE)/tmp
 endif
 
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint types fuzz bench hooks clean
+.PHONY: help demo test lint types fuzz properties bench zoo hooks clean
 
 help:
 	@sed -n 's/^# \{0,1\}//p;/^$$/q' Makefile
@@ -55,14 +58,24 @@ lint: $(READY)
 types: $(READY)
 	$(BIN)/mypy
 
-# New examples each time; a failing one is printed with the code that replays it.
+# New examples each time; a failing one is printed with the command that runs it again. All parts share the minutes.
 fuzz: $(READY)
+	@mkdir -p .cache/tmp
+	$(BIN)/python tests/fuzz/fuzz.py --minutes $(MINUTES)
+
+# The same for the property tests, with the code that replays a failure.
+properties: $(READY)
 	@mkdir -p .cache/tmp
 	$(BIN)/python -m pytest -m hypothesis --hypothesis-profile=random
 
 # Results go to tests/bench/RESULTS.md. Needs an idle machine, and the folder that SFTDATA_SHARED names.
 bench: $(READY)
 	$(BIN)/python tests/bench/bench.py
+
+# Fetches the packages that bring the templates, once, into .cache/zoo.
+zoo: $(READY)
+	@mkdir -p .cache/tmp
+	$(BIN)/python tests/zoo/zoo.py
 
 # pre-commit runs the hooks of .pre-commit-config.yaml.
 hooks: $(READY)

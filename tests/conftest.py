@@ -17,7 +17,7 @@ os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
-# A slow machine is no failure, and the same code passes or fails everywhere. `make fuzz` looks for new examples.
+# A slow machine is no failure, and the same code passes or fails everywhere. `make properties` looks for new examples.
 settings.register_profile("sftdata", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("random", settings.get_profile("sftdata"), derandomize=False, print_blob=True)
 settings.load_profile("sftdata")

@@ -188,8 +188,13 @@ STEPS = {
         "sfttrain run examples/demo/train.yaml",
         "python examples/demo/evaluate.py",
     ],
-    "fuzz": ["python -m pytest -m hypothesis --hypothesis-profile=random"],
-    "test": ["ruff check .", "ruff format --check .", "mypy", "python -m pytest"],
+    "fuzz": ["python tests/fuzz/fuzz.py --minutes 10"],
+    "test": [
+        "ruff check .",
+        "ruff format --check .",
+        "mypy",
+        "python -m pytest --numprocesses=auto --maxprocesses=4 --dist=loadfile",
+    ],
 }
 
 
