@@ -1,0 +1,120 @@
+"""The zoo: 18 ordinary kinds of conversation under chat templates that nobody tuned for, each result judged."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from zoo_chats import CHATS, row_of
+from zoo_graft import graft, renderings
+from zoo_oracle import ZooOracle
+from zoo_stops import family_of
+
+from sftdata.encode.record_encoder import EncodeSettings, RecordEncoder
+from sftdata.encode.stats import EncodingStats
+from sftdata.encode.template.load import template_source
+from sftdata.encode.tokenizer.load import load_tokenizer
+from sftdata.encode.ways_out import find_ways_out
+from sftdata.errors import SftDataError
+from sftdata.read.formats.convert import to_record
+from sftdata.records.record import Drop, Record
+
+DATE = "2026-01-01"
+
+
+@dataclass
+class Outcome:
+    """What became of one conversation under one template."""
+
+    kind: str
+    writes_every_field: bool = False
+    trained: int = 0  # turns
+    answers: int = 0  # turns that could be trained
+    reason: str = ""
+    detail: str = ""
+    wrong: list[str] = field(default_factory=list)  # what the oracle or transformers say against the samples
+    provable: int = 0  # turns that the oracle could prove, in some form; only of refused conversations
+    way: str = ""  # the setting that a refusal names
+    way_trains: bool = False
+    way_wrong: list[str] = field(default_factory=list)
+
+
+class Animal:
+    """One template of the zoo with its grafted tokenizer: an encoder, and the oracle that judges it."""
+
+    def __init__(self, name: str, template: str, folder: Path) -> None:
+        self.name = name
+        self.family = family_of(name)
+        self.folder = graft(folder / name, template, self.family)
+        self.oracle = ZooOracle(self.folder, self.family.stops, None, DATE)
+        self.settings = EncodeSettings(files=load_tokenizer(str(self.folder)), date=DATE)
+        self.refusal = ""
+        self.encoder: RecordEncoder | None = RecordEncoder(self.settings)
+        try:
+            self.encoder.check()
+        except SftDataError as error:
+            self.encoder, self.refusal = None, str(error)
+
+    def outcomes(self, *, ways: bool = False) -> Iterator[Outcome]:
+        """What becomes of every kind of conversation."""
+        for kind in CHATS:
+            yield self.outcome(kind, ways=ways)
+
+    def outcome(self, kind: str, *, ways: bool = False) -> Outcome:
+        """What becomes of one kind of conversation; with `ways`, also of what its refusal names."""
+        row = row_of(kind)
+        outcome = Outcome(kind, self.oracle.writes_every_field(row))
+        trained = self.oracle.trained(row["messages"], "all")
+        outcome.answers = len(trained)
+        record = to_record(row, format="messages", columns={}, system=None)
+        assert isinstance(record, Record)
+        result: Any = (
+            Drop("refused template", self.refusal) if self.encoder is None else self.encoder.encode([record])[0]
+        )
+        if isinstance(result, Drop):
+            outcome.reason, outcome.detail = result.reason, result.detail or ""
+            forms = self.oracle.all_forms(row["messages"])
+            outcome.provable = max(len(self.oracle.provable(form, row.get("tools"), trained)[0]) for form in forms)
+            if ways and self.encoder is not None:
+                self._try_way(outcome, row, record)
+            return outcome
+        verdict = self.oracle.verdict(row, result)
+        outcome.trained, outcome.wrong = len(verdict.turns), verdict.problems
+        return outcome
+
+    def _try_way(self, outcome: Outcome, row: Mapping[str, Any], record: Record) -> None:
+        """Apply the setting that the refusal names, if it names one."""
+        stats = EncodingStats()
+        stats.add_examples(outcome.reason, [("0", record.to_json(), 0)])
+        way = find_ways_out(stats, self.settings).get(outcome.reason)
+        if way is None:
+            return
+        outcome.way = way.partition(" trains ")[0]
+        name, _, value = outcome.way.partition("=")
+        result = RecordEncoder(with_setting(self.settings, name, value)).encode([record])[0]
+        if isinstance(result, Drop):
+            return
+        outcome.way_trains = True
+        if name.startswith("chat_template_kwargs."):
+            row = {**row, "chat_template_kwargs": {name.partition(".")[2]: json.loads(value)}}
+        own = name != "template" or value in self.settings.files.chat_templates
+        oracle = self.oracle if own else ZooOracle(self.folder, self.family.stops, template_source(value), DATE)
+        outcome.way_wrong = oracle.verdict(row, result, value if name == "reasoning" else "").problems
+
+
+def with_setting(settings: EncodeSettings, name: str, value: str) -> EncodeSettings:
+    """Settings changed as the command line would, by what a refusal names."""
+    section, _, argument = name.partition(".")
+    changed: Any = {**settings.chat_template_kwargs, argument: json.loads(value)} if argument else value
+    return replace(settings, **{section: changed}, guarded_tokenizer=None)
+
+
+def distinct(templates: Mapping[str, str]) -> dict[str, str]:
+    """The templates without those that render every kind as an earlier one does."""
+    seen: dict[tuple[str, ...], str] = {}
+    for name, template in templates.items():
+        seen.setdefault(tuple(renderings(template, family_of(name))) or (name,), name)
+    return {name: templates[name] for name in seen.values()}
