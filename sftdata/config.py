@@ -204,6 +204,11 @@ class Config(Settings):
         "fast: always fastokens; hf: always tokenizers. The ids are the same",
     )
     template: str = Field("auto", description="auto: the tokenizer's own; or a name in templates/; or a path")
+    stop_tokens: tuple[str, ...] = Field(
+        (),
+        description="further tokens at which servers stop, besides the tokenizer's EOS and those of its "
+        "generation_config.json: an answer ends with such a token",
+    )
     date: str = Field("2026-01-01", description="the date for templates that ask for today, YYYY-MM-DD")
     seed: int = Field(0, ge=0, description="seed for the order of the packed rows")
     train_on: Literal["all", "last"] = Field(

@@ -144,6 +144,12 @@ class RecordEncoder:
         refusal = self.probes.refusal
         if refusal is None and not self.probes.end_texts:
             refusal = "writes no end-of-turn token after an answer, so a model trained with it would never stop"
+            token = self.probes.undeclared_end(calls=False)
+            if token is not None:
+                refusal = (
+                    f"ends an answer with {token}, at which no server stops: it is neither the tokenizer's EOS nor in "
+                    f'generation_config.json. If servers do stop at it, set stop_tokens: ["{token}"]'
+                )
         if refusal is not None:
             name = self.settings.template if self.settings.template != "auto" else "the tokenizer's chat template"
             raise TemplateError(name, refusal, "choose another template, see `sftdata templates list`")

@@ -24,6 +24,7 @@ from sftdata.encode.record_encoder import EncodeSettings, RecordEncoder
 from sftdata.encode.stats import KEPT, NUM_EXAMPLES, EncodingStats
 from sftdata.encode.text_notes import note_texts
 from sftdata.encode.tokenizer.encoder import Ids
+from sftdata.encode.tokenizer.stops import stop_tokens
 from sftdata.records.column import RecordColumn
 from sftdata.records.faults import INTERNAL_ERROR, by_halves, detail_of
 from sftdata.records.labels import TrainedRuns, trained_runs
@@ -73,6 +74,7 @@ class Encode:
         parts = [
             files.sha256,
             dict(files.special_tokens),
+            stop_tokens(files),
             template.source,
             template.tool_source,
             settings.date,

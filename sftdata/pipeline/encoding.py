@@ -20,6 +20,7 @@ from sftdata.encode.stage import Encode
 from sftdata.encode.stats import EncodingStats
 from sftdata.encode.template.load import NO_TEMPLATE
 from sftdata.encode.tokenizer.load import TokenizerFiles, load_tokenizer
+from sftdata.encode.tokenizer.stops import with_stops
 from sftdata.encode.ways_out import REASONS, as_lines, find_ways_out, fitting_templates
 from sftdata.engines.engine import Engine, Launcher
 from sftdata.engines.local import ThisProcess
@@ -56,7 +57,7 @@ def load_encoder(config: Config) -> RecordEncoder:
     Raises TokenizerError where the tokenizer cannot be loaded, TemplateError where the template trains nothing.
     """
     source = config.resolve_if_exists(config.tokenizer)
-    files = load_tokenizer(source, trust_remote_code=config.trust_remote_code)
+    files = with_stops(load_tokenizer(source, trust_remote_code=config.trust_remote_code), config.stop_tokens)
     template = config.resolve_if_exists(config.template)
     if config.is_plain_text and template == "auto" and "default" not in files.chat_templates:
         template = NO_TEMPLATE

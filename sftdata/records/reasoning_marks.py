@@ -13,7 +13,7 @@ import re
 from typing import NamedTuple
 
 # Marks that only models write, and how each is closed.
-_OF_MODELS = {
+MARKS_OF_MODELS = {
     "<think>": "</think>",
     "<seed:think>": "</seed:think>",
     "[THINK]": "[/THINK]",
@@ -23,17 +23,17 @@ _OF_MODELS = {
 }
 # Names of tags, in any case, that prompts ask for too: "reply with <reasoning> and <answer>".
 _NAMES = "think|thinking|thoughts?|reasoning|reasoning_process|chain_of_thought|cot|scratchpad"
-_OPENING = rf"{'|'.join(map(re.escape, _OF_MODELS))}|<(?i:{_NAMES})>"
+_OPENING = rf"{'|'.join(map(re.escape, MARKS_OF_MODELS))}|<(?i:{_NAMES})>"
 _OPENS = re.compile(rf"\s*({_OPENING})")
 BEGINNING = rf"^\s*(?:{_OPENING})"  # for a quick look at many texts (RE2: no look-around)
-FIRST_BYTES = bytes({mark.encode()[0] for mark in (*_OF_MODELS, "<")})  # of BEGINNING, behind white space
+FIRST_BYTES = bytes({mark.encode()[0] for mark in (*MARKS_OF_MODELS, "<")})  # of BEGINNING, behind white space
 # What opens and closes the answer behind reasoning; it is no part of the answer. <answer> stays: prompts ask for it.
 _ANSWERS = {
     "<|begin_of_thought|>": ("<|begin_of_solution|>", "<|end_of_solution|>"),
     "<|START_THINKING|>": ("<|START_RESPONSE|>", "<|END_RESPONSE|>"),
 }
 # Closing marks that are certain without the opening one. All contain one of _HINTS.
-_CLOSES = {close: opening for opening, close in _OF_MODELS.items()} | {"</thinking>": "<thinking>"}
+_CLOSES = {close: opening for opening, close in MARKS_OF_MODELS.items()} | {"</thinking>": "<thinking>"}
 _CLOSING = re.compile("|".join(map(re.escape, _CLOSES)))
 _HINTS = ("/think", "THINK", "_of_thought|>")
 _CODE = re.compile(r"```.*?(?:```|\Z)|`[^`\n]*`", re.DOTALL)
@@ -50,7 +50,7 @@ class InlineReasoning(NamedTuple):
     @property
     def is_of_model(self) -> bool:
         """Whether its opening mark is one that only models write."""
-        return self.mark in _OF_MODELS
+        return self.mark in MARKS_OF_MODELS
 
 
 def may_hold_reasoning(text: str) -> bool:
@@ -68,7 +68,7 @@ def split_reasoning(text: str) -> InlineReasoning | None:
     if opening is None:
         return _only_closed(text) if any(hint in text for hint in _HINTS) else None
     mark = opening.group(1)
-    close = _OF_MODELS.get(mark) or f"</{mark[1:]}"
+    close = MARKS_OF_MODELS.get(mark) or f"</{mark[1:]}"
     pattern = re.compile(re.escape(close), re.IGNORECASE)
     found = pattern.search(text, opening.end())
     if found is None:
@@ -101,7 +101,7 @@ def _only_closed(text: str) -> InlineReasoning | None:
 
 def is_asked_for(mark: str, prompt: str) -> bool:
     """Whether a prompt shows a mark that is a tag, so that it is a form of the answer that it asks for."""
-    if mark in _OF_MODELS or mark in _CLOSES:
+    if mark in MARKS_OF_MODELS or mark in _CLOSES:
         return False
     name = mark.strip("<>").lower()
     return f"<{name}>" in prompt.lower() or f"</{name}>" in prompt.lower()

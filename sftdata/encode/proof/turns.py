@@ -6,6 +6,9 @@ For assistant turn k, with the same tools, template arguments and date:
     rendering   R_k = render(messages[:k+1])
     completion  C_k = what follows P_k in R_k, up to and including the first end-of-turn token
 
+Where the template writes the end of a turn only once the next turn follows, C_k is what follows P_k in the rendering
+with a next turn (see template/ends.py: an end is a token at which a server stops).
+
 The loss falls on the completions. All texts here are rendered from protected messages (see tokenizer/control.py), so
 every control string in them was written by the template. A conversation for which the definition cannot be proven is
 refused, with a reason and the number of the turn.
@@ -17,10 +20,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from sftdata.encode.proof.cuts import find_cut
 from sftdata.encode.proof.fields import lost_field, shape_of
 from sftdata.encode.template.conversation import Conversation, Refusal
+from sftdata.encode.template.ends import TurnEnd
 from sftdata.encode.template.jinja import Turn
-from sftdata.encode.template.probes import SENTINEL, TemplateProbes
+from sftdata.encode.template.probes import LATER, RESULT, TemplateProbes
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +35,7 @@ class ProvenTurn:
     index: int
     prompt: str
     completion: str
-    rendering: str | None  # R_k if it starts with prompt + completion, else None
+    rendering: str | None  # R_k if it starts with prompt + completion, or these if its end is deferred; else None
 
 
 class TextSample(NamedTuple):
@@ -47,59 +52,73 @@ def prove_turns(chat: Conversation, trained: Sequence[int], probes: TemplateProb
     for k in trained:
         prompt = chat.render(probes, k, prompt=True)
         rendering = chat.render(probes, k + 1, prompt=False)
+        whole: str | None = None
         if rendering.startswith(prompt):
-            completion = _cut_at_end(chat.messages[k], rendering[len(prompt) :], k, probes)
-            turn = ProvenTurn(k, prompt, completion, rendering)
+            completion = _completion(chat, k, rendering, len(prompt), probes)
+            # Where the end comes with the next turn only, it is put behind the rendering.
+            whole = rendering if rendering.startswith(completion, len(prompt)) else prompt + completion
         else:
-            start = _find_cut(chat, k, prompt, rendering, probes)
-            turn = ProvenTurn(k, prompt, _cut_at_end(chat.messages[k], rendering[start:], k, probes), None)
+            completion = _completion(chat, k, rendering, find_cut(chat, k, prompt, rendering, probes), probes)
+        turn = ProvenTurn(k, prompt, completion, whole)
         _check_fields(chat, turn, probes)
         turns.append(turn)
     return turns
 
 
-def _cut_at_end(turn: Turn, tail: str, k: int, probes: TemplateProbes) -> str:
-    """The text up to and including the first end-of-turn token."""
+def _completion(chat: Conversation, k: int, rendering: str, start: int, probes: TemplateProbes) -> str:
+    """What follows a place in the rendering of turn k, up to and including the first end-of-turn token."""
+    tail = rendering[start:]
     places = [(place, len(end)) for end in probes.end_texts if (place := tail.find(end)) >= 0]
-    if not places:
-        if str(turn.get("content") or "").strip() not in tail:
-            raise Refusal("lost_field", "content", k)
-        raise Refusal("no_end_of_turn", "the template writes no end-of-turn token after it", k)
-    place, length = min(places)
-    return tail[: place + length]
+    if places:
+        place, length = min(places)
+        return tail[: place + length]
+    turn = chat.messages[k]
+    if str(turn.get("content") or "").strip() not in tail:
+        raise Refusal("lost_field", "content", k)
+    end = probes.call_end if turn.get("tool_calls") else probes.plain_end
+    if end is None or not end.deferred:
+        raise Refusal("no_end_of_turn", _no_end(turn, probes), k)
+    return tail + _deferred_end(chat, k, rendering, end, probes)
 
 
-def _find_cut(chat: Conversation, k: int, prompt: str, rendering: str, probes: TemplateProbes) -> int:
-    """Where the completion starts in a rendering that does not start with the prompt. Raises Refusal if not found.
+def _no_end(turn: Turn, probes: TemplateProbes) -> str:
+    """Why no end of a turn is certain, in words."""
+    token = probes.undeclared_end(calls=bool(turn.get("tool_calls")))
+    if token is None:
+        return "the template writes no end-of-turn token after it"
+    return (
+        f"the template writes {token} after it, which is neither the tokenizer's EOS nor in generation_config.json; "
+        "if servers stop at it, name it in stop_tokens"
+    )
 
-    Some templates write the history differently once the answer is there (Mistral moves the system prompt, gpt-oss
-    removes earlier reasoning). So the conversation is rendered again, with sentinels as the texts of turn k and of the
-    turn before it:
 
-        prompt      ... before G               G is the generation prompt
-        rendering   ... before G completion
+def _deferred_end(chat: Conversation, k: int, rendering: str, end: TurnEnd, probes: TemplateProbes) -> str:
+    """What a template writes between turn k and its end once the next turn follows. Raises Refusal if it is not clear.
 
-    This shows the form of the completion. The cut is proven if the real rendering ends with a completion of that form,
-    and if the rendering before it and the real prompt both end with the same character followed by G.
+    The rendering with the next turn shows it. Where the template writes an answered turn differently (without its
+    reasoning), the rendering has to end with the text of the turn as in probes.
     """
-    before, own = SENTINEL.format("before"), SENTINEL.format("own")
-    text = chat.messages[k].get("content")
-    has_text = isinstance(text, str) and bool(text.strip())
-    changed = [*chat.messages[: k - 1], {**chat.messages[k - 1], "content": before}, dict(chat.messages[k])]
-    if has_text:
-        changed[k]["content"] = own
-    probe = Conversation(changed, chat.tools, chat.kwargs)
-    generation = probe.render(probes, k, prompt=True).rpartition(before)[2]
-    tail = probe.render(probes, k + 1, prompt=False).rpartition(before)[2]
-    if generation and tail.startswith(generation):
-        pattern = tail[len(generation) :]
-        for written in dict.fromkeys((text, text.strip())) if isinstance(text, str) and has_text else ("",):
-            completion = pattern.replace(own, written)
-            start = len(rendering) - len(completion)
-            ends = {side[-len(generation) - 1 :] for side in (rendering[:start], prompt)}
-            if rendering.endswith(completion) and len(ends) == 1 and prompt.endswith(generation):
-                return start
-    raise Refusal("unproven_mask", "the template writes the conversation before it differently once it is answered", k)
+    turn = chat.messages[k]
+    calls = turn.get("tool_calls") or ()
+    following: list[Turn] = [{"role": "user", "content": LATER}]
+    if calls:
+        following = [
+            {**RESULT, "name": call["function"]["name"], **({"tool_call_id": call["id"]} if call.get("id") else {})}
+            for call in calls
+        ]
+    longer = Conversation([*chat.messages[: k + 1], *following], chat.tools, chat.kwargs)
+    try:
+        text = longer.render(probes, len(longer.messages), prompt=False)
+    except Refusal:
+        text = ""
+    if text.startswith(rendering):
+        before, found, _ = text[len(rendering) :].partition(end.token)
+        if found and not before.strip():
+            return before + found
+    content = str(turn.get("content") or "").strip()
+    if not calls and content and rendering.endswith(content + end.written):
+        return end.deferred
+    raise Refusal("no_end_of_turn", f"the template does not write {end.token} once the next turn follows", k)
 
 
 def _check_fields(chat: Conversation, turn: ProvenTurn, probes: TemplateProbes) -> None:

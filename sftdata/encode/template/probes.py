@@ -11,10 +11,12 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
+from sftdata.encode.template.ends import Tail, TurnEnd, call_end, candidate, plain_end
 from sftdata.encode.template.jinja import ChatTemplate, RenderError, TooMuch, Turn, make_environment
 from sftdata.encode.template.syntax import ContentUse, find_content_use
 from sftdata.encode.tokenizer.control import RESERVED, ControlTokens, control_tokens
 from sftdata.encode.tokenizer.load import TokenizerFiles
+from sftdata.encode.tokenizer.stops import stop_tokens
 from sftdata.errors import TemplateError
 
 # Sentinels are lower-case letters, which no kind of escaping changes.
@@ -35,6 +37,7 @@ TOOL = {
 }
 # Some templates require ids of nine letters or digits.
 CALL_IDS = ("callaaaa1", "callaaaa2")
+RESULT: Turn = {"role": "tool", "content": LATER, "name": "lookup", "tool_call_id": CALL_IDS[0]}
 
 
 def tool_turn(content: str | None, arguments: str | Mapping[str, str], num_calls: int = 1) -> Turn:
@@ -62,7 +65,7 @@ class TemplateProbes:
     hidden_fields: dict[Hashable, tuple[Any, ...]] = field(default_factory=dict)  # see context.py, by shape
     refused_parts: dict[Hashable, str] = field(default_factory=dict)  # see refusals.py, by shape and error
 
-    def _render(self, messages: list[Turn], *, tools: bool = False, prompt: bool = False) -> str | None:
+    def probe(self, messages: list[Turn], *, tools: bool = False, prompt: bool = False) -> str | None:
         """The rendering of a probe, or None if the template refuses it. Raises TemplateError if it does too much."""
         try:
             return self.template.render(
@@ -81,9 +84,9 @@ class TemplateProbes:
         if self.given_control is not None:
             return self.given_control
         probes = [
-            self._render([{"role": "system", "content": "s"}, {"role": "user", "content": "u"}], prompt=True),
-            self._render([{"role": "user", "content": "u"}, {"role": "assistant", "content": "a"}]),
-            self._render([{"role": "user", "content": "u"}], tools=True, prompt=True),
+            self.probe([{"role": "system", "content": "s"}, {"role": "user", "content": "u"}], prompt=True),
+            self.probe([{"role": "user", "content": "u"}, {"role": "assistant", "content": "a"}]),
+            self.probe([{"role": "user", "content": "u"}], tools=True, prompt=True),
         ]
         return control_tokens(self.files, [*self.template.sources, *(text for text in probes if text)])
 
@@ -109,9 +112,7 @@ class TemplateProbes:
     @cached_property
     def end_texts(self) -> tuple[str, ...]:
         """The end-of-turn tokens, as text: that of plain turns and, if it differs, that of turns with tool calls."""
-        plain = self._plain_end()
-        tool = self._tool_end(plain)
-        return tuple(dict.fromkeys(end for end in (plain, tool) if end))
+        return tuple(dict.fromkeys(end.token for end in (self.plain_end, self.call_end) if end is not None))
 
     @cached_property
     def end_ids(self) -> tuple[int, ...]:
@@ -129,53 +130,61 @@ class TemplateProbes:
             [{"role": "user", "content": USER}, {"role": "assistant", "content": ANSWER}, user],
         ]
         if self.tool_turn is not None:
-            result = {"role": "tool", "content": LATER, "name": "lookup", "tool_call_id": CALL_IDS[0]}
-            chats.append([{"role": "user", "content": USER}, self.tool_turn, result])
-        texts = [self._render(chat, tools=len(chat) > 2 and chat[-1] is not user, prompt=True) for chat in chats]
+            chats.append([{"role": "user", "content": USER}, self.tool_turn, RESULT])
+        texts = [self.probe(chat, tools=len(chat) > 2 and chat[-1] is not user, prompt=True) for chat in chats]
         suffixes = [text.rpartition(LATER)[2] for text in texts if text is not None and LATER in text]
         return tuple(dict.fromkeys(self.control.guard(suffix) for suffix in suffixes if suffix))
 
-    def _plain_end(self) -> str | None:
-        """The token that ends a plain answer, or None.
+    @cached_property
+    def stops(self) -> frozenset[str]:
+        """The tokens at which a server stops: see tokenizer/stops.py."""
+        return frozenset(stop_tokens(self.files))
 
-        It is the tokenizer's EOS if that follows both a last and an earlier answer (some formats close an inner block
-        first). Otherwise it is the first special token after a last answer, or else the first control token there.
-        """
+    @cached_property
+    def plain_tail(self) -> Tail | None:
+        """What the template writes after a plain answer, or None if it refuses one."""
         chat: list[Turn] = [{"role": "user", "content": USER}, {"role": "assistant", "content": ANSWER}]
-        last = self._render(chat)
+        last = self.probe(chat)
         if last is None or ANSWER not in last:
             return None
-        after_last = self.control.find(last.rpartition(ANSWER)[2])
-        longer = self._render([*chat, {"role": "user", "content": LATER}])
-        between = (longer or "").rpartition(LATER)[0].rpartition(ANSWER)[2]
-        eos = self.files.special_tokens.get("eos_token")
-        if eos in after_last and eos in self.control.find(between):
-            return eos
-        special = {token.content for token in self.control.tokens if token.special} | {eos}
-        return next((text for text in after_last if text in special), None) or next(iter(after_last), None)
+        longer = self.probe([*chat, {"role": "user", "content": LATER}])
+        earlier = None if longer is None else longer.rpartition(LATER)[0].rpartition(ANSWER)[2]
+        return Tail(last.rpartition(ANSWER)[2], earlier)
 
-    def _tool_end(self, plain: str | None) -> str | None:
-        """The token that ends a turn with tool calls: `plain`, or a special token written once even for two calls."""
-        turn = self.tool_turn
-        if turn is None:
+    @cached_property
+    def plain_end(self) -> TurnEnd | None:
+        """The end of a plain answer, or None if none is certain."""
+        if self.plain_tail is None:
             return None
-        user: Turn = {"role": "user", "content": USER}
-        after = self._after_value(self._render([user, turn], tools=True))
-        if plain in after:
-            return plain
-        special = {token.content for token in self.control.tokens if token.special}
-        end = next((text for text in after if text in special), None)
-        if end is None:
-            return None
-        function = turn["tool_calls"][0]["function"]
-        content: str | None = turn["content"]
-        two = self._render([user, tool_turn(content, function["arguments"], num_calls=2)], tools=True)
-        in_two = self.control.find((two or "").partition(USER)[2])
-        return end if in_two.count(end) <= 1 else None
+        head = (self.probe([{"role": "user", "content": USER}]) or "").partition(USER)[0]
+        return plain_end(self.plain_tail, head, self.stops, self.control)
 
-    def _after_value(self, text: str | None) -> list[str]:
-        """The control strings after the last argument of a tool call."""
-        return self.control.find((text or "").rpartition(VALUE)[2])
+    @cached_property
+    def call_tail(self) -> Tail | None:
+        """What the template writes after a turn with a tool call, or None if it writes none."""
+        if self.tool_turn is None:
+            return None
+        chat: list[Turn] = [{"role": "user", "content": USER}, self.tool_turn]
+        last = self.probe(chat, tools=True) or ""
+        longer = self.probe([*chat, RESULT], tools=True)
+        earlier = None if longer is None else longer.rpartition(LATER)[0].rpartition(VALUE)[2]
+        return Tail(last.rpartition(VALUE)[2], earlier)
+
+    @cached_property
+    def call_end(self) -> TurnEnd | None:
+        """The end of a turn with tool calls, or None if none is certain or the template writes no calls."""
+        if self.tool_turn is None or self.call_tail is None:
+            return None
+        arguments = self.tool_turn["tool_calls"][0]["function"]["arguments"]
+        two = tool_turn(self.tool_turn["content"], arguments, num_calls=2)
+        text = self.probe([{"role": "user", "content": USER}, two], tools=True) or ""
+        stops = self.stops if self.plain_end is None else self.stops | {self.plain_end.token}
+        return call_end(self.call_tail, self.control.find(text.partition(USER)[2]), stops, self.control)
+
+    def undeclared_end(self, *, calls: bool) -> str | None:
+        """The token that may be the end of a turn but is none of the stops; None if the template writes none."""
+        tail = self.call_tail if calls else self.plain_tail
+        return None if tail is None else candidate(tail, self.control)
 
     @cached_property
     def tool_turn(self) -> Turn | None:
@@ -185,7 +194,7 @@ class TemplateProbes:
             forms: tuple[str | Mapping[str, str], ...] = ({"word": VALUE}, f'{{"word": "{VALUE}"}}')
             for arguments in forms:
                 turn = tool_turn(content, arguments)
-                text = self._render([user, turn], tools=True)
+                text = self.probe([user, turn], tools=True)
                 if text is not None and shows_call(text):
                     return turn
         return None
@@ -195,7 +204,7 @@ class TemplateProbes:
         """For which conversations the template writes tool calls: always, with_tools, or never."""
         if self.tool_turn is None:
             return "never"
-        text = self._render([{"role": "user", "content": USER}, self.tool_turn])
+        text = self.probe([{"role": "user", "content": USER}, self.tool_turn])
         return "always" if text is not None and shows_call(text) else "with_tools"
 
     @cached_property
@@ -206,7 +215,7 @@ class TemplateProbes:
         forms: dict[str, str | Mapping[str, str]] = {"object": {"word": VALUE}, "text": f'{{"word": "{VALUE}"}}'}
         user: Turn = {"role": "user", "content": USER}
         written = {
-            name: self._render([user, tool_turn(self.tool_turn["content"], arguments)], tools=True)
+            name: self.probe([user, tool_turn(self.tool_turn["content"], arguments)], tools=True)
             for name, arguments in forms.items()
         }
         return frozenset(name for name, text in written.items() if text is not None and shows_call(text))
@@ -220,7 +229,7 @@ class TemplateProbes:
         user: Turn = {"role": "user", "content": USER}
         correct: set[str | None] = set()
         for content in (None, ""):
-            text = self._render([user, tool_turn(content, arguments)], tools=True)
+            text = self.probe([user, tool_turn(content, arguments)], tools=True)
             if text is not None and shows_call(text) and not (content is None and "None" in text.partition(USER)[2]):
                 correct.add(content)
         return frozenset(correct)
@@ -229,7 +238,7 @@ class TemplateProbes:
     def shows_reasoning(self) -> bool:
         """Whether the template writes the `reasoning_content` of a last answer."""
         turn = {"role": "assistant", "content": ANSWER, "reasoning_content": THOUGHT, "thinking": THOUGHT}
-        text = self._render([{"role": "user", "content": USER}, turn])
+        text = self.probe([{"role": "user", "content": USER}, turn])
         return text is not None and THOUGHT in text
 
 

@@ -69,6 +69,11 @@ class ControlTokens:
             start = min([at for char in self._first_chars if (at := text.find(char)) >= 0], default=-1)
         return [] if start < 0 else self._literal.findall(text, start)
 
+    def pieces(self, text: str) -> list[str]:
+        """A text cut before and behind every control string in it; no piece is empty."""
+        cuts = [0, *(place for match in self._literal.finditer(text) for place in match.span()), len(text)]
+        return [text[a:b] for a, b in zip(cuts, cuts[1:]) if a < b]
+
     def protect(self, text: str) -> str:
         """Message text with every control string replaced by its placeholder."""
         if not self.find(text):

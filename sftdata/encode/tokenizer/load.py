@@ -60,6 +60,7 @@ class TokenizerFiles:
     chat_templates: Mapping[str, str]  # by name: "default", and others such as "tool_use" if the tokenizer has them
     settings: Mapping[str, Any] = field(default_factory=dict)  # tokenizer_config.json
     other_files: Mapping[str, bytes] = field(default_factory=dict)  # those of OTHER_FILES that are there
+    declared_stops: tuple[str, ...] = ()  # see stops.py
 
     @property
     def sha256(self) -> str:
