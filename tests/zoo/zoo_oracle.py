@@ -18,8 +18,12 @@ from reference import Chat, change_fields, change_strings
 
 # Written in place of the marks of reasoning where they are to be those of the template: text of messages is hidden.
 OPEN, CLOSE = "\ue0f0", "\ue0f1"
-# The end of a block of thinking that a prompt closes before the answer.
-_CLOSED_BLOCK = re.compile(r"(?:</?(?:\w+:)?think(?::\w+)?>|<channel\|>|<\|END_THINKING\|>|<\|end\|>)\s*\Z")
+# An empty block of thinking, at the end of a prompt, and in the rendering of a turn without reasoning.
+_BLOCK = (
+    r"(?:(?:<(?:\w+:)?think(?::\w+)?>|<\|channel>thought|<\|START_THINKING\|>)\s*)?"
+    r"(?:</(?:\w+:)?think(?::\w+)?>|<channel\|>|<\|END_THINKING\|>)(?P<space>\s*)"
+)
+_EMPTY_BLOCK, _OWN_BLOCK = re.compile(_BLOCK + r"\Z"), re.compile(r"\s*" + _BLOCK)
 _THINKING = re.compile(r"think|thought|reason", re.IGNORECASE)
 
 
@@ -40,6 +44,20 @@ class Verdict(NamedTuple):
 class ZooOracle(Oracle):
     """Judges the encoder's samples for one grafted tokenizer."""
 
+    def render(self, messages: Chat, tools: Any, kwargs: Mapping[str, Any] | None, *, prompt: bool) -> str:
+        """As Reference does; what was rendered is remembered, because many forms have the same beginnings."""
+        remembered: dict[str, str | ValueError] = self.__dict__.setdefault("remembered", {})
+        key = json.dumps([messages, tools, kwargs, prompt])
+        if key not in remembered:
+            try:
+                remembered[key] = super().render(messages, tools, kwargs, prompt=prompt)
+            except ValueError as error:
+                remembered[key] = error
+        found = remembered[key]
+        if isinstance(found, ValueError):
+            raise found
+        return found
+
     # The forms of a row -------------------------------------------------------------------------------------------
 
     def all_forms(self, messages: Chat, given: Mapping[str, Any] | None = None, changed: str = "") -> Iterator[Form]:
@@ -54,15 +72,16 @@ class ZooOracle(Oracle):
         for name in ("enable_thinking", "thinking"):
             if re.search(rf"\b{name}\b", source):
                 switches += [{**(given or {}), name: value} for value in (False, True)]
+        keys_of_reasoning = [("reasoning_content", "thinking")]
+        if re.search(r"\breasoning\b", source):
+            keys_of_reasoning += [("reasoning_content", "thinking", "reasoning"), ("reasoning",)]
         seen: list[Form] = []
         for parts, developer_role, switch, split, keys, arguments, empty in itertools.product(
-            (False, True),
+            (False, True) if re.search(r"\.text\b|\[.text.\]", source) else (False,),
             ("developer", "system") if developer else ("developer",),
             switches,
             ("", "split", "own marks") if inline or changed == "inline" else ("",),
-            (("reasoning_content", "thinking"), ("reasoning_content", "thinking", "reasoning"), ("reasoning",))
-            if thoughts or inline
-            else ((),),
+            keys_of_reasoning if thoughts or inline else ((),),
             ("object", "text") if calls else ("object",),
             (None, "", "absent") if calls else (None,),
         ):
@@ -88,10 +107,11 @@ class ZooOracle(Oracle):
 
     def _turn(self, messages: Chat, hidden: Chat, tools: Any, hidden_tools: Any, kwargs: Any, k: int) -> Turn:
         texts = []
+        is_plain = hidden == messages and hidden_tools == tools
         for stop, prompt in ((k, True), (k + 1, False)):
             try:
                 text = self.render(hidden[:stop], hidden_tools, kwargs, prompt=prompt)
-                plain = self.render(messages[:stop], tools, kwargs, prompt=prompt)
+                plain = text if is_plain else self.render(messages[:stop], tools, kwargs, prompt=prompt)
             except ValueError as error:
                 raise Unsatisfied(["template_error"], k) from error
             if self.masks.show(text) != plain:
@@ -112,13 +132,15 @@ class ZooOracle(Oracle):
         """Where the completion starts in a rendering."""
         if rendering.startswith(prompt):
             return len(prompt)
-        first = _first_field(hidden[k])
-        common = next(
-            (i for i, (a, b) in enumerate(zip(prompt, rendering)) if a != b), min(len(prompt), len(rendering))
-        )
-        left_out = prompt[common:]
-        if first and rendering[common:].lstrip().startswith(first) and _CLOSED_BLOCK.search(left_out):
-            return common  # the rendering leaves out a block that the prompt closes
+        block = _EMPTY_BLOCK.search(prompt)
+        thinks = any(hidden[k].get(key) for key in ("reasoning_content", "reasoning", "thinking"))
+        if block is not None and not thinks and rendering.startswith(prompt[: block.start()]):
+            # The rendering leaves out a block that the prompt opens and closes, or writes it in another form.
+            own = _OWN_BLOCK.match(rendering, block.start())
+            if own is None:
+                return block.start()
+            space = own.group("space")
+            return own.end() - (len(space) - len(block.group("space")) if space.startswith(block.group("space")) else 0)
         try:
             without = self.render(hidden[:k], tools, kwargs, prompt=False)
         except ValueError as error:
