@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import re
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from datetime import date as Date
 from datetime import datetime
@@ -216,7 +217,9 @@ def make_environment(today: Date) -> _Sandbox:
 @lru_cache(maxsize=8)
 def _code_of(source: str) -> CodeType:
     """A template compiled to Python code, which does not depend on the date."""
-    return make_environment(Date.min).compile(source)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", SyntaxWarning)  # Python's, of a template such as `{{ 1[a:b] }}`
+        return make_environment(Date.min).compile(source)
 
 
 class ChatTemplate:

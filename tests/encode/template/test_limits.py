@@ -141,3 +141,7 @@ def test_arguments_of_a_row_that_take_too_much_cost_the_row(make_encoder: Any) -
     good, big = chat("hi", "yo"), Record(chat("hi", "yo").messages, template_kwargs={"n": 10**10})
     (_,), drop = encoder.encode([good, big])
     assert drop.reason == "template_error" and "which is the limit" in drop.detail
+
+
+def test_python_warns_of_nothing_in_a_template() -> None:
+    assert render("{% if false %}{{ 1[a:b] }}{% endif %}x") == "x"
