@@ -15,6 +15,7 @@ MAX_EXAMPLES = 50  # of those not in NUM_EXAMPLES
 LOST_CONTEXT, UNWRITTEN, CHANGES, REASONING = "lost_context", "unwritten", "changes", "reasoning"
 DEVELOPER_AS_SYSTEM = (CHANGES, "developer_as_system")
 UNUSED_MESSAGES = (CHANGES, "unused_messages")  # after the last trained turn
+ARGUMENTS = "arguments: "  # before the form in which calls got theirs: a key of CHANGES, see template/messages.py
 
 
 @dataclass

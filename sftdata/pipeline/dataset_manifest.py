@@ -16,8 +16,9 @@ from sftdata.config import Config
 from sftdata.curate.duplicates import embedding
 from sftdata.curate.privacy.details import Details
 from sftdata.encode.record_encoder import RecordEncoder
-from sftdata.encode.stats import EncodingStats
+from sftdata.encode.stats import ARGUMENTS, EncodingStats
 from sftdata.pipeline.rows import RowTable
+from sftdata.read.formats.convert import JOINED
 from sftdata.read.formats.tool_schemas import UNJUDGED, unjudged_note
 from sftdata.safe.addresses import written_address
 from sftdata.store.ledger import LedgerWriter
@@ -48,13 +49,13 @@ def make_manifest(
     ledger: LedgerWriter,
     files: Sequence[FileEntry],
     unused: Sequence[UnusedEntry],
-    calls: tuple[Sequence[CallsEntry], Sequence[str]],
+    calls: tuple[Sequence[CallsEntry], Sequence[str], int],
     private: Mapping[str, int],
     stats: EncodingStats,
     mixture: Sequence[MixtureEntry],
 ) -> Manifest:
     """The manifest of these files. `calls` is what count_calls returns."""
-    calls_in_text, unjudged = calls
+    calls_in_text, unjudged, joined = calls
     template = None
     if not config.is_plain_text:
         sha256 = hashlib.sha256(encoder.template.source.encode()).hexdigest()
@@ -69,7 +70,7 @@ def make_manifest(
         files=tuple(files),
         tokenizer=_tokenizer_entry(written_address(config.tokenizer), encoder, stats),
         template=template,
-        encoding=_encoding_entry(stats),
+        encoding=_encoding_entry(stats, joined),
         config=config.model_dump(mode="json", exclude={"out": {"path"}}),
         versions=describe_versions(semantic=config.dedup.semantic is not None),
         counts=ledger.counts,
@@ -98,8 +99,11 @@ def _tokenizer_entry(source: str, encoder: RecordEncoder, stats: EncodingStats) 
     )
 
 
-def _encoding_entry(stats: EncodingStats) -> EncodingEntry:
-    """What the manifest says of encoding: by what, what it met in the texts, and what it did to records."""
+def _encoding_entry(stats: EncodingStats, joined: int) -> EncodingEntry:
+    """What the manifest says of encoding: by what, what it met in the texts, and what it did to records. `joined` are
+    the rows with lists of texts, which reading has joined.
+    """
+    arguments = {name[len(ARGUMENTS) :]: n for name, n in sorted(stats.changes.items()) if name.startswith(ARGUMENTS)}
     strings = sorted(stats.control_strings.items(), key=lambda item: (-item[1], item[0]))
     return EncodingEntry(
         encoder=" and ".join(sorted(stats.backends)),
@@ -119,6 +123,8 @@ def _encoding_entry(stats: EncodingStats) -> EncodingEntry:
         tools_twice=stats.changes["tools_twice"],
         developer_as_system=stats.changes["developer_as_system"],
         unused_messages=stats.changes["unused_messages"],
+        arguments=arguments,
+        joined_texts=joined,
         ways_out=stats.ways_out,
     )
 
@@ -129,19 +135,22 @@ def count_unused(rows: RowTable, config: Config) -> list[UnusedEntry]:
     return [UnusedEntry(source=source, column=name, rows=number) for source, name, number in counted]
 
 
-def count_calls(rows: RowTable, config: Config) -> tuple[list[CallsEntry], list[str]]:
-    """What became of the tool calls in the texts of each source, and in how many rows; and what is to be said of calls
-    that were not checked against their schemas.
+def count_calls(rows: RowTable, config: Config) -> tuple[list[CallsEntry], list[str], int]:
+    """What became of the tool calls in the texts of each source, and in how many rows; what is to be said of calls
+    that were not checked against their schemas; and the rows with lists of texts that were joined.
     """
     entries: list[CallsEntry] = []
+    joined = 0
     unjudged: dict[str, int] = {}
     for source, name, number in _count_names("calls", rows, config):
         fate, _, rest = name.partition(": ")
         if fate == UNJUDGED:
             unjudged[rest] = unjudged.get(rest, 0) + number
+        elif name == JOINED:
+            joined += number
         else:
             entries.append(CallsEntry(source=source, fate=fate, forms=tuple(rest.split(", ")), rows=number))
-    return entries, [unjudged_note(unjudged)] if unjudged else []
+    return entries, [unjudged_note(unjudged)] if unjudged else [], joined
 
 
 def _count_names(name: str, rows: RowTable, config: Config) -> Iterator[tuple[str, str, int]]:

@@ -218,7 +218,7 @@ class Row(NamedTuple):
     drop: Drop | None
     keep: Mapping[str, Any] | None = None  # the columns named by the source's `keep`
     unused: tuple[str, ...] = ()  # columns and keys of turns that hold something which the record does not have
-    calls: tuple[str, ...] = ()  # what happened to the tool calls in its texts, as "parsed: <tool_call>"
+    calls: tuple[str, ...] = ()  # what happened to tool calls and lists of texts, as "parsed: <tool_call>"
     fault: str | None = None  # of this program, for which it is dropped as internal_error: see faults.py
 
 

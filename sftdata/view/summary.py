@@ -136,6 +136,12 @@ def _context_lines(encoding: EncodingEntry) -> list[str]:
         what = f"{terminal_safe(name)} that the template does not write"
         lines.append(f"{pluralize(number, things.removesuffix('s'))} {verb} {what}")
     lines += [*_reasoning_lines(encoding.reasoning), *_lines_of_texts(encoding)]
+    if parsed := encoding.arguments.get("object from text", 0):
+        calls = pluralize(parsed, "tool call")
+        lines.append(f"the arguments of {calls} are JSON texts, given to the template as objects, as servers do")
+    if encoding.joined_texts:
+        have = "has contents that are lists" if encoding.joined_texts == 1 else "have contents that are lists"
+        lines.append(f"{pluralize(encoding.joined_texts, 'row')} {have} of texts, joined with line breaks")
     if encoding.unused_messages:
         verb = "comes" if encoding.unused_messages == 1 else "come"
         messages = pluralize(encoding.unused_messages, "message")

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from sftdata.encode.proof.context import Context, Mark, count_name, describe, own_details, unwritten_context
 from sftdata.encode.proof.guarded_samples import GuardedSample, Note
 from sftdata.encode.proof.turns import ProvenTurn, TextSample, group_turns, prove_turns
-from sftdata.encode.stats import LOST_CONTEXT, UNUSED_MESSAGES, UNWRITTEN
+from sftdata.encode.stats import ARGUMENTS, CHANGES, LOST_CONTEXT, UNUSED_MESSAGES, UNWRITTEN
 from sftdata.encode.template.conversation import Conversation, Refusal
-from sftdata.encode.template.messages import strings_in, strings_of, strings_of_message, to_chat
+from sftdata.encode.template.messages import strings_in, strings_of, strings_of_message, to_chat, with_arguments
 from sftdata.encode.template.probes import TemplateProbes
 from sftdata.encode.template.reasoning import count_inline
 from sftdata.encode.tokenizer.control import PLACEHOLDER, PRIVATE
@@ -24,6 +24,8 @@ def samples_by_definition(
 
     With `allow_lost`, context that the template does not write is counted, not refused.
     """
+    # First, so that what is escaped in a JSON text is looked at too.
+    record, given = with_arguments(record, probes)
     _refuse_private_names(record)
     thoughts = Counter(count_inline(record, trained)) if probes.shows_reasoning else Counter()
     chat = to_chat(record, probes)
@@ -31,6 +33,8 @@ def samples_by_definition(
     if any(probes.control.find(text) for text in strings_of(record)):
         _check_protection(record, chat, trained, probes)
     notes = _check_context(chat, turns, probes, allow_lost=allow_lost)
+    for form, number in given.items():
+        notes[CHANGES, f"{ARGUMENTS}{form}"] = number
     return [_guard(sample, probes) for sample in group_turns(turns)], notes + thoughts
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
@@ -34,8 +36,48 @@ def _trained(roles: tuple[str, ...], train: tuple[bool | None, ...] | None, trai
     return tuple([i for i in answers if i > 0 and (i in by_policy if train is None or train[i] is None else train[i])])
 
 
+def with_arguments(record: Record, probes: TemplateProbes) -> tuple[Record, Counter[str]]:
+    """The record with the arguments of its calls in the form that the template gets, and how many calls were in which.
+
+    Objects wherever the template takes them, whatever the row has, as servers parse the text of a request: with the
+    same order of keys, and numbers as Python's json reads them, which is what `tojson` prints there. Other templates
+    get the row's own text, or the JSON text of an object.
+    """
+    counts: Counter[str] = Counter()
+    if not any(message.tool_calls for message in record.messages):
+        return record, counts
+    form = probes.argument_forms[bool(record.tools)]
+    messages = [
+        message._replace(tool_calls=tuple([_in_form(call, form, counts) for call in message.tool_calls]))
+        if message.tool_calls
+        else message
+        for message in record.messages
+    ]
+    return record.replaced(messages=tuple(messages)), counts
+
+
+def _in_form(call: ToolCall, form: str | None, counts: Counter[str]) -> ToolCall:
+    """The call with its arguments in this form. A text that holds no object stays: reading drops such rows."""
+    arguments = call.arguments
+    if form == "object" and isinstance(arguments, str):
+        try:
+            value = json.loads(arguments)
+        except (ValueError, RecursionError):
+            value = None
+        if isinstance(value, dict):
+            counts["object from text"] += 1
+            return replace(call, arguments=value)
+    elif form == "text" and not isinstance(arguments, str):
+        counts["text from object"] += 1
+        return replace(call, arguments=json.dumps(arguments, ensure_ascii=False))
+    counts["text" if isinstance(arguments, str) else "object"] += 1
+    return call
+
+
 def to_chat(record: Record, probes: TemplateProbes, *, protect: bool = True) -> Conversation:
-    """The conversation for the template. With protect=False, control strings stay as an inference server gets them."""
+    """The conversation for the template; the arguments of its calls are as `with_arguments` gives them. With
+    protect=False, control strings stay as an inference server gets them.
+    """
     change: Callable[[str], str] = probes.control.protect if protect else _unchanged
     messages = as_fields(record.messages) if probes.shows_reasoning else record.messages
     return Conversation(
@@ -63,7 +105,7 @@ def _turn(message: Message, probes: TemplateProbes, change: Callable[[str], str]
         thought = change(reasoning)
         turn = {"thinking": thought, **turn, "reasoning_content": thought}
     if message.tool_calls:
-        turn["tool_calls"] = [_call(call, probes, change) for call in message.tool_calls]
+        turn["tool_calls"] = [_call(call, change) for call in message.tool_calls]
     if message.tool_call_id is not None:
         turn["tool_call_id"] = change(message.tool_call_id)
     if message.name is not None:
@@ -71,19 +113,13 @@ def _turn(message: Message, probes: TemplateProbes, change: Callable[[str], str]
     return turn
 
 
-def _call(call: ToolCall, probes: TemplateProbes, change: Callable[[str], str]) -> dict[str, Any]:
-    """A tool call in OpenAI's format, its arguments as text or object as the template needs them."""
-    arguments: Any = call.arguments
-    forms = probes.argument_forms
-    if isinstance(arguments, str) and "text" not in forms and "object" in forms:
-        arguments = json.loads(arguments)
-    elif not isinstance(arguments, str) and "object" not in forms and "text" in forms:
-        arguments = json.dumps(arguments, ensure_ascii=False)
+def _call(call: ToolCall, change: Callable[[str], str]) -> dict[str, Any]:
+    """A tool call in OpenAI's format, every string changed."""
     head = {} if call.id is None else {"id": change(call.id)}
     return {
         **head,
         "type": "function",
-        "function": {"name": change(call.name), "arguments": map_strings(arguments, change)},
+        "function": {"name": change(call.name), "arguments": map_strings(call.arguments, change)},
     }
 
 

@@ -6,6 +6,7 @@ template writes cannot be confused with what it was given.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -40,7 +41,7 @@ CALL_IDS = ("callaaaa1", "callaaaa2")
 RESULT: Turn = {"role": "tool", "content": LATER, "name": "lookup", "tool_call_id": CALL_IDS[0]}
 
 
-def tool_turn(content: str | None, arguments: str | Mapping[str, str], num_calls: int = 1) -> Turn:
+def tool_turn(content: str | None, arguments: str | Mapping[str, Any], num_calls: int = 1) -> Turn:
     """An assistant turn that calls the probes' tool."""
     calls = [
         {"id": CALL_IDS[i], "type": "function", "function": {"name": "lookup", "arguments": arguments}}
@@ -190,9 +191,9 @@ class TemplateProbes:
     def tool_turn(self) -> Turn | None:
         """A turn with a tool call in a form that the template writes correctly, or None if there is no such form."""
         user: Turn = {"role": "user", "content": USER}
-        for content in (None, ""):
-            forms: tuple[str | Mapping[str, str], ...] = ({"word": VALUE}, f'{{"word": "{VALUE}"}}')
-            for arguments in forms:
+        forms: tuple[str | Mapping[str, str], ...] = ({"word": VALUE}, f'{{"word": "{VALUE}"}}')
+        for arguments in forms:
+            for content in (None, ""):
                 turn = tool_turn(content, arguments)
                 text = self.probe([user, turn], tools=True)
                 if text is not None and shows_call(text):
@@ -208,17 +209,29 @@ class TemplateProbes:
         return "always" if text is not None and shows_call(text) else "with_tools"
 
     @cached_property
-    def argument_forms(self) -> frozenset[str]:
-        """The forms of tool arguments, "object" and "text", that the template writes correctly."""
+    def argument_forms(self) -> tuple[str | None, str | None]:
+        """The form in which the template gets tool arguments in conversations without tools, and in those with tools.
+
+        "object" wherever it takes objects, as servers give them; "text", which is JSON, where it fails on objects or
+        writes them as Python does; None if it writes no calls.
+        """
+        with_tools = self._argument_form(tools=True)
+        if self.template.tool_source is None:
+            return with_tools, with_tools
+        return self._argument_form(tools=False) or with_tools, with_tools
+
+    def _argument_form(self, *, tools: bool) -> str | None:
         if self.tool_turn is None:
-            return frozenset()
-        forms: dict[str, str | Mapping[str, str]] = {"object": {"word": VALUE}, "text": f'{{"word": "{VALUE}"}}'}
+            return None
+        flat = {"word": VALUE}
+        mixed = {**flat, "number": 7, "yes": True, "list": ["x"], "inner": {"key": "x"}}
         user: Turn = {"role": "user", "content": USER}
-        written = {
-            name: self.probe([user, tool_turn(self.tool_turn["content"], arguments)], tools=True)
-            for name, arguments in forms.items()
-        }
-        return frozenset(name for name, text in written.items() if text is not None and shows_call(text))
+        # A template may take objects of texts alone: then JSON text is better, if it takes that.
+        for arguments in (mixed, json.dumps(mixed), flat, json.dumps(flat)):
+            text = self.probe([user, tool_turn(self.tool_turn["content"], arguments)], tools=tools)
+            if text is not None and shows_call(text):
+                return "text" if isinstance(arguments, str) else "object"
+        return None
 
     @cached_property
     def call_contents(self) -> frozenset[str | None]:

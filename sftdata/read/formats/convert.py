@@ -59,6 +59,8 @@ from sftdata.read.readers.parse_json import MAX_NESTED, is_deep
 from sftdata.records.record import Drop, Message, Record
 from sftdata.records.rendered import ends_rendered, rendered_turns
 
+JOINED = "joined: lists of texts"  # with line breaks: see Converted.calls
+
 
 class RowFormat(NamedTuple):
     """How the rows of a source are read: its settings of the same names, and what is known of the template."""
@@ -81,7 +83,7 @@ class RowFormat(NamedTuple):
 
 class Converted(NamedTuple):
     """The record of a row, or why there is none; the columns and keys of turns that hold something unused; and what
-    happened to the tool calls in its texts, as "parsed: <tool_call>".
+    happened to the tool calls in its texts, as "parsed: <tool_call>", and to its lists of texts.
     """
 
     found: Record | Drop
@@ -157,7 +159,10 @@ def convert(value: object, how: RowFormat) -> Converted:
     if value is not named:
         own = {field: name for name, field in names.items()}
         unused = [own.get(name, name) for name in unused]
-    return Converted(record, tuple(unused), tuple(f"{fate}: {', '.join(forms)}" for fate, forms in calls.items()))
+    fates = [f"{fate}: {', '.join(forms)}" for fate, forms in calls.items()]
+    if reading.notes.joined:
+        fates.append(JOINED)
+    return Converted(record, tuple(unused), tuple(fates))
 
 
 def _text(value: Any, label: str) -> str:

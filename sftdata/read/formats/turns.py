@@ -60,6 +60,7 @@ class Notes:
         self.unused: dict[str, None] = {}  # names such as "messages[].timestamp", in order
         self.tools: list[tuple[Mapping[str, Any], ...]] = []
         self.label = ""  # what the turns that are being read are called
+        self.joined = 0  # contents that were lists of several texts
 
     def note(self, name: str) -> None:
         """Note a key of a turn that is not used."""
@@ -338,9 +339,10 @@ def _parts_of(content: Mapping[str, Any]) -> Any:
 def _joined(parts: list[Any], notes: Notes) -> tuple[str, str | None]:
     """The text of a list of content parts, and their reasoning. Raises ConversionError for parts that are not text.
 
-    The texts of parts follow each other as they are. In a list of plain strings each is a line, as servers join them.
+    Each text that is not empty, and each plain string in a list of such, is a line, as vLLM joins them.
     """
     if parts and all(isinstance(part, str) for part in parts):
+        notes.joined += len(parts) > 1
         return "\n".join(parts), None
     texts, thoughts = [], []
     for part in parts:
@@ -358,8 +360,10 @@ def _joined(parts: list[Any], notes: Notes) -> tuple[str, str | None]:
                     notes.note(f"content[].{name}")
         if not isinstance(text, str):
             raise ConversionError("wrong_type", f"its content has a part that is {describe_value(text)}, not text")
-        texts.append(text)
-    return "".join(texts), unwrapped("".join(thoughts)) or None if thoughts else None
+        if text:
+            texts.append(text)
+    notes.joined += len(texts) > 1
+    return "\n".join(texts), unwrapped("".join(thoughts)) or None if thoughts else None
 
 
 def _optional_text(turn: Mapping[str, Any], name: str) -> str | None:

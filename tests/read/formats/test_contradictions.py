@@ -106,7 +106,7 @@ def test_what_is_given_twice_and_is_the_same_is_used(row):
     [
         {"system": "", "system_prompt": "Be kind."},
         {"system": None, "system_prompt": "Be kind."},
-        {"system": [{"type": "text", "text": "Be "}, {"type": "text", "text": "kind."}]},
+        {"system": [{"type": "text", "text": "Be kind."}, {"type": "text", "text": ""}]},
     ],
 )
 def test_an_empty_system_prompt_hides_no_other_and_it_may_have_parts(row):

@@ -385,7 +385,7 @@ def test_lists_and_objects_that_may_be_something_else_than_data_are_no_text(answ
 @pytest.mark.parametrize(
     "system",
     [
-        [{"type": "text", "text": "Be "}, {"type": "text", "text": "kind."}],
+        [{"type": "text", "text": "Be kind."}, {"type": "text", "text": ""}],
         [{"text": "Be kind."}],
         {"role": "system", "parts": [{"text": "Be kind."}]},
         {"content": "Be kind."},

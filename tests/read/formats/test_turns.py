@@ -50,9 +50,11 @@ def test_plain_strings_in_a_list_are_lines(content, expected):
     assert turn(role="assistant", content=content).content == expected
 
 
-def test_text_parts_are_concatenated():
-    assert turn(role="user", content=[{"type": "text", "text": "a "}, {"type": "text", "text": "b"}]).content == "a b"
-    assert turn(role="user", content=["a", {"text": "b", "image_url": None}]).content == "ab"
+def test_text_parts_are_joined_with_a_line_break_as_vllm_joins_them():
+    assert turn(role="user", content=[{"type": "text", "text": "a "}, {"type": "text", "text": "b"}]).content == "a \nb"
+    assert turn(role="user", content=["a", {"text": "b", "image_url": None}]).content == "a\nb"
+    empty = {"type": "text", "text": ""}
+    assert turn(role="user", content=[empty, {"type": "text", "text": "a"}, empty]).content == "a"
     assert turn(role="user", content=[]).content == ""
 
 
