@@ -146,6 +146,8 @@ class ZooOracle(Oracle):
         except ValueError as error:
             raise Unsatisfied(["unproven_mask"], k) from error
         generation = prompt[len(without) :] if prompt.startswith(without) else ""
+        if generation.strip() and rendering.startswith(without) and generation not in rendering[len(without) :]:
+            return len(without)  # the rendering leaves it out
         at = rendering.rfind(generation) if generation.strip() else -1
         before, after = rendering[: max(at, 0)], rendering[at + len(generation) :]
         own = [_first_field(hidden[k]), _text_of(hidden[k].get("content"))]

@@ -6,10 +6,11 @@ sentinels as the texts of turn k and of the turn before it, which shows the form
     prompt      ... before A G         G is the generation prompt: the rendering with it minus the rendering without it
     rendering   ... before B G C       C is the form of the completion; A and B close the message before
 
-There are two ways to tell C from what comes before it:
+There are three ways to tell C from what comes before it:
 
 - G is in the rendering as in the prompt. Mostly A = B; they differ where a template writes what closes the last message
   in another way (Hermes 2 Pro).
+- G is control tokens alone, and the rendering leaves it out: C comes right behind B (Apertus, behind a tool's result).
 - The prompt ends with a block of reasoning that is closed and empty, which the rendering leaves out (Gemma 4, Hunyuan):
   C is what the rendering has in its place. A prompt that ends in an open block proves nothing, and neither does one
   before a turn with reasoning.
@@ -78,6 +79,10 @@ def _forms(chat: Conversation, k: int, probes: TemplateProbes) -> Iterator[_Form
         if _without_space(before) == _without_space(without):
             yield _Form(prompt, before + generation, completion)
             return
+    is_control = all(probes.control.id_of(piece) is not None for piece in probes.control.pieces(generation.strip()))
+    if generation.strip() and is_control and tail.startswith(without + _OWN) and generation not in tail:
+        yield _Form(prompt, without, tail[len(without) :])
+        return
     if not chat.messages[k].get("reasoning_content"):
         yield from _without_block(prompt, tail, probes)
 

@@ -70,7 +70,10 @@ class TemplateProbes:
         """The rendering of a probe, or None if the template refuses it. Raises TemplateError if it does too much."""
         try:
             return self.template.render(
-                messages, tools=[TOOL] if tools else None, add_generation_prompt=prompt, kwargs=self.kwargs
+                messages,
+                tools=[TOOL] if tools or self.needs_tools else None,
+                add_generation_prompt=prompt,
+                kwargs=self.kwargs,
             )
         except TooMuch as error:
             if self.kwargs:
@@ -78,6 +81,20 @@ class TemplateProbes:
             raise TemplateError(self.template.name, f"cannot render a short conversation: {error}") from error
         except RenderError:
             return None
+
+    @cached_property
+    def needs_tools(self) -> bool:
+        """Whether the template takes only conversations with tools: then all probes have some."""
+        chat: list[Turn] = [{"role": "user", "content": USER}, {"role": "assistant", "content": ANSWER}]
+        taken = []
+        for tools in (None, [TOOL]):
+            try:
+                self.template.render(chat, tools=tools, kwargs=self.kwargs)
+            except RenderError:
+                taken.append(False)
+            else:
+                taken.append(True)
+        return taken == [False, True]
 
     @cached_property
     def control(self) -> ControlTokens:
@@ -96,7 +113,7 @@ class TemplateProbes:
         """Why no conversation can be trained with this template, or None."""
         chat: list[Turn] = [{"role": "user", "content": USER}, {"role": "assistant", "content": ANSWER}]
         try:
-            text = self.template.render(chat, kwargs=self.kwargs)
+            text = self.template.render(chat, tools=[TOOL] if self.needs_tools else None, kwargs=self.kwargs)
         except RenderError as error:
             return f"refuses a plain question and answer: {error}"
         if ANSWER not in text:

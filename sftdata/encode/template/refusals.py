@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from sftdata.encode.template.jinja import RenderError, Turn
-from sftdata.encode.template.probes import TemplateProbes
+from sftdata.encode.template.probes import TOOL, TemplateProbes
 
 Chat = list[Turn]
 
@@ -29,6 +29,8 @@ def _find_part(messages: Chat, tools: Any, probes: TemplateProbes) -> str:
     roles = {turn["role"] for turn in messages}
     if tools and _takes(messages, None, probes):
         return "takes no tools"
+    if not tools and _takes(messages, [TOOL], probes):
+        return "takes only conversations with tools"
     changes: list[tuple[str, bool, Callable[[Chat], Chat]]] = [
         ("takes no system message", "system" in roles, _without("system")),
         ("takes no developer message", "developer" in roles, _without("developer")),

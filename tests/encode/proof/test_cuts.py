@@ -61,3 +61,19 @@ def test_reasoning_behind_an_empty_block_is_not_trained(make_encoder: Any) -> No
     encoder = make_encoder(BLOCK.replace("EMPTY", "<think>\n\n</think>\n\n"))
     drop = encode_to_text(encoder, chat("hi", "yo", reasoning="why"))
     assert drop.reason == "unproven_mask"
+
+
+def test_a_rendering_may_leave_out_a_header_of_control_tokens(make_encoder: Any) -> None:
+    source = (
+        "{% for m in messages %}{% if m.role == 'tool' %}[{{ m.content }}]{% elif m.role == 'user' %}"
+        "<|user|>{{ m.content }}<|end|>{% else %}{{ '' if loop.previtem.role == 'tool' else '<|assistant|>' }}"
+        "{{ m.content or '' }}{% for c in m.tool_calls or [] %}<tool_call>{{ c.function | tojson }}</tool_call>"
+        "{% endfor %}{{ '<|call|>' if m.tool_calls else '<|end|>' }}{% endif %}{% endfor %}"
+        "{% if add_generation_prompt %}<|assistant|>{% endif %}"
+    )
+    turns = (Message("user", "hi"), Message("assistant", None, tool_calls=(CALL,)), Message("tool", "r", name="lookup"))
+    call = '<tool_call>{"name": "lookup", "arguments": {"word": "x"}}</tool_call><|call|>'
+    assert encode_to_text(make_encoder(source, eos="<|end|>"), Record((*turns, Message("assistant", "so")))) == [
+        "<|user|>hi<|end|><|assistant|>{{" + call + "}}",
+        "<|user|>hi<|end|><|assistant|>" + call + "[r]<|assistant|>{{so<|end|>}}",
+    ]

@@ -133,3 +133,18 @@ def test_an_eos_token_id_that_is_no_id_is_an_error(make_encoder: Any, tmp_path: 
     (tmp_path / "generation_config.json").write_text(json.dumps({"eos_token_id": value}), encoding="utf-8")
     with pytest.raises(TokenizerError, match="eos_token_id in its generation_config"):
         make_encoder(GLM).check()
+
+
+def test_a_template_that_takes_only_conversations_with_tools_trains_those(make_encoder: Any) -> None:
+    source = (
+        "{% for t in tools %}<tools>{{ t | tojson }}</tools>{% endfor %}"
+        "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"
+        "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}{{ '' if tools else raise_exception('none') }}"
+    )
+    encoder = make_encoder(source)
+    encoder.check()
+    tool = {"type": "function", "function": {"name": "f", "description": "d", "parameters": {}}}
+    (text,) = encode_to_text(encoder, Record(chat("hi", "yo").messages, tools=(tool,)))
+    assert text.endswith("</tools><|im_start|>user\nhi<|im_end|>\n<|im_start|>assistant\n{{yo<|im_end|>}}\n")
+    drop = encode_to_text(encoder, chat("hi", "yo"))
+    assert (drop.reason, "takes only conversations with tools" in drop.detail) == ("template_error", True)
