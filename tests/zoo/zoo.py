@@ -9,11 +9,24 @@ import argparse
 import os
 import sys
 import tempfile
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
 CACHE = ROOT / ".cache" / "zoo"
 DOCUMENT = ROOT / "docs" / "families.md"
+sys.path.insert(0, str(ROOT / "tests" / "encode"))  # the oracle, also in processes that import this file
+
+
+def judged(name: str, template: str, ways: bool) -> list[Any]:
+    """The outcomes of all kinds of conversation under a template."""
+    import transformers
+    from zoo_measure import Animal
+
+    transformers.logging.set_verbosity_error()
+    with tempfile.TemporaryDirectory(prefix="zoo") as folder:
+        return list(Animal(name, template, Path(folder)).outcomes(ways=ways))
 
 
 def main() -> None:
@@ -23,23 +36,21 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="does not try what refusals name; writes no document")
     args = parser.parse_args()
     os.environ |= {"HF_HUB_OFFLINE": "1", "HF_HUB_DISABLE_TELEMETRY": "1", "TOKENIZERS_PARALLELISM": "false"}
-    sys.path.insert(0, str(ROOT / "tests" / "encode"))
-    import transformers
     from zoo_fetch import fetch
-    from zoo_measure import Animal, distinct
+    from zoo_measure import distinct
     from zoo_report import document, totals
 
-    transformers.logging.set_verbosity_error()
     templates = {name: template for name, template in distinct(fetch(CACHE)).items() if args.only in name}
     outcomes = {}
-    with tempfile.TemporaryDirectory(prefix="zoo") as folder:
-        for name, template in templates.items():
-            outcomes[name] = list(Animal(name, template, Path(folder)).outcomes(ways=not args.quick))
-            trained = sum(outcome.trained > 0 for outcome in outcomes[name])
-            print(f"{name}: {trained} of {len(outcomes[name])} trained", flush=True)
-            for outcome in outcomes[name]:
+    with ProcessPoolExecutor(os.cpu_count()) as pool:
+        ways = [not args.quick] * len(templates)
+        for name, found in zip(templates, pool.map(judged, templates, templates.values(), ways)):
+            outcomes[name] = found
+            trained = sum(outcome.trained > 0 for outcome in found)
+            print(f"{name}: {trained} of {len(found)} trained", flush=True)
+            for outcome in found:
                 for problem in (*outcome.wrong, *outcome.way_wrong):
-                    print(f"  WRONG: {outcome.kind}: {outcome.way} {problem}")
+                    print(f"  WRONG: {outcome.kind}: {outcome.way} {problem}", flush=True)
     figures = totals(outcomes)
     print(*(f"{number:6} {what}" for what, number in figures.items()), sep="\n")
     if not args.only and not args.quick:

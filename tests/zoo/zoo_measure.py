@@ -76,8 +76,10 @@ class Animal:
         )
         if isinstance(result, Drop):
             outcome.reason, outcome.detail = result.reason, result.detail or ""
-            forms = self.oracle.all_forms(row["messages"])
-            outcome.provable = max(len(self.oracle.provable(form, row.get("tools"), trained)[0]) for form in forms)
+            for form in self.oracle.all_forms(row["messages"]):
+                outcome.provable = max(outcome.provable, len(self.oracle.provable(form, row.get("tools"), trained)[0]))
+                if outcome.provable == outcome.answers:
+                    break
             if ways and self.encoder is not None:
                 self._try_way(outcome, row, record)
             return outcome
