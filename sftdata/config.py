@@ -14,9 +14,9 @@ from pydantic import Field, PrivateAttr, field_serializer, field_validator, mode
 from sftdata.curate.duplicates.settings import DedupConfig
 from sftdata.curate.privacy.settings import PrivacyConfig
 from sftdata.curate.quality.settings import FilterConfig
-from sftdata.encode.options import MAX_TURNS
+from sftdata.encode.options import MAX_TURNS, Reasoning, TemplateArguments, ThinkingSetting
 from sftdata.safe.addresses import written_address
-from sftdata.settings.groups import Settings, Share, check_settings
+from sftdata.settings.groups import Settings, Share, as_groups, check_settings
 from sftdata.settings.overrides import apply_override, read_settings, set_nested
 
 FORMATS = Literal["auto", "messages", "sharegpt", "alpaca", "prompt_completion", "xlam", "rendered", "text"]
@@ -32,7 +32,10 @@ class WrittenRows:
     sha256: str  # of the rows as JSON lines
 
 
-_OF_CONVERSATIONS = ("system", "roles", "merge_same_role", "tool_calls_in_text")
+_OF_CONVERSATIONS = (
+    *("system", "roles", "merge_same_role", "tool_calls_in_text"),
+    *("chat_template_kwargs", "thinking", "reasoning"),
+)
 
 
 class SourceConfig(Settings):
@@ -64,6 +67,11 @@ class SourceConfig(Settings):
         description="rows whose text or prompt is a chat in the marks of a template: drop them, or keep it as text; "
         "format: rendered reads it back into turns",
     )
+    chat_template_kwargs: TemplateArguments = Field(
+        default_factory=dict, description="arguments of the chat template for its rows; those of a row win"
+    )
+    thinking: ThinkingSetting | None = Field(None, description="as for the whole run, for its rows")
+    reasoning: Reasoning | None = Field(None, description="as for the whole run, for its rows")
     keep: tuple[str, ...] = Field((), description="columns to copy into the ledger")
     max_records: int | None = Field(
         None, ge=1, description="use at most this many of its conversations, chosen by a hash of their ids"
@@ -147,7 +155,7 @@ class DecontaminateConfig(Settings):
     @classmethod
     def _paths_are_files(cls, value: object) -> object:
         """A path alone is short for {path: ...}."""
-        return _as_groups(value)
+        return as_groups(value)
 
 
 class CleanConfig(Settings):
@@ -234,11 +242,23 @@ class Config(Settings):
         description="messages of a conversation, above which it is dropped or, with overlong: split, cut into windows: "
         "the proof of a conversation takes the square of them",
     )
-    reasoning: Literal["template", "text", "omit"] = Field(
-        "template",
-        description="the reasoning of answers: template: written by the template, and dropped with its row where the "
-        "template writes none; text: in <think> marks in front of the answer, for such templates; omit: left out, also "
-        "where it begins a text in the marks of a known model",
+    chat_template_kwargs: TemplateArguments = Field(
+        default_factory=dict,
+        description="arguments of the chat template, as in {enable_thinking: false}; those of a source or a row win",
+    )
+    thinking: ThinkingSetting = Field(
+        "auto",
+        description="whether the model is told to think, by the switch that the chat template reads: on; off; or auto: "
+        "each answer as it is, with reasoning or without",
+    )
+    train_empty_thinking: bool = Field(
+        False, description="train the empty thinking block of answers without reasoning, which teaches not to think"
+    )
+    reasoning: Reasoning = Field(
+        "keep",
+        description="the reasoning of answers: keep: written by the template, and dropped with its row where the "
+        "template writes none; inline: in <think> marks in front of the answer, for such templates; drop: left out, "
+        "also where it begins a text in the marks of a known model",
     )
     filters: FilterConfig = Field(
         FilterConfig(preset="off"), description="filters for low-quality answers: off, default, strict, or a mapping"
@@ -301,7 +321,7 @@ class Config(Settings):
         """A path alone is short for {path: ...}; an object that holds rows for {rows: ...}. Each source of rows gets a
         name of its own.
         """
-        groups = _as_groups(value, ROWS)
+        groups = as_groups(value, ROWS)
         if not isinstance(groups, list):
             return groups
         of_rows = [
@@ -316,25 +336,6 @@ class Config(Settings):
     def _path_is_out(cls, value: object) -> object:
         """A path alone is short for {path: ...}."""
         return {"path": value} if isinstance(value, str) else value
-
-
-def _as_groups(value: object, other: str | None = None) -> object:
-    """Turn paths in a list of groups into {path: ...}, and objects that are no groups into {other: ...}. A single entry
-    needs no list.
-    """
-    if isinstance(value, (str, Mapping)) or (other is not None and value is not None and not _is_list(value)):
-        value = [value]
-    if not isinstance(value, Sequence):
-        return value
-    groups: list[Any] = []
-    for item in value:
-        is_other = other is not None and not isinstance(item, (Mapping, Settings)) and hasattr(item, "__iter__")
-        groups.append({"path": item} if isinstance(item, str) else {str(other): item} if is_other else item)
-    return groups
-
-
-def _is_list(value: object) -> bool:
-    return isinstance(value, (list, tuple))
 
 
 PATH_GROUPS = ("out",)  # groups of settings for which a path alone is short for {path: ...}

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import date as Date
 from functools import cached_property
 from typing import Any
@@ -14,18 +13,27 @@ import numpy as np
 import numpy.typing as npt
 
 from sftdata.encode.encoded import EncodedBatch, EncodedSample
-from sftdata.encode.options import MAX_TURNS, Backend, LostContext, Overlong, Reasoning, TrainOn
+from sftdata.encode.options import (
+    MAX_TURNS,
+    Backend,
+    LostContext,
+    Overlong,
+    Reasoning,
+    SourceSettings,
+    Thinking,
+    TrainOn,
+)
 from sftdata.encode.overlong import fits, split_text, split_windows, truncate
 from sftdata.encode.proof.guarded_samples import GuardedBatch, Note
 from sftdata.encode.proof.masks import MaskProver
-from sftdata.encode.proof.shapes import TOO_MANY_TURNS, ShapeProver
+from sftdata.encode.proof.shapes import TOO_MANY_TURNS
+from sftdata.encode.provers import Provers
 from sftdata.encode.stats import CHANGES, REASONING, UNWRITTEN
 from sftdata.encode.template.conversation import Refusal
 from sftdata.encode.template.load import load_template
-from sftdata.encode.template.messages import map_strings, strings_in, trained_turns
-from sftdata.encode.template.probes import TemplateProbes
+from sftdata.encode.template.messages import trained_turns
 from sftdata.encode.template.reasoning import rewritten
-from sftdata.encode.tokenizer.control import PLACEHOLDER, PRIVATE, guarded_tokenizer_json, private_name
+from sftdata.encode.tokenizer.control import PRIVATE, guarded_tokenizer_json, private_name
 from sftdata.encode.tokenizer.encoder import Encoder, Ids
 from sftdata.encode.tokenizer.load import TokenizerFiles
 from sftdata.encode.tokenizer.vocabulary import Vocabulary
@@ -47,7 +55,11 @@ class EncodeSettings:
     seq_len: int | None = None  # required unless overlong is "drop"
     lost_context: LostContext = "drop"
     max_turns: int = MAX_TURNS
-    reasoning: Reasoning = "template"
+    reasoning: Reasoning = "keep"
+    thinking: Thinking = "auto"
+    train_empty_thinking: bool = False
+    chat_template_kwargs: Mapping[str, Any] = field(default_factory=dict)
+    sources: tuple[SourceSettings, ...] = ()  # of those whose records are encoded, see `encode_batch`
     backend: Backend | None = None  # see Encoder
     guarded_tokenizer: str | None = None  # computed already, see guarded_tokenizer_json; None: computed from the files
     self_test: bool = True  # see Encoder
@@ -64,9 +76,8 @@ class RecordEncoder:
             special_tokens=settings.files.special_tokens,
             today=Date.fromisoformat(settings.date),
         )
-        self.probes = TemplateProbes(self.template, settings.files)
-        self._provers: dict[bytes, ShapeProver] = {}
-        self._used_provers: set[bytes] = set()  # the keys of the provers that the last batch used
+        self._provers = Provers(self.template, settings)
+        self.probes = self._provers.probes
         self.notes: Counter[Note] = Counter()  # what was met and done, see `encode_batch`
 
     @cached_property
@@ -92,7 +103,7 @@ class RecordEncoder:
 
     def load(self) -> None:
         """Make what is made on first use. Raises what cannot be made, whichever records there are."""
-        _ = self.encoder.token_to_id(""), self._masks, self._plain_prover  # the first loads the library's tokenizer
+        _ = self.encoder.token_to_id(""), self._masks, self._provers.ways  # the first loads the library's tokenizer
 
     def worker_settings(self) -> EncodeSettings:
         """The settings for encoders in workers, which need not compute the guarded tokenizer again."""
@@ -130,6 +141,13 @@ class RecordEncoder:
         """Whether the template writes reasoning. Without a template, nothing has any."""
         return self.probes.shows_reasoning if self.template.source else True
 
+    @property
+    def leaves_reasoning(self) -> bool:
+        """Whether reasoning in texts is trained as a part of them."""
+        if not self.template.source or self.probes.reads_reasoning:
+            return False
+        return any(way.reasoning != "drop" for way in self._provers.ways)
+
     def control_positions(self, ids: Ids) -> npt.NDArray[np.int64]:
         """The positions of control tokens in ids."""
         return self._masks.control_positions(ids)
@@ -153,37 +171,39 @@ class RecordEncoder:
         if refusal is not None:
             name = self.settings.template if self.settings.template != "auto" else "the tokenizer's chat template"
             raise TemplateError(name, refusal, "choose another template, see `sftdata templates list`")
-        if self.settings.reasoning == "text" and self.probes.shows_reasoning:
-            what = "the chat template writes reasoning in its own marks, so that text would have it written twice"
-            raise TemplateError("reasoning", what, "set reasoning: template")
+        self._provers.check()
 
-    def can_prove(self, record: Record) -> bool:
+    def can_prove(self, record: Record, source: int = 0) -> bool:
         """Whether the template's text of a record can be proven. Its encoding is not tried."""
         if record.text is not None:
             return True
-        if self.settings.reasoning != "template":
-            record, _ = rewritten(record, self.settings.reasoning)
+        way = self._provers.ways[source]
+        if way.reasoning != "keep":
+            record, _ = rewritten(record, way.reasoning)
         try:
-            prover = self._prover(record.template_kwargs) if record.template_kwargs else self._plain_prover
-            prover.add_samples(record, GuardedBatch(), 0)
+            self._provers.of_row(way, record.template_kwargs).add_samples(record, GuardedBatch(), 0)
         except Refusal:
             return False
         return True
 
-    def encode(self, records: Sequence[Record]) -> list[list[EncodedSample] | Drop]:
+    def encode(
+        self, records: Sequence[Record], sources: Sequence[int] | None = None
+    ) -> list[list[EncodedSample] | Drop]:
         """The samples of each record, or the reason why it has none."""
-        return self.encode_batch(records).results()
+        return self.encode_batch(records, sources).results()
 
-    def encode_batch(self, records: Sequence[Record]) -> EncodedBatch:
-        """The samples of all records.
+    def encode_batch(self, records: Sequence[Record], sources: Sequence[int] | None = None) -> EncodedBatch:
+        """The samples of all records. `sources` has the place of each record's source in `settings.sources`; without
+        it, all are of the first, or of none.
 
         Adds to `notes` what is counted of records that have samples: context that the template does not write, changes
         of roles; and split_conversations, split_texts, overlong_turns (turns that fit in no window) and cut_answers.
         """
-        self._used_provers.clear()
-        for prover in (self._plain_prover, *self._provers.values()):
-            prover.start_batch()
-        encoded, notes = self._encode_batch(records)
+        self._provers.start_batch()
+        encoded, notes, tallies = self._encode_batch(records, sources)
+        for note, owners in tallies.items():
+            trained = [owner for owner in owners if owner not in encoded.drops]
+            self.notes.update({note: len(trained)} if trained else {})
         for owner, noted in notes.items():
             if owner not in encoded.drops:
                 self.notes.update(noted)
@@ -195,16 +215,21 @@ class RecordEncoder:
         ):
             return encoded
         results = enumerate(encoded.results())
-        return EncodedBatch.of({number: self._fit(records[number], result) for number, result in results})
+        return EncodedBatch.of(
+            {
+                number: self._fit(records[number], result, 0 if sources is None else sources[number])
+                for number, result in results
+            }
+        )
 
-    def _fit(self, record: Record, result: list[EncodedSample] | Drop) -> list[EncodedSample] | Drop:
+    def _fit(self, record: Record, result: list[EncodedSample] | Drop, source: int) -> list[EncodedSample] | Drop:
         """The samples of a record split or truncated to seq_len. Samples for which that is impossible stay too long."""
         seq_len, overlong = self.settings.seq_len, self.settings.overlong
         if seq_len is None:
             return result
         if isinstance(result, Drop):
             can_split = result.reason == TOO_MANY_TURNS and overlong == "split"
-            return (self._windows(record, seq_len) or result) if can_split else result
+            return (self._windows(record, seq_len, source) or result) if can_split else result
         if fits(result, seq_len):
             return result
         if overlong == "truncate":
@@ -218,40 +243,45 @@ class RecordEncoder:
         if record.text is not None:
             self.notes[CHANGES, "split_texts"] += 1
             return split_text(result[0], seq_len, self.id_of("bos_token"))
-        return self._windows(record, seq_len) or result
+        return self._windows(record, seq_len, source) or result
 
-    def _windows(self, record: Record, seq_len: int) -> list[EncodedSample]:
+    def _windows(self, record: Record, seq_len: int, source: int) -> list[EncodedSample]:
         """The samples of the windows of a conversation that fit; none if no trained turn fits."""
         trained = trained_turns(record, self.settings.train_on)
         samples, too_long = split_windows(
-            record, trained, seq_len, lambda window: self._encode_batch([window])[0].results()[0]
+            record, trained, seq_len, lambda window: self._encode_batch([window], [source])[0].results()[0]
         )
         if samples:
             self.notes[CHANGES, "split_conversations"] += 1
             self.notes[CHANGES, "overlong_turns"] += len(too_long)
         return samples
 
-    def _encode_batch(self, records: Sequence[Record]) -> tuple[EncodedBatch, Mapping[int, Counter[Note]]]:
-        """The samples of all records, whatever their length, and what to count of each.
+    def _encode_batch(
+        self, records: Sequence[Record], sources: Sequence[int] | None
+    ) -> tuple[EncodedBatch, Mapping[int, Counter[Note]], Mapping[Note, Sequence[int]]]:
+        """The samples of all records, whatever their length, and what to count of each: see GuardedBatch.
 
         All texts are encoded in one call.
         """
         texts: dict[int, list[EncodedSample] | Drop] = {}
         drops: dict[int, Drop] = {}
         proven = GuardedBatch()
-        plain_prover = self._plain_prover
+        ways = self._provers.ways
+        way = ways[0]
         for number, record in enumerate(records):
             if record.text is not None:
                 texts[number] = self._encode_text(record.text)
                 continue
-            if self.settings.reasoning != "template":
-                record, changed = rewritten(record, self.settings.reasoning)
+            if sources is not None:
+                way = ways[sources[number]]
+            if way.reasoning != "keep":
+                record, changed = rewritten(record, way.reasoning)
                 if changed:
-                    proven.note(number, REASONING, self.settings.reasoning, changed)
+                    proven.note(number, REASONING, way.reasoning, changed)
             try:
-                prover, kwargs = plain_prover, record.template_kwargs
+                prover, kwargs = way.prover, record.template_kwargs
                 if kwargs and trained_turns(record, self.settings.train_on):
-                    prover = self._prover(kwargs)
+                    prover = self._provers.of_row(way, kwargs)
                 prover.add_samples(record, proven, number)
                 for name in prover.unused_kwargs:
                     proven.note(number, UNWRITTEN, f"rows: chat_template_kwargs.{name}")
@@ -259,29 +289,8 @@ class RecordEncoder:
                 drops[number] = refusal.drop
         encoded = self._masks.encode(proven)
         encoded = encoded._replace(drops={**encoded.drops, **drops})
-        return EncodedBatch.of({**texts, **encoded.by_record()}) if texts else encoded, proven.notes
-
-    def _prover(self, kwargs: Mapping[str, Any]) -> ShapeProver:
-        """The prover for these template arguments, on which a rendering may depend."""
-        key = json.dumps(kwargs, sort_keys=True, ensure_ascii=False).encode()
-        if key not in self._provers:
-            control = self.probes.control
-            if any(name in text for text in strings_in(kwargs) for name in (PRIVATE, PLACEHOLDER)):
-                raise Refusal("unproven_mask", "its chat_template_kwargs hold the private name of a control token")
-            protected = map_strings(kwargs, control.protect)
-            probes = TemplateProbes(self.template, self.settings.files, protected, control)
-            self._provers[key] = self._new_prover(probes)
-        self._used_provers.add(key)
-        return self._provers[key]
-
-    @cached_property
-    def _plain_prover(self) -> ShapeProver:
-        """The prover for no template arguments."""
-        return self._new_prover(self.probes)
-
-    def _new_prover(self, probes: TemplateProbes) -> ShapeProver:
-        allow_lost = self.settings.lost_context == "warn"
-        return ShapeProver(probes, self.settings.train_on, allow_lost=allow_lost, max_turns=self.settings.max_turns)
+        batch = EncodedBatch.of({**texts, **encoded.by_record()}) if texts else encoded
+        return batch, proven.notes, proven.tallies
 
     def generation_prompts(self) -> list[tuple[int, ...]]:
         """The ids that the template writes between the last message and a completion, longest first.
@@ -289,8 +298,7 @@ class RecordEncoder:
         These are the generation prompts of the last batch; they may depend on template arguments. If one does not start
         with a control token, its first id is left out, because it may depend on the text before it.
         """
-        all_probes = [self.probes, *(self._provers[key].probes for key in sorted(self._used_provers))]
-        texts = dict.fromkeys(text for probes in all_probes for text in probes.generation_prompts)
+        texts = dict.fromkeys(text for probes in self._provers.used_probes() for text in probes.generation_prompts)
         encoded = self.encoder.encode_each(list(texts))
         prompts = {
             tuple((ids if text.startswith(PRIVATE) else ids[1:]).tolist())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict
 from functools import cached_property, lru_cache
 from heapq import nsmallest
 from typing import Any
@@ -21,7 +22,7 @@ from sftdata.encode.control_strings import (
 )
 from sftdata.encode.encoded import EncodedBatch
 from sftdata.encode.record_encoder import EncodeSettings, RecordEncoder
-from sftdata.encode.stats import KEPT, NUM_EXAMPLES, EncodingStats
+from sftdata.encode.stats import KEPT, NUM_EXAMPLES, EncodingStats, Example
 from sftdata.encode.text_notes import note_texts
 from sftdata.encode.tokenizer.encoder import Ids
 from sftdata.encode.tokenizer.stops import stop_tokens
@@ -47,6 +48,7 @@ ENCODED_SCHEMA = pa.schema(
         ("fault", pa.string()),  # of this program, for which the record is dropped: see faults.py; nearly always null
     ]
 )
+SOURCE = "source"  # beside the rows, if sources differ in it: the place of a row's source in EncodeSettings.sources
 # Both libraries encode this many texts of each piece, and this many characters of each text, to compare the ids.
 TRIED_TEXTS, TRIED_CHARS = 8, 400
 
@@ -84,6 +86,10 @@ class Encode:
             settings.lost_context,
             settings.max_turns,
             settings.reasoning,
+            settings.thinking,
+            settings.train_empty_thinking,
+            dict(settings.chat_template_kwargs),
+            [asdict(source) for source in settings.sources],
             self.encoder.end_tokens.key,
             settings.backend,
         ]
@@ -116,13 +122,15 @@ class Encode:
         others = [record for record in records if record.plain is None]
         for record in others:
             count_control_strings_of(record, control, stats)
-        leaves_reasoning = self.encoder.settings.reasoning != "omit" and not self.encoder.shows_reasoning
+        leaves_reasoning = self.encoder.leaves_reasoning
         note_texts(column, dropped, others, stats, leaves_reasoning=leaves_reasoning)
         answered = {row for row, role, _ in texts if role == "assistant"}
         with_strings = [record for row, record in live if row in answered]
         count_trailing_control([*with_strings, *others], self.encoder.end_tokens, stats)
         self.encoder.notes.clear()
-        encoded = self.encoder.encode_batch(records)
+        numbers = table[SOURCE].to_pylist() if SOURCE in table.column_names else None
+        sources = None if numbers is None else [numbers[row] for row, _ in live]
+        encoded = self.encoder.encode_batch(records, sources)
         stats.add_notes(self.encoder.notes)
         stats.backends.add(self.encoder.backend)
         stats.backends_disagree = not self.encoder.encoder.agrees(some_texts(records))
@@ -130,7 +138,7 @@ class Encode:
         is_text = np.array([record.text is not None for record in records], np.bool_)
         self._collect_ids(encoded, runs, is_text, stats)
         digests = list(_digests(encoded))
-        _collect_examples(encoded, digests, records, stats)
+        _collect_examples(encoded, digests, records, sources, stats)
         rows = np.array([row for row, _ in live], np.int64)
         return _table(encoded, digests, runs, rows, stats, table.num_rows)
 
@@ -154,18 +162,23 @@ class Encode:
 
 
 def _collect_examples(
-    encoded: EncodedBatch, digests: Sequence[bytes], records: Sequence[Record], stats: EncodingStats
+    encoded: EncodedBatch,
+    digests: Sequence[bytes],
+    records: Sequence[Record],
+    sources: Sequence[int] | None,
+    stats: EncodingStats,
 ) -> None:
     """Collect some records that were refused, and some that were not, chosen by hashes: see ways_out.py."""
+    of = sources or [0] * len(records)
     if encoded.drops:
-        reasons: dict[str, list[tuple[str, str]]] = {}
+        reasons: dict[str, list[Example]] = {}
         for number, drop in encoded.drops.items():
             data = records[number].to_json()
-            reasons.setdefault(drop.reason, []).append((xxh3_64_hexdigest(data), data.decode()))
+            reasons.setdefault(drop.reason, []).append((xxh3_64_hexdigest(data), data.decode(), of[number]))
         for reason, examples in reasons.items():
             stats.add_examples(reason, examples)
     chosen = nsmallest(NUM_EXAMPLES[KEPT], zip(digests, encoded.owners.tolist()))
-    stats.add_examples(KEPT, [(digest.hex(), records[owner].to_json().decode()) for digest, owner in chosen])
+    stats.add_examples(KEPT, [(digest.hex(), records[owner].to_json().decode(), of[owner]) for digest, owner in chosen])
 
 
 def some_texts(records: Sequence[Record]) -> list[str]:

@@ -8,11 +8,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from heapq import nsmallest
 
+Example = tuple[str, str, int]  # a record: its hash, its JSON, and the place of its source in EncodeSettings.sources
 KEPT = "kept"
 NUM_EXAMPLES = {KEPT: 20}
 MAX_EXAMPLES = 50  # of those not in NUM_EXAMPLES
 # What is counted of single records: a Counter of EncodingStats, and a key of it.
 LOST_CONTEXT, UNWRITTEN, CHANGES, REASONING = "lost_context", "unwritten", "changes", "reasoning"
+THINKING = "thinking"
 DEVELOPER_AS_SYSTEM = (CHANGES, "developer_as_system")
 UNUSED_MESSAGES = (CHANGES, "unused_messages")  # after the last trained turn
 ARGUMENTS = "arguments: "  # before the form in which calls got theirs: a key of CHANGES, see template/messages.py
@@ -30,15 +32,16 @@ class EncodingStats:
     unwritten: Counter[str] = field(default_factory=Counter)  # "messages: name" and the like, see proof/context.py
     changes: Counter[str] = field(default_factory=Counter)  # what was done to records, see RecordEncoder.encode_batch
     reasoning: Counter[str] = field(default_factory=Counter)  # of answers: what became of it, see template/reasoning.py
+    thinking: Counter[str] = field(default_factory=Counter)  # rows: "off: enable_thinking=false" etc., see modes.py
     rendered: Counter[str] = field(default_factory=Counter)  # messages that are chats in the marks of a template, by it
     backends: set[str] = field(default_factory=set)  # the libraries that encoded
     # By reason, and KEPT: records of the batch that were refused for it, or not, as JSON: those with the least hashes.
-    examples: dict[str, list[tuple[str, str]]] = field(default_factory=dict)
+    examples: dict[str, list[Example]] = field(default_factory=dict)
     ways_out: dict[str, str] = field(default_factory=dict)  # see ways_out.py; not of a batch, but of the run
     backends_disagree: bool = False  # whether fastokens and tokenizers gave different ids for a text that both encoded
 
-    def add_examples(self, reason: str, examples: Iterable[tuple[str, str]]) -> None:
-        """Add records that were refused for a reason, with their hashes. Which ones are kept depends on no order."""
+    def add_examples(self, reason: str, examples: Iterable[Example]) -> None:
+        """Add records that were refused for a reason. Which ones are kept depends on no order."""
         size = NUM_EXAMPLES.get(reason, MAX_EXAMPLES)
         self.examples[reason] = nsmallest(size, {*self.examples.get(reason, ()), *examples})
 
@@ -59,6 +62,7 @@ class EncodingStats:
                 "unwritten": dict(sorted(self.unwritten.items())),
                 "changes": dict(sorted(self.changes.items())),
                 "reasoning": dict(sorted(self.reasoning.items())),
+                "thinking": dict(sorted(self.thinking.items())),
                 "rendered": dict(sorted(self.rendered.items())),
                 "examples": dict(sorted(self.examples.items())),
                 "backends": sorted(self.backends),
@@ -78,9 +82,10 @@ class EncodingStats:
         self.unwritten.update(payload["unwritten"])
         self.changes.update(payload["changes"])
         self.reasoning.update(payload["reasoning"])
+        self.thinking.update(payload["thinking"])
         self.rendered.update(payload["rendered"])
         for reason, examples in payload["examples"].items():
-            self.add_examples(reason, ((hash_, text) for hash_, text in examples))
+            self.add_examples(reason, ((hash_, text, source) for hash_, text, source in examples))
         self.backends.update(payload["backends"])
         self.backends_disagree |= payload["backends_disagree"]
 

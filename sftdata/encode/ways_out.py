@@ -10,34 +10,43 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import starmap
 
 from sftdata.encode.record_encoder import EncodeSettings, RecordEncoder
 from sftdata.encode.stats import KEPT, EncodingStats
 from sftdata.encode.template.jinja import RenderError
 from sftdata.encode.template.load import template_names, template_source
 from sftdata.encode.template.reasoning import has_reasoning
+from sftdata.encode.template.thinking import arguments_read
 from sftdata.encode.tokenizer.load import TokenizerFiles
 from sftdata.errors import SftDataError
 from sftdata.records.record import Drop, Record
 
+Tried = tuple[Record, int]  # and the place of its source in EncodeSettings.sources
 REASONS = ("template_error", "no_end_of_turn", "lost_field", "unproven_mask")
 _MARKER = re.compile(
     r"<\|[^|<>\s]{1,40}\|>|<\uff5c[^\uff5c<>\s]{1,40}\uff5c>|\[/?[A-Z_]{3,}\]|\[gMASK\]|<sop>"
     r"|<(?:start|end)_of_turn>|</?think>|</?tool_call>"
 )
+MAX_SWITCHES = 8  # arguments that are tried, of templates that read very many
 _CHAT = [{"role": "user", "content": "u"}, {"role": "assistant", "content": "a"}, {"role": "user", "content": "u"}]
 
 
 def find_ways_out(stats: EncodingStats, settings: EncodeSettings) -> dict[str, str]:
     """By reason, the setting that trains most of the sampled records that were refused for it, and how many."""
-    kept = [Record.from_json(text) for _, text in stats.examples.get(KEPT, ())]
+    kept = _tried(stats, KEPT)
     found = {}
     for reason in REASONS:
-        refused = [Record.from_json(text) for _, text in stats.examples.get(reason, ())]
+        refused = _tried(stats, reason)
         way = _best_way(refused, kept, settings) if refused else None
         if way is not None:
             found[reason] = way
     return found
+
+
+def _tried(stats: EncodingStats, reason: str) -> list[Tried]:
+    """The sampled records of a reason, and the places of their sources in the settings."""
+    return [(Record.from_json(text), source) for _, text, source in stats.examples.get(reason, ())]
 
 
 def fitting_templates(files: TokenizerFiles, date: str) -> list[str]:
@@ -46,22 +55,24 @@ def fitting_templates(files: TokenizerFiles, date: str) -> list[str]:
     return [name for name in template_names() if _fits(replace(settings, template=name)) is not None]
 
 
-def _best_way(refused: Sequence[Record], kept: Sequence[Record], settings: EncodeSettings) -> str | None:
+def _best_way(refused: Sequence[Tried], kept: Sequence[Tried], settings: EncodeSettings) -> str | None:
     """The best setting for these records, in words, or None if none trains any of them."""
     ranked = []
     # A template that writes no reasoning would train its marks as the pieces of a text.
-    thinks = RecordEncoder(settings).shows_reasoning and any(map(has_reasoning, [*refused, *kept]))
+    thinks = RecordEncoder(settings).shows_reasoning and any(has_reasoning(record) for record, _ in (*refused, *kept))
     for order, (name, changed) in enumerate(_candidates(settings)):
         encoder = RecordEncoder(changed) if changed.template == settings.template else _fits(changed)
         if encoder is None or (thinks and not encoder.shows_reasoning):
             continue
         if changed.reasoning != settings.reasoning and encoder.shows_reasoning:
             continue  # it would train that there is none, or write it twice
-        number = sum(map(encoder.can_prove, refused))
-        if number and all(map(encoder.can_prove, kept)):
+        if not _is_possible(encoder):
+            continue
+        number = sum(starmap(encoder.can_prove, refused))
+        if number and all(starmap(encoder.can_prove, kept)):
             ranked.append((-number, order, name, changed))
     for _, _, name, changed in sorted(ranked, key=lambda entry: entry[:2]):
-        results = RecordEncoder(changed).encode([*refused, *kept])
+        results = RecordEncoder(changed).encode(*zip(*refused, *kept))
         trained = sum(not isinstance(result, Drop) for result in results[: len(refused)])
         if trained and not any(isinstance(result, Drop) for result in results[len(refused) :]):
             return f"{name} trains {trained} of {len(refused)} of them that were tried"
@@ -77,9 +88,34 @@ def _candidates(settings: EncodeSettings) -> Iterator[tuple[str, EncodeSettings]
         yield "train_on=last", replace(settings, train_on="last")
     if settings.lost_context == "drop":
         yield "lost_context=warn", replace(settings, lost_context="warn")
-    if settings.reasoning == "template":
-        for how in ("text", "omit"):
+    yield from _switches(settings)
+    if settings.reasoning == "keep":
+        for how in ("inline", "drop"):
             yield f"reasoning={how}", replace(settings, reasoning=how)
+
+
+def _switches(settings: EncodeSettings) -> Iterator[tuple[str, EncodeSettings]]:
+    """Switches that the template reads, thinking first: what it reads as true or false, and nobody has set."""
+    probes = RecordEncoder(settings).probes
+    switch = probes.switch
+    for mode in ("auto", "on", "off") if switch is not None else ():
+        if mode != settings.thinking:
+            yield f"thinking={mode}", replace(settings, thinking=mode)
+    known = {*settings.chat_template_kwargs, *((switch.name,) if switch else ())}
+    names = [name for name in arguments_read(probes.template) if name not in known]
+    for name in names[:MAX_SWITCHES]:
+        for value in (True, False):
+            kwargs = {**settings.chat_template_kwargs, name: value}
+            yield f"chat_template_kwargs.{name}={str(value).lower()}", replace(settings, chat_template_kwargs=kwargs)
+
+
+def _is_possible(encoder: RecordEncoder) -> bool:
+    """Whether a run with these settings would begin."""
+    try:
+        encoder.check()
+    except SftDataError:
+        return False
+    return True
 
 
 def _fits(settings: EncodeSettings) -> RecordEncoder | None:

@@ -118,6 +118,7 @@ def _encoding_entry(stats: EncodingStats, joined: int) -> EncodingEntry:
         lost_context=dict(sorted(stats.lost_context.items())),
         unwritten=dict(sorted(stats.unwritten.items())),
         reasoning=dict(sorted(stats.reasoning.items())),
+        thinking=dict(sorted(stats.thinking.items())),
         rendered=dict(sorted(stats.rendered.items())),
         media_marks=stats.changes["media_marks"],
         tools_twice=stats.changes["tools_twice"],

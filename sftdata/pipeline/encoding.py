@@ -14,9 +14,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from sftdata.config import Config, SourceConfig
-from sftdata.encode.options import BACKENDS
+from sftdata.encode.options import BACKENDS, SourceSettings
 from sftdata.encode.record_encoder import EncodeSettings, RecordEncoder
-from sftdata.encode.stage import Encode
+from sftdata.encode.stage import SOURCE, Encode
 from sftdata.encode.stats import EncodingStats
 from sftdata.encode.template.load import NO_TEMPLATE
 from sftdata.encode.tokenizer.load import TokenizerFiles, load_tokenizer
@@ -70,6 +70,10 @@ def load_encoder(config: Config) -> RecordEncoder:
         lost_context=config.lost_context,
         max_turns=config.max_turns,
         reasoning=config.reasoning,
+        thinking=config.thinking,
+        train_empty_thinking=config.train_empty_thinking,
+        chat_template_kwargs=config.chat_template_kwargs,
+        sources=tuple(_distinct_settings(config)),
         seq_len=None if config.overlong == "drop" else config.pack.seq_len,  # nothing depends on it then
         backend=BACKENDS[config.encoder],
         self_test=False,  # encode_rows compares the backends on texts of the run
@@ -79,6 +83,30 @@ def load_encoder(config: Config) -> RecordEncoder:
         with _templates_that_fit(files, config.date):
             encoder.check()
     return encoder
+
+
+def _settings_of(source: SourceConfig) -> SourceSettings:
+    return SourceSettings(
+        chat_template_kwargs=source.chat_template_kwargs, thinking=source.thinking, reasoning=source.reasoning
+    )
+
+
+def _distinct_settings(config: Config) -> list[SourceSettings]:
+    """What the sources say of encoding their rows, each once; nothing if none says anything."""
+    found: list[SourceSettings] = []
+    for source in config.sources:
+        if source.format != "text" and _settings_of(source) not in found:
+            found.append(_settings_of(source))
+    return [] if found == [SourceSettings()] else found
+
+
+def _beside(rows: RowTable, config: Config, encoder: RecordEncoder) -> pa.Table:
+    """What the encoding stage gets beside the rows: which to pass by, and where their sources are in the settings."""
+    columns, settings = rows.dropped(), encoder.settings.sources
+    if len(settings) < 2:
+        return columns
+    places = [settings.index(one) if (one := _settings_of(source)) in settings else 0 for source in config.sources]
+    return columns.append_column(SOURCE, pa.array(np.array(places)[rows.source], pa.int32()))
 
 
 @contextmanager
@@ -104,19 +132,19 @@ def loaded_meanwhile(encoder: RecordEncoder, launcher: Launcher) -> Iterator[Non
 
 
 def encode_rows(
-    rows: RowTable, engine: Engine, encoder: RecordEncoder, progress: Progress
+    rows: RowTable, engine: Engine, encoder: RecordEncoder, config: Config, progress: Progress
 ) -> tuple[SampleTable, EncodingStats]:
     """The samples of every live row, and what encoding met. Rows that cannot be encoded are dropped.
 
     Some texts of every piece are encoded by tokenizers too. Where fastokens gives other ids for one of them, all rows
     are encoded again with tokenizers. What reading stripped from these rows is counted with the rest.
     """
-    stripped = _stripped_ends(rows)
-    encoded, columns, stats = _encoded(rows, engine, encoder)
+    stripped, beside = _stripped_ends(rows), _beside(rows, config, encoder)
+    encoded, columns, stats = _encoded(rows, engine, encoder, beside)
     if stats.backends_disagree:
         progress.note("fastokens gives other ids than tokenizers for some of this text: encoding with tokenizers")
         encoder = RecordEncoder(replace(encoder.settings, backend="tokenizers"))
-        encoded, columns, stats = _encoded(rows, engine, encoder)
+        encoded, columns, stats = _encoded(rows, engine, encoder, beside)
     for tokens in stripped:
         own = [token for token in tokens if encoder.probes.control.id_of(token) is not None]
         stats.control_strings.update((token, "assistant") for token in own)
@@ -182,7 +210,9 @@ class _Trial:
 
     def _count_trained(self, values: Sequence[RawRow], source: SourceConfig) -> int:
         records = [record for raw in values if (record := self._record(raw, source)) is not None]
-        return sum(not isinstance(result, Drop) for result in self.encoder.encode(records)) if records else 0
+        settings, own = self.encoder.settings.sources, _settings_of(self.source)
+        sources = [settings.index(own)] * len(records) if own in settings else None
+        return sum(not isinstance(result, Drop) for result in self.encoder.encode(records, sources)) if records else 0
 
     def _record(self, raw: RawRow, source: SourceConfig) -> Record | None:
         row = row_of(raw, source, row_format(source, self.encoder.calls_written))
@@ -202,8 +232,10 @@ def _stripped_ends(rows: RowTable) -> list[list[str]]:
     return ends
 
 
-def _encoded(rows: RowTable, engine: Engine, encoder: RecordEncoder) -> tuple[Sequence[Piece], pa.Table, EncodingStats]:
-    encoded = engine.map(Encode(encoder), rows.pieces, rows.dropped())
+def _encoded(
+    rows: RowTable, engine: Engine, encoder: RecordEncoder, beside: pa.Table
+) -> tuple[Sequence[Piece], pa.Table, EncodingStats]:
+    encoded = engine.map(Encode(encoder), rows.pieces, beside)
     columns = engine.collect(encoded, ["stats", *SAMPLE_COLUMNS])
     return encoded, columns, EncodingStats.joined(columns["stats"].drop_null().to_pylist())
 

@@ -91,7 +91,7 @@ def prepare(
         notes += drop_contaminated(rows, engine, config, work.new)
         drop_over_caps(rows, config)
 
-        samples, stats = encode_rows(rows, engine, encoder, progress)
+        samples, stats = encode_rows(rows, engine, encoder, config, progress)
         with going_without("settings for refused rows", notes.append):
             suggest_settings(sources, rows, encoder, stats, progress)
         drop_overlong(rows, samples, config)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Annotated, Any, TypeVar, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
@@ -39,6 +39,25 @@ def as_names(value: object, norwegian: str) -> tuple[object, ...]:
     """A list of names, where a bare name means a list of one. YAML reads Norwegian's bare `no` as false."""
     names = value if isinstance(value, (list, tuple)) else (value,)
     return tuple(norwegian if name is False else name for name in names)
+
+
+def as_groups(value: object, other: str | None = None) -> object:
+    """Turn paths in a list of groups into {path: ...}, and objects that are no groups into {other: ...}. A single entry
+    needs no list.
+    """
+    if isinstance(value, (str, Mapping)) or (other is not None and value is not None and not _is_list(value)):
+        value = [value]
+    if not isinstance(value, Sequence):
+        return value
+    groups: list[Any] = []
+    for item in value:
+        is_other = other is not None and not isinstance(item, (Mapping, Settings)) and hasattr(item, "__iter__")
+        groups.append({"path": item} if isinstance(item, str) else {str(other): item} if is_other else item)
+    return groups
+
+
+def _is_list(value: object) -> bool:
+    return isinstance(value, (list, tuple))
 
 
 def check_settings(group: type[SettingsT], settings: Mapping[str, Any], where: str) -> SettingsT:

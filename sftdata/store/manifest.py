@@ -165,6 +165,7 @@ class EncodingEntry(Entry):
     lost_context: dict[str, Count] = Field(default_factory=dict)  # rows trained behind prompts without it, by what
     unwritten: dict[str, Count] = Field(default_factory=dict)  # "messages: name" and the like -> how many
     reasoning: dict[str, Count] = Field(default_factory=dict)  # "read: <thinking>" and the like -> answers
+    thinking: dict[str, Count] = Field(default_factory=dict)  # "off: enable_thinking=false" and the like -> rows
     rendered: dict[str, Count] = Field(default_factory=dict)  # family of templates -> messages in its marks
     media_marks: Count = 0  # messages that begin or end with the mark of a picture or a sound, such as <image>
     tools_twice: Count = 0  # rows whose system message lists the tools too

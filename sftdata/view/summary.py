@@ -135,7 +135,7 @@ def _context_lines(encoding: EncodingEntry) -> list[str]:
         verb = "has" if number == 1 else "have"
         what = f"{terminal_safe(name)} that the template does not write"
         lines.append(f"{pluralize(number, things.removesuffix('s'))} {verb} {what}")
-    lines += [*_reasoning_lines(encoding.reasoning), *_lines_of_texts(encoding)]
+    lines += [*_reasoning_lines(encoding.reasoning), *_thinking_lines(encoding.thinking), *_lines_of_texts(encoding)]
     if parsed := encoding.arguments.get("object from text", 0):
         calls = pluralize(parsed, "tool call")
         lines.append(f"the arguments of {calls} are JSON texts, given to the template as objects, as servers do")
@@ -177,9 +177,10 @@ def _lines_of_texts(encoding: EncodingEntry) -> list[str]:
 
 
 _REASONING = {
-    "unwritten": "reasoning in their texts ({}), trained as text: the template writes no reasoning; reasoning: omit "
+    "unwritten": "reasoning in their texts ({}), trained as text: the template writes no reasoning; reasoning: drop "
     "would leave it out",
     "read": "reasoning in their texts ({}), which the template writes in its own marks",
+    "own": "reasoning in their texts ({}), written with the model's own tokens for it",
     "text": "text in the marks of reasoning ({}), which their prompts ask for: it stays text, and the template writes "
     "that they have no reasoning",
 }
@@ -195,9 +196,26 @@ def _reasoning_lines(counts: Mapping[str, int]) -> list[str]:
         if total:
             have = "has" if total == 1 else "have"
             lines.append(f"{pluralize(total, 'answer')} {have} {sentence.format(named)}")
-    for how, what in (("text", "written in front of it in <think> marks"), ("omit", "left out")):
+    for how, what in (("inline", "written in front of it in <think> marks"), ("drop", "left out")):
         if number := counts.get(how, 0):
             lines.append(f"the reasoning of {pluralize(number, 'answer')} is {what}, by reasoning: {how}")
+    return lines
+
+
+def _thinking_lines(counts: Mapping[str, int]) -> list[str]:
+    """In which mode of thinking answers are trained, where that was not said; no lines if there is none."""
+    lines = []
+    for key, number in counts.items():
+        mode, _, switch = key.partition(": ")
+        have = "has" if number == 1 else "have"
+        rows = f"{pluralize(number, 'row')} {have} answers"
+        if mode == "on":
+            lines.append(f"{rows} with reasoning, which are trained with thinking on ({terminal_safe(switch)})")
+        elif mode == "off":
+            lines.append(f"{rows} without reasoning, which are trained with thinking off ({terminal_safe(switch)})")
+        else:
+            are = "is not trained, but a part of the prompt: train_empty_thinking: true trains it"
+            lines.append(f"{rows} without reasoning, for which the template writes an empty thinking block: it {are}")
     return lines
 
 

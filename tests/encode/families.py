@@ -22,24 +22,37 @@ ENDS: dict[str, tuple[str, ...] | None] = {
     "command-r": ("<|END_OF_TURN_TOKEN|>",),
     "deepseek-r1": ("<｜end▁of▁sentence｜>",),
     "deepseek-v3": ("<｜end▁of▁sentence｜>",),
+    "deepseek-v3.1": ("<｜end▁of▁sentence｜>",),
     "gemma2": ("<end_of_turn>",),
     "gemma3": ("<end_of_turn>",),
+    "gemma4": ("<turn|>", "<|tool_response>"),
     "glm4": ("<|user|>", "<|observation|>"),
     "glm4.5": ("<|user|>", "<|observation|>"),
+    "glm4.7": ("<|user|>", "<|observation|>"),
     "gpt-oss": ("<|return|>", "<|call|>"),
+    "granite4": ("<|end_of_text|>",),
+    "kimi-k2": ("<|im_end|>",),
+    "lfm2": ("<|im_end|>",),
     "llama2": None,
     "llama3": ("<|eot_id|>",),
     "llama3.1": ("<|eot_id|>",),
     "llama3.2": ("<|eot_id|>",),
+    "llama4": ("<|eot|>",),
+    "minimax-m2": ("[e~[",),
     "mistral-nemo": None,
     "mistral-v0.3": None,
+    "nemotron3": ("<|im_end|>",),
     "phi3": ("<|end|>",),
     "phi4": ("<|im_end|>",),
     "qwen2.5": ("<|im_end|>",),
     "qwen3": ("<|im_end|>",),
+    "qwen3.5": ("<|im_end|>",),
+    "smollm3": ("<|im_end|>",),
     "vicuna": None,
     "zephyr": None,
 }
+# The arguments that tell a template whether the model thinks, which it does by default.
+SWITCHES = dict.fromkeys(("glm4.5", "glm4.7", "nemotron3", "qwen3", "qwen3.5", "smollm3"), "enable_thinking")
 SHARED = {"qwen3": "qwen3", "llama3": "llama3", "deepseek_v3": "deepseek-v3", "smollm2": "chatml"}
 
 
@@ -55,6 +68,7 @@ class Pair:
         )
         source = None if template == "auto" else (TEMPLATES / f"{template}.jinja").read_text(encoding="utf-8")
         self.oracle = Oracle(folder, ENDS[ends], source, DATE)
+        self.oracle.switch = SWITCHES.get(ends)
 
     def problems(self, conversation: dict[str, Any]) -> list[str]:
         """What the oracle finds wrong with the encoder's result for a conversation; nothing if reading drops it."""

@@ -9,6 +9,10 @@ code with the package. For assistant turn k of a conversation:
 
 The loss must fall on exactly the tokens of C_k, encoded such that the ids before them equal encode(P_k).
 
+Of a model that thinks if its template's switch says so (`switch`, written by hand), an answer with reasoning is what it
+writes with the switch on, one without is what it writes with the switch off, unless the row sets it. An empty thinking
+block that the template still has in front of an answer without reasoning belongs to P_k.
+
 Control strings in messages are replaced by private-use characters before rendering (`Masks`), so that every control
 string in a rendering was written by the template. End-of-turn tokens are written by hand, per template.
 """
@@ -27,6 +31,8 @@ from reference import Chat, Reference, change_fields, change_strings
 IGNORE = -100
 INLINE = re.compile(r"\s*<think>(.*?)</think>(.*)", re.DOTALL)
 CLOSED = re.compile(r"((?:(?!</?think>).)*)</think>((?:(?!</?think>).)*)", re.DOTALL)  # without its opening mark
+BLOCK = re.compile(r"(?:<think>\s*)?\s*</think>")
+LEFT_OUT = re.compile(r"<think>\s*</think>\s*\Z")
 SPLITS = ("", "all", "one", "all closed", "one closed")
 
 
@@ -52,6 +58,8 @@ class Unsatisfied(Exception):
 
 class Oracle(Reference):
     """Judges an encoder's results for conversations, for one tokenizer and one template."""
+
+    switch: str | None = None  # of a template that thinks if it is true, or by default
 
     # The definition ----------------------------------------------------------------------------------------------
 
@@ -83,12 +91,20 @@ class Oracle(Reference):
         problems: list[Unsatisfied] = []
         for k in trained:
             try:
-                turns.append(self._turn(messages, hidden, tools, hidden_tools, kwargs, k))
+                given = self._in_mode(messages[k], kwargs)
+                turn = self._turn(messages, hidden, tools, hidden_tools, given, k)
+                turns.append(turn if _is_reasoned(messages[k]) else _without_block(turn, hidden[k]))
             except Unsatisfied as problem:
                 problems.append(problem)
         if problems:
             raise Unsatisfied(problems[0].reasons, problems[0].turn, problems[1:])
         return turns
+
+    def _in_mode(self, message: dict[str, Any], kwargs: Any) -> Any:
+        """The template arguments with which a turn is served."""
+        if self.switch is None or self.switch in (kwargs or {}):
+            return kwargs
+        return {**(kwargs or {}), self.switch: _is_reasoned(message)}
 
     def _turn(self, messages: Chat, hidden: Chat, tools: Any, hidden_tools: Any, kwargs: Any, k: int) -> Turn:
         texts = []
@@ -103,8 +119,11 @@ class Oracle(Reference):
                 raise Unsatisfied(["unproven_mask", "lost_field", "no_end_of_turn"], k)
             texts.append(text)
         prompt_text, rendering = texts
+        left_out = LEFT_OUT.search(prompt_text)
         if rendering.startswith(prompt_text):
             start = len(prompt_text)
+        elif left_out and not _is_reasoned(messages[k]) and rendering.startswith(prompt_text[: left_out.start()]):
+            start = left_out.start()  # the rendering leaves out an empty thinking block that the prompt has
         else:
             start = self._cut(hidden, hidden_tools, kwargs, k, prompt_text, rendering)
         tail = rendering[start:]
@@ -353,6 +372,24 @@ class Oracle(Reference):
         return f"at {at} got {show(got[at : at + 6])}, expected {show(wanted[at : at + 6])}"
 
 
+def _is_reasoned(message: dict[str, Any]) -> bool:
+    """Whether an answer has reasoning, in its field or in front of its text."""
+    inline = INLINE.fullmatch(message.get("content") or "") if message.get("reasoning_content") is None else None
+    return bool((message.get("reasoning_content") or (inline.group(1) if inline else "")).strip())
+
+
+def _without_block(turn: Turn, message: dict[str, Any]) -> Turn:
+    """The turn with an empty thinking block as the end of its prompt, up to the text of the message."""
+    block = BLOCK.match(turn.completion)
+    if block is None:
+        return turn
+    content = message.get("content") or ""
+    rest = turn.completion[block.end() :]
+    texts = [text for text in (content, content.strip()) if text.strip() and text in rest]
+    cut = block.end() + (rest.index(texts[0]) if texts else len(rest) - len(rest.lstrip()))
+    return Turn(turn.index, turn.prompt + turn.completion[:cut], turn.completion[cut:], turn.rendering)
+
+
 def _has_unclear_reasoning(messages: Chat, trained: Sequence[int], reason: str | None) -> bool:
     """Whether a drop may be for a trained turn that begins with <think>, of which the end or the answer is missing."""
     for text in ((messages[k].get("content") or "") for k in trained if messages[k].get("reasoning_content") is None):
@@ -385,7 +422,7 @@ def _in_form(message: dict[str, Any], arguments: str, empty: str, split: str) ->
         if inline is None and "closed" in split:
             inline = CLOSED.fullmatch(message.get("content") or "")
         if inline is not None:
-            changed["reasoning_content"] = inline.group(1).strip("\n")
+            changed |= {"reasoning_content": inline.group(1).strip("\n")} if inline.group(1).strip() else {}
             changed["content"] = inline.group(2).lstrip("\r\n" if "closed" in split else "\n")
     return changed
 

@@ -87,9 +87,9 @@ def test_reasoning_under_a_template_that_writes_none_has_a_way_out(tiny_tokenize
     rows = [{"prompt": "Hi", "completion": "Hello", "reasoning": "They greet me."}, chat("And?", "So.")]
     data = write_lines(tmp_path / "a.jsonl", rows)
     dropped = prepare(tmp_path / "dropped", tokenizer, [str(data)])
-    way = "reasoning=text trains 1 of 1 of them that were tried"
+    way = "reasoning=inline trains 1 of 1 of them that were tried"
     assert (dropped.counts.packed, dropped.encoding.ways_out) == (1, {"lost_field": way})
-    for how, what in (("text", "written in front of it in <think> marks"), ("omit", "left out")):
+    for how, what in (("inline", "written in front of it in <think> marks"), ("drop", "left out")):
         again = prepare(tmp_path / how, tokenizer, [str(data)], reasoning=how)
         assert (again.counts.packed, again.encoding.reasoning) == (2, {how: 1})
         assert f"the reasoning of 1 answer is {what}, by reasoning: {how}" in summarize(how, again).lines
@@ -195,7 +195,7 @@ def test_texts_whose_owner_may_mean_something_else_are_counted(tiny_tokenizer: P
     assert "warning: 2 messages have the mark of a picture or a sound (such as <image>), which is only text" in lines
     assert (
         "3 answers have reasoning in their texts (</think> 1, <think> 1, [THINK] 1), trained as text: the template "
-        "writes no reasoning; reasoning: omit would leave it out"
+        "writes no reasoning; reasoning: drop would leave it out"
     ) in lines
     assert (
         "warning: 1 row lists its tools in the system message too, and a template that writes tools writes them twice: "

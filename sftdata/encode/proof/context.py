@@ -83,8 +83,9 @@ def _missing_texts(chat: Conversation, k: int, prompt: str, probes: TemplateProb
     for turn, message in enumerate(chat.messages[:k]):
         content = message.get(CONTENT)
         text = content.strip() if isinstance(content, str) else ""
-        if message["role"] == "assistant" and _THINK_END in text:
-            text = text.rpartition(_THINK_END)[2].strip()  # reasoning before it may be stripped
+        close = _THINK_END if probes.own_marks is None else probes.own_marks[1]
+        if message["role"] == "assistant" and close in text:
+            text = text.rpartition(close)[2].strip()  # reasoning before it may be stripped
         if text:
             place = prompt.find(text, at)
             if place >= 0:
@@ -186,7 +187,8 @@ class _Marker:
         if isinstance(content, str) and content.strip():
             changed[CONTENT] = self._new(Mark(number, CONTENT))
         if turn.get(REASONING):
-            changed[REASONING] = changed["thinking"] = self._new(Mark(number, "reasoning", is_detail=True))
+            thought = self._new(Mark(number, "reasoning", is_detail=True))
+            changed.update(dict.fromkeys(("thinking", REASONING, *turn.keys() & {"reasoning"}), thought))
         if turn.get(CALLS):
             changed[CALLS] = [self._call(number, call) for call in turn[CALLS]]
         if turn.get("tool_call_id"):

@@ -7,10 +7,18 @@ from collections.abc import Sequence
 
 from sftdata.encode.proof.context import Context, Mark, count_name, describe, own_details, unwritten_context
 from sftdata.encode.proof.guarded_samples import GuardedSample, Note
-from sftdata.encode.proof.turns import ProvenTurn, TextSample, group_turns, prove_turns
+from sftdata.encode.proof.modes import in_mode, notes_of, turns_in_modes
+from sftdata.encode.proof.turns import ProvenTurn, TextSample, group_turns
 from sftdata.encode.stats import ARGUMENTS, CHANGES, LOST_CONTEXT, UNUSED_MESSAGES, UNWRITTEN
 from sftdata.encode.template.conversation import Conversation, Refusal
-from sftdata.encode.template.messages import strings_in, strings_of, strings_of_message, to_chat, with_arguments
+from sftdata.encode.template.messages import (
+    map_strings,
+    strings_in,
+    strings_of,
+    strings_of_message,
+    to_chat,
+    with_arguments,
+)
 from sftdata.encode.template.probes import TemplateProbes
 from sftdata.encode.template.reasoning import count_inline
 from sftdata.encode.tokenizer.control import PLACEHOLDER, PRIVATE
@@ -27,14 +35,16 @@ def samples_by_definition(
     # First, so that what is escaped in a JSON text is looked at too.
     record, given = with_arguments(record, probes)
     _refuse_private_names(record)
-    thoughts = Counter(count_inline(record, trained)) if probes.shows_reasoning else Counter()
+    thoughts = Counter(count_inline(record, trained, probes)) if probes.reads_reasoning else Counter()
     chat = to_chat(record, probes)
-    turns = prove_turns(chat, trained, probes)
-    if any(probes.control.find(text) for text in strings_of(record)):
-        _check_protection(record, chat, trained, probes)
+    turns = turns_in_modes(chat, trained, probes)
+    protects = any(PLACEHOLDER in text for text in strings_in(probes.kwargs))
+    if protects or any(probes.control.find(text) for text in strings_of(record)):
+        _check_protection(record, chat, turns, probes)
     notes = _check_context(chat, turns, probes, allow_lost=allow_lost)
     for form, number in given.items():
         notes[CHANGES, f"{ARGUMENTS}{form}"] = number
+    notes.update(notes_of(turns, probes))
     return [_guard(sample, probes) for sample in group_turns(turns)], notes + thoughts
 
 
@@ -44,20 +54,21 @@ def _refuse_private_names(record: Record) -> None:
             raise Refusal("unproven_mask", "its text holds the private name of a control token", turn)
     if any(PRIVATE in text or PLACEHOLDER in text for tool in record.tools for text in strings_in(tool)):
         raise Refusal("unproven_mask", "its tools hold the private name of a control token")
-    if any(PRIVATE in text or PLACEHOLDER in text for text in strings_in(record.template_kwargs)):
-        raise Refusal("unproven_mask", "its chat_template_kwargs hold the private name of a control token")
 
 
-def _check_protection(record: Record, chat: Conversation, trained: Sequence[int], probes: TemplateProbes) -> None:
+def _check_protection(record: Record, chat: Conversation, turns: Sequence[ProvenTurn], probes: TemplateProbes) -> None:
     """Raise Refusal if the template writes the conversation differently when its control strings are protected.
 
     While the template renders, placeholders stand for them.
     """
     plain = to_chat(record, probes, protect=False)
-    for k in trained:
+    for turn in turns:
+        k = turn.index
+        guarded, own = in_mode(chat, probes, turn.mode)
+        bare = Conversation(plain.messages, plain.tools, map_strings(own.kwargs, probes.control.unprotect))
         for num_messages, prompt in ((k, True), (k + 1, False)):
-            protected = probes.control.unprotect(chat.render(probes, num_messages, prompt=prompt))
-            if protected != plain.render(probes, num_messages, prompt=prompt):
+            protected = probes.control.unprotect(guarded.render(own, num_messages, prompt=prompt))
+            if protected != bare.render(own, num_messages, prompt=prompt):
                 raise Refusal("unproven_mask", "the template acts on a control string in its text", k)
 
 
@@ -71,10 +82,11 @@ def _check_context(
     lost: dict[str, Mark] = {}
     details: set[Mark] = set()
     for turn in turns:
-        context: Context = unwritten_context(chat, turn.index, turn.prompt, probes)
+        given, own = in_mode(chat, probes, turn.mode)
+        context: Context = unwritten_context(given, turn.index, turn.prompt, own)
         for mark in context.lost:
             lost.setdefault(count_name(mark, chat.messages), mark)
-        details.update(own_details(chat, turn.index, probes))
+        details.update(own_details(given, turn.index, own))
         if turn.index == last:
             details.update(context.details)
     if lost and not allow_lost:

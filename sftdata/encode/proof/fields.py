@@ -50,7 +50,7 @@ def _is_shown(name: str, turn: Turn, render: Render, shown: dict[str, bool]) -> 
         else:
             changed[name] = replace(turn[name])
         if name == REASONING:
-            changed["thinking"] = changed[REASONING]
+            changed.update(dict.fromkeys(("thinking", "reasoning") & turn.keys(), changed[REASONING]))
         try:
             text = render(changed)
         except RenderError:

@@ -26,7 +26,8 @@ from typing import NamedTuple
 from sftdata.encode.options import MAX_TURNS, TrainOn
 from sftdata.encode.proof.definition import samples_by_definition
 from sftdata.encode.proof.guarded_samples import GuardedBatch, GuardedSample, Note
-from sftdata.encode.proof.turns import TextSample, group_turns, prove_turns
+from sftdata.encode.proof.modes import in_mode, notes_of, turns_in_modes
+from sftdata.encode.proof.turns import TextSample, group_turns
 from sftdata.encode.stats import DEVELOPER_AS_SYSTEM, UNUSED_MESSAGES
 from sftdata.encode.template.conversation import Conversation, Refusal
 from sftdata.encode.template.developer import Roles, can_join, with_roles, written_roles
@@ -50,6 +51,7 @@ class Plan(NamedTuple):
     statics: tuple[str, ...]
     cuts: tuple[tuple[int, int], ...]
     turns: tuple[int, ...]
+    mode: str = ""  # of thinking in which it was rendered, see modes.py
 
     def text_with(self, contents: Sequence[str]) -> str:
         """The rendering that the plan expects for these contents."""
@@ -74,7 +76,7 @@ class ShapeProver:
         self._plans_of_plain: dict[tuple[str, ...], PlannedShape | None] = {}  # by the roles of plain records
         self._num_planned = 0
         self.unused_kwargs = sorted(probes.kwargs.keys() - probes.template.variables) if probes.kwargs else []
-        self._has_reasoning = probes.shows_reasoning  # so that reasoning in a text is a field of its turn
+        self._has_reasoning = probes.reads_reasoning  # in a text too
         self._may_branch = probes.content_use.trims or bool(probes.content_use.constants)
         self._is_verbatim = probes.content_use.verbatim
         # The template might act on control strings in its arguments, which the definition alone looks at.
@@ -162,21 +164,23 @@ class ShapeProver:
         sentinels = [SENTINEL.format(i) for i in range(len(roles))]
         messages = [{"role": role, "content": sentinel} for role, sentinel in zip(roles, sentinels)]
         try:
-            samples = group_turns(prove_turns(Conversation(messages, None, self.probes.kwargs), trained, self.probes))
+            turns = turns_in_modes(Conversation(messages, None, self.probes.kwargs), trained, self.probes)
         except Refusal:
             return None
+        samples = group_turns(turns)
         if len(samples) != 1:
             return None
         plan = plan_of(samples[0], sentinels[: trained[-1] + 1])
         if plan is None:
             return None
-        return PlannedShape(plan, layout_of(plan, self.probes.control.guard), len(roles) - 1 - trained[-1])
+        layout = layout_of(plan, self.probes.control.guard)
+        return PlannedShape(plan, layout, len(roles) - 1 - trained[-1], tuple(notes_of(turns, self.probes)))
 
     def _add_planned(
         self, record: Record, plain: PlainRecord, planned: PlannedShape, batch: GuardedBatch, owner: int
     ) -> bool:
         """Add the sample by the plan of its shape; False if the template might write these contents differently."""
-        plan, layout, num_unused = planned
+        plan, layout, num_unused, notes = planned
         contents = plain.contents
         for content in contents:
             if not content or content.isspace() or _PRIVATE in content or _PLACEHOLDER in content:
@@ -194,6 +198,8 @@ class ShapeProver:
         batch.add(owner, pieces, layout.controls, plan.turns)
         if num_unused:
             batch.note(owner, *UNUSED_MESSAGES, num_unused)
+        for note in notes:
+            batch.tally(note, owner)
         return True
 
     def _writes_as_planned(self, plain: PlainRecord, plan: Plan) -> bool:
@@ -201,7 +207,7 @@ class ShapeProver:
         used = plain.contents[: len(plan.statics) - 1]
         if any(map(self.probes.control.find, used)):
             return False
-        return self._rendering(plain.roles, used) == plan.text_with(used)
+        return self._rendering(plain.roles, used, plan.mode) == plan.text_with(used)
 
     def _recheck(self, record: Record, plan: Plan, sample: GuardedSample) -> None:
         """Compare a planned sample with the definition. A difference is a bug in sftdata and raises AssertionError."""
@@ -212,11 +218,12 @@ class ShapeProver:
         if proven[0] != [sample]:
             raise AssertionError(f"a planned sample differs from the definition: {plan}")
 
-    def _rendering(self, roles: Sequence[str], contents: Sequence[str]) -> str | None:
+    def _rendering(self, roles: Sequence[str], contents: Sequence[str], mode: str) -> str | None:
         """The rendering of the first messages of a plain record; None if the template refuses them."""
         messages = [{"role": role, "content": text} for role, text in zip(roles, contents)]
         try:
-            return Conversation(messages, None, self.probes.kwargs).render(self.probes, len(contents), prompt=False)
+            chat, probes = in_mode(Conversation(messages, None, self.probes.kwargs), self.probes, mode)
+            return chat.render(probes, len(contents), prompt=False)
         except Refusal:
             return None
 
@@ -247,7 +254,7 @@ def plan_of(sample: TextSample, sentinels: list[str]) -> Plan | None:
         if cut - starts[index] > len(statics[index]):
             return None  # inside a content
         cuts.append((index, cut - starts[index]))
-    return Plan(tuple(statics), tuple(cuts), sample.turns)
+    return Plan(tuple(statics), tuple(cuts), sample.turns, sample.mode)
 
 
 class Layout(NamedTuple):
@@ -266,11 +273,12 @@ class Layout(NamedTuple):
 
 
 class PlannedShape(NamedTuple):
-    """The plan of a shape, its layout, and how many messages come after its last trained turn."""
+    """The plan of a shape, its layout, how many messages come after its last trained turn, and what to count once."""
 
     plan: Plan
     layout: Layout
     num_unused: int
+    notes: tuple[Note, ...] = ()
 
 
 def layout_of(plan: Plan, guard: Callable[[str], str]) -> Layout:

@@ -36,6 +36,8 @@ class ProvenTurn:
     prompt: str
     completion: str
     rendering: str | None  # R_k if it starts with prompt + completion, or these if its end is deferred; else None
+    mode: str = ""  # of thinking, see modes.py
+    has_block: bool = False  # whether its prompt ends with an empty thinking block that the template has in the answer
 
 
 class TextSample(NamedTuple):
@@ -44,25 +46,28 @@ class TextSample(NamedTuple):
     text: str
     spans: tuple[tuple[int, int], ...]
     turns: tuple[int, ...]
+    mode: str = ""  # of thinking in which the text was rendered
 
 
 def prove_turns(chat: Conversation, trained: Sequence[int], probes: TemplateProbes) -> list[ProvenTurn]:
     """The prompt and completion of every trained turn, by the definition. Raises Refusal if one cannot be proven."""
-    turns = []
-    for k in trained:
-        prompt = chat.render(probes, k, prompt=True)
-        rendering = chat.render(probes, k + 1, prompt=False)
-        whole: str | None = None
-        if rendering.startswith(prompt):
-            completion = _completion(chat, k, rendering, len(prompt), probes)
-            # Where the end comes with the next turn only, it is put behind the rendering.
-            whole = rendering if rendering.startswith(completion, len(prompt)) else prompt + completion
-        else:
-            completion = _completion(chat, k, rendering, find_cut(chat, k, prompt, rendering, probes), probes)
-        turn = ProvenTurn(k, prompt, completion, whole)
-        _check_fields(chat, turn, probes)
-        turns.append(turn)
-    return turns
+    return [prove_turn(chat, k, probes) for k in trained]
+
+
+def prove_turn(chat: Conversation, k: int, probes: TemplateProbes) -> ProvenTurn:
+    """The prompt and completion of turn k, by the definition. Raises Refusal if it cannot be proven."""
+    prompt = chat.render(probes, k, prompt=True)
+    rendering = chat.render(probes, k + 1, prompt=False)
+    whole: str | None = None
+    if rendering.startswith(prompt):
+        completion = _completion(chat, k, rendering, len(prompt), probes)
+        # Where the end comes with the next turn only, it is put behind the rendering.
+        whole = rendering if rendering.startswith(completion, len(prompt)) else prompt + completion
+    else:
+        completion = _completion(chat, k, rendering, find_cut(chat, k, prompt, rendering, probes), probes)
+    turn = ProvenTurn(k, prompt, completion, whole)
+    _check_fields(chat, turn, probes)
+    return turn
 
 
 def _completion(chat: Conversation, k: int, rendering: str, start: int, probes: TemplateProbes) -> str:
@@ -159,5 +164,5 @@ def group_turns(turns: Sequence[ProvenTurn]) -> list[TextSample]:
         own = by_index[host]
         text = own.rendering if own.rendering is not None else own.prompt + own.completion
         spans = tuple((len(turn.prompt), len(turn.prompt) + len(turn.completion)) for turn in members)
-        samples.append(TextSample(text, spans, tuple(turn.index for turn in members)))
+        samples.append(TextSample(text, spans, tuple(turn.index for turn in members), own.mode))
     return samples

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from typing import Any
@@ -13,7 +13,7 @@ from sftdata.encode.options import TrainOn
 from sftdata.encode.template.conversation import Conversation
 from sftdata.encode.template.jinja import Turn
 from sftdata.encode.template.probes import TemplateProbes
-from sftdata.encode.template.reasoning import as_fields
+from sftdata.encode.template.reasoning import as_fields, texts_in_own_marks
 from sftdata.records.record import Message, Record, ToolCall, is_plain
 
 
@@ -79,11 +79,19 @@ def to_chat(record: Record, probes: TemplateProbes, *, protect: bool = True) -> 
     protect=False, control strings stay as an inference server gets them.
     """
     change: Callable[[str], str] = probes.control.protect if protect else _unchanged
-    messages = as_fields(record.messages) if probes.shows_reasoning else record.messages
+    messages: Sequence[Message] = record.messages
+    texts: Mapping[int, str] = {}
+    if probes.shows_reasoning:
+        messages = as_fields(messages, keep_blank=probes.train_empty_thinking)
+    elif probes.own_marks is not None:
+        texts = texts_in_own_marks(messages, probes, change)
+    turns = [_turn(message, probes, change) for message in messages]
+    for at, text in texts.items():
+        turns[at] = {**turns[at], "content": text}
     return Conversation(
-        messages=[_turn(message, probes, change) for message in messages],
+        messages=turns,
         tools=[map_strings(tool, change) for tool in record.tools] or None,
-        kwargs=map_strings(record.template_kwargs, change),
+        kwargs=probes.kwargs if protect else map_strings(probes.kwargs, probes.control.unprotect),
     )
 
 
@@ -104,6 +112,7 @@ def _turn(message: Message, probes: TemplateProbes, change: Callable[[str], str]
         # Like transformers, under both names and in this order: templates use one name or the other.
         thought = change(reasoning)
         turn = {"thinking": thought, **turn, "reasoning_content": thought}
+        turn.update(dict.fromkeys(probes.reasoning_fields[2:], thought))
     if message.tool_calls:
         turn["tool_calls"] = [_call(call, change) for call in message.tool_calls]
     if message.tool_call_id is not None:

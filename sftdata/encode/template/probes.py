@@ -15,10 +15,12 @@ from typing import Any
 from sftdata.encode.template.ends import Tail, TurnEnd, call_end, candidate, plain_end
 from sftdata.encode.template.jinja import ChatTemplate, RenderError, TooMuch, Turn, make_environment
 from sftdata.encode.template.syntax import ContentUse, find_content_use
+from sftdata.encode.template.thinking import Switch, find_switch
 from sftdata.encode.tokenizer.control import RESERVED, ControlTokens, control_tokens
 from sftdata.encode.tokenizer.load import TokenizerFiles
 from sftdata.encode.tokenizer.stops import stop_tokens
 from sftdata.errors import TemplateError
+from sftdata.records.reasoning_marks import MARKS_OF_MODELS
 
 # Sentinels are lower-case letters, which no kind of escaping changes.
 SENTINEL = "zqx{}xqz"
@@ -36,6 +38,7 @@ TOOL = {
         },
     },
 }
+REASONING_FIELDS = ("reasoning_content", "thinking", "reasoning")  # of which templates read one
 # Some templates require ids of nine letters or digits.
 CALL_IDS = ("callaaaa1", "callaaaa2")
 RESULT: Turn = {"role": "tool", "content": LATER, "name": "lookup", "tool_call_id": CALL_IDS[0]}
@@ -65,6 +68,14 @@ class TemplateProbes:
     shown_fields: dict[Hashable, dict[str, bool]] = field(default_factory=dict)  # see fields.py, by shape
     hidden_fields: dict[Hashable, tuple[Any, ...]] = field(default_factory=dict)  # see context.py, by shape
     refused_parts: dict[Hashable, str] = field(default_factory=dict)  # see refusals.py, by shape and error
+    train_empty_thinking: bool = False
+    modes: Any = None  # of thinking: see proof/modes.py
+
+    def with_arguments(self, kwargs: Mapping[str, Any]) -> TemplateProbes:
+        """The probes of the same template with these arguments, their strings protected."""
+        return TemplateProbes(
+            self.template, self.files, kwargs, self.control, train_empty_thinking=self.train_empty_thinking
+        )
 
     def probe(self, messages: list[Turn], *, tools: bool = False, prompt: bool = False) -> str | None:
         """The rendering of a probe, or None if the template refuses it. Raises TemplateError if it does too much."""
@@ -106,7 +117,8 @@ class TemplateProbes:
             self.probe([{"role": "user", "content": "u"}, {"role": "assistant", "content": "a"}]),
             self.probe([{"role": "user", "content": "u"}], tools=True, prompt=True),
         ]
-        return control_tokens(self.files, [*self.template.sources, *(text for text in probes if text)])
+        texts = [*self.template.sources, *(text for text in probes if text), *own_marks_of(self.files)]
+        return control_tokens(self.files, texts)
 
     @cached_property
     def refusal(self) -> str | None:
@@ -264,12 +276,89 @@ class TemplateProbes:
                 correct.add(content)
         return frozenset(correct)
 
+    def signature(self, kwargs: Mapping[str, Any]) -> list[str | None]:
+        """What the template writes with these arguments besides its own, to compare it: prompts and answers."""
+        probes = TemplateProbes(self.template, self.files, {**self.kwargs, **kwargs})
+        user: Turn = {"role": "user", "content": USER}
+        answer = {"role": "assistant", "content": ANSWER}
+        thought = {**answer, **dict.fromkeys(REASONING_FIELDS, THOUGHT)}
+        return [
+            probes.probe([user], prompt=True),
+            probes.probe([{"role": "system", "content": LATER}, user], prompt=True),
+            probes.probe([user, answer]),
+            probes.probe([user, thought]),
+        ]
+
     @cached_property
+    def switch(self) -> Switch | None:
+        """The argument that tells the template whether the model thinks, or None."""
+        return find_switch(self.template, self.signature)
+
+    @cached_property
+    def reasoning_fields(self) -> tuple[str, ...]:
+        """The fields in which the template gets reasoning, of which it writes one; empty if it writes none.
+
+        They are those of transformers if it writes one of these. It may write them only if the model is to think.
+        """
+        user: Turn = {"role": "user", "content": USER}
+        switch = self.switch
+        switched = () if switch is None or switch.name in self.kwargs else ({switch.name: switch.on},)
+        for fields in (REASONING_FIELDS[:2], REASONING_FIELDS):
+            turn = {"role": "assistant", "content": ANSWER, **dict.fromkeys(fields, THOUGHT)}
+            for kwargs in ({}, *switched):
+                probes = TemplateProbes(self.template, self.files, {**self.kwargs, **kwargs})
+                if THOUGHT in (probes.probe([user, turn]) or ""):
+                    return fields
+        return ()
+
+    @property
     def shows_reasoning(self) -> bool:
-        """Whether the template writes the `reasoning_content` of a last answer."""
-        turn = {"role": "assistant", "content": ANSWER, "reasoning_content": THOUGHT, "thinking": THOUGHT}
-        text = self.probe([{"role": "user", "content": USER}, turn])
-        return text is not None and THOUGHT in text
+        """Whether the template writes the reasoning of a last answer that it gets in a field."""
+        return bool(self.reasoning_fields)
+
+    @property
+    def reads_reasoning(self) -> bool:
+        """Whether reasoning at the head of an answer is written as such: in a field, or in the model's own marks."""
+        return self.shows_reasoning or self.own_marks is not None
+
+    @cached_property
+    def opened_block(self) -> str:
+        """The opening mark with which a prompt ends, and the white space behind it, for `own_marks`; mostly empty."""
+        if self.own_marks is None:
+            return ""
+        prompt = self.probe([{"role": "user", "content": USER}], prompt=True) or ""
+        _, mark, space = prompt.rpartition(self.own_marks[0])
+        return mark + space if mark and not space.strip() else ""
+
+    @cached_property
+    def own_marks(self) -> tuple[str, str] | None:
+        """The model's own marks around reasoning, for a template that writes none: tokens of the tokenizer, or None."""
+        found = [] if self.shows_reasoning or not self.template.source else own_marks_of(self.files, in_pairs=True)
+        named = [pair for pair in found if any(pair[1] in source for source in self.template.sources)]
+        return next(iter([*named, *found]), None)
+
+    @cached_property
+    def thinking_marks(self) -> tuple[tuple[str, str], ...]:
+        """The marks that the template may write around reasoning: those of known models, and what it writes itself."""
+        found = list(MARKS_OF_MODELS.items())
+        user: Turn = {"role": "user", "content": USER}
+        turn = {"role": "assistant", "content": ANSWER, **dict.fromkeys(self.reasoning_fields, THOUGHT)}
+        prompt, text = self.probe([user], prompt=True) or "", self.probe([user, turn]) or ""
+        before, _, after = text.partition(THOUGHT)
+        if self.reasoning_fields and ANSWER in after and before.startswith(prompt):
+            pair = before[len(prompt) :].strip(), after.partition(ANSWER)[0].strip()
+            if all(pair) and all(len(mark) < 60 for mark in pair):
+                found.append(pair)
+        return tuple(dict.fromkeys(found))
+
+
+def own_marks_of(files: TokenizerFiles, *, in_pairs: bool = False) -> list[Any]:
+    """The marks of known models around reasoning that a tokenizer has both of: as texts, or as pairs of opening and
+    closing mark.
+    """
+    known = {token.content for token in files.added_tokens()}
+    pairs = [pair for pair in MARKS_OF_MODELS.items() if known.issuperset(pair)]
+    return pairs if in_pairs else [mark for pair in pairs for mark in pair]
 
 
 def shows_call(text: str) -> bool:

@@ -1,16 +1,18 @@
 """What becomes of the reasoning of answers, in their fields or in the marks of some model in their texts.
 
 A template that writes reasoning gets it as a field, and writes it in its own marks, once. Under another template the
-texts stay as they are; reasoning in a field is then a lost field, unless the setting `reasoning` is text or omit.
+texts stay as they are, but for marks that the model has tokens for: at the head of an answer they are these tokens.
+Reasoning in a field is then a lost field, unless the setting `reasoning` is inline or drop.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 
 from sftdata.encode.options import Reasoning
 from sftdata.encode.stats import REASONING
 from sftdata.encode.template.conversation import Refusal
+from sftdata.encode.template.probes import TemplateProbes
 from sftdata.records.reasoning_marks import InlineReasoning, is_asked_for, split_reasoning
 from sftdata.records.record import Message, Record
 
@@ -30,24 +32,28 @@ def inline_reasoning(messages: Sequence[Message], at: int) -> InlineReasoning | 
     return found
 
 
-def as_fields(messages: Sequence[Message]) -> list[Message]:
-    """The messages with the reasoning in their texts as fields, where it is certain."""
-    return [_as_field(messages, at) for at in range(len(messages))]
+def as_fields(messages: Sequence[Message], *, keep_blank: bool = False) -> list[Message]:
+    """The messages with the reasoning in their texts as fields, where it is certain. Blank reasoning is none, unless it
+    is to be kept.
+    """
+    return [_as_field(messages, at, keep_blank=keep_blank) for at in range(len(messages))]
 
 
-def _as_field(messages: Sequence[Message], at: int) -> Message:
+def _as_field(messages: Sequence[Message], at: int, *, keep_blank: bool = False) -> Message:
     found = inline_reasoning(messages, at)
     if found is None or found.flaw:
         return messages[at]
-    return messages[at]._replace(reasoning=found.reasoning, content=found.answer)
+    reasoning = found.reasoning if keep_blank or found.reasoning.strip() else None
+    return messages[at]._replace(reasoning=reasoning, content=found.answer)
 
 
-def count_inline(record: Record, trained: Collection[int]) -> Iterator[tuple[str, str]]:
-    """What to count of the reasoning in the texts of a record, for a template that writes reasoning.
+def count_inline(record: Record, trained: Collection[int], probes: TemplateProbes) -> Iterator[tuple[str, str]]:
+    """What to count of the reasoning in the texts of a record, for a template that writes it or a model with own marks.
 
     Raises Refusal for a trained turn that begins with reasoning of which the end is not certain: as text, it would come
     behind the block in which the template says that there is none. And for one with reasoning and no answer.
     """
+    read = "read" if probes.shows_reasoning else "own"
     for at, message in enumerate(record.messages):
         found = inline_reasoning(record.messages, at)
         if found is None:
@@ -57,7 +63,35 @@ def count_inline(record: Record, trained: Collection[int]) -> Iterator[tuple[str
         has_answer = bool(found.answer.strip() or message.tool_calls or not found.reasoning.strip())
         if not found.flaw and not has_answer and at in trained:
             raise Refusal("empty_answer", f"the assistant's turn holds reasoning in {found.mark} but no answer", at)
-        yield REASONING, f"{'text' if found.flaw else 'read'}: {found.mark}"
+        yield REASONING, f"{'text' if found.flaw else read}: {found.mark}"
+
+
+def texts_in_own_marks(
+    messages: Sequence[Message], probes: TemplateProbes, change: Callable[[str], str]
+) -> dict[int, str]:
+    """The contents of answers that begin with reasoning, with the model's own marks around it and the rest changed.
+
+    Marks that are the model's own stay as they are, with the white space around them; others are replaced. An empty
+    block is left out, unless it is to be trained.
+    """
+    texts: dict[int, str] = {}
+    marks = probes.own_marks
+    for at, message in enumerate(messages):
+        found = None if marks is None else inline_reasoning(messages, at)
+        if marks is None or found is None or found.flaw:
+            continue
+        opening, close = marks
+        if not found.reasoning.strip() and not probes.train_empty_thinking:
+            texts[at] = change(found.answer)
+        elif found.mark == opening and not probes.opened_block:
+            before, _, rest = (message.content or "").partition(opening)
+            inner, _, answer = rest.partition(close)
+            texts[at] = f"{before}{opening}{change(inner)}{close}{change(answer)}"
+        else:
+            head = probes.opened_block or f"{opening}\n"
+            answer = f"\n\n{change(found.answer)}" if found.answer else ""
+            texts[at] = f"{head}{change(found.reasoning)}\n{close}{answer}"
+    return texts
 
 
 def has_reasoning(record: Record) -> bool:
@@ -67,7 +101,7 @@ def has_reasoning(record: Record) -> bool:
 
 
 def rewritten(record: Record, how: Reasoning) -> tuple[Record, int]:
-    """A record with its reasoning in the texts of its answers (text), or without it (omit); and how many answers have
+    """A record with its reasoning in the texts of its answers (inline), or without it (drop); and how many answers have
     changed.
     """
     if record.text is not None:
@@ -78,7 +112,7 @@ def rewritten(record: Record, how: Reasoning) -> tuple[Record, int]:
 
 
 def _rewritten(messages: Sequence[Message], at: int, how: Reasoning) -> Message:
-    if how == "omit":
+    if how == "drop":
         return _as_field(messages, at)._replace(reasoning=None)
     message = messages[at]
     if message.role != "assistant" or not (message.reasoning or "").strip():

@@ -93,4 +93,6 @@ def test_names_ids_and_template_arguments_that_are_not_written_are_counted(make_
         ("unwritten", "messages: a tool_call_id"): 1,
         ("unwritten", "rows: chat_template_kwargs.mood"): 1,
         ("changes", "unused_messages"): 1,
+        ("changes", "arguments: object"): 1,
+        ("thinking", "off: enable_thinking=false"): 1,
     }

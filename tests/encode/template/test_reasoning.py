@@ -55,30 +55,31 @@ def test_tags_that_the_prompt_asks_for_stay_text_and_are_counted(make_encoder: M
     encoder = make_encoder(name="qwen3")
     text = "<reasoning>why</reasoning><answer>yo</answer>"
     record = answer(text, "Write <reasoning>..</reasoning> first.")
-    assert encode_to_text(encoder, record)[0].endswith("{{<think>\n\n</think>\n\n" + text + "<|im_end|>}}\n")
+    assert encode_to_text(encoder, record)[0].endswith("<think>\n\n</think>\n\n{{" + text + "<|im_end|>}}\n")
     assert encoder.notes["reasoning", "text: <reasoning>"] == 1
 
 
 def test_a_template_that_writes_none_leaves_marks_in_texts_and_refuses_fields(make_encoder: Make) -> None:
     encoder = make_encoder(tiny_tokenizers.CHATML)
-    assert encode_to_text(encoder, answer("[THINK]why[/THINK]yo")) == [
-        QUESTION + "{{[THINK]why[/THINK]yo<|im_end|>}}\n"
+    text = "<reasoning>why</reasoning>yo"
+    assert encode_to_text(encoder, answer(text, "Write <reasoning> first.")) == [
+        QUESTION.replace("hi", "Write <reasoning> first.") + "{{" + text + "<|im_end|>}}\n"
     ]
     assert encoder.encode([answer("yo", reasoning="why")])[0] == Drop("lost_field", "turn 2: reasoning_content")
 
 
 def test_by_setting_reasoning_is_written_in_front_of_the_answer_or_left_out(make_encoder: Make) -> None:
     record = answer("yo", reasoning="\nwhy\n")
-    as_text = make_encoder(tiny_tokenizers.CHATML, reasoning="text")
+    as_text = make_encoder(tiny_tokenizers.CHATML, reasoning="inline")
     assert encode_to_text(as_text, record) == [QUESTION + "{{<think>\nwhy\n</think>\n\nyo<|im_end|>}}\n"]
-    assert as_text.notes["reasoning", "text"] == 1
-    without = make_encoder(tiny_tokenizers.CHATML, reasoning="omit")
+    assert as_text.notes["reasoning", "inline"] == 1
+    without = make_encoder(tiny_tokenizers.CHATML, reasoning="drop")
     for one in (record, answer("[THINK]why[/THINK]yo"), answer("why\n</think>\n\nyo")):
         assert encode_to_text(without, one) == [QUESTION + "{{yo<|im_end|>}}\n"]
-        assert without.notes["reasoning", "omit"] == 1
+        assert without.notes["reasoning", "drop"] == 1
         without.notes.clear()
 
 
 def test_reasoning_as_text_under_a_template_that_writes_it_is_an_error(make_encoder: Make) -> None:
-    with pytest.raises(TemplateError, match="set reasoning: template"):
-        make_encoder(name="qwen3", reasoning="text").check()
+    with pytest.raises(TemplateError, match="set reasoning: keep"):
+        make_encoder(name="qwen3", reasoning="inline").check()

@@ -16,14 +16,9 @@ from sftdata.read.formats.values import (
     without_nulls,
 )
 from sftdata.records.record import Message
+from sftdata.records.template_arguments import OF_CONVERSATION, decided_by
 
 _KWARGS = "chat_template_kwargs"
-# What a conversation is rendered with already; other arguments that the template does not know are counted.
-_TAKEN = ("messages", "documents", "add_generation_prompt")
-# What the language of templates gives them itself; with the tokens of the tokenizer, whose names end in _token.
-_FUNCTIONS = ("range", "dict", "lipsum", "cycler", "joiner", "namespace", "raise_exception", "strftime_now")
-_WORDS = ("self", "loop", "caller", "varargs", "kwargs", "true", "false", "none", "True", "False", "None")
-_LANGUAGE = {*_FUNCTIONS, *_WORDS, "additional_special_tokens"}
 _CONTENT = ("content", "value", "parts", "text")  # where a system prompt that is an object has its text
 
 
@@ -73,17 +68,17 @@ def template_kwargs(value: Any) -> tuple[dict[str, Any], tuple[Mapping[str, Any]
     if not isinstance(kwargs, dict):
         raise ConversionError("wrong_type", f"{_KWARGS} is {describe_value(kwargs)}, not an object")
     tools = kwargs.pop("tools", None)
-    given = [name for name in _TAKEN if is_given(kwargs.get(name))]
+    given = [name for name in OF_CONVERSATION if is_given(kwargs.get(name))]
     if given:
         raise ConversionError(
             "conflicting_fields",
             f"its {_KWARGS} has {given[0]}, but what the template gets as that is decided by the turns of the row",
         )
-    own = [name for name in kwargs if name in _LANGUAGE or name.endswith("_token")]
-    if own:
-        by = "the tokenizer" if own[0].endswith(("_token", "_tokens")) else "the language of templates"
-        raise ConversionError(
-            "conflicting_fields", f"its {_KWARGS} has {own[0]}, which {by} decides; a row cannot replace it"
-        )
-    kwargs = {name: item for name, item in kwargs.items() if name not in _TAKEN}
+    for name in kwargs:
+        by = decided_by(name)
+        if by is not None:
+            raise ConversionError(
+                "conflicting_fields", f"its {_KWARGS} has {name}, which {by} decides; a row cannot replace it"
+            )
+    kwargs = {name: item for name, item in kwargs.items() if name not in OF_CONVERSATION}
     return kwargs, parse_tools(tools) if has_tools(tools) else ()

@@ -1,0 +1,130 @@
+"""The mode of thinking in which each answer is trained, and the empty thinking block that is not.
+
+A model that thinks when asked to is served in two modes, by a switch that its template reads (template/thinking.py).
+An answer with reasoning is what it writes with thinking on, one without is what it writes with thinking off:
+
+    on    <user>hi<assistant>                             <think>They greet me.</think>Hello!<end>     all is trained
+    off   <user>hi<assistant><think></think>              Hello!<end>                      the block is in the prompt
+
+So unless a switch is given, each answer is proven in its own mode, and the prompt is the one that a server feeds in it.
+Where a template writes an empty block and reads no switch (or was told otherwise), the block goes to the prompt: if it
+were trained, the model would learn not to think. `train_empty_thinking` trains it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from sftdata.encode.proof.fields import CONTENT, REASONING
+from sftdata.encode.proof.turns import ProvenTurn, prove_turn
+from sftdata.encode.stats import THINKING
+from sftdata.encode.template.conversation import Conversation, Refusal
+from sftdata.encode.template.jinja import Turn
+from sftdata.encode.template.probes import TemplateProbes
+
+DEFAULT, ON, OFF = "", "on", "off"
+IN_PROMPT = "prompt"
+
+
+@dataclass(frozen=True)
+class Modes:
+    """The probes of a template in each mode, and the modes that are tried first for answers with reasoning or not."""
+
+    probes: dict[str, TemplateProbes]
+    reasoned: str = DEFAULT
+    plain: str = DEFAULT
+
+    def order(self, *, reasoned: bool) -> list[str]:
+        """The modes to try, the best first."""
+        first, other = (self.reasoned, ON) if reasoned else (self.plain, OFF)
+        return [mode for mode in dict.fromkeys((first, DEFAULT, other)) if mode in self.probes]
+
+
+def modes_of(probes: TemplateProbes) -> Modes:
+    """The modes of a template with its arguments. If these have the switch, there is only the one that it says."""
+    if probes.modes is None:
+        probes.modes = _find_modes(probes)
+    found: Modes = probes.modes
+    return found
+
+
+def _find_modes(probes: TemplateProbes) -> Modes:
+    switch = probes.switch
+    if switch is None or switch.name in probes.kwargs:
+        return Modes({DEFAULT: probes})
+    given = {mode: {switch.name: switch.value(mode)} for mode in (ON, OFF)}
+    default = probes.signature({})
+    thinks, does_not = (default == probes.signature(given[mode]) for mode in (ON, OFF))
+    return Modes(
+        {DEFAULT: probes, **{mode: probes.with_arguments({**probes.kwargs, **one}) for mode, one in given.items()}},
+        reasoned=ON if does_not else DEFAULT,
+        plain=OFF if thinks and not probes.train_empty_thinking else DEFAULT,
+    )
+
+
+def turns_in_modes(chat: Conversation, trained: Sequence[int], probes: TemplateProbes) -> list[ProvenTurn]:
+    """The prompt and completion of every trained turn, each in its mode. Raises Refusal if one cannot be proven."""
+    return [_turn_in_mode(chat, k, probes) for k in trained]
+
+
+def _turn_in_mode(chat: Conversation, k: int, probes: TemplateProbes) -> ProvenTurn:
+    reasoned = _has_reasoning(chat.messages[k], probes)
+    refusals: dict[str, Refusal] = {}
+    for mode in modes_of(probes).order(reasoned=reasoned):
+        chat_in_mode, own = in_mode(chat, probes, mode)
+        try:
+            turn = replace(prove_turn(chat_in_mode, k, own), mode=mode)
+        except Refusal as refusal:
+            refusals[mode] = refusal
+            continue
+        return turn if reasoned or probes.train_empty_thinking else _without_empty_block(turn, chat.messages[k], probes)
+    raise refusals[DEFAULT]
+
+
+def in_mode(chat: Conversation, probes: TemplateProbes, mode: str) -> tuple[Conversation, TemplateProbes]:
+    """A conversation and the probes with the template arguments of a mode."""
+    if mode == DEFAULT:
+        return chat, probes
+    own = modes_of(probes).probes[mode]
+    return Conversation(chat.messages, chat.tools, own.kwargs), own
+
+
+def _has_reasoning(turn: Turn, probes: TemplateProbes) -> bool:
+    """Whether a turn has reasoning, in its field or in front of its content in the model's own marks."""
+    if (turn.get(REASONING) or "").strip():
+        return True
+    marks, content = probes.own_marks, turn.get(CONTENT) or ""
+    if marks is None or not content.lstrip().startswith(marks[0]):
+        return False
+    return bool(content.lstrip()[len(marks[0]) :].partition(marks[1])[0].strip())
+
+
+def _without_empty_block(turn: ProvenTurn, message: Turn, probes: TemplateProbes) -> ProvenTurn:
+    """The turn with the empty thinking block at the head of its completion moved to the end of its prompt."""
+    content = message.get(CONTENT) or ""
+    for opening, close in probes.thinking_marks:
+        opens = "" if turn.prompt.rstrip().endswith(opening) else re.escape(opening)
+        block = re.match(rf"\s*{opens}\s*{re.escape(close)}", turn.completion)
+        if block is None:
+            continue
+        rest = turn.completion[block.end() :]
+        written = next((text for text in (content, content.strip()) if text and text in rest), "")
+        space = rest.partition(written)[0] if written else rest[: len(rest) - len(rest.lstrip())]
+        if space.strip() or (not written and content.strip()):
+            return turn  # something else comes before the answer
+        cut = block.end() + len(space)
+        prompt, completion = turn.prompt + turn.completion[:cut], turn.completion[cut:]
+        return replace(turn, prompt=prompt, completion=completion, has_block=True)
+    return turn
+
+
+def notes_of(turns: Sequence[ProvenTurn], probes: TemplateProbes) -> list[tuple[str, str]]:
+    """What to count once of a record with these turns: the modes that its answers chose, and blocks in its prompts."""
+    found = [(THINKING, IN_PROMPT)] if any(turn.has_block for turn in turns) else []
+    switch = probes.switch
+    if switch is not None:
+        chosen = {turn.mode for turn in turns}
+        found += [(THINKING, f"{mode}: {switch.shown(mode)}") for mode in (ON, OFF) if mode in chosen]
+    return found
