@@ -27,6 +27,18 @@ MARKERS = (
     "<｜tool▁calls▁begin｜>", "<｜tool▁calls▁end｜>", "<｜tool▁call▁begin｜>", "<｜tool▁call▁end｜>", "<｜tool▁sep｜>",
     "<｜tool▁outputs▁begin｜>", "<｜tool▁outputs▁end｜>", "<｜tool▁output▁begin｜>", "<｜tool▁output▁end｜>",
 )  # fmt: skip
+# Of the families that came later, behind the others, so that the ids of those stay.
+LATER = (
+    "<|turn>", "<turn|>", "<|think|>", "<|channel>", "<channel|>", "<|tool>", "<tool|>", "<|tool_call>", "<tool_call|>",
+    "<|tool_response>", "<tool_response|>", '<|"|>', "<|im_system|>", "<|im_user|>", "<|im_assistant|>", "<|im_middle|>",
+    "<|tool_calls_section_begin|>", "<|tool_calls_section_end|>", "<|tool_call_begin|>", "<|tool_call_argument_begin|>",
+    "<|tool_call_end|>", "<|start_of_role|>", "<|end_of_role|>", "<|end_of_text|>", "<|tool_list_start|>", "<|tool_list_end|>",
+    "<|tool_call_start|>", "<|tool_response_start|>", "<|tool_response_end|>", "]~!b[", "]~b]", "[e~[", "<|header_start|>",
+    "<|header_end|>", "<|eot|>", "<|python_start|>", "<|python_end|>", "<|system_start|>", "<|system_end|>",
+    "<|developer_start|>", "<|developer_end|>", "<|user_start|>", "<|user_end|>", "<|assistant_start|>", "<|assistant_end|>",
+    "<|inner_prefix|>", "<|inner_suffix|>", "<|tools_prefix|>", "<|tools_suffix|>", "<|tool|>", "<|/tool|>", "<|tool_call|>",
+    "<|/tool_call|>",
+)  # fmt: skip
 CHATML = (
     "{% for message in messages %}"
     "{{ '<|im_start|>' + message['role'] + '\\n' + message['content'] + '<|im_end|>' + '\\n' }}"
@@ -64,6 +76,7 @@ def _add(tokenizer: Any, *, rstrip: bool = False, marked: bool = False) -> Any:
 
     tokenizer.add_special_tokens([AddedToken(text, special=True, normalized=False, rstrip=rstrip) for text in CONTROL])
     tokenizer.add_tokens([AddedToken(text, special=False, normalized=False) for text in markers])
+    tokenizer.add_special_tokens([AddedToken(text, special=True, normalized=False, rstrip=rstrip) for text in LATER])
     return tokenizer
 
 
@@ -142,4 +155,4 @@ def build(kind: str, folder: Path) -> Path:
 
 
 KINDS = ("byte_level", "nfc", "sentence_piece", "phi", "unigram")
-EOS = {"deepseek-r1": "<｜end▁of▁sentence｜>", "deepseek-v3": "<｜end▁of▁sentence｜>"}
+EOS = dict.fromkeys(("deepseek-r1", "deepseek-v3", "deepseek-v3.1"), "<｜end▁of▁sentence｜>")

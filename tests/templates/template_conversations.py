@@ -118,7 +118,7 @@ def plain() -> list[Conversation]:
         _make("code", [user("Code?"), assistant("```python\n\tprint('{}')\n```\n")]),
         _make("looks like JSON", [user('{"a": [1]}'), assistant('{"b": null}')]),
         _make("two users in a row", [user("Hi"), user("You there?"), assistant("Yes")], "no_alternation"),
-        _make("two answers in a row", [user("Hi"), assistant("a"), assistant("b")], "no_alternation"),
+        _make("two answers in a row", [user("Hi"), assistant("a"), assistant("b")], "two_answers no_alternation"),
         _make("answer first", [assistant("Welcome"), user("Hi"), assistant("b")], "no_alternation"),
         _make("late system", [*pair, system("Now rhyme."), user("?"), assistant("!")], "late_system no_alternation"),
         _make("two systems", [system("A"), system("B"), *pair], "system late_system no_alternation"),
@@ -143,13 +143,23 @@ def reasoning() -> list[Conversation]:
         "empty reasoning": [ask, assistant("4", reasoning_content="")],
         "reasoning, system": [system("S"), ask, field_, *more],
     }
-    made = [_make(name, messages, "reasoning") for name, messages in dialogs.items()]
-    for thinks in (True, False):
+    made = [_make(name, messages, _tags(messages)) for name, messages in dialogs.items()]
+    for switch, given in (("thinking", True), ("no_thinking", False)):
         made += [
-            _make(f"{name}, enable_thinking={thinks}", messages, "reasoning", kwargs={"enable_thinking": thinks})
+            _make(
+                f"{name}, enable_thinking={given}", messages, _tags(messages, switch), kwargs={"enable_thinking": given}
+            )
             for name, messages in (*list(dialogs.items())[:4], ("plain", [ask, assistant("4")]), ("ask", [ask]))
         ]
     return made
+
+
+def _tags(messages: list[Turn], switch: str = "") -> str:
+    """`field` for reasoning in its own field, and `no_thinking` for any with the switch off."""
+    has_field = any(message.get("reasoning_content") for message in messages)
+    has_any = has_field or any("</think>" in message["content"] for message in messages)
+    shown = switch if switch != "no_thinking" or has_any else ""
+    return " ".join(["reasoning", shown, "field" if has_field else ""])
 
 
 def tools() -> list[Conversation]:

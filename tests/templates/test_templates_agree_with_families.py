@@ -1,13 +1,17 @@
 """Our templates compared with the families' own, if available: both give the same text, or both refuse.
 
-The families' templates come from trl's package data and from the shared tokenizers. Intended differences are listed
-here by tag, described in the header of each file, and tested in test_templates_by_hand.py.
+The families' templates come from trl's package data, from the shared tokenizers, and from the collections that
+`make zoo` has fetched. Intended differences are listed here by tag, described in the header of each file, and tested in
+test_templates_by_hand.py.
 """
 
 from __future__ import annotations
 
 import copy
+import functools
 import json
+import re
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -18,6 +22,7 @@ import pytest
 from template_conversations import Conversation, everything
 from template_rendering import REFUSALS, render, source
 
+ROOT = Path(__file__).resolve().parents[2]
 Message = dict[str, Any]
 
 
@@ -55,6 +60,21 @@ def with_empty(message: Message) -> Message:
     return {**message, "content": message["content"] or ""}
 
 
+def without_date(text: str) -> str:
+    """For a family whose published template is an edited one without the date."""
+    return re.sub(r"Today Date: .*\n", "", text)
+
+
+def with_kimis_name(text: str) -> str:
+    """For a collection's first revision of a template, with another default system message."""
+    return text.replace("You are a helpful assistant<", "You are Kimi, an AI assistant created by Moonshot AI.<")
+
+
+def with_half_blocks(text: str) -> str:
+    """For a collection's edited template, which writes an empty block where the family's has its end alone."""
+    return text.replace("<think></think>", "</think>")
+
+
 @dataclass(frozen=True)
 class Family:
     """One of our templates and the family's own. Ours refuses the tags `refused`, and writes `other` differently."""
@@ -66,6 +86,7 @@ class Family:
     other: frozenset[str] = frozenset()
     only_prompts: bool = False  # the family's own template does not support an answer at the end
     only_with: str | None = None
+    clean: Callable[[str], str] = str  # what is done to a text of the family's own, or of ours, before it is compared
 
     def __str__(self) -> str:
         return f"{self.name} = {self.theirs}"
@@ -91,16 +112,43 @@ FAMILIES = [
     family("glm4.5", "trl/glm4moe", "developer", feed=with_empty, only_prompts=True),
     family("gpt-oss", "trl/gptoss", "late_system parallel", feed=without_none),
     family("deepseek-v3", "shared/deepseek_v3", "developer", "one_call rounds text_and_call three", feed=with_texts),
+    family("qwen3.5", "trl/qwen3_5_think", "string_arguments", feed=with_objects),
+    family("gemma4", "trl/gemma4_v5", "two_answers orphan string_arguments", "text_and_call", feed=with_objects),
+    family("lfm2", "trl/lfm2_v2", "developer string_arguments", feed=with_objects),
+    family("nemotron3", "trl/nemotron_3_nano", "developer string_arguments", feed=with_objects, only_prompts=True),
+    family("granite4", "zoo/llamacpp-granite-4.0", "developer", feed=with_objects),
+    family("llama4", "zoo/axolotl-llama4", "developer tools_first", "string_arguments", feed=with_empty),
+    family("minimax-m2", "zoo/llamacpp-minimax-m2", "late_system developer", feed=with_empty, only_prompts=True),
+    family("glm4.5", "zoo/llamacpp-glm-4.6", "developer", feed=with_empty, only_prompts=True),
+    family("glm4.7", "zoo/llamacpp-glm-4.7-flash", "developer", feed=with_empty, only_prompts=True),
+    family("kimi-k2", "zoo/llamacpp-kimi-k2", "developer orphan", "calls", clean=with_kimis_name),
+    family(
+        "smollm3",
+        "zoo/llamacpp-smollm3-3b",
+        "late_system developer",
+        "calls tools field no_thinking",
+        clean=without_date,
+    ),
+    family(
+        "deepseek-v3.1",
+        "zoo/llamacpp-deepseek-v3.1",
+        "developer",
+        "thinking tools",
+        feed=with_objects,
+        clean=with_half_blocks,
+    ),
     family("deepseek-r1", "trl/deepseekv3", "developer", "rounds", feed=with_texts, only_prompts=True),
 ]
 
 
 def published(which: str, request: pytest.FixtureRequest) -> str:
     """The family's own template. Skips the test if it is not available."""
-    place, name = which.split("/")
+    place, name = which.split("/", 1)
     if place == "shared":
         path = Path(request.getfixturevalue("shared")) / "tokenizers" / name / "chat_template.jinja"
         return path.read_text(encoding="utf-8")
+    if place == "zoo":
+        return fetched()[name]
     spec = find_spec("trl")
     if spec is None or spec.origin is None:
         pytest.skip("trl is not installed, whose package data has the families' own templates")
@@ -108,6 +156,19 @@ def published(which: str, request: pytest.FixtureRequest) -> str:
     if not path.is_file():
         pytest.skip(f"this version of trl has no {name}.jinja")
     return path.read_text(encoding="utf-8")
+
+
+@functools.cache
+def fetched() -> dict[str, str]:
+    """The templates that `make zoo` has fetched, by name. Skips the test if they are not there."""
+    sys.path.insert(0, str(ROOT / "tests" / "zoo"))
+    import zoo_fetch
+
+    folder = ROOT / ".cache" / "zoo"
+    if not all((folder / f"{one.package}-{one.version}").is_dir() for one in zoo_fetch.COLLECTIONS):
+        pytest.skip("the templates of other projects are not in .cache/zoo: make zoo fetches them")
+    found: dict[str, str] = zoo_fetch.fetch(folder)
+    return found
 
 
 def attempt(template: str, chat: Conversation, messages: list[Message], prompt: bool) -> str:
@@ -119,11 +180,11 @@ def attempt(template: str, chat: Conversation, messages: list[Message], prompt: 
 
 
 def mine(family: Family, chat: Conversation, prompt: bool) -> str:
-    return attempt(source(family.name), chat, chat.messages, prompt)
+    return family.clean(attempt(source(family.name), chat, chat.messages, prompt))
 
 
 def theirs(family: Family, template: str, chat: Conversation, prompt: bool) -> str:
-    return attempt(template, chat, [family.feed(message) for message in chat.messages], prompt)
+    return family.clean(attempt(template, chat, [family.feed(message) for message in chat.messages], prompt))
 
 
 def cases(family: Family) -> list[tuple[Conversation, bool]]:
