@@ -5,6 +5,7 @@ A finding holds its kind and its place, never the text, so everything written ab
 
 from __future__ import annotations
 
+import json
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -228,15 +229,36 @@ def _redact_message(message: Message, place: str, clean: Any) -> Message:
 
 
 def _redact_call(call: ToolCall, place: str, clean: Any) -> ToolCall:
-    """The call with its arguments redacted. Arguments given as JSON text stay JSON text."""
+    """The call with its arguments redacted. Arguments given as JSON text stay JSON text, with numbers as written."""
     if not isinstance(call.arguments, str):
         return replace(call, arguments=clean(call.arguments, place))
     try:
-        parsed = orjson.loads(call.arguments)
-    except orjson.JSONDecodeError:
+        orjson.loads(call.arguments)  # refuses what json takes: NaN, halves of characters
+        parsed = json.loads(call.arguments, parse_float=_Written)
+    except ValueError:
         return replace(call, arguments=clean(call.arguments, place))
     cleaned = clean(parsed, place)
-    return call if cleaned is parsed else replace(call, arguments=orjson.dumps(cleaned).decode())
+    return call if cleaned is parsed else replace(call, arguments=_as_json(cleaned))
+
+
+@dataclass(frozen=True, slots=True)
+class _Written:
+    """A number that is no integer, as it is written: a float may have other digits."""
+
+    digits: str
+
+
+def _as_json(value: Any) -> str:
+    """A value as JSON text; integers of any size, and other numbers as they were written."""
+    if isinstance(value, Mapping):
+        items = (f"{_as_json(key)}:{_as_json(item)}" for key, item in value.items())
+        return "{" + ",".join(items) + "}"
+    if isinstance(value, list):
+        return "[" + ",".join(map(_as_json, value)) + "]"
+    if isinstance(value, _Written):
+        return value.digits
+    is_number = isinstance(value, int) and not isinstance(value, bool)
+    return str(value) if is_number else orjson.dumps(value).decode()
 
 
 def _redact_value(value: Any, settings: PrivacyConfig) -> tuple[Any, list[Finding]]:

@@ -217,6 +217,15 @@ RECORD = Record(
 )
 
 
+def test_numbers_beside_what_is_redacted_in_a_call_stay_as_they_are_written() -> None:
+    digits = '"n":123456789012345678901234567890,"x":[-1.10,1E+3,true,null,0.1000000000000000055]'
+    call = ToolCall(name="mail", arguments=f'{{"to": "bo@ho.se", {digits}}}')
+    (message,) = redact_record(Record(messages=(Message(role="assistant", content=None, tool_calls=(call,)),)))[
+        0
+    ].messages
+    assert message.tool_calls[0].arguments == f'{{"to":"[EMAIL]",{digits}}}'
+
+
 def test_a_record_is_redacted_everywhere_and_its_json_stays_json() -> None:
     redacted, found = redact_record(RECORD)
     assert redacted.messages[0] is RECORD.messages[0]
