@@ -81,6 +81,9 @@ def _best_way(refused: Sequence[Tried], kept: Sequence[Tried], settings: EncodeS
 
 def _candidates(settings: EncodeSettings) -> Iterator[tuple[str, EncodeSettings]]:
     """Settings to try, by what to write on the command line. Of equally good ones, the first is named."""
+    if settings.tool_call_ids == "keep":
+        yield "tool_call_ids=make", replace(settings, tool_call_ids="make")
+    yield from _switches(settings)
     for name in dict.fromkeys([*settings.files.chat_templates, *template_names()]):
         if name != settings.template and not (name == "default" and settings.template == "auto"):
             yield f"template={name}", replace(settings, template=name, guarded_tokenizer=None)
@@ -88,7 +91,6 @@ def _candidates(settings: EncodeSettings) -> Iterator[tuple[str, EncodeSettings]
         yield "train_on=last", replace(settings, train_on="last")
     if settings.lost_context == "drop":
         yield "lost_context=warn", replace(settings, lost_context="warn")
-    yield from _switches(settings)
     if settings.reasoning == "keep":
         for how in ("inline", "drop"):
             yield f"reasoning={how}", replace(settings, reasoning=how)

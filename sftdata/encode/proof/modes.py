@@ -80,7 +80,10 @@ def _turn_in_mode(chat: Conversation, k: int, probes: TemplateProbes) -> ProvenT
             refusals[mode] = refusal
             continue
         return turn if reasoned or probes.train_empty_thinking else _without_empty_block(turn, chat.messages[k], probes)
-    raise refusals[DEFAULT]
+    switch, refusal = probes.switch, refusals[DEFAULT]
+    if reasoned and switch is not None and probes.kwargs.get(switch.name) == switch.off:
+        refusal = refusal.with_detail(f"it has reasoning, and {switch.shown(OFF)}")
+    raise refusal
 
 
 def in_mode(chat: Conversation, probes: TemplateProbes, mode: str) -> tuple[Conversation, TemplateProbes]:

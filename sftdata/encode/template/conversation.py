@@ -21,6 +21,11 @@ class Refusal(Exception):
         self.drop = Drop(reason, where + detail)
         self._parts = (reason, detail, turn)
 
+    def with_detail(self, text: str) -> Refusal:
+        """The same refusal with another detail in front of its own."""
+        reason, detail, turn = self._parts
+        return Refusal(reason, f"{text}: {detail}", turn)
+
     def moved(self, turns: int) -> Refusal:
         """The same refusal of a turn that comes this many turns later."""
         reason, detail, turn = self._parts
