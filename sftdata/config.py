@@ -14,7 +14,7 @@ from pydantic import Field, PrivateAttr, field_serializer, field_validator, mode
 from sftdata.curate.duplicates.settings import DedupConfig
 from sftdata.curate.privacy.settings import PrivacyConfig
 from sftdata.curate.quality.settings import FilterConfig
-from sftdata.encode.options import MAX_TURNS, Reasoning, TemplateArguments, ThinkingSetting
+from sftdata.encode.options import MAX_TURNS, Reasoning, TemplateArguments, ThinkingSetting, ToolCallIds
 from sftdata.safe.addresses import written_address
 from sftdata.settings.groups import Settings, Share, as_groups, check_settings
 from sftdata.settings.overrides import apply_override, read_settings, set_nested
@@ -235,6 +235,11 @@ class Config(Settings):
         "drop",
         description="rows whose prompts would lack a message, a tool call or the tools, because the template does not "
         "write them: drop them, or train them and warn",
+    )
+    tool_call_ids: ToolCallIds = Field(
+        "keep",
+        description="ids of tool calls: keep those of the rows; or make them in the form that the template demands, "
+        "for calls that have none or another one, and their results",
     )
     max_turns: int = Field(
         MAX_TURNS,

@@ -14,6 +14,7 @@ Backend = Literal["fastokens", "tokenizers"]  # the library that encodes
 TrainOn = Literal["all", "last"]
 Overlong = Literal["drop", "split", "truncate"]
 LostContext = Literal["drop", "warn"]
+ToolCallIds = Literal["keep", "make"]
 Reasoning = Literal["keep", "inline", "drop"]
 Thinking = Literal["auto", "on", "off"]
 

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from sftdata.encode.call_ids import advice_on_ids, with_call_ids, with_made_ids
 from sftdata.encode.encoded import EncodedBatch, EncodedSample
 from sftdata.encode.options import (
     MAX_TURNS,
@@ -21,6 +22,7 @@ from sftdata.encode.options import (
     Reasoning,
     SourceSettings,
     Thinking,
+    ToolCallIds,
     TrainOn,
 )
 from sftdata.encode.overlong import fits, split_text, split_windows, truncate
@@ -55,6 +57,7 @@ class EncodeSettings:
     seq_len: int | None = None  # required unless overlong is "drop"
     lost_context: LostContext = "drop"
     max_turns: int = MAX_TURNS
+    tool_call_ids: ToolCallIds = "keep"
     reasoning: Reasoning = "keep"
     thinking: Thinking = "auto"
     train_empty_thinking: bool = False
@@ -144,7 +147,7 @@ class RecordEncoder:
     @property
     def leaves_reasoning(self) -> bool:
         """Whether reasoning in texts is trained as a part of them."""
-        if not self.template.source or self.probes.reads_reasoning:
+        if not self.template.source or self.probes.thinking.reads_texts:
             return False
         return any(way.reasoning != "drop" for way in self._provers.ways)
 
@@ -177,6 +180,8 @@ class RecordEncoder:
         """Whether the template's text of a record can be proven. Its encoding is not tried."""
         if record.text is not None:
             return True
+        if self.settings.tool_call_ids == "make":
+            record, _ = with_call_ids(record, self.probes)
         way = self._provers.ways[source]
         if way.reasoning != "keep":
             record, _ = rewritten(record, way.reasoning)
@@ -185,6 +190,13 @@ class RecordEncoder:
         except Refusal:
             return False
         return True
+
+    def _explained(self, record: Record, drop: Drop, source: int) -> Drop:
+        """The drop, with what the template asks of the ids of calls if other ids would lift it."""
+        advice = advice_on_ids(record, drop, self.probes) if self.settings.tool_call_ids == "keep" else None
+        if advice is None or not self.can_prove(with_call_ids(record, self.probes)[0], source):
+            return drop
+        return drop._replace(detail=f"{drop.detail}; {advice}")
 
     def encode(
         self, records: Sequence[Record], sources: Sequence[int] | None = None
@@ -200,7 +212,13 @@ class RecordEncoder:
         of roles; and split_conversations, split_texts, overlong_turns (turns that fit in no window) and cut_answers.
         """
         self._provers.start_batch()
+        made: dict[int, int] = {}
+        if self.settings.tool_call_ids == "make":
+            records, made = with_made_ids(records, self.probes)
         encoded, notes, tallies = self._encode_batch(records, sources)
+        for owner, number in made.items():
+            if owner not in encoded.drops:
+                self.notes[CHANGES, "made_call_ids"] += number
         for note, owners in tallies.items():
             trained = [owner for owner in owners if owner not in encoded.drops]
             self.notes.update({note: len(trained)} if trained else {})
@@ -286,7 +304,7 @@ class RecordEncoder:
                 for name in prover.unused_kwargs:
                     proven.note(number, UNWRITTEN, f"rows: chat_template_kwargs.{name}")
             except Refusal as refusal:
-                drops[number] = refusal.drop
+                drops[number] = self._explained(record, refusal.drop, 0 if sources is None else sources[number])
         encoded = self._masks.encode(proven)
         encoded = encoded._replace(drops={**encoded.drops, **drops})
         batch = EncodedBatch.of({**texts, **encoded.by_record()}) if texts else encoded

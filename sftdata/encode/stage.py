@@ -85,6 +85,7 @@ class Encode:
             settings.seq_len,
             settings.lost_context,
             settings.max_turns,
+            settings.tool_call_ids,
             settings.reasoning,
             settings.thinking,
             settings.train_empty_thinking,

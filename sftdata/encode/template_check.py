@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from sftdata.encode.call_ids import with_call_ids
 from sftdata.encode.encoded import EncodedSample
 from sftdata.encode.record_encoder import RecordEncoder
 from sftdata.encode.template.probes import CALL_IDS, TOOL
@@ -83,7 +84,7 @@ def check_template(encoder: RecordEncoder) -> TemplateCheck:
     """Try the template on every example."""
     checks = []
     for name, record in EXAMPLES.items():
-        result = encoder.encode([record])[0]
+        result = encoder.encode([with_call_ids(record, encoder.probes)[0]])[0]
         if isinstance(result, Drop):
             checks.append(ExampleCheck(name, (), result))
         else:

@@ -126,6 +126,7 @@ def _encoding_entry(stats: EncodingStats, joined: int) -> EncodingEntry:
         unused_messages=stats.changes["unused_messages"],
         arguments=arguments,
         joined_texts=joined,
+        made_call_ids=stats.changes["made_call_ids"],
         ways_out=stats.ways_out,
     )
 

@@ -69,6 +69,7 @@ def load_encoder(config: Config) -> RecordEncoder:
         overlong=config.overlong,
         lost_context=config.lost_context,
         max_turns=config.max_turns,
+        tool_call_ids=config.tool_call_ids,
         reasoning=config.reasoning,
         thinking=config.thinking,
         train_empty_thinking=config.train_empty_thinking,

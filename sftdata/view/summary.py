@@ -139,6 +139,9 @@ def _context_lines(encoding: EncodingEntry) -> list[str]:
     if parsed := encoding.arguments.get("object from text", 0):
         calls = pluralize(parsed, "tool call")
         lines.append(f"the arguments of {calls} are JSON texts, given to the template as objects, as servers do")
+    if encoding.made_call_ids:
+        calls = pluralize(encoding.made_call_ids, "tool call")
+        lines.append(f"made ids for {calls}, in the form that the template demands")
     if encoding.joined_texts:
         have = "has contents that are lists" if encoding.joined_texts == 1 else "have contents that are lists"
         lines.append(f"{pluralize(encoding.joined_texts, 'row')} {have} of texts, joined with line breaks")

@@ -16,6 +16,7 @@ from collections.abc import Hashable, Iterator, Mapping, Sequence
 from itertools import count
 from typing import Any, NamedTuple
 
+from sftdata.encode.call_ids import find_call_ids
 from sftdata.encode.proof.fields import CALLS, CONTENT, REASONING, has_call, has_value
 from sftdata.encode.template.conversation import Conversation
 from sftdata.encode.template.jinja import RenderError, Turn
@@ -83,7 +84,7 @@ def _missing_texts(chat: Conversation, k: int, prompt: str, probes: TemplateProb
     for turn, message in enumerate(chat.messages[:k]):
         content = message.get(CONTENT)
         text = content.strip() if isinstance(content, str) else ""
-        close = _THINK_END if probes.own_marks is None else probes.own_marks[1]
+        close = _THINK_END if probes.thinking.own_marks is None else probes.thinking.own_marks[1]
         if message["role"] == "assistant" and close in text:
             text = text.rpartition(close)[2].strip()  # reasoning before it may be stripped
         if text:
@@ -129,7 +130,7 @@ def _find_hidden(chat: Conversation, k: int, probes: TemplateProbes) -> tuple[Ma
     The latter is for templates that require certain values in one of them. A part that they refuse either way is left
     to the check of its texts.
     """
-    marker = _Marker()
+    marker = _Marker(named=any(map(_calls, chat.messages[:k])) and find_call_ids(probes).form == "named")
     messages = [marker.turn(number, turn) for number, turn in enumerate(chat.messages[:k])]
     in_messages = dict(marker.marks)
     tools = [marker.tool(tool) for tool in chat.tools or ()] or None
@@ -164,10 +165,12 @@ class _Marker:
     """Puts sentinels into a conversation. `marks` says which fields each of them stands for.
 
     Ids keep their agreement: a result has the id of its call. A result with the name of a call has the call's sentinel,
-    because a template that writes the call has written the name.
+    because a template that writes the call has written the name. Where the template writes ids in place of names
+    (`named`), an id has the sentinel of the name in it.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, named: bool = False) -> None:
+        self._named = named
         self.marks: dict[str, list[Mark]] = {}
         self._numbers = count(1)
         self._ids: dict[str, str] = {}
@@ -211,6 +214,8 @@ class _Marker:
         else:
             arguments = self._values(arguments, mark)
         name = self._called[function["name"]] = self._new(mark)
+        if self._named and function["name"] in (call.get("id") or ""):
+            self._ids[call["id"]] = call["id"].replace(function["name"], name)
         head = {"id": self._id(call["id"], Mark(number, "call ids", is_detail=True))} if call.get("id") else {}
         return {**call, **head, "function": {**function, "name": name, "arguments": arguments}}
 
@@ -282,13 +287,23 @@ def _shape_of(chat: Conversation, k: int) -> Hashable:
             turn["role"],
             bool(turn.get(CONTENT)),
             bool(turn.get(REASONING)),
-            tuple((bool(call.get("id")), type(call["function"]["arguments"])) for call in turn.get(CALLS) or ()),
+            tuple(map(_shape_of_call, turn.get(CALLS) or ())),
             turn.get("name") is not None,
             turn.get("tool_call_id") is not None,
         )
         for turn in chat.messages[:k]
     )
     return turns, tuple(_form(tool) for tool in chat.tools or ())
+
+
+def _calls(turn: Turn) -> bool:
+    return bool(turn.get(CALLS))
+
+
+def _shape_of_call(call: Mapping[str, Any]) -> Hashable:
+    """Of an id it matters whether it is there, and has the name that some templates write in it alone."""
+    given, function = call.get("id") or "", call["function"]
+    return bool(given), function["name"] in given, type(function["arguments"])
 
 
 def _form(value: Any, key: str = "") -> Hashable:

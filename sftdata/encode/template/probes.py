@@ -7,20 +7,20 @@ template writes cannot be confused with what it was given.
 from __future__ import annotations
 
 import json
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import product
 from typing import Any
 
 from sftdata.encode.template.ends import Tail, TurnEnd, call_end, candidate, plain_end
 from sftdata.encode.template.jinja import ChatTemplate, RenderError, TooMuch, Turn, make_environment
 from sftdata.encode.template.syntax import ContentUse, find_content_use
-from sftdata.encode.template.thinking import Switch, find_switch
+from sftdata.encode.template.thinking import ThinkingProbes, own_marks_of
 from sftdata.encode.tokenizer.control import RESERVED, ControlTokens, control_tokens
 from sftdata.encode.tokenizer.load import TokenizerFiles
 from sftdata.encode.tokenizer.stops import stop_tokens
 from sftdata.errors import TemplateError
-from sftdata.records.reasoning_marks import MARKS_OF_MODELS
 
 # Sentinels are lower-case letters, which no kind of escaping changes.
 SENTINEL = "zqx{}xqz"
@@ -38,17 +38,19 @@ TOOL = {
         },
     },
 }
-REASONING_FIELDS = ("reasoning_content", "thinking", "reasoning")  # of which templates read one
 # Some templates require ids of nine letters or digits.
 CALL_IDS = ("callaaaa1", "callaaaa2")
+NAMED_IDS = ("functions.lookup:0", "functions.lookup:1")  # and others write them in place of the name
 RESULT: Turn = {"role": "tool", "content": LATER, "name": "lookup", "tool_call_id": CALL_IDS[0]}
 
 
-def tool_turn(content: str | None, arguments: str | Mapping[str, Any], num_calls: int = 1) -> Turn:
+def tool_turn(
+    content: str | None, arguments: str | Mapping[str, Any], num_calls: int = 1, ids: Sequence[str | None] = CALL_IDS
+) -> Turn:
     """An assistant turn that calls the probes' tool."""
+    function = {"name": "lookup", "arguments": arguments}
     calls = [
-        {"id": CALL_IDS[i], "type": "function", "function": {"name": "lookup", "arguments": arguments}}
-        for i in range(num_calls)
+        {**({} if id_ is None else {"id": id_}), "type": "function", "function": function} for id_ in ids[:num_calls]
     ]
     return {"role": "assistant", "content": content, "tool_calls": calls}
 
@@ -70,6 +72,7 @@ class TemplateProbes:
     refused_parts: dict[Hashable, str] = field(default_factory=dict)  # see refusals.py, by shape and error
     train_empty_thinking: bool = False
     modes: Any = None  # of thinking: see proof/modes.py
+    call_ids: Any = None  # what it asks of the ids of calls: see encode/call_ids.py
 
     def with_arguments(self, kwargs: Mapping[str, Any]) -> TemplateProbes:
         """The probes of the same template with these arguments, their strings protected."""
@@ -117,7 +120,7 @@ class TemplateProbes:
             self.probe([{"role": "user", "content": "u"}, {"role": "assistant", "content": "a"}]),
             self.probe([{"role": "user", "content": "u"}], tools=True, prompt=True),
         ]
-        texts = [*self.template.sources, *(text for text in probes if text), *own_marks_of(self.files)]
+        texts = [*self.template.sources, *(text for text in probes if text), *sum(own_marks_of(self.files), ())]
         return control_tokens(self.files, texts)
 
     @cached_property
@@ -206,7 +209,7 @@ class TemplateProbes:
         if self.tool_turn is None or self.call_tail is None:
             return None
         arguments = self.tool_turn["tool_calls"][0]["function"]["arguments"]
-        two = tool_turn(self.tool_turn["content"], arguments, num_calls=2)
+        two = tool_turn(self.tool_turn["content"], arguments, num_calls=2, ids=self.ids)
         text = self.probe([{"role": "user", "content": USER}, two], tools=True) or ""
         stops = self.stops if self.plain_end is None else self.stops | {self.plain_end.token}
         return call_end(self.call_tail, self.control.find(text.partition(USER)[2]), stops, self.control)
@@ -221,13 +224,18 @@ class TemplateProbes:
         """A turn with a tool call in a form that the template writes correctly, or None if there is no such form."""
         user: Turn = {"role": "user", "content": USER}
         forms: tuple[str | Mapping[str, str], ...] = ({"word": VALUE}, f'{{"word": "{VALUE}"}}')
-        for arguments in forms:
-            for content in (None, ""):
-                turn = tool_turn(content, arguments)
-                text = self.probe([user, turn], tools=True)
-                if text is not None and shows_call(text):
-                    return turn
+        for ids, arguments, content in product((CALL_IDS, NAMED_IDS), forms, (None, "")):
+            turn = tool_turn(content, arguments, ids=ids)
+            text = self.probe([user, turn], tools=True)
+            if text is not None and shows_call(text):
+                return turn
         return None
+
+    @property
+    def ids(self) -> tuple[str, str]:
+        """The ids of calls in probes."""
+        named = self.tool_turn is not None and self.tool_turn["tool_calls"][0]["id"] == NAMED_IDS[0]
+        return NAMED_IDS if named else CALL_IDS
 
     @cached_property
     def calls_written(self) -> str:
@@ -257,7 +265,7 @@ class TemplateProbes:
         user: Turn = {"role": "user", "content": USER}
         # A template may take objects of texts alone: then JSON text is better, if it takes that.
         for arguments in (mixed, json.dumps(mixed), flat, json.dumps(flat)):
-            text = self.probe([user, tool_turn(self.tool_turn["content"], arguments)], tools=tools)
+            text = self.probe([user, tool_turn(self.tool_turn["content"], arguments, ids=self.ids)], tools=tools)
             if text is not None and shows_call(text):
                 return "text" if isinstance(arguments, str) else "object"
         return None
@@ -271,94 +279,25 @@ class TemplateProbes:
         user: Turn = {"role": "user", "content": USER}
         correct: set[str | None] = set()
         for content in (None, ""):
-            text = self.probe([user, tool_turn(content, arguments)], tools=True)
+            text = self.probe([user, tool_turn(content, arguments, ids=self.ids)], tools=True)
             if text is not None and shows_call(text) and not (content is None and "None" in text.partition(USER)[2]):
                 correct.add(content)
         return frozenset(correct)
 
-    def signature(self, kwargs: Mapping[str, Any]) -> list[str | None]:
-        """What the template writes with these arguments besides its own, to compare it: prompts and answers."""
-        probes = TemplateProbes(self.template, self.files, {**self.kwargs, **kwargs})
-        user: Turn = {"role": "user", "content": USER}
-        answer = {"role": "assistant", "content": ANSWER}
-        thought = {**answer, **dict.fromkeys(REASONING_FIELDS, THOUGHT)}
-        return [
-            probes.probe([user], prompt=True),
-            probes.probe([{"role": "system", "content": LATER}, user], prompt=True),
-            probes.probe([user, answer]),
-            probes.probe([user, thought]),
-        ]
-
     @cached_property
-    def switch(self) -> Switch | None:
-        """The argument that tells the template whether the model thinks, or None."""
-        return find_switch(self.template, self.signature)
+    def thinking(self) -> ThinkingProbes:
+        """What the template does with reasoning."""
 
-    @cached_property
-    def reasoning_fields(self) -> tuple[str, ...]:
-        """The fields in which the template gets reasoning, of which it writes one; empty if it writes none.
+        def probe(messages: list[Turn], *, prompt: bool = False, kwargs: Mapping[str, Any] = {}) -> str | None:
+            probes = TemplateProbes(self.template, self.files, {**self.kwargs, **kwargs}) if kwargs else self
+            return probes.probe(messages, prompt=prompt)
 
-        They are those of transformers if it writes one of these. It may write them only if the model is to think.
-        """
-        user: Turn = {"role": "user", "content": USER}
-        switch = self.switch
-        switched = () if switch is None or switch.name in self.kwargs else ({switch.name: switch.on},)
-        for fields in (REASONING_FIELDS[:2], REASONING_FIELDS):
-            turn = {"role": "assistant", "content": ANSWER, **dict.fromkeys(fields, THOUGHT)}
-            for kwargs in ({}, *switched):
-                probes = TemplateProbes(self.template, self.files, {**self.kwargs, **kwargs})
-                if THOUGHT in (probes.probe([user, turn]) or ""):
-                    return fields
-        return ()
+        return ThinkingProbes(self.template, self.files, self.kwargs, probe)
 
     @property
     def shows_reasoning(self) -> bool:
         """Whether the template writes the reasoning of a last answer that it gets in a field."""
-        return bool(self.reasoning_fields)
-
-    @property
-    def reads_reasoning(self) -> bool:
-        """Whether reasoning at the head of an answer is written as such: in a field, or in the model's own marks."""
-        return self.shows_reasoning or self.own_marks is not None
-
-    @cached_property
-    def opened_block(self) -> str:
-        """The opening mark with which a prompt ends, and the white space behind it, for `own_marks`; mostly empty."""
-        if self.own_marks is None:
-            return ""
-        prompt = self.probe([{"role": "user", "content": USER}], prompt=True) or ""
-        _, mark, space = prompt.rpartition(self.own_marks[0])
-        return mark + space if mark and not space.strip() else ""
-
-    @cached_property
-    def own_marks(self) -> tuple[str, str] | None:
-        """The model's own marks around reasoning, for a template that writes none: tokens of the tokenizer, or None."""
-        found = [] if self.shows_reasoning or not self.template.source else own_marks_of(self.files, in_pairs=True)
-        named = [pair for pair in found if any(pair[1] in source for source in self.template.sources)]
-        return next(iter([*named, *found]), None)
-
-    @cached_property
-    def thinking_marks(self) -> tuple[tuple[str, str], ...]:
-        """The marks that the template may write around reasoning: those of known models, and what it writes itself."""
-        found = list(MARKS_OF_MODELS.items())
-        user: Turn = {"role": "user", "content": USER}
-        turn = {"role": "assistant", "content": ANSWER, **dict.fromkeys(self.reasoning_fields, THOUGHT)}
-        prompt, text = self.probe([user], prompt=True) or "", self.probe([user, turn]) or ""
-        before, _, after = text.partition(THOUGHT)
-        if self.reasoning_fields and ANSWER in after and before.startswith(prompt):
-            pair = before[len(prompt) :].strip(), after.partition(ANSWER)[0].strip()
-            if all(pair) and all(len(mark) < 60 for mark in pair):
-                found.append(pair)
-        return tuple(dict.fromkeys(found))
-
-
-def own_marks_of(files: TokenizerFiles, *, in_pairs: bool = False) -> list[Any]:
-    """The marks of known models around reasoning that a tokenizer has both of: as texts, or as pairs of opening and
-    closing mark.
-    """
-    known = {token.content for token in files.added_tokens()}
-    pairs = [pair for pair in MARKS_OF_MODELS.items() if known.issuperset(pair)]
-    return pairs if in_pairs else [mark for pair in pairs for mark in pair]
+        return bool(self.thinking.fields)
 
 
 def shows_call(text: str) -> bool:

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 import tiny_tokenizers
-from families import DATE, ENDS, SHARED, TEMPLATES
+from families import DATE, ENDS, SHARED, SWITCHES, TEMPLATES
 from oracle import Oracle
 from reference import Chat
 
@@ -29,7 +29,8 @@ from sftdata.records.record import Drop
 # The built-in templates that write tool calls. GLM-4 and gpt-oss write one call a turn, without text.
 WITH_CALLS = (
     *("deepseek-r1", "deepseek-v3", "glm4", "glm4.5", "gpt-oss", "llama3.1", "llama3.2"),
-    *("mistral-nemo", "mistral-v0.3", "qwen2.5", "qwen3"),
+    *("mistral-nemo", "mistral-v0.3", "qwen2.5", "qwen3", "deepseek-v3.1", "gemma4", "glm4.7", "granite4", "kimi-k2"),
+    *("llama4", "minimax-m2", "nemotron3", "qwen3.5", "smollm3"),
 )
 # One object, as data gives it: itself, and its JSON compact, with spaces as Python writes it, with others, and escaped.
 VALUE = {"unit": "m", "city": "Zürich ☀", "deep": {"b": [1, 2.5, None], "a": {}}, "n": 18, "yes": True, "x": "a<b>'\""}
@@ -88,6 +89,7 @@ class Case:
         self.encoder = RecordEncoder(settings)
         source = None if template == "auto" else (TEMPLATES / f"{template}.jinja").read_text(encoding="utf-8")
         self.oracle = ServerOracle(folder, ENDS[ends], source, DATE)
+        self.oracle.switch = SWITCHES.get(ends)
 
     def encode(self, value: dict[str, Any]) -> Any:
         record = to_record(value, format="messages", columns={}, system=None)
@@ -137,7 +139,7 @@ def test_every_spelling_of_one_object_gives_the_same_ids(folder: Path, template:
 
 
 @pytest.mark.parametrize("arguments", [{"zeta": 1, "alpha": 2}, '{"zeta":1,"alpha":2}'])
-@pytest.mark.parametrize("template", WITH_CALLS)
+@pytest.mark.parametrize("template", sorted({*WITH_CALLS} - {"gemma4"}))  # whose format is in order of the alphabet
 def test_the_order_of_keys_is_kept(folder: Path, template: str, arguments: Any) -> None:
     case = case_of(folder, template)
     text = case.encoder.decode(case.encode(row(arguments))[-1].input_ids.tolist())
