@@ -2,12 +2,11 @@
 
 The environment follows transformers' documentation (trim_blocks, lstrip_blocks, loop controls, `raise_exception`,
 `strftime_now`, a `tojson` that does not escape HTML). Tests compare the two. Unlike there, nothing in it differs
-from run to run (`lipsum`, `random`), and a rendering has limits: see limits.py.
+from run to run (`lipsum`, `random`), and a rendering has limits: see limits/.
 """
 
 from __future__ import annotations
 
-import json
 import re
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -15,18 +14,31 @@ from datetime import date as Date
 from datetime import datetime
 from functools import cached_property, lru_cache
 from types import BuiltinMethodType, CodeType, MethodType
-from typing import Any
+from typing import Any, NamedTuple
 
 import jinja2
 import jinja2.ext
 import jinja2.meta
 import jinja2.nodes
 import jinja2.parser
+import orjson
 from jinja2.runtime import Context
-from jinja2.sandbox import ImmutableSandboxedEnvironment, SandboxedEscapeFormatter, SandboxedFormatter
+from jinja2.sandbox import ImmutableSandboxedEnvironment
 from markupsafe import Markup
 
-from sftdata.encode.template import limits
+from sftdata.encode.template.limits import measured
+from sftdata.encode.template.limits.budget import FULL, LIGHT, MAX_TEMPLATE_CHARS, Budget, LimitError, Limits
+from sftdata.encode.template.limits.formatter import EscapingFormatter, MeasuredFormatter
+from sftdata.encode.template.limits.light import (
+    HOLD,
+    LIGHT_FILTERS,
+    LIGHT_METHODS,
+    LOOP,
+    QUICK,
+    QUICK_FILTERS,
+    STEP,
+    Limited,
+)
 from sftdata.errors import TemplateError, first_line
 
 Turn = dict[str, Any]
@@ -37,6 +49,8 @@ _LEFT_OUT = ("random", "pprint", "urlize")
 _METHODS = frozenset((MethodType, BuiltinMethodType))
 _OF_DICTS = frozenset(dir(dict))
 _ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
+_MAX_CUT_ADDRESSES = 100  # of what was given, as cut by a template
+_MAX_ERROR_CHARS = 2000
 
 
 class RenderError(Exception):
@@ -82,81 +96,68 @@ def _raise_exception(message: str) -> None:
     raise jinja2.exceptions.TemplateError(message)
 
 
-def _tojson(
-    value: object,
-    ensure_ascii: bool = False,
-    indent: int | None = None,
-    separators: tuple[str, str] | None = None,
-    sort_keys: bool = False,
-) -> str:
-    if indent is not None:
-        limits.need(len(indent) if isinstance(indent, str) else indent, limits.MAX_DIGITS)
-    return json.dumps(value, ensure_ascii=ensure_ascii, indent=indent, separators=separators, sort_keys=sort_keys)
-
-
-class _Limited(SandboxedFormatter):
-    """What formats `'{}'.format(...)`, with limits."""
-
-    _size = 0
-
-    def format_field(self, value: Any, format_spec: str) -> Any:
-        """See string.Formatter.format_field."""
-        limits.check_format(format_spec)
-        text = super().format_field(value, format_spec)
-        self._size += len(text)
-        limits.need(self._size)
-        return text
-
-
-class _Escaping(_Limited, SandboxedEscapeFormatter):
-    """The same for a text that is marked as HTML."""
-
-
 class _Sandbox(ImmutableSandboxedEnvironment):
     """Jinja's sandbox, which asks for each attribute whether a template may read it: half of the time of rendering.
 
     What it answers depends on the types of the object and of the value, and on the name. Templates have limits.
     """
 
-    intercepted_binops = frozenset(("*", "**", "%"))
-    concat = staticmethod(limits.joined)
-
-    def __init__(self, **options: Any) -> None:
+    def __init__(self, limits: Limits, **options: Any) -> None:
+        self.light = limits is LIGHT
+        self.intercepted_binops = frozenset(("*", "**", "%") if self.light else self.default_binop_table)
         super().__init__(**options)
         self._safe: dict[tuple[type, str, type], bool] = {}
-        self.steps = limits.Steps()
+        self.limits = limits
+        self.budget = budget = Budget(limits)
+        self.meter = meter = measured.Meter(budget)
+        self.concat = budget.joined  # type: ignore[method-assign]
         del self.globals["lipsum"]
         for name in _LEFT_OUT:
             del self.filters[name]
-        for name in limits.LIMITED_FILTERS:
-            self.filters[name] = limits.limited_filter(name, self.filters[name])
-        self.filters[limits.STEP], self.filters[limits.HOLD] = self.steps.step, limits.held
-        self.binop_table.update({"*": limits.product, "**": limits.power, "%": limits.remainder})
+        self.filters["tojson"] = meter.tojson
+        own = {QUICK + name: budget.quick(self.filters[name]) for name in QUICK_FILTERS}
+        for name, function in self.filters.items():
+            if not (self.light and name in LIGHT_FILTERS):
+                self.filters[name] = meter.filter(name, function)
+        if not self.light:
+            for name in measured.MEASURED_TESTS:
+                test: Any = self.tests[name]
+                self.tests[name] = meter.test(test)
+        own |= {STEP: budget.step, LOOP: budget.loop, HOLD: budget.held, measured.COMPARE: meter.compare}
+        own |= {measured.CONCAT: meter.concat, measured.COPY: meter.copy, measured.WRITE: meter.write}
+        self.filters.update(own)
 
     def _generate(
         self, source: jinja2.nodes.Template, name: str | None, filename: str | None, defer_init: bool = False
     ) -> str:
-        limited: jinja2.nodes.Template = limits.Limited().visit(source)
-        return super()._generate(limited, name, filename, defer_init)
+        limited = Limited if self.light else measured.Measured
+        return super()._generate(limited(self.limits).visit(source), name, filename, defer_init)
 
     def call_binop(self, context: Context, operator: str, left: Any, right: Any) -> Any:
         """See SandboxedEnvironment.call_binop."""
+        if not self.light:
+            return self.meter.binop(operator, left, right)
         if operator == "%" and isinstance(left, int):
             return left % right  # nearly all
-        return self.binop_table[operator](left, right)
+        return self.meter.given(self.meter.calculate(operator, left, right))
 
     def call(__self, __context: Context, __obj: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: N805 - as Jinja
         """See SandboxedEnvironment.call."""
         if type(__obj) is BuiltinMethodType:  # methods of texts, lists and objects, which Jinja asks much about
             kwargs.pop("_loop_vars", None)
             kwargs.pop("_block_vars", None)
-            if __obj.__name__ in limits.METHODS:
-                args = limits.check_method(__obj.__self__, __obj.__name__, args, kwargs)
-            return __obj(*args, **kwargs)
-        value = super().call(__context, __obj, *args, **kwargs)
-        if type(value) is str and len(value) < limits.MAX_CHARS:
+            if not __self.light or __obj.__name__ not in LIGHT_METHODS:
+                return __self.meter.method(__obj, args, kwargs)
+            value = __obj(*args, **kwargs)
+            if type(value) is list:
+                __self.budget.take(len(value) >> 3)
             return value
-        return limits.hold(value)
+        if not __self.light:
+            __self.meter.check_call(__obj, args, kwargs)
+        value = super().call(__context, __obj, *args, **kwargs)
+        if type(value) is str and len(value) < __self.budget.max_chars:
+            return value
+        return __self.budget.hold(value)
 
     def getattr(self, obj: Any, attribute: str) -> Any:
         """See SandboxedEnvironment.getattr, which asks of every value whether it is `str.format`."""
@@ -185,8 +186,8 @@ class _Sandbox(ImmutableSandboxedEnvironment):
             return None
         kind = type(text)
 
-        def formatter() -> _Limited:
-            return _Escaping(self, escape=text.escape) if isinstance(text, Markup) else _Limited(self)
+        def formatter() -> MeasuredFormatter:
+            return EscapingFormatter(self, escape=text.escape) if isinstance(text, Markup) else MeasuredFormatter(self)
 
         if value.__name__ == "format_map":
             return lambda values: kind(formatter().vformat(text, (), values))
@@ -200,26 +201,34 @@ class _Sandbox(ImmutableSandboxedEnvironment):
         return self._safe[key]
 
 
-def make_environment(today: Date) -> _Sandbox:
+def make_environment(today: Date, limits: Limits = LIGHT) -> _Sandbox:
     """The sandbox in which templates run. In it, `strftime_now` formats midnight of `today`."""
 
     def strftime_now(pattern: str) -> str:
         return datetime(today.year, today.month, today.day).strftime(pattern)
 
-    environment = _Sandbox(trim_blocks=True, lstrip_blocks=True, extensions=[_Generation, jinja2.ext.loopcontrols])
-    environment.filters["tojson"] = _tojson
+    extensions = [_Generation, jinja2.ext.loopcontrols]
+    environment = _Sandbox(limits, trim_blocks=True, lstrip_blocks=True, extensions=extensions)
     environment.globals["raise_exception"] = _raise_exception
     environment.globals["strftime_now"] = strftime_now
     environment.globals["namespace"] = _TemplateNamespace
     return environment
 
 
-@lru_cache(maxsize=8)
-def _code_of(source: str) -> CodeType:
+@lru_cache(maxsize=16)
+def _code_of(source: str, limits: Limits) -> CodeType:
     """A template compiled to Python code, which does not depend on the date."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", SyntaxWarning)  # Python's, of a template such as `{{ 1[a:b] }}`
-        return make_environment(Date.min).compile(source)
+        return make_environment(Date.min, limits).compile(source)
+
+
+class _Program(NamedTuple):
+    """A compiled template with its environment."""
+
+    budget: Budget
+    render: Callable[..., str]
+    render_tools: Callable[..., str]
 
 
 class ChatTemplate:
@@ -243,17 +252,40 @@ class ChatTemplate:
         self.name = name
         self.today = today
         self.special_tokens = dict(special_tokens)
-        environment = make_environment(today)
-        self._steps = environment.steps
-        self._render = self._compile(environment, source)
-        self._render_tools = self._compile(environment, tool_source) if tool_source else self._render
-
-    def _compile(self, environment: jinja2.Environment, source: str) -> Callable[..., str]:
+        self._light: _Program | None = None
         try:
-            code = _code_of(source)
+            if sum(map(len, self.special_tokens.values())) < LIGHT.chars:
+                self._light = self._compiled(LIGHT)
+        except LimitError:
+            pass  # it has large constants
+        if self._light is None:
+            _ = self._full
+
+    @cached_property
+    def _full(self) -> _Program:
+        """The template with every operation measured. Raises TemplateError."""
+        try:
+            return self._compiled(FULL)
+        except LimitError as error:
+            raise TemplateError(self.name, str(error.message)) from error
+
+    def _compiled(self, limits: Limits) -> _Program:
+        environment = make_environment(self.today, limits)
+        render = self._compile(environment, self.source)
+        render_tools = self._compile(environment, self.tool_source) if self.tool_source else render
+        return _Program(environment.budget, render, render_tools)
+
+    def _compile(self, environment: _Sandbox, source: str) -> Callable[..., str]:
+        if len(source) > MAX_TEMPLATE_CHARS:
+            what = f"has {len(source):,} characters; a template may have {MAX_TEMPLATE_CHARS:,}"
+            raise TemplateError(self.name, what)
+        try:
+            code = _code_of(source, environment.limits)
             # One dict, where Jinja chains two, which it would join for each rendering.
             known = {**environment.globals, **self.special_tokens}
             return environment.template_class.from_code(environment, code, known).render
+        except LimitError:
+            raise
         except jinja2.TemplateSyntaxError as error:
             raise TemplateError(f"{self.name}:{error.lineno}", f"is not a Jinja template: {error.message}") from error
         except Exception as error:  # of Python's compiler: blocks too deep, numbers too long, null characters
@@ -283,32 +315,67 @@ class ChatTemplate:
         """The conversation as text. Raises RenderError with the template's own message if it refuses, and TooMuch if it
         does more than a template may do.
         """
-        render = self._render_tools if tools else self._render
-        # Like transformers: a field that is null is left out.
-        messages = [
-            {name: value for name, value in turn.items() if value is not None} if None in turn.values() else turn
-            for turn in messages
-        ]
-        self._steps.start()
+        size = 16 * len(messages)
+        has_nulls, others = False, []
+        for turn in messages:
+            for value in turn.values():
+                if type(value) is str:
+                    size += len(value)
+                elif value is None:
+                    has_nulls = True
+                else:
+                    others.append(value)
+        if has_nulls:  # like transformers: a field that is null is left out
+            messages = [{name: value for name, value in turn.items() if value is not None} for turn in messages]
+        if others or tools or kwargs:
+            size += _size([others, tools, kwargs])
+        values = {
+            "messages": messages,
+            "tools": tools or None,
+            "documents": None,
+            "add_generation_prompt": add_generation_prompt,
+            **(kwargs or {}),
+        }
+        ends = None
+        if self._light is not None and size < LIGHT.chars:
+            try:
+                self._light.budget.start(None, messages, size)
+                return self._rendered(self._light, values)
+            except TooMuch as error:
+                if not isinstance(error.__cause__, LimitError):
+                    raise
+                ends = self._light.budget.ends
         try:
-            text = render(
-                messages=messages,
-                tools=tools or None,
-                documents=None,
-                add_generation_prompt=add_generation_prompt,
-                **(kwargs or {}),
-            )
-        except limits.LimitError as error:
+            full = self._full
+        except TemplateError as error:
+            raise TooMuch(str(error)) from error
+        full.budget.start(ends)
+        return self._rendered(full, values)
+
+    def _rendered(self, program: _Program, values: dict[str, Any]) -> str:
+        try:
+            text = (program.render_tools if values["tools"] else program.render)(values)
+        except LimitError as error:
             raise TooMuch(error.message or "") from error
         except jinja2.exceptions.TemplateError as error:
-            raise RenderError(error.message or type(error).__name__) from error
+            raise RenderError((error.message or type(error).__name__)[:_MAX_ERROR_CHARS]) from error
         except (MemoryError, RecursionError) as error:
             what = "memory" if isinstance(error, MemoryError) else "calls inside calls"
             raise TooMuch(f"it takes too much {what}") from error
         except Exception as error:  # only the template's code runs here, and it may raise anything
-            raise RenderError(f"{type(error).__name__}: {_ADDRESS.sub('', str(error))}") from error
+            why = _ADDRESS.sub("", str(error)[:_MAX_ERROR_CHARS])
+            raise RenderError(f"{type(error).__name__}: {why}") from error
         if " at 0x" in text:
-            given = f"{self.sources}{messages}{tools}{kwargs}"
-            if any(found not in given for found in _ADDRESS.findall(text)):
+            given = str(list(values.values()) + list(self.sources))
+            missing = set(_ADDRESS.findall(text)).difference(_ADDRESS.findall(given))
+            if len(missing) > _MAX_CUT_ADDRESSES or any(found not in given for found in missing):
                 raise RenderError("it writes the address of an object, which is another one in every run")
         return text
+
+
+def _size(value: object) -> int:
+    """About how many bytes a value has."""
+    try:
+        return len(orjson.dumps(value))
+    except TypeError:  # what JSON does not have
+        return LIGHT.chars
