@@ -51,8 +51,10 @@ ENDS: dict[str, tuple[str, ...] | None] = {
     "vicuna": None,
     "zephyr": None,
 }
-# The arguments that tell a template whether the model thinks, which it does by default.
-SWITCHES = dict.fromkeys(("glm4.5", "glm4.7", "nemotron3", "qwen3", "qwen3.5", "smollm3"), "enable_thinking")
+# The arguments that tell a template whether the model thinks.
+SWITCHES = dict.fromkeys(
+    ("deepseek-v3.1", "gemma4", "glm4.5", "glm4.7", "nemotron3", "qwen3", "qwen3.5", "smollm3"), "enable_thinking"
+)
 SHARED = {"qwen3": "qwen3", "llama3": "llama3", "deepseek_v3": "deepseek-v3", "smollm2": "chatml"}
 
 

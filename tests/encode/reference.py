@@ -23,6 +23,10 @@ SPACE = "[\t-\r \x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]+"
 Chat = list[dict[str, Any]]
 
 
+# Marks around reasoning, which are text in the contents of messages even if the template does not write them.
+THINKING = ("<think>", "</think>")
+
+
 class Masks:
     """Replaces control strings in text by private-use characters of plane 16, the longest string first."""
 
@@ -92,7 +96,8 @@ class Reference:
         self.controls = {
             text: entry["id"]
             for text, entry in self.added.items()
-            if text.strip() and (entry["special"] or text in named or text in source or text in probe)
+            if text.strip()
+            and (entry["special"] or text in named or text in source or text in probe or text in THINKING)
         }
         self.masks = Masks(list(self.controls))
         wanted = (self.tokenizer.eos_token,) if ends is None else ends
