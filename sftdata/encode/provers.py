@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from sftdata.encode.record_encoder import EncodeSettings
 
 
+MAX_PROVERS = 256  # a file may have other arguments in each of its rows
+
+
 class Way(NamedTuple):
     """How the records of a source are rendered: the template arguments besides those of a row, and their reasoning."""
 
@@ -36,8 +39,8 @@ class Provers:
     def __init__(self, template: ChatTemplate, settings: EncodeSettings) -> None:
         self._settings = settings
         self.probes = TemplateProbes(template, settings.files, train_empty_thinking=settings.train_empty_thinking)
-        self._by_kwargs: dict[bytes, ShapeProver] = {}
-        self._used: set[bytes] = set()  # of the last batch
+        self._by_kwargs: dict[bytes, ShapeProver] = {}  # the last used one last
+        self._used: dict[bytes, TemplateProbes] = {}  # of the last batch
 
     def start_batch(self) -> None:
         """See ShapeProver.start_batch."""
@@ -57,7 +60,7 @@ class Provers:
         of_run = (settings.chat_template_kwargs, settings.thinking)
         found = []
         for source in self.sources:
-            kwargs = arguments_of(self.probes.switch, of_run, source)
+            kwargs = arguments_of(self.probes.thinking.switch, of_run, source)
             found.append(Way(kwargs, source.reasoning or settings.reasoning, self.of(kwargs)))
         return tuple(found)
 
@@ -70,14 +73,16 @@ class Provers:
         if not kwargs:
             return self._plain
         key = json.dumps(kwargs, sort_keys=True, ensure_ascii=False).encode()
-        if key not in self._by_kwargs:
+        prover = self._by_kwargs.pop(key, None)
+        if prover is None:
             if any(name in text for text in strings_in(kwargs) for name in (PRIVATE, PLACEHOLDER)):
                 raise Refusal("unproven_mask", "its chat_template_kwargs hold the private name of a control token")
-            self._by_kwargs[key] = self._new(
-                self.probes.with_arguments(map_strings(kwargs, self.probes.control.protect))
-            )
-        self._used.add(key)
-        return self._by_kwargs[key]
+            prover = self._new(self.probes.with_arguments(map_strings(kwargs, self.probes.control.protect)))
+        self._by_kwargs[key] = prover
+        if len(self._by_kwargs) > MAX_PROVERS:  # it is made anew if its arguments come again, and proves the same
+            del self._by_kwargs[next(iter(self._by_kwargs))]
+        self._used[key] = prover.probes
+        return prover
 
     @cached_property
     def _plain(self) -> ShapeProver:
@@ -91,9 +96,9 @@ class Provers:
 
     def used_probes(self) -> Iterator[TemplateProbes]:
         """The probes of the provers of the last batch, in every mode of thinking."""
-        used = [*(way.prover for way in self.ways), *(self._by_kwargs[key] for key in sorted(self._used))]
-        for prover in used:
-            yield from modes_of(prover.probes).probes.values()
+        used = [*(way.prover.probes for way in self.ways), *(self._used[key] for key in sorted(self._used))]
+        for probes in used:
+            yield from modes_of(probes).probes.values()
 
     def check(self) -> None:
         """Raise TemplateError for settings that can do nothing, or that contradict each other."""
@@ -109,7 +114,7 @@ class Provers:
                 raise TemplateError("reasoning", what, "set reasoning: keep")
 
     def _check_switch(self, source: SourceSettings) -> None:
-        switch = self.probes.switch
+        switch = self.probes.thinking.switch
         if source.thinking in (None, "auto"):
             return
         if switch is None:

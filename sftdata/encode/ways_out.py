@@ -99,7 +99,7 @@ def _candidates(settings: EncodeSettings) -> Iterator[tuple[str, EncodeSettings]
 def _switches(settings: EncodeSettings) -> Iterator[tuple[str, EncodeSettings]]:
     """Switches that the template reads, thinking first: what it reads as true or false, and nobody has set."""
     probes = RecordEncoder(settings).probes
-    switch = probes.switch
+    switch = probes.thinking.switch
     for mode in ("auto", "on", "off") if switch is not None else ():
         if mode != settings.thinking:
             yield f"thinking={mode}", replace(settings, thinking=mode)

@@ -35,7 +35,7 @@ def samples_by_definition(
     # First, so that what is escaped in a JSON text is looked at too.
     record, given = with_arguments(record, probes)
     _refuse_private_names(record)
-    thoughts = Counter(count_inline(record, trained, probes)) if probes.reads_reasoning else Counter()
+    thoughts = Counter(count_inline(record, trained, probes)) if probes.thinking.reads_texts else Counter()
     chat = to_chat(record, probes)
     turns = turns_in_modes(chat, trained, probes)
     protects = any(PLACEHOLDER in text for text in strings_in(probes.kwargs))

@@ -51,12 +51,12 @@ def modes_of(probes: TemplateProbes) -> Modes:
 
 
 def _find_modes(probes: TemplateProbes) -> Modes:
-    switch = probes.switch
+    switch = probes.thinking.switch
     if switch is None or switch.name in probes.kwargs:
         return Modes({DEFAULT: probes})
     given = {mode: {switch.name: switch.value(mode)} for mode in (ON, OFF)}
-    default = probes.signature({})
-    thinks, does_not = (default == probes.signature(given[mode]) for mode in (ON, OFF))
+    default = probes.thinking.signature({})
+    thinks, does_not = (default == probes.thinking.signature(given[mode]) for mode in (ON, OFF))
     return Modes(
         {DEFAULT: probes, **{mode: probes.with_arguments({**probes.kwargs, **one}) for mode, one in given.items()}},
         reasoned=ON if does_not else DEFAULT,
@@ -80,10 +80,10 @@ def _turn_in_mode(chat: Conversation, k: int, probes: TemplateProbes) -> ProvenT
             refusals[mode] = refusal
             continue
         return turn if reasoned or probes.train_empty_thinking else _without_empty_block(turn, chat.messages[k], probes)
-    switch, refusal = probes.switch, refusals[DEFAULT]
+    switch, first = probes.thinking.switch, refusals[DEFAULT]
     if reasoned and switch is not None and probes.kwargs.get(switch.name) == switch.off:
-        refusal = refusal.with_detail(f"it has reasoning, and {switch.shown(OFF)}")
-    raise refusal
+        first = first.with_detail(f"it has reasoning, and {switch.shown(OFF)}")
+    raise first
 
 
 def in_mode(chat: Conversation, probes: TemplateProbes, mode: str) -> tuple[Conversation, TemplateProbes]:
@@ -98,7 +98,7 @@ def _has_reasoning(turn: Turn, probes: TemplateProbes) -> bool:
     """Whether a turn has reasoning, in its field or in front of its content in the model's own marks."""
     if (turn.get(REASONING) or "").strip():
         return True
-    marks, content = probes.own_marks, turn.get(CONTENT) or ""
+    marks, content = probes.thinking.own_marks, turn.get(CONTENT) or ""
     if marks is None or not content.lstrip().startswith(marks[0]):
         return False
     return bool(content.lstrip()[len(marks[0]) :].partition(marks[1])[0].strip())
@@ -107,7 +107,7 @@ def _has_reasoning(turn: Turn, probes: TemplateProbes) -> bool:
 def _without_empty_block(turn: ProvenTurn, message: Turn, probes: TemplateProbes) -> ProvenTurn:
     """The turn with the empty thinking block at the head of its completion moved to the end of its prompt."""
     content = message.get(CONTENT) or ""
-    for opening, close in probes.thinking_marks:
+    for opening, close in probes.thinking.marks:
         opens = "" if turn.prompt.rstrip().endswith(opening) else re.escape(opening)
         block = re.match(rf"\s*{opens}\s*{re.escape(close)}", turn.completion)
         if block is None:
@@ -126,7 +126,7 @@ def _without_empty_block(turn: ProvenTurn, message: Turn, probes: TemplateProbes
 def notes_of(turns: Sequence[ProvenTurn], probes: TemplateProbes) -> list[tuple[str, str]]:
     """What to count once of a record with these turns: the modes that its answers chose, and blocks in its prompts."""
     found = [(THINKING, IN_PROMPT)] if any(turn.has_block for turn in turns) else []
-    switch = probes.switch
+    switch = probes.thinking.switch
     if switch is not None:
         chosen = {turn.mode for turn in turns}
         found += [(THINKING, f"{mode}: {switch.shown(mode)}") for mode in (ON, OFF) if mode in chosen]

@@ -76,7 +76,7 @@ class ShapeProver:
         self._plans_of_plain: dict[tuple[str, ...], PlannedShape | None] = {}  # by the roles of plain records
         self._num_planned = 0
         self.unused_kwargs = sorted(probes.kwargs.keys() - probes.template.variables) if probes.kwargs else []
-        self._has_reasoning = probes.reads_reasoning  # in a text too
+        self._has_reasoning = probes.thinking.reads_texts  # in a text too
         self._may_branch = probes.content_use.trims or bool(probes.content_use.constants)
         self._is_verbatim = probes.content_use.verbatim
         # The template might act on control strings in its arguments, which the definition alone looks at.

@@ -83,7 +83,7 @@ def to_chat(record: Record, probes: TemplateProbes, *, protect: bool = True) -> 
     texts: Mapping[int, str] = {}
     if probes.shows_reasoning:
         messages = as_fields(messages, keep_blank=probes.train_empty_thinking)
-    elif probes.own_marks is not None:
+    elif probes.thinking.own_marks is not None:
         texts = texts_in_own_marks(messages, probes, change)
     turns = [_turn(message, probes, change) for message in messages]
     for at, text in texts.items():
@@ -112,7 +112,7 @@ def _turn(message: Message, probes: TemplateProbes, change: Callable[[str], str]
         # Like transformers, under both names and in this order: templates use one name or the other.
         thought = change(reasoning)
         turn = {"thinking": thought, **turn, "reasoning_content": thought}
-        turn.update(dict.fromkeys(probes.reasoning_fields[2:], thought))
+        turn.update(dict.fromkeys(probes.thinking.fields[2:], thought))
     if message.tool_calls:
         turn["tool_calls"] = [_call(call, change) for call in message.tool_calls]
     if message.tool_call_id is not None:

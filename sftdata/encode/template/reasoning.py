@@ -75,7 +75,7 @@ def texts_in_own_marks(
     block is left out, unless it is to be trained.
     """
     texts: dict[int, str] = {}
-    marks = probes.own_marks
+    marks = probes.thinking.own_marks
     for at, message in enumerate(messages):
         found = None if marks is None else inline_reasoning(messages, at)
         if marks is None or found is None or found.flaw:
@@ -83,12 +83,12 @@ def texts_in_own_marks(
         opening, close = marks
         if not found.reasoning.strip() and not probes.train_empty_thinking:
             texts[at] = change(found.answer)
-        elif found.mark == opening and not probes.opened_block:
+        elif found.mark == opening and not probes.thinking.opened_block:
             before, _, rest = (message.content or "").partition(opening)
             inner, _, answer = rest.partition(close)
             texts[at] = f"{before}{opening}{change(inner)}{close}{change(answer)}"
         else:
-            head = probes.opened_block or f"{opening}\n"
+            head = probes.thinking.opened_block or f"{opening}\n"
             answer = f"\n\n{change(found.answer)}" if found.answer else ""
             texts[at] = f"{head}{change(found.reasoning)}\n{close}{answer}"
     return texts

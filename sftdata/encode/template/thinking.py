@@ -1,17 +1,21 @@
-"""The switch with which a template is told whether the model thinks, found by what the template reads and writes.
+"""What a template does with reasoning, and the switch that tells it whether the model thinks.
 
-Templates read it under several names (`enable_thinking`, `thinking`, ...), as true and false or as words. A name counts
-only if the template reads it, and writes something else with it on than with it off.
+Both are found by what the template reads and writes. Templates read the switch under several names (`enable_thinking`,
+`thinking`, ...), as true and false or as words. A name counts only if the template reads it, and writes something else
+with it on than with it off.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from functools import cached_property
+from typing import Any, NamedTuple, Protocol
 
 from sftdata.encode.options import SourceSettings, Thinking
-from sftdata.encode.template.jinja import ChatTemplate
+from sftdata.encode.template.jinja import ChatTemplate, Turn
+from sftdata.encode.tokenizer.load import TokenizerFiles
+from sftdata.records.reasoning_marks import MARKS_OF_MODELS
 from sftdata.records.template_arguments import OF_CONVERSATION, decided_by
 
 # Names, and the values that turn thinking on and off; of several, the first that does something.
@@ -23,6 +27,13 @@ _NEGATED = ("disable_thinking", "disable_reasoning", "no_thinking", "no_think", 
 _WITH_WORDS = ("thinking_option", "thinking_mode", "reasoning_mode", "thinking", "think", "reasoning")
 _WORDS = (("on", "off"), ("enabled", "disabled"), ("thinking", "chat"), ("think", "no_think"), ("/think", "/no_think"))
 _EFFORT = ("reasoning_effort", "thinking_effort")
+
+
+FIELDS = ("reasoning_content", "thinking", "reasoning")  # for reasoning, of which templates read one
+THOUGHT = "zqxthoughtxqz"  # a sentinel, see probes.py
+_QUESTION: Turn = {"role": "user", "content": "zqxuserxqz"}
+_ANSWER: Turn = {"role": "assistant", "content": "zqxanswerxqz"}
+_MAX_MARK = 60  # characters
 
 
 class Switch(NamedTuple):
@@ -75,6 +86,90 @@ def _candidates(template: ChatTemplate) -> Iterator[Switch]:
     for name in _EFFORT:
         if name in read and has("none"):
             yield Switch(name, "high" if has("high") else "medium", "none")
+
+
+class Probe(Protocol):
+    """Renders a probe with template arguments besides those of the probes; None if the template refuses it."""
+
+    def __call__(
+        self, messages: list[Turn], *, prompt: bool = False, kwargs: Mapping[str, Any] = ...
+    ) -> str | None: ...
+
+
+class ThinkingProbes:
+    """What probes show of a template's reasoning, with template arguments and one tokenizer."""
+
+    def __init__(self, template: ChatTemplate, files: TokenizerFiles, kwargs: Mapping[str, Any], probe: Probe) -> None:
+        self._template, self._files, self._kwargs, self._probe = template, files, kwargs, probe
+
+    def signature(self, kwargs: Mapping[str, Any]) -> list[str | None]:
+        """What the template writes with these arguments besides its own, to compare it: prompts and answers."""
+        thought = {**_ANSWER, **dict.fromkeys(FIELDS, THOUGHT)}
+        system: Turn = {"role": "system", "content": "zqxsystemxqz"}
+        return [
+            self._probe([_QUESTION], prompt=True, kwargs=kwargs),
+            self._probe([system, _QUESTION], prompt=True, kwargs=kwargs),
+            self._probe([_QUESTION, _ANSWER], kwargs=kwargs),
+            self._probe([_QUESTION, thought], kwargs=kwargs),
+        ]
+
+    @cached_property
+    def switch(self) -> Switch | None:
+        """The argument that tells the template whether the model thinks, or None."""
+        return find_switch(self._template, self.signature)
+
+    @cached_property
+    def fields(self) -> tuple[str, ...]:
+        """The fields in which the template gets reasoning, of which it writes one; empty if it writes none.
+
+        They are those of transformers if it writes one of these. It may write them only if the model is to think.
+        """
+        switch = self.switch
+        switched = () if switch is None or switch.name in self._kwargs else ({switch.name: switch.on},)
+        for fields in (FIELDS[:2], FIELDS):
+            turn = {**_ANSWER, **dict.fromkeys(fields, THOUGHT)}
+            if any(THOUGHT in (self._probe([_QUESTION, turn], kwargs=kwargs) or "") for kwargs in ({}, *switched)):
+                return fields
+        return ()
+
+    @property
+    def reads_texts(self) -> bool:
+        """Whether reasoning at the head of an answer is written as such: in a field, or in the model's own marks."""
+        return bool(self.fields) or self.own_marks is not None
+
+    @cached_property
+    def own_marks(self) -> tuple[str, str] | None:
+        """The model's own marks around reasoning, for a template that writes none: tokens of the tokenizer, or None."""
+        found = [] if self.fields or not self._template.source else own_marks_of(self._files)
+        named = [pair for pair in found if any(pair[1] in source for source in self._template.sources)]
+        return next(iter([*named, *found]), None)
+
+    @cached_property
+    def opened_block(self) -> str:
+        """The opening mark with which a prompt ends, and the white space behind it, for `own_marks`; mostly empty."""
+        if self.own_marks is None:
+            return ""
+        _, mark, space = (self._probe([_QUESTION], prompt=True) or "").rpartition(self.own_marks[0])
+        return mark + space if mark and not space.strip() else ""
+
+    @cached_property
+    def marks(self) -> tuple[tuple[str, str], ...]:
+        """The marks that the template may write around reasoning: those of known models, and what it writes itself."""
+        found = list(MARKS_OF_MODELS.items())
+        turn = {**_ANSWER, **dict.fromkeys(self.fields, THOUGHT)}
+        prompt, text = self._probe([_QUESTION], prompt=True) or "", self._probe([_QUESTION, turn]) or ""
+        before, _, after = text.partition(THOUGHT)
+        if self.fields and _ANSWER["content"] in after and before.startswith(prompt):
+            pair = before[len(prompt) :].strip(), after.partition(_ANSWER["content"])[0].strip()
+            if all(pair) and all(len(mark) < _MAX_MARK for mark in pair):
+                found.append(pair)
+        return tuple(dict.fromkeys(found))
+
+
+def own_marks_of(files: TokenizerFiles) -> list[tuple[str, str]]:
+    """The marks of known models around reasoning of which a tokenizer has both, the opening and the closing one."""
+    known = {token.content for token in files.added_tokens()}
+    return [pair for pair in MARKS_OF_MODELS.items() if known.issuperset(pair)]
 
 
 def arguments_read(template: ChatTemplate) -> list[str]:

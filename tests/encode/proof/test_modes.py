@@ -23,11 +23,12 @@ OFF = ("thinking", "off: enable_thinking=false")
 ALWAYS = (
     "{% for m in messages %}{{ '<|im_start|>' + m.role + '\n' }}"
     "{% if m.role == 'assistant' %}{{ '<think>' + (m.reasoning_content or '') + '</think>' }}{% endif %}"
-    "{{ m.content + '<|im_end|>\n' }}{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
+    "{{ m.content + '<|im_end|>\n' }}{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
 )
 # Does not think unless it is told to, in words.
-ASKED = ALWAYS.replace("{% if m.role == 'assistant' %}", "{% if m.role == 'assistant' and m.reasoning_content %}").replace(
-    "{% for m", "{{ '<|im_start|>system\nthink<|im_end|>\n' if thinking_mode == 'on' else '' }}{% for m"
+ASKED = "{{ '<|im_start|>system\nthink<|im_end|>\n' if thinking_mode == 'on' else '' }}" + ALWAYS.replace(
+    "{% if m.role == 'assistant' %}", "{% if m.role == 'assistant' and m.reasoning_content %}"
 )
 
 
@@ -77,6 +78,7 @@ def test_a_switch_that_is_set_stays_and_the_block_still_goes_to_the_prompt(make_
 def test_reasoning_is_refused_with_thinking_off(make_encoder: Make) -> None:
     drop = make_encoder(name="qwen3", thinking="off").encode([chat("q", "a", reasoning="why")])[0]
     assert isinstance(drop, Drop) and drop.reason == "unproven_mask"
+    assert (drop.detail or "").startswith("turn 2: it has reasoning, and enable_thinking=false: ")
 
 
 def test_the_arguments_of_a_row_win_over_those_of_its_source_and_of_the_run(make_encoder: Make) -> None:
@@ -98,7 +100,9 @@ def test_strings_in_the_arguments_of_a_run_stay_text(make_encoder: Make) -> None
 
 
 def test_what_the_template_does_not_read_is_an_error_that_names_what_it_reads(make_encoder: Make) -> None:
-    with pytest.raises(TemplateError, match=r"chat_template_kwargs.mood: .* does not read it; it reads enable_thinking"):
+    with pytest.raises(
+        TemplateError, match=r"chat_template_kwargs.mood: .* does not read it; it reads enable_thinking"
+    ):
         make_encoder(name="qwen3", chat_template_kwargs={"mood": 1}).check()
     with pytest.raises(TemplateError, match="thinking: on can do nothing: the chat template reads no switch for it"):
         make_encoder(tiny_tokenizers.CHATML, sources=(SourceSettings(thinking="on"),)).check()
