@@ -158,6 +158,16 @@ def places_in(value: Any) -> Iterator[tuple[Any, Any]]:
         yield from places_in(value[key])
 
 
+def is_huge(value: Any, most: int = 100_000) -> bool:
+    """Whether a value has more parts than a row in a file: wide values in wide values."""
+    num_parts, left = 0, [value]
+    while left and num_parts <= most:
+        one = left.pop()
+        num_parts += 1 + (len(one) if isinstance(one, (dict, list)) else 0)
+        left += one.values() if isinstance(one, dict) else one if isinstance(one, list) else ()
+    return num_parts > most
+
+
 @st.composite
 def changed(draw: st.DrawFn, values: st.SearchStrategy[Any], replacements: st.SearchStrategy[Any] = JSON) -> Any:
     """A value with up to three changes: something else in a place, a key less, another key, a part twice or moved."""
