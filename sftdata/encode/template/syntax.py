@@ -29,6 +29,7 @@ SAFE_TESTS = {"string", "defined", "undefined", "none", "mapping", "iterable", "
 STRIP_METHODS = {"strip", "lstrip", "rstrip"}
 PREDICATES = {"startswith", "endswith"}
 IDENTITY_WITHOUT_MATCH = {"split", "rsplit", "replace", "removeprefix", "removesuffix"}
+_MAX_PASSES = 50  # over all names; templates take two or three
 BOOLEANS = (nodes.Compare, nodes.Test, nodes.Not)  # their operands are checked separately
 UNSUPPORTED = (
     nodes.CallBlock,
@@ -94,7 +95,12 @@ class _Analysis:
             if isinstance(node, nodes.Macro):
                 self._names.update({argument.name: TEXT for argument in node.args}, varargs=DERIVED, kwargs=DERIVED)
         before: dict[str, int] = {}
+        passes = 0
         while before != self._names:
+            passes += 1
+            if passes > _MAX_PASSES:  # a chain of names, each set from the next: it may do anything
+                self.opaque = False
+                return
             before = dict(self._names)
             for node in self._nodes:
                 if isinstance(node, nodes.Assign):

@@ -7,6 +7,7 @@ conversation for which it does not hold. A plan made from it would be wrong for 
 # ruff: noqa: E501 (tables read better with a row a line)
 from __future__ import annotations
 
+from datetime import date as Date
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,8 @@ from families import DATE
 from oracle import Oracle
 
 from sftdata.encode.record_encoder import EncodeSettings, RecordEncoder
+from sftdata.encode.template.jinja import make_environment
+from sftdata.encode.template.syntax import find_content_use
 from sftdata.encode.tokenizer.load import load_tokenizer
 from sftdata.records.record import Message, Record
 
@@ -127,3 +130,10 @@ def test_a_condition_on_a_content_never_gives_a_wrong_prompt(
         record = Record(messages=tuple(Message(role=role, content=content) for role, content in turns))
         conversation = {"messages": [{"role": role, "content": content} for role, content in turns]}
         assert oracle.judge(conversation, encoder.encode([record])[0]) == []
+
+
+def test_a_long_chain_of_names_may_do_anything() -> None:
+    chain = "".join(f"{{% set a{number} = a{number + 1} %}}" for number in range(200))
+    sources = (chain + "{% set a200 = messages %}", "{% set a = messages %}")
+    use = [find_content_use([source], make_environment(Date.min)).opaque for source in sources]
+    assert use == [False, True]
