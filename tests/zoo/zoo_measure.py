@@ -33,6 +33,7 @@ class Outcome:
     writes_every_field: bool = False
     trained: int = 0  # turns
     answers: int = 0  # turns that could be trained
+    empty_blocks: int = 0  # trained runs that begin with a block of thinking that holds nothing
     reason: str = ""
     detail: str = ""
     wrong: list[str] = field(default_factory=list)  # what the oracle or transformers say against the samples
@@ -85,6 +86,7 @@ class Animal:
             return outcome
         verdict = self.oracle.verdict(row, result)
         outcome.trained, outcome.wrong = len(verdict.turns), verdict.problems
+        outcome.empty_blocks = sum(map(self.oracle.empty_blocks, result))
         return outcome
 
     def _try_way(self, outcome: Outcome, row: Mapping[str, Any], record: Record) -> None:

@@ -24,7 +24,12 @@ _BLOCK = (
     r"(?:</(?:\w+:)?think(?::\w+)?>|<channel\|>|<\|END_THINKING\|>)(?P<space>\s*)"
 )
 _EMPTY_BLOCK, _OWN_BLOCK = re.compile(_BLOCK + r"\Z"), re.compile(r"\s*" + _BLOCK)
-_THINKING = re.compile(r"think|thought|reason", re.IGNORECASE)
+_THINKING = re.compile(r"think|reason")
+_MODES = ("disabled", "enabled", "none", "high")
+_EMPTY_START = re.compile(
+    r"\s*(?:(?:<(?:\w+:)?think(?::\w+)?>)?\s*</(?:\w+:)?think(?::\w+)?>|<\|channel>thought\s*<channel\|>"
+    r"|<\|START_THINKING\|>\s*<\|END_THINKING\|>)\s*"
+)
 
 
 class Form(NamedTuple):
@@ -69,9 +74,9 @@ class ZooOracle(Oracle):
         inline = any(INLINE.fullmatch(m.get("content") or "") for m in messages if m["role"] == "assistant")
         developer = any(message["role"] == "developer" for message in messages)
         switches: list[dict[str, Any] | None] = [dict(given) if given else None]
-        for name in ("enable_thinking", "thinking"):
-            if re.search(rf"\b{name}\b", source):
-                switches += [{**(given or {}), name: value} for value in (False, True)]
+        for name in sorted(name for name in self._arguments(source) if _THINKING.search(name)):
+            values = _MODES if name.endswith(("_mode", "_effort")) else (False, True)
+            switches += [{**(given or {}), name: value} for value in values]
         keys_of_reasoning = [("reasoning_content", "thinking")]
         if re.search(r"\breasoning\b", source):
             keys_of_reasoning += [("reasoning_content", "thinking", "reasoning"), ("reasoning",)]
@@ -89,6 +94,18 @@ class ZooOracle(Oracle):
             if Form(form, switch) not in seen:
                 seen.append(Form(form, switch))
                 yield seen[-1]
+
+    def _arguments(self, source: str) -> set[str]:
+        """The names that a template reads and does not set."""
+        from jinja2 import Environment, TemplateSyntaxError, meta
+
+        try:
+            parsed = Environment(extensions=["jinja2.ext.loopcontrols", "jinja2.ext.do"]).parse(source)
+        except TemplateSyntaxError:
+            return {name for name in ("enable_thinking", "thinking") if name in source}
+        names = meta.find_undeclared_variables(parsed)
+        # A name with a default is set by the template itself, from what it was given.
+        return names | set(re.findall(r"set (\w+) = \1 (?:if|\|)", source))
 
     # The definition -----------------------------------------------------------------------------------------------
 
@@ -146,8 +163,9 @@ class ZooOracle(Oracle):
         except ValueError as error:
             raise Unsatisfied(["unproven_mask"], k) from error
         generation = prompt[len(without) :] if prompt.startswith(without) else ""
-        if generation.strip() and rendering.startswith(without) and generation not in rendering[len(without) :]:
-            return len(without)  # the rendering leaves it out
+        rest = rendering[len(without) :] if rendering.startswith(without) else generation
+        if generation.strip() and generation not in rest and rest[:1] != generation[:1]:
+            return len(without)  # the rendering leaves all of it out
         at = rendering.rfind(generation) if generation.strip() else -1
         before, after = rendering[: max(at, 0)], rendering[at + len(generation) :]
         own = [_first_field(hidden[k]), _text_of(hidden[k].get("content"))]
@@ -231,7 +249,8 @@ class ZooOracle(Oracle):
             wanted = self.prompt_ids(change_fields(form.messages, _own_marks)[:k], tools, form.kwargs)
             if wanted is not None and ids[: _runs(labels)[0][0]] != wanted:
                 problems.append(f"turn {k + 1}: apply_chat_template gives another prompt")
-            if not problems:
+            block = _EMPTY_START.match(turns[0].completion)
+            if not problems or (block and not self._judge_sample(ids, labels, [_behind(turns[0], block.group())])):
                 return form, []
             if not can_be_judged:
                 best, can_be_judged = (form, problems), True
@@ -246,6 +265,12 @@ class ZooOracle(Oracle):
         text = self.render(messages, tools, kwargs, prompt=True)
         found = self.tokenizer(text, add_special_tokens=False)["input_ids"]
         return [int(id_) for id_ in found]
+
+    def empty_blocks(self, sample: Any) -> int:
+        """How many trained runs begin with a block of thinking that holds nothing: they teach not to think."""
+        ids = [int(id_) for id_ in sample.input_ids]
+        runs = _runs([int(label) for label in sample.labels])
+        return sum(_EMPTY_START.match(self.masks.show(self.spell(ids[start:stop]))) is not None for start, stop in runs)
 
     def writes_every_field(self, row: Mapping[str, Any]) -> bool:
         """Whether some form of a row is rendered with all its texts: reasoning at least while its turn is the last."""
@@ -271,6 +296,11 @@ class ZooOracle(Oracle):
             for k in answers
             for text in fields_of(messages[k])
         )
+
+
+def _behind(turn: Turn, block: str) -> Turn:
+    """A turn of which an empty block of thinking belongs to the prompt, so that nothing teaches not to think."""
+    return Turn(turn.index, turn.prompt + block, turn.completion[len(block) :], turn.rendering)
 
 
 def fields_of(message: Mapping[str, Any], *, history: bool = False) -> list[str]:

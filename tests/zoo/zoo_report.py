@@ -16,6 +16,7 @@ _LINES = (
     ("every field written", "conversations whose every field the template writes"),
     ("of these trained", "of these, trained with no setting"),
     ("trained with the named", "trained with no setting, or with what the refusal names"),
+    ("empty blocks", "trained with an empty block of thinking"),
     ("wrong", "wrong masks or prompts"),
     ("wrong with the named", "wrong masks or prompts with what the refusal names"),
 )
@@ -32,6 +33,7 @@ def totals(outcomes: Mapping[str, Sequence[Outcome]]) -> Counter[str]:
         found["of these trained"] += outcome.writes_every_field and outcome.trained > 0
         found["trained with the named"] += outcome.trained > 0 or outcome.way_trains
         found["wrong"] += bool(outcome.wrong)
+        found["empty blocks"] += outcome.empty_blocks > 0
         found["wrong with the named"] += bool(outcome.way_wrong)
         found["refused, but the oracle proves it"] += not outcome.trained and outcome.provable == outcome.answers
     return found
