@@ -163,7 +163,7 @@ def is_huge(value: Any, most: int = 100_000) -> bool:
     num_parts, left = 0, [value]
     while left and num_parts <= most:
         one = left.pop()
-        num_parts += 1 + (len(one) if isinstance(one, (dict, list)) else 0)
+        num_parts += 1 + (len(one) if isinstance(one, (dict, list)) else len(one) // 8 if isinstance(one, str) else 0)
         left += one.values() if isinstance(one, dict) else one if isinstance(one, list) else ()
     return num_parts > most
 

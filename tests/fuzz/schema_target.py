@@ -20,7 +20,7 @@ from sftdata.read.stage import row_of
 from sftdata.read.units import RawRow
 from sftdata.records.record import Record
 
-MAX_OVERSHOT = 20_000  # steps that one keyword may take at once, for its size
+MAX_OVERSHOT = 100_000  # steps that one keyword may take at once: wording an error takes some by the value's size
 REASONS = {"invalid schemas", "references", "patterns", "unevaluatedProperties", "size"}
 
 
