@@ -37,7 +37,7 @@ class CallIds(NamedTuple):
     """
 
     form: str
-    restarts: bool = False  # whether the numbers of "named" ids begin again in every turn
+    restarts: bool = False  # whether the template itself numbers the calls of every turn from 0, for "named" ids
 
 
 def find_call_ids(probes: TemplateProbes) -> CallIds:
@@ -55,7 +55,9 @@ def _found(probes: TemplateProbes) -> CallIds:
     length, text = next(lengths, (0, ""))
     numbers = re.findall(r"functions\.lookup:(\d+)", text)
     if not length or numbers:
-        return CallIds("named" if own[0] in text else "", restarts=length == 5 and len({*numbers}) == 1)
+        if own[0] not in text:
+            return CallIds("")  # it writes no calls, or ids of its own everywhere
+        return CallIds("named", restarts=length == 5 and len({*numbers}) == 1)
     if _with_ids(probes, ["a-longer-id-1", "a-longer-id-2"], length) is None:
         return CallIds("nine")
     if _with_ids(probes, ["c1", "c2"], length) is None:
@@ -79,8 +81,8 @@ def _with_ids(probes: TemplateProbes, ids: Sequence[str | None], length: int) ->
 def with_call_ids(record: Record, probes: TemplateProbes) -> tuple[Record, int]:
     """The record with ids that the template takes, and how many calls have got one. Ids that it takes stay.
 
-    A result gets the id of its call: of the one whose id it has, or else of the first without a result, before all of
-    those with its name.
+    A result gets the id of its call: of the one whose id it has, or else of the first without a result, of those with
+    its name if there are any.
     """
     if not any(message.tool_calls for message in record.messages) or not find_call_ids(probes).form:
         return record, 0
@@ -119,7 +121,7 @@ def _fits(call: ToolCall, form: CallIds) -> bool:
     if call.id is None:
         return False
     if form.form == "named":
-        return re.fullmatch(rf"functions\.{re.escape(call.name)}:\d+", call.id) is not None
+        return re.fullmatch(rf"functions\.{re.escape(call.name)}:[0-9]+", call.id) is not None
     return _FITS[form.form].fullmatch(call.id) is not None
 
 
@@ -144,17 +146,19 @@ class _Maker:
             if not message.tool_calls:
                 yield message
                 continue
-            first = number if self.form.restarts is False else 0
+            first = 0 if self.form.restarts else number
             calls = tuple([self._call(call, first + at, number + at) for at, call in enumerate(message.tool_calls)])
             number += len(calls)
             yield message._replace(tool_calls=calls) if calls != message.tool_calls else message
 
     def _call(self, call: ToolCall, index: int, number: int) -> ToolCall:
         """A call with its id. `index` is its number as the template counts, `number` that in the conversation."""
-        new = call if _fits(call, self.form) else replace(call, id=self._new(call, index, number))
-        self.made += new is not call
-        self._pending.append((call, str(new.id)))
-        return new
+        own = self._new(call, index, number) if self.form.restarts or not _fits(call, self.form) else str(call.id)
+        self._pending.append((call, own))
+        if own == call.id:
+            return call
+        self.made += 1
+        return replace(call, id=own)
 
     def _new(self, call: ToolCall, index: int, number: int) -> str:
         if self.form.form == "named":

@@ -7,6 +7,9 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from strategies import few_examples
 
 from sftdata.encode.call_ids import CallIds, find_call_ids, with_call_ids
 from sftdata.encode.record_encoder import RecordEncoder
@@ -36,7 +39,7 @@ TEMPLATES = {
         template("<c>functions.{{ c.function.name }}:{{ loop.index0 }}</c>" + JSON, RETURN),
         CallIds("named", restarts=True),
     ),
-    "kimi, own ids": (template("<c>functions.{{ c.function.name }}:{{ loop.index0 }}</c>" + JSON), CallIds("", True)),
+    "kimi, own ids": (template("<c>functions.{{ c.function.name }}:{{ loop.index0 }}</c>" + JSON), CallIds("")),
     "mistral": (
         template(CHECK.replace("TEST", "!= 9") + "{{ c.function.name }}" + JSON + "{{ c.id }}", RETURN),
         CallIds("nine"),
@@ -120,6 +123,13 @@ def test_ids_that_fit_stay_and_the_same_conversation_gets_the_same_ids(
     assert with_call_ids(found, probes) == (found, 0)
 
 
+def test_an_id_has_the_number_that_the_template_writes_itself(make_encoder: Callable[..., RecordEncoder]) -> None:
+    probes = make_encoder(TEMPLATES["kimi, own numbers"][0]).probes
+    found, count = with_call_ids(chat("functions.a:0", "functions.b:7", "functions.a:2"), probes)
+    assert ids_of(found) == results_of(found) == ["functions.a:0", "functions.b:1", "functions.a:0"]
+    assert count == 2
+
+
 def test_a_result_gets_the_id_of_its_call(make_encoder: Callable[..., RecordEncoder]) -> None:
     probes = make_encoder(TEMPLATES["kimi"][0]).probes
     swapped, _ = with_call_ids(chat("x", "y", "z", results=("y", "x", "z")), probes)
@@ -129,6 +139,33 @@ def test_a_result_gets_the_id_of_its_call(make_encoder: Callable[..., RecordEnco
     messages = chat(None, None, None).messages
     named = Record((*messages[:2], messages[2]._replace(name="b"), messages[3]._replace(name="a"), *messages[4:]))
     assert results_of(with_call_ids(named, probes)[0]) == ["functions.b:1", "functions.a:0", "functions.a:2"]
+
+
+_IDS = st.sampled_from([None, "call_1", "x", "D681PevKs", "functions.a:0", "toolu_01A09q90qw90lq917835lq9"])
+_ROUNDS = st.lists(st.lists(st.tuples(st.sampled_from("ab"), _IDS), min_size=1, max_size=3), min_size=1, max_size=3)
+
+
+@few_examples(60)
+@given(_ROUNDS, st.sampled_from(["kimi", "kimi, own numbers", "mistral", "vllm's mistral", "solar"]), st.booleans())
+def test_all_calls_get_fitting_ids_and_all_results_those_of_their_round(
+    make_encoder: Callable[..., RecordEncoder], rounds: list[list[tuple[str, str | None]]], kind: str, backwards: bool
+) -> None:
+    probes = make_encoder(TEMPLATES[kind][0]).probes
+    messages = []
+    for calls in rounds:
+        made = tuple([ToolCall(name=name, arguments="{}", id=id_) for name, id_ in calls])
+        results = [Message("tool", "r", tool_call_id=id_, name=name) for name, id_ in calls]
+        messages += [Message("user", "?"), Message("assistant", None, tool_calls=made)]
+        messages += results[::-1] if backwards else results
+    found, _ = with_call_ids(Record(tuple(messages)), probes)
+    assert with_call_ids(found, probes) == (found, 0)
+    own: list[tuple[str, str | None]] = []
+    for message in found.messages:
+        if message.tool_calls:
+            assert all(call.id for call in message.tool_calls)
+            own = [(call.name, call.id) for call in message.tool_calls]
+        if message.role == "tool":
+            assert message.tool_call_id in [id_ for _, id_ in own]
 
 
 @pytest.mark.parametrize("kind", ["kimi", "mistral", "vllm's mistral"])

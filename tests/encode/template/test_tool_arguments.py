@@ -15,22 +15,27 @@ from typing import Any
 import pytest
 import tiny_tokenizers
 from families import DATE, ENDS, SHARED, SWITCHES, TEMPLATES
+from hypothesis import given
+from hypothesis import strategies as st
 from oracle import Oracle
 from reference import Chat
+from strategies import few_examples
 
 from sftdata.config import SourceConfig
 from sftdata.encode.record_encoder import EncodeSettings, RecordEncoder
+from sftdata.encode.template.messages import to_chat, with_arguments
 from sftdata.encode.tokenizer.load import load_tokenizer
 from sftdata.read.formats.convert import to_record
 from sftdata.read.stage import row_of
 from sftdata.read.units import RawRow
-from sftdata.records.record import Drop
+from sftdata.records.record import Drop, Message, Record, ToolCall
 
 # The built-in templates that write tool calls. GLM-4 and gpt-oss write one call a turn, without text.
 WITH_CALLS = (
     *("deepseek-r1", "deepseek-v3", "glm4", "glm4.5", "gpt-oss", "llama3.1", "llama3.2"),
     *("mistral-nemo", "mistral-v0.3", "qwen2.5", "qwen3", "deepseek-v3.1", "gemma4", "glm4.7", "granite4", "kimi-k2"),
-    *("llama4", "minimax-m2", "nemotron3", "qwen3.5", "smollm3"),
+    *("llama4", "minimax-m2", "nemotron3", "qwen3.5", "smollm3", "apertus", "hermes3", "kimi-k2-thinking", "lfm2.5"),
+    "phi4-mini",
 )
 # One object, as data gives it: itself, and its JSON compact, with spaces as Python writes it, with others, and escaped.
 VALUE = {"unit": "m", "city": "Zürich ☀", "deep": {"b": [1, 2.5, None], "a": {}}, "n": 18, "yes": True, "x": "a<b>'\""}
@@ -187,6 +192,35 @@ def test_arguments_that_are_no_object_are_refused_by_name(broken: str) -> None:
     assert dropped.reason == "bad_tool_call"
 
 
+_SCALARS = (
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**80), 2**80)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(max_size=6)
+)
+_LISTS = st.lists(_SCALARS, max_size=3)
+_VALUES = _SCALARS | _LISTS | st.dictionaries(st.text(max_size=4), _SCALARS | _LISTS, max_size=3)
+
+
+@few_examples(200)
+@given(
+    st.dictionaries(st.text(max_size=4), _VALUES, max_size=4),
+    st.sampled_from([(",", ":"), (", ", ": "), (" ,", " :\n")]),
+    st.booleans(),
+)
+def test_any_json_text_is_written_as_python_writes_what_it_reads_there(
+    folder: Path, value: dict[str, Any], separators: tuple[str, str], ascii: bool
+) -> None:
+    probes = case_of(folder, "qwen3").encoder.probes
+    text = json.dumps(value, ensure_ascii=ascii, separators=separators)
+    turns = (Message("user", "?"), Message("assistant", None, tool_calls=(ToolCall(name="look", arguments=text),)))
+    record, counts = with_arguments(Record(turns), probes)
+    assert counts == {"object from text": 1}
+    written = to_chat(record, probes, protect=False).render(probes, 2, prompt=False)
+    assert f'"arguments": {json.dumps(value, ensure_ascii=False)}}}' in written
+
+
 # Templates that do not take objects: by an error, as Python writes them, and by an error for a number alone.
 TEXT_ONLY = {
     "an error": "{{ '<call>' + c.function.name + c.function.arguments + '</call>' }}",
@@ -247,10 +281,11 @@ def record_of(value: dict[str, Any]) -> Any:
 
 @pytest.mark.parametrize("name", sorted(SHARED))
 def test_the_shared_tokenizers_agree_with_servers(shared: Path, name: str) -> None:
-    case = Case(shared / "tokenizers" / name, "auto", SHARED[name])
-    form = case.encoder.probes.argument_forms[True]
-    if form != "object":
+    folder = shared / "tokenizers" / name
+    encoder = RecordEncoder(EncodeSettings(files=load_tokenizer(str(folder)), date=DATE))
+    if encoder.probes.tool_turn is None:
         pytest.skip(f"the template of {name} writes no tool calls")
+    case = Case(folder, "auto", SHARED[name])
     for arguments in SPELLED.values():
         value = row(arguments)
         result = case.encode(value)
