@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -134,3 +135,24 @@ def test_a_name_is_a_path_if_it_exists_and_a_hub_id_otherwise(tmp_path: Path) ->
     (tmp_path / "org" / "data").mkdir()
     assert config.resolve_if_exists(config.tokenizer) == str(tmp_path / "org" / "name")
     assert config.resolved_sources()[0].path == str(tmp_path / "org" / "data")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "problem"),
+    [
+        ({"bos_token": "x"}, "has bos_token, which the tokenizer decides; a setting cannot replace it"),
+        ({"raise_exception": 1}, "has raise_exception, which the language of templates decides"),
+        ({"tools": []}, "has tools, which each row decides"),
+        ({"enable_thinking": None}, "has enable_thinking, which holds null; leave it out"),
+        ({"date": date(2026, 1, 2)}, "has date, which holds a date; put quotes around it"),
+        ({"a b": 1}, "has 'a b', which is no name of an argument"),
+    ],
+)
+def test_arguments_of_the_template_that_cannot_be_given_are_named(arguments: Any, problem: str) -> None:
+    for where in ({"chat_template_kwargs": arguments}, {"sources": [{"path": "a", "chat_template_kwargs": arguments}]}):
+        assert f"chat_template_kwargs: {problem}" in error_of({**MINIMAL, **where})
+
+
+def test_on_and_off_without_quotes_are_words_of_thinking() -> None:
+    config = parse_config({**MINIMAL, "sources": [{"path": "a", "thinking": True}], "thinking": False})
+    assert (config.thinking, config.sources[0].thinking) == ("off", "on")

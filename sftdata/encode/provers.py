@@ -85,6 +85,11 @@ class Provers:
         return prover
 
     @cached_property
+    def main(self) -> TemplateProbes:
+        """The probes with the template arguments of the run, without which the template may take no conversation."""
+        return self.of(self._settings.chat_template_kwargs).probes
+
+    @cached_property
     def _plain(self) -> ShapeProver:
         """The prover for no template arguments."""
         return self._new(self.probes)

@@ -34,6 +34,7 @@ from sftdata.encode.stats import CHANGES, REASONING, UNWRITTEN
 from sftdata.encode.template.conversation import Refusal
 from sftdata.encode.template.load import load_template
 from sftdata.encode.template.messages import trained_turns
+from sftdata.encode.template.probes import TemplateProbes
 from sftdata.encode.template.reasoning import rewritten
 from sftdata.encode.tokenizer.control import PRIVATE, guarded_tokenizer_json, private_name
 from sftdata.encode.tokenizer.encoder import Encoder, Ids
@@ -80,8 +81,12 @@ class RecordEncoder:
             today=Date.fromisoformat(settings.date),
         )
         self._provers = Provers(self.template, settings)
-        self.probes = self._provers.probes
         self.notes: Counter[Note] = Counter()  # what was met and done, see `encode_batch`
+
+    @cached_property
+    def probes(self) -> TemplateProbes:
+        """The probes of the template, with the template arguments of the run."""
+        return self._provers.main
 
     @cached_property
     def guarded_tokenizer(self) -> str:
@@ -162,6 +167,7 @@ class RecordEncoder:
 
     def check(self) -> None:
         """Raise TemplateError if no turn can be trained with this template and tokenizer."""
+        self._provers.check()
         refusal = self.probes.refusal
         if refusal is None and not self.probes.end_texts:
             refusal = "writes no end-of-turn token after an answer, so a model trained with it would never stop"
@@ -174,7 +180,6 @@ class RecordEncoder:
         if refusal is not None:
             name = self.settings.template if self.settings.template != "auto" else "the tokenizer's chat template"
             raise TemplateError(name, refusal, "choose another template, see `sftdata templates list`")
-        self._provers.check()
 
     def can_prove(self, record: Record, source: int = 0) -> bool:
         """Whether the template's text of a record can be proven. Its encoding is not tried."""

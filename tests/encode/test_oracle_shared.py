@@ -37,6 +37,6 @@ def test_roles_in_any_order_are_right_or_dropped(pair: Pair, conversation: dict[
 
 
 @quick
-@given(conversations(tools=True, reasoning=True, weights=True, kwargs=({"enable_thinking": False},)))
+@given(conversations(tools=True, reasoning=True, weights=True, kwargs=({"enable_thinking": False}, {"enable_thinking": True})))
 def test_tools_reasoning_and_weights_are_right_or_dropped(pair: Pair, conversation: dict[str, Any]) -> None:
     assert pair.problems(conversation) == []

@@ -96,6 +96,54 @@ def test_reasoning_under_a_template_that_writes_none_has_a_way_out(tiny_tokenize
         sftdata.verify(tmp_path / how)
 
 
+def test_the_switch_that_lifts_a_refusal_is_named(tiny_tokenizer: Path, tmp_path: Path) -> None:
+    source = NO_SYSTEM.replace(
+        "{{ m.content }}",
+        "{{ '<t>' + m.thinking + '</t>' if m.thinking and enable_thinking is not false }}{{ m.content }}",
+    )
+    tokenizer = with_template(tiny_tokenizer, tmp_path / "tokenizer", source)
+    rows = [{"prompt": "Hi", "completion": "Hello", "reasoning": "They greet me."}, chat("And?", "So.")]
+    refused = prepare(tmp_path / "off", tokenizer, [{"rows": rows}], thinking="off")
+    assert refused.encoding.ways_out == {"lost_field": "thinking=auto trains 1 of 1 of them that were tried"}
+    assert [row["detail"] for row in ledger(tmp_path / "off")] == [
+        "turn 2: it has reasoning, and enable_thinking=false: reasoning_content",
+        None,
+    ]
+    mixed = prepare(tmp_path / "auto", tokenizer, [{"rows": rows}])
+    assert (mixed.counts.packed, mixed.encoding.thinking) == (2, {"off: enable_thinking=false": 1})
+    line = "1 row has answers without reasoning, which are trained with thinking off (enable_thinking=false)"
+    assert line in summarize("auto", mixed).lines
+    sftdata.verify(tmp_path / "auto")
+
+
+def test_each_source_has_its_arguments_and_its_way_with_reasoning(tiny_tokenizer: Path, tmp_path: Path) -> None:
+    source = "{{ mood }}" + NO_SYSTEM
+    tokenizer = with_template(tiny_tokenizer, tmp_path / "tokenizer", source)
+    row = {"prompt": "Hi", "completion": "Hello", "reasoning": "They greet me."}
+    sources = [
+        {"rows": [chat("One", "1")]},
+        {"rows": [chat("Two", "2")], "chat_template_kwargs": {"mood": "b"}},
+        {"rows": [row], "reasoning": "drop"},
+        {"rows": [{**row, "prompt": "Ho"}], "reasoning": "inline"},
+        {"rows": [{**row, "prompt": "Hu"}]},
+    ]
+    from tokenizers import Tokenizer
+
+    manifests = [
+        prepare(tmp_path / name, tokenizer, sources, chat_template_kwargs={"mood": "a"}, workers=workers)
+        for name, workers in (("one", 1), ("two", 2))
+    ]
+    assert [row["reason"] for row in ledger(tmp_path / "one")] == [None, None, None, None, "lost_field"]
+    data = sftdata.open(tmp_path / "one")
+    vocabulary = Tokenizer.from_file(str(tokenizer / "tokenizer.json"))
+    texts = [vocabulary.decode(list(data.sample(number).input_ids), skip_special_tokens=False) for number in range(4)]
+    assert sum("a<|im_start|>user" in text for text in texts) == 3
+    assert sum("b<|im_start|>user" in text for text in texts) == 1
+    assert manifests[0].dataset_hash == manifests[1].dataset_hash
+    assert manifests[0].config["chat_template_kwargs"] == {"mood": "a"}
+    assert manifests[0].config["sources"][1]["chat_template_kwargs"] == {"mood": "b"}
+
+
 def test_what_is_not_written_is_in_the_summary(tiny_tokenizer: Path, tmp_path: Path) -> None:
     row = chat("Hi", "Hello")
     row["messages"] = [

@@ -23,6 +23,7 @@ from sftdata.encode.stats import THINKING
 from sftdata.encode.template.conversation import Conversation, Refusal
 from sftdata.encode.template.jinja import Turn
 from sftdata.encode.template.probes import TemplateProbes
+from sftdata.encode.template.thinking import NAMES
 
 DEFAULT, ON, OFF = "", "on", "off"
 IN_PROMPT = "prompt"
@@ -43,7 +44,7 @@ class Modes:
 
 
 def modes_of(probes: TemplateProbes) -> Modes:
-    """The modes of a template with its arguments. If these have the switch, there is only the one that it says."""
+    """The modes of a template with its arguments. If these have a switch, there is only the one that it says."""
     if probes.modes is None:
         probes.modes = _find_modes(probes)
     found: Modes = probes.modes
@@ -52,11 +53,11 @@ def modes_of(probes: TemplateProbes) -> Modes:
 
 def _find_modes(probes: TemplateProbes) -> Modes:
     switch = probes.thinking.switch
-    if switch is None or switch.name in probes.kwargs:
+    if switch is None or switch.name in probes.kwargs or not NAMES.isdisjoint(probes.kwargs):
         return Modes({DEFAULT: probes})
     given = {mode: {switch.name: switch.value(mode)} for mode in (ON, OFF)}
-    default = probes.thinking.signature({})
-    thinks, does_not = (default == probes.thinking.signature(given[mode]) for mode in (ON, OFF))
+    default = probes.signature({})
+    thinks, does_not = (default == probes.signature(given[mode]) for mode in (ON, OFF))
     return Modes(
         {DEFAULT: probes, **{mode: probes.with_arguments({**probes.kwargs, **one}) for mode, one in given.items()}},
         reasoned=ON if does_not else DEFAULT,
@@ -76,6 +77,9 @@ def _turn_in_mode(chat: Conversation, k: int, probes: TemplateProbes) -> ProvenT
         chat_in_mode, own = in_mode(chat, probes, mode)
         try:
             turn = replace(prove_turn(chat_in_mode, k, own), mode=mode)
+            if reasoned and _empty_block(turn, probes) is not None:
+                what = "the template writes an empty thinking block in front of the reasoning in its text"
+                raise Refusal("unproven_mask", what, k)
         except Refusal as refusal:
             refusals[mode] = refusal
             continue
@@ -104,23 +108,31 @@ def _has_reasoning(turn: Turn, probes: TemplateProbes) -> bool:
     return bool(content.lstrip()[len(marks[0]) :].partition(marks[1])[0].strip())
 
 
-def _without_empty_block(turn: ProvenTurn, message: Turn, probes: TemplateProbes) -> ProvenTurn:
-    """The turn with the empty thinking block at the head of its completion moved to the end of its prompt."""
-    content = message.get(CONTENT) or ""
+def _empty_block(turn: ProvenTurn, probes: TemplateProbes) -> re.Match[str] | None:
+    """The empty thinking block at the head of a completion, the white space behind it left out; or None."""
     for opening, close in probes.thinking.marks:
+        if close not in turn.completion:
+            continue
         opens = "" if turn.prompt.rstrip().endswith(opening) else re.escape(opening)
         block = re.match(rf"\s*{opens}\s*{re.escape(close)}", turn.completion)
-        if block is None:
-            continue
-        rest = turn.completion[block.end() :]
-        written = next((text for text in (content, content.strip()) if text and text in rest), "")
-        space = rest.partition(written)[0] if written else rest[: len(rest) - len(rest.lstrip())]
-        if space.strip() or (not written and content.strip()):
-            return turn  # something else comes before the answer
-        cut = block.end() + len(space)
-        prompt, completion = turn.prompt + turn.completion[:cut], turn.completion[cut:]
-        return replace(turn, prompt=prompt, completion=completion, has_block=True)
-    return turn
+        if block is not None:
+            return block
+    return None
+
+
+def _without_empty_block(turn: ProvenTurn, message: Turn, probes: TemplateProbes) -> ProvenTurn:
+    """The turn with the empty thinking block at the head of its completion moved to the end of its prompt."""
+    content, block = message.get(CONTENT) or "", _empty_block(turn, probes)
+    if block is None:
+        return turn
+    rest = turn.completion[block.end() :]
+    written = next((text for text in (content, content.strip()) if text and text in rest), "")
+    space = rest.partition(written)[0] if written else rest[: len(rest) - len(rest.lstrip())]
+    if space.strip() or (not written and content.strip()):
+        return turn  # something else comes before the answer
+    cut = block.end() + len(space)
+    prompt, completion = turn.prompt + turn.completion[:cut], turn.completion[cut:]
+    return replace(turn, prompt=prompt, completion=completion, has_block=True)
 
 
 def notes_of(turns: Sequence[ProvenTurn], probes: TemplateProbes) -> list[tuple[str, str]]:

@@ -16,7 +16,7 @@ from typing import Any
 from sftdata.encode.template.ends import Tail, TurnEnd, call_end, candidate, plain_end
 from sftdata.encode.template.jinja import ChatTemplate, RenderError, TooMuch, Turn, make_environment
 from sftdata.encode.template.syntax import ContentUse, find_content_use
-from sftdata.encode.template.thinking import ThinkingProbes, own_marks_of
+from sftdata.encode.template.thinking import ThinkingProbes, own_marks_of, signature_of
 from sftdata.encode.tokenizer.control import RESERVED, ControlTokens, control_tokens
 from sftdata.encode.tokenizer.load import TokenizerFiles
 from sftdata.encode.tokenizer.stops import stop_tokens
@@ -59,14 +59,15 @@ def tool_turn(
 class TemplateProbes:
     """What probes show of one template with one tokenizer, and the control tokens of the two together.
 
-    `kwargs` are template arguments with protected strings. Which tokens are control tokens does not depend on them:
-    `given_control` are those of the probes without arguments.
+    `kwargs` are template arguments with protected strings. Which tokens are control tokens does not depend on them, and
+    neither does what reasoning becomes: `given_control` and `given_thinking` are those of the probes without arguments.
     """
 
     template: ChatTemplate
     files: TokenizerFiles
     kwargs: Mapping[str, Any] = field(default_factory=dict)
     given_control: ControlTokens | None = None
+    given_thinking: ThinkingProbes | None = None
     shown_fields: dict[Hashable, dict[str, bool]] = field(default_factory=dict)  # see fields.py, by shape
     hidden_fields: dict[Hashable, tuple[Any, ...]] = field(default_factory=dict)  # see context.py, by shape
     refused_parts: dict[Hashable, str] = field(default_factory=dict)  # see refusals.py, by shape and error
@@ -77,7 +78,12 @@ class TemplateProbes:
     def with_arguments(self, kwargs: Mapping[str, Any]) -> TemplateProbes:
         """The probes of the same template with these arguments, their strings protected."""
         return TemplateProbes(
-            self.template, self.files, kwargs, self.control, train_empty_thinking=self.train_empty_thinking
+            self.template,
+            self.files,
+            kwargs,
+            self.control,
+            self.thinking,
+            train_empty_thinking=self.train_empty_thinking,
         )
 
     def probe(self, messages: list[Turn], *, tools: bool = False, prompt: bool = False) -> str | None:
@@ -287,12 +293,16 @@ class TemplateProbes:
     @cached_property
     def thinking(self) -> ThinkingProbes:
         """What the template does with reasoning."""
+        return self.given_thinking or ThinkingProbes(self.template, self.files, self._probe_with)
 
-        def probe(messages: list[Turn], *, prompt: bool = False, kwargs: Mapping[str, Any] = {}) -> str | None:
-            probes = TemplateProbes(self.template, self.files, {**self.kwargs, **kwargs}) if kwargs else self
-            return probes.probe(messages, prompt=prompt)
+    def signature(self, kwargs: Mapping[str, Any]) -> list[str | None]:
+        """What the template writes with these arguments besides its own, to compare it."""
+        return signature_of(self._probe_with, kwargs)
 
-        return ThinkingProbes(self.template, self.files, self.kwargs, probe)
+    def _probe_with(self, messages: list[Turn], *, prompt: bool = False, kwargs: Mapping[str, Any] = {}) -> str | None:
+        """A probe with more template arguments."""
+        probes = TemplateProbes(self.template, self.files, {**self.kwargs, **kwargs}) if kwargs else self
+        return probes.probe(messages, prompt=prompt)
 
     @property
     def shows_reasoning(self) -> bool:

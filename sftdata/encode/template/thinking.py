@@ -26,6 +26,7 @@ _FLAGS = (
 _NEGATED = ("disable_thinking", "disable_reasoning", "no_thinking", "no_think", "skip_thinking", "nothink")
 _WITH_WORDS = ("thinking_option", "thinking_mode", "reasoning_mode", "thinking", "think", "reasoning")
 _WORDS = (("on", "off"), ("enabled", "disabled"), ("thinking", "chat"), ("think", "no_think"), ("/think", "/no_think"))
+NAMES = frozenset((*_FLAGS, *_NEGATED, *_WITH_WORDS))
 _EFFORT = ("reasoning_effort", "thinking_effort")
 
 
@@ -96,27 +97,28 @@ class Probe(Protocol):
     ) -> str | None: ...
 
 
+def signature_of(probe: Probe, kwargs: Mapping[str, Any]) -> list[str | None]:
+    """What a template writes with these arguments, to compare it: prompts and answers."""
+    thought = {**_ANSWER, **dict.fromkeys(FIELDS, THOUGHT)}
+    system: Turn = {"role": "system", "content": "zqxsystemxqz"}
+    return [
+        probe([_QUESTION], prompt=True, kwargs=kwargs),
+        probe([system, _QUESTION], prompt=True, kwargs=kwargs),
+        probe([_QUESTION, _ANSWER], kwargs=kwargs),
+        probe([_QUESTION, thought], kwargs=kwargs),
+    ]
+
+
 class ThinkingProbes:
-    """What probes show of a template's reasoning, with template arguments and one tokenizer."""
+    """What probes show of a template's reasoning, with one tokenizer. It is the same with the arguments of any row."""
 
-    def __init__(self, template: ChatTemplate, files: TokenizerFiles, kwargs: Mapping[str, Any], probe: Probe) -> None:
-        self._template, self._files, self._kwargs, self._probe = template, files, kwargs, probe
-
-    def signature(self, kwargs: Mapping[str, Any]) -> list[str | None]:
-        """What the template writes with these arguments besides its own, to compare it: prompts and answers."""
-        thought = {**_ANSWER, **dict.fromkeys(FIELDS, THOUGHT)}
-        system: Turn = {"role": "system", "content": "zqxsystemxqz"}
-        return [
-            self._probe([_QUESTION], prompt=True, kwargs=kwargs),
-            self._probe([system, _QUESTION], prompt=True, kwargs=kwargs),
-            self._probe([_QUESTION, _ANSWER], kwargs=kwargs),
-            self._probe([_QUESTION, thought], kwargs=kwargs),
-        ]
+    def __init__(self, template: ChatTemplate, files: TokenizerFiles, probe: Probe) -> None:
+        self._template, self._files, self._probe = template, files, probe
 
     @cached_property
     def switch(self) -> Switch | None:
         """The argument that tells the template whether the model thinks, or None."""
-        return find_switch(self._template, self.signature)
+        return find_switch(self._template, lambda kwargs: signature_of(self._probe, kwargs))
 
     @cached_property
     def fields(self) -> tuple[str, ...]:
@@ -125,7 +127,7 @@ class ThinkingProbes:
         They are those of transformers if it writes one of these. It may write them only if the model is to think.
         """
         switch = self.switch
-        switched = () if switch is None or switch.name in self._kwargs else ({switch.name: switch.on},)
+        switched = () if switch is None else ({switch.name: switch.on},)
         for fields in (FIELDS[:2], FIELDS):
             turn = {**_ANSWER, **dict.fromkeys(fields, THOUGHT)}
             if any(THOUGHT in (self._probe([_QUESTION, turn], kwargs=kwargs) or "") for kwargs in ({}, *switched)):

@@ -157,3 +157,31 @@ def test_marks_of_reasoning_in_other_texts_stay_text_and_an_open_block_is_refuse
     assert encoder.probes.control.id_of("<think>") not in sample.input_ids.tolist()
     drop = encoder.encode([chat("q", "<think>why")])[0]
     assert drop == Drop("unproven_mask", "turn 2: its text begins with <think>, which is never closed")
+
+
+def test_an_empty_block_that_the_template_writes_before_reasoning_in_a_text_is_refused(make_encoder: Make) -> None:
+    block = "('<think></think>' if message['role'] == 'assistant' else '')"
+    source = tiny_tokenizers.CHATML.replace("+ message['content']", f"+ {block} + message['content']")
+    encoder = make_encoder(source)
+    assert encode_to_text(encoder, chat("q", "a")) == [
+        USER.format("q") + ASSISTANT + "<think></think>{{a<|im_end|>}}\n"
+    ]
+    drop = encoder.encode([chat("q", "<think>why</think>a")])[0]
+    what = "the template writes an empty thinking block in front of the reasoning in its text"
+    assert drop == Drop("unproven_mask", f"turn 2: {what}")
+
+
+def test_a_template_that_demands_an_argument_gets_it_from_the_run(make_encoder: Make) -> None:
+    source = "{% if mood is not defined %}{{ raise_exception('no mood') }}{% endif %}" + tiny_tokenizers.CHATML
+    with pytest.raises(TemplateError, match="no mood"):
+        make_encoder(source).check()
+    encoder = make_encoder(source, chat_template_kwargs={"mood": "calm"})
+    encoder.check()
+    assert encode_to_text(encoder, chat("q", "a")) == [USER.format("q") + ASSISTANT + "{{a<|im_end|>}}\n"]
+
+
+def test_the_field_reasoning_is_given_to_templates_that_read_no_other(make_encoder: Make) -> None:
+    encoder = make_encoder(ALWAYS.replace("m.reasoning_content", "m.reasoning"))
+    assert encode_to_text(encoder, chat("q", "a", reasoning="why")) == [
+        USER.format("q") + ASSISTANT + "{{<think>why</think>a<|im_end|>}}\n"
+    ]
