@@ -16,8 +16,14 @@ from typing import Any, NamedTuple
 from oracle import CLOSED, IGNORE, INLINE, Oracle, Turn, Unsatisfied, _call_in_form, _runs
 from reference import Chat, change_fields, change_strings
 
-# Written in place of the marks of reasoning where they are to be those of the template: text of messages is hidden.
-OPEN, CLOSE = "\ue0f0", "\ue0f1"
+# The marks that models have for reasoning. Where they are to be the model's own, the characters at the end stand for
+# them until the texts of messages are hidden.
+MARKS = (
+    ("<think>", "</think>", "\ue0f0", "\ue0f1"),
+    ("[THINK]", "[/THINK]", "\ue0f2", "\ue0f3"),
+    ("<|START_THINKING|>", "<|END_THINKING|>", "\ue0f4", "\ue0f5"),
+    ("<seed:think>", "</seed:think>", "\ue0f6", "\ue0f7"),
+)
 # An empty block of thinking, at the end of a prompt, and in the rendering of a turn without reasoning.
 _BLOCK = (
     r"(?:(?:<(?:\w+:)?think(?::\w+)?>|<\|channel>thought|<\|START_THINKING\|>)\s*)?"
@@ -85,7 +91,7 @@ class ZooOracle(Oracle):
             (False, True) if re.search(r"\.text\b|\[.text.\]", source) else (False,),
             ("developer", "system") if developer else ("developer",),
             switches,
-            ("", "split", "own marks") if inline or changed == "inline" else ("",),
+            ("", "split", *self._marks_of_the_tokenizer()) if inline or changed == "inline" else ("",),
             keys_of_reasoning if thoughts or inline else ((),),
             ("object", "text") if calls else ("object",),
             (None, "", "absent") if calls else (None,),
@@ -94,6 +100,11 @@ class ZooOracle(Oracle):
             if Form(form, switch) not in seen:
                 seen.append(Form(form, switch))
                 yield seen[-1]
+
+    def _marks_of_the_tokenizer(self) -> list[str]:
+        """The opening marks that are tokens; the first of MARKS in any case, as text."""
+        known = set(self.tokenizer.get_added_vocab())
+        return [opening for opening, close, *_ in MARKS if opening == MARKS[0][0] or known.issuperset((opening, close))]
 
     def _arguments(self, source: str) -> set[str]:
         """The names that a template reads and does not set."""
@@ -337,7 +348,9 @@ def _text_of(content: Any) -> str:
 
 
 def _own_marks(text: str) -> str:
-    return text.replace(OPEN, "<think>").replace(CLOSE, "</think>")
+    for opening, close, opens, closes in MARKS:
+        text = text.replace(opens, opening).replace(closes, close)
+    return text
 
 
 def _first_field(message: Mapping[str, Any]) -> str:
@@ -377,12 +390,13 @@ def _formed(
     if message["role"] == "assistant":
         content = message.get("content") or ""
         inline = INLINE.fullmatch(content) or CLOSED.fullmatch(content)
+        own = next((tuple(stand_ins) for opening, _, *stand_ins in MARKS if opening == split), None)
         if inline and split == "split":
             thought, formed["content"] = inline.group(1).strip("\n"), inline.group(2).lstrip("\r\n")
-        elif inline and split == "own marks":
-            formed["content"] = content.replace("<think>", OPEN, 1).replace("</think>", CLOSE, 1)
+        elif inline and own:
+            formed["content"] = content.replace("<think>", own[0], 1).replace("</think>", own[1], 1)
         if thought and changed == "inline":
-            opening, closing = (OPEN, CLOSE) if split == "own marks" else ("<think>", "</think>")
+            opening, closing = own or ("<think>", "</think>")
             text = f"\n\n{content}" if content else ""
             formed["content"], thought = f"{opening}\n{thought}\n{closing}{text}", None
             content = formed["content"]

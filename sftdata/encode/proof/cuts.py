@@ -9,7 +9,7 @@ sentinels as the texts of turn k and of the turn before it, which shows the form
 There are three ways to tell C from what comes before it:
 
 - G is in the rendering as in the prompt. Mostly A = B; they differ where a template writes what closes the last message
-  in another way (Hermes 2 Pro).
+  in another way (Hermes 2 Pro), or ends every rendering with instructions (Command R+ with tools).
 - G is control tokens alone, and the rendering leaves it out: C comes right behind B (Apertus, behind a tool's result).
 - The prompt ends with a block of reasoning that is closed and empty, which the rendering leaves out (Gemma 4, Hunyuan):
   C is what the rendering has in its place. A prompt that ends in an open block proves nothing, and neither does one
@@ -76,7 +76,9 @@ def _forms(chat: Conversation, k: int, probes: TemplateProbes) -> Iterator[_Form
     generation = prompt[len(without) :] if prompt.startswith(without) else ""
     if generation.strip() and tail.count(generation) == 1:
         before, _, completion = tail.partition(generation)
-        if _without_space(before) == _without_space(without):
+        last = without[len(before) :] if without.startswith(before) else ""  # at the end of every rendering
+        ends_before = last.strip() and any(end in completion.removesuffix(last) for end in probes.end_texts)
+        if _without_space(before) == _without_space(without) or (ends_before and completion.endswith(last)):
             yield _Form(prompt, before + generation, completion)
             return
     is_control = all(probes.control.id_of(piece) is not None for piece in probes.control.pieces(generation.strip()))

@@ -39,6 +39,7 @@ from sftdata.encode.template.limits.light import (
     STEP,
     Limited,
 )
+from sftdata.encode.template.parts import takes_only_parts, with_parts
 from sftdata.errors import TemplateError, first_line
 
 Turn = dict[str, Any]
@@ -236,6 +237,8 @@ class ChatTemplate:
 
     `source` renders conversations without tools. `tool_source` (the tokenizer's `tool_use` template) renders those with
     tools; if it is None, `source` does. Raises TemplateError if a source is not valid Jinja.
+
+    A template that takes contents only as lists of parts gets its texts so: `takes_parts`, see parts.py.
     """
 
     def __init__(
@@ -260,6 +263,8 @@ class ChatTemplate:
             pass  # it has large constants
         if self._light is None:
             _ = self._full
+        self.takes_parts = False
+        self.takes_parts = takes_only_parts(self.sources, self._written)
 
     @cached_property
     def _full(self) -> _Program:
@@ -315,6 +320,8 @@ class ChatTemplate:
         """The conversation as text. Raises RenderError with the template's own message if it refuses, and TooMuch if it
         does more than a template may do.
         """
+        if self.takes_parts:
+            messages = with_parts(messages)
         size = 16 * len(messages)
         has_nulls, others = False, []
         for turn in messages:
@@ -351,6 +358,13 @@ class ChatTemplate:
             raise TooMuch(str(error)) from error
         full.budget.start(ends)
         return self._rendered(full, values)
+
+    def _written(self, messages: list[Turn], tools: list[Any] | None) -> str:
+        """The conversation as text; nothing if the template refuses it."""
+        try:
+            return self.render(messages, tools=tools)
+        except RenderError:
+            return ""
 
     def _rendered(self, program: _Program, values: dict[str, Any]) -> str:
         try:

@@ -28,6 +28,7 @@ _WITH_WORDS = ("thinking_option", "thinking_mode", "reasoning_mode", "thinking",
 _WORDS = (("on", "off"), ("enabled", "disabled"), ("thinking", "chat"), ("think", "no_think"), ("/think", "/no_think"))
 NAMES = frozenset((*_FLAGS, *_NEGATED, *_WITH_WORDS))
 _EFFORT = ("reasoning_effort", "thinking_effort")
+_NO_EFFORT = ("none", "no_think", "off", "disabled")
 
 
 FIELDS = ("reasoning_content", "thinking", "reasoning")  # for reasoning, of which templates read one
@@ -85,8 +86,8 @@ def _candidates(template: ChatTemplate) -> Iterator[Switch]:
             if has(on) or has(off):
                 yield Switch(name, on, off)
     for name in _EFFORT:
-        if name in read and has("none"):
-            yield Switch(name, "high" if has("high") else "medium", "none")
+        for off in filter(has, _NO_EFFORT) if name in read else ():
+            yield Switch(name, "high" if has("high") else "medium", off)
 
 
 class Probe(Protocol):
@@ -141,10 +142,25 @@ class ThinkingProbes:
 
     @cached_property
     def own_marks(self) -> tuple[str, str] | None:
-        """The model's own marks around reasoning, for a template that writes none: tokens of the tokenizer, or None."""
+        """The model's own marks around reasoning, for a template that writes none: tokens of the tokenizer, or None.
+
+        None also if the template writes something between its prompt and a content: there, no model writes its marks.
+        """
         found = [] if self.fields or not self._template.source else own_marks_of(self._files)
         named = [pair for pair in found if any(pair[1] in source for source in self._template.sources)]
-        return next(iter([*named, *found]), None)
+        pair = next(iter([*named, *found]), None)
+        return None if pair is None or self._comes_behind_more(*pair) else pair
+
+    def _comes_behind_more(self, opening: str, close: str) -> bool:
+        """Whether marks at the head of an answer are written behind something that the prompt does not have.
+
+        A block that the prompt opens, or opens and closes, is no such thing.
+        """
+        answer = {**_ANSWER, "content": f"{opening}\n{THOUGHT}\n{close}\n\n{_ANSWER['content']}"}
+        prompt, text = self._probe([_QUESTION], prompt=True) or "", self._probe([_QUESTION, answer]) or ""
+        tails = [one.rpartition(_QUESTION["content"])[2] for one in (prompt, text.partition(THOUGHT)[0])]
+        given, before = ("".join(tail.split()) for tail in tails)
+        return THOUGHT in text and before.removesuffix(opening) != given.removesuffix(close).removesuffix(opening)
 
     @cached_property
     def opened_block(self) -> str:

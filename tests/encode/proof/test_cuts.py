@@ -63,6 +63,21 @@ def test_reasoning_behind_an_empty_block_is_not_trained(make_encoder: Any) -> No
     assert drop.reason == "unproven_mask"
 
 
+def test_instructions_at_the_end_of_every_rendering_come_before_the_generation_prompt(make_encoder: Any) -> None:
+    source = (
+        "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content or '' }}"
+        "{% for c in m.tool_calls or [] %}{{ c.function | tojson }}{% endfor %}{{ '<|im_end|>' if not m.tool_calls }}"
+        "{% endfor %}<|im_start|>system\nDo it.<|im_end|>"
+        "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+    )
+    encoder = make_encoder(source)
+    before = "<|im_start|>user\nhi<|im_end|><|im_start|>system\nDo it.<|im_end|><|im_start|>assistant\n"
+    assert encode_to_text(encoder, chat("hi", "yo")) == [before + "{{yo<|im_end|>}}"]
+    # A call has no end of its own: the instructions behind it are no part of it.
+    drop = encode_to_text(encoder, Record((Message("user", "hi"), Message("assistant", None, tool_calls=(CALL,)))))
+    assert drop.reason == "unproven_mask"
+
+
 def test_a_rendering_may_leave_out_a_header_of_control_tokens(make_encoder: Any) -> None:
     source = (
         "{% for m in messages %}{% if m.role == 'tool' %}[{{ m.content }}]{% elif m.role == 'user' %}"

@@ -68,6 +68,21 @@ def test_a_template_that_writes_none_leaves_marks_in_texts_and_refuses_fields(ma
     assert encoder.encode([answer("yo", reasoning="why")])[0] == Drop("lost_field", "turn 2: reasoning_content")
 
 
+def test_marks_that_would_come_behind_more_than_the_prompt_stay_text(make_encoder: Make) -> None:
+    source = (
+        "{% for m in messages %}{{ '<|im_start|>' + m.role + '\n' }}{{ '<|message|>' if m.role == 'assistant' }}"
+        "{{ m.content + '<|im_end|>\n' }}{% endfor %}"
+        "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}MORE{% endif %}"
+    )
+    inside, behind = make_encoder(source.replace("MORE", "")), make_encoder(source.replace("MORE", "<|message|>"))
+    record = answer("<think>why</think>yo")
+    assert encode_to_text(inside, record) == [QUESTION + "{{<|message|><think>why</think>yo<|im_end|>}}\n"]
+    assert encode_to_text(behind, record) == [QUESTION + "<|message|>{{<think>why</think>yo<|im_end|>}}\n"]
+    think = inside.probes.control.id_of("<think>")
+    assert think is not None
+    assert [think in encoder.encode([record])[0][0].input_ids for encoder in (inside, behind)] == [False, True]
+
+
 def test_by_setting_reasoning_is_written_in_front_of_the_answer_or_left_out(make_encoder: Make) -> None:
     record = answer("yo", reasoning="\nwhy\n")
     as_text = make_encoder(tiny_tokenizers.CHATML, reasoning="inline")
