@@ -262,5 +262,5 @@ def test_a_template_that_is_not_there_is_refused_with_the_names_and_what_else_th
     assert code == 1
     assert error.startswith(
         "sftdata: nope: is neither a built-in template nor a readable file; give the path of a template file, "
-        "auto or default for the tokenizer's own, or a built-in template: alpaca, chatml, "
+        "auto or default for the tokenizer's own, or a built-in template: alpaca, apertus, chatml, "
     )

@@ -18,6 +18,7 @@ TEMPLATES = Path(__file__).resolve().parents[2] / "templates"
 # The tokens that end a turn, according to the publisher of the format. None means the tokenizer's EOS.
 ENDS: dict[str, tuple[str, ...] | None] = {
     "alpaca": None,
+    "apertus": ("<|assistant_end|>", "<|tools_suffix|>"),
     "chatml": ("<|im_end|>",),
     "command-r": ("<|END_OF_TURN_TOKEN|>",),
     "deepseek-r1": ("<｜end▁of▁sentence｜>",),
@@ -31,8 +32,11 @@ ENDS: dict[str, tuple[str, ...] | None] = {
     "glm4.7": ("<|user|>", "<|observation|>"),
     "gpt-oss": ("<|return|>", "<|call|>"),
     "granite4": ("<|end_of_text|>",),
+    "hermes3": ("<|im_end|>",),
     "kimi-k2": ("<|im_end|>",),
+    "kimi-k2-thinking": ("<|im_end|>",),
     "lfm2": ("<|im_end|>",),
+    "lfm2.5": ("<|im_end|>",),
     "llama2": None,
     "llama3": ("<|eot_id|>",),
     "llama3.1": ("<|eot_id|>",),
@@ -44,6 +48,7 @@ ENDS: dict[str, tuple[str, ...] | None] = {
     "nemotron3": ("<|im_end|>",),
     "phi3": ("<|end|>",),
     "phi4": ("<|im_end|>",),
+    "phi4-mini": ("<|end|>",),
     "qwen2.5": ("<|im_end|>",),
     "qwen3": ("<|im_end|>",),
     "qwen3.5": ("<|im_end|>",),
@@ -53,7 +58,8 @@ ENDS: dict[str, tuple[str, ...] | None] = {
 }
 # The arguments that tell a template whether the model thinks.
 SWITCHES = dict.fromkeys(
-    ("deepseek-v3.1", "gemma4", "glm4.5", "glm4.7", "nemotron3", "qwen3", "qwen3.5", "smollm3"), "enable_thinking"
+    ("apertus", "deepseek-v3.1", "gemma4", "glm4.5", "glm4.7", "nemotron3", "qwen3", "qwen3.5", "smollm3"),
+    "enable_thinking",
 )
 SHARED = {"qwen3": "qwen3", "llama3": "llama3", "deepseek_v3": "deepseek-v3", "smollm2": "chatml"}
 

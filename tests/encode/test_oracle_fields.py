@@ -60,6 +60,7 @@ CALLS: tuple[tuple[str | None, str | None, Any], ...] = (
 WITH_TOOLS = (
     *("deepseek-v3", "glm4.5", "gpt-oss", "llama3.1", "llama3.2", "mistral-v0.3", "qwen2.5", "qwen3"),
     *("gemma4", "glm4.7", "granite4", "kimi-k2", "lfm2", "llama4", "minimax-m2", "nemotron3", "qwen3.5", "smollm3"),
+    *("apertus", "hermes3", "kimi-k2-thinking", "lfm2.5", "phi4-mini"),
 )
 
 

@@ -176,7 +176,7 @@ def tools() -> list[Conversation]:
     return [
         _make("tools unused", [user("Hi"), assistant("Hello!")], "tools", tools=both),
         _make("tools unused, system", [system("S"), user("Hi"), assistant("Hello!")], "tools system", tools=both),
-        _make("nested schema", [user("Hi"), assistant("Hello!")], "tools", tools=[NESTED]),
+        _make("nested schema", [user("Hi"), assistant("Hello!")], "tools nested", tools=[NESTED]),
         _make("tools, answer first", [assistant("Hi"), user("a")], "tools tools_first no_alternation", tools=both),
         _make("call", [ASK, ONE_CALL], "tools calls one_call", tools=both),
         _make("call, empty text", [ASK, EMPTY_CALL], "tools calls one_call", tools=both),
@@ -206,8 +206,10 @@ def tools() -> list[Conversation]:
         _make(
             "call, then a question", [ASK, ONE_CALL, SUNNY, AFTER, user("Thanks")], "tools calls one_call", tools=both
         ),
-        _make("reasoning before a call", [ASK, thought, SUNNY, AFTER], "tools calls one_call reasoning", tools=both),
-        _make("reasoning, call open", [ASK, thought, SUNNY], "tools calls one_call reasoning", tools=both),
+        _make(
+            "reasoning before a call", [ASK, thought, SUNNY, AFTER], "tools calls one_call reasoning field", tools=both
+        ),
+        _make("reasoning, call open", [ASK, thought, SUNNY], "tools calls one_call reasoning field", tools=both),
         _make("orphan result", [user("Hi"), SUNNY, AFTER], "orphan"),
     ]
 

@@ -13,6 +13,7 @@ FIELDS = ("Format:", "End of turn:", "System:", "Tools:", "Reasoning:", "History
 # The token that ends an answer at the end of a conversation, from each published format.
 ENDS = {
     "alpaca": "</s>",
+    "apertus": "<|assistant_end|>",
     "chatml": "<|im_end|>",
     "command-r": "<|END_OF_TURN_TOKEN|>",
     "deepseek-r1": "<｜end▁of▁sentence｜>",
@@ -26,8 +27,11 @@ ENDS = {
     "glm4.7": "<|user|>",
     "gpt-oss": "<|return|>",
     "granite4": "<|end_of_text|>",
+    "hermes3": "<|im_end|>",
     "kimi-k2": "<|im_end|>",
+    "kimi-k2-thinking": "<|im_end|>",
     "lfm2": "<|im_end|>",
+    "lfm2.5": "<|im_end|>",
     "llama2": "</s>",
     "llama3": "<|eot_id|>",
     "llama3.1": "<|eot_id|>",
@@ -39,6 +43,7 @@ ENDS = {
     "nemotron3": "<|im_end|>",
     "phi3": "<|end|>",
     "phi4": "<|im_end|>",
+    "phi4-mini": "<|end|>",
     "qwen2.5": "<|im_end|>",
     "qwen3": "<|im_end|>",
     "qwen3.5": "<|im_end|>",

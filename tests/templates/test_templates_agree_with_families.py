@@ -55,6 +55,10 @@ def without_none(message: Message) -> Message:
     return {key: value for key, value in with_objects(message).items() if value is not None}
 
 
+def with_empty_and_objects(message: Message) -> Message:
+    return with_objects(with_empty(message))
+
+
 def with_empty(message: Message) -> Message:
     """For families that write a content of None as the word "None"."""
     return {**message, "content": message["content"] or ""}
@@ -75,6 +79,17 @@ def with_half_blocks(text: str) -> str:
     return text.replace("<think></think>", "</think>")
 
 
+def with_one_closing(text: str) -> str:
+    """For a family whose published template closes results in another way once they are answered."""
+    return text.replace("</tool_response>\n<|im_end|>", "</tool_response><|im_end|>")
+
+
+def without_last_end(text: str) -> str:
+    """For a family whose published template ends an answer with the next question, and starts no turn after results."""
+    text = text.removesuffix("<|assistant_end|>").replace("<|assistant_end|><|assistant_start|>", "<|assistant_start|>")
+    return text.replace("]<|assistant_start|>", "]")
+
+
 @dataclass(frozen=True)
 class Family:
     """One of our templates and the family's own. Ours refuses the tags `refused`, and writes `other` differently."""
@@ -86,6 +101,7 @@ class Family:
     other: frozenset[str] = frozenset()
     only_prompts: bool = False  # the family's own template does not support an answer at the end
     only_with: str | None = None
+    only_tools: bool = False  # the family's own template is for conversations with tools
     clean: Callable[[str], str] = str  # what is done to a text of the family's own, or of ours, before it is compared
 
     def __str__(self) -> str:
@@ -114,6 +130,27 @@ FAMILIES = [
     family("deepseek-v3", "shared/deepseek_v3", "developer", "one_call rounds text_and_call three", feed=with_texts),
     family("qwen3.5", "trl/qwen3_5_think", "string_arguments", feed=with_objects),
     family("gemma4", "trl/gemma4_v5", "two_answers orphan string_arguments", "text_and_call", feed=with_objects),
+    family("lfm2.5", "trl/lfm2_2_5_v2", "developer", feed=with_empty),
+    family(
+        "apertus",
+        "zoo/llamacpp-apertus-8b-instruct",
+        "two_answers",
+        "field",
+        feed=with_empty_and_objects,
+        clean=without_last_end,
+    ),
+    family(
+        "hermes3",
+        "zoo/llamacpp-hermes-2-pro-llama-3-8b-tool-use",
+        "",
+        "text_and_call nested",
+        feed=with_objects,
+        only_tools=True,
+        clean=with_one_closing,
+    ),
+    family(
+        "kimi-k2-thinking", "zoo/llamacpp-kimi-k2-thinking", "developer orphan", "calls reasoning", only_prompts=True
+    ),
     family("lfm2", "trl/lfm2_v2", "developer string_arguments", feed=with_objects),
     family("nemotron3", "trl/nemotron_3_nano", "developer string_arguments", feed=with_objects, only_prompts=True),
     family("granite4", "zoo/llamacpp-granite-4.0", "developer", feed=with_objects),
@@ -175,7 +212,7 @@ def attempt(template: str, chat: Conversation, messages: list[Message], prompt: 
     """The rendered text, or the word "refused"."""
     try:
         return render(template, messages, prompt, tools=chat.tools, **chat.kwargs)
-    except REFUSALS:
+    except (*REFUSALS, RecursionError):
         return "refused"
 
 
@@ -193,6 +230,7 @@ def cases(family: Family) -> list[tuple[Conversation, bool]]:
         (chat, prompt)
         for chat in everything()
         if family.only_with is None or chat.messages[0]["role"] == family.only_with
+        if chat.tools or not family.only_tools
         for prompt in (False, True)
         if not (family.only_prompts and not prompt and chat.messages[-1]["role"] == "assistant")
     ]
