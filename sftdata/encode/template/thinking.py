@@ -154,13 +154,14 @@ class ThinkingProbes:
     def _comes_behind_more(self, opening: str, close: str) -> bool:
         """Whether marks at the head of an answer are written behind something that the prompt does not have.
 
-        A block that the prompt opens, or opens and closes, is no such thing.
+        A block of thinking that is opened, or opened and closed, is no such thing: see proof/modes.py.
         """
         answer = {**_ANSWER, "content": f"{opening}\n{THOUGHT}\n{close}\n\n{_ANSWER['content']}"}
         prompt, text = self._probe([_QUESTION], prompt=True) or "", self._probe([_QUESTION, answer]) or ""
         tails = [one.rpartition(_QUESTION["content"])[2] for one in (prompt, text.partition(THOUGHT)[0])]
         given, before = ("".join(tail.split()) for tail in tails)
-        return THOUGHT in text and before.removesuffix(opening) != given.removesuffix(close).removesuffix(opening)
+        bare = (one.removesuffix(close).removesuffix(opening) for one in (given, before.removesuffix(opening)))
+        return THOUGHT in text and next(bare) != next(bare)
 
     @cached_property
     def opened_block(self) -> str:
