@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from template_conversations import CLOCK, assistant, call, result, system, user
 from template_rendering import REFUSALS, ours
@@ -135,7 +137,7 @@ def test_smollm3s_system_message_chooses_the_mode_and_may_be_all_there_is() -> N
     ],
 )
 def test_glm47_closes_the_last_turn_and_has_a_block_that_follows_the_prompt(
-    answer: dict[str, object], given: dict[str, object], written: str
+    answer: dict[str, Any], given: dict[str, Any], written: str
 ) -> None:
     assert ours("glm4.7", [user("a"), answer], **given) == "[gMASK]<sop><|user|>a<|assistant|>" + written
 
