@@ -79,6 +79,11 @@ def with_half_blocks(text: str) -> str:
     return text.replace("<think></think>", "</think>")
 
 
+def without_space(text: str) -> str:
+    """For a collection's template whose indentation ends up in its renderings."""
+    return re.sub(r"\s+", "", text)
+
+
 def with_one_closing(text: str) -> str:
     """For a family whose published template closes results in another way once they are answered."""
     return text.replace("</tool_response>\n<|im_end|>", "</tool_response><|im_end|>")
@@ -153,6 +158,7 @@ FAMILIES = [
     ),
     family("lfm2", "trl/lfm2_v2", "developer string_arguments", feed=with_objects),
     family("nemotron3", "trl/nemotron_3_nano", "developer string_arguments", feed=with_objects, only_prompts=True),
+    family("nemotron3", "trl/nemotron_3_super", "developer string_arguments", feed=with_objects, only_prompts=True),
     family("granite4", "zoo/llamacpp-granite-4.0", "developer", feed=with_objects),
     family("llama4", "zoo/axolotl-llama4", "developer tools_first", "string_arguments", feed=with_empty),
     family("minimax-m2", "zoo/llamacpp-minimax-m2", "late_system developer", feed=with_empty, only_prompts=True),
@@ -174,6 +180,7 @@ FAMILIES = [
         feed=with_objects,
         clean=with_half_blocks,
     ),
+    family("deepseek-v3.1", "zoo/vllm-deepseekv31", "developer", "thinking", feed=with_objects, clean=without_space),
     family("deepseek-r1", "trl/deepseekv3", "developer", "rounds", feed=with_texts, only_prompts=True),
 ]
 
