@@ -11,6 +11,7 @@ from hypothesis import given
 from strategies import conversations, few_examples
 
 quick = few_examples(14)
+SWITCHED = ({"enable_thinking": False}, {"enable_thinking": True})
 
 
 @pytest.fixture(scope="module", params=sorted(SHARED))
@@ -37,6 +38,6 @@ def test_roles_in_any_order_are_right_or_dropped(pair: Pair, conversation: dict[
 
 
 @quick
-@given(conversations(tools=True, reasoning=True, weights=True, kwargs=({"enable_thinking": False}, {"enable_thinking": True})))
+@given(conversations(tools=True, reasoning=True, weights=True, kwargs=SWITCHED))
 def test_tools_reasoning_and_weights_are_right_or_dropped(pair: Pair, conversation: dict[str, Any]) -> None:
     assert pair.problems(conversation) == []
