@@ -22,7 +22,7 @@ T = TypeVar("T")
 MAGIC = b"PAR1"  # at both ends of a file
 FOOTER_BYTES = 8  # the length of the footer, and MAGIC
 MAX_FOOTER_BYTES = 64 << 20
-MAX_GROUP_ROWS = 1 << 20
+MAX_GROUPS, MAX_GROUP_ROWS = 1 << 10, 1 << 20  # a ledger's file has 16 row groups at most, of 65,536 rows
 BASE_BYTES, MAX_RATIO = 256 << 20, 100  # a row group may unfold to so much, and so often the bytes that it has
 VALUE_BYTES = 16  # of a value, with its levels and its offset, besides the text
 CODECS = {0: None, 1: "snappy", 2: "gzip", 4: "brotli", 6: "zstd"}
@@ -45,7 +45,8 @@ def read_row_groups(
 
     If `columns` is None, all of them; if `groups` is not, only these row groups. A file without row groups gives an
     empty table. Raises DatasetError if the file does not exist or is not Parquet, if a
-    column of `schema` is missing or has another type, or if a row group is corrupt or unfolds to too much.
+    column of `schema` is missing or has another type, if there are too many row groups, or if
+    one is corrupt or unfolds to too much.
     """
     try:
         status = regular_file(path)
@@ -101,7 +102,11 @@ def _row_groups(path: str | Path, raw: IO[bytes], size_bytes: int) -> list[Any]:
         raise ValueError(f"its footer has {length:,} bytes")
     raw.seek(size_bytes - FOOTER_BYTES - length)
     footer, _ = read_struct(raw.read(length), 0)
-    return _of_type(footer.get(ROW_GROUPS, []), list)
+    groups = _of_type(footer.get(ROW_GROUPS, []), list)
+    if len(groups) > MAX_GROUPS:  # each takes some milliseconds, however few rows it has
+        what = f"has {len(groups):,} row groups; there are at most {MAX_GROUPS:,}"
+        raise DatasetError(str(path), what, RESTORE)
+    return groups
 
 
 def _of_type(value: Any, kind: type[T]) -> T:

@@ -43,6 +43,15 @@ def test_some_row_groups_are_read(tmp_path: Path) -> None:
     assert group.to_pydict() == {"name": ["ü"]}
 
 
+def test_a_file_cut_into_very_many_row_groups_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parquet_file, "MAX_GROUPS", 2)
+    pq.write_table(TABLE, tmp_path / "file", row_group_size=2)
+    assert pa.concat_tables(read_row_groups(tmp_path / "file", SCHEMA)).equals(TABLE)
+    pq.write_table(TABLE, tmp_path / "file", row_group_size=1)
+    with pytest.raises(DatasetError, match="has 3 row groups; there are at most 2"):
+        list(read_row_groups(tmp_path / "file", SCHEMA))
+
+
 def test_a_file_without_rows_gives_its_columns(tmp_path: Path) -> None:
     pq.write_table(SCHEMA.empty_table(), tmp_path / "file")
     assert pa.concat_tables(read_row_groups(tmp_path / "file", SCHEMA)).equals(SCHEMA.empty_table())
