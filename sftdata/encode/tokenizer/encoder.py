@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sftdata.encode.options import Backend
-from sftdata.errors import TokenizerError, is_fault_of_library
+from sftdata.errors import TokenizerError, first_line, is_fault_of_library
 
 Ids = npt.NDArray[np.int32]
 Offsets = npt.NDArray[np.int64]
@@ -127,7 +127,9 @@ class Encoder:
     def _encode_fast(self, texts: Sequence[str]) -> tuple[Ids, Offsets]:
         try:
             ids, offsets = self._fast.encode_batch_flat(list(texts))
-        except ValueError:  # a byte that is not in the vocabulary, which tokenizers leaves out
+        except BaseException as error:  # such as a byte that is not in the vocabulary, which tokenizers leaves out
+            if not is_fault_of_library(error):
+                raise
             return self._encode_slow(texts)
         return np.frombuffer(ids, np.uint32).view(np.int32), np.frombuffer(offsets, np.uint64).view(np.int64)
 
@@ -149,8 +151,14 @@ class Encoder:
 
     @cached_property
     def _passes_self_test(self) -> bool:
-        """Whether fastokens gives the ids of tokenizers for tricky texts."""
-        return self._gives_same_ids(TRICKY_TEXTS)
+        """Whether fastokens gives the ids of tokenizers for tricky texts. Raises TokenizerError if tokenizers fails."""
+        try:
+            return self._gives_same_ids(TRICKY_TEXTS)
+        except BaseException as error:
+            if not is_fault_of_library(error):
+                raise
+            what = f"is loaded by tokenizers, which then fails on text ({first_line(error)[:200]})"
+            raise TokenizerError("tokenizer.json", what, "download it again") from error
 
     def _gives_same_ids(self, texts: Sequence[str]) -> bool:
         """Whether fastokens and tokenizers give the same ids."""
@@ -172,7 +180,7 @@ def _load_fastokens(tokenizer_json: str) -> Any:
     except BaseException as error:
         if not is_fault_of_library(error):
             raise
-        what = f"cannot be loaded by fastokens ({error})"
+        what = f"cannot be loaded by fastokens ({first_line(error)[:200]})"
         raise TokenizerError("tokenizer.json", what, "set encoder to auto or hf") from error
 
 
@@ -185,4 +193,4 @@ def _load_tokenizers(tokenizer_json: str) -> Any:
         if not is_fault_of_library(error):
             raise
         hint = "check that the file is complete"
-        raise TokenizerError("tokenizer.json", f"cannot be loaded ({error})", hint) from error
+        raise TokenizerError("tokenizer.json", f"cannot be loaded ({first_line(error)[:200]})", hint) from error

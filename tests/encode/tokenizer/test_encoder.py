@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from sftdata.encode.tokenizer.encoder import Encoder
+from sftdata.errors import TokenizerError
 
 
 @pytest.fixture
@@ -47,3 +48,35 @@ def test_an_id_that_the_tokenizer_does_not_give_is_translated(byte_level: Any) -
     plain = byte_level.encode("</s>a").ids
     encoder = Encoder(byte_level.to_str(), token_ids={"</s>": 2000})
     assert encoder.encode_each(["</s>a"])[0].tolist() == [2000, *plain[1:]]
+
+
+class PanicException(BaseException):
+    """As a library in Rust raises it."""
+
+
+class Panics:
+    """A tokenizer that was loaded, and panics on text."""
+
+    def token_to_id(self, token: str) -> int | None:
+        return None
+
+    def encode_batch_fast(self, texts: list[str], *, add_special_tokens: bool) -> Any:
+        raise PanicException("index out of bounds: the len is 9 but the index is 9")
+
+    def encode_batch_flat(self, texts: list[str]) -> Any:
+        raise PanicException("index out of bounds: the len is 9 but the index is 9")
+
+
+def test_a_tokenizer_that_panics_on_text_is_one_sentence(byte_level: Any) -> None:
+    encoder = Encoder(byte_level.to_str())
+    encoder.__dict__.update(_slow=Panics(), _fast=Panics())
+    with pytest.raises(TokenizerError, match=r"which then fails on text \(index out of bounds"):
+        encoder.encode(["a"])
+
+
+def test_where_fastokens_panics_tokenizers_encodes(byte_level: Any) -> None:
+    encoder = Encoder(byte_level.to_str())
+    encoder.__dict__.update(_fast=Panics())
+    ids, offsets = encoder.encode(["Paris", ""])
+    assert ids.tolist() == byte_level.encode("Paris", add_special_tokens=False).ids
+    assert offsets.tolist() == [0, len(ids), len(ids)]
