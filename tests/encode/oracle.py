@@ -85,7 +85,7 @@ class Oracle(Reference):
 
     def turns(self, messages: Chat, tools: Any, kwargs: Any, trained: Sequence[int]) -> list[Turn]:
         """The prompt and completion of each trained turn, control strings hidden. Raises Unsatisfied."""
-        hidden = change_fields(messages, self.masks.hide)
+        hidden = [self._with_own_marks(m, h) for m, h in zip(messages, change_fields(messages, self.masks.hide))]
         hidden_tools = change_strings(tools, self.masks.hide)
         turns: list[Turn] = []
         problems: list[Unsatisfied] = []
@@ -99,6 +99,15 @@ class Oracle(Reference):
         if problems:
             raise Unsatisfied(problems[0].reasons, problems[0].turn, problems[1:])
         return turns
+
+    def _with_own_marks(self, message: dict[str, Any], hidden: dict[str, Any]) -> dict[str, Any]:
+        """Reasoning at the head of an answer is in the model's own marks if the template writes none."""
+        inline = INLINE.fullmatch(message.get("content") or "")
+        if inline is None or message["role"] != "assistant" or self.writes_thinking:
+            return hidden
+        space = message["content"].partition("<think>")[0]
+        thought, answer = map(self.masks.hide, inline.groups())
+        return {**hidden, "content": f"{space}<think>{thought}</think>{answer}"}
 
     def _in_mode(self, message: dict[str, Any], kwargs: Any) -> Any:
         """The template arguments with which a turn is served."""

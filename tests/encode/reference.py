@@ -99,6 +99,7 @@ class Reference:
             if text.strip()
             and (entry["special"] or text in named or text in source or text in probe or text in THINKING)
         }
+        self.writes_thinking = any(mark in source or mark in probe for mark in THINKING)
         self.masks = Masks(list(self.controls))
         wanted = (self.tokenizer.eos_token,) if ends is None else ends
         self.ends = tuple(end for end in wanted if end in self.controls)
