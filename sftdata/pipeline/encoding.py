@@ -19,6 +19,7 @@ from sftdata.encode.record_encoder import EncodeSettings, RecordEncoder
 from sftdata.encode.stage import SOURCE, Encode
 from sftdata.encode.stats import EncodingStats
 from sftdata.encode.template.load import NO_TEMPLATE
+from sftdata.encode.template.thinking import arguments_read
 from sftdata.encode.tokenizer.load import TokenizerFiles, load_tokenizer
 from sftdata.encode.tokenizer.stops import with_stops
 from sftdata.encode.ways_out import REASONS, as_lines, find_ways_out, fitting_templates
@@ -84,6 +85,19 @@ def load_encoder(config: Config) -> RecordEncoder:
         with _templates_that_fit(files, config.date):
             encoder.check()
     return encoder
+
+
+def note_unread(config: Config, encoder: RecordEncoder, progress: Progress) -> list[str]:
+    """What is said of settings that are set, and that nothing in this run reads; `progress` is told too."""
+    asks = any("strftime_now" in source for source in encoder.template.sources)
+    if asks or "date" not in config.model_fields_set:
+        return []
+    why = "no template renders texts" if config.is_plain_text else "the chat template does not ask for today"
+    named = [name for name in arguments_read(encoder.template) if "date" in name]
+    hint = f" (it reads the argument {named[0]}, which chat_template_kwargs sets)" if named else ""
+    note = f"date: {config.date} has no effect: {why}{hint}"
+    progress.note(note)
+    return [note]
 
 
 def _settings_of(source: SourceConfig) -> SourceSettings:

@@ -31,6 +31,7 @@ from sftdata.pipeline.encoding import (
     encode_rows,
     load_encoder,
     loaded_meanwhile,
+    note_unread,
     suggest_settings,
     write_tokenizer,
 )
@@ -88,7 +89,7 @@ def prepare(
         notes = [*sources.notes, *notes_on_losses(sources, rows), *drop_near_duplicates(rows, engine, config, work.new)]
         drop_shared_prefixes(rows, engine, config)
         drop_semantic_duplicates(rows, engine, config, work.new)
-        notes += drop_contaminated(rows, engine, config, work.new)
+        notes += [*drop_contaminated(rows, engine, config, work.new), *note_unread(config, encoder, progress)]
         drop_over_caps(rows, config)
 
         samples, stats = encode_rows(rows, engine, encoder, config, progress)

@@ -77,3 +77,34 @@ def test_tokenizers_encodes_only_a_few_texts_of_each_piece(
     data = write_lines(tmp_path / "a.jsonl", [chat(f"Question {n}", f"A zebra {n}") for n in range(200)])
     assert prepare(tmp_path / "out", tiny_tokenizer, [str(data)]).encoding.encoder == "fastokens"
     assert counts == {"_encode_fast": 200 + TRIED_TEXTS, "_encode_slow": TRIED_TEXTS}
+
+
+ASKS_FOR_TODAY = (
+    "{{ strftime_now('%Y') }}"
+    "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+ASKS_FOR_A_DATE = ASKS_FOR_TODAY.replace("strftime_now('%Y')", "date_string or 2024")
+NO_TODAY = "date: 2026-01-15 has no effect: the chat template does not ask for today"
+
+
+@pytest.mark.parametrize(
+    ("template", "source", "notes"),
+    [
+        (None, {}, [NO_TODAY]),
+        (ASKS_FOR_TODAY, {}, []),
+        (ASKS_FOR_A_DATE, {}, [f"{NO_TODAY} (it reads the argument date_string, which chat_template_kwargs sets)"]),
+        (None, {"format": "text"}, ["date: 2026-01-15 has no effect: no template renders texts"]),
+    ],
+)
+def test_a_date_that_no_template_reads_is_said(
+    tiny_tokenizer: Path, tmp_path: Path, template: str | None, source: dict[str, str], notes: list[str]
+) -> None:
+    data = write_lines(tmp_path / "a.jsonl", [{"text": "Hi"} if source else chat("Hi")])
+    settings = {} if template is None else {"template": str(tmp_path / "own.jinja")}
+    (tmp_path / "own.jinja").write_text(template or "")
+    sources = [{"path": str(data), **source}]
+    progress = RecordedProgress()
+    manifest = prepare(tmp_path / "out", tiny_tokenizer, sources, date="2026-01-15", progress=progress, **settings)
+    assert progress.notes == [*manifest.notes] == notes
+    assert prepare(tmp_path / "other", tiny_tokenizer, sources, **settings).notes == ()
