@@ -110,9 +110,12 @@ def test_a_compressed_json_file_that_holds_too_much_is_refused_by_name(
     assert len([*rows_of(unit, source)]) == 1100
     for module in ("open_files", "json_files"):
         monkeypatch.setattr(f"sftdata.read.readers.{module}.MAX_WHOLE_BYTES", MB)
-    with pytest.raises(SourceError, match=f"a.json.{name}.*holds more than 1 MiB uncompressed"):
+    with pytest.raises(SourceError, match=f"a.json.{name}.*holds more than 1 MiB uncompressed") as caught:
         [*rows_of(unit, source)]
-    plain = tmp_path / "plain.json"
+    assert "write it as JSON lines, which may be compressed and of any size, or unpack it" in str(caught.value)
+    plain, lines = tmp_path / "plain.json", tmp_path / f"lines.jsonl.{name}"
     plain.write_bytes(text)
-    source = SourceConfig(path=str(plain))
-    assert len([*rows_of(plan_units([source])[0], source)]) == 1100
+    lines.write_bytes(COMPRESS[name]("".join(json.dumps(row) + "\n" for row in rows).encode()))
+    for advised in (plain, lines):
+        source = SourceConfig(path=str(advised))
+        assert len([*rows_of(plan_units([source])[0], source)]) == 1100
