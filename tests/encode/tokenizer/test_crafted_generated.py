@@ -21,6 +21,7 @@ from sftdata.encode.record_encoder import EncodeSettings, RecordEncoder
 from sftdata.encode.tokenizer.load import load_tokenizer
 from sftdata.encode.tokenizer.stops import stop_tokens
 from sftdata.errors import SftDataError
+from sftdata.records.faults import is_fault
 from sftdata.records.record import Drop
 
 FLAGS = dict.fromkeys(("lstrip", "rstrip", "normalized", "single_word"), False)
@@ -97,10 +98,15 @@ def use(folder: Path) -> None:
         encoder.load()
         assert encoder.encoder.agrees(["Hello"]) in (True, False)
         assert encoder.id_of("eos_token") is None or encoder.end_ids
-        (found,) = encoder.encode([chat("Hi </s>", "Hello.")])
     except SftDataError as error:
         assert "\n" not in str(error), str(error)
         assert len(str(error)) < 1000, str(error)
+        return
+    try:
+        (found,) = encoder.encode([chat("Hi </s>", "Hello.")])
+    except BaseException as error:  # such as a character that is not in the vocabulary of a tokenizer without <unk>
+        if not is_fault(error):  # of which the stage makes a reason of the row
+            raise
     else:
         assert isinstance(found, Drop) or all(isinstance(one, EncodedSample) for one in found)
 
