@@ -6,6 +6,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from as_read import as_read
 from oracle import Oracle
 
 from sftdata.encode.record_encoder import EncodeSettings, RecordEncoder
@@ -83,7 +84,8 @@ class Pair:
         record = to_record(conversation, format="messages", columns={}, system=None)
         if isinstance(record, Drop):
             return []
-        return self.judge(conversation, self.encode(record))
+        turns = as_read(conversation["messages"], record.messages)
+        return self.judge({**conversation, "messages": turns}, self.encode(record))
 
     def encode(self, record: Record) -> Any:
         """The encoder's result for one record."""

@@ -22,11 +22,11 @@ from __future__ import annotations
 import itertools
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from reference import Chat, Reference, change_fields, change_strings
+from reference import THINKING, Chat, Reference, change_fields, change_strings
 
 IGNORE = -100
 INLINE = re.compile(r"\s*<think>(.*?)</think>(.*)", re.DOTALL)
@@ -85,6 +85,7 @@ class Oracle(Reference):
 
     def turns(self, messages: Chat, tools: Any, kwargs: Any, trained: Sequence[int]) -> list[Turn]:
         """The prompt and completion of each trained turn, control strings hidden. Raises Unsatisfied."""
+        messages = [self._as_model_writes(message) for message in messages]
         hidden = [self._with_own_marks(m, h) for m, h in zip(messages, change_fields(messages, self.masks.hide))]
         hidden_tools = change_strings(tools, self.masks.hide)
         turns: list[Turn] = []
@@ -93,17 +94,47 @@ class Oracle(Reference):
             try:
                 given = self._in_mode(messages[k], kwargs)
                 turn = self._turn(messages, hidden, tools, hidden_tools, given, k)
-                turns.append(turn if _is_reasoned(messages[k]) else _without_block(turn, hidden[k]))
+                if not _is_reasoned(messages[k]):
+                    named = [*hidden[:k], {**hidden[k], "content": "qzx9zq"}]
+                    turn = _without_block(turn, hidden[k], lambda: self.render(named, hidden_tools, given, prompt=False))
+                turns.append(turn)
+                if any(one.prompt + one.completion == turns[-1].prompt for one in turns[:-1]):
+                    # Two runs without a token between them would be one, with two ends.
+                    raise Unsatisfied(["unproven_mask"], k)
             except Unsatisfied as problem:
                 problems.append(problem)
         if problems:
             raise Unsatisfied(problems[0].reasons, problems[0].turn, problems[1:])
         return turns
 
+    def _writes_own_marks(self, message: dict[str, Any]) -> bool:
+        """Whether reasoning at the head of this answer is in the model's own marks: the template writes none."""
+        has_marks = not self.writes_thinking and set(THINKING) <= self.controls.keys()
+        return has_marks and message["role"] == "assistant" and not message.get("reasoning_content")
+
+    def _as_model_writes(self, message: dict[str, Any]) -> dict[str, Any]:
+        """The message as a model with own marks writes it.
+
+        Blank reasoning is none: no prompt of such a template has an empty block, and a trained one would teach not to
+        think. If a prompt opened the block, its end at the end of a line is all that a text has of it.
+        """
+        content = message.get("content") or ""
+        inline, closed = INLINE.fullmatch(content), CLOSED.fullmatch(content)
+        if not self._writes_own_marks(message):
+            return message
+        if inline is not None and not inline.group(1).strip() and _is_certain(inline):
+            return {**message, "content": inline.group(2).lstrip("\n")}
+        if closed is None or not closed.group(1).strip() or not closed.group(2).strip() or "`" in content:
+            return message
+        if not closed.group(1).endswith("\n") and not closed.group(2).startswith(("\n", "\r\n")):
+            return message  # within a line it is text
+        thought, answer = closed.group(1).strip("\n"), closed.group(2).lstrip("\r\n")
+        return {**message, "content": f"<think>\n{thought}\n</think>\n\n{answer}"}
+
     def _with_own_marks(self, message: dict[str, Any], hidden: dict[str, Any]) -> dict[str, Any]:
-        """Reasoning at the head of an answer is in the model's own marks if the template writes none."""
+        """The hidden message with the model's own marks shown. Where several may end the reasoning, all stay text."""
         inline = INLINE.fullmatch(message.get("content") or "")
-        if inline is None or message["role"] != "assistant" or self.writes_thinking:
+        if inline is None or not self._writes_own_marks(message) or not _is_certain(inline):
             return hidden
         space = message["content"].partition("<think>")[0]
         thought, answer = map(self.masks.hide, inline.groups())
@@ -134,7 +165,12 @@ class Oracle(Reference):
         elif left_out and not _is_reasoned(messages[k]) and rendering.startswith(prompt_text[: left_out.start()]):
             start = left_out.start()  # the rendering leaves out an empty thinking block that the prompt has
         else:
-            start = self._cut(hidden, hidden_tools, kwargs, k, prompt_text, rendering)
+            try:
+                start = self._cut(hidden, hidden_tools, kwargs, k, prompt_text, rendering)
+            except Unsatisfied as problem:
+                if self._shows_fields(hidden, hidden_tools, kwargs, k, rendering):
+                    raise
+                raise Unsatisfied([*problem.reasons, "lost_field"], k) from problem  # both are true of it
         tail = rendering[start:]
         places = [tail.index(end) + len(end) for end in self.ends if end in tail]
         if not places:
@@ -381,14 +417,22 @@ class Oracle(Reference):
         return f"at {at} got {show(got[at : at + 6])}, expected {show(wanted[at : at + 6])}"
 
 
+def _is_certain(inline: re.Match[str]) -> bool:
+    """Whether only one mark can end the reasoning at the head of an answer."""
+    return inline.group(2).count("</think>") <= inline.group(2).count("<think>")
+
+
 def _is_reasoned(message: dict[str, Any]) -> bool:
     """Whether an answer has reasoning, in its field or in front of its text."""
     inline = INLINE.fullmatch(message.get("content") or "") if message.get("reasoning_content") is None else None
     return bool((message.get("reasoning_content") or (inline.group(1) if inline else "")).strip())
 
 
-def _without_block(turn: Turn, message: dict[str, Any]) -> Turn:
-    """The turn with an empty thinking block as the end of its prompt, up to the text of the message."""
+def _without_block(turn: Turn, message: dict[str, Any], with_name: Callable[[], str]) -> Turn:
+    """The turn with an empty thinking block as the end of its prompt, up to the text of the message.
+
+    In front of a text of white space, what the template writes of it is what it writes in front of a name.
+    """
     block = BLOCK.match(turn.completion)
     if block is None:
         return turn
@@ -396,17 +440,27 @@ def _without_block(turn: Turn, message: dict[str, Any]) -> Turn:
     rest = turn.completion[block.end() :]
     texts = [text for text in (content, content.strip()) if text.strip() and text in rest]
     cut = block.end() + (rest.index(texts[0]) if texts else len(rest) - len(rest.lstrip()))
+    if content.isspace():
+        before = with_name().partition("qzx9zq")[0]
+        cut = block.end() + len(before) - len(before.rstrip())
     return Turn(turn.index, turn.prompt + turn.completion[:cut], turn.completion[cut:], turn.rendering)
 
 
 def _has_unclear_reasoning(messages: Chat, trained: Sequence[int], reason: str | None) -> bool:
-    """Whether a drop may be for a trained turn that begins with <think>, of which the end or the answer is missing."""
-    for text in ((messages[k].get("content") or "") for k in trained if messages[k].get("reasoning_content") is None):
+    """Whether a drop may be for an answer that begins with <think>, of which the end or the answer is missing.
+
+    It stays text, also in front of a trained turn: a template that looks for the marks then acts on that text.
+    """
+    for k in range(max(trained) + 1):
+        text = messages[k].get("content") or ""
+        if messages[k]["role"] != "assistant" or messages[k].get("reasoning_content") is not None:
+            continue
         inline = INLINE.fullmatch(text)
         is_unclear = text.lstrip().startswith("<think>") and (inline is None or "</think>" in inline.group(2))
+        is_unclear |= text.lstrip().startswith("[THINK]") and "[/THINK]" not in text
         if reason == "unproven_mask" and is_unclear:
             return True
-        if reason == "empty_answer" and inline is not None and not inline.group(2).strip():
+        if reason == "empty_answer" and k in trained and inline is not None and not inline.group(2).strip():
             return True
     return False
 
