@@ -42,9 +42,9 @@ def _as_read(message: dict[str, Any], read: Message) -> dict[str, Any]:
     if isinstance(thought, str) and read.reasoning != thought and (read.reasoning or "") == _thought(thought):
         changed["reasoning_content"] = read.reasoning
     inline = _INLINE.fullmatch(message.get("content") or "")
-    if inline is not None and read.reasoning and inline.group(1).strip() in ("", read.reasoning.strip()):
-        if read.content == inline.group(2).lstrip():
-            changed["content"] = read.content
+    is_said = inline is not None and read.reasoning and inline.group(1).strip() in ("", read.reasoning.strip())
+    if inline is not None and is_said and read.content == inline.group(2).lstrip():
+        changed["content"] = read.content
     return changed
 
 

@@ -109,9 +109,12 @@ def _keys_and_values(value: Any) -> Iterator[Any]:
 
 
 def has_value(text: str, value: object) -> bool:
-    """Whether a value appears in a text, as it is or as JSON, with or without ASCII escapes."""
+    """Whether a value appears in a text: as it is, as JSON, with or without ASCII escapes, or as in Python lists."""
     if isinstance(value, str):
-        return value in text or json.dumps(value, ensure_ascii=False)[1:-1] in text or json.dumps(value)[1:-1] in text
+        if value in text:
+            return True
+        written = (json.dumps(value, ensure_ascii=False), json.dumps(value), repr(value))
+        return any(form[1:-1] in text for form in written)
     return json.dumps(value) in text or str(value) in text
 
 
