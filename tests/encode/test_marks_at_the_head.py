@@ -25,13 +25,14 @@ def record_of(*turns: tuple[str, str], **more: Any) -> Record:
     return record
 
 
-def marks_of(encoder: RecordEncoder, record: Record) -> tuple[int, int]:
-    """How many tokens <think> are in the samples of a record, and how many of them are trained."""
-    think = encoder.probes.control.id_of("<think>")
+def marks_of(encoder: RecordEncoder, record: Record, mark: str = "<think>") -> tuple[int, int]:
+    """How many tokens of a mark are in the samples of a record, and how many of them are trained."""
+    id_ = encoder.probes.control.id_of(mark)
+    assert id_ is not None
     samples = encoder.encode([record])[0]
     assert not isinstance(samples, Drop), samples
     return tuple(  # type: ignore[return-value]
-        sum(list(ids).count(think) for ids in column)
+        sum(list(ids).count(id_) for ids in column)
         for column in ([one.input_ids for one in samples], [one.labels for one in samples])
     )
 
@@ -77,8 +78,7 @@ def test_an_end_alone_is_that_of_reasoning_at_the_end_of_a_line_and_text_within_
     record = record_of(("user", "hi"), ("assistant", "why</think>yo"))
     (text,) = encode_to_text(encoder, record)
     assert text.endswith(f"{ANSWER}{{{{why</think>yo{END}}}}}\n")
-    close = encoder.probes.control.id_of("</think>")
-    assert close not in encoder.encode([record])[0][0].input_ids
+    assert marks_of(encoder, record, "</think>") == (0, 0)
 
 
 @pytest.mark.parametrize(
