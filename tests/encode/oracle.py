@@ -22,7 +22,7 @@ from __future__ import annotations
 import itertools
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -95,8 +95,8 @@ class Oracle(Reference):
                 given = self._in_mode(messages[k], kwargs)
                 turn = self._turn(messages, hidden, tools, hidden_tools, given, k)
                 if not _is_reasoned(messages[k]):
-                    named = [*hidden[:k], {**hidden[k], "content": "qzx9zq"}]
-                    turn = _without_block(turn, hidden[k], lambda: self.render(named, hidden_tools, given, prompt=False))
+                    named = self._with(hidden, hidden_tools, given, k, {**hidden[k], "content": "qzx9zq"})
+                    turn = _without_block(turn, hidden[k], named or "")
                 turns.append(turn)
                 if any(one.prompt + one.completion == turns[-1].prompt for one in turns[:-1]):
                     # Two runs without a token between them would be one, with two ends.
@@ -288,6 +288,8 @@ class Oracle(Reference):
         for form, is_needed in self.forms(messages):
             if reason is not None and not is_needed:
                 continue
+            if reason == "lost_field" and self.writes_thinking and any(_is_reasoned_inline(form[k]) for k in trained):
+                continue  # a template that writes reasoning may not do so in this place: then it is lost, and no text
             try:
                 turns = self.turns(form, tools, kwargs, trained)
             except Unsatisfied as problem:
@@ -379,9 +381,13 @@ class Oracle(Reference):
         prompt, both = self.encode(turn.prompt), self.encode(turn.prompt + turn.completion)
         if prompt is None or both is None:
             return None
-        if both[: len(prompt)] == prompt:
-            return [both[len(prompt) :]]
         alone = self.encode(turn.completion)
+        if both[: len(prompt)] == prompt:
+            # Where no header stands before an answer ("a" + "'s"), rules that cut words may look over the boundary.
+            # Both ways have encode(P) before them, and inference encodes P alone.
+            behind = both[len(prompt) :]
+            is_other = self.is_byte_level() and alone is not None and alone != behind
+            return [behind, alone] if is_other and alone is not None else [behind]
         if self.is_byte_level():
             return None if alone is None else [alone]
         found = [alone] if alone is not None and self.decodes_to(alone, turn.completion, after="x") else []
@@ -422,16 +428,20 @@ def _is_certain(inline: re.Match[str]) -> bool:
     return inline.group(2).count("</think>") <= inline.group(2).count("<think>")
 
 
+def _is_reasoned_inline(message: dict[str, Any]) -> bool:
+    return _is_reasoned(message) and message.get("reasoning_content") is None
+
+
 def _is_reasoned(message: dict[str, Any]) -> bool:
     """Whether an answer has reasoning, in its field or in front of its text."""
     inline = INLINE.fullmatch(message.get("content") or "") if message.get("reasoning_content") is None else None
     return bool((message.get("reasoning_content") or (inline.group(1) if inline else "")).strip())
 
 
-def _without_block(turn: Turn, message: dict[str, Any], with_name: Callable[[], str]) -> Turn:
+def _without_block(turn: Turn, message: dict[str, Any], named: str) -> Turn:
     """The turn with an empty thinking block as the end of its prompt, up to the text of the message.
 
-    In front of a text of white space, what the template writes of it is what it writes in front of a name.
+    If the text begins with white space, the template's own is what it writes in front of a name: the rendering `named`.
     """
     block = BLOCK.match(turn.completion)
     if block is None:
@@ -440,8 +450,8 @@ def _without_block(turn: Turn, message: dict[str, Any], with_name: Callable[[], 
     rest = turn.completion[block.end() :]
     texts = [text for text in (content, content.strip()) if text.strip() and text in rest]
     cut = block.end() + (rest.index(texts[0]) if texts else len(rest) - len(rest.lstrip()))
-    if content.isspace():
-        before = with_name().partition("qzx9zq")[0]
+    if content[:1].isspace():
+        before = named.partition("qzx9zq")[0]
         cut = block.end() + len(before) - len(before.rstrip())
     return Turn(turn.index, turn.prompt + turn.completion[:cut], turn.completion[cut:], turn.rendering)
 

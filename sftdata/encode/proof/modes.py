@@ -21,8 +21,8 @@ from sftdata.encode.proof.fields import CONTENT, REASONING
 from sftdata.encode.proof.turns import ProvenTurn, prove_turn
 from sftdata.encode.stats import THINKING
 from sftdata.encode.template.conversation import Conversation, Refusal
-from sftdata.encode.template.jinja import Turn
-from sftdata.encode.template.probes import TemplateProbes
+from sftdata.encode.template.jinja import RenderError, Turn
+from sftdata.encode.template.probes import SENTINEL, TemplateProbes
 from sftdata.encode.template.thinking import NAMES
 
 DEFAULT, ON, OFF = "", "on", "off"
@@ -83,7 +83,7 @@ def _turn_in_mode(chat: Conversation, k: int, probes: TemplateProbes) -> ProvenT
         except Refusal as refusal:
             refusals[mode] = refusal
             continue
-        return turn if reasoned or probes.train_empty_thinking else _without_empty_block(turn, chat.messages[k], probes)
+        return turn if reasoned or probes.train_empty_thinking else _without_empty_block(turn, chat_in_mode, own)
     switch, first = probes.thinking.switch, refusals[DEFAULT]
     if reasoned and switch is not None and probes.kwargs.get(switch.name) == switch.off:
         first = first.with_detail(f"it has reasoning, and {switch.shown(OFF)}")
@@ -120,19 +120,43 @@ def _empty_block(turn: ProvenTurn, probes: TemplateProbes) -> re.Match[str] | No
     return None
 
 
-def _without_empty_block(turn: ProvenTurn, message: Turn, probes: TemplateProbes) -> ProvenTurn:
+def _without_empty_block(turn: ProvenTurn, chat: Conversation, probes: TemplateProbes) -> ProvenTurn:
     """The turn with the empty thinking block at the head of its completion moved to the end of its prompt."""
-    content, block = message.get(CONTENT) or "", _empty_block(turn, probes)
+    content, block = chat.messages[turn.index].get(CONTENT) or "", _empty_block(turn, probes)
     if block is None:
         return turn
     rest = turn.completion[block.end() :]
-    written = next((text for text in (content, content.strip()) if text and text in rest), "")
-    space = rest.partition(written)[0] if written else rest[: len(rest) - len(rest.lstrip())]
+    written = next((text for text in (content, content.strip()) if text.strip() and text in rest), "")
+    if content[:1].isspace():  # the template may write some white space, and remove some
+        space = _space_before_content(turn, rest, chat, probes)
+    else:
+        space = rest.partition(written)[0] if written else rest[: len(rest) - len(rest.lstrip())]
     if space.strip() or (not written and content.strip()):
         return turn  # something else comes before the answer
     cut = block.end() + len(space)
     prompt, completion = turn.prompt + turn.completion[:cut], turn.completion[cut:]
     return replace(turn, prompt=prompt, completion=completion, has_block=True)
+
+
+def _space_before_content(turn: ProvenTurn, rest: str, chat: Conversation, probes: TemplateProbes) -> str:
+    """The white space that the template itself writes between an empty block and a content, which is at the beginning
+    of `rest`. Raises Refusal.
+    """
+    k = turn.index
+    changed = {**chat.messages[k], CONTENT: SENTINEL.format("blank")}
+    refused = Refusal("unproven_mask", "which white space before its content the template writes is not certain", k)
+    try:
+        text = probes.template.render([*chat.messages[:k], changed], tools=chat.tools, kwargs=chat.kwargs)
+    except RenderError as error:
+        raise refused from error
+    head, found, _ = text.partition(changed[CONTENT])
+    block = _empty_block(replace(turn, completion=head[len(turn.prompt) :]), probes)
+    if not found or not head.startswith(turn.prompt) or block is None:
+        raise refused
+    space = head[len(turn.prompt) + block.end() :]
+    if not rest.startswith(space):
+        raise refused
+    return space
 
 
 def notes_of(turns: Sequence[ProvenTurn], probes: TemplateProbes) -> list[tuple[str, str]]:

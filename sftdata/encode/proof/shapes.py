@@ -165,9 +165,9 @@ class ShapeProver:
         messages = [{"role": role, "content": sentinel} for role, sentinel in zip(roles, sentinels)]
         try:
             turns = turns_in_modes(Conversation(messages, None, self.probes.kwargs), trained, self.probes)
+            samples = group_turns(turns)
         except Refusal:
             return None
-        samples = group_turns(turns)
         if len(samples) != 1:
             return None
         plan = plan_of(samples[0], sentinels[: trained[-1] + 1])

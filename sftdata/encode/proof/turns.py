@@ -145,6 +145,9 @@ def group_turns(turns: Sequence[ProvenTurn]) -> list[TextSample]:
     system user A1 user A2      a template that keeps the history: one sample that trains A1 and A2
                 ^^      ^^
     system user A1' user A2     a template that rewrites it: two samples, A1 in its own rendering and A2 in the longer
+
+    Raises Refusal for a turn that follows another trained turn with nothing in between: no token would show where the
+    one ends and the other begins, and no server asks for an answer there.
     """
     hosts: dict[int, list[ProvenTurn]] = {}
     for turn in turns:
@@ -164,5 +167,9 @@ def group_turns(turns: Sequence[ProvenTurn]) -> list[TextSample]:
         own = by_index[host]
         text = own.rendering if own.rendering is not None else own.prompt + own.completion
         spans = tuple((len(turn.prompt), len(turn.prompt) + len(turn.completion)) for turn in members)
+        for at in range(1, len(members)):
+            if spans[at - 1][1] == spans[at][0]:
+                what = "the template writes nothing between the answer before it and itself"
+                raise Refusal("unproven_mask", what, members[at].index)
         samples.append(TextSample(text, spans, tuple(turn.index for turn in members), own.mode))
     return samples

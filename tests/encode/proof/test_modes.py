@@ -67,6 +67,31 @@ def test_an_empty_block_in_the_text_of_an_answer_is_none(make_encoder: Make) -> 
     ]
 
 
+# Both write line breaks behind their block; the second removes those of the content.
+SPACED = ALWAYS.replace("</think>'", "</think>\n\n'")
+TRIMMING = SPACED.replace("m.content", "m.content.lstrip('\n')")
+
+
+@pytest.mark.parametrize(
+    ("source", "content", "space", "answer"),
+    [
+        (ALWAYS, " ", "", " "),
+        (ALWAYS, "\n", "", "\n"),
+        (SPACED, " ", "\n\n", " "),
+        (SPACED, "\n", "\n\n", "\n"),
+        (TRIMMING, "\n", "\n\n", ""),
+        (TRIMMING, "\n ", "\n\n", " "),
+        (TRIMMING, "\na", "\n\n", "a"),
+    ],
+)
+def test_white_space_behind_an_empty_block_is_the_prompt_s_if_the_template_writes_it(
+    make_encoder: Make, source: str, content: str, space: str, answer: str
+) -> None:
+    assert encode_to_text(make_encoder(source), chat("q", content)) == [
+        USER.format("q") + ASSISTANT + f"<think></think>{space}{{{{{answer}<|im_end|>}}}}\n"
+    ]
+
+
 @pytest.mark.parametrize("setting", [{"thinking": "on"}, {"chat_template_kwargs": {"enable_thinking": True}}])
 def test_a_switch_that_is_set_stays_and_the_block_still_goes_to_the_prompt(make_encoder: Make, setting: Any) -> None:
     encoder = make_encoder(name="qwen3", **setting)
