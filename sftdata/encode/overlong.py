@@ -75,13 +75,17 @@ def _longest_window(
 def encode_window(
     record: Record, start: int, trained: Sequence[int], encode: EncodeRecord
 ) -> list[EncodedSample] | Drop:
-    """The samples of the system prompt and the turns from `start` to the last trained turn. Trains only `trained`."""
+    """The samples of the system prompt and the turns from `start` to the last trained turn. Trains only `trained`, and
+    all of them.
+    """
     head = [i for i, message in enumerate(record.messages[:start]) if message.role in ("system", "developer")]
     kept = [*head, *range(start, trained[-1] + 1)]
     messages = tuple(_with_train(record.messages[i], i in trained) for i in kept)
     outcome = encode(record.replaced(messages=messages))
     if isinstance(outcome, Drop):
         return outcome
+    if sum(len(sample.turns) for sample in outcome) < len(trained):
+        return Drop("unproven_mask", "a turn of the window cannot be proven")
     return [sample._replace(turns=tuple(kept[turn] for turn in sample.turns)) for sample in outcome]
 
 

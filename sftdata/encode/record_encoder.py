@@ -82,6 +82,7 @@ class RecordEncoder:
         )
         self._provers = Provers(self.template, settings)
         self.notes: Counter[Note] = Counter()  # what was met and done, see `encode_batch`
+        self.left_out: dict[int, list[Drop]] = {}  # of the last batch: see `encode_batch`
 
     @cached_property
     def probes(self) -> TemplateProbes:
@@ -182,7 +183,7 @@ class RecordEncoder:
             raise TemplateError(name, refusal, "choose another template, see `sftdata templates list`")
 
     def can_prove(self, record: Record, source: int = 0) -> bool:
-        """Whether the template's text of a record can be proven. Its encoding is not tried."""
+        """Whether the template's text of every trained turn of a record can be proven. Its encoding is not tried."""
         if record.text is not None:
             return True
         if self.settings.tool_call_ids == "make":
@@ -190,11 +191,12 @@ class RecordEncoder:
         way = self._provers.ways[source]
         if way.reasoning != "keep":
             record, _ = rewritten(record, way.reasoning)
+        batch = GuardedBatch()
         try:
-            self._provers.of_row(way, record.template_kwargs).add_samples(record, GuardedBatch(), 0)
+            self._provers.of_row(way, record.template_kwargs).add_samples(record, batch, 0)
         except Refusal:
             return False
-        return True
+        return not batch.left_out
 
     def _explained(self, record: Record, drop: Drop, source: int) -> Drop:
         """The drop, with what the template asks of the ids of calls if other ids would lift it."""
@@ -215,19 +217,25 @@ class RecordEncoder:
 
         Adds to `notes` what is counted of records that have samples: context that the template does not write, changes
         of roles; and split_conversations, split_texts, overlong_turns (turns that fit in no window) and cut_answers.
+        `left_out` is why turns of records that have samples cannot be proven, and are not trained, by record.
         """
         self._provers.start_batch()
         made: dict[int, int] = {}
         if self.settings.tool_call_ids == "make":
             records, made = with_made_ids(records, self.probes)
-        encoded, notes, tallies = self._encode_batch(records, sources)
+        encoded, proven = self._encode_batch(records, sources)
+        self.left_out = {
+            owner: [refusal.drop for refusal in refusals]
+            for owner, refusals in proven.left_out.items()
+            if owner not in encoded.drops
+        }
         for owner, number in made.items():
             if owner not in encoded.drops:
                 self.notes[CHANGES, "made_call_ids"] += number
-        for note, owners in tallies.items():
+        for note, owners in proven.tallies.items():
             trained = [owner for owner in owners if owner not in encoded.drops]
             self.notes.update({note: len(trained)} if trained else {})
-        for owner, noted in notes.items():
+        for owner, noted in proven.notes.items():
             if owner not in encoded.drops:
                 self.notes.update(noted)
         seq_len = self.settings.seq_len
@@ -252,7 +260,8 @@ class RecordEncoder:
             return result
         if isinstance(result, Drop):
             can_split = result.reason == TOO_MANY_TURNS and overlong == "split"
-            return (self._windows(record, seq_len, source) or result) if can_split else result
+            trained = trained_turns(record, self.settings.train_on)
+            return (self._windows(record, trained, seq_len, source) or result) if can_split else result
         if fits(result, seq_len):
             return result
         if overlong == "truncate":
@@ -266,11 +275,11 @@ class RecordEncoder:
         if record.text is not None:
             self.notes[CHANGES, "split_texts"] += 1
             return split_text(result[0], seq_len, self.id_of("bos_token"))
-        return self._windows(record, seq_len, source) or result
+        proven = sorted(turn for sample in result for turn in sample.turns)
+        return self._windows(record, proven, seq_len, source) or result
 
-    def _windows(self, record: Record, seq_len: int, source: int) -> list[EncodedSample]:
-        """The samples of the windows of a conversation that fit; none if no trained turn fits."""
-        trained = trained_turns(record, self.settings.train_on)
+    def _windows(self, record: Record, trained: Sequence[int], seq_len: int, source: int) -> list[EncodedSample]:
+        """The samples of the windows of a conversation that fit; none if none of these turns fits."""
         samples, too_long = split_windows(
             record, trained, seq_len, lambda window: self._encode_batch([window], [source])[0].results()[0]
         )
@@ -281,8 +290,8 @@ class RecordEncoder:
 
     def _encode_batch(
         self, records: Sequence[Record], sources: Sequence[int] | None
-    ) -> tuple[EncodedBatch, Mapping[int, Counter[Note]], Mapping[Note, Sequence[int]]]:
-        """The samples of all records, whatever their length, and what to count of each: see GuardedBatch.
+    ) -> tuple[EncodedBatch, GuardedBatch]:
+        """The samples of all records, whatever their length, and what they are made of: see GuardedBatch.
 
         All texts are encoded in one call.
         """
@@ -313,7 +322,7 @@ class RecordEncoder:
         encoded = self._masks.encode(proven)
         encoded = encoded._replace(drops={**encoded.drops, **drops})
         batch = EncodedBatch.of({**texts, **encoded.by_record()}) if texts else encoded
-        return batch, proven.notes, proven.tallies
+        return batch, proven
 
     def generation_prompts(self) -> list[tuple[int, ...]]:
         """The ids that the template writes between the last message and a completion, longest first.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from functools import cached_property, lru_cache
 from heapq import nsmallest
@@ -29,7 +29,7 @@ from sftdata.encode.tokenizer.stops import stop_tokens
 from sftdata.records.column import RecordColumn
 from sftdata.records.faults import INTERNAL_ERROR, by_halves, detail_of
 from sftdata.records.labels import TrainedRuns, trained_runs
-from sftdata.records.record import Record, sample_digest
+from sftdata.records.record import NOT_TRAINED, Drop, Record, sample_digest
 
 ENCODED_SCHEMA = pa.schema(
     [
@@ -42,12 +42,13 @@ ENCODED_SCHEMA = pa.schema(
         ("turns", pa.list_(pa.int32())),  # the turns trained in this sample, from 1
         ("digest", pa.binary(16)),  # sample_digest
         ("reason", pa.string()),  # set if the record has no sample; the lists are then empty
-        ("detail", pa.string()),
+        ("detail", pa.string()),  # of a reason; or in the first sample, of turns that are not trained
         ("rows", pa.int64()),  # number of rows of the piece; only in its first entry
         ("stats", pa.string()),  # EncodingStats of the piece; only in its first entry
         ("fault", pa.string()),  # of this program, for which the record is dropped: see faults.py; nearly always null
     ]
 )
+LeftOut = Mapping[int, Sequence[Drop]]  # see RecordEncoder.left_out
 SOURCE = "source"  # beside the rows, if sources differ in it: the place of a row's source in EncodeSettings.sources
 # Both libraries encode this many texts of each piece, and this many characters of each text, to compare the ids.
 TRIED_TEXTS, TRIED_CHARS = 8, 400
@@ -139,9 +140,10 @@ class Encode:
         is_text = np.array([record.text is not None for record in records], np.bool_)
         self._collect_ids(encoded, runs, is_text, stats)
         digests = list(_digests(encoded))
-        _collect_examples(encoded, digests, records, sources, stats)
+        left_out = self.encoder.left_out
+        _collect_examples(encoded, left_out, digests, records, sources, stats)
         rows = np.array([row for row, _ in live], np.int64)
-        return _table(encoded, digests, runs, rows, stats, table.num_rows)
+        return _table(encoded, left_out, digests, runs, rows, stats, table.num_rows)
 
     def _collect_ids(
         self, encoded: EncodedBatch, runs: TrainedRuns, is_text: npt.NDArray[np.bool_], stats: EncodingStats
@@ -164,6 +166,7 @@ class Encode:
 
 def _collect_examples(
     encoded: EncodedBatch,
+    left_out: LeftOut,
     digests: Sequence[bytes],
     records: Sequence[Record],
     sources: Sequence[int] | None,
@@ -171,9 +174,10 @@ def _collect_examples(
 ) -> None:
     """Collect some records that were refused, and some that were not, chosen by hashes: see ways_out.py."""
     of = sources or [0] * len(records)
-    if encoded.drops:
+    refused = [*encoded.drops.items(), *((number, drop) for number, drops in left_out.items() for drop in drops)]
+    if refused:
         reasons: dict[str, list[Example]] = {}
-        for number, drop in encoded.drops.items():
+        for number, drop in refused:
             data = records[number].to_json()
             reasons.setdefault(drop.reason, []).append((xxh3_64_hexdigest(data), data.decode(), of[number]))
         for reason, examples in reasons.items():
@@ -189,8 +193,20 @@ def some_texts(records: Sequence[Record]) -> list[str]:
     return [(text or "")[:TRIED_CHARS] for text in texts]
 
 
+def _details(encoded: EncodedBatch, numbers: npt.NDArray[np.int64], left_out: LeftOut) -> list[str | None]:
+    """The detail of each sample: in the first of a record, why turns of it are not trained."""
+    details: list[str | None] = [None] * len(numbers)
+    if left_out:
+        for at, (owner, number) in enumerate(zip(encoded.owners.tolist(), numbers.tolist())):
+            if not number and owner in left_out:
+                why = (f"{drop.reason}: {drop.detail}" for drop in left_out[owner])
+                details[at] = NOT_TRAINED + "; ".join(why)
+    return details
+
+
 def _table(
     encoded: EncodedBatch,
+    left_out: LeftOut,
     digests: Sequence[bytes],
     runs: TrainedRuns,
     rows: npt.NDArray[np.int64],
@@ -215,7 +231,7 @@ def _table(
         "turns": [*map(_turn_numbers, encoded.turns), *null_of_drops],
         "digest": [*digests, *null_of_drops],
         "reason": [*null_of_samples, *(drop.reason for _, drop in drops)],
-        "detail": [*null_of_samples, *(drop.detail for _, drop in drops)],
+        "detail": [*_details(encoded, number, left_out), *(drop.detail for _, drop in drops)],
     }
     if not len(owners):
         columns = {name: [0 if name in ("sample", "num_tokens", "num_trained") else None] for name in columns}

@@ -14,7 +14,7 @@ NUM_EXAMPLES = {KEPT: 20}
 MAX_EXAMPLES = 50  # of those not in NUM_EXAMPLES
 # What is counted of single records: a Counter of EncodingStats, and a key of it.
 LOST_CONTEXT, UNWRITTEN, CHANGES, REASONING = "lost_context", "unwritten", "changes", "reasoning"
-THINKING = "thinking"
+THINKING, LEFT_OUT = "thinking", "left_out"
 DEVELOPER_AS_SYSTEM = (CHANGES, "developer_as_system")
 UNUSED_MESSAGES = (CHANGES, "unused_messages")  # after the last trained turn
 ARGUMENTS = "arguments: "  # before the form in which calls got theirs: a key of CHANGES, see template/messages.py
@@ -32,6 +32,7 @@ class EncodingStats:
     unwritten: Counter[str] = field(default_factory=Counter)  # "messages: name" and the like, see proof/context.py
     changes: Counter[str] = field(default_factory=Counter)  # what was done to records, see RecordEncoder.encode_batch
     reasoning: Counter[str] = field(default_factory=Counter)  # of answers: what became of it, see template/reasoning.py
+    left_out: Counter[str] = field(default_factory=Counter)  # turns of rows that are trained without them, by reason
     thinking: Counter[str] = field(default_factory=Counter)  # rows: "off: enable_thinking=false" etc., see modes.py
     rendered: Counter[str] = field(default_factory=Counter)  # messages that are chats in the marks of a template, by it
     backends: set[str] = field(default_factory=set)  # the libraries that encoded
@@ -62,6 +63,7 @@ class EncodingStats:
                 "unwritten": dict(sorted(self.unwritten.items())),
                 "changes": dict(sorted(self.changes.items())),
                 "reasoning": dict(sorted(self.reasoning.items())),
+                "left_out": dict(sorted(self.left_out.items())),
                 "thinking": dict(sorted(self.thinking.items())),
                 "rendered": dict(sorted(self.rendered.items())),
                 "examples": dict(sorted(self.examples.items())),
@@ -82,6 +84,7 @@ class EncodingStats:
         self.unwritten.update(payload["unwritten"])
         self.changes.update(payload["changes"])
         self.reasoning.update(payload["reasoning"])
+        self.left_out.update(payload["left_out"])
         self.thinking.update(payload["thinking"])
         self.rendered.update(payload["rendered"])
         for reason, examples in payload["examples"].items():

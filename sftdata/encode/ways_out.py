@@ -34,14 +34,13 @@ _CHAT = [{"role": "user", "content": "u"}, {"role": "assistant", "content": "a"}
 
 def find_ways_out(stats: EncodingStats, settings: EncodeSettings) -> dict[str, str]:
     """By reason, the setting that trains most of the sampled records that were refused for it, and how many."""
-    kept = _tried(stats, KEPT)
-    found = {}
-    for reason in REASONS:
-        refused = _tried(stats, reason)
-        way = _best_way(refused, kept, settings) if refused else None
-        if way is not None:
-            found[reason] = way
-    return found
+    tried = {reason: refused for reason in REASONS if (refused := _tried(stats, reason))}
+    if not tried:
+        return {}
+    encoder = RecordEncoder(settings)
+    kept = [record for record in _tried(stats, KEPT) if encoder.can_prove(*record)]
+    ways = {reason: _best_way(refused, kept, settings) for reason, refused in tried.items()}
+    return {reason: way for reason, way in ways.items() if way is not None}
 
 
 def _tried(stats: EncodingStats, reason: str) -> list[Tried]:
@@ -72,9 +71,11 @@ def _best_way(refused: Sequence[Tried], kept: Sequence[Tried], settings: EncodeS
         if number and all(starmap(encoder.can_prove, kept)):
             ranked.append((-number, order, name, changed))
     for _, _, name, changed in sorted(ranked, key=lambda entry: entry[:2]):
-        results = RecordEncoder(changed).encode(*zip(*refused, *kept))
-        trained = sum(not isinstance(result, Drop) for result in results[: len(refused)])
-        if trained and not any(isinstance(result, Drop) for result in results[len(refused) :]):
+        encoder = RecordEncoder(changed)
+        results = encoder.encode(*zip(*refused, *kept))
+        whole = [not isinstance(result, Drop) and at not in encoder.left_out for at, result in enumerate(results)]
+        trained = sum(whole[: len(refused)])
+        if trained and all(whole[len(refused) :]):
             return f"{name} trains {trained} of {len(refused)} of them that were tried"
     return None
 

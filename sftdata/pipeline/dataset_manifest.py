@@ -116,6 +116,7 @@ def _encoding_entry(stats: EncodingStats, joined: int) -> EncodingEntry:
         split_texts=stats.changes["split_texts"],
         cut_answers=stats.changes["cut_answers"],
         lost_context=dict(sorted(stats.lost_context.items())),
+        left_out=dict(sorted(stats.left_out.items())),
         unwritten=dict(sorted(stats.unwritten.items())),
         reasoning=dict(sorted(stats.reasoning.items())),
         thinking=dict(sorted(stats.thinking.items())),

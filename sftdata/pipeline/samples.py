@@ -57,13 +57,17 @@ class SampleTable:
         self.paths: tuple[str, ...] = ()  # of the shards, by number
 
     def drop_refused(self, rows: RowTable) -> None:
-        """Drop the rows that could not be encoded."""
+        """Drop the rows that could not be encoded, and say of others which of their turns are not trained."""
         rows.drop_faults(self._fault, self.row)
         refused = np.flatnonzero(self._is_row & ~self.is_sample)
         chosen = pa.array(refused)
         reasons, details = self._reason.take(chosen).to_pylist(), self._detail.take(chosen).to_pylist()
         for row, reason, detail in zip(self.row[refused].tolist(), reasons, details, strict=True):
             rows.drop(np.array([row]), reason, {row: detail} if detail else None)
+        noted = np.flatnonzero(self.is_sample & self._detail.is_valid().to_numpy(zero_copy_only=False))
+        for row, detail in zip(self.row[noted].tolist(), self._detail.take(pa.array(noted)).to_pylist(), strict=True):
+            if rows.live[row]:
+                rows.detail[row] = detail
 
     def drop_overlong(self, rows: RowTable, seq_len: int) -> None:
         """Drop the rows with a sample that no packed row can hold."""

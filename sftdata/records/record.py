@@ -200,6 +200,9 @@ def message_from_dict(turn: Mapping[str, Any]) -> Message:
     )
 
 
+NOT_TRAINED = "not trained as "  # begins the detail of a row that is trained, but for turns that cannot be proven
+
+
 class Drop(NamedTuple):
     """Why a row is dropped. `reason` is a key of `sftdata.reasons.REASONS`; `detail` says more."""
 

@@ -122,7 +122,8 @@ def _setting_problems(manifest: Manifest) -> Any:
             yield f"rows were dropped as {reason}, which config.{name} does not do"
     if manifest.privacy and parts.privacy.mode == "off":
         yield "privacy counts findings, but config.privacy.mode is off"
-    if manifest.encoding is not None and (unknown := manifest.encoding.ways_out.keys() - reasons):
+    encoding = manifest.encoding
+    if encoding is not None and (unknown := encoding.ways_out.keys() - reasons - encoding.left_out.keys()):
         yield f"encoding.ways_out names {shorten(min(unknown))}, for which no row was dropped"
     if manifest.mixture and [entry.source for entry in manifest.mixture] != [source.path for source in parts.sources]:
         yield "mixture does not have the sources of the config"

@@ -19,6 +19,7 @@ from sftdata.errors import DatasetError, pluralize
 from sftdata.files.atomic import Sink, atomic_write
 from sftdata.files.parquet_file import read_row_groups
 from sftdata.files.regular import regular_file, shorten
+from sftdata.records.record import NOT_TRAINED
 from sftdata.store.manifest import Counts, LedgerEntry
 
 PREPARE_AGAIN = "prepare the dataset again"
@@ -40,9 +41,9 @@ LEDGER_SCHEMA = pa.schema(
         ("where", pa.string()),  # "gsm8k_train.jsonl:17": file within the source, line counted from 1
         ("record_id", pa.string()),  # null if the row could not be parsed to a record
         ("fate", pa.string()),  # packed or dropped
-        ("stage", pa.string()),  # stage, reason and detail are null if packed
+        ("stage", pa.string()),  # stage and reason are null if packed
         ("reason", pa.string()),
-        ("detail", pa.string()),
+        ("detail", pa.string()),  # if packed: which turns are not trained, and why (NOT_TRAINED)
         ("duplicate_of", pa.string()),  # `where` of the kept row that this row duplicates
         ("similarity", pa.float64()),
         ("split", pa.string()),
@@ -290,8 +291,11 @@ def check_fates(path: Path, table: pa.Table) -> None:
     for column in ("record_id", "split", "num_tokens", "num_trained_tokens"):
         bad = pc.and_(is_packed, pc.is_null(table[column]))
         reject(path, table, bad, f"packed, but its {column} is null")
+    of_turns = pc.fill_null(pc.starts_with(table["detail"], NOT_TRAINED), False)
     for column in ("stage", "reason", "detail"):
         bad = pc.and_(is_packed, pc.is_valid(table[column]))
+        if column == "detail":
+            bad = pc.and_(bad, pc.invert(of_turns))
         reject(path, table, bad, f"packed, but with a {column}, {{{column}!r}}")
     places = pc.fill_null(pc.list_value_length(table["places"]), 0)
     for column, noun in PER_PLACE_COLUMNS.items():

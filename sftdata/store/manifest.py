@@ -163,6 +163,7 @@ class EncodingEntry(Entry):
     split_texts: Count = 0  # by overlong: split
     cut_answers: Count = 0  # by overlong: truncate
     lost_context: dict[str, Count] = Field(default_factory=dict)  # rows trained behind prompts without it, by what
+    left_out: dict[str, Count] = Field(default_factory=dict)  # reason -> turns of rows that are trained without them
     unwritten: dict[str, Count] = Field(default_factory=dict)  # "messages: name" and the like -> how many
     reasoning: dict[str, Count] = Field(default_factory=dict)  # "read: <thinking>" and the like -> answers
     thinking: dict[str, Count] = Field(default_factory=dict)  # "off: enable_thinking=false" and the like -> rows

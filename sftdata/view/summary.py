@@ -126,6 +126,9 @@ def _context_lines(encoding: EncodingEntry) -> list[str]:
     for name, number in encoding.lost_context.items():
         are = "is trained behind a prompt without its" if number == 1 else "are trained behind prompts without their"
         lines.append(f"warning: {pluralize(number, 'row')} {are} {terminal_safe(name)}")
+    for reason, number in encoding.left_out.items():
+        turns, are = pluralize(number, "turn"), "is" if number == 1 else "are"
+        lines.append(f"warning: {turns} of rows that are trained otherwise {are} left out as {reason}: see the ledger")
     if encoding.developer_as_system:
         verb = "is" if encoding.developer_as_system == 1 else "are"
         messages = pluralize(encoding.developer_as_system, "developer message")

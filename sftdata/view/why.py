@@ -75,6 +75,8 @@ def _describe(row: Mapping[str, Any], ways_out: Mapping[str, str]) -> list[str]:
             numbers = ", ".join(map(str, turns or ["unknown"]))
             position = f"{place['shard']}, row {place['row']}, sample {place['index']}"
             lines.append(f"  {position}: trained turn{'' if turns and len(turns) == 1 else 's'} {numbers}")
+        if row["detail"] is not None:
+            lines.append(f"  {row['detail']}")
     else:
         meaning = REASONS.get(row["reason"], ("", "unknown reason"))[1]
         lines = [f"{head} by {row['stage']} as {row['reason']}: {meaning}"]

@@ -49,11 +49,10 @@ class Turn:
 class Unsatisfied(Exception):
     """The definition cannot be satisfied. Has the reasons that a drop may give, and the turn (0-based)."""
 
-    def __init__(self, reasons: Sequence[str], turn: int, others: Sequence[Unsatisfied] = ()) -> None:
+    def __init__(self, reasons: Sequence[str], turn: int) -> None:
         super().__init__(f"turn {turn + 1}: {' or '.join(reasons)}")
         self.reasons = tuple(reasons)
         self.turn = turn
-        self.others = tuple(others)  # a drop may name any of the turns
 
 
 class Oracle(Reference):
@@ -83,8 +82,13 @@ class Oracle(Reference):
                 yielded.append(form)
                 yield form, "closed" not in split
 
-    def turns(self, messages: Chat, tools: Any, kwargs: Any, trained: Sequence[int]) -> list[Turn]:
-        """The prompt and completion of each trained turn, control strings hidden. Raises Unsatisfied."""
+    def turns(
+        self, messages: Chat, tools: Any, kwargs: Any, trained: Sequence[int]
+    ) -> tuple[list[Turn], list[Unsatisfied]]:
+        """The prompt and completion of each trained turn, control strings hidden; and why some turns have none.
+
+        No turn has any if the template refuses one.
+        """
         messages = [self._as_model_writes(message) for message in messages]
         hidden = [self._with_own_marks(m, h) for m, h in zip(messages, change_fields(messages, self.masks.hide))]
         hidden_tools = change_strings(tools, self.masks.hide)
@@ -103,9 +107,8 @@ class Oracle(Reference):
                     raise Unsatisfied(["unproven_mask"], k)
             except Unsatisfied as problem:
                 problems.append(problem)
-        if problems:
-            raise Unsatisfied(problems[0].reasons, problems[0].turn, problems[1:])
-        return turns
+        is_refused = any("template_error" in problem.reasons for problem in problems)
+        return [] if is_refused else turns, problems
 
     def _writes_own_marks(self, message: dict[str, Any]) -> bool:
         """Whether reasoning at the head of this answer is in the model's own marks: the template writes none."""
@@ -285,28 +288,35 @@ class Oracle(Reference):
         refused: list[Unsatisfied] = []
         wrong: list[list[str]] = []
         proven = 0
+        left_out = len(trained) - (0 if reason is not None else sum(len(sample.turns) for sample in result))
         for form, is_needed in self.forms(messages):
-            if reason is not None and not is_needed:
+            if left_out and not is_needed:
                 continue
             if reason == "lost_field" and self.writes_thinking and any(_is_reasoned_inline(form[k]) for k in trained):
                 continue  # a template that writes reasoning may not do so in this place: then it is lost, and no text
-            try:
-                turns = self.turns(form, tools, kwargs, trained)
-            except Unsatisfied as problem:
-                refused += [problem, *problem.others]
+            turns, unsatisfied = self.turns(form, tools, kwargs, trained)
+            refused += unsatisfied
+            if not turns:
                 continue
             proven += 1
             if reason is not None:
-                return [f"unnecessary drop: {reason}: {result.detail}"]
-            problems = self._judge_samples(result, turns)
-            if not problems:
+                if not unsatisfied:
+                    return [f"unnecessary drop: {reason}: {result.detail}"]
+                continue  # the prompts of the others may lack what the template does not write
+            places = {index for sample in result for index in sample.turns}
+            may_lack = [t for t in turns if self.writes_thinking and _is_reasoned_inline(form[t.index])]
+            kept = [turn for turn in turns if turn.index in places or turn not in may_lack]
+            if left_out > len(unsatisfied) + len(turns) - len(kept):
+                return [f"{left_out} turns are left out, but only {len(unsatisfied)} have to be: {unsatisfied}"]
+            problems = self._judge_samples(result, kept)
+            if not problems and not left_out:
                 return []
             wrong.append(problems)
         if reason is not None:
             return self._judge_drop(result, refused)
         if not proven:
             return [f"got samples, but the definition cannot be satisfied: {refused[0]}"]
-        return min(wrong, key=len)
+        return min(wrong, key=len)  # empty if a form is right
 
     def _judge_drop(self, drop: Any, refused: list[Unsatisfied]) -> list[str]:
         # What the oracle sees is that the template refuses; that it takes the rest is for tests written by hand.

@@ -9,7 +9,7 @@ from sftdata.encode.proof.context import Context, Mark, count_name, describe, ow
 from sftdata.encode.proof.guarded_samples import GuardedSample, Note
 from sftdata.encode.proof.modes import in_mode, notes_of, turns_in_modes
 from sftdata.encode.proof.turns import ProvenTurn, TextSample, group_turns
-from sftdata.encode.stats import ARGUMENTS, CHANGES, LOST_CONTEXT, UNUSED_MESSAGES, UNWRITTEN
+from sftdata.encode.stats import ARGUMENTS, CHANGES, LEFT_OUT, LOST_CONTEXT, UNUSED_MESSAGES, UNWRITTEN
 from sftdata.encode.template.conversation import Conversation, Refusal
 from sftdata.encode.template.messages import (
     map_strings,
@@ -27,25 +27,30 @@ from sftdata.records.record import Record
 
 def samples_by_definition(
     record: Record, trained: Sequence[int], probes: TemplateProbes, *, allow_lost: bool
-) -> tuple[list[GuardedSample], Counter[Note]]:
-    """The samples of a record, and what to count of it. Raises Refusal.
+) -> tuple[list[GuardedSample], Counter[Note], list[Refusal]]:
+    """The samples of a record, what to count of it, and why turns of it are left out. Raises Refusal.
 
-    With `allow_lost`, context that the template does not write is counted, not refused.
+    A turn that cannot be proven is left out if the prompts of the others are right. With `allow_lost`, context that the
+    template does not write is counted, not refused.
     """
     # First, so that what is escaped in a JSON text is looked at too.
     record, given = with_arguments(record, probes)
     _refuse_private_names(record)
     thoughts = Counter(count_inline(record, trained, probes)) if probes.thinking.reads_texts else Counter()
     chat = to_chat(record, probes)
-    turns = turns_in_modes(chat, trained, probes)
-    protects = any(PLACEHOLDER in text for text in strings_in(probes.kwargs))
-    if protects or any(probes.control.find(text) for text in strings_of(record)):
-        _check_protection(record, chat, turns, probes)
-    notes = _check_context(chat, turns, probes, allow_lost=allow_lost)
+    turns, left_out = turns_in_modes(chat, trained, probes)
+    try:
+        protects = any(PLACEHOLDER in text for text in strings_in(probes.kwargs))
+        if protects or any(probes.control.find(text) for text in strings_of(record)):
+            _check_protection(record, chat, turns, probes)
+        notes = _check_context(chat, turns, probes, allow_lost=allow_lost)
+    except Refusal as refusal:
+        raise (left_out[0] if left_out else refusal) from refusal
     for form, number in given.items():
         notes[CHANGES, f"{ARGUMENTS}{form}"] = number
     notes.update(notes_of(turns, probes))
-    return [_guard(sample, probes) for sample in group_turns(turns)], notes + thoughts
+    notes.update((LEFT_OUT, refusal.drop.reason) for refusal in left_out)
+    return [_guard(sample, probes) for sample in group_turns(turns)], notes + thoughts, left_out
 
 
 def _refuse_private_names(record: Record) -> None:

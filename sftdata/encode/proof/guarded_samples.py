@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from sftdata.encode.template.conversation import Refusal
 from sftdata.encode.tokenizer.control import PRIVATE
 
 Note = tuple[str, str]  # a Counter of EncodingStats, and a key of it
@@ -37,6 +38,7 @@ class GuardedBatch:
     owners    0                          2                              the record of each sample, from 0
     notes     {2: Counter(...)}                                         what to count of a record, see stats.py
     tallies   {("thinking", "prompt"): [0, 2]}                          the records of which to count this once
+    left_out  {2: [Refusal(...)]}                                       turns that are not proven, of trained records
     """
 
     def __init__(self) -> None:
@@ -47,6 +49,7 @@ class GuardedBatch:
         self.owners: list[int] = []
         self.notes: dict[int, Counter[Note]] = {}
         self.tallies: dict[Note, list[int]] = {}
+        self.left_out: dict[int, list[Refusal]] = {}
 
     def note(self, owner: int, kind: str, name: str, number: int = 1) -> None:
         """Note something about a record, to be counted if its samples are proven."""

@@ -26,6 +26,7 @@ from sftdata.encode.template.probes import SENTINEL, TemplateProbes
 from sftdata.encode.template.thinking import NAMES
 
 DEFAULT, ON, OFF = "", "on", "off"
+OF_ONE_TURN = ("no_end_of_turn", "unproven_mask", "lost_field")  # reasons for which one turn is left out
 IN_PROMPT = "prompt"
 
 
@@ -65,9 +66,25 @@ def _find_modes(probes: TemplateProbes) -> Modes:
     )
 
 
-def turns_in_modes(chat: Conversation, trained: Sequence[int], probes: TemplateProbes) -> list[ProvenTurn]:
-    """The prompt and completion of every trained turn, each in its mode. Raises Refusal if one cannot be proven."""
-    return [_turn_in_mode(chat, k, probes) for k in trained]
+def turns_in_modes(
+    chat: Conversation, trained: Sequence[int], probes: TemplateProbes
+) -> tuple[list[ProvenTurn], list[Refusal]]:
+    """The prompt and completion of every trained turn, each in its mode; and why the others cannot be proven.
+
+    Raises Refusal if none can be proven, or if the template refuses a turn.
+    """
+    turns: list[ProvenTurn] = []
+    refusals: list[Refusal] = []
+    for k in trained:
+        try:
+            turns.append(_turn_in_mode(chat, k, probes))
+        except Refusal as refusal:
+            if refusal.drop.reason not in OF_ONE_TURN:
+                raise
+            refusals.append(refusal)
+    if not turns:
+        raise refusals[0]
+    return turns, refusals
 
 
 def _turn_in_mode(chat: Conversation, k: int, probes: TemplateProbes) -> ProvenTurn:

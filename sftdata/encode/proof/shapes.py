@@ -135,6 +135,8 @@ class ShapeProver:
             raise refusal.moved(written.shift) from refusal
         if written.shift:
             batch.turns[before:] = [tuple(turn + written.shift for turn in turns) for turns in batch.turns[before:]]
+            if owner in batch.left_out:
+                batch.left_out[owner] = [refusal.moved(written.shift) for refusal in batch.left_out[owner]]
         batch.note(owner, *DEVELOPER_AS_SYSTEM, written.changed)
         return True
 
@@ -142,14 +144,18 @@ class ShapeProver:
         trained = trained_turns(record, self._train_on)
         if not trained:
             raise Refusal("nothing_to_train", "no turn of it is to be trained")
-        samples, notes = self.by_definition(record, trained)
+        samples, notes, left_out = self.by_definition(record, trained)
+        if left_out:
+            batch.left_out[owner] = left_out
         for sample in samples:
             batch.add(owner, sample.pieces, sample.controls, sample.turns)
         for (kind, name), number in notes.items():
             batch.note(owner, kind, name, number)
 
-    def by_definition(self, record: Record, trained: Sequence[int]) -> tuple[list[GuardedSample], Counter[Note]]:
-        """The samples of a record without a plan, and what to count of it. Raises Refusal."""
+    def by_definition(
+        self, record: Record, trained: Sequence[int]
+    ) -> tuple[list[GuardedSample], Counter[Note], list[Refusal]]:
+        """See `samples_by_definition`: the samples of a record without a plan. Raises Refusal."""
         return samples_by_definition(record, trained, self.probes, allow_lost=self._allow_lost)
 
     def _plan(self, roles: tuple[str, ...], trained: tuple[int, ...]) -> PlannedShape | None:
@@ -164,11 +170,11 @@ class ShapeProver:
         sentinels = [SENTINEL.format(i) for i in range(len(roles))]
         messages = [{"role": role, "content": sentinel} for role, sentinel in zip(roles, sentinels)]
         try:
-            turns = turns_in_modes(Conversation(messages, None, self.probes.kwargs), trained, self.probes)
+            turns, left_out = turns_in_modes(Conversation(messages, None, self.probes.kwargs), trained, self.probes)
             samples = group_turns(turns)
         except Refusal:
             return None
-        if len(samples) != 1:
+        if left_out or len(samples) != 1:
             return None
         plan = plan_of(samples[0], sentinels[: trained[-1] + 1])
         if plan is None:
