@@ -71,7 +71,8 @@ def read_whole(reader: io.BufferedReader, name: str, compression: str | None) ->
 
 def _damaged(name: str, compression: str | None, error: Exception) -> SourceError:
     """The error for a file that cannot be decompressed."""
-    return SourceError(name, f"is not complete {compression} data ({error})", "download or write it again")
+    what = " ".join(str(error).split())[:200]
+    return SourceError(name, f"is not complete {compression} data ({what})", "download or write it again")
 
 
 def unreadable(name: str, error: Exception, address: str = "") -> SourceError:

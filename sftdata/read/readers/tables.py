@@ -214,13 +214,16 @@ def _open_parquet(path: str, name: str, compression: str | None) -> Iterator[_Pa
     with _arrow_errors(name), open_unit(path, name, compression) as reader:
         reject_lfs_pointer(reader.peek(HEAD_BYTES), name)
         data = reader if compression is None else io.BytesIO(read_whole(reader, name, compression))
-        with pq.ParquetFile(data) as file:
+        is_here = compression is not None or not is_url(path)
+        with _arrow_errors(name, is_here=is_here), pq.ParquetFile(data) as file:
             yield _Parquet(file, data)
 
 
 @contextlib.contextmanager
-def _arrow_errors(name: str) -> Iterator[None]:
-    """Turn exceptions of pyarrow into a SourceError with the file's name."""
+def _arrow_errors(name: str, *, is_here: bool = False) -> Iterator[None]:
+    """Turn exceptions of pyarrow into a SourceError with the file's name. With `is_here`, no store and no
+    decompression is behind the bytes, and an OSError without a number is pyarrow's too.
+    """
     import pyarrow as pa
 
     try:
@@ -228,7 +231,9 @@ def _arrow_errors(name: str) -> Iterator[None]:
     except MemoryError as error:  # the sizes in a damaged file may be anything
         what = "holds more than there is memory for, or is damaged"
         raise SourceError(name, what, "download or write it again") from error
-    except pa.ArrowException as error:
+    except (pa.ArrowException, OSError) as error:
+        if isinstance(error, OSError) and (error.errno is not None or not is_here):
+            raise  # of the disk, the store or the decompression
         what = " ".join(str(error).split())[:200]
         raise SourceError(name, f"is not a complete file ({what})", "download or write it again") from error
 

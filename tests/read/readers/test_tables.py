@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import bz2
+import gzip
+import re
 from pathlib import Path
 
 import pyarrow as pa
@@ -99,6 +102,22 @@ def test_an_impossible_size_in_a_file_is_an_error_that_names_it(tmp_path, raw_ro
     (tmp_path / "stream.arrow").write_bytes(data.replace(size, (1 << 50).to_bytes(8, "little")))
     with pytest.raises(SourceError, match=r"^stream\.arrow: holds more than there is memory for, or is damaged; "):
         raw_rows(tmp_path / "stream.arrow")
+
+
+@pytest.mark.parametrize("suffix", ["", ".gz", ".bz2"])
+def test_a_damaged_page_of_a_parquet_file_is_one_sentence_about_the_file_and_not_its_compression(
+    tmp_path, raw_rows, suffix
+):
+    pq.write_table(pa.table({"text": ["a", "b"]}), tmp_path / "a.parquet", compression="none", use_dictionary=False)
+    data = bytearray((tmp_path / "a.parquet").read_bytes())
+    data[4:12] = b"\xff" * 8  # the header of the only page is behind the mark PAR1
+    pack = {"": bytes, ".gz": gzip.compress, ".bz2": bz2.compress}[suffix]
+    (tmp_path / f"a.parquet{suffix}").write_bytes(pack(bytes(data)))
+    with pytest.raises(SourceError) as caught:
+        raw_rows(tmp_path / f"a.parquet{suffix}")
+    assert re.fullmatch(
+        rf"a\.parquet{suffix}: is not a complete file \(.*\); download or write it again", str(caught.value)
+    )
 
 
 @pytest.mark.parametrize("end", [200, 2_000_000_000, 7, -5])
