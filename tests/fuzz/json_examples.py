@@ -175,11 +175,11 @@ def changed(draw: st.DrawFn, values: st.SearchStrategy[Any], replacements: st.Se
     for _ in range(draw(st.integers(0, 3))):
         places = list(places_in(value))
         if not places:
-            return draw(replacements)
+            return copy.deepcopy(draw(replacements))
         inner, key = places[draw(st.integers(0, len(places) - 1))]
         how = draw(st.sampled_from(["replace", "replace", "remove", "rename", "wrap", "twice", "move"]))
         if how == "replace":
-            inner[key] = draw(replacements)
+            inner[key] = copy.deepcopy(draw(replacements))  # further changes are made in place
         elif how == "remove":
             del inner[key]
         elif how == "rename" and isinstance(inner, dict):
