@@ -231,6 +231,8 @@ def _arrow_errors(name: str, *, is_here: bool = False) -> Iterator[None]:
     except MemoryError as error:  # the sizes in a damaged file may be anything
         what = "holds more than there is memory for, or is damaged"
         raise SourceError(name, what, "download or write it again") from error
+    except UnicodeDecodeError as error:
+        raise SourceError(name, f"has a name that is not UTF-8 ({error.reason})", "write it again") from error
     except (pa.ArrowException, OSError) as error:
         if isinstance(error, OSError) and (error.errno is not None or not is_here):
             raise  # of the disk, the store or the decompression

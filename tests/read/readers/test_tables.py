@@ -120,6 +120,14 @@ def test_a_damaged_page_of_a_parquet_file_is_one_sentence_about_the_file_and_not
     )
 
 
+def test_a_column_of_a_parquet_file_whose_name_is_not_utf8_is_one_sentence(tmp_path, raw_rows):
+    pq.write_table(pa.table({"abcd": ["x"]}), tmp_path / "a.parquet", compression="none", store_schema=False)
+    data = (tmp_path / "a.parquet").read_bytes().replace(b"abcd", b"\xed\xa0\x80d")
+    (tmp_path / "a.parquet").write_bytes(data)
+    with pytest.raises(SourceError, match=r"^a\.parquet: has a name that is not UTF-8 \(.*\); write it again$"):
+        raw_rows(tmp_path / "a.parquet")
+
+
 @pytest.mark.parametrize("end", [200, 2_000_000_000, 7, -5])
 @pytest.mark.parametrize("is_nested", [False, True])
 def test_a_text_that_ends_outside_of_a_file_is_an_error_that_names_it(tmp_path, raw_rows, end, is_nested):
