@@ -42,13 +42,10 @@ class CallIds(NamedTuple):
 
 def find_call_ids(probes: TemplateProbes) -> CallIds:
     """What the template asks of the ids of calls."""
-    if probes.call_ids is None:
-        probes.call_ids = _found(probes)
-    found: CallIds = probes.call_ids
-    return found
+    return probes.once(_find)
 
 
-def _found(probes: TemplateProbes) -> CallIds:
+def _find(probes: TemplateProbes) -> CallIds:
     own = probes.ids
     # It may take one call a conversation alone, or no results.
     lengths = ((n, text) for n in (5, 3, 2) if (text := _with_ids(probes, own, n)) is not None)
@@ -84,9 +81,12 @@ def with_call_ids(record: Record, probes: TemplateProbes) -> tuple[Record, int]:
     A result gets the id of its call: of the one whose id it has, or else of the first without a result, of those with
     its name if there are any.
     """
-    if not any(message.tool_calls for message in record.messages) or not find_call_ids(probes).form:
+    if not any(message.tool_calls for message in record.messages):
         return record, 0
-    maker = _Maker(find_call_ids(probes), record)
+    wanted = find_call_ids(probes)
+    if not wanted.form:
+        return record, 0
+    maker = _Maker(wanted, record)
     messages = tuple(maker.messages(record.messages))
     return (record.replaced(messages=messages) if messages != record.messages else record), maker.made
 
@@ -107,14 +107,15 @@ def advice_on_ids(record: Record, drop: Drop, probes: TemplateProbes) -> str | N
     if drop.reason not in ("template_error", "lost_field"):
         return None
     calls = [call for message in record.messages for call in message.tool_calls]
-    if not calls or not find_call_ids(probes).form:
+    if not calls:
         return None
-    other = next((call for call in calls if not _fits(call, find_call_ids(probes))), None)
+    wanted = find_call_ids(probes)
+    other = next((call for call in calls if wanted.form and not _fits(call, wanted)), None)
     if other is None:
         return None
     own = "has none" if other.id is None else f"has {other.id[:40]!r}"
     call = f"the call of {other.name[:40]!r}"
-    return f"the template writes {_FORMS[find_call_ids(probes).form]}, {call} {own}; tool_call_ids: make makes such ids"
+    return f"the template writes {_FORMS[wanted.form]}, {call} {own}; tool_call_ids: make makes such ids"
 
 
 def _fits(call: ToolCall, form: CallIds) -> bool:

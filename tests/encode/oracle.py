@@ -181,8 +181,12 @@ class Oracle(Reference):
         completion = tail[: min(places)]
         if not self._shows_fields(hidden, hidden_tools, kwargs, k, completion):
             raise Unsatisfied(["lost_field"], k)
-        whole = rendering if rendering.startswith(prompt_text + completion) else None
-        turn = Turn(k, prompt_text, completion, whole)
+        return self._as_turn(k, prompt_text, rendering, completion)
+
+    def _as_turn(self, k: int, prompt: str, rendering: str, completion: str) -> Turn:
+        """The turn with this completion, if the tokenizer can encode it."""
+        whole = rendering if rendering.startswith(prompt + completion) else None
+        turn = Turn(k, prompt, completion, whole)
         if not self._can_be_encoded(turn):
             raise Unsatisfied(["unproven_mask"], k)
         return turn

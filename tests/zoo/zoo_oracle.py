@@ -1,4 +1,4 @@
-"""The oracle of tests/encode, for templates that nobody tuned for.
+"""The oracle of tests/encode, for templates that this project was not tuned for.
 
 It judges by the same definition. What it adds is what such templates do: an end of turn that is written only when the
 next turn follows, a generation prompt that the rendering leaves out or writes elsewhere, reasoning under other names,
@@ -150,11 +150,7 @@ class ZooOracle(Oracle):
         completion = self._completed(hidden, hidden_tools, kwargs, k, rendering[start:])
         if not self._shows_fields(hidden, hidden_tools, kwargs, k, completion):
             raise Unsatisfied(["lost_field"], k)
-        whole = rendering if rendering.startswith(prompt_text + completion) else None
-        turn = Turn(k, prompt_text, completion, whole)
-        if not self._can_be_encoded(turn):
-            raise Unsatisfied(["unproven_mask"], k)
-        return turn
+        return self._as_turn(k, prompt_text, rendering, completion)
 
     def _start(self, hidden: Chat, tools: Any, kwargs: Any, k: int, prompt: str, rendering: str) -> int:
         """Where the completion starts in a rendering."""

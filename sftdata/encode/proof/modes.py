@@ -7,7 +7,7 @@ An answer with reasoning is what it writes with thinking on, one without is what
     off   <user>hi<assistant><think></think>              Hello!<end>                      the block is in the prompt
 
 So unless a switch is given, each answer is proven in its own mode, and the prompt is the one that a server feeds in it.
-Where a template writes an empty block and reads no switch (or was told otherwise), the block goes to the prompt: if it
+Where a template writes an empty block and reads no switch (or a switch is given), the block goes to the prompt: if it
 were trained, the model would learn not to think. `train_empty_thinking` trains it.
 """
 
@@ -46,10 +46,7 @@ class Modes:
 
 def modes_of(probes: TemplateProbes) -> Modes:
     """The modes of a template with its arguments. If these have a switch, there is only the one that it says."""
-    if probes.modes is None:
-        probes.modes = _find_modes(probes)
-    found: Modes = probes.modes
-    return found
+    return probes.once(_find_modes)
 
 
 def _find_modes(probes: TemplateProbes) -> Modes:

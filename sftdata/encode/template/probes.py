@@ -7,11 +7,11 @@ template writes cannot be confused with what it was given.
 from __future__ import annotations
 
 import json
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import product
-from typing import Any
+from typing import Any, TypeVar
 
 from sftdata.encode.template.ends import Tail, TurnEnd, call_end, candidate, plain_end
 from sftdata.encode.template.jinja import ChatTemplate, RenderError, TooMuch, Turn, make_environment
@@ -22,6 +22,7 @@ from sftdata.encode.tokenizer.load import TokenizerFiles
 from sftdata.encode.tokenizer.stops import stop_tokens
 from sftdata.errors import TemplateError
 
+T = TypeVar("T")
 # Sentinels are lower-case letters, which no kind of escaping changes.
 SENTINEL = "zqx{}xqz"
 USER, ANSWER, LATER = SENTINEL.format("user"), SENTINEL.format("answer"), SENTINEL.format("later")
@@ -72,8 +73,7 @@ class TemplateProbes:
     hidden_fields: dict[Hashable, tuple[Any, ...]] = field(default_factory=dict)  # see context.py, by shape
     refused_parts: dict[Hashable, str] = field(default_factory=dict)  # see refusals.py, by shape and error
     train_empty_thinking: bool = False
-    modes: Any = None  # of thinking: see proof/modes.py
-    call_ids: Any = None  # what it asks of the ids of calls: see encode/call_ids.py
+    found: dict[Hashable, Any] = field(default_factory=dict)  # see `once`
 
     def with_arguments(self, kwargs: Mapping[str, Any]) -> TemplateProbes:
         """The probes of the same template with these arguments, their strings protected."""
@@ -85,6 +85,13 @@ class TemplateProbes:
             self.thinking,
             train_empty_thinking=self.train_empty_thinking,
         )
+
+    def once(self, find: Callable[[TemplateProbes], T]) -> T:
+        """What a function finds out about these probes, found out once."""
+        if find not in self.found:
+            self.found[find] = find(self)
+        result: T = self.found[find]
+        return result
 
     def probe(self, messages: list[Turn], *, tools: bool = False, prompt: bool = False) -> str | None:
         """The rendering of a probe, or None if the template refuses it. Raises TemplateError if it does too much."""
