@@ -75,7 +75,7 @@ class Provers:
         key = json.dumps(kwargs, sort_keys=True, ensure_ascii=False).encode()
         prover = self._by_kwargs.pop(key, None)
         if prover is None:
-            if any(name in text for text in strings_in(kwargs) for name in (PRIVATE, PLACEHOLDER)):
+            if _has_private_names(kwargs):
                 raise Refusal("unproven_mask", "its chat_template_kwargs hold the private name of a control token")
             prover = self._new(self.probes.with_arguments(map_strings(kwargs, self.probes.control.protect)))
         self._by_kwargs[key] = prover
@@ -138,9 +138,14 @@ class Provers:
                 read = self._read_names()
                 hint = f"it reads {read}" if read else "remove it: it reads no arguments"
                 raise TemplateError(f"chat_template_kwargs.{name}", "the chat template does not read it", hint)
-        if any(name in text for text in strings_in(kwargs) for name in (PRIVATE, PLACEHOLDER)):
+        if _has_private_names(kwargs):
             raise TemplateError("chat_template_kwargs", "hold the private name of a control token", "remove it")
 
     def _read_names(self) -> str:
         """The arguments that the template reads, for messages."""
         return ", ".join(arguments_read(self.probes.template))
+
+
+def _has_private_names(kwargs: Mapping[str, Any]) -> bool:
+    """Whether a string in template arguments could be taken for a control token."""
+    return any(name in text for text in strings_in(kwargs) for name in (PRIVATE, PLACEHOLDER))
