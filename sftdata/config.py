@@ -253,8 +253,8 @@ class Config(Settings):
     )
     thinking: ThinkingSetting = Field(
         "auto",
-        description="whether the model is told to think, by the switch that the chat template reads: on; off; or auto: "
-        "each answer as it is, with reasoning or without",
+        description="whether the model is asked to think, by the switch that the chat template reads: on; off; or "
+        "auto: each answer as it is, with reasoning or without",
     )
     train_empty_thinking: bool = Field(
         False, description="train the empty thinking block of answers without reasoning, which teaches not to think"

@@ -107,7 +107,7 @@ class Encode:
     def __call__(self, table: pa.Table) -> Iterator[pa.Table]:
         """The samples of every record, and one entry with a reason for each record without samples.
 
-        A piece in which a record has a fault of ours becomes several tables, each with its own `rows` and `stats`.
+        A piece in which a record meets a fault of sftdata becomes several tables, each with its own `rows` and `stats`.
         """
         self.encoder.load()  # what fails here is no record's
         yield from by_halves(self._encoded, table, _fault_table)
@@ -255,7 +255,7 @@ def _table(
 
 
 def _fault_table(table: pa.Table, fault: str) -> pa.Table:
-    """The entry of a row that has a fault of ours."""
+    """The entry of a row that meets a fault of sftdata."""
     entry = {"row": 0, "sample": 0, "num_tokens": 0, "num_trained": 0, "input_ids": [], "trained": [], "rows": 1}
     entry |= {"reason": INTERNAL_ERROR, "detail": detail_of(fault), "stats": EncodingStats().to_json(), "fault": fault}
     return pa.Table.from_pylist([entry], ENCODED_SCHEMA)

@@ -31,7 +31,7 @@ class EncodingStats:
     lost_context: Counter[str] = field(default_factory=Counter)  # rows trained behind a prompt without these
     unwritten: Counter[str] = field(default_factory=Counter)  # "messages: name" and the like, see proof/context.py
     changes: Counter[str] = field(default_factory=Counter)  # what was done to records, see RecordEncoder.encode_batch
-    reasoning: Counter[str] = field(default_factory=Counter)  # of answers: what became of it, see template/reasoning.py
+    reasoning: Counter[str] = field(default_factory=Counter)  # of answers: its new form, see template/reasoning.py
     left_out: Counter[str] = field(default_factory=Counter)  # turns of rows that are trained without them, by reason
     thinking: Counter[str] = field(default_factory=Counter)  # rows: "off: enable_thinking=false" etc., see modes.py
     rendered: Counter[str] = field(default_factory=Counter)  # messages that are chats in the marks of a template, by it

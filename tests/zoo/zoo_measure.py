@@ -1,4 +1,4 @@
-"""The zoo: 18 ordinary kinds of conversation under chat templates that nobody tuned for, each result judged."""
+"""The zoo: 18 ordinary kinds of conversation under chat templates of other projects, each result judged."""
 
 from __future__ import annotations
 

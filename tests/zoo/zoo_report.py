@@ -46,7 +46,7 @@ def document(outcomes: Mapping[str, Sequence[Outcome]]) -> str:
     lines = [
         "# Chat templates of many families",
         "",
-        "`make zoo` writes this file. It gives ordinary conversations to chat templates that nobody tuned for, and has",
+        "`make zoo` writes this file. It gives ordinary conversations to chat templates of other projects, and has",
         "every trained turn judged by the oracle of `tests/encode/oracle.py` and by the prompts of transformers.",
         "",
         f"- {len(outcomes)} templates: those of {packages},",
