@@ -81,10 +81,10 @@ def count_name(mark: Mark, messages: Sequence[Turn]) -> str:
 def _missing_texts(chat: Conversation, k: int, prompt: str, probes: TemplateProbes) -> Iterator[Mark]:
     """The contents, calls and tools whose own texts the prompt does not show."""
     at = 0
+    close = _THINK_END if probes.thinking.own_marks is None else probes.thinking.own_marks[1]
     for turn, message in enumerate(chat.messages[:k]):
         content = message.get(CONTENT)
         text = content.strip() if isinstance(content, str) else ""
-        close = _THINK_END if probes.thinking.own_marks is None else probes.thinking.own_marks[1]
         if message["role"] == "assistant" and close in text:
             text = text.rpartition(close)[2].strip()  # reasoning before it may be stripped
         if text:

@@ -93,7 +93,7 @@ def _without_block(prompt: str, tail: str, probes: TemplateProbes) -> Iterator[_
     """The form of a completion behind an empty, closed block of reasoning that only the prompt has."""
     at = _common(prompt, tail, probes)
     block, rest = prompt[at:], tail[at:]
-    for opening, closing in _marks(probes):
+    for opening, closing in probes.once(_marks):
         marks = re.compile(rf"\s*(?:{_flexible(opening)}\s*)?{_flexible(closing)}(\s*)")
         left_out = marks.fullmatch(block)
         if left_out is None:
@@ -119,8 +119,9 @@ def _common(a: str, b: str, probes: TemplateProbes) -> int:
     return size
 
 
-def _marks(probes: TemplateProbes) -> Iterator[tuple[str, str]]:
+def _marks(probes: TemplateProbes) -> list[tuple[str, str]]:
     """What opens and closes reasoning in a template: as it writes a turn with reasoning, and as models are known to."""
+    found = []
     for turn in ({"role": "assistant", "content": ANSWER}, probes.tool_turn):
         if turn is None:
             continue
@@ -136,8 +137,8 @@ def _marks(probes: TemplateProbes) -> Iterator[tuple[str, str]]:
         rest = plain[_common(before, plain, probes) :]
         closing = after[: len(after) - len(rest)] if rest and after.endswith(rest) else ""
         if opening.strip() and closing.strip():
-            yield opening.strip(), closing.strip()
-    yield from MARKS_OF_MODELS.items()
+            found.append((opening.strip(), closing.strip()))
+    return [*found, *MARKS_OF_MODELS.items()]
 
 
 def _flexible(mark: str) -> str:
