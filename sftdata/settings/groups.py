@@ -32,7 +32,7 @@ Share = Annotated[float, BeforeValidator(_share)]  # `10%` is 0.1
 class Settings(BaseModel):
     """A group of settings: immutable, and unknown keys are errors."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, defer_build=True)
 
 
 def as_names(value: object, norwegian: str) -> tuple[object, ...]:

@@ -25,7 +25,7 @@ Natural = Annotated[int, Field(strict=True, ge=0)]
 class Part(BaseModel):
     """Some settings: immutable; other keys are nobody's business here."""
 
-    model_config = ConfigDict(extra="ignore", frozen=True)
+    model_config = ConfigDict(extra="ignore", frozen=True, defer_build=True)
 
 
 class SourcePart(Part):
