@@ -46,6 +46,17 @@ class DatasetError(SftDataError):
     """A prepared dataset that is incomplete or inconsistent: no manifest, a wrong checksum, numbers that disagree."""
 
 
+class NoSuchItemError(DatasetError, IndexError):
+    """A number of a sequence or a sample that the dataset does not have."""
+
+
+class NoSuchNameError(DatasetError, KeyError):
+    """A name of a split, a source or a reason that the dataset does not have."""
+
+    def __str__(self) -> str:
+        return Exception.__str__(self)  # a KeyError shows its message in quotes
+
+
 class WorkerError(SftDataError):
     """A worker process that the operating system killed."""
 

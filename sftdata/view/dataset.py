@@ -1,137 +1,123 @@
-"""A prepared dataset, opened for viewing. Rows and samples by number; each access reads only the shard it needs."""
+"""A prepared dataset, opened for viewing: its sequences and samples by number, its rows by what became of them.
+
+Each access reads only the shard it needs; shards are memory-mapped.
+"""
 
 from __future__ import annotations
 
-import operator
 from bisect import bisect_right
+from collections import OrderedDict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import accumulate
 from pathlib import Path
-from typing import SupportsIndex
+from typing import Any, NamedTuple, SupportsIndex, overload
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from sftdata.errors import DatasetError, pluralize
-from sftdata.records.labels import IGNORE
+from sftdata.errors import NoSuchNameError, pluralize
 from sftdata.store.checked import check_tokenizer, open_shard
+from sftdata.store.ledger import DROPPED
 from sftdata.store.manifest import Manifest, ShardEntry
 from sftdata.view import html
-from sftdata.view.decoder import Decoder, TokenSpan
-from sftdata.view.summary import Summary, summarize, token_counts
+from sftdata.view.decoder import Decoder
+from sftdata.view.find.columns import SampleColumns
+from sftdata.view.find.ledger_rows import LedgerRows
+from sftdata.view.find.origins import Ints, Origins, load_origins
+from sftdata.view.find.samples import SampleTable
+from sftdata.view.sample import Row, Sample, resolve
+from sftdata.view.summary import Summary, summarize
+
+__all__ = ["Dataset", "Row", "Rows", "Sample", "open_dataset"]
+
+MAX_OPEN_SHARDS = 32  # memory-mapped at a time
+_SHOWN_SEQUENCES = 3  # of a slice, in a notebook
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Sample:
-    """One sample of a packed row: its ids and labels, and where it is."""
+class Rows(Sequence[Row]):
+    """Some sequences of a dataset, by a slice. Each is read when it is accessed."""
 
-    record_id: str
-    input_ids: Sequence[int]
-    labels: Sequence[int]  # the id if trained, else -100; not shifted
-    shard: str  # as in the manifest, e.g. train/00000-of-00008.arrow
-    row: int  # within the shard, as in the ledger's places
-    index: int  # within the row
-    decoder: Decoder = field(repr=False)
-    control_ids: frozenset[int] = field(repr=False)
+    def __init__(self, dataset: Dataset, numbers: range) -> None:
+        self._dataset, self._numbers = dataset, numbers
 
-    @property
-    def num_tokens(self) -> int:
-        """The number of tokens, trained or not."""
-        return len(self.input_ids)
+    def __len__(self) -> int:
+        return len(self._numbers)
 
-    @property
-    def num_trained_tokens(self) -> int:
-        """The number of tokens with loss."""
-        return sum(label != IGNORE for label in self.labels)
-
-    @property
-    def text(self) -> str:
-        """The whole sample decoded, including control tokens."""
-        return self.decoder.decode(self.input_ids)
-
-    @property
-    def title(self) -> str:
-        """Where the sample is, in one line."""
-        return f"sample {self.index} of row {self.row} in {self.shard}"
-
-    @property
-    def counts(self) -> str:
-        """Its number of tokens and the trained share, in a few words."""
-        return token_counts(self.num_tokens, self.num_trained_tokens)
-
-    def spans(self) -> list[TokenSpan]:
-        """The text of each token, in order. Joined, they are `text`."""
-        return self.decoder.spans(self.input_ids)
+    @overload
+    def __getitem__(self, at: SupportsIndex) -> Row: ...
+    @overload
+    def __getitem__(self, at: slice) -> Rows: ...
+    def __getitem__(self, at: SupportsIndex | slice) -> Row | Rows:
+        """A sequence by its number in the slice, or a slice of the slice. Raises DatasetError, an IndexError."""
+        if isinstance(at, slice):
+            return Rows(self._dataset, self._numbers[at])
+        return self._dataset[self._numbers[resolve(at, len(self), "sequence", str(self._dataset.path))]]
 
     def __repr__(self) -> str:
-        return f"<{self.title}: {self.counts}, record {self.record_id}>"
+        return f"<{pluralize(len(self), 'sequence')} of {self._dataset.name}>"
 
     def _repr_html_(self) -> str:
-        return html.sample_html(self)
+        shown = "".join(html.row_html(row) for row in self[:_SHOWN_SEQUENCES])
+        more = len(self) - _SHOWN_SEQUENCES
+        return shown + (f"<p>Not shown: {pluralize(more, 'more sequence')}.</p>" if more > 0 else "")
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Row:
-    """One packed row: the samples in one sequence of training, in order."""
+class _Shard(NamedTuple):
+    """An open shard, and the number of samples up to the end of each of its sequences."""
 
-    samples: tuple[Sample, ...]
-    shard: str
-    row: int  # within the shard
-    number: int  # within the dataset or split that was opened
-
-    @property
-    def num_tokens(self) -> int:
-        """The number of tokens, trained or not."""
-        return sum(sample.num_tokens for sample in self.samples)
-
-    @property
-    def num_trained_tokens(self) -> int:
-        """The number of tokens with loss."""
-        return sum(sample.num_trained_tokens for sample in self.samples)
-
-    @property
-    def title(self) -> str:
-        """Where the row is and what it contains, in one line."""
-        counts = f"{pluralize(len(self.samples), 'sample')}, {token_counts(self.num_tokens, self.num_trained_tokens)}"
-        return f"row {self.number} (row {self.row} of {self.shard}): {counts}"
-
-    def __repr__(self) -> str:
-        return f"<{self.title}>"
-
-    def _repr_html_(self) -> str:
-        return html.row_html(self)
+    table: pa.Table
+    sample_ends: Ints
 
 
 class Dataset:
-    """A prepared dataset, or one split of it. Rows are numbered across shards, in the order of the manifest.
+    """A prepared dataset, or one split of it. Sequences are numbered across shards, in the order of the manifest.
 
-    Opening a dataset reads only the manifest. Accessing a row checks and memory-maps the shard that contains it.
+    Opening a dataset reads only the manifest. Accessing a sequence checks and memory-maps the shard that contains it.
     """
 
     def __init__(self, path: Path, manifest: Manifest, split: str | None = None) -> None:
         self.path = path
         self.manifest = manifest
         self.split_name = split
-        self._shards: list[ShardEntry] = [shard for shard in manifest.shards if split in (None, shard.split)]
-        self._row_ends = list(accumulate(shard.rows for shard in self._shards))
-        self._sample_ends = list(accumulate(shard.samples for shard in self._shards))
-        self._last_shard: tuple[int, pa.Table] | None = None  # number and rows of the shard accessed last
+        self.shards: list[ShardEntry] = [shard for shard in manifest.shards if split in (None, shard.split)]
+        self._row_ends = list(accumulate(shard.rows for shard in self.shards))
+        self._sample_ends = list(accumulate(shard.samples for shard in self.shards))
+        self._open: OrderedDict[int, _Shard] = OrderedDict()  # by number, the shards accessed last
+        self.columns = SampleColumns(len(self.shards), self.shard_table)  # numbers for each sample
+
+    @property
+    def name(self) -> str:
+        """What it is called: its folder, and the split."""
+        name = self.path.resolve().name
+        return name if self.split_name is None else f"{self.split_name} of {name}"
 
     def __len__(self) -> int:
-        """The number of packed rows."""
+        """The number of sequences."""
         return self._row_ends[-1] if self._row_ends else 0
 
     @property
     def num_samples(self) -> int:
-        """The number of samples in all rows."""
+        """The number of samples in all sequences."""
         return self._sample_ends[-1] if self._sample_ends else 0
 
-    def __getitem__(self, number: SupportsIndex) -> Row:
-        """A packed row by number; negative numbers count from the end. Raises DatasetError if there is no such row."""
-        at = self._resolve(number, len(self), "row")
+    @overload
+    def __getitem__(self, number: SupportsIndex) -> Row: ...
+    @overload
+    def __getitem__(self, number: slice) -> Rows: ...
+    @overload
+    def __getitem__(self, number: str) -> Dataset: ...
+    def __getitem__(self, number: SupportsIndex | slice | str) -> Row | Rows | Dataset:
+        """A sequence by number, several by a slice, or a split by name; negative numbers count from the end.
+
+        Raises DatasetError if there is none: an IndexError for a number, a KeyError for a name.
+        """
+        if isinstance(number, str):
+            return self.split(number)
+        if isinstance(number, slice):
+            return Rows(self, range(len(self))[number])
+        at = resolve(number, len(self), "sequence", str(self.path))
         shard, row = _locate(self._row_ends, at)
         return self._row(shard, row, at)
 
@@ -140,22 +126,54 @@ class Dataset:
             yield self[at]
 
     def sample(self, number: SupportsIndex) -> Sample:
-        """A sample by its number across all rows. Raises DatasetError if there is no such sample."""
-        at = self._resolve(number, self.num_samples, "sample")
+        """A sample by its number across all sequences. Raises DatasetError, an IndexError, if there is none."""
+        at = resolve(number, self.num_samples, "sample", str(self.path))
         shard, in_shard = _locate(self._sample_ends, at)
-        table = self._table(shard)
-        ends = np.cumsum(pc.list_value_length(table["seq_lengths"]).to_numpy())
-        row = int(np.searchsorted(ends, in_shard, side="right"))
-        first = int(ends[row - 1]) if row else 0
-        rows_before = self._row_ends[shard - 1] if shard else 0
-        return self._row(shard, row, rows_before + row).samples[in_shard - first]
+        opened = self._shard(shard)
+        row = int(np.searchsorted(opened.sample_ends, in_shard, side="right"))
+        index = in_shard - (int(opened.sample_ends[row - 1]) if row else 0)
+        cells = {name: opened.table[name][row].values for name in opened.table.column_names}
+        lengths = cells["seq_lengths"].to_numpy()
+        start, length = int(lengths[:index].sum()), int(lengths[index])
+        ids, labels = (cells[name].slice(start, length).to_pylist() for name in ("input_ids", "labels"))
+        return self._sample(cells["record_ids"][index].as_py(), ids, labels, (shard, row, index), at)
+
+    @property
+    def samples(self) -> SampleTable:
+        """All samples, to search, choose and sort: `ds.samples.search("HTTP").sort("num_tokens")[:3]`."""
+        return SampleTable(self)
+
+    @property
+    def splits(self) -> dict[str, Dataset]:
+        """The splits by name."""
+        names = self.manifest.splits if self.split_name is None else (self.split_name,)
+        return {name: Dataset(self.path, self.manifest, name) for name in names}
 
     def split(self, name: str) -> Dataset:
-        """One split, numbered from 0. Raises DatasetError if the dataset has no such split."""
-        known = self.manifest.splits
+        """One split, numbered from 0. Raises DatasetError, a KeyError, if the dataset has no such split."""
+        known = self.splits
         if name not in known:
-            raise DatasetError(str(self.path), f"has no split {name!r}", f"it has {', '.join(known) or 'none'}")
-        return Dataset(self.path, self.manifest, name)
+            raise NoSuchNameError(str(self.path), f"has no split {name!r}", f"it has {', '.join(known) or 'none'}")
+        return known[name]
+
+    @property
+    def ledger(self) -> LedgerRows:
+        """What became of each row of the input: see LedgerRows."""
+        return LedgerRows(self.path, self.manifest)
+
+    @property
+    def dropped(self) -> LedgerRows:
+        """The rows of the input that were dropped, with reason and detail: `ds.dropped.where(reason="duplicate")`."""
+        return self.ledger.where(fate=DROPPED)
+
+    def to_datasets(self) -> Any:
+        """A datasets.DatasetDict of the splits, each a memory-mapped Dataset of packed sequences.
+
+        Raises DatasetError if the library is not installed, or a shard is damaged.
+        """
+        from sftdata.view.find.to_datasets import dataset_dict
+
+        return dataset_dict(self)
 
     def summary(self) -> Summary:
         """The contents of the dataset, or of this split, from the manifest alone."""
@@ -171,35 +189,57 @@ class Dataset:
         """Ids of control tokens: those in the manifest, and those that the tokenizer marks as special."""
         return frozenset(self.manifest.tokenizer.control_ids) | self.decoder.special_ids
 
+    @cached_property
+    def origins(self) -> Origins | None:
+        """Which row of the input each sample comes from; None without a ledger. Raises DatasetError as load_origins."""
+        return load_origins(self.path, self.manifest, self.shards)
+
+    def shard_table(self, shard: int) -> pa.Table:
+        """The sequences of a shard by its number, checked and memory-mapped. Raises DatasetError as `open_shard`."""
+        return self._shard(shard).table
+
+    def row_number(self, shard: str, row: int) -> int | None:
+        """The number of the sequence that is `row` in this shard; None if the dataset or split has no such shard."""
+        paths = [entry.path for entry in self.shards]
+        if shard not in paths or not 0 <= row < self.shards[paths.index(shard)].rows:
+            return None
+        at = paths.index(shard)
+        return row + (self._row_ends[at - 1] if at else 0)
+
     def __repr__(self) -> str:
         return str(self.summary())
 
     def _repr_html_(self) -> str:
         return html.summary_html(self.summary())
 
-    def _resolve(self, number: SupportsIndex, length: int, noun: str) -> int:
-        """The number as an index from 0. Raises DatasetError if it is out of range."""
-        at = operator.index(number)
-        if not -length <= at < length:
-            known = f"{noun}s are numbered 0 to {length - 1:,}" if length else f"there are no {noun}s"
-            raise DatasetError(str(self.path), f"has no {noun} {at:,}", known)
-        return at % length
-
-    def _table(self, shard: int) -> pa.Table:
-        if self._last_shard is None or self._last_shard[0] != shard:
-            self._last_shard = shard, open_shard(self.path, self._shards[shard], self.manifest)
-        return self._last_shard[1]
+    def _shard(self, number: int) -> _Shard:
+        found = self._open.pop(number, None)
+        if found is None:
+            table = open_shard(self.path, self.shards[number], self.manifest)
+            found = _Shard(table, np.cumsum(pc.list_value_length(table["seq_lengths"]).to_numpy(), dtype=np.int64))
+        self._open[number] = found
+        if len(self._open) > MAX_OPEN_SHARDS:
+            self._open.popitem(last=False)
+        return found
 
     def _row(self, shard: int, row: int, number: int) -> Row:
-        cells = self._table(shard).slice(row, 1).to_pylist()[0]
-        path = self._shards[shard].path
+        opened = self._shard(shard)
+        cells = opened.table.slice(row, 1).to_pylist()[0]
+        first = (self._sample_ends[shard - 1] if shard else 0) + (int(opened.sample_ends[row - 1]) if row else 0)
         samples = []
         start = 0
         for index, (length, record_id) in enumerate(zip(cells["seq_lengths"], cells["record_ids"], strict=True)):
             ids, labels = (cells[name][start : start + length] for name in ("input_ids", "labels"))
-            samples.append(Sample(record_id, ids, labels, path, row, index, self.decoder, self.control_ids))
+            samples.append(self._sample(record_id, ids, labels, (shard, row, index), first + index))
             start += length
-        return Row(tuple(samples), path, row, number)
+        return Row(tuple(samples), self.shards[shard].path, row, number)
+
+    def _sample(
+        self, record_id: str, ids: list[int], labels: list[int], place: tuple[int, int, int], number: int
+    ) -> Sample:
+        shard, row, index = place
+        path = self.shards[shard].path
+        return Sample(record_id, ids, labels, path, row, index, self.decoder, self.control_ids, number, self)
 
 
 def open_dataset(path: str | Path) -> Dataset:

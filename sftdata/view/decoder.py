@@ -8,8 +8,12 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
 from tokenizers import Tokenizer, decoders
 
 from sftdata.errors import DatasetError, first_line
@@ -18,6 +22,7 @@ from sftdata.files.regular import shorten
 BYTE_TOKEN = re.compile(r"<0x([0-9A-Fa-f]{2})>")  # a single byte in SentencePiece vocabularies
 MAX_PREFIX_DECODES = 2048
 MAX_CHARS = 1 << 26  # of the text of a row
+MAX_ENTRIES = 1 << 24  # of a vocabulary, as in manifests
 
 
 @contextmanager
@@ -39,6 +44,27 @@ class TokenSpan:
     start: int
     end: int
     text: str
+
+
+class ByteTable:
+    """The bytes of every token of a byte-level vocabulary: texts of many tokens at once."""
+
+    def __init__(self, tokens: Sequence[bytes]) -> None:
+        self._tokens = pa.array([*tokens, b""], pa.large_binary())  # the last is for ids that are not in the vocabulary
+        self._sizes = np.array([*map(len, tokens), 0], np.int64)
+
+    def num_bytes(self, ids: npt.NDArray[np.int32]) -> int:
+        """The size of the text of these tokens."""
+        return int(self._sizes[self._known(ids)].sum())
+
+    def text(self, ids: npt.NDArray[np.int32]) -> tuple[bytes, npt.NDArray[np.int64]]:
+        """The text of these tokens in UTF-8, and where in it each token ends."""
+        known = self._known(ids)
+        data = self._tokens.take(pa.array(known)).buffers()[2]
+        return b"" if data is None else data.to_pybytes(), np.cumsum(self._sizes[known])
+
+    def _known(self, ids: npt.NDArray[np.int32]) -> npt.NDArray[np.int32]:
+        return np.minimum(ids, len(self._sizes) - 1)
 
 
 class Decoder:
@@ -80,6 +106,30 @@ class Decoder:
                     self._where, what, "look at the dataset with care: its vocabulary is not a usual one"
                 )
             return str(self._tokenizer.decode(list(ids), skip_special_tokens=False))
+
+    def decode_many(self, samples: Sequence[Sequence[int]]) -> list[str]:
+        """The text of each of several samples, as `decode` gives it, on all cores. Raises DatasetError as `decode`."""
+        with _tokenizer_errors(self._where):
+            sizes, last = self._entry_chars, len(self._entry_chars) - 1
+            if sum(int(sizes[np.minimum(ids, last)].sum()) for ids in samples if ids) > MAX_CHARS:
+                return [self.decode(ids) for ids in samples]
+            return list(self._tokenizer.decode_batch(list(map(list, samples)), skip_special_tokens=False))
+
+    @cached_property
+    def _entry_chars(self) -> npt.NDArray[np.int64]:
+        """The number of characters of each entry of the vocabulary, and of an entry that is not there."""
+        return np.array([len(token) for token in self._entries] + [0], np.int64)
+
+    @cached_property
+    def _entries(self) -> list[str]:
+        """The vocabulary, by id; empty where there is no entry."""
+        by_id = {id_: token for token, id_ in self._tokenizer.get_vocab(with_added_tokens=True).items()}
+        return [by_id.get(id_, "") for id_ in range(min(max(by_id, default=-1) + 1, MAX_ENTRIES))]
+
+    @cached_property
+    def byte_table(self) -> ByteTable | None:
+        """The bytes of every token, if texts are nothing but those of their tokens; else None."""
+        return ByteTable([_token_bytes(token) for token in self._entries]) if self._byte_level else None
 
     def name(self, token_id: int) -> str:
         """A name for a single token: its bytes in hex for a byte-level vocabulary, else its vocabulary entry."""

@@ -68,7 +68,7 @@ def test_a_split_is_numbered_from_0(ds: Dataset):
 
 @pytest.mark.parametrize("number", [3, -4, 10**12])
 def test_a_missing_row_is_a_one_line_error(ds: Dataset, number: int):
-    with pytest.raises(DatasetError, match=rf"shards: has no row {number:,}; rows are numbered 0 to 2$"):
+    with pytest.raises(DatasetError, match=rf"shards: has no sequence {number:,}; sequences are numbered 0 to 2$"):
         ds[number]
 
 
@@ -86,7 +86,7 @@ def test_a_dataset_without_rows_can_be_opened(dataset_writer, tmp_path: Path):
     ds = open_dataset(dataset_writer(tmp_path / "out", {}))
     assert len(ds) == 0
     assert list(ds) == []
-    with pytest.raises(DatasetError, match=r"has no row 0; there are no rows$"):
+    with pytest.raises(DatasetError, match=r"has no sequence 0; there are no sequences$"):
         ds[0]
     assert "0 samples in 0 rows" in repr(ds)
 
@@ -142,5 +142,5 @@ def test_rows_and_samples_have_one_line_reprs(ds: Dataset):
     sample = ds.sample(4)
     tokens, trained = sample.num_tokens, sample.num_trained_tokens
     stats = f"{tokens} tokens, {trained} trained ({trained / tokens:.1%})"
-    assert repr(ds[1]) == f"<row 1 (row 0 of train/00001-of-00002.arrow): 1 sample, {stats}>"
-    assert repr(sample) == f"<sample 0 of row 0 in train/00001-of-00002.arrow: {stats}, record r4>"
+    assert repr(ds[1]) == f"<sequence 1 (0 of train/00001-of-00002.arrow): 1 sample, {stats}>"
+    assert repr(sample) == f"<sample 0 of sequence 0 in train/00001-of-00002.arrow: {stats}, record r4>"

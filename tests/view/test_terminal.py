@@ -119,7 +119,7 @@ def test_an_ascii_terminal_gets_escapes_instead_of_an_error(ds: Dataset):
 
 
 def test_a_missing_row_is_a_one_line_error(ds: Dataset):
-    with pytest.raises(DatasetError, match=r"has no row 7; rows are numbered 0 to 2$"):
+    with pytest.raises(DatasetError, match=r"has no sequence 7; sequences are numbered 0 to 2$"):
         print_row(ds, 7, console(styled=False))
 
 
