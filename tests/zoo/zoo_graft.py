@@ -54,7 +54,9 @@ def graft(folder: Path, template: str, family: Family) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     written = [template, *renderings(template, family)]
     special = dict.fromkeys([family.bos, *family.stops, *_found(SPECIAL, written)])
-    markers = [text for text in dict.fromkeys(_found(MARKERS, written)) if text not in special]
+    found = _found(MARKERS, written)
+    found += [text.replace("<", "</") for text in found if not text.startswith("</")]  # publishers have both of a pair
+    markers = [text for text in dict.fromkeys(found) if text not in special]
     tokenizer = Tokenizer.from_str(_base())
     tokenizer.add_special_tokens([AddedToken(text, special=True, normalized=False) for text in special if text])
     tokenizer.add_tokens([AddedToken(text, special=False, normalized=False) for text in markers])

@@ -11,10 +11,12 @@ import itertools
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from oracle import CLOSED, IGNORE, INLINE, Oracle, Turn, Unsatisfied, _call_in_form, _runs
 from reference import Chat, change_fields, change_strings
+from zoo_stops import family_of
 
 # The marks that models have for reasoning. Where they are to be the model's own, the characters at the end stand for
 # them until the texts of messages are hidden.
@@ -53,7 +55,13 @@ class Verdict(NamedTuple):
 
 
 class ZooOracle(Oracle):
-    """Judges the encoder's samples for one grafted tokenizer."""
+    """Judges the encoder's samples for one grafted tokenizer, whose folder has the name of the template."""
+
+    def __init__(
+        self, folder: Path, ends: Sequence[str], template: str | None = None, date: str = "2026-01-01"
+    ) -> None:
+        self.closing = family_of(folder.name).closing  # an end that is no stop
+        super().__init__(folder, (*ends, self.closing) if self.closing else ends, template, date)
 
     def render(self, messages: Chat, tools: Any, kwargs: Mapping[str, Any] | None, *, prompt: bool) -> str:
         """As Reference does; what was rendered is remembered, because many forms have the same beginnings."""
@@ -156,8 +164,14 @@ class ZooOracle(Oracle):
         """Where the completion starts in a rendering."""
         if rendering.startswith(prompt):
             return len(prompt)
+        place = _behind_the_same(prompt, rendering)
+        if place is not None:
+            return place
         block = _EMPTY_BLOCK.search(prompt)
         thinks = any(hidden[k].get(key) for key in ("reasoning_content", "reasoning", "thinking"))
+        place = _behind_opening(prompt, rendering, _first_field(hidden[k])) if thinks else None
+        if place is not None:
+            return place
         if block is not None and not thinks and rendering.startswith(prompt[: block.start()]):
             # The rendering leaves out a block that the prompt opens and closes, or writes it in another form.
             own = _OWN_BLOCK.match(rendering, block.start())
@@ -183,10 +197,15 @@ class ZooOracle(Oracle):
         return at + len(generation)
 
     def _completed(self, hidden: Chat, tools: Any, kwargs: Any, k: int, tail: str) -> str:
-        """The completion in what follows a prompt: up to the first token at which a server stops."""
-        places = [tail.index(end) + len(end) for end in self.ends if end in tail]
+        """The completion in what follows a prompt: up to the first token at which a server stops.
+
+        Where a template writes no such token, it is what closes the turn: it may close parts of the turn as well.
+        """
+        places = [tail.index(end) + len(end) for end in self.ends if end in tail and end != self.closing]
         if places:
             return tail[: min(places)]
+        if self.closing is not None and self.closing in tail:
+            return tail[: tail.rindex(self.closing) + len(self.closing)]
         last = _last_field(hidden[k])
         at = tail.rfind(last) + len(last) if last and last in tail else -1
         if at < 0:
@@ -407,3 +426,28 @@ def _formed(
     if parts and isinstance(formed.get("content"), str):
         formed["content"] = [{"type": "text", "text": formed["content"]}]
     return formed
+
+
+def _behind_the_same(prompt: str, rendering: str) -> int | None:
+    """Where a rendering goes on behind all that a prompt has, if they differ only in white space.
+
+    White space at the end of the prompt is not written again, whatever form the rendering has it in.
+    """
+    wanted = "".join(prompt.split())
+    places = [at for at, character in enumerate(rendering) if not character.isspace()][: len(wanted)]
+    if "".join(rendering[at] for at in places) != wanted:
+        return None
+    start = places[-1] + 1
+    space = rendering[start : start + len(rendering[start:]) - len(rendering[start:].lstrip())]
+    given = prompt[len(prompt.rstrip()) :]
+    return start + (len(given) if space.startswith(given) else len(space))
+
+
+def _behind_opening(prompt: str, rendering: str, thought: str) -> int | None:
+    """Where the reasoning of a turn begins in its rendering, right where the prompt has an opening of its own."""
+    same = next((at for at, (a, b) in enumerate(zip(prompt, rendering)) if a != b), len(prompt))
+    opening, rest = prompt[same:].strip(), rendering[same:]
+    is_closed = "</" in opening or "end" in opening.lower()
+    if not opening or is_closed or not thought or not rest.lstrip().startswith(thought):
+        return None
+    return same + len(rest) - len(rest.lstrip())

@@ -7,10 +7,15 @@ from typing import NamedTuple
 
 
 class Family(NamedTuple):
-    """`stops` are the EOS of tokenizer_config.json, and then the other stops of generation_config.json."""
+    """`stops` are the EOS of tokenizer_config.json, and then the other stops of generation_config.json.
+
+    `closing` is the token that the template writes at the end of an answer, where that is no stop: then the same token
+    closes the parts of a turn.
+    """
 
     bos: str | None
     stops: tuple[str, ...]
+    closing: str | None = None
 
 
 _SP = Family("<s>", ("</s>",))
@@ -40,7 +45,8 @@ FAMILIES: tuple[tuple[str, Family], ...] = (
     (r"gemma-4|gemma4|diffusion-gemma", _GEMMA4),
     (r"functiongemma", Family("<bos>", ("<eos>", "<end_of_turn>", "<start_function_response>"))),
     (r"gemma", _GEMMA),
-    (r"gigachat", Family("<s>", ("</s>", "<|message_sep|>"))),
+    # The token also comes between the text of a turn and its call, where vLLM and llama.cpp read on.
+    (r"gigachat", Family("<s>", ("</s>",), "<|message_sep|>")),
     (r"^chatglm|^glm4$", _SP),  # of ChatGLM and ChatGLM 2, which write no token between turns
     (r"glm", _GLM),
     (r"gpt-oss", Family("<|startoftext|>", ("<|return|>", "<|endoftext|>", "<|call|>"))),
@@ -70,7 +76,8 @@ FAMILIES: tuple[tuple[str, Family], ...] = (
     (r"phi", _PHI3),
     (r"reka", Family(None, ("<|endoftext|>", "<sep>"))),
     (r"seed-oss", Family("<seed:bos>", ("<seed:eos>",))),
-    (r"solar", Family("<s>", ("<|endoftext|>", "<|end|>", "<|calls|>"))),
+    # llama.cpp takes <|end|> off the stops of tokenizers with <|flush|> and <|calls|>: it also closes the reasoning.
+    (r"solar", Family("<s>", ("<|endoftext|>", "<|flush|>", "<|calls|>"), "<|end|>")),
     (r"stepfun", Family(_DEEPSEEK.bos, ("<|im_end|>", *_DEEPSEEK.stops))),
     (r"step5", Family(_DEEPSEEK.bos, ("<|EOT|>", *_DEEPSEEK.stops))),
     (r"spark", _DEEPSEEK),

@@ -6,14 +6,17 @@ sentinels as the texts of turn k and of the turn before it, which shows the form
     prompt      ... before A G         G is the generation prompt: the rendering with it minus the rendering without it
     rendering   ... before B G C       C is the form of the completion; A and B close the message before
 
-There are three ways to tell C from what comes before it:
+There are several ways to tell C from what comes before it:
 
 - G is in the rendering as in the prompt. Mostly A = B; they differ where a template writes what closes the last message
   in another way (Hermes 2 Pro), or ends every rendering with instructions (Command R+ with tools).
 - G is control tokens alone, and the rendering leaves it out: C comes right behind B (Apertus, behind a tool's result).
+- A G is in the rendering with other white space (Llama 4 of vLLM): C comes behind it. White space that the prompt has
+  at its end is the prompt's, in whatever form the rendering has it.
 - The prompt ends with a block of reasoning that is closed and empty, which the rendering leaves out (Gemma 4, Hunyuan):
-  C is what the rendering has in its place. A prompt that ends in an open block proves nothing, and neither does one
-  before a turn with reasoning.
+  C is what the rendering has in its place. A prompt that ends in an open block proves nothing.
+- The prompt opens a block of reasoning, which the rendering leaves out, and the reasoning of the turn is what it has in
+  its place, closed before the answer (Apriel 1.6): C begins with the reasoning.
 
 The cut is proven if the real rendering and the real prompt end in the same forms.
 """
@@ -22,6 +25,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from itertools import product
 from typing import NamedTuple
 
 from sftdata.encode.template.conversation import Conversation, Refusal
@@ -29,7 +33,8 @@ from sftdata.encode.template.jinja import Turn
 from sftdata.encode.template.probes import ANSWER, SENTINEL, THOUGHT, USER, TemplateProbes
 from sftdata.records.reasoning_marks import MARKS_OF_MODELS
 
-_BEFORE, _OWN = SENTINEL.format("before"), SENTINEL.format("own")
+_BEFORE, _OWN, _THOUGHT = (SENTINEL.format(name) for name in ("before", "own", "ownthought"))
+_REASONING = ("reasoning_content", "thinking", "reasoning")
 
 
 class _Form(NamedTuple):
@@ -42,11 +47,10 @@ class _Form(NamedTuple):
 
 def find_cut(chat: Conversation, k: int, prompt: str, rendering: str, probes: TemplateProbes) -> int:
     """Where the completion of turn k starts in its rendering. Raises Refusal if that cannot be proven."""
-    text = chat.messages[k].get("content")
-    written = dict.fromkeys((text, text.strip())) if isinstance(text, str) and text.strip() else ("",)
+    turn = chat.messages[k]
     for form in _forms(chat, k, probes):
-        for own in written:
-            completion = form.completion.replace(_OWN, own)
+        for own, thought in product(_as_written(turn.get("content")), _as_written(turn.get("reasoning_content"))):
+            completion = form.completion.replace(_OWN, own).replace(_THOUGHT, thought)
             start = len(rendering) - len(completion)
             if (
                 rendering.endswith(completion)
@@ -55,6 +59,11 @@ def find_cut(chat: Conversation, k: int, prompt: str, rendering: str, probes: Te
             ):
                 return start
     raise Refusal("unproven_mask", "the template writes the conversation before it differently once it is answered", k)
+
+
+def _as_written(text: object) -> tuple[str, ...]:
+    """A text as a template may write it: as it is, or trimmed."""
+    return tuple(dict.fromkeys((text, text.strip()))) if isinstance(text, str) and text.strip() else ("",)
 
 
 def _forms(chat: Conversation, k: int, probes: TemplateProbes) -> Iterator[_Form]:
@@ -72,7 +81,7 @@ def _forms(chat: Conversation, k: int, probes: TemplateProbes) -> Iterator[_Form
     try:
         without = probe.render(probes, k, prompt=False).rpartition(_BEFORE)[2]
     except Refusal:
-        return
+        without = prompt
     generation = prompt[len(without) :] if prompt.startswith(without) else ""
     if generation.strip() and tail.count(generation) == 1:
         before, _, completion = tail.partition(generation)
@@ -85,8 +94,46 @@ def _forms(chat: Conversation, k: int, probes: TemplateProbes) -> Iterator[_Form
     if generation.strip() and is_control and tail.startswith(without + _OWN) and generation not in tail:
         yield _Form(prompt, without, tail[len(without) :])
         return
+    if prompt.strip():
+        yield from _with_other_space(prompt, tail, probes)
     if not chat.messages[k].get("reasoning_content"):
         yield from _without_block(prompt, tail, probes)
+    elif probes.shows_reasoning:
+        thinking = {name: _THOUGHT for name in _REASONING if name in changed[k]}
+        reasoned = Conversation([*changed[:k], {**changed[k], **thinking}], chat.tools, chat.kwargs)
+        yield from _behind_opening(prompt, reasoned.render(probes, k + 1, prompt=False).rpartition(_BEFORE)[2], probes)
+
+
+def _with_other_space(prompt: str, tail: str, probes: TemplateProbes) -> Iterator[_Form]:
+    """The form of a completion behind all that the prompt has, in which only white space differs."""
+    place = 0
+    for character in _without_space(prompt):
+        while tail[place : place + 1].isspace():
+            place += 1
+        if tail[place : place + 1] != character:
+            return
+        place += 1
+    rest = _behind_space(tail[place:], prompt[len(prompt.rstrip()) :])
+    before = tail[: len(tail) - len(rest)]
+    if rest and probes.control.find(before) == probes.control.find(prompt):
+        yield _Form(prompt, before, rest)
+
+
+def _behind_space(text: str, given: str) -> str:
+    """What comes behind the white space at the beginning of a text, of which the prompt has some in its own form."""
+    rest = text.lstrip()
+    space = text[: len(text) - len(rest)]
+    return (space[len(given) :] if space.startswith(given) else "") + rest
+
+
+def _behind_opening(prompt: str, tail: str, probes: TemplateProbes) -> Iterator[_Form]:
+    """The form of a completion that begins with its reasoning, behind an opening that only the prompt has."""
+    at = _common(prompt, tail, probes)
+    opening, rest = prompt[at:].strip(), tail[at:].lstrip()
+    closing = rest.partition(_THOUGHT)[2].partition(_OWN)[0].strip()
+    closes = [close for _, close in probes.once(_marks)]
+    if opening and rest.startswith(_THOUGHT) and closing and not any(one in opening for one in (closing, *closes)):
+        yield _Form(prompt, tail[: len(tail) - len(rest)], rest)
 
 
 def _without_block(prompt: str, tail: str, probes: TemplateProbes) -> Iterator[_Form]:
@@ -100,8 +147,7 @@ def _without_block(prompt: str, tail: str, probes: TemplateProbes) -> Iterator[_
             continue
         own = marks.match(rest)
         if own is not None:  # the rendering has a block of another form, and white space that the prompt may have too
-            space, given = own.group(1), left_out.group(1)
-            rest = (space[len(given) :] if space.startswith(given) else "") + rest[own.end() :]
+            rest = _behind_space(rest[own.start(1) :], left_out.group(1))
         if rest.strip() and re.match(rf"\s*{_flexible(opening)}|\s*{_flexible(closing)}", rest) is None:
             yield _Form(prompt, tail[: len(tail) - len(rest)], rest)
             return

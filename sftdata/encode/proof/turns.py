@@ -72,18 +72,31 @@ def prove_turn(chat: Conversation, k: int, probes: TemplateProbes) -> ProvenTurn
 
 def _completion(chat: Conversation, k: int, rendering: str, start: int, probes: TemplateProbes) -> str:
     """What follows a place in the rendering of turn k, up to and including the first end-of-turn token."""
-    tail = rendering[start:]
-    places = [(place, len(end)) for end in probes.end_texts if (place := tail.find(end)) >= 0]
-    if places:
-        place, length = min(places)
-        return tail[: place + length]
-    turn = chat.messages[k]
+    tail, turn = rendering[start:], chat.messages[k]
+    stops = [place + len(end) for end in probes.end_texts if end in probes.stops and (place := tail.find(end)) >= 0]
+    length = min(stops) if stops else _closed_at(tail, turn, probes)
+    if length:
+        return tail[:length]
     if str(turn.get("content") or "").strip() not in tail:
         raise Refusal("lost_field", "content", k)
     end = probes.call_end if turn.get("tool_calls") else probes.plain_end
     if end is None or not end.deferred:
         raise Refusal("no_end_of_turn", _no_end(turn, probes), k)
     return tail + _deferred_end(chat, k, rendering, end, probes)
+
+
+def _closed_at(tail: str, turn: Turn, probes: TemplateProbes) -> int:
+    """Where a turn ends whose end is no stop, but the token that closes it; 0 if there is none.
+
+    Such a token may also close the parts of a turn: reasoning, or the text beside a call (Solar, GigaChat 3).
+    """
+    has_calls = bool(turn.get("tool_calls")) and probes.call_end is not None
+    end, written = (probes.call_end, probes.call_tail) if has_calls else (probes.plain_end, probes.plain_tail)
+    if end is None or end.deferred or end.token in probes.stops or written is None:
+        return 0
+    parts = tail.split(end.token)
+    before = parts[: max(0, len(parts) - written.last.count(end.token))]
+    return sum(map(len, before)) + len(before) * len(end.token)
 
 
 def _no_end(turn: Turn, probes: TemplateProbes) -> str:

@@ -285,17 +285,23 @@ class TemplateProbes:
 
     @cached_property
     def call_contents(self) -> frozenset[str | None]:
-        """The empty contents, None and "", with which the template writes tool calls correctly."""
+        """The empty contents, None and "", with which the template writes tool calls correctly.
+
+        Some templates take one of them in a last turn alone.
+        """
         if self.tool_turn is None:
             return frozenset()
         arguments = self.tool_turn["tool_calls"][0]["function"]["arguments"]
         user: Turn = {"role": "user", "content": USER}
-        correct: set[str | None] = set()
-        for content in (None, ""):
-            text = self.probe([user, tool_turn(content, arguments, ids=self.ids)], tools=True)
+        correct: dict[bool, set[str | None]] = {False: set(), True: set()}
+        for content, earlier in product((None, ""), correct):
+            chat = [user, tool_turn(content, arguments, ids=self.ids)]
+            result: Turn = {**RESULT, "tool_call_id": self.ids[0]}
+            answer: Turn = {"role": "assistant", "content": ANSWER}
+            text = self.probe([*chat, result, answer, user] if earlier else chat, tools=True)
             if text is not None and shows_call(text) and not (content is None and "None" in text.partition(USER)[2]):
-                correct.add(content)
-        return frozenset(correct)
+                correct[earlier].add(content)
+        return frozenset(correct[False] & correct[True] or correct[False])
 
     @cached_property
     def thinking(self) -> ThinkingProbes:

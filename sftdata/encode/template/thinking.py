@@ -36,6 +36,7 @@ THOUGHT = "zqxthoughtxqz"  # a sentinel, see probes.py
 _QUESTION: Turn = {"role": "user", "content": "zqxuserxqz"}
 _ANSWER: Turn = {"role": "assistant", "content": "zqxanswerxqz"}
 _MAX_MARK = 60  # characters
+NUM_PROMPTS = 2
 
 
 class Switch(NamedTuple):
@@ -59,12 +60,15 @@ Signature = Callable[[Mapping[str, Any]], Sequence[str | None]]  # what is writt
 
 
 def find_switch(template: ChatTemplate, signature: Signature) -> Switch | None:
-    """The switch that a template reads, or None."""
+    """The switch that a template reads, or None. One that changes prompts is better than one that changes answers."""
+    others = []
     for switch in _candidates(template):
         on, off = (signature({switch.name: switch.value(mode)}) for mode in ("on", "off"))
-        if any(a != b for a, b in zip(on, off)) and any(on) and any(off):
-            return switch
-    return None
+        if any(on) and any(off) and on != off:
+            if on[:NUM_PROMPTS] != off[:NUM_PROMPTS]:
+                return switch
+            others.append(switch)
+    return next(iter(others), None)
 
 
 def _candidates(template: ChatTemplate) -> Iterator[Switch]:
@@ -99,7 +103,7 @@ class Probe(Protocol):
 
 
 def signature_of(probe: Probe, kwargs: Mapping[str, Any]) -> list[str | None]:
-    """What a template writes with these arguments, to compare it: prompts and answers."""
+    """What a template writes with these arguments, to compare it: NUM_PROMPTS prompts, then answers."""
     thought = {**_ANSWER, **dict.fromkeys(FIELDS, THOUGHT)}
     system: Turn = {"role": "system", "content": "zqxsystemxqz"}
     return [
@@ -193,12 +197,11 @@ def own_marks_of(files: TokenizerFiles) -> list[tuple[str, str]]:
 
 def arguments_read(template: ChatTemplate) -> list[str]:
     """The names that a template reads and only arguments give, sorted; not those that it sets itself, unless it asks
-    whether they are given.
+    whether they are given or has a default for them.
     """
     source = "\n".join(template.sources)
-    own = set(re.findall(r"\{%-?\s*(?:set|for)\s+(\w+)", source)) - set(
-        re.findall(r"(\w+)\s+is\s+(?:not\s+)?defined", source)
-    )
+    given = set(re.findall(r"(\w+)(?:\s+is\s+(?:not\s+)?(?:un)?defined|\s*\|\s*default\b)", source))
+    own = set(re.findall(r"\{%-?\s*(?:set|for)\s+(\w+)", source)) - given
     names = template.variables - {*OF_CONVERSATION, "tools"} - own
     return sorted(name for name in names if decided_by(name) is None)
 

@@ -210,3 +210,23 @@ def test_the_field_reasoning_is_given_to_templates_that_read_no_other(make_encod
     assert encode_to_text(encoder, chat("q", "a", reasoning="why")) == [
         USER.format("q") + ASSISTANT + "{{<think>why</think>a<|im_end|>}}\n"
     ]
+
+
+# Its switch has a default, so that the template sets a name that only arguments give.
+DEFAULTED = "{% set enable_thinking = enable_thinking | default(false) %}" + ALWAYS.replace(
+    "assistant\n' }}{% endif %}", "assistant\n' + ('<think>' if enable_thinking else '<think></think>') }}{% endif %}"
+)
+
+
+def test_a_switch_with_a_default_is_one(make_encoder: Make) -> None:
+    encoder = make_encoder(DEFAULTED)
+    prompt = USER.format("q") + ASSISTANT
+    assert encode_to_text(encoder, chat("q", "a", reasoning="why")) == [prompt + "<think>{{why</think>a<|im_end|>}}\n"]
+    assert encode_to_text(encoder, chat("q", "a")) == [prompt + "<think></think>{{a<|im_end|>}}\n"]
+
+
+def test_a_switch_that_changes_prompts_comes_before_one_that_changes_answers(make_encoder: Make) -> None:
+    read = DEFAULTED.replace("enable_thinking", "reasoning_enabled")
+    source = read.replace("(m.reasoning_content or '')", "(m.reasoning_content or '' if enable_thinking else '')")
+    assert make_encoder(read).probes.thinking.switch.name == "reasoning_enabled"
+    assert make_encoder(source).probes.thinking.switch.name == "reasoning_enabled"

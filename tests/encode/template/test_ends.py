@@ -148,3 +148,24 @@ def test_a_template_that_takes_only_conversations_with_tools_trains_those(make_e
     assert text.endswith("</tools><|im_start|>user\nhi<|im_end|>\n<|im_start|>assistant\n{{yo<|im_end|>}}\n")
     drop = encode_to_text(encoder, chat("hi", "yo"))
     assert (drop.reason, "takes only conversations with tools" in drop.detail) == ("template_error", True)
+
+
+def test_an_end_that_is_no_stop_may_also_close_the_parts_of_a_turn(with_generation_config: Any) -> None:
+    # As Solar writes reasoning, and GigaChat 3 text beside a call; servers stop at another token than <|end|>.
+    source = (
+        "{% for m in messages %}"
+        "{% if m.reasoning_content %}<|start|>{{ m.role }}<|think|>{{ m.reasoning_content }}<|end|>{% endif %}"
+        "<|start|>{{ m.role }}<|message|>{{ m.content or '' }}<|end|>"
+        "{% for c in m.tool_calls or [] %}<|start|>call<|message|>{{ c.function | tojson }}<|end|>{% endfor %}"
+        "{% endfor %}"
+        "{% if add_generation_prompt %}<|start|>assistant{% endif %}"
+    )
+    encoder = with_generation_config(source, "<|return|>")
+    prompt = "<|start|>user<|message|>hi<|end|><|start|>assistant"
+    assert encode_to_text(encoder, chat("hi", "yo")) == [prompt + "{{<|message|>yo<|end|>}}"]
+    assert encode_to_text(encoder, chat("hi", "yo", reasoning="why")) == [
+        prompt + "{{<|think|>why<|end|><|start|>assistant<|message|>yo<|end|>}}"
+    ]
+    call = '<|message|>Wait.<|end|><|start|>call<|message|>{"name": "lookup", "arguments": {"word": "x"}}<|end|>'
+    record = Record((Message("user", "hi"), Message("assistant", "Wait.", tool_calls=(CALL,))))
+    assert encode_to_text(encoder, record) == [prompt + "{{" + call + "}}"]
