@@ -2,47 +2,40 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from datetime import date as Date
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, PrivateAttr, field_serializer, field_validator, model_validator
 
 from sftdata.curate.duplicates.settings import DedupConfig
 from sftdata.curate.privacy.settings import PrivacyConfig
 from sftdata.curate.quality.settings import FilterConfig
-from sftdata.encode.options import MAX_TURNS, Reasoning, TemplateArguments, ThinkingSetting, ToolCallIds
+from sftdata.encode.options import MAX_TURNS, Reasoning, TemplateArguments, ThinkingSetting, ToolCallIds, ToolCalls
 from sftdata.safe.addresses import written_address
+from sftdata.settings.given_rows import WrittenRows, as_sources, check_names, with_name
 from sftdata.settings.groups import Settings, Share, as_groups, check_settings
+from sftdata.settings.other_names import PREPARE_NAMES, Names
 from sftdata.settings.overrides import apply_override, read_settings, set_nested
 
 FORMATS = Literal["auto", "messages", "sharegpt", "alpaca", "prompt_completion", "xlam", "rendered", "text"]
 
-ROWS = "rows"  # what rows that are given in place of a path are called
-
-
-@dataclass(frozen=True)
-class WrittenRows:
-    """Rows that were given as Python objects, and are in a file now."""
-
-    count: int
-    sha256: str  # of the rows as JSON lines
-
-
 _OF_CONVERSATIONS = (
     *("system", "roles", "merge_same_role", "tool_calls_in_text"),
-    *("chat_template_kwargs", "thinking", "reasoning"),
+    *("chat_template_kwargs", "thinking", "reasoning", "tool_calls"),
 )
 
 
 class SourceConfig(Settings):
     """Where rows come from and how to read them."""
 
+    short_for: ClassVar = "path"
+
     path: str = Field(description="file, glob, folder, URL of any fsspec store, or hf://datasets/ORG/NAME")
-    rows: Any = Field(None, description="the rows themselves, in place of path: a list of them, or a datasets.Dataset")
+    rows: Any = Field(None, description="the rows themselves, in place of path: a list of dicts, or any table")
+    name: str | None = Field(None, description="what the ledger calls rows that are given in place of path [rows]")
     format: FORMATS = Field("auto", description="the format of the rows; auto detects it for each row")
     columns: dict[str, str] = Field(
         default_factory=dict, description="field of the format -> your column, e.g. {prompt: question}"
@@ -72,6 +65,7 @@ class SourceConfig(Settings):
     )
     thinking: ThinkingSetting | None = Field(None, description="as for the whole run, for its rows")
     reasoning: Reasoning | None = Field(None, description="as for the whole run, for its rows")
+    tool_calls: ToolCalls | None = Field(None, description="as for the whole run, for its rows")
     keep: tuple[str, ...] = Field((), description="columns to copy into the ledger")
     max_records: int | None = Field(
         None, ge=1, description="use at most this many of its conversations, chosen by a hash of their ids"
@@ -96,12 +90,8 @@ class SourceConfig(Settings):
     @model_validator(mode="before")
     @classmethod
     def _is_path_or_rows(cls, value: Any) -> Any:
-        """Rows have the path `rows`, which is what the ledger calls them."""
-        if not isinstance(value, Mapping) or value.get("rows") is None:
-            return value
-        if not re.fullmatch(rf"{ROWS}(-\d+)?", value.get("path") or ROWS):
-            raise ValueError("path and rows are both given; give one of them")
-        return {"path": ROWS, **value}
+        """Rows have their name as their path."""
+        return with_name(value)
 
     @model_validator(mode="after")
     def _uses_its_settings(self) -> SourceConfig:
@@ -127,6 +117,8 @@ class SourceConfig(Settings):
 
 class EvaluationConfig(Settings):
     """An evaluation set that must not leak into training, and how to read it."""
+
+    short_for: ClassVar = "path"
 
     path: str = Field(description="as for a source")
     format: FORMATS = Field("auto", description="as for a source")
@@ -196,12 +188,17 @@ class SplitConfig(Settings):
 class OutConfig(Settings):
     """Where the dataset is written."""
 
+    short_for: ClassVar = "path"
+
     path: str = Field(description="output folder")
     shard_tokens: int = Field(50_000_000, ge=1, le=1_000_000_000, description="approximate tokens per shard")
 
 
 class Config(Settings):
     """All settings of `sftdata prepare`."""
+
+    other_names: ClassVar[Names] = PREPARE_NAMES
+    listed_by: ClassVar = "sftdata settings"
 
     tokenizer: str = Field(description="folder or hub id")
     sources: tuple[SourceConfig, ...] = Field(min_length=1, description="the data, in order")
@@ -265,6 +262,12 @@ class Config(Settings):
         "template writes none; inline: in <think> marks in front of the answer, for such templates; drop: left out, "
         "also where it begins a text in the marks of a known model",
     )
+    tool_calls: ToolCalls = Field(
+        "keep",
+        description="tool calls, results and tools: keep: written by the template, and dropped with their row where it "
+        "writes none; inline: as text in the form of Hermes, for such templates: calls in the answers, results in the "
+        "user's turns, tools in the system message",
+    )
     filters: FilterConfig = Field(
         FilterConfig(preset="off"), description="filters for low-quality answers: off, default, strict, or a mapping"
     )
@@ -291,6 +294,11 @@ class Config(Settings):
     @field_serializer("tokenizer", "template", when_used="json")
     def _without_credentials(self, name: str) -> str:
         return written_address(name)
+
+    @classmethod
+    def from_yaml(cls, path: str | Path) -> Config:
+        """The settings in a file; paths are relative to it. Raises ConfigError that lists all problems."""
+        return load_config(path)
 
     @property
     def is_plain_text(self) -> bool:
@@ -323,24 +331,20 @@ class Config(Settings):
     @field_validator("sources", mode="before")
     @classmethod
     def _paths_are_sources(cls, value: object) -> object:
-        """A path alone is short for {path: ...}; an object that holds rows for {rows: ...}. Each source of rows gets a
-        name of its own.
-        """
-        groups = as_groups(value, ROWS)
-        if not isinstance(groups, list):
-            return groups
-        of_rows = [
-            at for at, group in enumerate(groups) if isinstance(group, Mapping) and group.get("rows") is not None
-        ]
-        for number, at in enumerate(of_rows[1:], 2):
-            groups[at] = {"path": f"{ROWS}-{number}", **groups[at]}
-        return groups
+        """A path alone is short for {path: ...}; an object that holds rows for {rows: ...}."""
+        return as_sources(value)
+
+    @field_validator("sources")
+    @classmethod
+    def _names_differ(cls, value: tuple[SourceConfig, ...]) -> tuple[SourceConfig, ...]:
+        check_names(value)
+        return value
 
     @field_validator("out", mode="before")
     @classmethod
     def _path_is_out(cls, value: object) -> object:
         """A path alone is short for {path: ...}."""
-        return {"path": value} if isinstance(value, str) else value
+        return {"path": value} if isinstance(value, (str, Path)) else value
 
 
 PATH_GROUPS = ("out",)  # groups of settings for which a path alone is short for {path: ...}

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field, field_validator, model_validator
 
 from sftdata.settings.groups import Settings, check_settings
+from sftdata.settings.other_names import Names
 from sftdata.settings.overrides import apply_override, read_settings
+from sfttrain.other_names import TRAIN_NAMES
 from sfttrain.trainer.settings import check_trainer_settings
 
 
@@ -24,6 +26,9 @@ class LoraSettings(Settings):
 
 class TrainConfig(Settings):
     """All settings of `sfttrain run`."""
+
+    other_names: ClassVar[Names] = TRAIN_NAMES
+    listed_by: ClassVar = "sfttrain run --help"
 
     shards: str = Field(description="a folder that `sftdata prepare` wrote")
     model: str = Field(description="a local folder or a hub id")

@@ -34,7 +34,7 @@ def test_all_problems_are_reported_at_once() -> None:
     assert "4 problems:" in message
     assert "tokenizer is required" in message
     assert "sources.0.fromat is not a setting; did you mean sources.0.format?" in message
-    assert "pack.seq_length is not a setting; did you mean pack.seq_len?" in message
+    assert "pack.seq_length is not a setting; it is called pack.seq_len here" in message
     assert "pack.strategy: input should be 'best_fit' or 'none' (got 'x')" in message
 
 

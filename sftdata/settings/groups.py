@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Annotated, Any, TypeVar, get_args
+import os
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, ClassVar, TypeVar, get_args, get_origin
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError, field_validator
 
 from sftdata.errors import ConfigError
+from sftdata.settings.catalog import group_of, settings_of
+from sftdata.settings.other_names import Names
+from sftdata.settings.unknown_keys import explain_unknown
+from sftdata.settings.yaml_line import settings_line
 
 SettingsT = TypeVar("SettingsT", bound="Settings")
 
@@ -33,6 +37,42 @@ class Settings(BaseModel):
     """A group of settings: immutable, and unknown keys are errors."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, defer_build=True)
+    short_for: ClassVar[str] = ""  # the setting that a plain value in place of the group stands for, if there is one
+    other_names: ClassVar[Names] = {}  # what settings are called in other tools, for messages
+    listed_by: ClassVar[str] = ""  # the command that lists all settings, for messages
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _path_is_a_text(cls, value: object) -> object:
+        """A pathlib.Path is as good as its text."""
+        return os.fspath(value) if isinstance(value, os.PathLike) else value
+
+    @classmethod
+    def from_dict(cls: type[SettingsT], settings: Mapping[str, Any]) -> SettingsT:
+        """The settings in nested dicts. Raises ConfigError that lists all problems."""
+        return check_settings(cls, settings, cls.__name__)
+
+    def to_yaml(self) -> str:
+        """What differs from the defaults, as a settings file. Paths are as they were given, relative to the folder of
+        the file that they are from; addresses lose their passwords. Raises ConfigError for rows that are objects.
+        """
+        from sftdata.settings.written import settings_file
+
+        return settings_file(self)
+
+    def __repr__(self) -> str:
+        from sftdata.settings.written import settings_repr
+
+        return settings_repr(self)
+
+    __str__ = __repr__
+
+
+def _plain_kinds(annotation: Any) -> set[Any]:
+    """The plain types that a value of a setting itself may have, not the entries of a list or a mapping."""
+    if get_origin(annotation) in (tuple, list, dict):
+        return set()
+    return {annotation} | {kind for inner in get_args(annotation) for kind in _plain_kinds(inner)}
 
 
 def as_names(value: object, norwegian: str) -> tuple[object, ...]:
@@ -41,77 +81,91 @@ def as_names(value: object, norwegian: str) -> tuple[object, ...]:
     return tuple(norwegian if name is False else name for name in names)
 
 
-def as_groups(value: object, other: str | None = None) -> object:
-    """Turn paths in a list of groups into {path: ...}, and objects that are no groups into {other: ...}. A single entry
-    needs no list.
-    """
-    if isinstance(value, (str, Mapping)) or (other is not None and value is not None and not _is_list(value)):
+def as_groups(value: object) -> object:
+    """Turn paths in a list of groups into {path: ...}. A single entry needs no list."""
+    if isinstance(value, (str, os.PathLike, Mapping)):
         value = [value]
     if not isinstance(value, Sequence):
         return value
-    groups: list[Any] = []
-    for item in value:
-        is_other = other is not None and not isinstance(item, (Mapping, Settings)) and hasattr(item, "__iter__")
-        groups.append({"path": item} if isinstance(item, str) else {str(other): item} if is_other else item)
-    return groups
-
-
-def _is_list(value: object) -> bool:
-    return isinstance(value, (list, tuple))
+    return [{"path": os.fspath(item)} if isinstance(item, (str, os.PathLike)) else item for item in value]
 
 
 def check_settings(group: type[SettingsT], settings: Mapping[str, Any], where: str) -> SettingsT:
     """Validate settings as an instance of `group`. Raises ConfigError that lists all problems."""
+    problems = _switches_for_numbers(settings, group)
     try:
-        return group.model_validate(settings)
+        checked = group.model_validate(settings)
     except ValidationError as error:
-        raise ConfigError(where, describe_problems(error, group)) from error
+        raise ConfigError(where, _listed([*problems, *_problems(error, group, settings, where)])) from error
+    if problems:
+        raise ConfigError(where, _listed(problems))
+    return checked
 
 
-def describe_problems(error: ValidationError, root: type[BaseModel]) -> str:
-    """All problems that pydantic found: one per line if there are several, with suggestions for unknown keys."""
-    problems = []
-    for item in error.errors():
-        key = ".".join(str(part) for part in item["loc"] if not str(part).startswith("function-"))
-        if item["type"] == "extra_forbidden":
-            problems.append(f"{key} is not a setting" + _suggestion(item["loc"], root))
-        elif item["type"] == "too_short" and len(item["input"]) > item["ctx"]["actual_length"]:
-            pass  # its items are invalid, and are already listed
-        elif item["type"] == "missing":
-            problems.append(f"{key} is required")
-        elif item["type"] == "value_error":  # raised by one of our validators, one problem per line
-            lines = str(item["ctx"]["error"]).splitlines()
-            problems += [line if line.startswith(key) else f"{key}: {line}" for line in lines]
-        else:
-            problems.append(f"{key}: {item['msg'][0].lower()}{item['msg'][1:]} (got {item['input']!r})")
+def _listed(problems: list[str]) -> str:
+    """One problem as it is, several as a list."""
     if len(problems) == 1:
         return problems[0]
     return f"{len(problems)} problems:\n" + "\n".join(f"  - {problem}" for problem in problems)
 
 
-def _suggestion(loc: tuple[int | str, ...], root: type[BaseModel]) -> str:
-    """`; did you mean pack.seq_len?` if a setting of the same group has a similar name."""
-    group: type[BaseModel] | None = root
-    for part in loc[:-1]:
-        if isinstance(part, int) or group is None:
-            continue
-        field = group.model_fields.get(str(part))
-        group = _group_of(field.annotation) if field else None
-    known = list(group.model_fields) if group else []
-    return suggest(str(loc[-1]), known, prefix="".join(f"{part}." for part in loc[:-1]))
+def _problems(error: ValidationError, root: type[BaseModel], settings: Any, where: str) -> list[str]:
+    """All problems that pydantic found. For an unknown key, it says what was meant."""
+    problems = []
+    for item in error.errors():
+        loc = tuple(part for part in item["loc"] if not str(part).startswith("function-"))
+        key = ".".join(map(str, loc))
+        if item["type"] == "extra_forbidden":
+            problems.append(f"{key} is not a setting" + explain_unknown(loc, item["input"], root, settings, where))
+        elif item["type"] == "too_short" and len(item["input"]) > item["ctx"]["actual_length"]:
+            pass  # its items are invalid, and are already listed
+        elif item["type"] == "missing":
+            problems.append(f"{key} is required")
+        elif item["type"] == "model_type":
+            problems.append(f"{key} is a group of settings" + _inside(key, item["input"], root))
+        elif item["type"] == "value_error":  # raised by one of our validators, one problem per line
+            lines = str(item["ctx"]["error"]).splitlines()
+            problems += [line if line.startswith(key) else f"{key}: {line}" for line in lines]
+        else:
+            problems.append(f"{key}: {item['msg'][0].lower()}{item['msg'][1:]} (got {item['input']!r})")
+    return problems
 
 
-def suggest(name: str, known: Iterable[str], prefix: str = "") -> str:
-    """`; did you mean pack.seq_len?` if a known name is similar; else all known names if there are only a few."""
-    known = list(known)
-    similar = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-    if similar:
-        return f"; did you mean {prefix}{similar[0]}?"
-    return f"; the settings here are {', '.join(known)}" if 0 < len(known) <= 20 else ""
+def _switches_for_numbers(given: object, group: type[BaseModel], prefix: str = "") -> list[str]:
+    """Where true or false is given for a number. YAML reads yes and no as these, and Python takes them for 1 and 0."""
+    problems: list[str] = []
+    if isinstance(given, (list, tuple)):
+        for number, entry in enumerate(given):
+            problems += _switches_for_numbers(entry, group, f"{prefix}{number}.")
+    for name, value in given.items() if isinstance(given, Mapping) else ():
+        field = group.model_fields.get(str(name))
+        inner = None if field is None else group_of(field.annotation)
+        if inner is not None:
+            problems += _switches_for_numbers(value, inner, f"{prefix}{name}.")
+        elif field is not None and isinstance(value, bool):
+            kinds = _plain_kinds(field.annotation)
+            if kinds & {int, float} and bool not in kinds:
+                got = f"{str(value).lower()}, which is how YAML reads {'yes and on' if value else 'no and off'}"
+                problems.append(f"{prefix}{name} must be a number (got {got})")
+    return problems
 
 
-def _group_of(annotation: object) -> type[BaseModel] | None:
-    """The group of settings inside an annotation such as `tuple[SourceConfig, ...]`."""
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return annotation
-    return next((group for arg in get_args(annotation) if (group := _group_of(arg))), None)
+def _inside(key: str, given: object, root: type[BaseModel]) -> str:
+    """What to write for a plain value in place of a group: the only setting of it that takes such a value."""
+    plain = ".".join(part for part in key.split(".") if not part.isdecimal())
+    every = list(settings_of(root))
+    group = next((one.group for one in every if one.key == plain), None)
+    known = [one.leaf for one in every if one.section == plain]
+    fitting = [leaf for leaf in known if group is not None and _takes(group, {leaf: given})]
+    if len(fitting) == 1:
+        name = key.rpartition(".")[2]
+        return f", not one value: write `{settings_line({name: {fitting[0]: given}})}`"
+    return f", not one value (got {given!r}): {', '.join(known)}"
+
+
+def _takes(group: type[BaseModel], settings: Mapping[str, Any]) -> bool:
+    try:
+        group.model_validate(settings)
+    except ValidationError:
+        return False
+    return True

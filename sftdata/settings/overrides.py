@@ -7,23 +7,24 @@ from pathlib import Path
 from typing import Any
 
 from sftdata.errors import ConfigError
-from sftdata.settings.yaml_text import parse_yaml, yaml_problem
+from sftdata.settings.yaml_text import parse_yaml, yaml_fault, yaml_problem
 
 
 def read_settings(path: Path, required: str) -> dict[str, Any]:
     """Read a YAML file that must be a mapping. Raises ConfigError; `required` names what an empty file is missing."""
     import yaml
 
+    text = ""
     try:
-        settings = parse_yaml(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        settings = parse_yaml(text)
     except OSError as error:
         raise ConfigError(str(path), error.strerror or str(error), "give the path of a YAML file") from error
     except UnicodeDecodeError as error:
         raise ConfigError(str(path), "is not UTF-8 text", "give the path of a YAML file") from error
     except yaml.YAMLError as error:
-        line = getattr(error, "problem_mark", None)
-        where = f"{path}:{line.line + 1}" if line else str(path)
-        raise ConfigError(where, yaml_problem(error), "fix the file") from error
+        line, what, hint = yaml_fault(error, text)
+        raise ConfigError(str(path) if line is None else f"{path}:{line}", what, hint) from error
     except (ValueError, RecursionError) as error:  # a date that does not exist, or lists a thousand deep
         raise ConfigError(str(path), f"has a value that cannot be read ({error})", "fix the file") from error
     if not isinstance(settings, dict):

@@ -8,7 +8,7 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-from sftdata.settings.groups import suggest
+from sftdata.settings.unknown_keys import suggest
 
 # Fields of SFTConfig that follow from a setting of sfttrain, and that setting.
 DECIDED_BY = {

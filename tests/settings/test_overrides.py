@@ -65,3 +65,98 @@ def test_an_alias_that_is_no_bomb_and_a_merge_that_changes_a_key_are_read(tmp_pa
     sources = load_config(tmp_path / "c.yaml").sources
     assert [source.system for source in sources] == ["Hi"] * 3
     assert [Path(source.path).name for source in sources] == ["a", "b", "c"]
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (
+            "seed: 1\nsystem: Be brief: always\n",
+            "c.yaml:2: is not YAML: the line has a second ': '; put a value that contains ': ' in quotation marks:\n"
+            "  1 | seed: 1\n"
+            "  2 | system: Be brief: always\n"
+            "    |                 ^",
+        ),
+        (
+            "sources:\n\t- a.jsonl\n",
+            "c.yaml:2: is not YAML: a tab cannot indent a line; indent with spaces:\n"
+            "  1 | sources:\n  2 |     - a.jsonl\n    | ^",
+        ),
+        (
+            'out: "shards\nseed: 1\n',
+            "c.yaml:1: is not YAML: the quotation mark that opens here is never closed; "
+            'close it, or double one that belongs to the text:\n  1 | out: "shards\n    |      ^',
+        ),
+        (
+            "stop_tokens: [a, b\nseed: 1\n",
+            "c.yaml:1: is not YAML: the bracket [ that opens here is not closed, or a comma is missing; "
+            "close it with ]:\n"
+            "  1 | stop_tokens: [a, b\n    |              ^",
+        ),
+        (
+            "pack: {seq_len: 64\n",
+            "c.yaml:1: is not YAML: the brace { that opens here is not closed, or a comma is missing; "
+            "close it with }:\n"
+            "  1 | pack: {seq_len: 64\n    |       ^",
+        ),
+        (
+            'out: "C:\\data"\n',
+            "c.yaml:1: is not YAML: a backslash in double quotation marks needs a second one; "
+            "use single quotation marks:\n"
+            '  1 | out: "C:\\data"\n    |          ^',
+        ),
+        (
+            "sources:\n  - path: a\n   format: text\n",
+            "c.yaml:3: is not YAML: the line is not indented as those that it belongs to; "
+            "indent the entries of a list, and the keys of a mapping, all alike:\n"
+            "  2 |   - path: a\n  3 |    format: text\n    |    ^",
+        ),
+        (
+            "tokenizer: @org/name\n",
+            "c.yaml:1: is not YAML: a value cannot begin with this character; put the value in quotation marks:\n"
+            "  1 | tokenizer: @org/name\n    |            ^",
+        ),
+        (
+            "tokenizer:t\nseed: 1\n",
+            "c.yaml:2: is not YAML: ': ' comes too early: the line is indented too far, or the one above lacks its "
+            "': '; compare the two lines:\n  1 | tokenizer:t\n  2 | seed: 1\n    |     ^",
+        ),
+        (
+            "out: o\nseed\n",
+            "c.yaml:2: is not YAML: a key lacks its ': '; write it as key: value:\n  1 | out: o\n  2 | seed\n    | ^",
+        ),
+        (
+            "seed: 1\nseed: 2\n",
+            "c.yaml:2: gives the key 'seed' twice; fix the file:\n  1 | seed: 1\n  2 | seed: 2\n    | ^",
+        ),
+        (
+            "# 設定: はい\nsystem: 答え: はい\n",
+            "c.yaml:2: is not YAML: the line has a second ': '; put a value that contains ': ' in quotation marks:\n"
+            "  1 | # 設定: はい\n  2 | system: 答え: はい\n    |             ^",
+        ),
+    ],
+)
+def test_a_mistake_in_yaml_is_shown_with_its_line_a_caret_and_the_cause(
+    tmp_path: Path, content: str, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("c.yaml").write_text(content, encoding="utf-8")
+    with pytest.raises(ConfigError) as error:
+        load_config("c.yaml")
+    assert str(error.value) == said
+
+
+def test_a_password_in_a_line_that_is_not_yaml_is_not_shown(tmp_path: Path) -> None:
+    (tmp_path / "c.yaml").write_text("path: s3://me:hunter2@bucket/a.jsonl: b\nseed: 1\n")
+    with pytest.raises(ConfigError) as error:
+        load_config(tmp_path / "c.yaml")
+    assert str(error.value).endswith("marks:\n  1 | path: s3://bucket/a.jsonl: b")
+
+
+def test_a_long_line_that_is_not_yaml_is_shown_around_the_mistake(tmp_path: Path) -> None:
+    (tmp_path / "c.yaml").write_text(f"system: {'word ' * 100}: {'end ' * 100}: x\n")
+    with pytest.raises(ConfigError) as error:
+        load_config(tmp_path / "c.yaml")
+    shown, caret = str(error.value).splitlines()[-2:]
+    assert len(shown) <= 106
+    assert shown[caret.index("^")] == ":"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field, field_validator, model_validator
 
@@ -16,6 +16,8 @@ KINDS: tuple[Kind, ...] = ("private_key", "api_key", "email", "iban", "credit_ca
 
 class PrivacyConfig(Settings):
     """What to do with personal data and secrets: a mode, or a mapping."""
+
+    short_for: ClassVar = "mode"
 
     mode: Literal["off", "report", "redact", "drop"] = Field(
         "report",

@@ -13,7 +13,7 @@ from importlib import import_module
 from typing import Any
 
 from sftdata.errors import ConfigError
-from sftdata.settings.groups import suggest
+from sftdata.settings.unknown_keys import suggest
 
 # The labels of lid.176 (https://fasttext.cc/docs/en/language-identification.html).
 _CODES = (

@@ -12,7 +12,7 @@ removes; `default` keeps such answers, `strict` drops them.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, field_validator, model_validator
 
@@ -73,6 +73,8 @@ class FilterConfig(Settings):
 
     `filters: strict`, or `filters: {preset: strict, refusals: false}`; a mapping without `preset` changes default.
     """
+
+    short_for: ClassVar = "preset"
 
     preset: Literal["off", "default", "strict"] = Field("default", description="what the other settings start from")
     min_answer_chars: int = Field(1, ge=0, description="minimum length of an answer, without control tokens at its end")
@@ -149,6 +151,10 @@ class FilterConfig(Settings):
     @classmethod
     def _known_languages(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         return check_language_codes(value)
+
+    def defaults(self) -> dict[str, Any]:
+        """The values that the settings have where the preset alone is given."""
+        return {**dict(FilterConfig(preset=self.preset)), "preset": "default"}
 
     @property
     def is_off(self) -> bool:

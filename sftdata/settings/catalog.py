@@ -1,0 +1,160 @@
+"""Every setting of a model: its dotted name, what it takes, its default, what it is for. Read from the model itself."""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
+
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+from sftdata.settings.yaml_line import flow
+
+_PLAIN = {int: "a whole number", float: "a number", str: "a text", Any: "anything", object: "anything"}
+_MANY = {int: "whole numbers", float: "numbers", str: "texts"}
+_BOUNDS = (("ge", "from {}"), ("gt", "above {}"), ("le", "up to {}"), ("lt", "below {}"))
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A setting, or a group of settings."""
+
+    key: str  # dotted; the entries of a list have no number in it: sources.format
+    about: str
+    kind: str  # what it takes, in words
+    default: str  # as YAML; "required" where there is none, empty for a group that has none of its own
+    choices: tuple[str, ...]  # the values that it takes, where these can be listed
+    lists: tuple[str, ...] = ()  # the groups in its key that are lists
+    group: type[BaseModel] | None = None  # of a group: its model
+
+    @property
+    def leaf(self) -> str:
+        """The last part of the key."""
+        return self.key.rpartition(".")[2]
+
+    @property
+    def section(self) -> str:
+        """The group that it is in; an empty text for the settings at the top."""
+        return self.key.rpartition(".")[0]
+
+    @property
+    def on_command_line(self) -> str:
+        """The key as it is written on the command line, for the first entry of a list: sources.0.format."""
+        parts = self.key.split(".")
+        heads = [".".join(parts[: at + 1]) for at in range(len(parts))]
+        return ".".join(
+            f"{part}.0" if head in self.lists and head != self.key else part for part, head in zip(parts, heads)
+        )
+
+
+def settings_of(model: type[BaseModel], prefix: str = "", lists: tuple[str, ...] = ()) -> Iterator[Setting]:
+    """Every setting of a model, in its order; a group comes before its settings."""
+    for name, field in model.model_fields.items():
+        key = f"{prefix}{name}"
+        group = group_of(field.annotation)
+        is_list = group is not None and _is_list(field.annotation)
+        about = field.description or (_first_sentence(group) if group is not None else "")
+        default = "required" if field.is_required() else _default(field, group)
+        yield Setting(key, about, _kind(field), default, tuple(_choices(field.annotation)), lists, group)
+        if group is not None:
+            yield from settings_of(group, f"{key}.", (*lists, key) if is_list else lists)
+
+
+def group_of(annotation: object) -> type[BaseModel] | None:
+    """The group of settings inside an annotation such as `tuple[SourceConfig, ...]`."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next((group for arg in get_args(annotation) if (group := group_of(arg))), None)
+
+
+def short_form(group: type[BaseModel]) -> str:
+    """The setting that a plain value in place of the group stands for; an empty text if a group has none."""
+    return str(getattr(group, "short_for", ""))
+
+
+def _first_sentence(group: type[BaseModel]) -> str:
+    """`How samples are packed` of the docstring `How samples are packed into rows.`, beginning in lower case."""
+    text = " ".join((group.__doc__ or "").split("\n\n")[0].split()).partition(". ")[0].rstrip(".")
+    return text[:1].lower() + text[1:]
+
+
+def _default(field: FieldInfo, group: type[BaseModel] | None) -> str:
+    """A default as YAML. That of a group is what a plain value in its place would say."""
+    value = field.get_default(call_default_factory=True)
+    if isinstance(value, BaseModel):
+        value = getattr(value, short_form(type(value)), None) if short_form(type(value)) else None
+        return "" if value is None else str(value)
+    if value is None and group is not None:
+        return "off"
+    return value if isinstance(value, str) and value else flow(value)
+
+
+def _kind(field: FieldInfo) -> str:
+    """What a setting takes, in words: `a whole number from 8`."""
+    words = _words(field.annotation)
+    group = group_of(field.annotation)
+    if group is not None and short_form(group):
+        inner = group.model_fields[short_form(group)].annotation
+        words = f"{_words(inner)}, or {'a list of settings' if _is_list(field.annotation) else 'settings'}"
+    bounds = _bounds(field.metadata)
+    return f"{words} {bounds}" if bounds and not words.startswith("one of") else words
+
+
+def _words(annotation: Any) -> str:
+    origin, args = get_origin(annotation), get_args(annotation)
+    if origin is Annotated:
+        bounds = _bounds([*args[1:], *(one for extra in args[1:] for one in getattr(extra, "metadata", ()))])
+        return f"{_words(args[0])} {bounds}".strip()
+    if annotation is bool:
+        return "true or false"
+    if annotation in _PLAIN:
+        return _PLAIN[annotation]
+    if origin is Literal:
+        return f"one of {', '.join(map(str, args))}"
+    if origin in (Union, types.UnionType):
+        return _either([_words(arg) for arg in args if arg is not type(None)])
+    if origin in (tuple, list):
+        inner = args[0]
+        if get_origin(inner) is Literal:
+            return f"a list of {', '.join(map(str, get_args(inner)))}"
+        return "a list of settings" if group_of(inner) else f"a list of {_MANY.get(inner, 'values')}"
+    if origin is dict:
+        return "a mapping"
+    return "settings" if group_of(annotation) else "a value"
+
+
+def _either(words: list[str]) -> str:
+    """`a whole number` and `a number` are `a number`; others are joined."""
+    kept = [one for one in dict.fromkeys(words) if not (one == _PLAIN[int] and _PLAIN[float] in words)]
+    return " or ".join(kept)
+
+
+def _bounds(metadata: list[Any]) -> str:
+    said = [
+        how.format(f"{limit:,}")
+        for name, how in _BOUNDS
+        for one in metadata
+        if (limit := getattr(one, name, None)) is not None
+    ]
+    return " ".join(said)
+
+
+def _choices(annotation: Any) -> Iterator[str]:
+    """The values of a choice, those inside a list too; for a group, those of what a plain value stands for."""
+    if annotation is bool:
+        yield from ("true", "false")
+    elif get_origin(annotation) is Literal:
+        yield from map(str, get_args(annotation))
+    elif isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        if short_form(annotation):
+            yield from _choices(annotation.model_fields[short_form(annotation)].annotation)
+    elif get_origin(annotation) is not dict:
+        for inner in get_args(annotation):
+            yield from _choices(inner)
+
+
+def _is_list(annotation: object) -> bool:
+    """Whether an annotation is a list of groups."""
+    return get_origin(annotation) in (tuple, list)
