@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -11,10 +13,30 @@ from sftdata.cli.shared import DatasetFolder, user_errors
 
 def why(
     folder: DatasetFolder,
-    where: Annotated[str, typer.Argument(metavar="FILE:LINE", help="an input row, such as chats.jsonl:17")],
+    row: Annotated[
+        str,
+        typer.Argument(
+            metavar="ROW", help="an input row: FILE:LINE, such as chats.jsonl:17, its record id, or the beginning of it"
+        ),
+    ],
+    data: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="folder that the paths of the sources start from [default: this one, or those above the dataset]",
+        ),
+    ] = None,
 ) -> None:
-    """Show what happened to an input row, and why."""
+    """Show what happened to an input row and why: its text, and beside it that of the row it repeats, with the
+    differences marked.
+    """
     with user_errors():
-        from sftdata.view.why import explain
+        from sftdata.safe.terminal import safe_console
+        from sftdata.store.manifest import Manifest
+        from sftdata.view.terminal import print_lines
+        from sftdata.view.why import explain_rows
 
-        print(explain(folder, where))
+        console = safe_console()
+        width = console.width if sys.stdout.isatty() else None  # a pipe gets the lines of texts as they are
+        for number, one in enumerate(explain_rows(Path(folder), Manifest.load(folder), row, data)):
+            print_lines([*([[]] if number else []), *one.lines(width)], console)

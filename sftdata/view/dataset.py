@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from functools import cached_property
 from itertools import accumulate
 from pathlib import Path
-from typing import Any, NamedTuple, SupportsIndex, overload
+from typing import TYPE_CHECKING, Any, NamedTuple, SupportsIndex, overload
 
 import numpy as np
 import pyarrow as pa
@@ -29,6 +29,9 @@ from sftdata.view.find.origins import Ints, Origins, load_origins
 from sftdata.view.find.samples import SampleTable
 from sftdata.view.sample import Row, Sample, resolve
 from sftdata.view.summary import Summary, summarize
+
+if TYPE_CHECKING:
+    from sftdata.view.why import Explanations
 
 __all__ = ["Dataset", "Row", "Rows", "Sample", "open_dataset"]
 
@@ -165,6 +168,16 @@ class Dataset:
     def dropped(self) -> LedgerRows:
         """The rows of the input that were dropped, with reason and detail: `ds.dropped.where(reason="duplicate")`."""
         return self.ledger.where(fate=DROPPED)
+
+    def why(self, row: str, data: str | Path | None = None) -> Explanations:
+        """What became of a row of the input, and why: `chats.jsonl:17`, a record id, or the beginning of one.
+
+        Its text is read again from its file, which is looked for below `data`, or else below the current folder and
+        those above the dataset. Raises DatasetError if there is no such row.
+        """
+        from sftdata.view.why import explain_rows
+
+        return explain_rows(self.path, self.manifest, row, data)
 
     def to_datasets(self) -> Any:
         """A datasets.DatasetDict of the splits, each a memory-mapped Dataset of packed sequences.

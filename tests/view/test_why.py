@@ -56,7 +56,7 @@ def test_a_packed_row_is_explained_with_places_turns_and_tokens(dataset: Path) -
     (place,) = row["places"]
     text = explain(dataset, "a/chat.jsonl:1")
     assert text.splitlines()[0] == "a/chat.jsonl:1 of a/chat.jsonl: packed"
-    assert f"{place['shard']}, row {place['row']}, sample {place['index']}: trained turns 2, 4" in text
+    assert f"({place['shard']}, {place['row']}), sample {place['index']}: trained messages 2, 4" in text
     assert f"{row['num_tokens']} tokens, {row['num_trained_tokens']} trained" in text
     assert "split train" in text and row["record_id"] in text
 
@@ -70,7 +70,7 @@ def test_a_packed_row_is_explained_with_places_turns_and_tokens(dataset: Path) -
         ),
         ("b/chat.jsonl:1", ["dropped by format as unknown_shape"]),
         ("b/chat.jsonl:2", ["dropped by dedup as duplicate", "duplicate of a/chat.jsonl:1"]),
-        ("b/chat.jsonl:3", ["dropped by privacy as private_data", "1 email in message 1"]),
+        ("b/chat.jsonl:3", ["dropped by privacy as private_data", "1 email in message 2"]),
         ("only.jsonl:1", ["dropped by pack as overlong", "pack.seq_len is 256"]),
     ],
 )
@@ -104,4 +104,4 @@ def test_a_missing_row_is_a_one_line_error(dataset: Path, where: str, hint: str)
 
 def test_the_command_prints_the_explanation(dataset: Path) -> None:
     code, output, _ = call("why", dataset, "only.jsonl:1")
-    assert (code, output) == (0, explain(dataset, "only.jsonl:1") + "\n")
+    assert code == 0 and output.startswith(explain(dataset, "only.jsonl:1") + "\n")

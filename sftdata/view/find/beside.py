@@ -1,0 +1,192 @@
+"""Two texts with their differences marked: side by side where there is room, else one above the other.
+
+Differences are marked by brackets, `[-only in the first-]` and `{+only in the second+}`, so that they are told apart
+without colours; where styles are shown, the brackets are coloured too. Long passages in which both agree are shortened.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from difflib import SequenceMatcher
+from itertools import zip_longest
+from typing import NamedTuple
+
+from sftdata.safe.control_chars import terminal_safe
+from sftdata.view.find.turns import SampleMessage
+from sftdata.view.layout import DIM, Line, width_of
+
+MIN_COLUMN = 36  # below, texts are one above the other
+GAP = "   "
+FIRST, SECOND = "red", "green"  # of what only one of the texts has
+_BRACKETS = {FIRST: ("[-", "-]"), SECOND: ("{+", "+}")}
+_MAX_TOKENS = 4000  # of a text that is compared word by word; a longer one is compared line by line
+_AGREED = 80  # words in a row in which both agree, and which are shown as they are
+_AROUND = 30  # of a longer passage, at each of its ends
+# A word, a line break, spaces, or one character of those that are written without spaces.
+_WIDE = (
+    "\u1100-\u11ff\u2e80-\u9fff\ua960-\ua97f\uac00-\ud7ff\uf900-\ufaff\ufe30-\ufe4f\uff00-\uff60\U00020000-\U0003fffd"
+)
+_TOKENS = re.compile(rf"\n|[^\S\n]+|[{_WIDE}]|[^\W{_WIDE}]+|[^\w\s]")
+
+
+class Piece(NamedTuple):
+    """Some of a text, and the style of what the other text has not; empty where both agree."""
+
+    text: str
+    style: str
+
+
+def as_text(messages: Sequence[SampleMessage]) -> str:
+    """Messages as a text, each below its role; a row that is no conversation as it is."""
+    return "\n".join(f"{message.role}:\n{message.content}" if message.role else message.content for message in messages)
+
+
+def compared(first: str, second: str) -> tuple[list[Piece], list[Piece]]:
+    """The two texts in pieces, those in which they differ marked."""
+    ours, theirs = _TOKENS.findall(first), _TOKENS.findall(second)
+    if max(len(ours), len(theirs)) > _MAX_TOKENS:
+        ours, theirs = first.splitlines(keepends=True), second.splitlines(keepends=True)
+    left: list[Piece] = []
+    right: list[Piece] = []
+    for is_equal, a, b, c, d in _blocks(ours, theirs):
+        if is_equal:
+            is_first, is_last = a == 0, b == len(ours)
+            text = _shortened(ours[a:b], is_first, is_last)
+            left.append(Piece(text, ""))
+            right.append(Piece(text, ""))
+        else:
+            left += [Piece("".join(ours[a:b]), FIRST)] if b > a else []
+            right += [Piece("".join(theirs[c:d]), SECOND)] if d > c else []
+    return left, right
+
+
+def _blocks(ours: Sequence[str], theirs: Sequence[str]) -> list[tuple[bool, int, int, int, int]]:
+    """Where both agree and where they differ, in turn. A space between two differences is a part of them."""
+    blocks: list[tuple[bool, int, int, int, int]] = []
+    found = SequenceMatcher(None, ours, theirs, autojunk=False).get_opcodes()
+    for number, (kind, a, b, c, d) in enumerate(found):
+        text = "".join(ours[a:b])
+        is_inside = 0 < number < len(found) - 1
+        is_equal = kind == "equal" and not (is_inside and text.isspace() and "\n" not in text)
+        if blocks and not is_equal and not blocks[-1][0]:
+            blocks[-1] = (False, blocks[-1][1], b, blocks[-1][3], d)
+        else:
+            blocks.append((is_equal, a, b, c, d))
+    return blocks
+
+
+def _shortened(tokens: Sequence[str], is_first: bool, is_last: bool) -> str:
+    """What both texts have, without the middle of a long passage."""
+    before, after = (0 if is_first else _AROUND), (0 if is_last else _AROUND)
+    if is_first and is_last:
+        before = 4 * _AGREED  # the texts are equal
+    left_out = [token for token in tokens[before : len(tokens) - after] if not token.isspace()]
+    if len(left_out) <= _AGREED:
+        return "".join(tokens)
+    middle = f" [... {len(left_out):,} words in which they agree ...] "
+    if is_first and is_last:
+        middle = f" [... {len(left_out):,} more words ...]"
+    return "".join(tokens[:before]) + middle + "".join(tokens[len(tokens) - after :])
+
+
+def beside(names: tuple[str, str], texts: tuple[str, str], width: int | None) -> list[Line]:
+    """Two texts under their names, on lines of at most this width wherever the words allow it. None: lines as they
+    are, one text above the other.
+    """
+    sides = [_marked(pieces) for pieces in compared(*texts)]
+    column = 0 if width is None else (width - len(GAP)) // 2
+    if column >= MIN_COLUMN:
+        left, right = ([[(name, "bold")], *folded(side, column)] for name, side in zip(names, sides))
+        if all(_width(line) <= column for line in (*left, *right)):
+            empty: Line = []
+            return [_pair(one, other, column) for one, other in zip_longest(left, right, fillvalue=empty)]
+    lines: list[Line] = []
+    for name, side in zip(names, sides):
+        lines += [[(name, "bold")], *folded(side, width, "  "), []]
+    return lines[:-1]
+
+
+def alone(name: str, text: str, width: int | None) -> list[Line]:
+    """One text under its name."""
+    shown = _shortened(_TOKENS.findall(text), True, True)
+    return [[(name, "bold")], *folded([Piece(shown, "")], width, "  ")]
+
+
+def _marked(pieces: Sequence[Piece]) -> list[Piece]:
+    """Pieces with brackets around those that differ; white space at their ends stays outside."""
+    marked: list[Piece] = []
+    for piece in pieces:
+        opening, closing = _BRACKETS.get(piece.style, ("", ""))
+        shown = piece.text if piece.text.strip() or not piece.style else repr(piece.text)[1:-1].replace(" ", "\u00b7")
+        behind = "\n" if piece.style and not piece.text.strip() and "\n" in piece.text else ""
+        marked.append(Piece(f"{opening}{shown}{closing}", piece.style))
+        marked += [Piece(behind, "")] if behind else []
+    return marked
+
+
+def folded(pieces: Sequence[Piece], width: int | None, indent: str = "") -> list[Line]:
+    """A text as lines of at most this width, folded between words; a line that begins a message is dim."""
+    lines: list[Line] = []
+    for line in _lines(pieces):
+        lines += [[(indent, ""), *part] for part in _fold(line, None if width is None else width - len(indent))]
+    return lines
+
+
+def _lines(pieces: Sequence[Piece]) -> Iterator[list[Piece]]:
+    """The pieces of each line of a text."""
+    line: list[Piece] = []
+    for piece in pieces:
+        first, *others = piece.text.split("\n")
+        line.append(Piece(first, piece.style))
+        for text in others:
+            yield line
+            line = [Piece(text, piece.style)]
+    yield line
+
+
+def _fold(line: Sequence[Piece], width: int | None) -> Iterator[Line]:
+    """A line in parts of at most this width. A word that is wider is a part of its own."""
+    whole = "".join(piece.text for piece in line)
+    if re.fullmatch(r"(?:system|developer|user|assistant|tool):", whole):
+        line = [Piece(whole, DIM)]
+    part: Line = []
+    used = 0
+    for word in _words(line):
+        size = sum(width_of(text) for text, _ in word)
+        is_space = all(text.isspace() for text, _ in word)
+        if width is not None and used + size > width and part:
+            yield part
+            part, used = [], 0
+            if is_space:
+                continue
+        part += word
+        used += size
+    yield part
+
+
+def _words(line: Sequence[Piece]) -> Iterator[Line]:
+    """What may not be broken: runs without white space, in pieces; characters that need no spaces one by one."""
+    word: Line = []
+    for piece in line:
+        for text in re.findall(rf"[{_WIDE}]|[^\s{_WIDE}]+|\s+", piece.text):
+            alone = text.isspace() or re.fullmatch(f"[{_WIDE}]", text) is not None
+            if alone and word:
+                yield word
+                word = []
+            shown = (terminal_safe(text), piece.style)
+            if alone:
+                yield [shown]
+            else:
+                word.append(shown)
+    if word:
+        yield word
+
+
+def _width(line: Line) -> int:
+    return sum(width_of(text) for text, _ in line)
+
+
+def _pair(left: Line, right: Line, column: int) -> Line:
+    """Two lines side by side."""
+    return [*left, (" " * (column - _width(left)) + GAP, ""), *right] if right else left
