@@ -7,6 +7,7 @@ An answer with reasoning is what it writes with thinking on, one without is what
     off   <user>hi<assistant><think></think>              Hello!<end>                      the block is in the prompt
 
 So unless a switch is given, each answer is proven in its own mode, and the prompt is the one that a server feeds in it.
+Some models are in a third mode by default, and decide themselves: theirs is left if they would write that they do not.
 Where a template writes an empty block and reads no switch (or a switch is given), the block goes to the prompt: if it
 were trained, the model would learn not to think. `train_empty_thinking` trains it.
 """
@@ -22,7 +23,7 @@ from sftdata.encode.proof.turns import ProvenTurn, prove_turn
 from sftdata.encode.stats import THINKING
 from sftdata.encode.template.conversation import Conversation, Refusal
 from sftdata.encode.template.jinja import RenderError, Turn
-from sftdata.encode.template.probes import SENTINEL, TemplateProbes
+from sftdata.encode.template.probes import ANSWER, SENTINEL, USER, TemplateProbes
 from sftdata.encode.template.thinking import NAMES
 
 DEFAULT, ON, OFF = "", "on", "off"
@@ -56,11 +57,23 @@ def _find_modes(probes: TemplateProbes) -> Modes:
     given = {mode: {switch.name: switch.value(mode)} for mode in (ON, OFF)}
     default = probes.signature({})
     thinks, does_not = (default == probes.signature(given[mode]) for mode in (ON, OFF))
+    thinks = thinks or (not does_not and _says_not_to_think(probes))
     return Modes(
         {DEFAULT: probes, **{mode: probes.with_arguments({**probes.kwargs, **one}) for mode, one in given.items()}},
         reasoned=ON if does_not else DEFAULT,
         plain=OFF if thinks and not probes.train_empty_thinking else DEFAULT,
     )
+
+
+def _says_not_to_think(probes: TemplateProbes) -> bool:
+    """Whether a model writes an empty block itself where it does not think, as one that decides for each question."""
+    chat = Conversation(
+        [{"role": "user", "content": USER}, {"role": "assistant", "content": ANSWER}], None, probes.kwargs
+    )
+    try:
+        return _empty_block(prove_turn(chat, 1, probes), probes) is not None
+    except Refusal:
+        return False
 
 
 def turns_in_modes(
@@ -123,11 +136,14 @@ def _has_reasoning(turn: Turn, probes: TemplateProbes) -> bool:
 
 
 def _empty_block(turn: ProvenTurn, probes: TemplateProbes) -> re.Match[str] | None:
-    """The empty thinking block at the head of a completion, the white space behind it left out; or None."""
+    """The empty thinking block at the head of a completion, the white space behind it left out; or None.
+
+    Some templates write only its end.
+    """
     for opening, close in probes.thinking.marks:
         if close not in turn.completion:
             continue
-        opens = "" if turn.prompt.rstrip().endswith(opening) else re.escape(opening)
+        opens = "" if turn.prompt.rstrip().endswith(opening) else f"(?:{re.escape(opening)})?"
         block = re.match(rf"\s*{opens}\s*{re.escape(close)}", turn.completion)
         if block is not None:
             return block

@@ -230,3 +230,31 @@ def test_a_switch_that_changes_prompts_comes_before_one_that_changes_answers(mak
     source = read.replace("(m.reasoning_content or '')", "(m.reasoning_content or '' if enable_thinking else '')")
     assert make_encoder(read).probes.thinking.switch.name == "reasoning_enabled"
     assert make_encoder(source).probes.thinking.switch.name == "reasoning_enabled"
+
+
+# In a third mode the model decides itself, and writes the end of a block where it does not think, as MiniMax M3 does.
+ADAPTIVE = (
+    "{{ '<|im_start|>system\n' + mode | default('adaptive') + '<|im_end|>\n' }}"
+    "{% for m in messages %}{{ '<|im_start|>' + m.role + '\n' }}"
+    "{% if m.role == 'assistant' %}{{ '<think>' + m.reasoning_content if m.reasoning_content }}</think>{% endif %}"
+    "{{ m.content + '<|im_end|>\n' }}{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}"
+    "{{ {'on': '<think>', 'off': '</think>'}.get(mode, '') }}{% endif %}"
+)
+
+
+def test_the_end_of_an_empty_block_is_not_trained(make_encoder: Make) -> None:
+    system, prompt = "<|im_start|>system\n{}<|im_end|>\n", USER.format("q") + ASSISTANT
+    without = make_encoder(ADAPTIVE)
+    assert encode_to_text(without, chat("q", "a")) == [system.format("adaptive") + prompt + "</think>{{a<|im_end|>}}\n"]
+    encoder = make_encoder(ADAPTIVE.replace("mode", "thinking_mode"))
+    assert encode_to_text(encoder, chat("q", "a")) == [system.format("off") + prompt + "</think>{{a<|im_end|>}}\n"]
+    assert encode_to_text(encoder, chat("q", "a", reasoning="why")) == [
+        system.format("adaptive") + prompt + "{{<think>why</think>a<|im_end|>}}\n"
+    ]
+
+
+def test_the_end_of_an_empty_block_is_trained_by_setting(make_encoder: Make) -> None:
+    encoder = make_encoder(ADAPTIVE.replace("mode", "thinking_mode"), train_empty_thinking=True)
+    prompt = "<|im_start|>system\nadaptive<|im_end|>\n" + USER.format("q") + ASSISTANT
+    assert encode_to_text(encoder, chat("q", "a")) == [prompt + "{{</think>a<|im_end|>}}\n"]
