@@ -48,6 +48,8 @@ READ_SETTINGS = {
     "roles_out_of_order": (("merge_same_role", "merge"), ("merge_same_role", "allow")),
     **dict.fromkeys(REASONS, _AS_TEXT),
 }
+NO_CHAT = "no template renders texts"
+OF_CHATS = ("chat_template_kwargs", "thinking", "train_empty_thinking", "reasoning", "tool_call_ids", "tool_calls")
 MAX_TRIED = 50  # rows to try a setting on
 MAX_LINE = 100_000  # of a file, up to which rows are read again
 
@@ -89,15 +91,23 @@ def load_encoder(config: Config) -> RecordEncoder:
 
 def note_unread(config: Config, encoder: RecordEncoder, progress: Progress) -> list[str]:
     """What is said of settings that are set, and that nothing in this run reads; `progress` is told too."""
+    notes = [f"{name} has no effect: {NO_CHAT}" for name in _of_chats(config)]
     asks = any("strftime_now" in source for source in encoder.template.sources)
-    if asks or "date" not in config.model_fields_set:
-        return []
-    why = "no template renders texts" if config.is_plain_text else "the chat template does not ask for today"
-    named = [name for name in arguments_read(encoder.template) if "date" in name]
-    hint = f" (it reads the argument {named[0]}, which chat_template_kwargs sets)" if named else ""
-    note = f"date: {config.date} has no effect: {why}{hint}"
-    progress.note(note)
-    return [note]
+    if "date" in config.model_fields_set and not asks:
+        why = NO_CHAT if config.is_plain_text else "the chat template does not ask for today"
+        named = [name for name in arguments_read(encoder.template) if "date" in name]
+        hint = f" (it reads the argument {named[0]}, which chat_template_kwargs sets)" if named else ""
+        notes.insert(0, f"date: {config.date} has no effect: {why}{hint}")
+    for note in notes:
+        progress.note(note)
+    return notes
+
+
+def _of_chats(config: Config) -> list[str]:
+    """The settings of chats that are set in a run on texts."""
+    fields = Config.model_fields
+    given = [name for name in OF_CHATS if name in fields] if config.is_plain_text else []
+    return [name for name in given if getattr(config, name) != fields[name].get_default(call_default_factory=True)]
 
 
 def _settings_of(source: SourceConfig) -> SourceSettings:

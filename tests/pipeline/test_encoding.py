@@ -108,3 +108,22 @@ def test_a_date_that_no_template_reads_is_said(
     manifest = prepare(tmp_path / "out", tiny_tokenizer, sources, date="2026-01-15", progress=progress, **settings)
     assert progress.notes == [*manifest.notes] == notes
     assert prepare(tmp_path / "other", tiny_tokenizer, sources, **settings).notes == ()
+
+
+def test_settings_of_chats_that_are_set_for_texts_are_said(tiny_tokenizer: Path, tmp_path: Path) -> None:
+    data = write_lines(tmp_path / "a.jsonl", [{"text": "Hi"}])
+    source = {"path": str(data), "format": "text"}
+    settings = {"thinking": "on", "chat_template_kwargs": {"today": "Monday"}, "reasoning": "drop"}
+    progress = RecordedProgress()
+    manifest = prepare(tmp_path / "out", tiny_tokenizer, [source], progress=progress, **settings)
+    assert (
+        progress.notes
+        == [*manifest.notes]
+        == [
+            "chat_template_kwargs has no effect: no template renders texts",
+            "thinking has no effect: no template renders texts",
+            "reasoning has no effect: no template renders texts",
+        ]
+    )
+    chats = write_lines(tmp_path / "b.jsonl", [chat("Hi")])
+    assert prepare(tmp_path / "mixed", tiny_tokenizer, [{"path": str(chats)}, source], reasoning="drop").notes == ()
