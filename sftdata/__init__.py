@@ -9,11 +9,22 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from sftdata.config import Config, load_config, parse_config
     from sftdata.pipeline.prepare import prepare
+    from sftdata.records.tools_as_text import tools_as_text
     from sftdata.store.manifest import Manifest
     from sftdata.store.verify import verify
     from sftdata.view.dataset import open_dataset as open
 
-__all__ = ["Config", "Manifest", "__version__", "load_config", "open", "parse_config", "prepare", "verify"]
+__all__ = [
+    "Config",
+    "Manifest",
+    "__version__",
+    "load_config",
+    "open",
+    "parse_config",
+    "prepare",
+    "tools_as_text",
+    "verify",
+]
 
 _HOMES = {
     "Config": "sftdata.config:Config",
@@ -22,6 +33,7 @@ _HOMES = {
     "open": "sftdata.view.dataset:open_dataset",
     "parse_config": "sftdata.config:parse_config",
     "prepare": "sftdata.pipeline.prepare:prepare",
+    "tools_as_text": "sftdata.records.tools_as_text:tools_as_text",
     "verify": "sftdata.store.verify:verify",
 }
 

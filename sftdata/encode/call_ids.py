@@ -91,11 +91,15 @@ def with_call_ids(record: Record, probes: TemplateProbes) -> tuple[Record, int]:
     return (record.replaced(messages=messages) if messages != record.messages else record), maker.made
 
 
-def with_made_ids(records: Sequence[Record], probes: TemplateProbes) -> tuple[list[Record], dict[int, int]]:
-    """`with_call_ids` of many records; the counts are by the place of the record."""
+def with_made_ids(
+    records: Sequence[Record], probes: TemplateProbes, written: Sequence[bool]
+) -> tuple[list[Record], dict[int, int]]:
+    """`with_call_ids` of many records, of those whose calls the template writes; the counts are by the place of the
+    record.
+    """
     changed, made = list(records), {}
     for number, record in enumerate(records):
-        if record.text is None and record.plain is None:
+        if written[number] and record.text is None and record.plain is None:
             changed[number], count = with_call_ids(record, probes)
             if count:
                 made[number] = count

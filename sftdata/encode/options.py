@@ -16,6 +16,7 @@ Overlong = Literal["drop", "split", "truncate"]
 LostContext = Literal["drop", "warn"]
 ToolCallIds = Literal["keep", "make"]
 Reasoning = Literal["keep", "inline", "drop"]
+ToolCalls = Literal["keep", "inline"]
 Thinking = Literal["auto", "on", "off"]
 
 
@@ -46,3 +47,4 @@ class SourceSettings:
     chat_template_kwargs: Mapping[str, Any] = field(default_factory=dict)
     thinking: Thinking | None = None
     reasoning: Reasoning | None = None
+    tool_calls: ToolCalls | None = None

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from sftdata.encode.options import Reasoning, SourceSettings
+from sftdata.encode.options import Reasoning, SourceSettings, ToolCalls
 from sftdata.encode.proof.modes import modes_of
 from sftdata.encode.proof.shapes import ShapeProver
 from sftdata.encode.template.conversation import Refusal
@@ -17,6 +17,7 @@ from sftdata.encode.template.probes import TemplateProbes
 from sftdata.encode.template.thinking import arguments_of, arguments_read
 from sftdata.encode.tokenizer.control import PLACEHOLDER, PRIVATE
 from sftdata.errors import TemplateError
+from sftdata.records.tools_as_text import MARKS
 
 if TYPE_CHECKING:
     from sftdata.encode.record_encoder import EncodeSettings
@@ -26,11 +27,19 @@ MAX_PROVERS = 256  # a file may have other arguments in each of its rows
 
 
 class Way(NamedTuple):
-    """How the records of a source are rendered: the template arguments besides those of a row, and their reasoning."""
+    """How the records of a source are rendered: the template arguments besides those of a row, and what becomes of
+    their reasoning and their tool calls.
+    """
 
     kwargs: Mapping[str, Any]
     reasoning: Reasoning
+    tool_calls: ToolCalls
     prover: ShapeProver
+
+    @property
+    def changes(self) -> bool:
+        """Whether it changes records."""
+        return self.reasoning != "keep" or self.tool_calls != "keep"
 
 
 class Provers:
@@ -38,7 +47,13 @@ class Provers:
 
     def __init__(self, template: ChatTemplate, settings: EncodeSettings) -> None:
         self._settings = settings
-        self.probes = TemplateProbes(template, settings.files, train_empty_thinking=settings.train_empty_thinking)
+        calls = (settings.tool_calls, *(source.tool_calls for source in settings.sources))
+        self.probes = TemplateProbes(
+            template,
+            settings.files,
+            train_empty_thinking=settings.train_empty_thinking,
+            marks=sum(MARKS, ()) if "inline" in calls else (),
+        )
         self._by_kwargs: dict[bytes, ShapeProver] = {}  # the last used one last
         self._used: dict[bytes, TemplateProbes] = {}  # of the last batch
 
@@ -61,7 +76,8 @@ class Provers:
         found = []
         for source in self.sources:
             kwargs = arguments_of(self.probes.thinking.switch, of_run, source)
-            found.append(Way(kwargs, source.reasoning or settings.reasoning, self.of(kwargs)))
+            reasoning, calls = source.reasoning or settings.reasoning, source.tool_calls or settings.tool_calls
+            found.append(Way(kwargs, reasoning, calls, self.of(kwargs)))
         return tuple(found)
 
     def of_row(self, way: Way, kwargs: Mapping[str, Any] | None) -> ShapeProver:

@@ -23,19 +23,20 @@ from sftdata.encode.options import (
     SourceSettings,
     Thinking,
     ToolCallIds,
+    ToolCalls,
     TrainOn,
 )
 from sftdata.encode.overlong import fits, split_text, split_windows, truncate
+from sftdata.encode.proof.changed import add_changed
 from sftdata.encode.proof.guarded_samples import GuardedBatch, Note
 from sftdata.encode.proof.masks import MaskProver
 from sftdata.encode.proof.shapes import TOO_MANY_TURNS
 from sftdata.encode.provers import Provers
-from sftdata.encode.stats import CHANGES, REASONING, UNWRITTEN
+from sftdata.encode.stats import CHANGES, UNWRITTEN
 from sftdata.encode.template.conversation import Refusal
 from sftdata.encode.template.load import load_template
 from sftdata.encode.template.messages import trained_turns
 from sftdata.encode.template.probes import TemplateProbes
-from sftdata.encode.template.reasoning import rewritten
 from sftdata.encode.tokenizer.control import PRIVATE, guarded_tokenizer_json, private_name
 from sftdata.encode.tokenizer.encoder import Encoder, Ids
 from sftdata.encode.tokenizer.load import TokenizerFiles
@@ -60,6 +61,7 @@ class EncodeSettings:
     max_turns: int = MAX_TURNS
     tool_call_ids: ToolCallIds = "keep"
     reasoning: Reasoning = "keep"
+    tool_calls: ToolCalls = "keep"
     thinking: Thinking = "auto"
     train_empty_thinking: bool = False
     chat_template_kwargs: Mapping[str, Any] = field(default_factory=dict)
@@ -186,14 +188,12 @@ class RecordEncoder:
         """Whether the template's text of every trained turn of a record can be proven. Its encoding is not tried."""
         if record.text is not None:
             return True
-        if self.settings.tool_call_ids == "make":
-            record, _ = with_call_ids(record, self.probes)
         way = self._provers.ways[source]
-        if way.reasoning != "keep":
-            record, _ = rewritten(record, way.reasoning)
+        if self.settings.tool_call_ids == "make" and way.tool_calls == "keep":
+            record, _ = with_call_ids(record, self.probes)
         batch = GuardedBatch()
         try:
-            self._provers.of_row(way, record.template_kwargs).add_samples(record, batch, 0)
+            add_changed(record, way, self._provers.of_row(way, record.template_kwargs), batch, 0)
         except Refusal:
             return False
         return not batch.left_out
@@ -222,7 +222,8 @@ class RecordEncoder:
         self._provers.start_batch()
         made: dict[int, int] = {}
         if self.settings.tool_call_ids == "make":
-            records, made = with_made_ids(records, self.probes)
+            keeps = [way.tool_calls == "keep" for way in self._provers.ways]
+            records, made = with_made_ids(records, self.probes, [keeps[one] for one in sources or [0] * len(records)])
         encoded, proven = self._encode_batch(records, sources)
         self.left_out = {
             owner: [refusal.drop for refusal in refusals]
@@ -306,15 +307,14 @@ class RecordEncoder:
                 continue
             if sources is not None:
                 way = ways[sources[number]]
-            if way.reasoning != "keep":
-                record, changed = rewritten(record, way.reasoning)
-                if changed:
-                    proven.note(number, REASONING, way.reasoning, changed)
             try:
                 prover, kwargs = way.prover, record.template_kwargs
                 if kwargs and trained_turns(record, self.settings.train_on):
                     prover = self._provers.of_row(way, kwargs)
-                prover.add_samples(record, proven, number)
+                if way.changes:
+                    add_changed(record, way, prover, proven, number)
+                else:
+                    prover.add_samples(record, proven, number)
                 for name in prover.unused_kwargs:
                     proven.note(number, UNWRITTEN, f"rows: chat_template_kwargs.{name}")
             except Refusal as refusal:

@@ -88,6 +88,7 @@ class Encode:
             settings.max_turns,
             settings.tool_call_ids,
             settings.reasoning,
+            settings.tool_calls,
             settings.thinking,
             settings.train_empty_thinking,
             dict(settings.chat_template_kwargs),

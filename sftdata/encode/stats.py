@@ -17,6 +17,7 @@ LOST_CONTEXT, UNWRITTEN, CHANGES, REASONING = "lost_context", "unwritten", "chan
 THINKING, LEFT_OUT = "thinking", "left_out"
 DEVELOPER_AS_SYSTEM = (CHANGES, "developer_as_system")
 UNUSED_MESSAGES = (CHANGES, "unused_messages")  # after the last trained turn
+AS_TEXT = "as text: "  # before what was written as text by tool_calls: inline, see records/tools_as_text.py
 ARGUMENTS = "arguments: "  # before the form in which calls got theirs: a key of CHANGES, see template/messages.py
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sftdata.encode.call_ids import with_call_ids
 from sftdata.encode.encoded import EncodedSample
@@ -11,6 +11,7 @@ from sftdata.encode.record_encoder import RecordEncoder
 from sftdata.encode.template.probes import CALL_IDS, TOOL
 from sftdata.records.labels import IGNORE
 from sftdata.records.record import Drop, Message, Record, ToolCall
+from sftdata.records.tools_as_text import has_tools
 
 _CALL = ToolCall(name="lookup", arguments={"word": "tide"}, id=CALL_IDS[0])
 _USER = Message(role="user", content="What is a tide?")
@@ -42,17 +43,19 @@ EXAMPLES: dict[str, Record] = {
 
 @dataclass(frozen=True, slots=True)
 class ExampleCheck:
-    """The result for one example: its samples, or why it has none."""
+    """The result for one example: its samples, or why it has none, and the setting that gives it some."""
 
     name: str
     samples: tuple[EncodedSample, ...]
     drop: Drop | None
+    way: str = ""
 
     @property
     def outcome(self) -> str:
-        """`one sample`, `split into 2 samples`, or the drop reason and its detail."""
+        """`one sample`, `split into 2 samples`, or the drop reason and its detail, and what trains it."""
         if self.drop is not None:
-            return f"{self.drop.reason}: {self.drop.detail}" if self.drop.detail else self.drop.reason
+            parts = [self.drop.reason, *([self.drop.detail] if self.drop.detail else [])]
+            return ": ".join(parts) + (f" ({self.way} trains it)" if self.way else "")
         return "one sample" if len(self.samples) == 1 else f"split into {len(self.samples)} samples"
 
 
@@ -83,10 +86,12 @@ class TemplateCheck:
 def check_template(encoder: RecordEncoder) -> TemplateCheck:
     """Try the template on every example."""
     checks = []
+    as_text = RecordEncoder(replace(encoder.settings, tool_calls="inline", guarded_tokenizer=None))
     for name, record in EXAMPLES.items():
         result = encoder.encode([with_call_ids(record, encoder.probes)[0]])[0]
         if isinstance(result, Drop):
-            checks.append(ExampleCheck(name, (), result))
+            way = "tool_calls=inline" if has_tools(record) and as_text.can_prove(record) else ""
+            checks.append(ExampleCheck(name, (), result, way))
         else:
             checks.append(ExampleCheck(name, tuple(result), None))
     control = encoder.probes.control

@@ -8,7 +8,7 @@ trained now, and trains more of the refused ones than anything else that was tri
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import starmap
 
@@ -21,6 +21,7 @@ from sftdata.encode.template.thinking import arguments_read
 from sftdata.encode.tokenizer.load import TokenizerFiles
 from sftdata.errors import SftDataError
 from sftdata.records.record import Drop, Record
+from sftdata.records.tools_as_text import has_calls, has_tools
 
 Tried = tuple[Record, int]  # and the place of its source in EncodeSettings.sources
 REASONS = ("template_error", "no_end_of_turn", "lost_field", "unproven_mask")
@@ -56,21 +57,12 @@ def fitting_templates(files: TokenizerFiles, date: str) -> list[str]:
 
 def _best_way(refused: Sequence[Tried], kept: Sequence[Tried], settings: EncodeSettings) -> str | None:
     """The best setting for these records, in words, or None if none trains any of them."""
-    ranked = []
-    # A template that writes no reasoning would train its marks as the pieces of a text.
-    thinks = RecordEncoder(settings).shows_reasoning and any(has_reasoning(record) for record, _ in (*refused, *kept))
-    for order, (name, changed) in enumerate(_candidates(settings)):
-        encoder = RecordEncoder(changed) if changed.template == settings.template else _fits(changed)
-        if encoder is None or (thinks and not encoder.shows_reasoning):
-            continue
-        if changed.reasoning != settings.reasoning and encoder.shows_reasoning:
-            continue  # it would train that there is none, or write it twice
-        if not _is_possible(encoder):
-            continue
-        number = sum(starmap(encoder.can_prove, refused))
-        if number and all(starmap(encoder.can_prove, kept)):
-            ranked.append((-number, order, name, changed))
-    for _, _, name, changed in sorted(ranked, key=lambda entry: entry[:2]):
+    unfit: set[str] = set()
+    ranked = _provers_of(refused, kept, settings, _candidates(settings), unfit)
+    if any(has_tools(record) for record, _ in refused) and all(number < len(refused) for number, _, _ in ranked):
+        pairs = (pair for pair in _pairs(settings) if pair[1].template not in unfit)
+        ranked += _provers_of(refused, kept, settings, pairs, unfit)
+    for _, name, changed in sorted(ranked, key=lambda entry: -entry[0]):
         encoder = RecordEncoder(changed)
         results = encoder.encode(*zip(*refused, *kept))
         whole = [not isinstance(result, Drop) and at not in encoder.left_out for at, result in enumerate(results)]
@@ -78,6 +70,49 @@ def _best_way(refused: Sequence[Tried], kept: Sequence[Tried], settings: EncodeS
         if trained and all(whole[len(refused) :]):
             return f"{name} trains {trained} of {len(refused)} of them that were tried"
     return None
+
+
+def _provers_of(
+    refused: Sequence[Tried],
+    kept: Sequence[Tried],
+    settings: EncodeSettings,
+    candidates: Iterable[tuple[str, EncodeSettings]],
+    unfit: set[str],
+) -> list[tuple[int, str, EncodeSettings]]:
+    """How many of the refused records can be proven with which of these settings, if all kept ones still can be.
+
+    Adds the templates that do not fit the tokenizer to `unfit`.
+    """
+    # A template that writes no reasoning would train its marks as the pieces of a text.
+    thinks = RecordEncoder(settings).shows_reasoning and any(has_reasoning(record) for record, _ in (*refused, *kept))
+    writes_calls = any(has_calls(record) for record, _ in kept)
+    found = []
+    for name, changed in candidates:
+        if changed.tool_calls != settings.tool_calls and writes_calls:
+            continue  # calls that the template writes in the model's own form would become text
+        encoder = RecordEncoder(changed) if changed.template == settings.template else _fits(changed)
+        if encoder is None:
+            unfit.add(changed.template)
+            continue
+        if thinks and not encoder.shows_reasoning:
+            continue
+        if changed.reasoning != settings.reasoning and encoder.shows_reasoning:
+            continue  # it would train that there is none, or write it twice
+        if not _is_possible(encoder):
+            continue
+        number = sum(starmap(encoder.can_prove, refused))
+        if number and all(starmap(encoder.can_prove, kept)):
+            found.append((number, name, changed))
+    return found
+
+
+def _pairs(settings: EncodeSettings) -> Iterator[tuple[str, EncodeSettings]]:
+    """Calls as text together with another setting, tried where neither trains all: as `_candidates`."""
+    if settings.tool_calls != "keep":
+        return
+    for name, changed in _candidates(settings):
+        if changed.tool_calls == "keep" and name.startswith(("reasoning=", "template=", "thinking=")):
+            yield f"tool_calls=inline {name}", replace(changed, tool_calls="inline", guarded_tokenizer=None)
 
 
 def _candidates(settings: EncodeSettings) -> Iterator[tuple[str, EncodeSettings]]:
@@ -90,6 +125,8 @@ def _candidates(settings: EncodeSettings) -> Iterator[tuple[str, EncodeSettings]
             yield f"template={name}", replace(settings, template=name, guarded_tokenizer=None)
     if settings.train_on == "all":
         yield "train_on=last", replace(settings, train_on="last")
+    if settings.tool_calls == "keep":
+        yield "tool_calls=inline", replace(settings, tool_calls="inline", guarded_tokenizer=None)
     if settings.lost_context == "drop":
         yield "lost_context=warn", replace(settings, lost_context="warn")
     if settings.reasoning == "keep":

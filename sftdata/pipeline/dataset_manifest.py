@@ -16,7 +16,7 @@ from sftdata.config import Config
 from sftdata.curate.duplicates import embedding
 from sftdata.curate.privacy.details import Details
 from sftdata.encode.record_encoder import RecordEncoder
-from sftdata.encode.stats import ARGUMENTS, EncodingStats
+from sftdata.encode.stats import ARGUMENTS, AS_TEXT, EncodingStats
 from sftdata.pipeline.rows import RowTable
 from sftdata.read.formats.convert import JOINED
 from sftdata.read.formats.tool_schemas import UNJUDGED, unjudged_note
@@ -103,7 +103,10 @@ def _encoding_entry(stats: EncodingStats, joined: int) -> EncodingEntry:
     """What the manifest says of encoding: by what, what it met in the texts, and what it did to records. `joined` are
     the rows with lists of texts, which reading has joined.
     """
-    arguments = {name[len(ARGUMENTS) :]: n for name, n in sorted(stats.changes.items()) if name.startswith(ARGUMENTS)}
+    arguments, written = (
+        {name[len(head) :]: n for name, n in sorted(stats.changes.items()) if name.startswith(head)}
+        for head in (ARGUMENTS, AS_TEXT)
+    )
     strings = sorted(stats.control_strings.items(), key=lambda item: (-item[1], item[0]))
     return EncodingEntry(
         encoder=" and ".join(sorted(stats.backends)),
@@ -128,6 +131,7 @@ def _encoding_entry(stats: EncodingStats, joined: int) -> EncodingEntry:
         arguments=arguments,
         joined_texts=joined,
         made_call_ids=stats.changes["made_call_ids"],
+        as_text=written,
         ways_out=stats.ways_out,
     )
 

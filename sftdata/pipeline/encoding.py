@@ -74,6 +74,7 @@ def load_encoder(config: Config) -> RecordEncoder:
         max_turns=config.max_turns,
         tool_call_ids=config.tool_call_ids,
         reasoning=config.reasoning,
+        tool_calls=config.tool_calls,
         thinking=config.thinking,
         train_empty_thinking=config.train_empty_thinking,
         chat_template_kwargs=config.chat_template_kwargs,
@@ -112,7 +113,10 @@ def _of_chats(config: Config) -> list[str]:
 
 def _settings_of(source: SourceConfig) -> SourceSettings:
     return SourceSettings(
-        chat_template_kwargs=source.chat_template_kwargs, thinking=source.thinking, reasoning=source.reasoning
+        chat_template_kwargs=source.chat_template_kwargs,
+        thinking=source.thinking,
+        reasoning=source.reasoning,
+        tool_calls=source.tool_calls,
     )
 
 
@@ -240,7 +244,7 @@ class _Trial:
         return sum(not isinstance(result, Drop) for result in self.encoder.encode(records, sources)) if records else 0
 
     def _record(self, raw: RawRow, source: SourceConfig) -> Record | None:
-        row = row_of(raw, source, row_format(source, self.encoder.calls_written))
+        row = row_of(raw, source, row_format(source, self.encoder.calls_written, self.encoder.settings.tool_calls))
         if row.drop is not None or row.record is None:
             return None
         is_wrong = self.check_calls and row.record.tools and check_tool_calls(row.record) is not None

@@ -145,7 +145,16 @@ def read_rows(
     shown = tuple(unit._replace(path=safe_address(unit.path)) for unit in units)  # a stage is written to a file
     details = Details(config.privacy)
     stage = Read(
-        shown, sources, content_key, config.check_tool_calls, stamps, record_filter, stripped, calls_written, details
+        shown,
+        sources,
+        content_key,
+        config.check_tool_calls,
+        stamps,
+        record_filter,
+        stripped,
+        calls_written,
+        config.tool_calls,
+        details,
     )
     keys, sizes = _tasks(units, stamps, identities)
     given = engine.give(pa.table({"unit": np.arange(len(units))}), keys, sizes)

@@ -87,6 +87,7 @@ class Read:
     record_filter: RecordFilter | None = None  # applied to records that pass the checks
     end_tokens: EndTokens | None = None  # stripped from the end of answers before the filter; None: nothing is
     calls_written: str = "always"  # by the template: see RowFormat
+    tool_calls: str = "keep"  # or inline, of sources that do not say it: see row_format
     details: DetailWriter | None = None  # what is written of a detail and its row; None: the detail as it is
     name: str = "read"
     columns: tuple[str, ...] = ("unit",)
@@ -97,7 +98,7 @@ class Read:
         of a piece covers everything else: see unit_identities.
         """
         parts = (part.key for part in (self.record_filter, self.end_tokens, self.details) if part is not None)
-        return "\n".join((*parts, self.calls_written))
+        return "\n".join((*parts, self.calls_written, self.tool_calls))
 
     def __call__(self, table: pa.Table) -> Iterator[pa.Table]:
         """The rows of each unit. Raises SourceError like `read_raw`, and if a file changed while it was read."""
@@ -133,7 +134,7 @@ class Read:
         """The next rows, as many as a table holds, and whether they are the last. A fault costs the row that has it."""
         entries: list[tuple[Any, ...]] = []
         num_chars = 0
-        how = row_format(source, self.calls_written)
+        how = row_format(source, self.calls_written, self.tool_calls)
         is_changing = self.record_filter is not None or self.end_tokens is not None
         while True:
             raw: RawRow | None = None
@@ -248,7 +249,8 @@ def unit_identities(units: Sequence[Unit], sources: Sequence[Source], check_call
         part = (unit.start == 0, unit.end is None, *rows)
         columns = sorted(source.columns.items())
         how: list[Any] = [source.format, columns, source.system, source.keep, sorted(source.roles.items())]
-        how += [source.merge_same_role, source.tool_calls_in_text, source.rendered_chats, check_calls]
+        how += [source.merge_same_role, source.tool_calls_in_text, source.tool_calls, source.rendered_chats]
+        how.append(check_calls)
         text = json.dumps([content, *part, unit.kind, unit.compression, *how])
         identities.append(None if content is None else hashlib.sha256(text.encode()).hexdigest())
     return identities
@@ -329,8 +331,12 @@ def _row_of(raw: RawRow, source: Source, how: RowFormat | None) -> Row:
     return Row(line, record, None, kept, unused, calls)
 
 
-def row_format(source: Source, calls_written: str = "always") -> RowFormat:
-    """The settings of a source, and the calls that the template writes, which decide what its rows mean."""
+def row_format(source: Source, calls_written: str = "always", tool_calls: str = "keep") -> RowFormat:
+    """The settings of a source, and the calls that the template writes, which decide what its rows mean. Calls that are
+    written as text (`tool_calls`, of the run, or of the source) are written for all rows.
+    """
+    if (source.tool_calls or tool_calls) == "inline":
+        calls_written = "always"
     return RowFormat(
         source.format,
         source.columns,

@@ -21,6 +21,9 @@ class ToolCall:
     id: str | None = None
 
 
+Piece = tuple[str, bool]  # a text, and whether it is a mark that the model has a token for
+
+
 class Message(NamedTuple):
     """One turn. `content` is None only if the turn has nothing but tool calls.
 
@@ -34,6 +37,7 @@ class Message(NamedTuple):
     tool_call_id: str | None = None
     name: str | None = None
     train: bool | None = None  # None: the setting train_on decides
+    pieces: tuple[Piece, ...] = ()  # behind the content; only while a record is encoded, see tools_as_text.py
 
 
 _DEFAULTS = Message("", None)[2:]  # of all fields after role and content

@@ -174,6 +174,7 @@ class EncodingEntry(Entry):
     unused_messages: Count = 0  # after the last trained turn of a record
     arguments: dict[str, Count] = Field(default_factory=dict)  # "object from text" and the like -> calls given so
     made_call_ids: Count = 0  # calls, by tool_call_ids: make
+    as_text: dict[str, Count] = Field(default_factory=dict)  # by tool_calls: inline, by what
     joined_texts: Count = 0  # rows with contents that are lists of texts, joined with line breaks
     ways_out: dict[str, str] = Field(default_factory=dict)  # reason -> a setting that trains rows dropped for it
 

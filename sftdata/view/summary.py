@@ -142,6 +142,7 @@ def _context_lines(encoding: EncodingEntry) -> list[str]:
     if parsed := encoding.arguments.get("object from text", 0):
         calls = pluralize(parsed, "tool call")
         lines.append(f"the arguments of {calls} are JSON texts, given to the template as objects, as servers do")
+    lines += _lines_of_tools(encoding.as_text)
     if encoding.made_call_ids:
         calls = pluralize(encoding.made_call_ids, "tool call")
         lines.append(f"made ids for {calls}, in the form that the template demands")
@@ -154,6 +155,21 @@ def _context_lines(encoding: EncodingEntry) -> list[str]:
         lines.append(f"{messages} {verb} after the last trained turn of a row, and so in no sample")
     lines += [f"rows dropped as {reason}: {terminal_safe(way)}" for reason, way in encoding.ways_out.items()]
     return lines
+
+
+def _lines_of_tools(counts: Mapping[str, int]) -> list[str]:
+    """What is written as text by `tool_calls: inline`, and how a server does the same; no lines if nothing is."""
+    if not counts:
+        return []
+    calls, results = counts.get("calls", 0), counts.get("results", 0)
+    written = [pluralize(calls, "tool call"), pluralize(results, "result")] if calls or results else []
+    for name, number in counts.items():
+        if name.startswith("tools "):
+            written.append(f"the tools of {pluralize(number, 'row')} ({name.removeprefix('tools ')})")
+    return [
+        f"written as text by tool_calls: inline: {', '.join(written)}; give the model such messages when it is served: "
+        "sftdata.tools_as_text makes them"
+    ]
 
 
 def _lines_of_texts(encoding: EncodingEntry) -> list[str]:

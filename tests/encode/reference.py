@@ -79,6 +79,8 @@ def change_fields(messages: Chat, change: Callable[[str], str]) -> Chat:
 class Reference:
     """A tokenizer folder with a template. `ends` are its end-of-turn tokens, written by hand; None means its EOS."""
 
+    own: tuple[str, ...] = THINKING  # marks that are the model's own wherever the tokenizer has them
+
     def __init__(
         self, folder: Path, ends: Sequence[str] | None, template: str | None = None, date: str = "2026-01-01"
     ) -> None:
@@ -97,7 +99,7 @@ class Reference:
             text: entry["id"]
             for text, entry in self.added.items()
             if text.strip()
-            and (entry["special"] or text in named or text in source or text in probe or text in THINKING)
+            and (entry["special"] or text in named or text in source or text in probe or text in self.own)
         }
         self.writes_thinking = any(mark in source or mark in probe for mark in THINKING)
         self.masks = Masks(list(self.controls))

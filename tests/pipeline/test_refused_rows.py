@@ -75,7 +75,7 @@ def test_rows_with_lost_context_are_dropped_or_trained_with_a_warning(tiny_token
         (None, None),
         ("lost_field", "tools"),
     ]
-    assert dropped.encoding.ways_out == {"lost_field": "lost_context=warn trains 2 of 2 of them that were tried"}
+    assert dropped.encoding.ways_out == {"lost_field": "tool_calls=inline trains 2 of 2 of them that were tried"}
     warned = prepare(tmp_path / "warned", tokenizer, [str(data)], lost_context="warn")
     assert (warned.counts.packed, warned.encoding.lost_context) == (3, {"tools": 2})
     assert "warning: 2 rows are trained behind prompts without their tools" in summarize("w", warned).lines

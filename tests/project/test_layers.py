@@ -66,7 +66,14 @@ ROOMS: dict[str, set[str]] = {
         "audit",
     },
     "__main__": {"cli"},
-    "__init__": {"config", "pipeline.prepare", "store.manifest", "store.verify", "view.dataset"},
+    "__init__": {
+        "config",
+        "pipeline.prepare",
+        "records.tools_as_text",
+        "store.manifest",
+        "store.verify",
+        "view.dataset",
+    },
 }
 ROOT_MODULES = {"__init__", "__main__", "config", "errors", "reasons", "progress"}
 TRAIN = {

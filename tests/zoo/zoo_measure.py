@@ -10,7 +10,7 @@ from typing import Any
 
 from zoo_chats import CHATS, row_of
 from zoo_graft import graft, renderings
-from zoo_oracle import ZooOracle
+from zoo_oracle import TextOracle, ZooOracle
 from zoo_stops import family_of
 
 from sftdata.encode.record_encoder import EncodeSettings, RecordEncoder
@@ -97,16 +97,23 @@ class Animal:
         if way is None:
             return
         outcome.way = way.partition(" trains ")[0]
-        name, _, value = outcome.way.partition("=")
-        result = RecordEncoder(with_setting(self.settings, name, value)).encode([record])[0]
+        named = dict(setting.split("=", 1) for setting in outcome.way.split(" "))
+        settings = self.settings
+        for name, value in named.items():
+            settings = with_setting(settings, name, value)
+        result = RecordEncoder(settings).encode([record])[0]
         if isinstance(result, Drop):
             return
         outcome.way_trains = True
-        if name.startswith("chat_template_kwargs."):
-            row = {**row, "chat_template_kwargs": {name.partition(".")[2]: json.loads(value)}}
-        own = name != "template" or value in self.settings.files.chat_templates
-        oracle = self.oracle if own else ZooOracle(self.folder, self.family.stops, template_source(value), DATE)
-        outcome.way_wrong = oracle.verdict(row, result, value if name == "reasoning" else "").problems
+        for name, value in named.items():
+            if name.startswith("chat_template_kwargs."):
+                row = {**row, "chat_template_kwargs": {name.partition(".")[2]: json.loads(value)}}
+        template = named.get("template", "auto")
+        own = template == "auto" or template in self.settings.files.chat_templates
+        kind = TextOracle if "tool_calls" in named else ZooOracle
+        source = None if own else template_source(template)
+        oracle = self.oracle if own and kind is ZooOracle else kind(self.folder, self.family.stops, source, DATE)
+        outcome.way_wrong = oracle.verdict(row, result, named.get("reasoning", "")).problems
 
 
 def with_setting(settings: EncodeSettings, name: str, value: str) -> EncodeSettings:

@@ -7,15 +7,18 @@ contents as lists of parts, and switches for thinking.
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 from oracle import CLOSED, IGNORE, INLINE, Oracle, Turn, Unsatisfied, _call_in_form, _runs
 from reference import Chat, change_fields, change_strings
+from tools_in_text import TOOL_MARKS, in_text, shown
 from zoo_stops import family_of
 
 # The marks that models have for reasoning. Where they are to be the model's own, the characters at the end stand for
@@ -324,6 +327,50 @@ class ZooOracle(Oracle):
         )
 
 
+class TextOracle(ZooOracle):
+    """Judges samples of rows whose calls, results and tools are text: as conversations of these texts."""
+
+    own = (*ZooOracle.own, *TOOL_MARKS)
+
+    def verdict(self, row: Mapping[str, Any], samples: Sequence[Any], changed: str = "") -> Verdict:
+        """As for any row, of its texts; the turns of the samples are those of the row."""
+        known = [pair for pair in zip(TOOL_MARKS[::2], TOOL_MARKS[1::2]) if self.controls.keys() >= {*pair}]
+        given, places = in_text(row, self._tools_in(row), sum(known, ()))
+        at = {place: turn for turn, place in enumerate(places)}  # of an inserted message and the first, the latter
+        moved = [SimpleNamespace(**{**one._asdict(), "turns": tuple(at[k] for k in one.turns)}) for one in samples]
+        found = super().verdict(given, moved, changed)
+        return Verdict(found.problems, tuple(places[turn] for turn in found.turns))
+
+    def _tools_in(self, row: Mapping[str, Any]) -> str:
+        """Where the tools have to be: with the template if it writes every text of them, which is seen in a prompt."""
+        head = [message for message in row["messages"][:1] if message["role"] in ("system", "developer")]
+        question = {"role": "user", "content": "qz"}
+        prompt = self._prompt([*({**message, "role": "system"} for message in head), question], row.get("tools"))
+        texts = [text for tool in row.get("tools") or () for text in _texts_of(tool["function"])]
+        if all(text in prompt for text in texts):
+            return "template"
+        system = self._prompt([{"role": "system", "content": "qzx8zq"}, question], None)
+        return "system" if "qzx8zq" in system else "user"
+
+    def _prompt(self, messages: Chat, tools: Any) -> str:
+        """A prompt of these messages, their contents as texts or as parts; empty if the template takes neither."""
+        parts = [{**message, "content": [{"type": "text", "text": message["content"]}]} for message in messages]
+        for form in (messages, parts):
+            with contextlib.suppress(ValueError):
+                text = self.render(form, tools, None, prompt=True)
+                if messages[-1]["content"] in text:
+                    return text
+        return ""
+
+
+def _texts_of(value: Any) -> list[str]:
+    """The names and descriptions of a tool."""
+    found = [value[key] for key in ("name", "description") if isinstance(value.get(key), str)]
+    for name, schema in (value.get("parameters") or value).get("properties", {}).items():
+        found += [name, *_texts_of(schema)]
+    return found
+
+
 def _behind(turn: Turn, block: str) -> Turn:
     """A turn of which an empty block of thinking belongs to the prompt, so that nothing teaches not to think."""
     return Turn(turn.index, turn.prompt + block, turn.completion[len(block) :], turn.rendering)
@@ -365,7 +412,7 @@ def _text_of(content: Any) -> str:
 def _own_marks(text: str) -> str:
     for opening, close, opens, closes in MARKS:
         text = text.replace(opens, opening).replace(closes, close)
-    return text
+    return shown(text)
 
 
 def _first_field(message: Mapping[str, Any]) -> str:

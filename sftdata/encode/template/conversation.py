@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,6 +25,11 @@ class Refusal(Exception):
         """The same refusal with another detail in front of its own."""
         reason, detail, turn = self._parts
         return Refusal(reason, f"{text}: {detail}", turn)
+
+    def placed(self, places: Sequence[int]) -> Refusal:
+        """The same refusal of a turn whose place is another one: by its place in the conversation that was tried."""
+        reason, detail, turn = self._parts
+        return Refusal(reason, detail, None if turn is None else places[min(turn, len(places) - 1)])
 
     def moved(self, turns: int) -> Refusal:
         """The same refusal of a turn that comes this many turns later."""

@@ -15,6 +15,7 @@ from sftdata.encode.template.jinja import Turn
 from sftdata.encode.template.probes import TemplateProbes
 from sftdata.encode.template.reasoning import as_fields, texts_in_own_marks
 from sftdata.records.record import Message, Record, ToolCall, is_plain
+from sftdata.records.tools_as_text import with_pieces
 
 
 def trained_turns(record: Record, train_on: TrainOn) -> tuple[int, ...]:
@@ -87,7 +88,7 @@ def to_chat(record: Record, probes: TemplateProbes, *, protect: bool = True) -> 
         texts = texts_in_own_marks(messages, probes, change)
     turns = [_turn(message, probes, change) for message in messages]
     for at, text in texts.items():
-        turns[at] = {**turns[at], "content": text}
+        turns[at] = {**turns[at], "content": with_pieces(text, messages[at], change)}
     return Conversation(
         messages=turns,
         tools=[map_strings(tool, change) for tool in record.tools] or None,
@@ -108,6 +109,8 @@ def _turn(message: Message, probes: TemplateProbes, change: Callable[[str], str]
     elif content is None and not message.tool_calls:
         content = ""
     turn: Turn = {"role": message.role, "content": content if content is None else change(content)}
+    if message.pieces:
+        turn["content"] = with_pieces(turn["content"] or "", message, change)
     if reasoning is not None:
         # Like transformers, under both names and in this order: templates use one name or the other.
         thought = change(reasoning)
@@ -159,6 +162,7 @@ def strings_of_message(message: Message) -> list[str]:
     if is_plain(message):
         return found
     found += [text for text in (message.reasoning, message.tool_call_id, message.name) if text]
+    found += [text for text, is_mark in message.pieces if not is_mark]
     for call in message.tool_calls:
         found.append(call.name)
         found += strings_in(call.arguments)

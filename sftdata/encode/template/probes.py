@@ -73,6 +73,7 @@ class TemplateProbes:
     hidden_fields: dict[Hashable, tuple[Any, ...]] = field(default_factory=dict)  # see context.py, by shape
     refused_parts: dict[Hashable, str] = field(default_factory=dict)  # see refusals.py, by shape and error
     train_empty_thinking: bool = False
+    marks: tuple[str, ...] = ()  # that are control tokens too, if the tokenizer has them: they are written into texts
     found: dict[Hashable, Any] = field(default_factory=dict)  # see `once`
 
     def with_arguments(self, kwargs: Mapping[str, Any]) -> TemplateProbes:
@@ -133,7 +134,8 @@ class TemplateProbes:
             self.probe([{"role": "user", "content": "u"}, {"role": "assistant", "content": "a"}]),
             self.probe([{"role": "user", "content": "u"}], tools=True, prompt=True),
         ]
-        texts = [*self.template.sources, *(text for text in probes if text), *sum(own_marks_of(self.files), ())]
+        marks = (*sum(own_marks_of(self.files), ()), *self.marks)
+        texts = [*self.template.sources, *(text for text in probes if text), *marks]
         return control_tokens(self.files, texts)
 
     @cached_property

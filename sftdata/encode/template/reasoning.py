@@ -60,7 +60,7 @@ def count_inline(record: Record, trained: Collection[int], probes: TemplateProbe
             continue
         if found.flaw and found.flaw != _ASKED and at in trained:
             raise Refusal("unproven_mask", found.flaw, at)
-        has_answer = bool(found.answer.strip() or message.tool_calls or not found.reasoning.strip())
+        has_answer = bool(found.answer.strip() or message.tool_calls or message.pieces or not found.reasoning.strip())
         if not found.flaw and not has_answer and at in trained:
             raise Refusal("empty_answer", f"the assistant's turn holds reasoning in {found.mark} but no answer", at)
         yield REASONING, f"{'text' if found.flaw else read}: {found.mark}"
