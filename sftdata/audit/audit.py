@@ -78,7 +78,7 @@ def audit(
         opened.enter_context(Details(config.privacy.model_copy(update={"mode": "redact"})).in_errors())
         near_texts = opened.enter_context(closing(NearTexts(Path(folder), near)))
         notes: list[str] = []
-        config, sources, units = plan_config(config, Path(folder), UNIT_BYTES, notes.append)
+        config, sources, units = plan_config(config, Path(folder, "rows"), UNIT_BYTES, notes.append, progress)
         semantic_texts = None
         if semantic is not None:
             settings = with_model_folder(config, semantic)
@@ -334,6 +334,7 @@ class _AuditRun:
             findings=findings,
             notes=tuple(map(printable, self._notes)),
             settings=suggestions.document(findings),
+            recommended=suggestions.keywords(findings),
         )
 
     def _hint(self, kind: str) -> str:

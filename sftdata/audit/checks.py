@@ -51,13 +51,13 @@ class RecordChecks:
         clean, stripped = self._end_tokens.strip(record)
         if not stripped:
             return
-        pairs = enumerate(zip(record.messages, clean.messages, strict=True))
-        changed = [(index, after.content) for index, (before, after) in pairs if before.content != after.content]
+        pairs = enumerate(zip(record.messages, clean.messages, strict=True), 1)
+        changed = [(number, after.content) for number, (before, after) in pairs if before.content != after.content]
         if (problem := check_structure(clean)) is not None:
             self.only_control += problem.reason == "empty_answer"
-        for (index, answer), tokens in zip(changed, stripped, strict=True):
+        for (number, answer), tokens in zip(changed, stripped, strict=True):
             if answer:
-                yield TRAILING_CONTROL, f"message {index}: ends in {excerpt(' '.join(tokens), self.privacy)!r}"
+                yield TRAILING_CONTROL, f"message {number}: ends in {excerpt(' '.join(tokens), self.privacy)!r}"
                 return
 
     def private_findings(self, redacted: Record, found: tuple[Finding, ...]) -> Iterator[Evidence]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from sftdata.curate.privacy.settings import KINDS
@@ -111,10 +111,29 @@ class Audit:
     findings: tuple[Finding, ...]
     notes: tuple[str, ...] = ()  # what of the sources and the evaluation files is not read, or cannot be searched
     settings: str = ""  # a settings file with what handles all findings; it lacks tokenizer and out
+    # What handles all findings, as keywords of `sftdata.prepare` beside the same data.
+    recommended: Mapping[str, Any] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """The audit as JSON types. The keys are stable for one `schema_version`."""
         return {
             "schema_version": SCHEMA_VERSION,
-            **{name: one for name, one in asdict(self).items() if name != "settings"},
+            **{name: one for name, one in asdict(self).items() if name not in ("settings", "recommended")},
         }
+
+    def __getitem__(self, kind: str) -> Finding:
+        """The finding of a kind, such as `duplicate`; of no rows if there are none. Raises KeyError for other names."""
+        found = next((one for one in self.findings if one.kind == kind), None)
+        stage, meaning = MEANINGS[kind]
+        return found or Finding(kind, stage, 0, 0.0, meaning, None, None, ())
+
+    def __repr__(self) -> str:
+        from sftdata.audit.summary import summarize
+
+        return str(summarize(self))
+
+    def _repr_html_(self) -> str:
+        from sftdata.audit.summary import summarize
+        from sftdata.view.html import summary_html
+
+        return summary_html(summarize(self))

@@ -38,6 +38,19 @@ class Suggestions:
         (group,) = change
         return settings_line({group: _merged(self._present.get(group), change[group])})
 
+    def keywords(self, findings: Iterable[Finding]) -> dict[str, Any]:
+        """The groups of settings that change because of the findings, as keywords of a call. Settings of sources are
+        among them if there is one source, and by their own names.
+        """
+        found: dict[str, Any] = {}
+        for finding in findings:
+            for group, value in (self._change(finding.kind) or {}).items():
+                if group != "sources":
+                    found[group] = _merged(found.get(group, self._present.get(group)), value)
+                elif len(value) == 1:
+                    found |= self._advice.settings.get(0, {})
+        return found
+
     def document(self, findings: Iterable[Finding]) -> str:
         """The present settings with those for all findings, as a settings file; an empty string if nothing changes."""
         settings = dict(self._present)

@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import contextmanager, suppress
+from functools import partial
 from hashlib import sha256
 from itertools import islice
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from sftdata.config import Config, SourceConfig, WrittenRows
+from sftdata.config import Config, SourceConfig
 from sftdata.curate.duplicates.exact import content_key
 from sftdata.curate.privacy.details import Details
 from sftdata.curate.stage import FilterAndRedact
 from sftdata.engines.engine import Engine
 from sftdata.errors import ConfigError, SourceError, pluralize
+from sftdata.files.atomic import output_errors
 from sftdata.pipeline.rows import REASON_NAMES, ROW_COLUMNS, RowTable
+from sftdata.progress import NoProgress, Progress
 from sftdata.read.advice import FIXABLE, speakers
 from sftdata.read.diagnose import NOT_DATA, loss_notes, no_rows_error
 from sftdata.read.file_names import distinct_names
@@ -28,7 +31,7 @@ from sftdata.read.file_stamps import Stamp, stamp_of
 from sftdata.read.formats.convert import RowFormat
 from sftdata.read.formats.fields import at_path, key_list
 from sftdata.read.formats.roles import is_same_name
-from sftdata.read.python_rows import is_split, write_rows
+from sftdata.read.python_rows import BATCH_ROWS, is_split, number_of_rows, write_rows
 from sftdata.read.readers.open_files import is_url
 from sftdata.read.readers.parse_json import parse_text
 from sftdata.read.sources import plan_units, read_raw
@@ -37,8 +40,10 @@ from sftdata.read.units import RawRow, Unit
 from sftdata.records.end_tokens import EndTokens
 from sftdata.records.faults import INTERNAL_ERROR, going_without
 from sftdata.safe.addresses import safe_address, written_address
+from sftdata.settings.given_rows import WrittenRows
 
 SMALL_BYTES = 48 << 20  # of input: up to here one process is done first (tests/bench/RESULTS.md, "pool")
+_MANY_ROWS = 20_000  # given as Python objects: from here on, writing them is shown as a stage
 _FIRST_ROWS = 100  # of a unit, in which columns are looked for first
 _MAX_DEPTH = 6  # of objects in rows, where names of columns and roles are looked for
 # What one task reads changes no byte of the dataset.
@@ -68,15 +73,13 @@ class Sources(NamedTuple):
 
 
 @contextmanager
-def find_sources(config: Config) -> Iterator[Sources]:
-    """The files of the sources, cut into units of work; rows that are given as Python objects are in temporary files
+def find_sources(config: Config, folder: Path, progress: Progress) -> Iterator[Sources]:
+    """The files of the sources, cut into units of work; rows that are given as Python objects are in files in `folder`
     until the block ends. Raises SourceError as `plan_units` and `write_rows`.
     """
-    is_given = any(source.rows is not None for source in config.sources)
-    place = TemporaryDirectory(prefix="sftdata-rows-", ignore_cleanup_errors=True) if is_given else nullcontext("")
-    with place as folder:
+    try:
         notes: list[str] = []
-        config, located, units = plan_config(config, Path(folder), UNIT_BYTES, notes.append)
+        config, located, units = plan_config(config, folder, UNIT_BYTES, notes.append, progress)
         wanted = _columns_for_later(config)
         sources = tuple(
             source.model_copy(update={"keep": tuple(dict.fromkeys([*source.keep, *wanted]))}) if wanted else source
@@ -84,26 +87,30 @@ def find_sources(config: Config) -> Iterator[Sources]:
         )
         names = distinct_names(units, [source.path for source in config.sources])
         yield Sources(sources, tuple(units), tuple(names), config, tuple(notes))
+    finally:
+        if any(source.rows is not None for source in config.sources):
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def plan_config(
-    config: Config, folder: Path, unit_bytes: int, say: Callable[[str], None]
+    config: Config, folder: Path, unit_bytes: int, say: Callable[[str], None], progress: Progress | None = None
 ) -> tuple[Config, tuple[SourceConfig, ...], list[Unit]]:
     """The config, its located sources, and their units; only these have the credentials in addresses. Rows that are
     given as Python objects are written to files in `folder`, and counted in the config. `say` is called with what is
     not read.
     """
     given, sources, located = [*config.sources], [*config.resolved_sources()], [*config.resolved_sources()]
-    for number, source in enumerate(config.sources):
-        if source.rows is not None:
-            file = folder / f"{source.path}.jsonl"
-            written = WrittenRows(*write_rows(source.rows, file, source.path, source.split))
-            given[number] = sources[number] = source.model_copy(update={"rows": written})
-            split = None if is_split(source.rows) else source.split
-            located[number] = source.model_copy(update={"rows": written, "path": str(file), "split": split})
 
     def note(number: int, text: str) -> None:
         say(f"{written_address(config.sources[number].path)}: {text}")
+
+    for number, source in enumerate(config.sources):
+        if source.rows is not None:
+            keep = [*source.keep, *_columns_for_later(config)]
+            file, written = _write_given(source, folder, keep, partial(note, number), progress or NoProgress())
+            given[number] = sources[number] = source.model_copy(update={"rows": written})
+            split = None if is_split(source.rows) else source.split
+            located[number] = source.model_copy(update={"rows": written, "path": str(file), "split": split})
 
     try:
         units = plan_units(located, unit_bytes, note=note)
@@ -113,6 +120,33 @@ def plan_config(
     units = [unit if given[unit.source].rows is None else unit._replace(name=given[unit.source].path) for unit in units]
     given, sources = [*map(_without_credentials, given)], [*map(_without_credentials, sources)]
     return config.model_copy(update={"sources": tuple(given)}), tuple(sources), units
+
+
+def _write_given(
+    source: SourceConfig, folder: Path, keep: Iterable[str], note: Callable[[str], None], progress: Progress
+) -> tuple[Path, WrittenRows]:
+    """Write rows that are given as Python objects to a file whose name says what is in it: once, so that tasks share
+    them and none is sent to a worker.
+    """
+    number = number_of_rows(source.rows, source.split) or 0
+    is_large = number >= _MANY_ROWS
+    if is_large:
+        progress.start("given", number // BATCH_ROWS, number)
+    advance = partial(progress.advance, tokens=0) if is_large else None
+    with output_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    begun = folder / ".given.tmp"
+    try:
+        count, sha256 = write_rows(source.rows, begun, source.path, source.split, keep=keep, note=note, advance=advance)
+    except OSError as error:
+        if error.filename is not None:  # of what the caller's rows are read from
+            raise
+        with output_errors(folder):
+            raise
+    file = folder / f"{sha256}.jsonl"
+    with output_errors(file):
+        begun.replace(file)
+    return file, WrittenRows(count, sha256)
 
 
 def _without_credentials(source: SourceConfig) -> SourceConfig:

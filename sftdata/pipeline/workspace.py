@@ -4,6 +4,7 @@ OUT/.work/lock              held by the run; released by the system when the pro
           pieces/           results of stages, named by the key of their input: a later run uses them again
           shards/           packed shards, named by their checksum
           new/              the other files of the dataset
+          rows/             rows that were given as Python objects, as JSON lines
           publishing.json   the files being moved to OUT, so that a later run can finish or undo the move
 """
 
@@ -83,6 +84,7 @@ class Workspace:
         self.pieces = self._work / "pieces"
         self.shards = self._work / "shards"
         self.new = self._work / "new"
+        self.rows = self._work / "rows"
         self._publishing = self._work / "publishing.json"
         self._lock = FolderLock(self._work / LOCK_NAME, self.out)
         self._created_out = False
@@ -128,16 +130,19 @@ class Workspace:
 
     def refuse_sources(self, paths: Iterable[str]) -> None:
         """Raise OutputError where a file that is read lies in the output folder."""
-        out = self.out.resolve()
+        out, rows = self.out.resolve(), self.rows.resolve()
         for path in paths:
-            if "://" not in path and out in Path(path).resolve().parents:
+            above = () if "://" in path else Path(path).resolve().parents
+            if out in above and rows not in above:
                 raise OutputError(str(self.out), f"{path}, a file of the sources, lies in it", "name another folder")
 
     def publish(self, manifest: Manifest) -> None:
         """Move the new dataset to OUT. The old manifest is removed first, and the new one is moved last.
 
-        Raises OutputError where a file is in the way that no dataset had, and nothing is moved then.
+        Raises OutputError, and nothing is moved then, where a file is in the way that no dataset had; and where the new
+        dataset has no samples and the old one would be lost for it.
         """
+        self._keep_what_is_better(manifest)
         moves = {entry.path: f"{self.new.name}/{entry.path}" for entry in manifest.listed_files()}
         moves.update({entry.path: f"{self.shards.name}/{entry.sha256}.arrow" for entry in manifest.shards})
         manifest.save(self.new)
@@ -156,6 +161,21 @@ class Workspace:
                 move_into(self._work / place, self.out, name)
             (self.new / MANIFEST_NAME).replace(self.out / MANIFEST_NAME)
             sync_folder(self.out)
+
+    def _keep_what_is_better(self, manifest: Manifest) -> None:
+        """Raise OutputError where nothing was packed, and the folder holds a dataset with samples."""
+        if manifest.shards or not is_taken(self.out / MANIFEST_NAME):
+            return
+        from sftdata.store.manifest import Manifest as Stored
+
+        if Stored.load(self.out).shards:
+            reasons = [item for stage in manifest.counts.dropped.values() for item in stage.items()]
+            named = [
+                f"{number:,} as {reason}, the first of them {manifest.counts.examples[reason]}"
+                for reason, number in sorted(reasons, key=lambda item: -item[1])[:3]
+            ]
+            what = "no row was packed, so the dataset that is there is kept"
+            raise OutputError(str(self.out), what, f"all are dropped: {'; '.join(named)}" if named else "")
 
     def _check_free(self) -> None:
         """Raise OutputError where the folder may not be written to."""
@@ -207,6 +227,7 @@ class Workspace:
             shutil.rmtree(self.pieces, ignore_errors=True)
             shutil.rmtree(self.shards, ignore_errors=True)
         shutil.rmtree(self.new, ignore_errors=True)
+        shutil.rmtree(self.rows, ignore_errors=True)
         for folder in (self.pieces, self.shards, self.new):
             folder.mkdir(exist_ok=True)
         unfinished = (

@@ -19,6 +19,7 @@ from sftdata.files.regular import regular_file, shorten
 from sftdata.files.strict_json import read_object
 from sftdata.store.config_parts import ConfigParts, Name, first_problem
 from sftdata.store.shards import ShardStats
+from sftdata.store.shards import SplitStats as SplitStats
 
 SCHEMA_VERSION = 1
 MAX_BYTES = 32 << 20  # of a manifest: enough for 100,000 shards
@@ -157,6 +158,9 @@ class EncodingEntry(Entry):
     control_strings: Annotated[tuple[ControlString, ...], FIRST] = ()  # most frequent first
     trailing_control: dict[str, Count] = Field(default_factory=dict)  # control string -> answers that end in it
     only_control: Count = 0  # answers that are nothing but such an ending
+    foreign_ends: Count = 0  # packed rows with an answer that ends in one, and has something before it
+    added_system: dict[str, Count] = Field(default_factory=dict)  # a template's own system prompt -> packed rows with it
+    first_rows: dict[str, str] = Field(default_factory=dict)  # of foreign_ends, added_system: "file:line"
     stripped_answers: Count = 0  # answers from which such an ending was stripped
     split_conversations: Count = 0  # by overlong: split
     overlong_turns: Count = 0  # turns of split conversations that do not fit into a row even alone: not trained
@@ -254,16 +258,6 @@ class PackingEntry(Entry):
         return cls(strategy=strategy, rows=rows, fill=tokens / (rows * seq_len) if rows else 0.0)
 
 
-class SplitStats(Entry):
-    """The contents of one split in numbers."""
-
-    shards: int
-    rows: int
-    samples: int
-    tokens: int
-    trained_tokens: int
-
-
 class Manifest(Entry):
     """The description of a dataset.
 
@@ -290,12 +284,10 @@ class Manifest(Entry):
         tuple[UnusedEntry, ...], FailFast()
     ] = ()  # sources as configured, columns in order of their names
     calls_in_text: Annotated[tuple[CallsEntry, ...], FIRST] = ()
-    privacy: dict[str, Count] = Field(
-        default_factory=dict
-    )  # kind of personal data -> findings, in packed rows and rows dropped for it
-    mixture: Annotated[
-        tuple[MixtureEntry, ...], FailFast()
-    ] = ()  # one entry per source; empty if no mixture is configured
+    # Kind of personal data -> findings, in packed rows and rows dropped for it.
+    privacy: dict[str, Count] = Field(default_factory=dict)
+    # One entry per source; empty if no mixture is configured.
+    mixture: Annotated[tuple[MixtureEntry, ...], FailFast()] = ()
     packing: PackingEntry
 
     @field_validator("config")
@@ -316,12 +308,21 @@ class Manifest(Entry):
         by_name: dict[str, list[ShardEntry]] = {}
         for shard in self.shards:
             by_name.setdefault(shard.split, []).append(shard)
-        return {name: _split_stats(shards) for name, shards in by_name.items()}
+        return {name: SplitStats.of(shards) for name, shards in by_name.items()}
 
     @property
     def text_sources(self) -> frozenset[str]:
         """The `path` of each source with format `text`. All tokens of its samples are trained."""
         return frozenset(source.path for source in self.parts.sources if source.format == "text")
+
+    def __repr__(self) -> str:
+        counts, tokens = self.counts, sum(shard.tokens for shard in self.shards)
+        rows = f"{counts.rows_read:,} rows read, {counts.packed:,} packed, {counts.num_dropped:,} dropped"
+        trained = sum(shard.trained_tokens for shard in self.shards)
+        size = f"{len(self.shards):,} shards, {tokens:,} tokens, {trained:,} trained"
+        return f"<Manifest: {rows}; {size}; dataset hash {self.dataset_hash[:12]}>"
+
+    __str__ = __repr__
 
     def listed_files(self) -> tuple[FileEntry, ...]:
         """All files of the dataset except the manifest."""
@@ -386,14 +387,3 @@ def read_payload(folder: str | Path) -> dict[str, Any]:
         what = f"contains no {MANIFEST_NAME}, so it is not a complete dataset"
         raise DatasetError(str(folder), what, "run `sftdata prepare` until it finishes")
     return read_object(path, folder, MAX_BYTES)
-
-
-def _split_stats(shards: list[ShardEntry]) -> SplitStats:
-    """The sums over a split's shards."""
-    return SplitStats(
-        shards=len(shards),
-        rows=sum(shard.rows for shard in shards),
-        samples=sum(shard.samples for shard in shards),
-        tokens=sum(shard.tokens for shard in shards),
-        trained_tokens=sum(shard.trained_tokens for shard in shards),
-    )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -39,6 +39,22 @@ class ShardStats(NamedTuple):
     trained_tokens: int
     size_bytes: int
     sha256: str
+
+
+class SplitStats(NamedTuple):
+    """The contents of one split in numbers."""
+
+    shards: int
+    rows: int
+    samples: int
+    tokens: int
+    trained_tokens: int
+
+    @classmethod
+    def of(cls, shards: Collection[Any]) -> SplitStats:
+        """The sums over a split's shards, as the manifest has them."""
+        names = ("rows", "samples", "tokens", "trained_tokens")
+        return cls(len(shards), *(sum(getattr(shard, name) for shard in shards) for name in names))
 
 
 class Shard(NamedTuple):

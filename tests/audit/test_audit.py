@@ -152,12 +152,12 @@ def test_each_finding_shows_its_evidence(found: Audit) -> None:
     text = {one.kind: one.examples[0].text for one in found.findings}
     assert text["bad_json"] == "column 12: expecting value"
     assert text["unknown_shape"] == "the row's keys are question, answer"
-    assert text["template_residue"] == "message 1: holds '<|im_end|>'"
+    assert text["template_residue"] == "message 2: holds '<|im_end|>'"
     assert text["duplicate"] == "the same as data.jsonl:1: 'Which planet is red? Mars is red.'"
     assert f"to data.jsonl:{LINE['near_duplicate']}: 'Tell a story. The old" in text["near_duplicate"]
     assert text["contaminated"].startswith("is exam.jsonl:2: 'HOW MANY APPLES")
-    assert text["trailing_control"] == "message 1: ends in '</s>'"
-    assert text["email"] == "1 email in message 1: 'Write to [EMAIL] tonight.'"
+    assert text["trailing_control"] == "message 2: ends in '</s>'"
+    assert text["email"] == "1 email in message 2: 'Write to [EMAIL] tonight.'"
 
 
 def test_no_output_contains_a_secret(planted: Path, found: Audit) -> None:

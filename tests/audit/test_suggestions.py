@@ -41,7 +41,7 @@ def write(path: Path, rows: list[Any]) -> Path:
 
 def prepared(config: Config) -> tuple[sftdata.Manifest, Counter[str]]:
     """The manifest of a real run, and the number of rows for each reason."""
-    manifest = sftdata.prepare(config, overwrite=True)
+    manifest = sftdata.prepare(config, overwrite=True).manifest
     reasons = read_ledger(Path(config.resolve_path(config.out.path))).column("reason").to_pylist()
     return manifest, Counter(reason or "packed" for reason in reasons)
 

@@ -153,7 +153,8 @@ SIMPLE = [row for row in CHATS if row.keys() <= {"messages", "meta", "note"} and
 def dataset_hash(writer: Writer, rows: list[Any], tokenizer: Path, template: str, folder: Path) -> str:
     source = writer(rows, SCHEMA, emptied(folder / "data"))
     given = {"tokenizer": str(tokenizer), "template": template, "lost_context": "warn", "out": str(folder / "out")}
-    manifest = sftdata.prepare(Config(sources=[source], pack={"seq_len": 1 << 15}, **given), workers=1, overwrite=True)
+    config = Config(sources=[source], pack={"seq_len": 1 << 15}, **given)
+    manifest = sftdata.prepare(config, workers=1, overwrite=True).manifest
     assert manifest.counts.packed == (PACKED if rows is CHATS else len(SIMPLE) - 3)
     return manifest.dataset_hash
 

@@ -10,10 +10,13 @@ from typing import Any
 from raw_rows import write_lines
 
 import sftdata
+from sftdata.pipeline.prepare import prepare as make_dataset
 from sftdata.store.ledger import read_ledger
+from sftdata.store.manifest import Manifest
+from sftdata.view.summary import summarize
 
 SEQ_LEN = 64
-KEYWORDS = ("overwrite", "fresh", "keep_work", "progress")  # of sftdata.prepare; all others are settings
+KEYWORDS = ("overwrite", "fresh", "keep_work", "progress")  # of the pipeline's prepare; all others are settings
 
 
 def prepare(out: Path, tokenizer: Path, sources: list[Any], workers: int = 1, **settings: Any) -> sftdata.Manifest:
@@ -22,7 +25,7 @@ def prepare(out: Path, tokenizer: Path, sources: list[Any], workers: int = 1, **
     settings = {"pack": {"seq_len": SEQ_LEN}, **settings}
     out_settings = {"path": str(out), "shard_tokens": settings.pop("shard_tokens", 1_000_000)}
     config = sftdata.parse_config({"tokenizer": str(tokenizer), "sources": sources, "out": out_settings, **settings})
-    return sftdata.prepare(config, workers=workers, **keywords)
+    return make_dataset(config, workers=workers, **keywords)
 
 
 def prepare_rows(
@@ -62,14 +65,22 @@ class RecordedProgress:
         """The pieces of each stage that were worked on."""
         return dict(self.stages)
 
-    def start(self, stage: str, total: int) -> None:
+    def start(self, stage: str, total: int, rows: int = 0) -> None:
         self.stages.append((stage, total))
 
     def advance(self, rows: int, tokens: int) -> None:
         pass
 
+    def finish(self, stage: str, number: int, noun: str, dropped: int) -> None:
+        pass
+
     def note(self, text: str) -> None:
         self.notes.append(text)
+
+
+def warnings_on(manifest: Manifest) -> list[str]:
+    """The warnings of the summary."""
+    return [one.text for one in summarize("out", manifest).warnings]
 
 
 def shingles(text: str, words: int = 3) -> set[tuple[str, ...]]:

@@ -63,7 +63,7 @@ def test_privacy_counts_or_drops_and_never_shows_the_secret(tiny_tokenizer: Path
     assert sftdata.Manifest.load(tmp_path / "report" / "out").privacy == {"credit_card": 1, "email": 2}
     rows = prepare_rows(tmp_path / "drop" / "out", tiny_tokenizer, PRIVATE, privacy="drop")
     assert [row["reason"] for row in rows] == ["private_data"] * 3 + [None]
-    assert rows[0]["detail"] == "1 email in message 1"
+    assert rows[0]["detail"] == "1 email in message 2"
     assert sftdata.Manifest.load(tmp_path / "drop" / "out").privacy == {"credit_card": 1, "email": 2}
     for mode in ("report", "drop"):
         out = tmp_path / mode / "out"

@@ -50,7 +50,7 @@ ZYGOTE = textwrap.dedent(
                 os.kill(os.getpid(), signal.SIGKILL)
 
         sys.addaudithook(hook)
-        sftdata.prepare(sftdata.parse_config(settings), workers=1, overwrite=overwrite)
+        sftdata.pipeline.prepare.prepare(sftdata.parse_config(settings), workers=1, overwrite=overwrite)
 
     for line in sys.stdin:
         settings, kill_at, overwrite, steps = json.loads(line)

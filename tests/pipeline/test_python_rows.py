@@ -98,7 +98,7 @@ def test_path_and_rows_together_are_an_error() -> None:
 
 def test_rows_without_a_mapping_are_a_source(tiny_tokenizer: Path, tmp_path: Path) -> None:
     config = sftdata.parse_config({"tokenizer": str(tiny_tokenizer), "sources": [ROWS], "out": str(tmp_path / "out")})
-    assert sftdata.prepare(config, workers=1).counts.packed == 2
+    assert sftdata.prepare(config, workers=1).manifest.counts.packed == 2
 
 
 def test_values_of_python_are_written_as_other_files_have_them(tmp_path: Path) -> None:

@@ -215,7 +215,7 @@ def test_the_model_is_found_beside_the_config_file_and_named_where_it_is_not(
     write_lines(tmp_path / "data.jsonl", [chat("plane 0 at 0"), chat("plane 0 at 1")])
     settings = settings_for(tmp_path, tiny_tokenizer, {"model": "model"})
     (tmp_path / "c.yaml").write_text(json.dumps(settings))
-    assert sftdata.prepare(sftdata.load_config(tmp_path / "c.yaml"), workers=1).counts.packed == 1
+    assert sftdata.prepare(sftdata.load_config(tmp_path / "c.yaml"), workers=1).manifest.counts.packed == 1
     shutil.rmtree(tmp_path / "out")
     (tmp_path / "data.jsonl").write_text("{")  # is not looked at: the model comes first
     for run in (sftdata.prepare, audit):

@@ -26,7 +26,7 @@ def test_rows_with_unused_columns_and_keys_are_counted_for_each_source(tiny_toke
     second = write_lines(tmp_path / "b.jsonl", [{"prompt": "How?", "completion": "So.", "mark": 1, "kept": "x"}])
     sources = [{"path": str(first)}, {"path": str(second), "keep": ["kept"]}]
     config = Config(tokenizer=str(tiny_tokenizer), sources=sources, out=str(tmp_path / "out"))
-    manifest = sftdata.prepare(config)
+    manifest = sftdata.prepare(config).manifest
     assert manifest.unused == (
         UnusedEntry(source=str(first), column="id", rows=2),
         UnusedEntry(source=str(first), column="messages[].mood", rows=1),

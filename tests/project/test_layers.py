@@ -50,8 +50,22 @@ ROOMS: dict[str, set[str]] = {
         "engines",
         "config",
     },
-    "view": {"safe", "errors", "reasons", "records", "files", "store"},
-    "audit": {"safe", "reasons", "progress", "records", "settings", "read", "curate", "config", "pipeline"},
+    # Texts of rows are read again as prepare read them.
+    "view": {"safe", "errors", "reasons", "records", "files", "store", "read", "curate", "config"},
+    "audit": {"safe", "errors", "reasons", "view", "progress", "records", "settings", "read", "curate", "config", "pipeline"},
+    # The functions of `import sftdata`.
+    "library": {
+        "errors",
+        "progress",
+        "safe",
+        "settings",
+        "config",
+        "pipeline.prepare",
+        "view.dataset",
+        "view.layout",
+        "view.summary",
+        "audit",
+    },
     "cli": {
         "safe",
         "errors",
@@ -67,12 +81,16 @@ ROOMS: dict[str, set[str]] = {
     },
     "__main__": {"cli"},
     "__init__": {
+        "audit.findings",
         "config",
-        "pipeline.prepare",
+        "errors",
+        "library",
+        "progress",
         "records.tools_as_text",
         "store.manifest",
         "store.verify",
         "view.dataset",
+        "view.sample",
     },
 }
 ROOT_MODULES = {"__init__", "__main__", "config", "errors", "reasons", "progress"}

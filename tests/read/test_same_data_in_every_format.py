@@ -48,7 +48,7 @@ def dataset_hash(source: Source, tokenizer: Path, folder: Path) -> tuple[str, in
         check_tool_calls=False,
         lost_context="warn",
     )
-    manifest = sftdata.prepare(config, workers=1)
+    manifest = sftdata.prepare(config, workers=1).manifest
     return manifest.dataset_hash, manifest.counts.packed, [(entry.column, entry.rows) for entry in manifest.unused]
 
 

@@ -72,7 +72,7 @@ def prepared(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
         "out": str(folder / "out"),
         "pack": {"seq_len": 1024},
     }
-    manifest = sftdata.prepare(sftdata.parse_config(settings), workers=1)
+    manifest = sftdata.prepare(sftdata.parse_config(settings), workers=1).manifest
     assert (manifest.counts.packed, manifest.packing.rows) == (4, 1)
     return folder / "out"
 

@@ -209,7 +209,7 @@ def redact_record(record: Record, settings: PrivacyConfig = DEFAULT) -> tuple[Re
         return cleaned
 
     messages = tuple(
-        _redact_message(message, f"message {index}", clean) for index, message in enumerate(record.messages)
+        _redact_message(message, f"message {number}", clean) for number, message in enumerate(record.messages, 1)
     )
     tools = clean(record.tools, "tools")
     text = clean(record.text, "text")
@@ -281,6 +281,6 @@ def _redact_value(value: Any, settings: PrivacyConfig) -> tuple[Any, list[Findin
 
 
 def describe(found: Sequence[Finding]) -> str:
-    """A summary of findings: "2 email in message 0, 1 phone in message 1"."""
+    """A summary of findings: "2 email in message 1, 1 phone in message 2"."""
     counts = Counter((finding.place, finding.kind) for finding in found)
     return ", ".join(f"{count} {kind}" + (f" in {place}" if place else "") for (place, kind), count in counts.items())

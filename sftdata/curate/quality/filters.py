@@ -53,11 +53,11 @@ def _answers(record: Record) -> Iterator[tuple[str, str, str | None]]:
     if record.text is not None:
         yield "text", record.text, None
     prompt = None
-    for index, message in enumerate(record.messages):
+    for number, message in enumerate(record.messages, 1):
         if message.role == "user":
             prompt = message.content
         if message.role == "assistant" and message.content and message.train is not False:
-            yield f"message {index}", message.content, prompt
+            yield f"message {number}", message.content, prompt
 
 
 def _check_length(answer: str, settings: FilterConfig) -> Drop | None:

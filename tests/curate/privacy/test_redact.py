@@ -240,12 +240,12 @@ def test_a_record_is_redacted_everywhere_and_its_json_stays_json() -> None:
     assert redacted.tools[0]["function"]["description"] == "Ask [EMAIL] how."
     assert b"ho.se" not in redacted.to_json() and b"4539" not in redacted.to_json()
     assert [(finding.kind, finding.place) for finding in found] == [
-        ("email", "message 1"),
-        ("phone", "message 1"),
-        ("email", "message 2, reasoning"),
-        ("email", "message 2, tool call"),
-        ("credit_card", "message 2, tool call"),
-        ("email", "message 2, tool call"),
+        ("email", "message 2"),
+        ("phone", "message 2"),
+        ("email", "message 3, reasoning"),
+        ("email", "message 3, tool call"),
+        ("credit_card", "message 3, tool call"),
+        ("email", "message 3, tool call"),
         ("email", "tools"),
     ]
     assert redact_record(redacted) == (redacted, ())
@@ -267,7 +267,7 @@ def test_the_detail_of_a_drop_has_counts_and_no_data() -> None:
     _, drop, _ = DROPPING(RECORD)
     assert drop is not None and drop.detail is not None
     assert drop == Drop("private_data", drop.detail)
-    assert drop.detail.startswith("1 email in message 1, 1 phone in message 1, 1 email in message 2, reasoning")
+    assert drop.detail.startswith("1 email in message 2, 1 phone in message 2, 1 email in message 3, reasoning")
     assert "bo@" not in drop.detail
 
 

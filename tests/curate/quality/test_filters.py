@@ -223,9 +223,9 @@ def test_an_answer_that_repeats_the_prompt_is_dropped() -> None:
 
 def test_the_evidence_names_the_message_and_what_was_found() -> None:
     drop = filter_record(chat("Hello, I am {{name}}."), DEFAULT)
-    assert drop == Drop("unfilled_placeholder", "message 1: holds '{{name}}'")
+    assert drop == Drop("unfilled_placeholder", "message 2: holds '{{name}}'")
     drop = filter_record(chat("Go on.\n```\nx"), DEFAULT)
-    assert drop == Drop("open_code_fence", "message 1: the code block opened in line 2 is never closed")
+    assert drop == Drop("open_code_fence", "message 2: the code block opened in line 2 is never closed")
 
 
 def test_the_evidence_never_shows_personal_data() -> None:
@@ -268,7 +268,7 @@ def test_every_answer_of_a_conversation_is_checked_and_prompts_are_not() -> None
     good, bad = (Message(role="assistant", content=text) for text in ("Here.", "I am {{name}}."))
     assert filter_record(Record(messages=(user, good)), DEFAULT) is None
     drop = filter_record(Record(messages=(user, good, user, bad)), DEFAULT)
-    assert drop is not None and drop.detail == "message 3: holds '{{name}}'"
+    assert drop is not None and drop.detail == "message 4: holds '{{name}}'"
 
 
 def test_a_plain_text_is_checked_like_an_answer() -> None:
