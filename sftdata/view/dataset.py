@@ -31,6 +31,7 @@ from sftdata.view.sample import Row, Sample, resolve
 from sftdata.view.summary import Summary, summarize
 
 if TYPE_CHECKING:
+    from sftdata.view.find.compare.diff import Diff
     from sftdata.view.why import Explanations
 
 __all__ = ["Dataset", "Row", "Rows", "Sample", "open_dataset"]
@@ -178,6 +179,15 @@ class Dataset:
         from sftdata.view.why import explain_rows
 
         return explain_rows(self.path, self.manifest, row, data)
+
+    def diff(self, other: Dataset | str | Path) -> Diff:
+        """What another dataset, such as a later one, has that this one has not: rows, tokens, settings, templates.
+
+        Raises DatasetError if one of the two has no ledger.
+        """
+        from sftdata.view.find.compare.diff import compare
+
+        return compare(self, other if isinstance(other, Dataset) else open_dataset(other))
 
     def to_datasets(self) -> Any:
         """A datasets.DatasetDict of the splits, each a memory-mapped Dataset of packed sequences.

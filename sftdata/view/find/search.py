@@ -23,6 +23,7 @@ from sftdata.view.find.origins import Ints
 
 if TYPE_CHECKING:
     from sftdata.view.dataset import Dataset
+    from sftdata.view.sample import Sample
 
 _AT_ONCE = 256  # samples that the library decodes at a time
 _REPLACED = "\ufffd"  # in place of bytes that are no text: no token has it
@@ -74,6 +75,26 @@ def search(dataset: Dataset, numbers: Ints, text: str, regex: bool = False, trai
             has[first + np.array(found, np.int64)] = True
             first = last
     return numbers[has[numbers]]
+
+
+def first_place(sample: Sample, query: Query) -> tuple[int, int] | None:
+    """The first place in the text of a sample where the query is; of trained text, if that alone is searched."""
+    text = sample.text
+    if not query.trained_only:
+        return next(query.places(text), None)
+    at = 0
+    begin, run = 0, ""
+    for span in [*sample.spans(), None]:
+        is_trained = span is not None and all(label != IGNORE for label in sample.labels[span.start : span.end])
+        if is_trained and span is not None:
+            begin, run = (begin, run) if run else (at, "")
+            run += span.text
+        elif run:
+            if (place := next(query.places(run), None)) is not None:
+                return begin + place[0], begin + place[1]
+            run = ""
+        at += 0 if span is None else len(span.text)
+    return None
 
 
 class _Tokens(NamedTuple):

@@ -1,0 +1,1 @@
+"""Two datasets compared: rows by their content, and what else differs."""
