@@ -31,14 +31,19 @@ def count_control_strings_of(record: Record, control: ControlTokens, stats: Enco
     count_control_strings(texts, control, stats)
 
 
-def count_trailing_control(records: Iterable[Record], end_tokens: EndTokens, stats: EncodingStats) -> None:
+def count_trailing_control(
+    records: Iterable[tuple[int, Record]], end_tokens: EndTokens, stats: EncodingStats
+) -> list[int]:
     """Count the answers that end in an end token, by their last one: what `clean.strip_trailing_control` would strip.
+    Returns the rows that have some; `records` are given with their rows.
 
     An answer that has nothing else would be empty then, and is counted apart.
     """
-    for record in records:
-        for token in end_tokens.trailing(record):
-            if token is None:
-                stats.changes["only_control"] += 1
-            else:
-                stats.trailing_control[token] += 1
+    rows = []
+    for row, record in records:
+        ends = end_tokens.trailing(record)
+        stats.trailing_control.update(token for token in ends if token is not None)
+        stats.changes["only_control"] += ends.count(None)
+        if len(ends) > ends.count(None):
+            rows.append(row)
+    return rows

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 from xxhash import xxh3_64_hexdigest
 
 from sftdata.encode.control_strings import (
@@ -22,7 +23,7 @@ from sftdata.encode.control_strings import (
 )
 from sftdata.encode.encoded import EncodedBatch
 from sftdata.encode.record_encoder import EncodeSettings, RecordEncoder
-from sftdata.encode.stats import KEPT, NUM_EXAMPLES, EncodingStats, Example
+from sftdata.encode.stats import FOREIGN_END, KEPT, NO_SYSTEM, NUM_EXAMPLES, EncodingStats, Example
 from sftdata.encode.text_notes import note_texts
 from sftdata.encode.tokenizer.encoder import Ids
 from sftdata.encode.tokenizer.stops import stop_tokens
@@ -39,6 +40,7 @@ ENCODED_SCHEMA = pa.schema(
         ("trained", pa.list_(pa.int32())),  # start and end of each trained run; the other labels are IGNORE
         ("num_tokens", pa.int32()),
         ("num_trained", pa.int32()),
+        ("marks", pa.uint8()),  # of the record: NO_SYSTEM, FOREIGN_END
         ("turns", pa.list_(pa.int32())),  # the turns trained in this sample, from 1
         ("digest", pa.binary(16)),  # sample_digest
         ("reason", pa.string()),  # set if the record has no sample; the lists are then empty
@@ -122,14 +124,16 @@ class Encode:
         control = self.encoder.probes.control
         texts = [hit for hit in column.texts_containing(self._prefixes) if not dropped[hit[0]]]
         count_control_strings(((role, text) for _, role, text in texts), control, stats)
-        others = [record for record in records if record.plain is None]
+        not_plain = [(row, record) for row, record in live if record.plain is None]
+        others = [record for _, record in not_plain]
         for record in others:
             count_control_strings_of(record, control, stats)
         leaves_reasoning = self.encoder.leaves_reasoning
         note_texts(column, dropped, others, stats, leaves_reasoning=leaves_reasoning)
         answered = {row for row, role, _ in texts if role == "assistant"}
-        with_strings = [record for row, record in live if row in answered]
-        count_trailing_control([*with_strings, *others], self.encoder.end_tokens, stats)
+        with_strings = [(row, record) for row, record in live if row in answered]
+        marks = _without_system(table["record"], not_plain)
+        marks[count_trailing_control([*with_strings, *not_plain], self.encoder.end_tokens, stats)] |= FOREIGN_END
         self.encoder.notes.clear()
         numbers = table[SOURCE].to_pylist() if SOURCE in table.column_names else None
         sources = None if numbers is None else [numbers[row] for row, _ in live]
@@ -144,7 +148,7 @@ class Encode:
         left_out = self.encoder.left_out
         _collect_examples(encoded, left_out, digests, records, sources, stats)
         rows = np.array([row for row, _ in live], np.int64)
-        return _table(encoded, left_out, digests, runs, rows, stats, table.num_rows)
+        return _table(encoded, left_out, digests, runs, rows, marks, stats, table.num_rows)
 
     def _collect_ids(
         self, encoded: EncodedBatch, runs: TrainedRuns, is_text: npt.NDArray[np.bool_], stats: EncodingStats
@@ -211,10 +215,13 @@ def _table(
     digests: Sequence[bytes],
     runs: TrainedRuns,
     rows: npt.NDArray[np.int64],
+    marks: npt.NDArray[np.uint8],
     stats: EncodingStats,
     num_rows: int,
 ) -> pa.Table:
-    """The samples and drops of a batch, in the order of its records. `rows` are the row numbers of the records."""
+    """The samples and drops of a batch, in the order of its records. `rows` are the row numbers of the records, `marks`
+    those of each row.
+    """
     drops = sorted(encoded.drops.items())
     no_sample = np.zeros(len(drops), np.int64)
     owners = np.concatenate([encoded.owners, np.array([number for number, _ in drops], np.int64)])
@@ -229,13 +236,14 @@ def _table(
         "sample": np.concatenate([number, no_sample]),
         "num_tokens": lengths,
         "num_trained": np.concatenate([np.diff(trained_before[offsets // 2]), no_sample]),
+        "marks": marks[rows[owners]],
         "turns": [*map(_turn_numbers, encoded.turns), *null_of_drops],
         "digest": [*digests, *null_of_drops],
         "reason": [*null_of_samples, *(drop.reason for _, drop in drops)],
         "detail": [*_details(encoded, number, left_out), *(drop.detail for _, drop in drops)],
     }
     if not len(owners):
-        columns = {name: [0 if name in ("sample", "num_tokens", "num_trained") else None] for name in columns}
+        columns = {name: [0 if name in ("sample", "num_tokens", "num_trained", "marks") else None] for name in columns}
         lengths = num_edges = np.zeros(1, np.int64)
     if drops:
         order = np.argsort(owners, kind="stable")
@@ -258,8 +266,22 @@ def _table(
 def _fault_table(table: pa.Table, fault: str) -> pa.Table:
     """The entry of a row that meets a fault of sftdata."""
     entry = {"row": 0, "sample": 0, "num_tokens": 0, "num_trained": 0, "input_ids": [], "trained": [], "rows": 1}
+    entry |= {"marks": 0}
     entry |= {"reason": INTERNAL_ERROR, "detail": detail_of(fault), "stats": EncodingStats().to_json(), "fault": fault}
     return pa.Table.from_pylist([entry], ENCODED_SCHEMA)
+
+
+def _without_system(column: pa.ChunkedArray, not_plain: Sequence[tuple[int, Record]]) -> npt.NDArray[np.uint8]:
+    """NO_SYSTEM for the rows of a column whose record is a conversation that does not begin with a system message.
+    `not_plain` are the rows and records that have more than roles and texts.
+    """
+    roles = pc.struct_field(column, "roles")
+    begins = pc.or_(pc.starts_with(roles, "system"), pc.starts_with(roles, "developer"))
+    marks: npt.NDArray[np.uint8] = pc.invert(begins).fill_null(False).to_numpy().astype(np.uint8) * np.uint8(NO_SYSTEM)
+    for row, record in not_plain:
+        if record.messages and record.messages[0].role not in ("system", "developer"):
+            marks[row] = NO_SYSTEM
+    return marks
 
 
 def _in_order(values: Any, order: npt.NDArray[np.int64]) -> Any:

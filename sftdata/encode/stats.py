@@ -18,6 +18,7 @@ THINKING, LEFT_OUT = "thinking", "left_out"
 DEVELOPER_AS_SYSTEM = (CHANGES, "developer_as_system")
 UNUSED_MESSAGES = (CHANGES, "unused_messages")  # after the last trained turn
 AS_TEXT = "as text: "  # before what was written as text by tool_calls: inline, see records/tools_as_text.py
+NO_SYSTEM, FOREIGN_END = 1, 2  # marks of records: without a system prompt; with an end token at the end of an answer
 ARGUMENTS = "arguments: "  # before the form in which calls got theirs: a key of CHANGES, see template/messages.py
 
 
@@ -40,6 +41,11 @@ class EncodingStats:
     # By reason, and KEPT: records of the batch that were refused for it, or not, as JSON: those with the least hashes.
     examples: dict[str, list[Example]] = field(default_factory=dict)
     ways_out: dict[str, str] = field(default_factory=dict)  # see ways_out.py; not of a batch, but of the run
+    # Of the run too, and of packed rows: those with FOREIGN_END; those to which the template adds this system prompt;
+    # and the first of each.
+    foreign_ends: int = 0
+    added_system: dict[str, int] = field(default_factory=dict)
+    first_rows: dict[str, str] = field(default_factory=dict)
     backends_disagree: bool = False  # whether fastokens and tokenizers gave different ids for a text that both encoded
 
     def add_examples(self, reason: str, examples: Iterable[Example]) -> None:

@@ -81,6 +81,7 @@ class TaskEngine:
         self._progress = progress or NoProgress()
         self._salt = salt
         self._unkeyed = 0
+        self._given: set[Path] = set()  # files of pieces that are no rows of the data
         self._used: set[Path] = set()
 
     def map(self, stage: Stage, table: Sequence[Piece], beside: pa.Table | None = None) -> list[Piece]:
@@ -124,6 +125,7 @@ class TaskEngine:
         """See Engine.give."""
         content = hashlib.sha256(table_bytes(table)).hexdigest()
         path = self._new_file("given", content)
+        self._given.add(path)
         with table_writer(path, table.schema) as write:
             write(table)
         sizes = [1] * table.num_rows if sizes is None else sizes
@@ -147,6 +149,12 @@ class TaskEngine:
             name = f"unkeyed-{self._unkeyed}"
         return Task(parts, beside, self._new_file(stage.name, name), key)
 
+    def _num_rows(self, task: Task) -> int:
+        """The rows of the data that a task works on; 0 where that is known once it is done."""
+        if any(piece.path in self._given for piece, _ in task.parts[:1]):
+            return 0
+        return sum(piece.num_rows if rows is None else len(rows) for piece, rows in task.parts)
+
     def _new_file(self, folder: str, name: str) -> Path:
         path = self._folder / folder / f"{name}.arrow"
         if path.parent not in self._used:
@@ -160,15 +168,15 @@ class TaskEngine:
         """Run all tasks, those with equal keys once; their results in the order of the tasks."""
         done = {task.out: earlier for task in tasks if (earlier := earlier_result(stage, task)) is not None}
         if done:
-            are = "is" if len(done) == 1 else "are"
-            self._progress.note(
-                f"{stage.name}: {len(done):,} of {pluralize(len(tasks), 'piece')} {are} there from an earlier run"
-            )
+            is_all = len(done) == len({task.out for task in tasks})
+            parts = "" if is_all else f"{len(done):,} of {pluralize(len(tasks), 'part')} "
+            self._progress.note(f"{stage.name}: {parts}done by an earlier run")
         left = list({task.out: task for task in tasks if task.out not in done}.values())
-        self._progress.start(stage.name, len(left))
+        rows = [self._num_rows(task) for task in left]
+        self._progress.start(stage.name, len(left), sum(rows))
         for number, result in self._launcher.run(partial(run_task, stage), [(task,) for task in left]):
             done[left[number].out] = result
-            self._progress.advance(result.num_rows, result.num_tokens)
+            self._progress.advance(rows[number] or result.num_rows, result.num_tokens)
         return [Piece(task.out, 0, done[task.out].num_rows, done[task.out].key) for task in tasks]
 
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from importlib import metadata
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -17,7 +18,9 @@ from sftdata.curate.duplicates import embedding
 from sftdata.curate.privacy.details import Details
 from sftdata.encode.record_encoder import RecordEncoder
 from sftdata.encode.stats import ARGUMENTS, AS_TEXT, EncodingStats
+from sftdata.pipeline.encoding import note_marks
 from sftdata.pipeline.rows import RowTable
+from sftdata.pipeline.samples import SampleTable
 from sftdata.read.formats.convert import JOINED
 from sftdata.read.formats.tool_schemas import UNJUDGED, unjudged_note
 from sftdata.safe.addresses import written_address
@@ -40,22 +43,24 @@ from sftdata.store.manifest import (
 TOOLS = ("datasets", "fastokens", "jinja2", "pyarrow", "tokenizers")  # whose versions decide the bytes
 
 
+class Parts(NamedTuple):
+    """What a run has written, and what is to be said of it."""
+
+    notes: Sequence[str]
+    shards: Sequence[ShardEntry]
+    ledger: LedgerWriter
+    files: Sequence[FileEntry]
+    mixture: Sequence[MixtureEntry]
+
+
 def make_manifest(
-    config: Config,
-    encoder: RecordEncoder,
-    *,
-    notes: Sequence[str],
-    shards: Sequence[ShardEntry],
-    ledger: LedgerWriter,
-    files: Sequence[FileEntry],
-    unused: Sequence[UnusedEntry],
-    calls: tuple[Sequence[CallsEntry], Sequence[str], int],
-    private: Mapping[str, int],
-    stats: EncodingStats,
-    mixture: Sequence[MixtureEntry],
+    config: Config, encoder: RecordEncoder, rows: RowTable, samples: SampleTable, stats: EncodingStats, parts: Parts
 ) -> Manifest:
-    """The manifest of these files. `calls` is what count_calls returns."""
-    calls_in_text, unjudged, joined = calls
+    """The manifest of these files, with what is counted of the rows."""
+    notes, shards, ledger, files, mixture = parts
+    note_marks(rows, samples, encoder, stats)
+    unused, private = count_unused(rows, config), count_private(rows, config)
+    calls_in_text, unjudged, joined = count_calls(rows, config)
     template = None
     if not config.is_plain_text:
         sha256 = hashlib.sha256(encoder.template.source.encode()).hexdigest()
@@ -113,6 +118,9 @@ def _encoding_entry(stats: EncodingStats, joined: int) -> EncodingEntry:
         control_strings=tuple(ControlString(string=text, role=role, count=n) for (text, role), n in strings),
         trailing_control=dict(sorted(stats.trailing_control.items(), key=lambda item: (-item[1], item[0]))),
         only_control=stats.changes["only_control"],
+        foreign_ends=stats.foreign_ends,
+        added_system=stats.added_system,
+        first_rows=stats.first_rows,
         stripped_answers=stats.changes["stripped_answers"],
         split_conversations=stats.changes["split_conversations"],
         overlong_turns=stats.changes["overlong_turns"],

@@ -17,7 +17,8 @@ from sftdata.config import Config, SourceConfig
 from sftdata.encode.options import BACKENDS, SourceSettings
 from sftdata.encode.record_encoder import EncodeSettings, RecordEncoder
 from sftdata.encode.stage import SOURCE, Encode
-from sftdata.encode.stats import EncodingStats
+from sftdata.encode.stats import FOREIGN_END, NO_SYSTEM, EncodingStats
+from sftdata.encode.template.developer import added_system
 from sftdata.encode.template.load import NO_TEMPLATE
 from sftdata.encode.template.thinking import arguments_read
 from sftdata.encode.tokenizer.load import TokenizerFiles, load_tokenizer
@@ -272,6 +273,19 @@ def _encoded(
 def drop_overlong(rows: RowTable, samples: SampleTable, config: Config) -> None:
     """Drop the rows with a sample that no packed row can hold."""
     samples.drop_overlong(rows, config.pack.seq_len)
+
+
+def note_marks(rows: RowTable, samples: SampleTable, encoder: RecordEncoder, stats: EncodingStats) -> None:
+    """Count in `stats` the packed rows that the summary points out: those with an end token of another model at the end
+    of an answer, and those to which the template adds a system prompt.
+    """
+    ends, prompt = samples.marked(FOREIGN_END), None if not encoder.template.source else added_system(encoder.probes)
+    stats.foreign_ends = len(ends)
+    found = {"foreign_ends": ends}
+    if prompt is not None and len(lacking := samples.marked(NO_SYSTEM)):
+        stats.added_system = {prompt: len(lacking)}
+        found["added_system"] = lacking
+    stats.first_rows = {name: rows.where(entries[:1])[0].as_py() for name, entries in found.items() if len(entries)}
 
 
 def write_tokenizer(encoder: RecordEncoder, folder: Path) -> Sequence[FileEntry]:

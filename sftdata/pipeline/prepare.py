@@ -11,13 +11,7 @@ from sftdata.curate.quality.languages import require_languages
 from sftdata.engines.engine import TaskEngine
 from sftdata.engines.local import open_launcher
 from sftdata.pipeline.contamination import drop_contaminated
-from sftdata.pipeline.dataset_manifest import (
-    count_calls,
-    count_private,
-    count_unused,
-    make_manifest,
-    program_key,
-)
+from sftdata.pipeline.dataset_manifest import Parts, make_manifest, program_key
 from sftdata.pipeline.duplicates import (
     drop_exact_duplicates,
     drop_near_duplicates,
@@ -40,7 +34,7 @@ from sftdata.pipeline.mixture import choose_validation, drop_over_max_records, m
 from sftdata.pipeline.packing import pack_samples, write_shards
 from sftdata.pipeline.read import find_sources, notes_on_losses, read_rows, refuse_losses
 from sftdata.pipeline.workspace import Workspace
-from sftdata.progress import NoProgress, Progress
+from sftdata.progress import NoProgress, Progress, Steps
 from sftdata.records.faults import going_without
 from sftdata.store.manifest import Manifest
 
@@ -70,11 +64,12 @@ def prepare(
     Raises SftDataError (SourceError, TokenizerError, TemplateError, OutputError, ...) for what a user can put right.
     """
     progress = progress or NoProgress()
+    steps = Steps(progress)
     check_settings_together(config)
     with (
         Details(config.privacy).in_errors(),
-        find_sources(config) as sources,
         Workspace(config, overwrite=overwrite, fresh=fresh, keep_work=keep_work) as work,
+        find_sources(config, work.rows, progress) as sources,
         open_launcher(workers, work.pieces, is_small=sources.is_small(config), preload=PRELOAD) as launcher,
     ):
         config = sources.config
@@ -85,16 +80,21 @@ def prepare(
         with loaded_meanwhile(encoder, launcher):
             engine = TaskEngine(work.pieces, launcher, progress, salt=program_key())
             rows = read_rows(sources, config, engine, encoder.end_tokens, encoder.calls_written)
+        steps.read(int(rows.is_row.sum()), rows.num_live)
         drop_exact_duplicates(rows, config)
         notes = [*sources.notes, *notes_on_losses(sources, rows), *drop_near_duplicates(rows, engine, config, work.new)]
         drop_shared_prefixes(rows, engine, config)
         drop_semantic_duplicates(rows, engine, config, work.new)
+        steps.done("dedup", rows.num_live)
         notes += [*drop_contaminated(rows, engine, config, work.new), *note_unread(config, encoder, progress)]
+        steps.done("decontaminate", rows.num_live)
         drop_over_caps(rows, config)
+        steps.done("caps", rows.num_live)
 
         samples, stats = encode_rows(rows, engine, encoder, config, progress)
         with going_without("settings for refused rows", notes.append):
             suggest_settings(sources, rows, encoder, stats, progress)
+        steps.done("encode", rows.num_live, int(samples.is_sample.sum()), "sample")
         drop_overlong(rows, samples, config)
         drop_over_max_records(rows, samples, config)
         choose_validation(rows, config)
@@ -102,24 +102,15 @@ def prepare(
         refuse_losses(rows, config)
 
         to_write = pack_samples(rows, samples, engine, config)
+        steps.done("pack", rows.num_live, samples.num_sequences, "sequence")
         with ThreadPoolExecutor(1) as thread:
             ledger = thread.submit(lambda: write_ledger(rows, samples, config, work.new))
             shards = write_shards(to_write, samples, engine, config, work.shards)
         files = [*write_tokenizer(encoder, work.new), *write_error_log(rows, work.new)]
-        manifest = make_manifest(
-            config,
-            encoder,
-            notes=notes,
-            shards=shards,
-            ledger=ledger.result(),
-            files=files,
-            unused=count_unused(rows, config),
-            calls=count_calls(rows, config),
-            private=count_private(rows, config),
-            stats=stats,
-            mixture=mixture,
-        )
+        parts = Parts(notes, shards, ledger.result(), files, mixture)
+        manifest = make_manifest(config, encoder, rows, samples, stats, parts)
         work.publish(manifest)
+        steps.done("write", rows.num_live, len(shards), "shard")
         engine.remove_unused()
     return manifest
 

@@ -74,6 +74,11 @@ class RowTable:
         return live
 
     @property
+    def num_live(self) -> int:
+        """How many rows are not dropped so far."""
+        return int(np.count_nonzero(self.live))
+
+    @property
     def source(self) -> Ints:
         """The number of each entry's source."""
         return self._source[self.unit]

@@ -22,7 +22,10 @@ SmallInts = npt.NDArray[np.int32]  # a million samples have several such columns
 Bools = npt.NDArray[np.bool_]
 
 # Of ENCODED_SCHEMA.
-SAMPLE_COLUMNS = ("row", "sample", "num_tokens", "num_trained", "turns", "digest", "reason", "detail", "rows", "fault")
+SAMPLE_COLUMNS = (
+    *("row", "sample", "num_tokens", "num_trained", "marks", "turns"),
+    *("digest", "reason", "detail", "rows", "fault"),
+)
 NOWHERE = -1
 
 
@@ -43,6 +46,7 @@ class SampleTable:
         self.row: Ints = row.fill_null(0).to_numpy() + bases[piece]  # the input row of each entry
         self.num_tokens: SmallInts = encoded["num_tokens"].to_numpy()
         self.num_trained: SmallInts = encoded["num_trained"].to_numpy()
+        self._marks: npt.NDArray[np.uint8] = encoded["marks"].to_numpy()
         self._reason = encoded["reason"].combine_chunks()
         self._detail = encoded["detail"].combine_chunks()
         self._fault = encoded["fault"]
@@ -78,6 +82,10 @@ class SampleTable:
             for row, num_tokens in zip(self.row[over].tolist(), self.num_tokens[over].tolist(), strict=True)
         }
         rows.drop(np.unique(self.row[over]), "overlong", details)
+
+    def marked(self, mark: int) -> Ints:
+        """The input rows with this mark that have samples in shards, in their order."""
+        return np.unique(self.row[(self.shard != NOWHERE) & (self._marks & mark > 0)])
 
     def repeat(self, copies: Ints) -> None:
         """Put the samples of each input row into the shards this many times."""
@@ -150,6 +158,11 @@ class SampleTable:
         sums = np.zeros(num_rows, np.int64)
         np.add.at(sums, self.row, values)
         return sums
+
+    @property
+    def num_sequences(self) -> int:
+        """How many packed rows the shards have, once the samples have their places: each has a first sample."""
+        return int(np.count_nonzero(self._place_index == 0))
 
     def ledger_columns(self, entry: Ints, copy: Ints) -> dict[str, pa.Array]:
         """Of these placed samples (see `placed`) the places, the turns trained in them and their digests, as the ledger

@@ -103,7 +103,8 @@ def row_html(row: Row, *, max_tokens: int = MAX_TOKENS) -> str:
 def summary_html(summary: Summary) -> str:
     """The summary of a dataset: its splits, and the counts from rows read to rows packed."""
     parts = [f"<p><b>{escape(summary.title)}</b></p>"]
-    parts += [f'<p class="dim">{escape(line)}</p>' for line in summary.lines]
+    parts += [f"<p><b>warning:</b> {escape(one.text)}</p>" for one in summary.warnings]
+    parts += [f'<p class="dim">{escape(line)}</p>' for line in (*summary.facts, *summary.lines)]
     parts += [_table(table) for table in summary.tables]
     return _page(parts)
 
@@ -127,7 +128,11 @@ def _table(table: Table) -> str:
         kinds = (' class="l"' if at in table.text_columns else "" for at in range(len(values)))
         return "".join(f"<{tag}{kind}>{escape(value)}</{tag}>" for kind, value in zip(kinds, values, strict=True))
 
-    body = "".join(f"<tr>{cells(row, 'td')}</tr>" for row in table.rows)
+    def below(number: int) -> str:
+        texts = table.notes[number] if table.notes else ()
+        return "".join(f'<tr><td class="l dim" colspan="{len(table.head)}">{escape(text)}</td></tr>' for text in texts)
+
+    body = "".join(f"<tr>{cells(row, 'td')}</tr>{below(at)}" for at, row in enumerate(table.rows))
     return f"<table><thead><tr>{cells(table.head, 'th')}</tr></thead><tbody>{body}</tbody></table>"
 
 

@@ -1,285 +1,195 @@
-"""The summary of a dataset as lines and tables, shared by notebook, terminal and repr."""
+"""The summary of a dataset: what became of the rows, what is trained, and what to look at. Terminal, pipes, `--json`,
+notebooks and reprs share it.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 from sftdata.errors import pluralize
 from sftdata.reasons import REASONS
-from sftdata.records.faults import ERROR_LOG, INTERNAL_ERROR
 from sftdata.safe.control_chars import terminal_safe
-from sftdata.store.manifest import EncodingEntry, Manifest, SplitStats
-from sftdata.view.unused import calls_lines, unused_lines
+from sftdata.store.config_parts import given_lines
+from sftdata.store.manifest import Manifest, SplitStats
+from sftdata.view.layout import BOLD, PLAIN_WIDTH, Line, Table, paragraph, plain, shortened, width_of
+from sftdata.view.notes import notes_on
+from sftdata.view.outcome import DETAIL_WIDTH, Caution, Detail, Facts, Group, find_cautions, share_text
 
-MAX_STRINGS = 5  # maximum number of control strings to list
-# Stripping is suggested from this many answers, or this share of the packed rows.
-MIN_ENDINGS, MIN_ENDINGS_SHARE = 10, 0.01
-WARN_DROPPED = 0.2  # share of the rows above which their loss is pointed out
+__all__ = ["Summary", "Table", "short_names", "summarize", "token_counts"]
 
-
-@dataclass(frozen=True, slots=True)
-class Table:
-    """Cells as they are shown. `text_columns` are left-aligned, the others right-aligned."""
-
-    head: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
-    text_columns: frozenset[int]
-
-    def lines(self) -> list[str]:
-        """The table as aligned plain text, header first."""
-        cells = (self.head, *self.rows)
-        widths = [max(len(row[at]) for row in cells) for at in range(len(self.head))]
-        return [
-            "  ".join(
-                cell.ljust(width) if at in self.text_columns else cell.rjust(width)
-                for at, (cell, width) in enumerate(zip(row, widths, strict=True))
-            ).rstrip()
-            for row in cells
-        ]
+SCHEMA_VERSION = 1  # of Summary.to_dict
+MAX_WARNINGS = 5  # that are shown; --json has all
+MAX_GROUPS = 30  # values of a kept column in the table; --json has all
+WARNING, NOTE, READ, KEPT, LOST = "yellow", "dim", "", "green", "red"
 
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """A title, a few lines, and tables."""
+    """A title, a few lines, and tables; then what deserves a warning, and commands to go on with. `data` is all of it
+    as JSON types.
+    """
 
     title: str
     lines: tuple[str, ...]
     tables: tuple[Table, ...]
+    facts: tuple[str, ...] = ()
+    warnings: tuple[Caution, ...] = ()
+    commands: tuple[str, ...] = ()
+    data: Mapping[str, Any] = field(default_factory=dict)
+
+    def styled(self, width: int = PLAIN_WIDTH) -> list[Line]:
+        """The summary as lines of at most this width, wherever its words allow that."""
+        name, _, rest = self.title.partition(": ")
+        parts = [self.title] if width_of(self.title) <= width else [f"{name}: {rest}".partition("; ")[0]]
+        lines = [line for text in parts for line in paragraph("", text, width, BOLD)]
+        if len(parts[0]) < len(self.title):
+            lines += paragraph(" " * (width_of(name) + 2), self.title[len(parts[0]) + 2 :], width, BOLD)
+        for text in self.facts:
+            lines += paragraph("", text, width, NOTE)
+        for table in self.tables:
+            lines += [[("", "")], *table.styled(width)]
+        label = "note: " if self.tables else ""
+        for number, text in enumerate(self.lines):
+            lines += [[("", "")]] if number == 0 and self.tables else []
+            lines += paragraph(label, text, width, NOTE)
+        if self.warnings:
+            lines += [[("", "")], *warning_lines(self.warnings, width)]
+        for number, text in enumerate(self.commands):
+            lines += [[("", "")]] if number == 0 else []
+            lines.append([("      " if number else "next: ", "bold"), (terminal_safe(text), "")])
+        return lines
+
+    def to_dict(self) -> dict[str, Any]:
+        """The summary as JSON types. The keys are stable for one `schema_version`."""
+        return {
+            "schema_version": SCHEMA_VERSION,
+            **self.data,
+            "warnings": [one.to_dict() for one in self.warnings],
+            "notes": list(self.lines),
+            "next": list(self.commands),
+        }
 
     def __str__(self) -> str:
-        blocks = [(self.title, *self.lines), *(table.lines() for table in self.tables)]
-        return "\n\n".join("\n".join(map(terminal_safe, block)) for block in blocks)
+        return "\n".join(plain(self.styled()))
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        from sftdata.view.html import summary_html
+
+        return summary_html(self)
 
 
-def summarize(name: str, manifest: Manifest, split: str | None = None) -> Summary:
-    """The summary of a dataset, or of one split, from the manifest alone."""
+def warning_lines(warnings: Sequence[Caution], width: int) -> list[Line]:
+    """Warnings, the first MAX_WARNINGS of them, each with its example and the setting to paste."""
+    lines: list[Line] = []
+    for one in warnings[:MAX_WARNINGS]:
+        lines += paragraph("warning: ", one.text, width, WARNING, f"bold {WARNING}")
+        if one.example is not None:
+            lines.append([("         see: ", NOTE), (terminal_safe(one.example), "")])
+        if one.setting is not None:
+            lines.append([("         set: ", NOTE), (terminal_safe(one.setting), "")])
+    if (more := len(warnings) - MAX_WARNINGS) > 0:
+        lines.append([(f"         and {pluralize(more, 'more warning')}, which --json lists", WARNING)])
+    return lines
+
+
+def summarize(
+    name: str, manifest: Manifest, split: str | None = None, facts: Facts | None = None, commands: Sequence[str] = ()
+) -> Summary:
+    """The summary of a dataset, or of one split. Without `facts`, which the ledger has, from the manifest alone."""
     splits = {key: stats for key, stats in manifest.splits.items() if split in (None, key)}
-    samples = sum(stats.samples for stats in splits.values())
-    rows = sum(stats.rows for stats in splits.values())
-    name = name if split is None else f"{split} of {name}"
-    title = f"{name}: {pluralize(samples, 'sample')} in {pluralize(rows, 'row')} of at most {manifest.seq_len:,} tokens"
     template = f", template {manifest.template.source}" if manifest.template else ""
     encoder = f", encoder {manifest.encoding.encoder}" if manifest.encoding else ""
-    lines = [
+    about = [
         f"tokenizer {manifest.tokenizer.source}{template}{encoder}",
         f"packing {manifest.packing.strategy}, seed {manifest.seed}, dataset hash {manifest.dataset_hash[:12]}",
     ]
-    tables = [_splits_table(splits, manifest.seq_len)]
+    about += given_lines(manifest.parts)
+    tables, lines, warnings = [], [], []
     if split is None:
-        if manifest.encoding is not None:
-            lines += _encoding_lines(manifest.encoding, manifest.counts.packed)
-        lines += _privacy_lines(manifest)
-        lines += map(terminal_safe, manifest.notes)
-        lines += fault_lines(manifest.counts.dropped_as(INTERNAL_ERROR), manifest.counts.rows_read, ERROR_LOG)
-        lines += calls_lines((entry.fate, entry.forms, entry.rows) for entry in manifest.calls_in_text)
-        lines += unused_lines((entry.source, entry.column, entry.rows) for entry in manifest.unused)
+        tables.append(_funnel_table(manifest, facts))
+        lines = notes_on(manifest)
+        warnings = find_cautions(manifest, facts)
+    if len(splits) > 1 or split is not None or not manifest.counts.rows_read:
+        tables.append(_splits_table(splits, manifest.seq_len))
+    if split is None:
         if manifest.mixture:
             tables.append(_mixture_table(manifest))
-        tables.append(_funnel_table(manifest))
-    return Summary(title, tuple(lines), tuple(tables))
+        if facts is not None and facts.groups:
+            tables.append(_groups_table(facts))
+    of = name if split is None else f"{split} of {name}"
+    title = f"{of}: {_headline(manifest, splits, split)}"
+    data = {"dataset": name, **_data(manifest, splits, facts)}
+    return Summary(title, tuple(lines), tuple(tables), tuple(about), tuple(warnings), tuple(commands), data)
 
 
-def fault_lines(number: int, num_rows: int, log: str = "") -> list[str]:
-    """A warning if faults of sftdata cost rows."""
-    if not number:
-        return []
-    are, traces = ("is", "its traceback") if number == 1 else ("are", "their tracebacks")
-    behind = f": {log} has {traces}" if log else ""
-    rows = f"{pluralize(number, 'row')} ({_share(number, num_rows)})"
-    return [f"warning: {rows} {are} lost to faults of sftdata{behind}; please report them"]
+def _headline(manifest: Manifest, splits: Mapping[str, SplitStats], split: str | None) -> str:
+    """`19,437 conversations -> 2,197 sequences of 2,048 (99.7% full); 4.49 M tokens, 1.04 M trained (23.1%)`."""
+    samples, rows = sum(one.samples for one in splits.values()), sum(one.rows for one in splits.values())
+    tokens, trained = sum(one.tokens for one in splits.values()), sum(one.trained_tokens for one in splits.values())
+    packed = manifest.counts.packed
+    what = pluralize(samples, "sample")
+    if split is None and packed:
+        what = pluralize(packed, "text" if manifest.template is None else "conversation")
+        what += f" as {pluralize(samples, 'sample')}" if samples != packed else ""
+    fill = f" ({share_text(tokens, rows * manifest.seq_len)} full)" if rows else ""
+    return (
+        f"{what} -> {pluralize(rows, 'sequence')} of {manifest.seq_len:,}{fill}; "
+        f"{in_millions(tokens)} tokens, {in_millions(trained)} trained ({share_text(trained, tokens)})"
+    )
 
 
-def _encoding_lines(encoding: EncodingEntry, num_packed: int) -> list[str]:
-    """Control strings found in texts, and what was done to overlong conversations; no lines if there were none."""
-    lines = []
-    if encoding.control_strings:
-        named = [f"{terminal_safe(hit.string)} {hit.count:,} x {hit.role}" for hit in encoding.control_strings]
-        kept = "kept as text unless stripped" if encoding.stripped_answers else "kept as text"
-        lines.append(f"control strings in text, {kept}: {_first_few(named)}")
-    if encoding.stripped_answers:
-        lines.append(f"stripped control strings from the end of {pluralize(encoding.stripped_answers, 'answer')}")
-    elif (endings := sum(encoding.trailing_control.values())) and (
-        endings >= MIN_ENDINGS or endings >= MIN_ENDINGS_SHARE * num_packed
-    ):
-        end = "ends" if endings == 1 else "end"
-        strings = _first_few([terminal_safe(string) for string in encoding.trailing_control])
-        advice = "clean.strip_trailing_control=true strips it"
-        if encoding.only_control:
-            advice += f", and drops {pluralize(encoding.only_control, 'answer')} with nothing else as empty_answer"
-        lines.append(f"{pluralize(endings, 'answer')} {end} in {strings}: {advice}")
-    if encoding.split_conversations or encoding.overlong_turns:
-        dropped = (
-            f"; {pluralize(encoding.overlong_turns, 'turn')} too long for a window" if encoding.overlong_turns else ""
-        )
-        lines.append(f"split {pluralize(encoding.split_conversations, 'conversation')} longer than a row{dropped}")
-    if encoding.split_texts:
-        lines.append(f"split {pluralize(encoding.split_texts, 'text')} longer than a row")
-    if encoding.cut_answers:
-        lines.append(f"cut {pluralize(encoding.cut_answers, 'answer')}")
-    return lines + _context_lines(encoding)
+def in_millions(number: int) -> str:
+    """`4.49 M` from a million on, else the number: `12,345`."""
+    for unit, size in (("T", 10**12), ("B", 10**9), ("M", 10**6)):
+        if number >= size:
+            return f"{number / size:.2f} {unit}"
+    return f"{number:,}"
 
 
-def _context_lines(encoding: EncodingEntry) -> list[str]:
-    """What the template does not write, or writes differently; no lines if there is nothing."""
-    lines = []
-    for name, number in encoding.lost_context.items():
-        are = "is trained behind a prompt without its" if number == 1 else "are trained behind prompts without their"
-        lines.append(f"warning: {pluralize(number, 'row')} {are} {terminal_safe(name)}")
-    for reason, number in encoding.left_out.items():
-        turns, are = pluralize(number, "turn"), "is" if number == 1 else "are"
-        lines.append(f"warning: {turns} of rows that are trained otherwise {are} left out as {reason}: see the ledger")
-    if encoding.developer_as_system:
-        verb = "is" if encoding.developer_as_system == 1 else "are"
-        messages = pluralize(encoding.developer_as_system, "developer message")
-        lines.append(f"{messages} {verb} written as system messages: the template has no developer role")
-    for key, number in encoding.unwritten.items():
-        things, _, name = key.partition(": ")
-        verb = "has" if number == 1 else "have"
-        what = f"{terminal_safe(name)} that the template does not write"
-        lines.append(f"{pluralize(number, things.removesuffix('s'))} {verb} {what}")
-    lines += [*_reasoning_lines(encoding.reasoning), *_thinking_lines(encoding.thinking), *_lines_of_texts(encoding)]
-    if parsed := encoding.arguments.get("object from text", 0):
-        calls = pluralize(parsed, "tool call")
-        lines.append(f"the arguments of {calls} are JSON texts, given to the template as objects, as servers do")
-    lines += _lines_of_tools(encoding.as_text)
-    if encoding.made_call_ids:
-        calls = pluralize(encoding.made_call_ids, "tool call")
-        lines.append(f"made ids for {calls}, in the form that the template demands")
-    if encoding.joined_texts:
-        have = "has contents that are lists" if encoding.joined_texts == 1 else "have contents that are lists"
-        lines.append(f"{pluralize(encoding.joined_texts, 'row')} {have} of texts, joined with line breaks")
-    if encoding.unused_messages:
-        verb = "comes" if encoding.unused_messages == 1 else "come"
-        messages = pluralize(encoding.unused_messages, "message")
-        lines.append(f"{messages} {verb} after the last trained turn of a row, and so in no sample")
-    lines += [f"rows dropped as {reason}: {terminal_safe(way)}" for reason, way in encoding.ways_out.items()]
-    return lines
-
-
-def _lines_of_tools(counts: Mapping[str, int]) -> list[str]:
-    """What is written as text by `tool_calls: inline`, and how a server does the same; no lines if nothing is."""
-    if not counts:
-        return []
-    calls, results = counts.get("calls", 0), counts.get("results", 0)
-    written = [pluralize(calls, "tool call"), pluralize(results, "result")] if calls or results else []
-    for name, number in counts.items():
-        if name.startswith("tools "):
-            written.append(f"the tools of {pluralize(number, 'row')} ({name.removeprefix('tools ')})")
-    return [
-        f"written as text by tool_calls: inline: {', '.join(written)}; give the model such messages when it is served: "
-        "sftdata.tools_as_text makes them"
-    ]
-
-
-def _lines_of_texts(encoding: EncodingEntry) -> list[str]:
-    """Texts that are trained as they are, though their owner may mean something else; no lines if there are none."""
-    lines = []
-    if total := sum(encoding.rendered.values()):
-        are = "is itself a chat" if total == 1 else "are themselves chats"
-        named = ", ".join(f"{terminal_safe(family)} {number:,}" for family, number in encoding.rendered.items())
-        lines.append(
-            f"warning: {pluralize(total, 'message')} {are} in the marks of a template ({named}), trained as text: "
-            "write the turns as messages, without marks"
-        )
-    if encoding.media_marks:
-        has = "has" if encoding.media_marks == 1 else "have"
-        messages = pluralize(encoding.media_marks, "message")
-        lines.append(
-            f"warning: {messages} {has} the mark of a picture or a sound (such as <image>), which is only text"
-        )
-    if encoding.tools_twice:
-        lists = "lists its" if encoding.tools_twice == 1 else "list their"
-        rows = pluralize(encoding.tools_twice, "row")
-        lines.append(
-            f"warning: {rows} {lists} tools in the system message too, and a template that writes tools writes them "
-            "twice: take the list out of the system message"
-        )
-    return lines
-
-
-_REASONING = {
-    "unwritten": "reasoning in their texts ({}), trained as text: the template writes no reasoning; reasoning: drop "
-    "would leave it out",
-    "read": "reasoning in their texts ({}), which the template writes in its own marks",
-    "own": "reasoning in their texts ({}), written with the model's own tokens for it",
-    "text": "text in the marks of reasoning ({}), which their prompts ask for: it stays text, and the template writes "
-    "that they have no reasoning",
-}
-
-
-def _reasoning_lines(counts: Mapping[str, int]) -> list[str]:
-    """What became of the reasoning of answers; no lines if they have none, or only fields that the template writes."""
-    lines = []
-    for fate, sentence in _REASONING.items():
-        marks = {key.partition(": ")[2]: number for key, number in counts.items() if key.startswith(f"{fate}: ")}
-        named = ", ".join(f"{terminal_safe(mark)} {number:,}" for mark, number in marks.items())
-        total = sum(marks.values())
-        if total:
-            have = "has" if total == 1 else "have"
-            lines.append(f"{pluralize(total, 'answer')} {have} {sentence.format(named)}")
-    for how, what in (("inline", "written in front of it in <think> marks"), ("drop", "left out")):
-        if number := counts.get(how, 0):
-            lines.append(f"the reasoning of {pluralize(number, 'answer')} is {what}, by reasoning: {how}")
-    return lines
-
-
-def _thinking_lines(counts: Mapping[str, int]) -> list[str]:
-    """In which mode of thinking answers are trained, where that was not said; no lines if there is none."""
-    lines = []
-    for key, number in counts.items():
-        mode, _, switch = key.partition(": ")
-        have = "has" if number == 1 else "have"
-        rows = f"{pluralize(number, 'row')} {have} answers"
-        if mode == "on":
-            lines.append(f"{rows} with reasoning, which are trained with thinking on ({terminal_safe(switch)})")
-        elif mode == "off":
-            lines.append(f"{rows} without reasoning, which are trained with thinking off ({terminal_safe(switch)})")
+def short_names(paths: Sequence[str]) -> list[str]:
+    """Each path by the fewest of its last parts that no other path ends in. Only paths from the root, and addresses of
+    files, are shortened: others were written so.
+    """
+    parts = [path.rstrip("/").split("/") for path in paths]
+    names = []
+    for path, own in zip(paths, parts):
+        is_long = path.startswith("/") or own[0].endswith(":")
+        for size in range(1, len(own)) if is_long else ():
+            ends = [other[-size:] for other in {tuple(other) for other in parts}]
+            if ends.count(tuple(own[-size:])) == 1:
+                names.append("/".join(own[-size:]))
+                break
         else:
-            are = "is not trained, but a part of the prompt: train_empty_thinking: true trains it"
-            lines.append(f"{rows} without reasoning, for which the template writes an empty thinking block: it {are}")
-    return lines
-
-
-def _privacy_lines(manifest: Manifest) -> list[str]:
-    """The personal data that was found, by kind; no lines if there was none."""
-    if not manifest.privacy:
-        return []
-    mode = manifest.parts.privacy.mode
-    action = {"redact": "replaced", "drop": "dropped with their rows"}.get(mode or "", "left unchanged")
-    return [
-        f"personal data, {action}: " + ", ".join(f"{n:,} {terminal_safe(kind)}" for kind, n in manifest.privacy.items())
-    ]
-
-
-def _first_few(items: Sequence[str]) -> str:
-    """The first MAX_STRINGS items, and the number of others."""
-    more = len(items) - MAX_STRINGS
-    return ", ".join(items[:MAX_STRINGS]) + (f" and {more} more" if more > 0 else "")
+            names.append(path)
+    return names
 
 
 def token_counts(num_tokens: int, num_trained: int) -> str:
     """`120 tokens, 30 trained (25.0%)`."""
-    return f"{pluralize(num_tokens, 'token')}, {num_trained:,} trained ({_share(num_trained, num_tokens)})"
+    return f"{pluralize(num_tokens, 'token')}, {num_trained:,} trained ({share_text(num_trained, num_tokens)})"
 
 
-def _splits_table(splits: dict[str, SplitStats], seq_len: int) -> Table:
-    head = ("split", "shards", "rows", "samples", "tokens", "trained", "share", "fill")
+def _splits_table(splits: Mapping[str, SplitStats], seq_len: int) -> Table:
+    head = ("split", "shards", "sequences", "samples", "tokens", "trained", "share", "fill")
     rows = [_splits_row(name, stats, seq_len) for name, stats in splits.items()]
     return Table(head, tuple(rows), frozenset({0}))
 
 
 def _splits_row(name: str, stats: SplitStats, seq_len: int) -> tuple[str, ...]:
     counts = (stats.shards, stats.rows, stats.samples, stats.tokens, stats.trained_tokens)
-    trained_share = _share(stats.trained_tokens, stats.tokens)
-    return name, *(f"{number:,}" for number in counts), trained_share, _share(stats.tokens, stats.rows * seq_len)
+    trained_share = share_text(stats.trained_tokens, stats.tokens)
+    return name, *(f"{number:,}" for number in counts), trained_share, share_text(stats.tokens, stats.rows * seq_len)
 
 
 def _mixture_table(manifest: Manifest) -> Table:
     """The requested and actual share of each source in the training split."""
     rows = [
         (
-            entry.source,
+            name,
             "-" if entry.asked is None else f"{entry.asked:.2%}",
             f"{entry.got:.2%}",
             f"{entry.trained_tokens:,}",
@@ -287,33 +197,123 @@ def _mixture_table(manifest: Manifest) -> Table:
             f"{entry.records:,}",
             f"{entry.copies:,}",
         )
-        for entry in manifest.mixture
+        for name, entry in zip(short_names([entry.source for entry in manifest.mixture]), manifest.mixture)
     ]
-    head = ("source", "requested", "actual", "trained", "available", "records", "copies")
+    head = ("mixture", "requested", "actual", "trained", "available", "records", "copies")
     return Table(head, tuple(rows), frozenset({0}))
 
 
-def _funnel_table(manifest: Manifest) -> Table:
-    """From rows read to rows packed, with a line per reason, in the order of the stages."""
+def _funnel_table(manifest: Manifest, facts: Facts | None) -> Table:
+    """From rows read to rows packed: a line for each reason, by stage, with what the ledger says of its rows."""
     counts = manifest.counts
-    known: Sequence[str] = list(REASONS)
-    rows = [("rows read", f"{counts.rows_read:,}", "")]
-    dropped = [(reason, number) for reasons in counts.dropped.values() for reason, number in reasons.items()]
-    for reason, number in sorted(dropped, key=lambda item: known.index(item[0]) if item[0] in known else len(known)):
-        meaning = REASONS.get(reason, ("", ""))[1]
-        example = f" (first: {counts.examples[reason]})" if reason in counts.examples else ""
-        rows.append((f"- {reason}", f"{number:,}", meaning + example))
-    rows.append(("rows packed", f"{counts.packed:,}", f"{_share(counts.packed, counts.rows_read)} of the rows read"))
-    lost = counts.rows_read - counts.packed
-    if dropped and lost > WARN_DROPPED * counts.rows_read:
-        most, number = max(dropped, key=lambda item: item[1])
-        share = f"{_share(lost, counts.rows_read)} of the rows read are dropped, most of them"
-        rows.append(("warning", f"{lost:,}", f"{share} as {most} ({number:,})"))
-    return Table(("fate", "rows", ""), tuple(rows), frozenset({0, 2}))
+    stages = sorted(counts.dropped, key=lambda name: min(map(_place, counts.dropped[name]), default=len(REASONS)))
+    wide = max((len(name) for name in stages), default=0)
+    rows = [("rows read", f"{counts.rows_read:,}", "", "")]
+    notes: list[tuple[str, ...]] = [()]
+    shares = [1.0]
+    for stage in stages:
+        label = stage
+        for reason in sorted(counts.dropped[stage], key=_place):
+            number, first = counts.dropped[stage][reason], counts.examples.get(reason)
+            share = share_text(number, counts.rows_read)
+            rows.append((f"  {label:<{wide}}  {reason}", f"-{number:,}", share, f"first: {first}" if first else ""))
+            notes.append(_below(reason, facts))
+            shares.append(number / max(1, counts.rows_read))
+            label = ""
+    rows.append(("packed", f"{counts.packed:,}", share_text(counts.packed, counts.rows_read), ""))
+    styles = [("", READ), *[("", LOST)] * (len(rows) - 2), ("bold", KEPT)]
+    shares.append(counts.packed / max(1, counts.rows_read))
+    head = ("", "", "", "")
+    return Table(head, tuple(rows), frozenset({0, 3}), "", tuple(shares), 1, (*notes, ()), tuple(styles))
 
 
-def _share(part: int, whole: int) -> str:
-    """A share as a percentage; never 100.0% if something is missing, or 0.0% if there is something."""
-    if not whole:
-        return "-"
-    return f"{min(max(part / whole, 0.001 if part else 0), 1 if part >= whole else 0.999):.1%}"
+def _place(reason: str) -> int:
+    """The place of a reason among all."""
+    known = list(REASONS)
+    return known.index(reason) if reason in known else len(known)
+
+
+def _below(reason: str, facts: Facts | None) -> tuple[str, ...]:
+    """What is shown below a reason: the commonest details of its rows, or what it means."""
+    details = facts.details.get(reason, ()) if facts is not None else ()
+    if details:
+        return tuple(map(_detail_text, details))
+    meaning = REASONS.get(reason, ("", ""))[1]
+    return (meaning,) if meaning else ()
+
+
+def _detail_text(detail: Detail) -> str:
+    """`2,345 tokens, and pack.seq_len is 2,048 (and 150 more such)`."""
+    text = shortened(detail.text, DETAIL_WIDTH)
+    if detail.rows == 1:
+        return text
+    return f"{detail.rows:,} x {'such as ' if detail.differs else ''}{text}"
+
+
+def _groups_table(facts: Facts) -> Table:
+    """What each source, or value of a kept column, gives to the dataset."""
+    groups = facts.groups if facts.by == "source" else facts.groups[:MAX_GROUPS]
+    tokens = max(1, sum(group.tokens for group in facts.groups))
+    trained = max(1, sum(group.trained_tokens for group in facts.groups))
+    names = [group.name or "" for group in groups]
+    names = short_names(names) if facts.by == "source" else [name or "-" for name in names]
+    rows = [_group_row(name, group, tokens, trained) for name, group in zip(names, groups)]
+    shares = tuple(group.trained_tokens / trained for group in groups)
+    head = (facts.by, "rows", "dropped", "tokens", "of all", "trained", "of all trained")
+    left = facts.groups[len(groups) :]
+    notes: tuple[tuple[str, ...], ...] = ()
+    if left:
+        notes = (*[()] * (len(rows) - 1), (f"and {pluralize(len(left), 'more value')}, which --json lists",))
+    return Table(head, tuple(rows), frozenset({0}), "", shares, 6, notes, (("", KEPT),) * len(rows))
+
+
+def _group_row(name: str, group: Group, tokens: int, trained: int) -> tuple[str, ...]:
+    return (
+        shortened(name, 60),
+        f"{group.rows:,}",
+        share_text(group.rows - group.packed, group.rows),
+        in_millions(group.tokens),
+        share_text(group.tokens, tokens),
+        in_millions(group.trained_tokens),
+        share_text(group.trained_tokens, trained),
+    )
+
+
+def _split_data(stats: SplitStats) -> dict[str, int]:
+    """The numbers of a split, with packed rows called sequences."""
+    return {"sequences" if name == "rows" else name: number for name, number in stats._asdict().items()}
+
+
+def _data(manifest: Manifest, splits: Mapping[str, SplitStats], facts: Facts | None) -> dict[str, Any]:
+    """The numbers of a summary, as JSON types."""
+    counts = manifest.counts
+    reasons = [
+        {
+            "reason": reason,
+            "stage": stage,
+            "rows": number,
+            "share": number / max(1, counts.rows_read),
+            "first": counts.examples.get(reason),
+            "details": [one._asdict() for one in facts.details.get(reason, ())] if facts is not None else [],
+        }
+        for stage, by_reason in counts.dropped.items()
+        for reason, number in sorted(by_reason.items(), key=lambda item: _place(item[0]))
+    ]
+    totals = {name: sum(getattr(one, name) for one in splits.values()) for name in SplitStats._fields}
+    return {
+        "dataset_hash": manifest.dataset_hash,
+        "rows_read": counts.rows_read,
+        "packed": counts.packed,
+        "dropped": counts.num_dropped,
+        "reasons": sorted(reasons, key=lambda one: _place(str(one["reason"]))),
+        "seq_len": manifest.seq_len,
+        "sequences": totals["rows"],
+        "fill": manifest.packing.fill,
+        "samples": totals["samples"],
+        "tokens": totals["tokens"],
+        "trained_tokens": totals["trained_tokens"],
+        "splits": {name: _split_data(one) for name, one in splits.items()},
+        "mixture": [one.model_dump(mode="json") for one in manifest.mixture],
+        "by": facts.by if facts is not None else "source",
+        "groups": [one._asdict() for one in facts.groups] if facts is not None else [],
+    }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from rich.text import Text
@@ -11,6 +11,7 @@ from rich.text import Text
 from sftdata.errors import pluralize
 from sftdata.safe.control_chars import INVISIBLE, encodable, terminal_safe, visible_char
 from sftdata.safe.terminal import safe_console
+from sftdata.view.layout import ASCII_BARS, Line
 from sftdata.view.summary import Summary
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ STYLES = {  # (trained, control token) -> style
     ("no", False): "",
     ("yes", False): "underline green",
     ("partly", False): "underline yellow",
-    ("no", True): "bold blue",
+    ("no", True): "magenta",
     ("yes", True): "bold underline green reverse",
 }
 MARK = "dim"
@@ -49,13 +50,18 @@ def print_summary(dataset: Dataset, console: Console | None = None) -> None:
 def print_summary_of(summary: Summary, console: Console | None = None) -> None:
     """Print a summary."""
     console = console or safe_console()
-    _print(console, Text(terminal_safe(summary.title), style="bold"))
-    for line in summary.lines:
-        _print(console, Text(terminal_safe(line)))
-    for table in summary.tables:
-        _print(console, Text())
-        for number, line in enumerate(table.lines()):
-            _print(console, Text(terminal_safe(line), style="bold" if number == 0 else ""))
+    print_lines(summary.styled(console.width), console)
+
+
+def print_lines(lines: Iterable[Line], console: Console | None = None) -> None:
+    """Print lines that are laid out already."""
+    console = console or safe_console()
+    is_unicode = console.encoding.lower().startswith("utf")
+    for line in lines:
+        pieces = line if is_unicode else [(text.translate(ASCII_BARS), style) for text, style in line]
+        text = Text.assemble(*pieces)
+        text.rstrip()
+        _print(console, text)
 
 
 def print_row(
@@ -65,7 +71,7 @@ def print_row(
     console = console or safe_console()
     row = dataset[row] if isinstance(row, int) else row
     _print(console, Text(terminal_safe(row.title), style="bold"))
-    _print_legend(console)
+    print_legend(console)
     left = row.num_tokens if max_tokens is None else max_tokens
     for sample in row.samples:
         if left <= 0:
@@ -81,7 +87,7 @@ def print_sample(sample: Sample, console: Console | None = None, *, max_tokens: 
     """Print one sample, up to `max_tokens` tokens (None: all)."""
     console = console or safe_console()
     _print(console, Text(terminal_safe(sample.title), style="bold"))
-    _print_legend(console)
+    print_legend(console)
     _print_sample(console, sample, "", sample.num_tokens if max_tokens is None else max_tokens)
 
 
@@ -144,7 +150,8 @@ def _mark(text: str) -> str:
     return visible_char(text)
 
 
-def _print_legend(console: Console) -> None:
+def print_legend(console: Console) -> None:
+    """Print how trained text and control tokens are marked."""
     if _styled(console):
         legend = Text.assemble(
             ("trained", STYLES["yes", False]),
@@ -160,8 +167,17 @@ def _print_legend(console: Console) -> None:
 
 def _print_sample(console: Console, sample: Sample, prefix: str, max_tokens: int) -> None:
     head = f"{prefix}{sample.counts} · record {sample.record_id}"
-    _print(console, Text("\u2500\u2500 " + terminal_safe(head) + " " + "\u2500" * 2, style="cyan"))
-    _print(console, sample_text(sample, max_tokens, _styled(console)))
+    _print(console, Text("\u2500\u2500 " + terminal_safe(head) + " " + "\u2500" * 2, style="bold"))
+    print_tokens(sample, console, max_tokens)
+
+
+def print_tokens(sample: Sample, console: Console, max_tokens: int) -> None:
+    """Print the tokens of a sample, up to `max_tokens`; on a terminal, long lines are folded between words."""
+    text = sample_text(sample, max_tokens, _styled(console))
+    if console.is_terminal and console.encoding.lower().startswith("utf"):
+        console.print(text, highlight=False, overflow="fold")
+    else:
+        _print(console, text)
     if sample.num_tokens > max_tokens:
         more = pluralize(sample.num_tokens - max_tokens, "more token")
         _print(console, Text(f"... not shown: {more} of this sample", style=MARK))

@@ -1,13 +1,15 @@
-"""What the summary says of columns that nothing uses, those with content of their own first, a line for each; and of
-tool calls in texts.
+"""What the summary says of columns that nothing uses, those with content of their own first, a line for each; of tool
+calls in texts; and of settings that contradict each other, or do nothing.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, TypeGuard
 
 from sftdata.safe.control_chars import terminal_safe
+from sftdata.settings.yaml_line import override
 
 MAX_LINES = 8  # for single columns; the others share a line
 # Columns of bookkeeping, which no one expects in a conversation.
@@ -85,3 +87,65 @@ def _place(column: str) -> str:
     if inside:
         return f"a key `{key}` in `{outer}`"
     return f"a column `{name}`"
+
+
+def contradictions(config: Mapping[str, Any]) -> list[tuple[str, str | None]]:
+    """What is said of settings that do not fit together, each with the setting that would put it right, if one does.
+
+    `config` is that of a manifest, whose values may be of any type.
+    """
+    return [*_of_thinking(config), *_of_rows(config), *_of_sizes(config)]
+
+
+def _of_thinking(config: Mapping[str, Any]) -> Iterator[tuple[str, str | None]]:
+    thinking = config.get("thinking")
+    if thinking == "on" and config.get("reasoning") == "drop":
+        text = "thinking: on asks the model to think, and reasoning: drop leaves out what it would have to think"
+        yield text, override("thinking", "off")
+    if thinking == "on" and config.get("train_empty_thinking") is True:
+        text = "thinking: on asks the model to think, and train_empty_thinking: true trains it not to"
+        yield text, override("train_empty_thinking", False)
+    switch = _group(config, "chat_template_kwargs").get("enable_thinking")
+    if isinstance(switch, bool) and thinking == ("off" if switch else "on"):
+        said = f"chat_template_kwargs: {{enable_thinking: {str(switch).lower()}}}"
+        text = f"thinking: {thinking} and {said} contradict each other"
+        yield text, override("thinking", "on" if switch else "off")
+
+
+def _of_rows(config: Mapping[str, Any]) -> Iterator[tuple[str, str | None]]:
+    dedup, split, filters = (_group(config, name) for name in ("dedup", "split", "filters"))
+    if dedup.get("exact") is False and dedup.get("near") is not None:
+        text = "dedup.exact: false keeps exact duplicates, and dedup.near drops them as near-duplicates"
+        yield text, override("dedup.exact", True)
+    if not split.get("validation") and split.get("by", "content") != "content":
+        text = f"split.by: {split['by']} does nothing, for split.validation holds nothing out"
+        yield text, override("split.validation", 0.05)
+    elif _number(split.get("validation")) and 0.5 <= split["validation"] < 1:
+        text = f"split.validation: {split['validation']} holds out more than is trained on"
+        yield text, override("split.validation", 0.05)
+    for unit in ("chars", "words"):
+        least, most = filters.get(f"min_answer_{unit}"), filters.get(f"max_answer_{unit}")
+        if _number(least) and _number(most) and least > most:
+            yield f"no answer is as long as filters.min_answer_{unit} and as short as filters.max_answer_{unit}", None
+    decontaminate = _group(config, "decontaminate")
+    defaults = {"ngram_words": 8, "overlap": 0.5}
+    changed = [name for name, value in defaults.items() if decontaminate.get(name, value) != value]
+    if changed and not decontaminate.get("against"):
+        text = f"decontaminate.{changed[0]} does nothing, for decontaminate.against names no evaluation files"
+        yield text, None
+
+
+def _of_sizes(config: Mapping[str, Any]) -> Iterator[tuple[str, str | None]]:
+    shard, sequence = _group(config, "out").get("shard_tokens"), _group(config, "pack").get("seq_len")
+    if _number(shard) and _number(sequence) and shard < sequence:
+        text = f"out.shard_tokens ({shard:,}) is less than pack.seq_len ({sequence:,}): no shard holds a full sequence"
+        yield text, override("out.shard_tokens", 50_000_000)
+
+
+def _group(config: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    group = config.get(name)
+    return group if isinstance(group, Mapping) else {}
+
+
+def _number(value: object) -> TypeGuard[int | float]:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)

@@ -26,12 +26,15 @@ class Clock:
         self.stages: dict[str, list[float]] = {}
         self._stage = ""
 
-    def start(self, stage: str, total: int) -> None:
+    def start(self, stage: str, total: int, rows: int = 0) -> None:
         self._stage = stage
         self.stages[stage] = [time.monotonic()] * 2
 
     def advance(self, rows: int, tokens: int) -> None:
         self.stages[self._stage][1] = time.monotonic()
+
+    def finish(self, stage: str, number: int, noun: str, dropped: int) -> None:
+        pass
 
     def note(self, text: str) -> None:
         pass

@@ -36,11 +36,14 @@ class RecordedProgress:
     def __init__(self) -> None:
         self.events: list[tuple[object, ...]] = []
 
-    def start(self, stage: str, total: int) -> None:
+    def start(self, stage: str, total: int, rows: int = 0) -> None:
         self.events.append((stage, total))
 
     def advance(self, rows: int, tokens: int) -> None:
         self.events.append((rows, tokens))
+
+    def finish(self, stage: str, number: int, noun: str, dropped: int) -> None:
+        self.events.append((stage, number, noun, dropped))
 
     def note(self, text: str) -> None:
         self.events.append((text,))
@@ -194,7 +197,7 @@ def test_every_piece_is_reported_as_progress(tmp_path: Path, launcher: Launcher)
     start, *pieces, reused, start_again = progress.events
     assert start == ("double", 3)
     assert sorted(pieces) == [(2, 10), (2, 12), (2, 14)]
-    assert reused == ("double: 3 of 3 pieces are there from an earlier run",)
+    assert reused == ("double: done by an earlier run",)
     assert start_again == ("double", 0)
 
 

@@ -18,7 +18,7 @@ from runs import tree
 
 ROOT = Path(__file__).resolve().parents[2]
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT)}
-REUSED = r"\d+ of \d+ pieces (?:is|are) there from an earlier run"
+REUSED = r"done by an earlier run"
 # The command line, which uses a pool for any data, and writes the pid of every worker that it starts to a file.
 PROGRAM = """
 import sys

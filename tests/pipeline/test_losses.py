@@ -48,8 +48,10 @@ def test_above_a_fifth_dropped_rows_are_warned_of_with_the_largest_reason(tiny_t
     rows = [chat(f"Hi {number}") for number in range(7)]
     data = write_lines(tmp_path / "a.jsonl", [*rows, rows[0], rows[1]])
     prepare(tmp_path / "more", tiny_tokenizer, [str(data)])
-    warning = "warning         2  22.2% of the rows read are dropped, most of them as duplicate (2)"
-    assert warning in str(sftdata.open(tmp_path / "more").summary()).splitlines()
+    warning = "2 rows (22.2% of the rows read) are dropped, most of them as duplicate (2)"
+    summary = sftdata.open(tmp_path / "more").summary()
+    assert [one.text for one in summary.warnings] == [warning]
+    assert f"warning: {warning}" in str(summary).splitlines()
     data = write_lines(tmp_path / "a.jsonl", [*rows, chat("Ho"), rows[0], rows[1]])
     prepare(tmp_path / "fifth", tiny_tokenizer, [str(data)])
     assert "warning" not in str(sftdata.open(tmp_path / "fifth").summary())
@@ -60,7 +62,7 @@ def test_the_summary_never_says_100_percent_where_a_row_is_missing(tiny_tokenize
     (tmp_path / "a.csv").write_text(f'prompt,completion\n{text}x,"y\n')
     manifest = prepare(tmp_path / "out", tiny_tokenizer, [str(tmp_path / "a.csv")])
     assert (manifest.counts.rows_read, manifest.counts.packed) == (3001, 3000)
-    assert "99.9% of the rows read" in str(sftdata.open(tmp_path / "out").summary())
+    assert str(sftdata.open(tmp_path / "out").summary()).splitlines()[-1].split()[-1] == "99.9%"
 
 
 def test_a_mapped_or_kept_column_that_no_row_has_is_an_error(tiny_tokenizer: Path, tmp_path: Path) -> None:
@@ -96,7 +98,7 @@ def test_the_split_that_is_read_is_said_on_the_screen_in_the_manifest_and_in_the
     manifest = prepare(tmp_path / "out", tiny_tokenizer, [str(tmp_path / "data")], progress=progress)
     note = f"{tmp_path / 'data'}: the split train is read (train.jsonl), not test.jsonl (test)"
     assert progress.notes[:1] == [*manifest.notes] == [note]
-    assert note in str(sftdata.open(tmp_path / "out").summary()).splitlines()
+    assert note in sftdata.open(tmp_path / "out").summary().lines
     assert [row["where"] for row in ledger(tmp_path / "out")] == ["train.jsonl:1"]
 
 

@@ -37,6 +37,22 @@ def test_a_dataset_is_replaced_only_when_asked_and_only_by_a_whole_one(tiny_toke
     sftdata.verify(out)
 
 
+def test_a_dataset_is_not_replaced_by_one_without_a_single_sample(tiny_tokenizer: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    data = write_lines(tmp_path / "a.jsonl", [chat("Hi there", "Hello"), chat("Ho", "Hello")])
+    prepare(out, tiny_tokenizer, [str(data)])
+    before = tree(out)
+    with pytest.raises(OutputError) as caught:
+        prepare(out, tiny_tokenizer, [str(data)], overwrite=True, pack={"seq_len": 8})
+    assert caught.value.what == "no row was packed, so the dataset that is there is kept"
+    assert caught.value.hint == "all are dropped: 2 as overlong, the first of them a.jsonl:1"
+    assert {name: sha for name, sha in tree(out).items() if not name.startswith(".work/")} == before
+    sftdata.verify(out)
+    empty = tmp_path / "empty"
+    prepare(empty, tiny_tokenizer, [str(data)], pack={"seq_len": 8})  # its ledger says why
+    prepare(empty, tiny_tokenizer, [str(data)], overwrite=True, pack={"seq_len": 9})
+
+
 def test_a_folder_with_other_things_in_it_is_left_alone(tiny_tokenizer: Path, tmp_path: Path) -> None:
     data = write_lines(tmp_path / "a.jsonl", [chat("Hi", "Hello")])
     (tmp_path / "out").mkdir()

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from raw_rows import chat, write_lines
-from runs import RecordedProgress, ledger, prepare, prepare_rows
+from runs import RecordedProgress, ledger, prepare, prepare_rows, warnings_on
 
 import sftdata
 from sftdata.errors import TemplateError
@@ -78,7 +78,7 @@ def test_rows_with_lost_context_are_dropped_or_trained_with_a_warning(tiny_token
     assert dropped.encoding.ways_out == {"lost_field": "tool_calls=inline trains 2 of 2 of them that were tried"}
     warned = prepare(tmp_path / "warned", tokenizer, [str(data)], lost_context="warn")
     assert (warned.counts.packed, warned.encoding.lost_context) == (3, {"tools": 2})
-    assert "warning: 2 rows are trained behind prompts without their tools" in summarize("w", warned).lines
+    assert "2 rows are trained behind prompts without their tools" in warnings_on(warned)
     sftdata.verify(tmp_path / "warned")
 
 
@@ -215,9 +215,9 @@ def test_messages_that_are_rendered_chats_themselves_are_counted(tiny_tokenizer:
     manifest = prepare(tmp_path / "out", tiny_tokenizer, [str(data)])
     assert (manifest.counts.packed, manifest.encoding.rendered) == (4, {"Alpaca": 1, "Llama 2": 2})
     assert (
-        "warning: 3 messages are themselves chats in the marks of a template (Alpaca 1, Llama 2 2), trained as text: "
+        "3 messages are themselves chats in the marks of a template (Alpaca 1, Llama 2 2), trained as text: "
         "write the turns as messages, without marks"
-    ) in summarize("out", manifest).lines
+    ) in warnings_on(manifest)
 
 
 def test_texts_whose_owner_may_mean_something_else_are_counted(tiny_tokenizer: Path, tmp_path: Path) -> None:
@@ -240,15 +240,16 @@ def test_texts_whose_owner_may_mean_something_else_are_counted(tiny_tokenizer: P
     assert (manifest.counts.packed, encoding.media_marks, encoding.tools_twice) == (8, 2, 1)
     assert encoding.reasoning == {"unwritten: </think>": 1, "unwritten: <think>": 1, "unwritten: [THINK]": 1}
     lines = summarize("out", manifest).lines
-    assert "warning: 2 messages have the mark of a picture or a sound (such as <image>), which is only text" in lines
+    warnings = warnings_on(manifest)
+    assert "2 messages have the mark of a picture or a sound (such as <image>), which is only text" in warnings
     assert (
         "3 answers have reasoning in their texts (</think> 1, <think> 1, [THINK] 1), trained as text: the template "
         "writes no reasoning; reasoning: drop would leave it out"
     ) in lines
     assert (
-        "warning: 1 row lists its tools in the system message too, and a template that writes tools writes them twice: "
+        "1 row lists its tools in the system message too, and a template that writes tools writes them twice: "
         "take the list out of the system message"
-    ) in lines
+    ) in warnings
 
 
 def test_a_conversation_of_more_than_max_turns_is_dropped_by_name_or_cut_into_windows(

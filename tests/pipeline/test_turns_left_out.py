@@ -9,10 +9,9 @@ from typing import Any
 
 import pytest
 from raw_rows import chat, write_lines
-from runs import ledger, prepare
+from runs import ledger, prepare, warnings_on
 
 import sftdata
-from sftdata.view.summary import summarize
 from sftdata.view.why import explain
 
 SECOND = {"role": "user", "content": "And?"}
@@ -48,8 +47,8 @@ def test_a_turn_whose_field_is_not_written_is_left_out_and_named(tiny_tokenizer:
     assert manifest.encoding is not None and manifest.encoding.left_out == {"lost_field": 1}
     way = "reasoning=inline trains 1 of 1 of them that were tried"
     assert manifest.encoding.ways_out == {"lost_field": way}
-    lines = summarize("out", manifest).lines
-    assert "warning: 1 turn of rows that are trained otherwise is left out as lost_field: see the ledger" in lines
+    warning = "1 turn of rows that are trained otherwise is left out as lost_field: see the ledger"
+    assert warning in warnings_on(manifest)
     assert f"  {WHY}" in explain(tmp_path / "out", "a.jsonl:1").splitlines()
     whole = prepare(tmp_path / "whole", tiny_tokenizer, [str(data)], reasoning="inline")
     assert whole.encoding is not None and whole.encoding.left_out == {}

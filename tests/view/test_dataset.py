@@ -88,7 +88,7 @@ def test_a_dataset_without_rows_can_be_opened(dataset_writer, tmp_path: Path):
     assert list(ds) == []
     with pytest.raises(DatasetError, match=r"has no sequence 0; there are no sequences$"):
         ds[0]
-    assert "0 samples in 0 rows" in repr(ds)
+    assert "0 samples -> 0 sequences" in repr(ds)
 
 
 def test_a_folder_that_is_not_a_dataset_is_a_one_line_error(tmp_path: Path):
@@ -103,7 +103,7 @@ def test_a_row_reads_only_its_shard_and_the_summary_reads_none(small_dataset: Pa
     ds = open_dataset(copy)
     assert ds[1].samples[0].record_id == "r4"
     assert ds.sample(4).record_id == "r4"
-    assert "6 samples" in repr(ds)
+    assert "6 conversations -> 3 sequences" in repr(ds)
     with pytest.raises(DatasetError, match=r"00000-of-00002\.arrow: does not exist; "):
         ds[0]
 
@@ -123,17 +123,18 @@ def test_the_summary_has_splits_tokens_trained_share_fill_and_row_counts(dataset
     sample = ds.sample(0)
     share, fill = sample.num_trained_tokens / sample.num_tokens, sample.num_tokens / 64
     lines = [line.split() for line in repr(ds).splitlines()]
-    assert lines[0] == ["out:", "2", "samples", "in", "2", "rows", "of", "at", "most", "64", "tokens"]
+    assert lines[0][:8] == ["out:", "2", "conversations", "->", "2", "sequences", "of", "64"]
     counts = ["1", "1", "1", str(sample.num_tokens), str(sample.num_trained_tokens), f"{share:.1%}", f"{fill:.1%}"]
     assert ["train", *counts] in lines
     assert ["validation", *counts] in lines
-    funnel = [line[:3] for line in lines if line and line[0] in ("rows", "-")]
-    assert funnel == [["rows", "read", "7"], ["-", "bad_json", "2"], ["-", "duplicate", "3"], ["rows", "packed", "2"]]
+    funnel = [line[:3] for line in lines if line and line[0] in ("rows", "read", "dedup")]
+    assert funnel == [["rows", "read", "7"], ["read", "bad_json", "-2"], ["dedup", "duplicate", "-3"]]
+    assert next(line[:2] for line in lines if line and line[0] == "packed") == ["packed", "2"]
 
 
 def test_the_summary_of_a_split_covers_only_the_split(ds: Dataset):
     text = repr(ds.split("validation"))
-    assert text.startswith("validation of shards: 1 sample in 1 row of at most 256 tokens\n")
+    assert text.startswith("validation of shards: 1 sample -> 1 sequence of 256 (")
     assert "\ntrain " not in text
     assert "rows read" not in text
 

@@ -12,7 +12,8 @@ import sftdata
 from sftdata.store.manifest import ControlString, EncodingEntry, Manifest
 from sftdata.view.summary import summarize
 
-STRIP = "clean.strip_trailing_control=true strips it"
+STRIP = "clean.strip_trailing_control=true"
+ENDS = "left over from another model: it would learn to write it"
 
 
 def chat(user: str, *answers: str) -> dict[str, Any]:
@@ -26,12 +27,19 @@ def prepare(folder: Path, tokenizer: Path, rows: list[Any], workers: int = 1, **
     folder.mkdir(exist_ok=True)
     (folder / "chats.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     config = {"tokenizer": str(tokenizer), "sources": [str(folder / "chats.jsonl")], "out": str(folder / "out")}
-    return sftdata.prepare(sftdata.parse_config({**config, **settings}), workers=workers)
+    return sftdata.prepare(sftdata.parse_config({**config, **settings}), workers=workers).manifest
 
 
 def added_lines(manifest: Manifest, encoding: EncodingEntry, split: str | None = None) -> list[str]:
-    """The lines of the summary after those about tokenizer and packing."""
-    return list(summarize("x", manifest.model_copy(update={"encoding": encoding}), split).lines[2:])
+    """The notes of the summary."""
+    return list(summarize("x", manifest.model_copy(update={"encoding": encoding}), split).lines)
+
+
+def warnings(manifest: Manifest, name: str, **encoding: Any) -> list[tuple[str, str | None]]:
+    """The texts and settings of the warnings of one kind."""
+    entry = EncodingEntry(encoder="tokenizers", **encoding)
+    found = summarize("x", manifest.model_copy(update={"encoding": entry})).warnings
+    return [(one.text, one.setting) for one in found if one.name == name]
 
 
 @pytest.fixture
@@ -71,19 +79,20 @@ def test_after_stripping_it_is_counted_and_no_longer_suggested(tiny_tokenizer: P
     clean = prepare(tmp_path / "clean", tiny_tokenizer, rows, clean={"strip_trailing_control": True})
     assert clean.encoding is not None
     assert (clean.encoding.stripped_answers, clean.encoding.trailing_control) == (3, {"<|endoftext|>": 3})
-    assert summarize("x", loose).lines[2:] == (
-        "control strings in text, kept as text: <|endoftext|> 3 x assistant",
-        f"3 answers end in <|endoftext|>: {STRIP}",
-    )
-    assert summarize("x", clean).lines[2:] == (
-        "control strings in text, kept as text unless stripped: <|endoftext|> 3 x assistant",
-        "stripped control strings from the end of 3 answers",
-    )
+    (warning,) = summarize("x", loose).warnings
+    assert warning.text == f"3 conversations (100.0%) have an answer that ends in <|endoftext|>, {ENDS}"
+    assert (warning.share, warning.example, warning.setting) == (1.0, "chats.jsonl:1", STRIP)
+    assert summarize("x", loose).lines == ()  # its number is said once
+    assert summarize("x", clean).lines == ("stripped control strings from the end of 3 answers",)
+    assert summarize("x", clean).warnings == ()
 
 
 @pytest.mark.parametrize(
     ("overlong", "line"),
-    [("split", "split 2 conversations longer than a row; 1 turn too long for a window"), ("truncate", "cut 2 answers")],
+    [
+        ("split", "split 2 conversations longer than a sequence; 1 turn too long for a window"),
+        ("truncate", "cut 2 answers"),
+    ],
 )
 def test_the_summary_says_what_was_done_to_overlong_conversations(
     tiny_tokenizer: Path, tmp_path: Path, overlong: str, line: str
@@ -92,14 +101,14 @@ def test_the_summary_says_what_was_done_to_overlong_conversations(
     rows = [chat("Hi.", *[answer] * 4), chat("Hello.", answer, "five " * 200, answer), chat("Short?", "Yes.")]
     manifest = prepare(tmp_path, tiny_tokenizer, rows, overlong=overlong, pack={"seq_len": 128})
     assert manifest.counts.packed == 3
-    assert summarize("x", manifest).lines[2:] == (line,)
+    assert summarize("x", manifest).lines == (line,)
     sftdata.verify(tmp_path / "out")
 
 
 def test_a_plain_dataset_has_no_extra_lines(tiny_tokenizer: Path, tmp_path: Path) -> None:
     summary = summarize("x", prepare(tmp_path, tiny_tokenizer, [chat("Hi?", "Hi.")]))
-    assert len(summary.lines) == 2
-    assert summary.lines[0].endswith((", encoder fastokens", ", encoder tokenizers"))
+    assert (summary.lines, summary.warnings) == ((), ())
+    assert summary.facts[0].endswith((", encoder fastokens", ", encoder tokenizers"))
 
 
 def test_the_five_most_frequent_strings_are_listed_and_the_others_counted(manifest: Manifest) -> None:
@@ -117,24 +126,24 @@ def test_stripping_is_suggested_from_ten_answers_or_one_percent_of_the_packed_ro
     manifest: Manifest, packed: int, endings: int, said: bool
 ) -> None:
     manifest = manifest.model_copy(update={"counts": manifest.counts.model_copy(update={"packed": packed})})
-    encoding = EncodingEntry(encoder="tokenizers", trailing_control={"</s>": endings} if endings else {})
-    noun = "answer ends" if endings == 1 else "answers end"
-    assert added_lines(manifest, encoding) == ([f"{endings} {noun} in </s>: {STRIP}"] if said else [])
+    text = f"{endings} {'answer ends' if endings == 1 else 'answers end'} in </s>, {ENDS}"
+    found = warnings(manifest, "foreign_ends", trailing_control={"</s>": endings} if endings else {})
+    assert found == ([(text, STRIP)] if said else [])
 
 
 def test_what_stripping_leaves_empty_is_said_beside_the_suggestion(manifest: Manifest) -> None:
-    encoding = EncodingEntry(encoder="tokenizers", trailing_control={"</s>": 20}, only_control=2)
-    said = f"20 answers end in </s>: {STRIP}, and drops 2 answers with nothing else as empty_answer"
-    assert added_lines(manifest, encoding) == [said]
+    said = (
+        f"20 answers end in </s>, {ENDS}; 2 answers with nothing else would be dropped as empty_answer with the setting"
+    )
+    assert warnings(manifest, "foreign_ends", trailing_control={"</s>": 20}, only_control=2) == [(said, STRIP)]
 
 
 def test_a_control_string_cannot_control_the_terminal_or_break_the_line(manifest: Manifest) -> None:
     hit = ControlString(string="\x1b[2J\n<end>", role="user", count=1)
     encoding = EncodingEntry(encoder="tokenizers", control_strings=(hit,), trailing_control={"\x07\n": 10})
-    assert added_lines(manifest, encoding) == [
-        "control strings in text, kept as text: ␛[2J␊<end> 1 x user",
-        f"10 answers end in ␇␊: {STRIP}",
-    ]
+    assert added_lines(manifest, encoding) == ["control strings in text, kept as text: ␛[2J␊<end> 1 x user"]
+    text = str(summarize("x", manifest.model_copy(update={"encoding": encoding})))
+    assert "warning: 10 answers end in ␇␊, left over" in text
 
 
 def test_the_summary_of_a_split_has_no_lines_about_the_whole_dataset(manifest: Manifest) -> None:

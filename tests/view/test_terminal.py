@@ -124,7 +124,7 @@ def test_a_missing_row_is_a_one_line_error(ds: Dataset):
 
 
 def test_the_printed_summary_is_the_repr(ds: Dataset):
-    out = console(styled=False)
+    out = console(styled=False, width=100)
     print_summary(ds, out)
     assert printed(out).rstrip("\n") == repr(ds)
 

@@ -1,4 +1,5 @@
-"""Developer messages under templates that have no such role: they become system messages.
+"""Developer messages under templates that have no such role: they become system messages. And the system prompt that a
+template writes of its own.
 
 OpenAI renamed the system role to developer; most chat templates know one of the two. Some write nothing for the other,
 or write it as if the user had said it, or with a header that no model has seen, as they do for any role. What a
@@ -19,11 +20,13 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from sftdata.encode.template.jinja import RenderError, Turn
-from sftdata.encode.template.probes import LATER, SENTINEL, TemplateProbes
+from sftdata.encode.template.probes import LATER, SENTINEL, USER, TemplateProbes
 from sftdata.records.record import Message, PlainRecord, Record, is_plain
 
 _LEADING = ("system", "developer")
 _UNKNOWN = SENTINEL.format("role")
+_SYSTEM = SENTINEL.format("system")
+MAX_CHARS = 2_000  # of a template's own system prompt that is told
 
 
 class Roles(NamedTuple):
@@ -106,3 +109,22 @@ def with_roles(record: Record, written: Roles) -> Record:
 def can_join(record: Record, written: Roles) -> bool:
     """Whether joining the messages at the start of a record loses nothing."""
     return all(is_plain(message) for message in record.messages[: written.joined])
+
+
+def added_system(probes: TemplateProbes) -> str | None:
+    """The text that a template writes in place of a system prompt, where there is none; None if it writes nothing.
+
+    It is what differs between a question with a system prompt and without: a template that writes something else too,
+    such as a header or the date, writes it around both.
+    """
+    question: Turn = {"role": "user", "content": USER}
+    without = probes.probe([question])
+    given = probes.probe([{"role": "system", "content": _SYSTEM}, question])
+    if without is None or given is None or given.count(_SYSTEM) != 1:
+        return None
+    before, _, behind = given.partition(_SYSTEM)
+    if len(without) <= len(before) + len(behind) or not (without.startswith(before) and without.endswith(behind)):
+        return None
+    text = without[len(before) : len(without) - len(behind)].strip()
+    is_of_turn = USER in text or any(end in text for end in probes.end_texts)  # another turn, not a prompt
+    return None if is_of_turn or not text else text[:MAX_CHARS]

@@ -1,0 +1,235 @@
+"""Tables and sentences laid out to a width: the same lines on a terminal, in a pipe and in a repr.
+
+A line is a list of pieces, each a text and its style; what shows no styles joins the texts. Lines are folded between
+words, never inside one: a word that is wider than its column gets a line of its own.
+
+    reason     rows  first row                    where a column does not fit beside     reason     rows
+    duplicate   412  data/chats.jsonl:1532        the others, it goes below them         duplicate   412
+                                                                                             first row: data/chats...
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from sftdata.safe.control_chars import terminal_safe
+
+PLAIN_WIDTH = 100  # of what goes to no terminal: a pipe, a file, a repr
+GAP = 2  # between columns
+MIN_FOLDED = 24  # a column that would be narrower goes below the others
+BAR_WIDTHS = (20, 14, 8)
+INDENT = 4  # of what is below a row
+DIM, BOLD = "dim", "bold"
+
+Line = list[tuple[str, str]]  # texts and their styles
+
+
+def width_of(text: str) -> int:
+    """The columns that a text takes on a terminal."""
+    if text.isascii():
+        return len(text)
+    return sum(_char_width(char) for char in text)
+
+
+def _char_width(char: str) -> int:
+    if unicodedata.category(char) in ("Mn", "Me", "Cf"):
+        return 0
+    return 2 if unicodedata.east_asian_width(char) in "WF" else 1
+
+
+def fold(text: str, width: int) -> list[str]:
+    """The words of a text on lines of at most this width. Only a word that is wider is longer than its line; one of
+    wide characters, as Chinese writes them without spaces, is broken between two of these.
+    """
+    lines: list[str] = []
+    line, used = "", 0
+    for word in (part for whole in text.split() for part in _parts(whole, width)):
+        size = width_of(word)
+        if line and used + 1 + size > width:
+            lines.append(line)
+            line, used = word, size
+        else:
+            line, used = (f"{line} {word}", used + 1 + size) if line else (word, size)
+    return [*lines, line] if line or not lines else lines
+
+
+def _parts(word: str, width: int) -> Iterator[str]:
+    """The word itself; or if it is wider than a line, its parts between wide characters."""
+    if width_of(word) <= width or word.isascii():
+        yield word
+        return
+    start = used = 0
+    for at, char in enumerate(word):
+        size = _char_width(char)
+        if used + size > width and at > start and size == 2 and _char_width(word[at - 1]) == 2:
+            yield word[start:at]
+            start, used = at, 0
+        used += size
+    yield word[start:]
+
+
+def shortened(text: str, width: int) -> str:
+    """A text on one line, cut behind a word where it is wider than this, with an ellipsis."""
+    text = " ".join(text.split())
+    if width_of(text) <= width:
+        return text
+    room, end = width - 1, 0
+    for char in text:
+        room -= _char_width(char)
+        if room < 0:
+            break
+        end += 1
+    cut = text[:end]
+    return (cut.rpartition(" ")[0] if " " in cut[end // 2 :] and text[end] != " " else cut).rstrip() + "\u2026"
+
+
+def paragraph(label: str, text: str, width: int, style: str = "", label_style: str | None = None) -> list[Line]:
+    """A text behind a label, its further lines below its first one."""
+    text, indent = terminal_safe(text), width_of(label)
+    lines = fold(text, max(1, width - indent))
+    first: Line = [(label, style if label_style is None else label_style), (lines[0], style)]
+    return [first, *([(" " * indent, ""), (line, style)] for line in lines[1:])]
+
+
+def plain(lines: Iterable[Line]) -> list[str]:
+    """Lines without their styles."""
+    return ["".join(text for text, _ in line).rstrip() for line in lines]
+
+
+def bar(share: float, width: int) -> str:
+    """A share as blocks: never nothing where there is something, nor full where something is missing."""
+    eighths = round(min(max(share, 0.0), 1.0) * width * 8)
+    eighths = max(eighths, 1) if share > 0 else 0
+    eighths = min(eighths, width * 8 - 1) if share < 1 else eighths
+    return "\u2588" * (eighths // 8) + " \u258f\u258e\u258d\u258c\u258b\u258a\u2589"[eighths % 8].strip()
+
+
+# What stands for the blocks where an encoding lacks them.
+ASCII_BARS = str.maketrans("\u2588\u2589\u258a\u258b\u258c\u258d\u258e\u258f", "#####...")
+
+
+class _Plan(NamedTuple):
+    """How a table is laid out."""
+
+    widths: tuple[int, ...]
+    bar: int = 0  # the width of its bars; 0: none
+    folded: int = -1  # the column whose cells are folded; -1: none
+    below: tuple[int, ...] = ()  # columns that are below the others
+    is_first_above: bool = False  # whether the first column is on a line of its own
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Cells as they are shown. `text_columns` are left-aligned, the others right-aligned.
+
+    Of each row, if given: `shares` are drawn as bars behind the column `bar_after`; `notes` are shown below it, and
+    `styles` is that of the row and its bar.
+    """
+
+    head: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    text_columns: frozenset[int]
+    title: str = ""
+    shares: tuple[float | None, ...] = ()
+    bar_after: int = 1
+    notes: tuple[tuple[str, ...], ...] = ()
+    styles: tuple[tuple[str, str], ...] = ()
+
+    def lines(self, width: int = PLAIN_WIDTH) -> list[str]:
+        """The table as plain text of at most this width, wherever its words allow that; header first."""
+        return plain(self.styled(width))
+
+    def styled(self, width: int = PLAIN_WIDTH) -> list[Line]:
+        """The same as lines of pieces."""
+        cells = [[terminal_safe(cell) for cell in row] for row in (self.head, *self.rows)]
+        plan = _plan(self, cells, width)
+        lines: list[Line] = [[(terminal_safe(self.title), BOLD)]] if self.title else []
+        if any(self.head):
+            lines += _head_lines(self, cells[0], plan)
+        for number, row in enumerate(cells[1:]):
+            lines += _row_lines(self, number, row, plan, width)
+        return lines
+
+
+def _plan(table: Table, cells: Sequence[Sequence[str]], width: int) -> _Plan:
+    """The first of these layouts that fits: all columns side by side; a folded head; a folded column of text; columns
+    of text below the others; the first column above them; and of each the one with the longest bars.
+    """
+    head, body = cells[0], cells[1:]
+    columns = range(len(head))
+    natural = [max((width_of(row[at]) for row in body), default=0) for at in columns]
+    longest = [max((width_of(word) for row in body for word in row[at].split()), default=0) for at in columns]
+    heads = [width_of(text) for text in head]
+    words = [max(map(width_of, text.split()), default=0) for text in head]
+    bars = BAR_WIDTHS if any(share is not None for share in table.shares) else (0,)
+    texts = sorted(table.text_columns - {0}, key=lambda at: (-natural[at], -at))
+    plan = _Plan(tuple(map(max, natural, heads)))
+    for moved in range(len(texts) + 1):
+        below = tuple(sorted(texts[:moved]))
+        flexible = max((at for at in texts[moved:]), default=-1)
+        for is_first_above in (False, True) if moved == len(texts) else (False,):
+            shown = [at for at in columns if at not in below and not (is_first_above and at == 0)]
+            for titles in (heads, words):
+                widths = [max(natural[at], titles[at]) for at in columns]
+                for bar_width in (*bars, 0) if moved == len(texts) else bars:
+                    used = sum(widths[at] for at in shown) + GAP * (len(shown) - 1 + (bar_width > 0)) + bar_width
+                    used += GAP * is_first_above
+                    plan = _Plan(tuple(widths), bar_width, -1, below, is_first_above)
+                    if used <= width:
+                        return plan
+                    rest = 0 if flexible < 0 else width - used + widths[flexible]
+                    if flexible >= 0 and rest >= max(MIN_FOLDED, longest[flexible], words[flexible]):
+                        widths[flexible] = rest
+                        return plan._replace(widths=tuple(widths), folded=flexible)
+    return plan
+
+
+def _head_lines(table: Table, head: Sequence[str], plan: _Plan) -> list[Line]:
+    """The names of the columns, in as many lines as the longest needs, their last words on the lowest."""
+    folded = [fold(text, max(1, width)) for text, width in zip(head, plan.widths)]
+    folded[0] = [] if plan.is_first_above else folded[0]
+    depth = max((len(lines) for at, lines in enumerate(folded) if at not in plan.below), default=0)
+    rows = ([lines[at - depth] if at - depth >= -len(lines) else "" for lines in folded] for at in range(depth))
+    halves = (_halves(table, row, plan) for row in rows)
+    space = " " * (plan.bar + GAP) if plan.bar else ""
+    return [[(left + space + right, BOLD)] for left, right in halves]
+
+
+def _row_lines(table: Table, number: int, row: Sequence[str], plan: _Plan, width: int) -> list[Line]:
+    """The lines of one row, with what is below it."""
+    style, bar_style = table.styles[number] if table.styles else ("", "")
+    lines: list[Line] = [[(row[0], style)]] if plan.is_first_above else []
+    more: list[str] = []
+    if plan.folded >= 0:
+        first, *more = fold(row[plan.folded], plan.widths[plan.folded])
+        row = [first if at == plan.folded else cell for at, cell in enumerate(row)]
+    left, right = _halves(table, row, plan)
+    share = table.shares[number] if table.shares else None
+    drawn = bar(share, plan.bar) if share is not None and plan.bar else ""
+    space = " " * (plan.bar + GAP * (plan.bar > 0) - len(drawn) - GAP * bool(drawn))
+    lines.append([(left, style), *([(" " * GAP, ""), (drawn, bar_style)] if drawn else []), (space + right, style)])
+    for text in more:
+        cells = ["" if at != plan.folded else text for at in range(len(row))]
+        left, right = _halves(table, cells, plan)
+        lines.append([(left + " " * (plan.bar + GAP * (plan.bar > 0)) + right, style)])
+    for at in plan.below:
+        if row[at]:
+            label = f"{table.head[at]}: " if table.head[at] else ""
+            lines += paragraph(" " * INDENT + label, row[at], width, style, DIM)
+    for text in table.notes[number] if table.notes else ():
+        lines += paragraph(" " * INDENT, text, width, DIM)
+    return lines
+
+
+def _halves(table: Table, row: Sequence[str], plan: _Plan) -> tuple[str, str]:
+    """The cells of a row before and behind its bar, each as wide as its column."""
+    parts: tuple[list[str], list[str]] = ([], [])
+    for at, cell in enumerate(row):
+        if at not in plan.below and not (plan.is_first_above and at == 0):
+            pad = " " * (plan.widths[at] - width_of(cell))
+            parts[at > table.bar_after].append(cell + pad if at in table.text_columns else pad + cell)
+    left = " " * GAP * plan.is_first_above + (" " * GAP).join(parts[0])
+    return left, "".join(" " * GAP + text for text in parts[1])
