@@ -35,11 +35,7 @@ class Way(NamedTuple):
     reasoning: Reasoning
     tool_calls: ToolCalls
     prover: ShapeProver
-
-    @property
-    def changes(self) -> bool:
-        """Whether it changes records."""
-        return self.reasoning != "keep" or self.tool_calls != "keep"
+    changes: bool  # whether records become others
 
 
 class Provers:
@@ -77,7 +73,8 @@ class Provers:
         for source in self.sources:
             kwargs = arguments_of(self.probes.thinking.switch, of_run, source)
             reasoning, calls = source.reasoning or settings.reasoning, source.tool_calls or settings.tool_calls
-            found.append(Way(kwargs, reasoning, calls, self.of(kwargs)))
+            changes = reasoning != "keep" or calls != "keep"
+            found.append(Way(kwargs, reasoning, calls, self.of(kwargs), changes))
         return tuple(found)
 
     def of_row(self, way: Way, kwargs: Mapping[str, Any] | None) -> ShapeProver:

@@ -265,6 +265,14 @@ def test_what_was_written_as_text_is_counted_and_so_are_ids_and_names_that_are_n
     assert unwritten == {"messages: call ids": 1, "messages: a tool_call_id": 1, "messages: a name": 1}
 
 
+def test_templates_check_says_where_the_setting_trains_a_shape(make_encoder: Make) -> None:
+    from sftdata.encode.template_check import check_template
+
+    outcomes = {one.name: one.outcome for one in check_template(make_encoder(tiny_tokenizers.CHATML)).examples}
+    assert outcomes["tools with text"] == "lost_field: turn 2: tool_calls (tool_calls=inline trains it)"
+    assert outcomes["thinking"] == "lost_field: turn 2: reasoning_content"
+
+
 class TextOracle(Oracle):
     """The oracle, with marks of tools that are the model's own wherever it has tokens for them."""
 

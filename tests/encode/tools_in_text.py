@@ -7,6 +7,7 @@ messages are hidden (see Masks in reference.py).
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Collection, Mapping
 from typing import Any
 
@@ -14,6 +15,8 @@ from reference import Chat
 
 TOOL_MARKS = ("<tools>", "</tools>", "<tool_call>", "</tool_call>", "<tool_response>", "</tool_response>")
 STAND_INS = {mark: chr(0xE0E0 + number) for number, mark in enumerate(TOOL_MARKS)}
+# Nothing but reasoning; the characters are the stand-ins of zoo_oracle.py.
+_REASONING = re.compile(r"\s*(?:<think>(?:(?!</think>).)*</think>|\ue0f0[^\ue0f1]*\ue0f1)\s*", re.DOTALL)
 PROMPT = (
     "You are a function calling AI model. You are provided with function signatures within {tools}{/tools} XML tags. "
     "You may call one or more functions to assist with the user query. Don't make assumptions about what values to "
@@ -54,7 +57,7 @@ def in_text(row: Mapping[str, Any], tools_in: str, own: Collection[str] = ()) ->
         elif calls:
             written = "\n".join(f"{mark('<tool_call>')}\n{call}\n{mark('</tool_call>')}" for call in calls)
             content = message.get("content") or ""
-            space = "\n\n" if content.endswith(("</think>", "\ue0f1")) else "\n"
+            space = "\n\n" if _REASONING.fullmatch(content) else "\n"
             message["content"] = f"{content}{space}{written}" if content else written
         elif message["role"] == "user" and at and row["messages"][at - 1]["role"] == "tool":
             chat[-1]["content"] += "\n\n" + message["content"]
