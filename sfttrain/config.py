@@ -11,7 +11,7 @@ from pydantic import Field, field_validator, model_validator
 from sftdata.settings.groups import Settings, check_settings
 from sftdata.settings.other_names import Names
 from sftdata.settings.overrides import apply_override, read_settings
-from sfttrain.other_names import TRAIN_NAMES
+from sfttrain.trainer.other_names import TRAIN_NAMES
 from sfttrain.trainer.settings import check_trainer_settings
 
 

@@ -4,17 +4,99 @@ from __future__ import annotations
 
 import gc
 
-from sftdata.cli import check, inspect_dataset, prepare, templates, verify, why
-from sftdata.settings.command_line import command_line
+from sftdata.cli import check, diff, discover, inspect_dataset, prepare, templates, verify, why
+from sftdata.settings.command_line import CommandLine, add_command, command_line
 
-app = command_line("sftdata", "Turn instruction and chat data into tokenized, label-masked, packed shards.")
+_TOKENIZER = "HuggingFaceTB/SmolLM2-135M-Instruct"
+_MAKE, _LOOK, _KNOW = "From files to a dataset", "Look at a dataset", "What can be said"
 
-app.command()(prepare.prepare)
-app.command()(check.check)
-app.command()(verify.verify)
-app.command()(inspect_dataset.inspect)
-app.command()(why.why)
-app.add_typer(templates.app, name="templates")
+
+class Story(CommandLine):
+    """The commands in the order in which they are needed."""
+
+    order = (
+        *("init", "check", "prepare", "verify", "inspect", "why", "diff"),
+        *("templates", "formats", "settings", "reasons", "schema"),
+    )
+
+
+_ABOUT = "Turn instruction and chat data into tokenized, label-masked, packed shards."
+app = command_line("sftdata", _ABOUT, Story)
+
+# The examples of the first ones work in turn, where chats.jsonl is.
+add_command(
+    app,
+    "check",
+    check.check,
+    _MAKE,
+    """
+    sftdata check chats.jsonl
+    sftdata check chats.jsonl --write prepare.yaml
+    sftdata check prepare.yaml --against exam.jsonl
+""",
+)
+add_command(
+    app,
+    "prepare",
+    prepare.prepare,
+    _MAKE,
+    f"""
+    sftdata prepare chats.jsonl --tokenizer {_TOKENIZER} --out shards
+    sftdata prepare prepare.yaml pack.seq_len=4096 split.validation=0.01
+    sftdata prepare questions.csv --columns prompt=question,completion=answer --tokenizer {_TOKENIZER} --out shards
+""",
+)
+add_command(app, "verify", verify.verify, _MAKE, "sftdata verify shards")
+add_command(
+    app,
+    "inspect",
+    inspect_dataset.inspect,
+    _LOOK,
+    """
+    sftdata inspect shards
+    sftdata inspect shards --row 3
+    sftdata inspect shards --where chats.jsonl:1
+    sftdata inspect shards --search "HTTP 404"
+    sftdata inspect shards --longest
+    sftdata inspect shards --dropped duplicate
+""",
+    cls=inspect_dataset.InspectCommand,
+)
+add_command(app, "diff", diff.diff, _LOOK, "sftdata diff shards later-shards", cls=diff.DiffCommand)
+add_command(app, "why", why.why, _LOOK, "sftdata why shards chats.jsonl:3")
+app.add_typer(templates.app, name="templates", rich_help_panel=_KNOW)
+add_command(
+    app,
+    "formats",
+    discover.formats,
+    _KNOW,
+    """
+    sftdata formats
+    sftdata formats alpaca
+""",
+)
+add_command(
+    app,
+    "settings",
+    discover.settings,
+    _KNOW,
+    """
+    sftdata settings
+    sftdata settings dedup.near
+    sftdata settings max_length
+""",
+)
+add_command(
+    app,
+    "reasons",
+    discover.reasons,
+    _KNOW,
+    """
+    sftdata reasons
+    sftdata reasons overlong
+""",
+)
+add_command(app, "schema", discover.schema, _KNOW, "sftdata schema > prepare.schema.json")
 
 
 def main() -> None:

@@ -2,61 +2,133 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 import time
-from collections.abc import Collection
 from dataclasses import replace
+from itertools import count
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from sftdata.cli.shared import config_of, fail, fail_for_faults, is_one_stream, shown_progress, user_errors
+from sftdata.cli import completion
+from sftdata.cli.shared import (
+    Columns,
+    Format,
+    Items,
+    Split,
+    System,
+    as_json_text,
+    config_of,
+    fail,
+    fail_for_faults,
+    is_one_stream,
+    print_warnings,
+    shortest_path,
+    show,
+    shown_progress,
+    source_settings,
+    user_errors,
+)
+from sftdata.safe.control_chars import terminal_safe
 
 if TYPE_CHECKING:
+    from sftdata.config import Config
+    from sftdata.progress import Remembered
     from sftdata.store.manifest import Manifest
+    from sftdata.view.summary import Summary
+
+
+_DATASET, _RUN, _PRINTED = "What is made", "How it runs", "What is printed"
+Tokenizer = Annotated[
+    str | None, typer.Option(metavar="NAME", help="folder or hub id of the tokenizer", rich_help_panel=_DATASET)
+]
+Out = Annotated[str | None, typer.Option(metavar="FOLDER", help="output folder", rich_help_panel=_DATASET)]
+SeqLen = Annotated[
+    int | None,
+    typer.Option(metavar="N", help="most tokens of a packed sequence [default: 2048]", rich_help_panel=_DATASET),
+]
+MaxDropped = Annotated[
+    str | None,
+    typer.Option(
+        metavar="SHARE",
+        help="write no dataset if more than this share of the rows, such as 0.1 or 10%, is dropped, duplicates "
+        "included",
+        rich_help_panel=_DATASET,
+    ),
+]
+Overwrite = Annotated[
+    bool,
+    typer.Option("--overwrite", help="replace an existing dataset in the output folder", rich_help_panel=_DATASET),
+]
+Encoder = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="auto, fast or hf; the ids are the same [default: auto]",
+        rich_help_panel=_RUN,
+        autocompletion=completion.encoders,
+    ),
+]
+Workers = Annotated[
+    int | None,
+    typer.Option(min=1, metavar="N", help="number of processes [default: one per core]", rich_help_panel=_RUN),
+]
+Fresh = Annotated[bool, typer.Option("--fresh", help="ignore cached work and start over", rich_help_panel=_RUN)]
+KeepWork = Annotated[
+    bool,
+    typer.Option("--keep-work", help="keep the cached work for a run with other settings", rich_help_panel=_RUN),
+]
+By = Annotated[
+    str | None,
+    typer.Option(
+        metavar="COLUMN",
+        help="a table of what each value of this column gives; a source has it in keep",
+        rich_help_panel=_PRINTED,
+    ),
+]
+AsJson = Annotated[
+    bool, typer.Option("--json", help="print the summary as JSON, and nothing else", rich_help_panel=_PRINTED)
+]
+Quiet = Annotated[
+    bool,
+    typer.Option("--quiet", "-q", help="print warnings and errors only, to stderr", rich_help_panel=_PRINTED),
+]
 
 
 def prepare(
-    items: Annotated[
-        list[str],
-        typer.Argument(
-            metavar="CONFIG.yaml|FILE... [KEY=VALUE]...",
-            help="a settings file, or data files, folders and globs; then dotted.key=value settings: pack.seq_len=4096",
-        ),
-    ],
-    tokenizer: Annotated[str | None, typer.Option(help="folder or hub id of the tokenizer")] = None,
-    out: Annotated[str | None, typer.Option(help="output folder")] = None,
-    encoder: Annotated[str | None, typer.Option(help="auto, fast or hf [default: auto]")] = None,
-    seq_len: Annotated[int | None, typer.Option(help="maximum tokens in a packed row [default: 2048]")] = None,
-    max_dropped: Annotated[
-        str | None,
-        typer.Option(
-            metavar="SHARE",
-            help="write no dataset if more than this share of the rows, such as 0.1 or 10%, is dropped, duplicates "
-            "included",
-        ),
-    ] = None,
-    workers: Annotated[int | None, typer.Option(min=1, help="number of processes [default: one per core]")] = None,
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="replace an existing dataset in the output folder")
-    ] = False,
-    fresh: Annotated[bool, typer.Option("--fresh", help="ignore cached work and start over")] = False,
-    keep_work: Annotated[
-        bool,
-        typer.Option("--keep-work", help="keep the cached work for a run with other settings"),
-    ] = False,
+    items: Items,
+    tokenizer: Tokenizer = None,
+    out: Out = None,
+    columns: Columns = None,
+    format: Format = None,
+    system: System = None,
+    split: Split = None,
+    seq_len: SeqLen = None,
+    max_dropped: MaxDropped = None,
+    overwrite: Overwrite = False,
+    workers: Workers = None,
+    encoder: Encoder = None,
+    fresh: Fresh = False,
+    keep_work: KeepWork = False,
+    by: By = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
 ) -> None:
     """Turn raw files into packed training shards."""
     with user_errors():
         started = time.monotonic()
         options = {"tokenizer": tokenizer, "out": out, "encoder": encoder, "pack.seq_len": seq_len}
-        config = config_of(items, {**options, "max_dropped": max_dropped})
+        reading = source_settings(columns, format, system, split)
+        config = config_of(items, {**options, "max_dropped": max_dropped}, of_sources=reading)
+        _check_by(by, config)
         from sftdata.pipeline.prepare import prepare as run
         from sftdata.progress import Remembered
         from sftdata.records.faults import INTERNAL_ERROR
 
         try:
-            with shown_progress() as shown:
+            with shown_progress(is_quiet=quiet) as shown:
                 progress = Remembered(shown)
                 manifest = run(
                     config,
@@ -68,25 +140,63 @@ def prepare(
                 )
         except KeyboardInterrupt:
             fail("stopped; no dataset was written, run the same command again to continue", 130)
-        seen = progress.notes if is_one_stream(sys.stdout, sys.stderr) else ()
-        _report(config.resolve_path(config.out.path), manifest, time.monotonic() - started, seen)
+        summary = _summary(config, manifest, by, progress, time.monotonic() - started)
+        if as_json:
+            print(as_json_text(summary.to_dict()))
+        if quiet:
+            print_warnings(summary)
+        elif not as_json:
+            seen = progress.notes if is_one_stream(sys.stdout, sys.stderr) else ()
+            show(
+                replace(
+                    summary, lines=tuple(line for line in summary.lines if line not in set(map(terminal_safe, seen)))
+                )
+            )
         if not manifest.shards:
             fail(f"{config.out.path}: no row was packed; see the reasons above")
         fail_for_faults(manifest.counts.dropped_as(INTERNAL_ERROR), manifest.counts.rows_read, "the dataset lacks them")
 
 
-def _report(folder: str, manifest: Manifest, seconds: float, seen: Collection[str]) -> None:
-    """Print the summary of the finished dataset, without messages that were seen before it, and the time it took."""
-    from sftdata.safe.control_chars import encodable, terminal_safe
+def _check_by(by: str | None, config: Config) -> None:
+    """Raise ConfigError if no source keeps the column to group the rows by, before anything is done."""
+    from sftdata.errors import ConfigError
+    from sftdata.settings.yaml_line import override
+
+    if by is not None and not any(by in source.keep for source in config.sources):
+        setting = override("sources.0.keep", [*config.sources[0].keep, by])
+        raise ConfigError("--by", f"no source keeps the column {by}", f"add {setting}")
+
+
+def _summary(config: Config, manifest: Manifest, by: str | None, progress: Remembered, seconds: float) -> Summary:
+    """The summary of the finished dataset, with what its ledger says, the time it took, and how to go on."""
+    from sftdata.view.outcome import read_facts
     from sftdata.view.summary import summarize
 
-    summary = summarize(folder, manifest)
-    known = set(map(terminal_safe, seen))
-    summary = replace(summary, lines=tuple(line for line in summary.lines if line not in known))
-    if sys.stdout.isatty():
-        from sftdata.view.terminal import print_summary_of
+    folder = config.resolve_path(config.out.path)
+    shown = shortest_path(folder)
+    facts = read_facts(folder, manifest, by)
+    summary = summarize(shown, manifest, facts=facts, commands=_next(shown, config, manifest))
+    time_taken = f"{seconds:.1f} s, {manifest.counts.rows_read / max(seconds, 1e-3):,.0f} rows/s"
+    stages = [
+        {"stage": one.stage, "number": one.number, "noun": one.noun, "dropped": one.dropped} for one in progress.stages
+    ]
+    times = [{**stage, "seconds": round(one.seconds, 3)} for stage, one in zip(stages, progress.stages)]
+    data = {**summary.data, "seconds": round(seconds, 3), "stages": times}
+    return replace(summary, facts=(*summary.facts, time_taken), data=data)
 
-        print_summary_of(summary)
-    else:  # the same text without rich, which is slow to import
-        print(encodable(str(summary), sys.stdout.encoding))
-    print(f"\n{seconds:.1f} s, {manifest.counts.rows_read / max(seconds, 1e-3):,.0f} rows/s")
+
+def _next(folder: str, config: Config, manifest: Manifest) -> list[str]:
+    """Commands to go on with, which work as they are."""
+    if not manifest.shards:
+        first = next(iter(manifest.counts.examples.values()), None)
+        return [] if first is None else [shlex.join(["sftdata", "why", folder, first])]
+    commands = [["sftdata", "inspect", folder]]
+    commands += [["sftdata", "why", folder, row] for row in [*manifest.counts.examples.values()][:1]]
+    tokenizer = config.resolve_if_exists(config.tokenizer)
+    path = Path(tokenizer)
+    has_weights = path.is_dir() and (path / "config.json").exists() and any(path.glob("*.safetensors"))
+    if has_weights or (not path.exists() and tokenizer.count("/") == 1):  # a hub id
+        number = next(n for n in count(1) if not Path("run" if n == 1 else f"run-{n}").exists())
+        run = "run" if number == 1 else f"run-{number}"
+        commands.append(["sfttrain", "run", folder, "--model", tokenizer, "--out", run])
+    return [shlex.join(command) for command in commands]

@@ -6,28 +6,59 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from sftdata.cli import completion
 from sftdata.cli.shared import user_errors
+from sftdata.settings.help_page import Command, Group
+from sftdata.settings.layout import Line, columns_of_terminal, definitions, fold, print_lines
 
 if TYPE_CHECKING:
     from sftdata.encode.record_encoder import RecordEncoder
     from sftdata.encode.template_check import TemplateCheck
 
-app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="List, show and check chat templates.")
+app = typer.Typer(
+    cls=Group,
+    invoke_without_command=True,
+    rich_markup_mode=None,
+    help="List, show and check chat templates.",
+    epilog="""
+        sftdata templates list
+        sftdata templates show qwen3
+        sftdata templates check chatml --tokenizer HuggingFaceTB/SmolLM2-135M-Instruct
+    """,
+)
 
 
-@app.command("list")
+@app.callback()
+def _alone(context: typer.Context) -> None:
+    """List, show and check chat templates."""
+    if context.invoked_subcommand is None:
+        list_()
+
+
+@app.command("list", cls=Command, epilog="sftdata templates list")
 def list_() -> None:
     """List the templates that come with sftdata."""
     from sftdata.encode.template.load import template_names, template_summary
 
-    names = template_names()
-    width = max(map(len, names))
-    for name in names:
-        print(f"{name:<{width}}  {template_summary(name)}")
+    with user_errors():
+        width = min(columns_of_terminal(), 120)
+        rows = [(name, template_summary(name)) for name in template_names()]
+        print_lines([*definitions(rows, width, 0), Line(), *map(Line, fold(_HOW_TO_USE, width))])
 
 
-@app.command()
-def show(name: Annotated[str, typer.Argument(help="name from `templates list`, or path")]) -> None:
+_HOW_TO_USE = (
+    "By default a tokenizer's own template is used. `template: NAME` in a settings file, or template=NAME behind "
+    "`sftdata prepare`, takes one of these; `sftdata templates check NAME --tokenizer TOKENIZER` tries it."
+)
+
+
+@app.command(cls=Command, epilog="sftdata templates show qwen3")
+def show(
+    name: Annotated[
+        str,
+        typer.Argument(metavar="NAME", help="name from `templates list`, or path", autocompletion=completion.templates),
+    ],
+) -> None:
     """Print a template."""
     from sftdata.encode.template.load import template_source
 
@@ -35,13 +66,26 @@ def show(name: Annotated[str, typer.Argument(help="name from `templates list`, o
         print(template_source(name), end="")
 
 
-@app.command()
+@app.command(
+    cls=Command,
+    epilog="""
+        sftdata templates check HuggingFaceTB/SmolLM2-135M-Instruct
+        sftdata templates check chatml --tokenizer HuggingFaceTB/SmolLM2-135M-Instruct
+    """,
+)
 def check(
     name: Annotated[
-        str, typer.Argument(metavar="TOKENIZER|TEMPLATE", help="tokenizer (folder or hub id), or template")
+        str,
+        typer.Argument(
+            metavar="TOKENIZER|TEMPLATE",
+            help="tokenizer (folder or hub id), or template",
+            autocompletion=completion.templates,
+        ),
     ],
-    tokenizer: Annotated[str | None, typer.Option(help="tokenizer to check the template with")] = None,
-    date: Annotated[str, typer.Option(help="date for templates that ask for today")] = "2026-01-01",
+    tokenizer: Annotated[str | None, typer.Option(metavar="NAME", help="tokenizer to check the template with")] = None,
+    date: Annotated[
+        str, typer.Option(metavar="DATE", help="date for templates that ask for today [default: 2026-01-01]")
+    ] = "2026-01-01",
 ) -> None:
     """Try a template on every shape of conversation. Exits with 1 if nothing can be trained."""
     with user_errors():

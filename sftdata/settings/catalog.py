@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
 from sftdata.settings.yaml_line import flow
@@ -122,7 +122,7 @@ def _words(annotation: Any) -> str:
         return "a list of settings" if group_of(inner) else f"a list of {_MANY.get(inner, 'values')}"
     if origin is dict:
         return "a mapping"
-    return "settings" if group_of(annotation) else "a value"
+    return "a group" if group_of(annotation) else "a value"
 
 
 def _either(words: list[str]) -> str:
@@ -158,3 +158,70 @@ def _choices(annotation: Any) -> Iterator[str]:
 def _is_list(annotation: object) -> bool:
     """Whether an annotation is a list of groups."""
     return get_origin(annotation) in (tuple, list)
+
+
+def json_schema(model: type[BaseModel]) -> dict[str, Any]:
+    """The JSON schema (Draft 2020-12) of settings files, which allows what they may write shorter."""
+    schema = model.model_json_schema()
+    for name, group in [(model.__name__, schema), *schema.get("$defs", {}).items()]:
+        own = _model_called(name, model)
+        for key, field in own.model_fields.items() if own is not None else ():
+            assert own is not None
+            group["properties"][key] = _shortened(group["properties"][key], own, key)
+            if not group["properties"][key].get("description") and (inner := group_of(field.annotation)) is not None:
+                group["properties"][key]["description"] = _first_sentence(inner)
+        if own is not None:
+            group["description"] = _first_sentence(own)
+        if own is not None and "rows" in own.model_fields:  # in place of path
+            group.pop("required", None)
+            group["anyOf"] = [{"required": ["path"]}, {"required": ["rows"]}]
+    head = {"$schema": "https://json-schema.org/draft/2020-12/schema"}
+    return {**head, **schema, "title": f"settings of {getattr(model, 'listed_by', '') or model.__name__}"}
+
+
+def _model_called(name: str, root: type[BaseModel]) -> type[BaseModel] | None:
+    """The group of settings of this name, in a model or in one of its groups."""
+    models = [root, *(one.group for one in settings_of(root) if one.group is not None)]
+    return next((model for model in models if model.__name__ == name), None)
+
+
+def _shortened(schema: dict[str, Any], model: type[BaseModel], key: str) -> dict[str, Any]:
+    """The schema of a setting with what may be written in place of its full form, if the model takes it: a path for a
+    source, a preset for filters, one entry for a list, on and off, a share as a percentage.
+    """
+    field = model.model_fields[key]
+    group, is_list = group_of(field.annotation), _is_list(field.annotation)
+    kept: dict[str, Any] = {name: schema.pop(name) for name in ("description", "default", "title") if name in schema}
+    forms: list[dict[str, Any]] = [schema]
+    if group is not None and short_form(group):
+        plain = group.model_json_schema()["properties"][short_form(group)]
+        forms.append({name: value for name, value in plain.items() if name in ("type", "enum", "const")})
+    if is_list:
+        forms += [schema["items"]] if group is not None or _takes(model, key, _entry_of(field)) else []
+        schema["items"] = {"anyOf": [schema["items"], *forms[1:2]]} if group is not None else schema["items"]
+    elif group is None or short_form(group) != "path":
+        switches = (True, False, "on", "off") if group is not None or _choices_of(field) else ()
+        probes = [one for one in switches if one not in _choices_of(field) and _takes(model, key, one)]
+        forms += [{"enum": probes}] if probes else []
+    if "a number" in _words(field.annotation) and _takes(model, key, "10%"):
+        forms.append({"type": "string", "pattern": "%$"})
+    return {**({"anyOf": forms} if len(forms) > 1 else schema), **kept}
+
+
+def _choices_of(field: FieldInfo) -> tuple[str, ...]:
+    """The texts that a setting takes; none for a switch, which takes no other form."""
+    return tuple(one for one in _choices(field.annotation) if one not in ("true", "false"))
+
+
+def _entry_of(field: FieldInfo) -> Any:
+    """An entry of a list."""
+    return next(iter((*_choices_of(field), *(field.default or ()), "en")))
+
+
+def _takes(model: type[BaseModel], key: str, value: object) -> bool:
+    """Whether a group takes a value for one of its settings."""
+    try:
+        model.model_validate({key: value})
+    except ValidationError as error:
+        return not any(item["loc"][:1] in ((), (key,)) for item in error.errors())
+    return True

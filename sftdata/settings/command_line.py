@@ -4,20 +4,29 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Sequence
-from typing import Annotated, Any
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any, ClassVar
 
 import typer
-from typer.core import TyperGroup
 
 from sftdata.safe.addresses import mask_credentials
 from sftdata.safe.terminal import safe_output
+from sftdata.settings.help_page import CONTEXT, Command, Group
 
 _OF_OPTION = re.compile(r"(?:Invalid value for |Option )(?:'[^']*?(?=-))?(--?[\w-]+)[^ ]*?'?:? (.*)", re.DOTALL)
 
 
-class CommandLine(TyperGroup):
-    """A group of commands that says what is wrong with its arguments in one sentence on stderr."""
+class CommandLine(Group):
+    """A group of commands that says what is wrong with its arguments in one sentence on stderr. Its help page lists
+    them as `order` does, and others behind these.
+    """
+
+    order: ClassVar[Sequence[str]] = ()
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """The names of the commands, in their order."""
+        names = super().list_commands(ctx)
+        return sorted(names, key=lambda name: self.order.index(name) if name in self.order else len(self.order))
 
     def main(
         self,
@@ -54,24 +63,38 @@ class CommandLine(TyperGroup):
                 error.show()  # type: ignore[attr-defined]
                 sys.exit(error.exit_code)  # type: ignore[attr-defined]
             print(f"{prog_name or self.name}: {_sentence(error)}", file=sys.stderr)
-            sys.exit(1)
+            command = getattr(getattr(error, "ctx", None), "command", None)
+            sys.exit(getattr(command, "trouble_code", 1))
         if standalone_mode:
             sys.exit(code if isinstance(code, int) else 0)
         return code
 
 
-def command_line(name: str, about: str) -> typer.Typer:
+def command_line(name: str, about: str, kind: type[CommandLine] = CommandLine) -> typer.Typer:
     """The command line of a package, without its commands. `about` is its help text."""
     app = typer.Typer(
         name=name,
-        cls=CommandLine,
-        add_completion=False,
+        cls=kind,
+        context_settings=dict(CONTEXT),
         no_args_is_help=True,
         pretty_exceptions_enable=False,
         rich_markup_mode=None,
     )
     app.callback(help=about)(_options)
     return app
+
+
+def add_command(
+    app: typer.Typer,
+    name: str,
+    function: Callable[..., Any],
+    panel: str | None,
+    examples: str,
+    help: str | None = None,
+    cls: type[Command] = Command,
+) -> None:
+    """Give a command to the command line: in which group of its help page it is, and examples, one command a line."""
+    app.command(name, cls=cls, rich_help_panel=panel, epilog=examples, help=help)(function)
 
 
 def _version(context: typer.Context, value: bool) -> None:

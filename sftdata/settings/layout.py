@@ -100,6 +100,8 @@ def command_lines(command: str, width: int, indent: int = 2) -> list[str]:
     for word in command.split(" "):  # a text in quotation marks stays in one piece
         if words and words[-1].count("'") % 2:
             words[-1] += f" {word}"
+        elif words and words[-1].startswith("--") and " " not in words[-1] and not word.startswith("-"):
+            words[-1] += f" {word}"  # an option and its value
         else:
             words.append(word)
     lines, margin = [" " * indent + words[0]], " " * (indent + 4)

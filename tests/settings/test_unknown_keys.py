@@ -15,7 +15,7 @@ from sftdata.config import Config, load_config, parse_config
 from sftdata.errors import ConfigError
 from sftdata.settings.other_names import PREPARE_NAMES
 from sftdata.settings.yaml_line import flow
-from sfttrain.other_names import TRAIN_NAMES
+from sfttrain.trainer.other_names import TRAIN_NAMES
 
 # Setting -> a value under the name of another tool, and what the config has to hold once the line is pasted.
 PREPARE_VALUES: dict[str, tuple[Any, Any]] = {

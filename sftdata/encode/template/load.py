@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import difflib
+from collections.abc import Mapping, Sequence
 from datetime import date as Date
 from functools import cache
 from importlib import resources
@@ -34,10 +35,27 @@ def template_source(name: str) -> str:
     try:
         return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        known = ", ".join(template_names())
+        names = template_names()
+        known, similar = ", ".join(names), similar_names(name, names)
         what = "is neither a built-in template nor a readable file"
+        if similar:
+            raise TemplateError(
+                name, what, f"did you mean {_either(similar)}? `sftdata templates` lists them"
+            ) from error
         hint = "give the path of a template file, auto or default for the tokenizer's own, or a built-in template"
         raise TemplateError(name, what, f"{hint}: {known}") from error
+
+
+def similar_names(name: str, known: Sequence[str]) -> list[str]:
+    """The names that begin like this one, or that differ from it in a few characters; at most three."""
+    wanted = name.lower().replace("_", "-").removesuffix(".jinja")
+    same = [one for one in known if wanted and one.startswith(wanted)]
+    return (same or difflib.get_close_matches(wanted, known, n=3, cutoff=0.75))[:3]
+
+
+def _either(names: Sequence[str]) -> str:
+    """`a, b or c`."""
+    return " or ".join(filter(None, (", ".join(names[:-1]), names[-1])))
 
 
 def is_template(name: str) -> bool:
