@@ -10,12 +10,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from datetime import date as Date
 from itertools import starmap
 
 from sftdata.encode.record_encoder import EncodeSettings, RecordEncoder
 from sftdata.encode.stats import KEPT, EncodingStats
 from sftdata.encode.template.jinja import RenderError
-from sftdata.encode.template.load import template_names, template_source
+from sftdata.encode.template.load import load_template, template_names, template_source
+from sftdata.encode.template.probes import ANSWER, LATER, USER
 from sftdata.encode.template.reasoning import has_reasoning
 from sftdata.encode.template.thinking import arguments_read
 from sftdata.encode.tokenizer.load import TokenizerFiles
@@ -30,7 +32,11 @@ _MARKER = re.compile(
     r"|<(?:start|end)_of_turn>|</?think>|</?tool_call>"
 )
 MAX_SWITCHES = 8  # arguments that are tried, of templates that read very many
-_CHAT = [{"role": "user", "content": "u"}, {"role": "assistant", "content": "a"}, {"role": "user", "content": "u"}]
+_CHAT = [
+    {"role": "user", "content": USER},
+    {"role": "assistant", "content": ANSWER},
+    {"role": "user", "content": LATER},
+]
 
 
 def find_ways_out(stats: EncodingStats, settings: EncodeSettings) -> dict[str, str]:
@@ -120,18 +126,63 @@ def _candidates(settings: EncodeSettings) -> Iterator[tuple[str, EncodeSettings]
     if settings.tool_call_ids == "keep":
         yield "tool_call_ids=make", replace(settings, tool_call_ids="make")
     yield from _switches(settings)
-    for name in dict.fromkeys([*settings.files.chat_templates, *template_names()]):
-        if name != settings.template and not (name == "default" and settings.template == "auto"):
-            yield f"template={name}", replace(settings, template=name, guarded_tokenizer=None)
+    near, far = _templates(settings)
+    for name in near:
+        yield f"template={name}", replace(settings, template=name, guarded_tokenizer=None)
+    if settings.reasoning == "keep":
+        yield "reasoning=inline", replace(settings, reasoning="inline")
+    if far and settings.tool_calls == "keep":
+        yield "tool_calls=inline", replace(settings, tool_calls="inline", guarded_tokenizer=None)
+    for name in far:
+        yield f"template={name}", replace(settings, template=name, guarded_tokenizer=None)
     if settings.train_on == "all":
         yield "train_on=last", replace(settings, train_on="last")
-    if settings.tool_calls == "keep":
+    if not far and settings.tool_calls == "keep":
         yield "tool_calls=inline", replace(settings, tool_calls="inline", guarded_tokenizer=None)
     if settings.lost_context == "drop":
         yield "lost_context=warn", replace(settings, lost_context="warn")
     if settings.reasoning == "keep":
-        for how in ("inline", "drop"):
-            yield f"reasoning={how}", replace(settings, reasoning=how)
+        yield "reasoning=drop", replace(settings, reasoning="drop")
+
+
+def _templates(settings: EncodeSettings) -> tuple[list[str], list[str]]:
+    """The templates to try: those that write plain chats as the chosen one does, and the others.
+
+    The tokenizer's own come first, then those that write the same, then those with the same turns behind another
+    beginning, such as a system message by default. Of several, one that the name of the tokenizer has in it.
+    """
+    own = _plain_texts(settings)
+    ranks: dict[str, tuple[int, int]] = {}
+    for name in dict.fromkeys([*settings.files.chat_templates, *template_names()]):
+        if name == settings.template or (name == "default" and settings.template == "auto"):
+            continue
+        texts = None if own is None or not _has_markers(name, settings.files) else _plain_texts(settings, name)
+        same = 0 if texts == own else 1 if texts is not None and own is not None and texts[1] == own[1] else 2
+        ranks[name] = (-1 if name in settings.files.chat_templates else same, -_named(name, settings.files.source))
+    ordered = sorted(ranks, key=ranks.__getitem__)  # in their own order where equal
+    return [name for name in ordered if ranks[name][0] < 2], [name for name in ordered if ranks[name][0] == 2]
+
+
+def _plain_texts(settings: EncodeSettings, name: str = "") -> tuple[str, str] | None:
+    """A plain chat as a template writes it, and what it writes behind the first question; None if it refuses it."""
+    template = load_template(
+        name or settings.template,
+        own=settings.files.chat_templates,
+        special_tokens=settings.files.special_tokens,
+        today=Date.fromisoformat(settings.date),
+    )
+    try:
+        text = template.render(_CHAT, add_generation_prompt=True, kwargs=settings.chat_template_kwargs)
+    except RenderError:
+        return None
+    return text, text.partition(USER)[2]
+
+
+def _named(name: str, source: str) -> int:
+    """How much of a tokenizer's name is the name of a template: `llama3.2` in Llama-3.2-1B, not `qwen3` in Qwen3.5."""
+    parts = re.split(r"(?<=[a-z])(?=\d)|-", name)
+    pattern = "[-_ ]?".join(map(re.escape, parts)) + r"(?!\.?\d)"
+    return len(name) if re.search(pattern, source.lower()) else 0
 
 
 def _switches(settings: EncodeSettings) -> Iterator[tuple[str, EncodeSettings]]:
@@ -163,19 +214,25 @@ def _fits(settings: EncodeSettings) -> RecordEncoder | None:
 
     The markers are those in its source, of which there must be some, and those in renderings.
     """
-    files = settings.files
-    known = {token.content for token in files.added_tokens()}
-    own = settings.template in files.chat_templates
-    source = files.chat_templates[settings.template] if own else template_source(settings.template)
-    markers = set(_MARKER.findall(re.sub(r"\{#.*?#\}", "", source, flags=re.DOTALL)))
-    if not own and (not markers or not markers <= known):
+    own = settings.template in settings.files.chat_templates
+    if not _has_markers(settings.template, settings.files):
         return None
     try:
         encoder = RecordEncoder(settings)
         encoder.check()
     except SftDataError:
         return None
+    known = {token.content for token in settings.files.added_tokens()}
     return encoder if own or _written_markers(encoder) <= known else None
+
+
+def _has_markers(name: str, files: TokenizerFiles) -> bool:
+    """Whether a template is the tokenizer's own, or has markers in its source, all of which are tokens."""
+    if name in files.chat_templates:
+        return True
+    known = {token.content for token in files.added_tokens()}
+    markers = set(_MARKER.findall(re.sub(r"\{#.*?#\}", "", template_source(name), flags=re.DOTALL)))
+    return bool(markers) and markers <= known
 
 
 def _written_markers(encoder: RecordEncoder) -> set[str]:
