@@ -28,6 +28,12 @@ class Part(BaseModel):
     model_config = ConfigDict(extra="ignore", frozen=True, defer_build=True)
 
 
+class RowsPart(Part):
+    """Rows that were given as Python objects: no file has them."""
+
+    count: Natural
+
+
 class SourcePart(Part):
     """A source: what the ledger and the shards can be compared with."""
 
@@ -37,6 +43,7 @@ class SourcePart(Part):
     keep: tuple[Name, ...] = ()
     max_records: Natural | None = None
     weight: float | None = None
+    rows: RowsPart | None = None
 
 
 class PackPart(Part):
@@ -72,6 +79,15 @@ class SplitPart(Part):
     """What is held out."""
 
     validation: float | None = None
+
+
+def given_lines(parts: ConfigParts) -> list[str]:
+    """A line for each source whose rows were given as Python objects."""
+    return [
+        f"{source.path}: {source.rows.count:,} rows given in Python, which are in no file"
+        for source in parts.sources
+        if source.rows is not None
+    ]
 
 
 class ConfigParts(Part):

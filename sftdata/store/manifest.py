@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, FailFast, Field, ValidationError, field_validator, model_validator
 
-from sftdata.errors import DatasetError
+from sftdata.errors import DatasetError, pluralize
 from sftdata.files.atomic import MANIFEST_NAME, file_sha256, write_bytes
 from sftdata.files.inside import is_plain_name
 from sftdata.files.regular import regular_file, shorten
@@ -317,9 +317,9 @@ class Manifest(Entry):
 
     def __repr__(self) -> str:
         counts, tokens = self.counts, sum(shard.tokens for shard in self.shards)
-        rows = f"{counts.rows_read:,} rows read, {counts.packed:,} packed, {counts.num_dropped:,} dropped"
+        rows = f"{pluralize(counts.rows_read, 'row')} read, {counts.packed:,} packed, {counts.num_dropped:,} dropped"
         trained = sum(shard.trained_tokens for shard in self.shards)
-        size = f"{len(self.shards):,} shards, {tokens:,} tokens, {trained:,} trained"
+        size = f"{pluralize(len(self.shards), 'shard')}, {pluralize(tokens, 'token')}, {trained:,} trained"
         return f"<Manifest: {rows}; {size}; dataset hash {self.dataset_hash[:12]}>"
 
     __str__ = __repr__
