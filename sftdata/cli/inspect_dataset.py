@@ -212,7 +212,7 @@ def _show_samples(dataset: Dataset, wanted: _Wanted, max_tokens: int | None, con
     print_found(shown, console, query, max_tokens)
     sequence = dataset.row_number(shown[0].shard, shown[0].row)
     of_split = () if dataset.split_name is None else ("--split", dataset.split_name)
-    print_lines([[], next_line(dataset, "inspect", "--row", str(sequence), *of_split)], console)
+    print_lines([next_line(dataset, "inspect", "--row", str(sequence), *of_split)], console)
 
 
 def _chosen(found: SampleTable, wanted: _Wanted) -> tuple[SampleTable, str]:

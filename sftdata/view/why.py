@@ -20,7 +20,7 @@ from sftdata.reasons import REASONS
 from sftdata.safe.control_chars import terminal_safe
 from sftdata.store.ledger import PACKED, checked_ledger, ledger_names
 from sftdata.store.manifest import LedgerEntry, Manifest
-from sftdata.view.find.beside import alone, as_text, beside
+from sftdata.view.find.beside import alone, beside
 from sftdata.view.find.names import may_be_id, name_matches, refuse_ambiguous
 from sftdata.view.find.texts import InputTexts, RowText
 from sftdata.view.find.turns import SampleMessage
@@ -54,16 +54,15 @@ class Explanation:
             lines += [[(terminal_safe(f"  its text is not shown: {self.text.missing}"), "dim")]]
         if self.other_text is not None and self.other_text.missing is not None:
             lines += [[(terminal_safe(f"  the text of {self.other} is not shown: {self.other_text.missing}"), "dim")]]
-        ours = as_text(self.text.messages)
-        theirs = "" if self.other_text is None else as_text(self.other_text.messages)
-        if ours and theirs and ours == theirs:
+        ours = self.text.messages
+        theirs = () if self.other_text is None else self.other_text.messages
+        if ours and ours == theirs:
             lines += [[], *alone(terminal_safe(f"{self.row['where']} and {self.other} (equal)"), ours, width)]
         elif ours and theirs:
             kept = terminal_safe(f"{self.other} (kept)" if self.row["duplicate_of"] is not None else str(self.other))
             lines += [[], *beside((name, kept), (ours, theirs), width)]
         elif ours or theirs:
-            shown = (name, ours) if ours else (terminal_safe(str(self.other)), theirs)
-            lines += [[], *alone(*shown, width)]
+            lines += [[], *alone(name if ours else terminal_safe(str(self.other)), ours or theirs, width)]
         labels = ["next:  ", *["       "] * len(self.commands)]
         lines += [[]] if self.commands else []
         return [*lines, *([(label, "dim"), (text, "")] for label, text in zip(labels, self.commands))]

@@ -9,14 +9,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from difflib import SequenceMatcher
-from itertools import zip_longest
 from typing import NamedTuple
 
 from sftdata.safe.control_chars import terminal_safe
 from sftdata.view.find.turns import SampleMessage
 from sftdata.view.layout import DIM, Line, width_of
 
-MIN_COLUMN = 36  # below, texts are one above the other
+MIN_COLUMN = 48  # in narrower ones, texts are one above the other
 GAP = "   "
 FIRST, SECOND = "red", "green"  # of what only one of the texts has
 _BRACKETS = {FIRST: ("[-", "-]"), SECOND: ("{+", "+}")}
@@ -35,11 +34,6 @@ class Piece(NamedTuple):
 
     text: str
     style: str
-
-
-def as_text(messages: Sequence[SampleMessage]) -> str:
-    """Messages as a text, each below its role; a row that is no conversation as it is."""
-    return "\n".join(f"{message.role}:\n{message.content}" if message.role else message.content for message in messages)
 
 
 def compared(first: str, second: str) -> tuple[list[Piece], list[Piece]]:
@@ -77,40 +71,77 @@ def _blocks(ours: Sequence[str], theirs: Sequence[str]) -> list[tuple[bool, int,
 
 
 def _shortened(tokens: Sequence[str], is_first: bool, is_last: bool) -> str:
-    """What both texts have, without the middle of a long passage."""
-    before, after = (0 if is_first else _AROUND), (0 if is_last else _AROUND)
-    if is_first and is_last:
-        before = 4 * _AGREED  # the texts are equal
+    """What both texts have, without the middle of a long passage: what is beside a difference, and the ends of a text
+    that has none.
+    """
+    is_all = is_first and is_last
+    before, after = (0 if is_first and not is_all else _AROUND), (0 if is_last and not is_all else _AROUND)
+    before = _AGREED if is_all else before
     left_out = [token for token in tokens[before : len(tokens) - after] if not token.isspace()]
     if len(left_out) <= _AGREED:
         return "".join(tokens)
-    middle = f" [... {len(left_out):,} words in which they agree ...] "
-    if is_first and is_last:
-        middle = f" [... {len(left_out):,} more words ...]"
-    return "".join(tokens[:before]) + middle + "".join(tokens[len(tokens) - after :])
+    what = "more words" if is_all else "words in which they agree"
+    middle = f" [... {len(left_out):,} {what} ...] "
+    return "".join(tokens[:before]).rstrip() + middle + "".join(tokens[len(tokens) - after :]).lstrip()
 
 
-def beside(names: tuple[str, str], texts: tuple[str, str], width: int | None) -> list[Line]:
-    """Two texts under their names, on lines of at most this width wherever the words allow it. None: lines as they
-    are, one text above the other.
+def beside(
+    names: tuple[str, str], texts: tuple[Sequence[SampleMessage], Sequence[SampleMessage]], width: int | None
+) -> list[Line]:
+    """Two conversations under their names, message beside message, on lines of at most this width wherever the words
+    allow it; where they are too narrow for that, or with None, one is above the other.
     """
-    sides = [_marked(pieces) for pieces in compared(*texts)]
+    pairs = [
+        (_headed(one, left), _headed(other, right))
+        for one, other in _paired(*texts)
+        for left, right in [compared("" if one is None else one.content, "" if other is None else other.content)]
+    ]
     column = 0 if width is None else (width - len(GAP)) // 2
     if column >= MIN_COLUMN:
-        left, right = ([[(name, "bold")], *folded(side, column)] for name, side in zip(names, sides))
-        if all(_width(line) <= column for line in (*left, *right)):
-            empty: Line = []
-            return [_pair(one, other, column) for one, other in zip_longest(left, right, fillvalue=empty)]
-    lines: list[Line] = []
-    for name, side in zip(names, sides):
-        lines += [[(name, "bold")], *folded(side, width, "  "), []]
-    return lines[:-1]
+        sides: list[list[Line]] = [[[(name, "bold")]] for name in names]
+        for pair in pairs:
+            folded_pair = [folded(pieces, column) if pieces else [] for pieces in pair]
+            height = max(map(len, folded_pair))
+            for side, lines in zip(sides, folded_pair):
+                side += [*lines, *([] for _ in range(height - len(lines)))]
+        if all(_width(line) <= column for side in sides for line in side):
+            return [_pair(one, other, column) for one, other in zip(*sides, strict=True)]
+    stacked: list[Line] = []
+    for at, name in enumerate(names):
+        stacked += [[(name, "bold")]]
+        for pair in pairs:
+            stacked += folded(pair[at], width, "  ") if pair[at] else []
+        stacked.append([])
+    return stacked[:-1]
 
 
-def alone(name: str, text: str, width: int | None) -> list[Line]:
-    """One text under its name."""
-    shown = _shortened(_TOKENS.findall(text), True, True)
-    return [[(name, "bold")], *folded([Piece(shown, "")], width, "  ")]
+def _paired(
+    ours: Sequence[SampleMessage], theirs: Sequence[SampleMessage]
+) -> Iterator[tuple[SampleMessage | None, SampleMessage | None]]:
+    """Messages of the same role beside each other, in order; None where one has none."""
+    roles = [[str(message.role) for message in messages] for messages in (ours, theirs)]
+    for kind, a, b, c, d in SequenceMatcher(None, roles[0], roles[1], autojunk=False).get_opcodes():
+        if kind == "equal":
+            yield from zip(ours[a:b], theirs[c:d], strict=True)
+        else:
+            yield from ((message, None) for message in ours[a:b])
+            yield from ((None, message) for message in theirs[c:d])
+
+
+def _headed(message: SampleMessage | None, pieces: Sequence[Piece]) -> list[Piece]:
+    """The pieces of a message below its role."""
+    if message is None:
+        return []
+    return [*([Piece(f"{message.role}:\n", "")] if message.role else []), *_marked(pieces)]
+
+
+def alone(name: str, messages: Sequence[SampleMessage], width: int | None) -> list[Line]:
+    """One conversation under its name; the middle of long messages is left out."""
+    lines: list[Line] = [[(name, "bold")]] if name else []
+    for message in messages:
+        text = _shortened(_TOKENS.findall(message.content), True, True)
+        lines += folded(_headed(message, [Piece(text, "")]), width, "  ")
+    return lines
 
 
 def _marked(pieces: Sequence[Piece]) -> list[Piece]:

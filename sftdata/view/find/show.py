@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from sftdata.errors import pluralize
 from sftdata.safe.control_chars import terminal_safe
-from sftdata.view.find.beside import alone, as_text
+from sftdata.view.find.beside import alone
 from sftdata.view.find.search import Query, first_place
 from sftdata.view.find.texts import RowText
 from sftdata.view.layout import BOLD, DIM, Line, paragraph, width_of
@@ -36,11 +36,13 @@ def print_found(
     is_spaced = False
     for sample in table:
         print_lines([*([] if is_spaced else [empty]), *sample_head(sample, width)], console)
-        if query is not None and (line := excerpt(sample, query)) is not None:
+        if query is not None and (line := excerpt(sample, query, width)) is not None:
             print_lines([line], console)
         limit = max_tokens or SAMPLE_TOKENS
         print_tokens(sample, console, limit)
         is_spaced = sample.num_tokens <= limit and sample.text.endswith("\n")
+    if not is_spaced:
+        print_lines([empty], console)
 
 
 def sample_head(sample: Sample, width: int | None) -> list[Line]:
@@ -48,21 +50,22 @@ def sample_head(sample: Sample, width: int | None) -> list[Line]:
     place = sample.where or f"record {sample.record_id}"
     number = None if sample.dataset is None else sample.dataset.row_number(sample.shard, sample.row)
     about = f"sequence {number}, sample {sample.index} of {sample.split} \u00b7 {sample.counts}"
-    about += f" \u00b7 record {sample.record_id}" if sample.where else ""
     title = f"\u2500\u2500 {terminal_safe(place)} \u2500\u2500"
-    return [[(title, BOLD)], *paragraph("   ", about, width or width_of(about) + 3, DIM)]
+    lines: list[Line] = [[(title, BOLD)], *paragraph("   ", about, width or width_of(about) + 3, DIM)]
+    return [*lines, *([[(f"   record {terminal_safe(sample.record_id)}", DIM)]] if sample.where else [])]
 
 
-def excerpt(sample: Sample, query: Query) -> Line | None:
-    """A line with the first place where a query is in a sample."""
+def excerpt(sample: Sample, query: Query, width: int | None = None) -> Line | None:
+    """A line with the first place where a query is in a sample, of at most this width if what was found is no wider."""
     place = first_place(sample, query)
     if place is None:
         return None
     text, (start, end) = sample.text, place
-    before, after = text[max(0, start - _CONTEXT) : start], text[end : end + _CONTEXT]
-    if start > _CONTEXT:
+    room = _CONTEXT if width is None else max(0, min(_CONTEXT, (width - 14 - width_of(text[start:end])) // 2))
+    before, after = text[max(0, start - room) : start], text[end : end + room]
+    if start > room:
         before = "\u2026" + before.partition(" ")[2]
-    if end + _CONTEXT < len(text):
+    if end + room < len(text):
         after = after.rpartition(" ")[0] + "\u2026"
     pieces = [(before, ""), (f"\u00ab{text[start:end]}\u00bb", BOLD), (after, "")]
     return [("   found: ", DIM), *((terminal_safe(" ".join(part.split("\n"))), style) for part, style in pieces)]
@@ -88,7 +91,7 @@ def _dropped(row: Mapping[str, Any], text: RowText, width: int | None) -> Iterat
     for one in about:
         yield from paragraph("   ", one, width or width_of(one) + 3, DIM)
     if text.missing is None:
-        yield from alone("", as_text(text.messages), width)[1:]
+        yield from alone("", text.messages, width)
 
 
 def next_line(dataset: Dataset, command: str, *arguments: str) -> Line:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from sftdata.errors import pluralize
 from sftdata.files.regular import shorten
 from sftdata.safe.control_chars import terminal_safe
-from sftdata.view.layout import BOLD, DIM, Line, Table, paragraph
+from sftdata.view.layout import BOLD, DIM, Line, Table, paragraph, width_of
 
 if TYPE_CHECKING:
     from sftdata.view.find.compare.diff import Change, Diff, SourceChange
@@ -88,11 +88,19 @@ def _settings(diff: Diff, width: int) -> Iterator[Line]:
         yield []
         yield [("the chat templates differ", BOLD)]
         styles = {"-": "red", "+": "green", "@": DIM}
-        yield from ([("  ", ""), (terminal_safe(line), styles.get(line[:1], ""))] for line in diff.template)
+        for line in diff.template:
+            yield [("  ", ""), (_cut(terminal_safe(line), width - 2), styles.get(line[:1], ""))]
     if diff.versions:
         named = ", ".join(f"{one.key} {one.before or 'none'} -> {one.after or 'none'}" for one in diff.versions)
         yield []
         yield from paragraph("", f"made by other versions: {named}", width, DIM)
+
+
+def _cut(text: str, width: int) -> str:
+    """A line of a template, cut off where it is wider than this."""
+    while width_of(text) > width:
+        text = text[: min(len(text) - 2, width - 1)] + "\u2026"
+    return text
 
 
 def _value(value: Any) -> str:
