@@ -37,6 +37,7 @@ from sftdata.encode.template.conversation import Refusal
 from sftdata.encode.template.load import load_template
 from sftdata.encode.template.messages import trained_turns
 from sftdata.encode.template.probes import TemplateProbes
+from sftdata.encode.template.thinking import arguments_read
 from sftdata.encode.tokenizer.control import PRIVATE, guarded_tokenizer_json, private_name
 from sftdata.encode.tokenizer.encoder import Encoder, Ids
 from sftdata.encode.tokenizer.load import TokenizerFiles
@@ -182,7 +183,11 @@ class RecordEncoder:
                 )
         if refusal is not None:
             name = self.settings.template if self.settings.template != "auto" else "the tokenizer's chat template"
-            raise TemplateError(name, refusal, "choose another template, see `sftdata templates list`")
+            hint = "choose another template, see `sftdata templates list`"
+            read = arguments_read(self.template)
+            if any(f"'{argument}' is undefined" in refusal for argument in read):
+                hint = f"set what it reads in chat_template_kwargs ({', '.join(read)}), or {hint}"
+            raise TemplateError(name, refusal, hint)
 
     def can_prove(self, record: Record, source: int = 0) -> bool:
         """Whether the template's text of every trained turn of a record can be proven. Its encoding is not tried."""

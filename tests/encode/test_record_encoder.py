@@ -189,3 +189,18 @@ def test_a_record_in_a_batch_is_encoded_as_it_is_alone(make_encoder: Any) -> Non
     for record, samples in zip(records, together, strict=True):
         (alone,), (sample,) = encoder.encode([record])[0], samples
         assert np.array_equal(alone.input_ids, sample.input_ids) and np.array_equal(alone.labels, sample.labels)
+
+
+def test_an_argument_that_a_template_needs_is_named_and_can_be_given(make_encoder: Any) -> None:
+    source = (
+        "{{ '[' + functions + ']' }}"
+        "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"
+        "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+    )
+    with pytest.raises(TemplateError, match=r"'functions' is undefined.*chat_template_kwargs \(functions\), or choose"):
+        make_encoder(source).check()
+    encoder = make_encoder(source, chat_template_kwargs={"functions": "none"})
+    encoder.check()
+    assert encode_to_text(encoder, chat("hi", "yo")) == [
+        "[none]<|im_start|>user\nhi<|im_end|>\n<|im_start|>assistant\n{{yo<|im_end|>}}\n"
+    ]
