@@ -167,7 +167,7 @@ class ProgressBar:
             console=self._console,
             transient=True,
         )
-        self._is_narrow = is_narrow
+        self._is_narrow, self._is_shown = is_narrow, False
         self._task = self._bar.add_task("", total=None, done="", left="")
         self._total = self._rows = self._tokens = self._of_rows = self._done = 0
         self._started = self._finished = time.monotonic()
@@ -180,6 +180,8 @@ class ProgressBar:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._bar.stop()
+        if kind is None and self._is_shown:
+            self._console.print()  # what comes next is not a part of this
 
     def start(self, stage: str, total: int, rows: int = 0) -> None:
         """Show a new stage."""
@@ -208,12 +210,14 @@ class ProgressBar:
         """Print a line above the bar."""
         now = time.monotonic()
         self._console.print(f"  {Done(stage, number, noun, dropped, now - self._finished)}", style="dim")
-        self._finished = now
+        self._finished, self._is_shown = now, True
         self._bar.reset(self._task, total=None, description="", done="", left="")
 
     def note(self, text: str) -> None:
         """Print the message above the bar."""
-        self._console.print(text)
+        from rich.padding import Padding
+
+        self._console.print(Padding(text, (0, 0, 0, 2)), style="dim")
 
     def _done_text(self) -> str:
         return f"{self._rows:,} / {self._of_rows:,} rows" if self._of_rows else f"{self._rows:,} rows"

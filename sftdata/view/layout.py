@@ -19,7 +19,8 @@ from sftdata.safe.control_chars import terminal_safe
 
 PLAIN_WIDTH = 100  # of what goes to no terminal: a pipe, a file, a repr
 GAP = 2  # between columns
-MIN_FOLDED = 24  # a column that would be narrower goes below the others
+MIN_FOLDED = 24  # of a column; one that would be narrower goes below the others
+MIN_REMARK = 44  # of a column of remarks
 BAR_WIDTHS = (20, 14, 8)
 INDENT = 4  # of what is below a row
 DIM, BOLD = "dim", "bold"
@@ -115,10 +116,22 @@ class _Plan(NamedTuple):
     """How a table is laid out."""
 
     widths: tuple[int, ...]
+    gap: int = GAP
     bar: int = 0  # the width of its bars; 0: none
     folded: int = -1  # the column whose cells are folded; -1: none
-    below: tuple[int, ...] = ()  # columns that are below the others
+    below: frozenset[int] = frozenset()  # columns that are below the others
+    hidden: frozenset[int] = frozenset()  # columns that are not shown
     is_first_above: bool = False  # whether the first column is on a line of its own
+
+    @property
+    def aside(self) -> frozenset[int]:
+        """The columns that are not side by side."""
+        return self.below | self.hidden | ({0} if self.is_first_above else frozenset())
+
+    @property
+    def bar_space(self) -> int:
+        """The width of a bar and the gap before it."""
+        return self.bar + self.gap if self.bar else 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +139,8 @@ class Table:
     """Cells as they are shown. `text_columns` are left-aligned, the others right-aligned.
 
     Of each row, if given: `shares` are drawn as bars behind the column `bar_after`; `notes` are shown below it, and
-    `styles` is that of the row and its bar.
+    `styles` is that of the row and its bar. If the last column is of remarks (`has_remarks`), it is dimmed, and stays
+    beside the others only where it has much room. `optional` columns of numbers are left out where there is little.
     """
 
     head: tuple[str, ...]
@@ -137,6 +151,9 @@ class Table:
     bar_after: int = 1
     notes: tuple[tuple[str, ...], ...] = ()
     styles: tuple[tuple[str, str], ...] = ()
+    has_head: bool = True
+    has_remarks: bool = False
+    optional: frozenset[int] = frozenset()
 
     def lines(self, width: int = PLAIN_WIDTH) -> list[str]:
         """The table as plain text of at most this width, wherever its words allow that; header first."""
@@ -147,7 +164,7 @@ class Table:
         cells = [[terminal_safe(cell) for cell in row] for row in (self.head, *self.rows)]
         plan = _plan(self, cells, width)
         lines: list[Line] = [[(terminal_safe(self.title), BOLD)]] if self.title else []
-        if any(self.head):
+        if self.has_head:
             lines += _head_lines(self, cells[0], plan)
         for number, row in enumerate(cells[1:]):
             lines += _row_lines(self, number, row, plan, width)
@@ -155,47 +172,74 @@ class Table:
 
 
 def _plan(table: Table, cells: Sequence[Sequence[str]], width: int) -> _Plan:
-    """The first of these layouts that fits: all columns side by side; a folded head; a folded column of text; columns
-    of text below the others; the first column above them; and of each the one with the longest bars.
+    """The first layout that fits of these: all columns side by side; a column of text folded, or if that is too narrow,
+    columns of text below the others; smaller gaps; no optional columns; the first column above the others. Of each the
+    one with the longest bars, and with names of columns on one line before folded ones.
     """
-    head, body = cells[0], cells[1:]
-    columns = range(len(head))
-    natural = [max((width_of(row[at]) for row in body), default=0) for at in columns]
-    longest = [max((width_of(word) for row in body for word in row[at].split()), default=0) for at in columns]
-    heads = [width_of(text) for text in head]
-    words = [max(map(width_of, text.split()), default=0) for text in head]
-    bars = BAR_WIDTHS if any(share is not None for share in table.shares) else (0,)
-    texts = sorted(table.text_columns - {0}, key=lambda at: (-natural[at], -at))
-    plan = _Plan(tuple(map(max, natural, heads)))
-    for moved in range(len(texts) + 1):
-        below = tuple(sorted(texts[:moved]))
-        flexible = max((at for at in texts[moved:]), default=-1)
-        for is_first_above in (False, True) if moved == len(texts) else (False,):
-            shown = [at for at in columns if at not in below and not (is_first_above and at == 0)]
-            for titles in (heads, words):
-                widths = [max(natural[at], titles[at]) for at in columns]
-                for bar_width in (*bars, 0) if moved == len(texts) else bars:
-                    used = sum(widths[at] for at in shown) + GAP * (len(shown) - 1 + (bar_width > 0)) + bar_width
-                    used += GAP * is_first_above
-                    plan = _Plan(tuple(widths), bar_width, -1, below, is_first_above)
-                    if used <= width:
-                        return plan
-                    rest = 0 if flexible < 0 else width - used + widths[flexible]
-                    if flexible >= 0 and rest >= max(MIN_FOLDED, longest[flexible], words[flexible]):
-                        widths[flexible] = rest
-                        return plan._replace(widths=tuple(widths), folded=flexible)
-    return plan
+    texts = _below_first(table, cells)
+    nothing: frozenset[int] = frozenset()
+    layouts = [(frozenset(texts[:moved]), nothing, False, GAP) for moved in range(len(texts) + 1)]
+    below = frozenset(texts)
+    layouts += [(below, hidden, False, gap) for hidden in (nothing, table.optional) for gap in (GAP, 1)][1:]
+    layouts += [(below, hidden, True, gap) for hidden in (nothing, table.optional) for gap in (GAP, 1)]
+    plan = None
+    for below, hidden, is_first_above, gap in layouts:
+        for bar_width in _bars(table, is_last=len(below) == len(texts)):
+            for is_folded in (False, True):
+                shape = _Plan((), gap, bar_width, -1, below, hidden, is_first_above)
+                plan, fits = _fitted(table, cells, shape, width, is_folded=is_folded)
+                if fits:
+                    return plan
+    return plan or _Plan(())
+
+
+def _bars(table: Table, *, is_last: bool) -> tuple[int, ...]:
+    """The widths of bars to try; without any if nothing else makes room."""
+    if all(share is None for share in table.shares):
+        return (0,)
+    return (*BAR_WIDTHS, 0) if is_last else BAR_WIDTHS
+
+
+def _below_first(table: Table, cells: Sequence[Sequence[str]]) -> list[int]:
+    """The columns of text that may be below the others: remarks first, then those with the longest cells."""
+    last = len(table.head) - 1
+    longest = {at: max((width_of(row[at]) for row in cells[1:]), default=0) for at in table.text_columns}
+    return sorted(table.text_columns - {0}, key=lambda at: (not (table.has_remarks and at == last), -longest[at], -at))
+
+
+def _fitted(
+    table: Table, cells: Sequence[Sequence[str]], shape: _Plan, width: int, *, is_folded: bool
+) -> tuple[_Plan, bool]:
+    """A layout with the widths of its columns, and whether it fits. `is_folded`: names of columns may take lines."""
+    columns = range(len(table.head))
+    widths = [max((width_of(row[at]) for row in cells[1:]), default=0) for at in columns]
+    names = [_longest_word([text]) if is_folded else width_of(text) for text in cells[0]]
+    widths = [max(pair) for pair in zip(widths, names)] if table.has_head else widths
+    shown = [at for at in columns if at not in shape.aside]
+    used = sum(widths[at] for at in shown) + shape.gap * (len(shown) - 1 + shape.is_first_above) + shape.bar_space
+    plan = shape._replace(widths=tuple(widths))
+    if used <= width:
+        return plan, True
+    flexible = max((at for at in shown if at in table.text_columns and at > 0), default=-1)
+    if flexible < 0:
+        return plan, False
+    widths[flexible] += width - used
+    least = MIN_REMARK if table.has_remarks and flexible == len(table.head) - 1 else MIN_FOLDED
+    least = max(least, _longest_word([row[flexible] for row in cells]))
+    return shape._replace(widths=tuple(widths), folded=flexible), widths[flexible] >= least
+
+
+def _longest_word(texts: Iterable[str]) -> int:
+    return max((width_of(word) for text in texts for word in text.split()), default=0)
 
 
 def _head_lines(table: Table, head: Sequence[str], plan: _Plan) -> list[Line]:
     """The names of the columns, in as many lines as the longest needs, their last words on the lowest."""
     folded = [fold(text, max(1, width)) for text, width in zip(head, plan.widths)]
-    folded[0] = [] if plan.is_first_above else folded[0]
-    depth = max((len(lines) for at, lines in enumerate(folded) if at not in plan.below), default=0)
+    depth = max((len(lines) for at, lines in enumerate(folded) if at not in plan.aside), default=0)
     rows = ([lines[at - depth] if at - depth >= -len(lines) else "" for lines in folded] for at in range(depth))
     halves = (_halves(table, row, plan) for row in rows)
-    space = " " * (plan.bar + GAP) if plan.bar else ""
-    return [[(left + space + right, BOLD)] for left, right in halves]
+    return [[(left + " " * plan.bar_space + right, BOLD)] for left, right in halves]
 
 
 def _row_lines(table: Table, number: int, row: Sequence[str], plan: _Plan, width: int) -> list[Line]:
@@ -206,30 +250,44 @@ def _row_lines(table: Table, number: int, row: Sequence[str], plan: _Plan, width
     if plan.folded >= 0:
         first, *more = fold(row[plan.folded], plan.widths[plan.folded])
         row = [first if at == plan.folded else cell for at, cell in enumerate(row)]
-    left, right = _halves(table, row, plan)
     share = table.shares[number] if table.shares else None
     drawn = bar(share, plan.bar) if share is not None and plan.bar else ""
-    space = " " * (plan.bar + GAP * (plan.bar > 0) - len(drawn) - GAP * bool(drawn))
-    lines.append([(left, style), *([(" " * GAP, ""), (drawn, bar_style)] if drawn else []), (space + right, style)])
+    lines.append(_line(table, row, plan, drawn, (style, bar_style)))
     for text in more:
         cells = ["" if at != plan.folded else text for at in range(len(row))]
-        left, right = _halves(table, cells, plan)
-        lines.append([(left + " " * (plan.bar + GAP * (plan.bar > 0)) + right, style)])
-    for at in plan.below:
-        if row[at]:
-            label = f"{table.head[at]}: " if table.head[at] else ""
-            lines += paragraph(" " * INDENT + label, row[at], width, style, DIM)
+        lines.append(_line(table, cells, plan, "", (style, "")))
+    below = [
+        (table.head[at], row[at], table.has_remarks and at == len(row) - 1) for at in sorted(plan.below) if row[at]
+    ]
+    if len(below) > 1 and below[-1][2]:  # what is remarked shares the lines of what it is beside
+        name, cell, _ = below[-2]
+        below[-2:] = [("", f"{name}: {cell}; {below[-1][1]}" if name else f"{cell}; {below[-1][1]}", True)]
+    for name, cell, is_remark in below:
+        label = " " * INDENT + (f"{name}: " if name else "")
+        lines += paragraph(label, cell, width, DIM if is_remark else style, DIM)
     for text in table.notes[number] if table.notes else ():
         lines += paragraph(" " * INDENT, text, width, DIM)
     return lines
+
+
+def _line(table: Table, row: Sequence[str], plan: _Plan, drawn: str, styles: tuple[str, str]) -> Line:
+    """A line of cells with its bar."""
+    style, bar_style = styles
+    is_remark = table.has_remarks and len(row) - 1 not in plan.aside
+    left, right = _halves(table, row[:-1] if is_remark else row, plan)
+    gap = " " * plan.gap
+    space = " " * (plan.bar_space - len(drawn) - plan.gap * bool(drawn))
+    line = [(left, style), *([(gap, ""), (drawn, bar_style)] if drawn else []), (space + right, style)]
+    return [*line, (gap + row[-1], DIM)] if is_remark else line
 
 
 def _halves(table: Table, row: Sequence[str], plan: _Plan) -> tuple[str, str]:
     """The cells of a row before and behind its bar, each as wide as its column."""
     parts: tuple[list[str], list[str]] = ([], [])
     for at, cell in enumerate(row):
-        if at not in plan.below and not (plan.is_first_above and at == 0):
+        if at not in plan.aside:
             pad = " " * (plan.widths[at] - width_of(cell))
             parts[at > table.bar_after].append(cell + pad if at in table.text_columns else pad + cell)
-    left = " " * GAP * plan.is_first_above + (" " * GAP).join(parts[0])
-    return left, "".join(" " * GAP + text for text in parts[1])
+    gap = " " * plan.gap
+    left = gap * plan.is_first_above + gap.join(parts[0])
+    return left, "".join(gap + text for text in parts[1])

@@ -59,10 +59,10 @@ class Detail(NamedTuple):
 
 @dataclass(frozen=True)
 class Facts:
-    """What only the ledger has. `by` is the column that the groups are of: `source`, or a kept one."""
+    """What only the ledger has. `by` is the kept column that the groups are of; None if they are of the sources."""
 
     details: Mapping[str, tuple[Detail, ...]]  # reason -> the commonest
-    by: str
+    by: str | None
     groups: tuple[Group, ...]  # in the order of their first rows for sources, else the largest first
     several: int  # conversations that became more than one sample
     several_first: str | None  # the first of them
@@ -100,7 +100,7 @@ def read_facts(folder: str | Path, manifest: Manifest, by: str | None = None) ->
     names = ["reason", "where", "num_tokens", "num_trained_tokens"]
     names += ["detail"] if manifest.counts.num_dropped else []
     names += ["digests"] if has_several else []
-    tally = _Tally(column, by or "source", is_by_source=by is None)
+    tally = _Tally(column, by)
     for entry in manifest.ledger:
         wanted = list(dict.fromkeys([*names, *([column] if column else [])]))
         for table in read_row_groups(Path(folder, entry.path), LEDGER_SCHEMA, wanted):
@@ -111,8 +111,8 @@ def read_facts(folder: str | Path, manifest: Manifest, by: str | None = None) ->
 class _Tally:
     """Adds up row groups of a ledger."""
 
-    def __init__(self, column: str | None, by: str, *, is_by_source: bool) -> None:
-        self._column, self._by, self._is_by_source = column, by, is_by_source
+    def __init__(self, column: str | None, by: str | None) -> None:
+        self._column, self._by = column, by
         self._details: dict[
             str, dict[str, list[Any]]
         ] = {}  # reason -> detail without numbers -> [first, rows, differs]
@@ -169,7 +169,7 @@ class _Tally:
             for reason, found in self._details.items()
         }
         groups = [Group(name, *numbers.tolist()) for name, numbers in self._groups.items()]
-        if not self._is_by_source:
+        if self._by is not None:
             groups.sort(key=lambda group: (-group.trained_tokens, -group.rows, group.name or ""))
         return Facts(details, self._by, tuple(groups), self._several, self._several_first, self._few, self._few_first)
 
@@ -287,15 +287,16 @@ def _endings(manifest: Manifest, encoding: EncodingEntry) -> Iterator[Caution]:
 def _added_system(manifest: Manifest, encoding: EncodingEntry) -> Iterator[Caution]:
     """A system prompt that the template writes where a conversation has none."""
     for prompt, number in encoding.added_system.items():
-        of = "" if number < manifest.counts.packed else "all "
-        text = (
-            f"the template adds a system prompt to {of}{pluralize(number, 'conversation')} "
-            f'({share_text(number, manifest.counts.packed)}): "{shortened(prompt, 100)}"'
-        )
-        own = [at for at, source in enumerate(manifest.config.get("sources") or ()) if _lacks_system(source)][:2]
-        setting = " ".join(override(f"sources.{at}.system", "You are a helpful assistant.") for at in own)
+        packed = manifest.counts.packed
+        whom = f"all {pluralize(number, 'conversation')}"
+        if number < packed:
+            whom = f"{pluralize(number, 'conversation')} ({share_text(number, packed)})"
+        text = f'the template adds a system prompt to {whom}: "{shortened(prompt, 100)}"'
+        own = [at for at, source in enumerate(manifest.config.get("sources") or ()) if _lacks_system(source)]
+        setting = override(f"sources.{own[0]}.system", "You are a helpful assistant.") if own else None
+        text += "; each source has a setting for its own" if len(own) > 1 else ""
         example = encoding.first_rows.get("added_system")
-        yield Caution("added_system", text, _part(number, manifest.counts.packed), example, setting or None, rank=2)
+        yield Caution("added_system", text, _part(number, manifest.counts.packed), example, setting, rank=2)
 
 
 def _lacks_system(source: object) -> bool:

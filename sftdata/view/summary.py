@@ -21,6 +21,7 @@ __all__ = ["Summary", "Table", "short_names", "summarize", "token_counts"]
 
 SCHEMA_VERSION = 1  # of Summary.to_dict
 MAX_WARNINGS = 5  # that are shown; --json has all
+SHOWN_DETAILS, MIN_DETAIL = 2, 20  # of a reason; where they are shorter than this, its meaning is shown too
 MAX_GROUPS = 30  # values of a kept column in the table; --json has all
 WARNING, NOTE, READ, KEPT, LOST = "yellow", "dim", "", "green", "red"
 
@@ -86,11 +87,14 @@ def warning_lines(warnings: Sequence[Caution], width: int) -> list[Line]:
     """Warnings, the first MAX_WARNINGS of them, each with its example and the setting to paste."""
     lines: list[Line] = []
     for one in warnings[:MAX_WARNINGS]:
-        lines += paragraph("warning: ", one.text, width, WARNING, f"bold {WARNING}")
-        if one.example is not None:
-            lines.append([("         see: ", NOTE), (terminal_safe(one.example), "")])
+        text = one.text if one.example is None else f"{one.text} (see {one.example})"
+        lines += paragraph("warning: ", text, width, WARNING, f"bold {WARNING}")
         if one.setting is not None:
-            lines.append([("         set: ", NOTE), (terminal_safe(one.setting), "")])
+            setting = terminal_safe(one.setting)
+            is_long = width_of(setting) + 14 > width  # it has to stay on one line
+            lines += (
+                [[("         set:", NOTE)], [(setting, "")]] if is_long else [[("         set: ", NOTE), (setting, "")]]
+            )
     if (more := len(warnings) - MAX_WARNINGS) > 0:
         lines.append([(f"         and {pluralize(more, 'more warning')}, which --json lists", WARNING)])
     return lines
@@ -176,13 +180,14 @@ def token_counts(num_tokens: int, num_trained: int) -> str:
 def _splits_table(splits: Mapping[str, SplitStats], seq_len: int) -> Table:
     head = ("split", "shards", "sequences", "samples", "tokens", "trained", "share", "fill")
     rows = [_splits_row(name, stats, seq_len) for name, stats in splits.items()]
-    return Table(head, tuple(rows), frozenset({0}))
+    return Table(head, tuple(rows), frozenset({0}), optional=frozenset({1}))
 
 
 def _splits_row(name: str, stats: SplitStats, seq_len: int) -> tuple[str, ...]:
-    counts = (stats.shards, stats.rows, stats.samples, stats.tokens, stats.trained_tokens)
-    trained_share = share_text(stats.trained_tokens, stats.tokens)
-    return name, *(f"{number:,}" for number in counts), trained_share, share_text(stats.tokens, stats.rows * seq_len)
+    counts = (stats.shards, stats.rows, stats.samples)
+    tokens, trained = in_millions(stats.tokens), in_millions(stats.trained_tokens)
+    share, fill = share_text(stats.trained_tokens, stats.tokens), share_text(stats.tokens, stats.rows * seq_len)
+    return name, *(f"{number:,}" for number in counts), tokens, trained, share, fill
 
 
 def _mixture_table(manifest: Manifest) -> Table:
@@ -208,23 +213,28 @@ def _funnel_table(manifest: Manifest, facts: Facts | None) -> Table:
     counts = manifest.counts
     stages = sorted(counts.dropped, key=lambda name: min(map(_place, counts.dropped[name]), default=len(REASONS)))
     wide = max((len(name) for name in stages), default=0)
-    rows = [("rows read", f"{counts.rows_read:,}", "", "")]
-    notes: list[tuple[str, ...]] = [()]
+    rows = [("rows read", f"{counts.rows_read:,}", "", "", "")]
     shares = [1.0]
     for stage in stages:
         label = stage
         for reason in sorted(counts.dropped[stage], key=_place):
             number, first = counts.dropped[stage][reason], counts.examples.get(reason)
             share = share_text(number, counts.rows_read)
-            rows.append((f"  {label:<{wide}}  {reason}", f"-{number:,}", share, f"first: {first}" if first else ""))
-            notes.append(_below(reason, facts))
+            rows.append((f"  {label:<{wide}}  {reason}", f"-{number:,}", share, first or "", _remark(reason, facts)))
             shares.append(number / max(1, counts.rows_read))
             label = ""
-    rows.append(("packed", f"{counts.packed:,}", share_text(counts.packed, counts.rows_read), ""))
+    rows.append(("packed", f"{counts.packed:,}", share_text(counts.packed, counts.rows_read), "", ""))
     styles = [("", READ), *[("", LOST)] * (len(rows) - 2), ("bold", KEPT)]
     shares.append(counts.packed / max(1, counts.rows_read))
-    head = ("", "", "", "")
-    return Table(head, tuple(rows), frozenset({0, 3}), "", tuple(shares), 1, (*notes, ()), tuple(styles))
+    return Table(
+        ("", "", "", "first", ""),
+        tuple(rows),
+        frozenset({0, 3, 4}),
+        shares=tuple(shares),
+        styles=tuple(styles),
+        has_head=False,
+        has_remarks=True,
+    )
 
 
 def _place(reason: str) -> int:
@@ -233,13 +243,13 @@ def _place(reason: str) -> int:
     return known.index(reason) if reason in known else len(known)
 
 
-def _below(reason: str, facts: Facts | None) -> tuple[str, ...]:
-    """What is shown below a reason: the commonest details of its rows, or what it means."""
+def _remark(reason: str, facts: Facts | None) -> str:
+    """The commonest details of the rows dropped for a reason, or what it means."""
     details = facts.details.get(reason, ()) if facts is not None else ()
-    if details:
-        return tuple(map(_detail_text, details))
-    meaning = REASONS.get(reason, ("", ""))[1]
-    return (meaning,) if meaning else ()
+    meaning, text = REASONS.get(reason, ("", ""))[1], "; ".join(map(_detail_text, details[:SHOWN_DETAILS]))
+    if text and (width_of(text) >= MIN_DETAIL or not meaning):
+        return text
+    return f"{meaning}: {text}" if text and meaning else meaning
 
 
 def _detail_text(detail: Detail) -> str:
@@ -252,19 +262,21 @@ def _detail_text(detail: Detail) -> str:
 
 def _groups_table(facts: Facts) -> Table:
     """What each source, or value of a kept column, gives to the dataset."""
-    groups = facts.groups if facts.by == "source" else facts.groups[:MAX_GROUPS]
+    groups = facts.groups[: MAX_GROUPS if facts.by else len(facts.groups)]
     tokens = max(1, sum(group.tokens for group in facts.groups))
     trained = max(1, sum(group.trained_tokens for group in facts.groups))
     names = [group.name or "" for group in groups]
-    names = short_names(names) if facts.by == "source" else [name or "-" for name in names]
+    names = [name or "-" for name in names] if facts.by else short_names(names)
     rows = [_group_row(name, group, tokens, trained) for name, group in zip(names, groups)]
     shares = tuple(group.trained_tokens / trained for group in groups)
-    head = (facts.by, "rows", "dropped", "tokens", "of all", "trained", "of all trained")
+    head = (facts.by or "source", "rows", "dropped", "tokens", "of all", "trained", "of all trained")
     left = facts.groups[len(groups) :]
     notes: tuple[tuple[str, ...], ...] = ()
     if left:
         notes = (*[()] * (len(rows) - 1), (f"and {pluralize(len(left), 'more value')}, which --json lists",))
-    return Table(head, tuple(rows), frozenset({0}), "", shares, 6, notes, (("", KEPT),) * len(rows))
+    return Table(
+        head, tuple(rows), frozenset({0}), "", shares, 6, notes, (("", KEPT),) * len(rows), optional=frozenset({4})
+    )
 
 
 def _group_row(name: str, group: Group, tokens: int, trained: int) -> tuple[str, ...]:
@@ -314,6 +326,6 @@ def _data(manifest: Manifest, splits: Mapping[str, SplitStats], facts: Facts | N
         "trained_tokens": totals["trained_tokens"],
         "splits": {name: _split_data(one) for name, one in splits.items()},
         "mixture": [one.model_dump(mode="json") for one in manifest.mixture],
-        "by": facts.by if facts is not None else "source",
+        "by": facts.by if facts is not None else None,
         "groups": [one._asdict() for one in facts.groups] if facts is not None else [],
     }

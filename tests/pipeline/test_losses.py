@@ -51,7 +51,7 @@ def test_above_a_fifth_dropped_rows_are_warned_of_with_the_largest_reason(tiny_t
     warning = "2 rows (22.2% of the rows read) are dropped, most of them as duplicate (2)"
     summary = sftdata.open(tmp_path / "more").summary()
     assert [one.text for one in summary.warnings] == [warning]
-    assert f"warning: {warning}" in str(summary).splitlines()
+    assert f"warning: {warning} (see a.jsonl:8)" in str(summary).splitlines()
     data = write_lines(tmp_path / "a.jsonl", [*rows, chat("Ho"), rows[0], rows[1]])
     prepare(tmp_path / "fifth", tiny_tokenizer, [str(data)])
     assert "warning" not in str(sftdata.open(tmp_path / "fifth").summary())
