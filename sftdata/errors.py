@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 from sftdata.safe.addresses import mask_credentials, safe_address
 from sftdata.safe.control_chars import one_line
 
@@ -79,6 +81,12 @@ def first_line(error: BaseException) -> str:
 def is_fault_of_library(error: BaseException) -> bool:
     """Whether a library failed, and the program was not told to stop. A panic of a library in Rust is no Exception."""
     return isinstance(error, Exception) or type(error).__name__ == "PanicException"
+
+
+def offline_switch() -> str | None:
+    """The environment variable that keeps the libraries of the Hugging Face hub from the network; None if none does."""
+    names = ("HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE", "TRANSFORMERS_OFFLINE")
+    return next((name for name in names if os.environ.get(name, "").upper() in ("1", "ON", "YES", "TRUE")), None)
 
 
 def killed_worker() -> WorkerError:

@@ -67,6 +67,7 @@ def stage_of(reason: str) -> str:
     """The stage that drops rows for this reason."""
     return REASONS[reason][0]
 
+
 # What to do about rows with a reason. What is in backticks with a = is a setting, as it is written on the command line.
 WHAT_HELPS: dict[str, str] = {
     "bad_json": "Write one whole JSON value a line; a file that is one JSON document has to end in .json.",
@@ -75,30 +76,41 @@ WHAT_HELPS: dict[str, str] = {
     "line_too_long": "Cut the text into several rows, or write the file as Parquet.",
     "bad_row": "Quote cells that hold the separator, a quotation mark or a line break, and give each row all cells.",
     "not_an_object": 'Write every row as an object, such as {"prompt": "...", "completion": "..."}.',
-    "unknown_shape": "Map your columns with --columns prompt=question,completion=answer; `sftdata check` finds names that "
-    "fit, `sftdata formats` shows what is read.",
+    "unknown_shape": (
+        "Map your columns with --columns prompt=question,completion=answer; `sftdata check` finds names "
+        "that fit, `sftdata formats` shows what is read."
+    ),
     "missing_field": "Fill the field, or map the column that holds it with --columns.",
     "wrong_type": "Write the field as its format has it: see `sftdata formats`.",
     "unknown_role": "Say what the role is: `sources.0.roles={customer: user, agent: assistant}`",
-    "rendered_chat": "Read it back into turns with `sources.0.format=rendered`, or train it as it is with "
-    "`sources.0.rendered_chats=keep`",
+    "rendered_chat": (
+        "Read it back into turns with `sources.0.format=rendered`, or train it as it is with "
+        "`sources.0.rendered_chats=keep`"
+    ),
     "conflicting_fields": "Remove one of the two fields, or name the column to read with --columns.",
-    "untrainable_content": "To train on the text alone, name the column with the picture or sound in "
-    "`sources.0.keep=[image]`",
+    "untrainable_content": (
+        "To train on the text alone, name the column with the picture or sound in `sources.0.keep=[image]`"
+    ),
     "bad_tool_call": "Give each call a name, and arguments that are an object or its JSON text.",
     "bad_characters": "Write the text again without half characters (\\ud800 to \\udfff) and null characters.",
-    "roles_out_of_order": "Join turns of one role with `sources.0.merge_same_role=merge`, or allow them with "
-    "`sources.0.merge_same_role=allow`",
+    "roles_out_of_order": (
+        "Join turns of one role with `sources.0.merge_same_role=merge`, or allow them with "
+        "`sources.0.merge_same_role=allow`"
+    ),
     "no_user_turn": "Give the conversation a user turn, or train it as text with `sources.0.format=text`",
     "no_answer": "Nothing can be trained without an answer; if it is in another column, map it with --columns.",
     "empty_answer": "Fill the answer, or leave out the turn.",
     "empty_prompt": "Fill the prompt, or leave out the turn; if it is in another column, map it with --columns.",
     "tool_result_without_call": "Put the result behind the turn that calls the tool, with the id of the call.",
-    "invalid_tool_call": "Correct the call or the schema of the tool, or do not compare them: `check_tool_calls=false`",
+    "invalid_tool_call": (
+        "Correct the call or the schema of the tool, or do not compare them: `check_tool_calls=false`"
+    ),
     "answer_too_short": "Allow shorter answers: `filters.min_answer_chars=0` `filters.min_answer_words=0`",
     "answer_too_long": "Allow longer answers: `filters.max_answer_words=null` `filters.max_answer_chars=null`",
-    "template_residue": "Strip end tokens from answers with `clean.strip_trailing_control=true`, or allow them at the end "
-    "with `filters.residue=inside`; remove other marks from the data.",
+    "template_residue": (
+        "Strip end tokens from answers with `clean.strip_trailing_control=true`, or allow them at the end"
+        " with `filters.residue=inside`; remove other marks from the data."
+    ),
     "unfilled_placeholder": "Fill the blank, or look only for braces with `filters.placeholders=braces`",
     "mojibake": "Read the data again with the right encoding, or do not look for it: `filters.mojibake=false`",
     "open_code_fence": "Close the code block, or do not look for it: `filters.code_fence=false`",
@@ -115,22 +127,36 @@ WHAT_HELPS: dict[str, str] = {
     "shared_prefix": "Compare longer prefixes with `dedup.prefix.chars=400`, or none with `dedup.prefix=off`",
     "semantic_duplicate": "Raise dedup.semantic.threshold, or do not compare: `dedup.semantic=off`",
     "over_cap": "Raise max_records of the column in dedup.caps, or remove the cap: `dedup.caps=[]`",
-    "contaminated": "Such a row would make the evaluation worthless. If it is no copy, look only for longer runs of "
-    "words: `decontaminate.ngram_words=13`",
-    "system_not_first": "Put the system message first, or choose a template that writes it elsewhere: `template=chatml`",
+    "contaminated": (
+        "Such a row would make the evaluation worthless. If it is no copy, look only for longer runs of "
+        "words: `decontaminate.ngram_words=13`"
+    ),
+    "system_not_first": (
+        "Put the system message first, or choose a template that writes it elsewhere: `template=chatml`"
+    ),
     "template_error": "The detail says what the template refuses; another template may take it: `template=chatml`",
-    "no_end_of_turn": "Name the token at which servers stop, as in `stop_tokens=[\"<|im_end|>\"]`, or choose another "
-    "template; `sftdata templates check TOKENIZER` shows how its template ends a turn.",
-    "lost_field": "Choose a template that writes the field, leave out reasoning with `reasoning=drop` or write it before "
-    "the answer with `reasoning=inline`; train without lost context: `lost_context=warn`",
+    "no_end_of_turn": (
+        'Name the token at which servers stop, as in `stop_tokens=["<|im_end|>"]`, or choose another '
+        "template; `sftdata templates check TOKENIZER` shows how its template ends a turn."
+    ),
+    "lost_field": (
+        "Choose a template that writes the field, leave out reasoning with `reasoning=drop` or write it "
+        "before the answer with `reasoning=inline`; train without lost context: `lost_context=warn`"
+    ),
     "unproven_mask": "Choose another template; `sftdata templates check TOKENIZER` shows what one can do.",
-    "nothing_to_train": "A weight or train of the messages excludes every answer, or all that are left: see "
-    "`train_on=all`",
+    "nothing_to_train": (
+        "A weight or train of the messages excludes every answer, or all that are left: see `train_on=all`"
+    ),
     "too_many_turns": "Cut long conversations into windows with `overlong=split`, or raise `max_turns=2000`",
-    "overlong": "Cut conversations into windows with `overlong=split`, allow longer sequences with `pack.seq_len=4096`, or "
-    "cut answers with `overlong=truncate`",
+    "overlong": (
+        "Cut conversations into windows with `overlong=split`, allow longer sequences with "
+        "`pack.seq_len=4096`, or cut answers with `overlong=truncate`"
+    ),
     "over_max_records": "Raise the number of conversations to use: `sources.0.max_records=100000`",
-    "over_weight": "Change the weight, as in `sources.0.weight=2`, or train on the other sources more often: "
-    "`sources.0.repeat=2`",
-    "internal_error": "This is a fault of sftdata, and only this row is lost: please report the traceback in errors.log.",
+    "over_weight": (
+        "Change the weight, as in `sources.0.weight=2`, or train on the other sources more often: `sources.0.repeat=2`"
+    ),
+    "internal_error": (
+        "This is a fault of sftdata, and only this row is lost: please report the traceback in errors.log."
+    ),
 }

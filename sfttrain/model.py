@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sftdata.errors import DatasetError, ModelError, SftDataError, first_line
+from sftdata.errors import DatasetError, ModelError, SftDataError, first_line, offline_switch
 from sfttrain.config import LoraSettings, TrainConfig
 from sfttrain.data import Shards
 
@@ -198,6 +198,9 @@ def _load_errors(source: str) -> Iterator[None]:
     except (OSError, ValueError, ImportError) as error:
         lines = str(error).strip().splitlines() or [type(error).__name__]
         what = lines[0].split(". ")[0].rstrip(".")
+        if not Path(source).is_dir() and (switch := offline_switch()) is not None:
+            what = f"is not a local folder, and not in the cache of the hub, and {switch} is set"
+            raise ModelError(source, what, f"unset {switch} to download it, or check the name") from error
         if not Path(source).is_dir():
             what = f"is not a local folder and cannot be loaded from the hub ({what})"
         raise ModelError(source, what, GIVE_A_MODEL) from error

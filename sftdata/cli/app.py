@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 
-from sftdata.cli import check, diff, discover, inspect_dataset, prepare, templates, verify, why
+from sftdata.cli import check, diff, discover, init, inspect_dataset, prepare, templates, verify, why
 from sftdata.settings.command_line import CommandLine, add_command, command_line
 
 _TOKENIZER = "HuggingFaceTB/SmolLM2-135M-Instruct"
@@ -26,12 +26,22 @@ app = command_line("sftdata", _ABOUT, Story)
 # The examples of the first ones work in turn, where chats.jsonl is.
 add_command(
     app,
+    "init",
+    init.init,
+    _MAKE,
+    f"""
+    sftdata init chats.jsonl --tokenizer {_TOKENIZER}
+    sftdata init questions.csv --columns prompt=question,completion=answer --write questions.yaml
+""",
+)
+add_command(
+    app,
     "check",
     check.check,
     _MAKE,
     """
     sftdata check chats.jsonl
-    sftdata check chats.jsonl --write prepare.yaml
+    sftdata check chats.jsonl --write checked.yaml
     sftdata check prepare.yaml --against exam.jsonl
 """,
 )

@@ -32,6 +32,11 @@ def files_and_settings(incomplete: str) -> list[tuple[str, str]]:
     return found
 
 
+def files(incomplete: str) -> list[str]:
+    """Files and folders."""
+    return list(_files(incomplete))
+
+
 def setting_keys(incomplete: str) -> list[tuple[str, str]]:
     """The keys of settings, and what other tools call them."""
     from sftdata.settings.other_names import PREPARE_NAMES

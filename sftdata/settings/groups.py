@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import os
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, ClassVar, TypeVar, get_args, get_origin
@@ -127,8 +128,15 @@ def _problems(error: ValidationError, root: type[BaseModel], settings: Any, wher
             lines = str(item["ctx"]["error"]).splitlines()
             problems += [line if line.startswith(key) else f"{key}: {line}" for line in lines]
         else:
-            problems.append(f"{key}: {item['msg'][0].lower()}{item['msg'][1:]} (got {item['input']!r})")
+            near = _near_choice(item["input"], item["ctx"]["expected"]) if item["type"] == "literal_error" else ""
+            problems.append(f"{key}: {item['msg'][0].lower()}{item['msg'][1:]} (got {item['input']!r}){near}")
     return problems
+
+
+def _near_choice(given: object, expected: str) -> str:
+    """`; did you mean alpaca?` if one of the choices is similar. They are quoted, as in `'auto', 'fast' or 'hf'`."""
+    similar = difflib.get_close_matches(str(given), expected.split("'")[1::2], n=1)
+    return f"; did you mean {similar[0]}?" if similar else ""
 
 
 def _switches_for_numbers(given: object, group: type[BaseModel], prefix: str = "") -> list[str]:

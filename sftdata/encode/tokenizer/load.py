@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from sftdata.errors import TokenizerError, first_line, is_fault_of_library
+from sftdata.errors import TokenizerError, first_line, is_fault_of_library, offline_switch
 from sftdata.files.inside import is_plain_name
 from sftdata.files.no_code import json_without_code, without_code
 
@@ -240,6 +240,9 @@ def _folder_of(source: str) -> Path:
     try:
         return Path(snapshot_download(source, allow_patterns=list(HUB_FILES)))
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
+        if (switch := offline_switch()) is not None:
+            what = f"is not a local folder, and not in the cache of the hub, and {switch} is set"
+            raise TokenizerError(source, what, f"unset {switch} to download it, or check the name") from error
         why = str(error).splitlines()[0]
         what = f"is not a local folder and cannot be downloaded from the hub ({why})"
         raise TokenizerError(source, what, "check the name and the network") from error

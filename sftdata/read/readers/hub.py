@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import posixpath
+from pathlib import Path
 from typing import Any
 
-from sftdata.errors import SourceError
+from sftdata.errors import SourceError, offline_switch
 from sftdata.read.units import Source
 
 
@@ -55,6 +56,11 @@ def _builder(name: str, revision: str | None, source: Source, what: str, hint: s
     try:
         return datasets.load_dataset_builder(name, source.subset, revision=revision)
     except (OSError, ValueError, RuntimeError, TypeError) as error:
+        if (switch := offline_switch()) is not None and not Path(name).exists():
+            missing = f"is not in the cache of the hub, and {switch} is set"
+            if "://" not in source.path:
+                missing = f"is neither a local file or folder nor in the cache of the hub, and {switch} is set"
+            raise SourceError(source.path, missing, f"unset {switch} to download it, or check the name") from error
         why = " ".join(str(error).split()).partition(" Example of usage")[0]
         why = why.partition(" with any supported extension")[0][:300]
         raise SourceError(source.path, f"{what} ({why})", hint) from error

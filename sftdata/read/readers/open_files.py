@@ -39,6 +39,16 @@ _MAGIC_BYTES = (
     (b"\xff\xfe", "is UTF-16 text", "save it as UTF-8"),
     (b"\xfe\xff", "is UTF-16 text", "save it as UTF-8"),
 )
+# What fsspec needs for the addresses that begin so.
+_PACKAGES = {
+    **dict.fromkeys(("http", "https"), "aiohttp"),
+    **dict.fromkeys(("s3", "s3a"), "s3fs"),
+    **dict.fromkeys(("gs", "gcs"), "gcsfs"),
+    **dict.fromkeys(("az", "abfs", "abfss", "adl"), "adlfs"),
+    **dict.fromkeys(("ssh", "sftp"), "paramiko"),
+    "smb": "smbprotocol",
+    "webdav": "webdav4",
+}
 _LFS_POINTER = b"version https://git-lfs"
 
 
@@ -77,6 +87,12 @@ def _damaged(name: str, compression: str | None, error: Exception) -> SourceErro
 
 def unreadable(name: str, error: Exception, address: str = "") -> SourceError:
     """The error for a file that the system or the store cannot read. Credentials in its address are left out."""
+    if isinstance(error, ImportError) and is_url(address):
+        protocol = address.partition("://")[0].rpartition("::")[2].lower()
+        package = _PACKAGES.get(protocol)
+        why = hide(address, " ".join(str(error).split()))
+        what = f"needs a package that is not installed ({package or why})"
+        return SourceError(name, what, f"pip install {package}" if package else "install it")
     reason = getattr(error, "strerror", None) or " ".join(hide(address, str(error)).split()) or type(error).__name__
     return SourceError(name, f"cannot be read ({reason})", "check the path and your permissions")
 
