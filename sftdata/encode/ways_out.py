@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import date as Date
 from itertools import starmap
+from typing import Any
 
 from sftdata.encode.record_encoder import EncodeSettings, RecordEncoder
 from sftdata.encode.stats import KEPT, EncodingStats
@@ -65,9 +66,9 @@ def _best_way(refused: Sequence[Tried], kept: Sequence[Tried], settings: EncodeS
     """The best setting for these records, in words, or None if none trains any of them."""
     unfit: set[str] = set()
     ranked = _provers_of(refused, kept, settings, _candidates(settings), unfit)
-    if any(has_tools(record) for record, _ in refused) and all(number < len(refused) for number, _, _ in ranked):
-        pairs = (pair for pair in _pairs(settings) if pair[1].template not in unfit)
-        ranked += _provers_of(refused, kept, settings, pairs, unfit)
+    if all(number < len(refused) for number, _, _ in ranked):
+        together = (entry for entry in _together(settings, refused) if entry[1].template not in unfit)
+        ranked += _provers_of(refused, kept, settings, together, unfit)
     for _, name, changed in sorted(ranked, key=lambda entry: -entry[0]):
         encoder = RecordEncoder(changed)
         results = encoder.encode(*zip(*refused, *kept))
@@ -112,13 +113,29 @@ def _provers_of(
     return found
 
 
-def _pairs(settings: EncodeSettings) -> Iterator[tuple[str, EncodeSettings]]:
-    """Calls as text together with another setting, tried where neither trains all: as `_candidates`."""
-    if settings.tool_calls != "keep":
-        return
-    for name, changed in _candidates(settings):
-        if changed.tool_calls == "keep" and name.startswith(("reasoning=", "template=", "thinking=")):
-            yield f"tool_calls=inline {name}", replace(changed, tool_calls="inline", guarded_tokenizer=None)
+def _together(settings: EncodeSettings, refused: Sequence[Tried]) -> Iterator[tuple[str, EncodeSettings]]:
+    """Several settings at once, tried where none of them trains all: as `_candidates`.
+
+    They are what makes text of tool calls and of reasoning, together or with another template.
+    """
+    calls = settings.tool_calls == "keep" and any(has_tools(record) for record, _ in refused)
+    thoughts = settings.reasoning == "keep" and any(has_reasoning(record) for record, _ in refused)
+    own: dict[str, Any] = {"tool_calls": "inline"} if calls else {}
+    both: dict[str, Any] = {**own, "reasoning": "inline"} if thoughts else {}
+    if own and both:
+        yield _as_written(both), replace(settings, guarded_tokenizer=None, **both)
+    for name, changed in _candidates(settings) if own or both else ():
+        for more in filter(None, (own, both)):
+            if name.startswith(("template=", "thinking=")):
+                yield f"{_as_written(more)} {name}", replace(changed, guarded_tokenizer=None, **more)
+    if own and both:
+        dropped = {**own, "reasoning": "drop"}
+        yield _as_written(dropped), replace(settings, guarded_tokenizer=None, **dropped)
+
+
+def _as_written(settings: Mapping[str, Any]) -> str:
+    """Settings as on the command line."""
+    return " ".join(f"{name}={value}" for name, value in settings.items())
 
 
 def _candidates(settings: EncodeSettings) -> Iterator[tuple[str, EncodeSettings]]:

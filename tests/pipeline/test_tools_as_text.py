@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,13 @@ def prepared(out: Path, tokenizer: Path, data: Path, **settings: Any) -> sftdata
     return manifest
 
 
+def with_template(tokenizer: Path, folder: Path, source: str) -> Path:
+    """A copy of a tokenizer with another template."""
+    shutil.copytree(tokenizer, folder)
+    (folder / "chat_template.jinja").write_text(source, encoding="utf-8")
+    return folder
+
+
 def set_by(way: str) -> dict[str, str]:
     """The settings that a way out names, as on the command line."""
     return dict(setting.split("=") for setting in way.partition(" trains ")[0].split(" "))
@@ -73,6 +81,23 @@ def test_the_refusal_names_the_settings_that_train_the_row(
     assert trained.encoding.ways_out == {}
 
 
+def test_a_template_that_is_needed_too_is_named_with_it(tiny_tokenizer: Path, tmp_path: Path) -> None:
+    source = (
+        "{% for m in messages %}{% if m.role == 'system' %}{{ raise_exception('no system, please') }}{% endif %}"
+        "<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"
+        "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+    )
+    tokenizer = with_template(tiny_tokenizer, tmp_path / "tokenizer", source)
+    row = asked(1, reasoning_content="Look.")
+    row["messages"].insert(0, {"role": "system", "content": "Be brief."})
+    data = write_lines(tmp_path / "a.jsonl", [row, chat("Hi", "Hello")])
+    refused = prepared(tmp_path / "refused", tokenizer, data)
+    assert refused.encoding is not None
+    way = "tool_calls=inline reasoning=inline template=chatml trains 1 of 1 of them that were tried"
+    assert refused.encoding.ways_out == {"template_error": way}
+    assert prepared(tmp_path / "trained", tokenizer, data, **set_by(way)).counts.packed == 2
+
+
 def test_calls_that_the_template_writes_are_not_made_text_for_others(tiny_tokenizer: Path, tmp_path: Path) -> None:
     # Takes one call a turn, and writes it; like Llama 3.1.
     source = (
@@ -81,11 +106,7 @@ def test_calls_that_the_template_writes_are_not_made_text_for_others(tiny_tokeni
         "{{ c.function.name }}{{ c.function.arguments | tojson }}{% endfor %}<|im_end|>\n{% endfor %}"
         "{% if tools %}{{ tools | tojson }}{% endif %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
     )
-    tokenizer = tmp_path / "tokenizer"
-    tokenizer.mkdir()
-    for file in tiny_tokenizer.iterdir():
-        (tokenizer / file.name).write_bytes(file.read_bytes())
-    (tokenizer / "chat_template.jinja").write_text(source, encoding="utf-8")
+    tokenizer = with_template(tiny_tokenizer, tmp_path / "tokenizer", source)
     two = asked(1, tool_calls=[CALL, {**CALL, "id": "c2"}])
     two["messages"].insert(3, {"role": "tool", "tool_call_id": "c2", "content": "Bo"})
     alone = prepared(tmp_path / "alone", tokenizer, write_lines(tmp_path / "a.jsonl", [two, chat("Hi", "Hello")]))
