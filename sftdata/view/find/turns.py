@@ -11,7 +11,7 @@ known marks prove that, only what is trained is certain: the answers, and betwee
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from sftdata.records.chat_marks import ANALYSIS, FAMILIES, Marks
@@ -22,7 +22,42 @@ if TYPE_CHECKING:
 
 _SHIELD = "\ufffe"  # no character: put into texts that have the characters of a control token
 _BEGIN = re.compile(
-    r"(?:<s>|<bos>|<BOS_TOKEN>|<\|begin_of_text\|>|<\|startoftext\|>|<｜begin▁of▁sentence｜>|\[gMASK\]<sop>)?\s*"
+    r"(?:<s>|<bos>|<BOS_TOKEN>|<\|begin_of_text\|>|<\|startoftext\|>|<｜begin▁of▁sentence｜>|\[gMASK\] ?<sop>|\]~!b\[)?"
+    r"\s*"
+)
+
+
+def _each(form: str, close: str, *, is_model: str = "assistant", name: str = "") -> Marks:
+    """Marks that are the same for every role; `is_model` is what the assistant is called."""
+    labels = {role: role for role in ("system", "developer", "user", "tool")} | {"assistant": is_model}
+    return Marks(name, {role: form.format(label) for role, label in labels.items()}, dict.fromkeys(labels, close))
+
+
+# Families whose chats are not recognized in texts, as nobody publishes any; here their tokens are at hand.
+_FAMILIES = (
+    Marks("Mistral", {"user": "[INST] ", "assistant": "[/INST] "}, {"user": "", "assistant": "</s>"}),
+    *FAMILIES,
+    _each("<|turn>{}\n", "<turn|>\n", is_model="model", name="Gemma 4"),
+    _each("]~b]{}\n", "[e~[\n", is_model="ai", name="MiniMax"),
+    _each("<|{}|>", "<|end|>", name="Phi-4-mini"),
+    Marks(
+        "Apertus",
+        {role: f"<|{role}_start|>" for role in ("system", "developer", "user", "assistant")},
+        {role: f"<|{role}_end|>" for role in ("system", "developer", "user", "assistant")},
+    ),
+    Marks(
+        "GLM",
+        {**{r: f"<|{r}|>" for r in ("system", "user", "assistant")}, "tool": "<|observation|>"},
+        dict.fromkeys(("system", "user", "assistant", "tool"), ""),
+    ),
+)
+# What no message holds as a control token: what opens or closes one in any family.
+_TURN_MARKS = frozenset(
+    part
+    for marks in _FAMILIES
+    if not marks.is_text
+    for mark in (*marks.opens.values(), *marks.closes.values())
+    for part in re.findall(r"<[|｜][^<>]*?[|｜]>|</?[a-z_]+>|<\|turn>|<turn\|>|\[/?INST\]|\]~b\]|\[e~\[", mark)
 )
 
 
@@ -56,8 +91,11 @@ def messages_of(sample: Sample) -> tuple[SampleMessage, ...]:
             trained.append((len(text), len(text) + len(shown)))
         text += shown
     ends = [sample.decoder.decode([id_]) for id_ in sample.end_ids]
-    for marks in FAMILIES:
-        found = _read(text, marks, trained, controls, ends)
+    if sample.is_plain_text:
+        return (SampleMessage(None, "".join(piece.text for piece in pieces), True),)
+    reader = _Reader(text, trained, controls, ends)
+    for marks in _FAMILIES:
+        found = reader.read(marks)
         if found is not None:
             return tuple(message._replace(content=message.content.replace(_SHIELD, "")) for message in found)
     return tuple(_by_training(pieces, set(ends)))
@@ -81,58 +119,76 @@ def _shielded(match: re.Match[str]) -> str:
     return match[0][0] + _SHIELD + match[0][1:]
 
 
-def _read(
-    text: str, marks: Marks, trained: Sequence[tuple[int, int]], controls: Sequence[str], ends: Sequence[str]
-) -> list[SampleMessage] | None:
-    """The messages of a text in these marks, or None if that cannot be proven."""
-    begin = _BEGIN.match(text)
-    skip = begin.end() if begin and not text.startswith(tuple(marks.opens.values())) else 0
-    places = [(start + skip, role, content + skip) for start, role, content in _openings(text[skip:], marks)]
-    if not places or (text[skip : places[0][0]].strip() and not marks.has_preamble):
-        return None
-    found: list[SampleMessage] = []
-    if before := text[skip : places[0][0]].strip():
-        found.append(SampleMessage("system", before, False))
-    edges: list[tuple[int, int]] = []  # of answers
-    for (start, role, content), after in zip(places, [*(start for start, _, _ in places[1:]), len(text)]):
-        body = _without_close(text[content:after], marks.closes[role], ends, is_last=after == len(text))
-        if body is None:
+class _Reader:
+    """Reads the text of a sample in the marks of a family.
+
+    `trained` are the trained parts of the text, `controls` its control tokens, longest first, `ends` those that end a
+    turn.
+    """
+
+    def __init__(
+        self, text: str, trained: Sequence[tuple[int, int]], controls: Sequence[str], ends: Sequence[str]
+    ) -> None:
+        self._text, self._trained, self._controls, self._ends = text, trained, controls, ends
+        self._no_content = [mark for mark in controls if mark in _TURN_MARKS or mark in ends]
+        self._of_controls = re.compile(f"({'|'.join(map(re.escape, controls))})") if controls else None
+
+    def read(self, marks: Marks) -> list[SampleMessage] | None:
+        """The messages, or None if that cannot be proven."""
+        text = self._text
+        begin = _BEGIN.match(text)
+        skip = begin.end() if begin and not text.startswith(tuple(marks.opens.values())) else 0
+        places = list(self._openings(marks, skip))
+        if not places or (text[skip : places[0][0]].strip() and not marks.has_preamble):
             return None
-        is_trained = any(first < after and last > content for first, last in trained)
-        if role in ("assistant", ANALYSIS):
-            edges.append((start, after))
-        name = {"ipython": "tool", ANALYSIS: "assistant"}.get(role, role)
-        found.append(SampleMessage(name, body, is_trained))
-    held = (mark.strip() for mark in (*marks.opens.values(), *marks.closes.values()) if mark.strip())
-    openers = {mark for mark in map(_first_control, marks.opens.values(), [controls] * len(marks.opens)) if mark}
-    if any(mark in message.content for mark in {*held, *openers} for message in found):
-        return None
-    is_sound = all(any(start <= first and last <= end for start, end in edges) for first, last in trained)
-    return found if is_sound else None
+        before = text[skip : places[0][0]].strip()
+        found = [SampleMessage("system", before, False)] if before else []
+        edges: list[tuple[int, int]] = []  # of answers, with the end token, which may be the mark of the next message
+        nexts = [*places[1:], (len(text), "", len(text))]
+        for (start, role, content), (after, _, behind) in zip(places, nexts, strict=True):
+            body = self._without_close(text[content:after], marks.closes[role], is_last=after == len(text))
+            if body is None:
+                return None
+            is_trained = any(first < after and last > content for first, last in self._trained)
+            if not body and after == len(text) and any(first <= start < last for first, last in self._trained):
+                continue  # no message: the mark ends the answer before it
+            if role in ("assistant", ANALYSIS):
+                edges.append((start, behind))
+            found.append(SampleMessage({"ipython": "tool", ANALYSIS: "assistant"}.get(role, role), body, is_trained))
+        held = {mark.strip() for mark in (*marks.opens.values(), *marks.closes.values())} - {""}
+        if any(mark in message.content for mark in (*held, *self._no_content) for message in found):
+            return None
+        is_sound = all(any(start <= first and last <= end for start, end in edges) for first, last in self._trained)
+        return found if is_sound else None
 
+    def _openings(self, marks: Marks, skip: int) -> Iterator[tuple[int, str, int]]:
+        """Where each message opens: the place of its mark, its role, and where its content begins."""
+        roles = sorted(marks.opens, key=lambda role: len(marks.opens[role]), reverse=True)
+        pattern = "|".join(f"({self._pattern(marks.opens[role])})" for role in roles)
+        if marks.is_text:  # words are marks only where a message may begin
+            before = r"(?:(?<=\s)|(?<=</s>)|^)" if marks.is_inside_lines else "(?m:^)"
+            pattern = f"{before}(?:{pattern})"
+        for match in re.compile(pattern).finditer(self._text, skip):
+            yield match.start(), roles[(match.lastindex or 1) - 1], match.end()
 
-def _openings(text: str, marks: Marks) -> Iterator[tuple[int, str, int]]:
-    """Where each message opens: the place of its mark, its role, and where its content begins."""
-    role_of: Mapping[str, str] = {mark: role for role, mark in marks.opens.items()}
-    pattern = "|".join(re.escape(mark) for mark in sorted(role_of, key=len, reverse=True))
-    if marks.is_text:  # words are marks only where a message may begin
-        pattern = rf"(?:(?<=\s)|(?<=</s>)|^)(?:{pattern})" if marks.is_inside_lines else rf"(?m:^)(?:{pattern})"
-    for match in re.finditer(pattern, text):
-        yield match.start(), role_of[match.group()], match.end()
+    def _pattern(self, mark: str) -> str:
+        """A mark as a pattern: some vocabularies put a space behind a control token."""
+        if self._of_controls is None:
+            return re.escape(mark)
+        parts = [part for part in self._of_controls.split(mark) if part]
+        spaced = [part in self._controls and part is not parts[-1] for part in parts]
+        return "".join(re.escape(part) + (" ?" if space else "") for part, space in zip(parts, spaced, strict=True))
 
-
-def _first_control(mark: str, controls: Sequence[str]) -> str | None:
-    """The control token that a mark begins with, which no message may hold; None if it begins with a text."""
-    return next((control for control in controls if mark.strip().startswith(control)), None)
-
-
-def _without_close(content: str, close: str, ends: Sequence[str], *, is_last: bool) -> str | None:
-    """A content without what closes it; None if it is not closed. The last may be cut off, or end as answers do."""
-    space = close[len(close.rstrip()) :]
-    for end in sorted({close, *(end + space for end in ends), *ends}, key=len, reverse=True):
-        if end and content.endswith(end):
-            return content[: len(content) - len(end)]
-    return content if is_last or not close else None
+    def _without_close(self, content: str, close: str, *, is_last: bool) -> str | None:
+        """A content without what closes it; None if it is not closed. The last may be cut off, or be closed twice, by
+        the token that ends a turn and by that which ends the text.
+        """
+        space = re.escape(close[len(close.rstrip()) :])
+        ends = "|".join([self._pattern(close), *(f"{re.escape(end)} ?{space}|{re.escape(end)}" for end in self._ends)])
+        match = re.search(rf"(?:{ends}){'+' if is_last else ''}\Z", content)
+        if match is not None and match.group():
+            return content[: match.start()]
+        return content if is_last or not close else None
 
 
 def _by_training(pieces: Sequence[_Piece], ends: set[str]) -> Iterator[SampleMessage]:
