@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from zoo_chats import CHATS, row_of
-from zoo_measure import Animal
+from zoo_measure import Animal, Outcome
 from zoo_report import document, totals
 
 from sftdata.read.formats.convert import to_record
@@ -113,4 +113,16 @@ def test_the_document_has_the_figures_of_every_template(zoo: Any) -> None:
     }
     text = document(outcomes)
     assert "| conversations whose every field the template writes | 1 |" in text
+    assert "| own-chatml (" not in text
     assert "| own-chatml | 1 | 1 | 1 | **lost_field: reasoning_content**: reasoning, last turn |" in text
+
+
+def test_the_document_says_why_what_is_written_is_not_trained() -> None:
+    why = "turn 2: the template writes the conversation before it differently once it is answered"
+    refused = Outcome("single turn", writes_every_field=True, reason="unproven_mask", detail=why)
+    other = Outcome("single turn", writes_every_field=True, reason="unproven_mask", detail="turn 2: it is <odd>")
+    text = document(
+        {"a": [refused, refused], "b": [refused, Outcome("multi-turn", writes_every_field=True, trained=1)]}
+    )
+    assert "Another template trains it, or reasoning in the data | 3 | a (2), b (1) |" in text
+    assert "| unproven_mask: it is \\<odd> | 1 | c (1) |" in document({"c": [other]})

@@ -36,6 +36,7 @@ _BLOCK = (
 )
 _EMPTY_BLOCK, _OWN_BLOCK = re.compile(_BLOCK + r"\Z"), re.compile(r"\s*" + _BLOCK)
 _THINKING = re.compile(r"think|reason")
+_REASONING = ("reasoning_content", "reasoning", "thinking")
 _MODES = ("disabled", "enabled", "none", "high")
 _EMPTY_START = re.compile(
     r"\s*(?:(?:<(?:\w+:)?think(?::\w+)?>)?\s*</(?:\w+:)?think(?::\w+)?>|<\|channel>thought\s*<channel\|>"
@@ -167,12 +168,12 @@ class ZooOracle(Oracle):
         """Where the completion starts in a rendering."""
         if rendering.startswith(prompt):
             return len(prompt)
-        place = _behind_the_same(prompt, rendering)
+        place = _behind_the_same(prompt, rendering, _own_space(hidden[k]))
         if place is not None:
             return place
         block = _EMPTY_BLOCK.search(prompt)
-        thinks = any(hidden[k].get(key) for key in ("reasoning_content", "reasoning", "thinking"))
-        place = _behind_opening(prompt, rendering, _first_field(hidden[k])) if thinks else None
+        thinks = any(hidden[k].get(key) for key in _REASONING)
+        place = _behind_opening(prompt, rendering, hidden[k]) if thinks else None
         if place is not None:
             return place
         if block is not None and not thinks and rendering.startswith(prompt[: block.start()]):
@@ -475,26 +476,34 @@ def _formed(
     return formed
 
 
-def _behind_the_same(prompt: str, rendering: str) -> int | None:
+def _own_space(message: Mapping[str, Any]) -> str:
+    """The white space with which the first text of a turn begins."""
+    text = next((text for key in (*_REASONING, "content") if (text := _text_of(message.get(key))).strip()), "")
+    return text[: len(text) - len(text.lstrip())]
+
+
+def _behind_the_same(prompt: str, rendering: str, own: str) -> int | None:
     """Where a rendering goes on behind all that a prompt has, if they differ only in white space.
 
-    White space at the end of the prompt is not written again, whatever form the rendering has it in.
+    White space at the end of the prompt is not written again, whatever form the rendering has it in. The turn's own is.
     """
     wanted = "".join(prompt.split())
     places = [at for at, character in enumerate(rendering) if not character.isspace()][: len(wanted)]
     if "".join(rendering[at] for at in places) != wanted:
         return None
     start = places[-1] + 1
-    space = rendering[start : start + len(rendering[start:]) - len(rendering[start:].lstrip())]
+    space = rendering[start : start + len(rendering[start:]) - len(rendering[start:].lstrip())].removesuffix(own)
     given = prompt[len(prompt.rstrip()) :]
     return start + (len(given) if space.startswith(given) else len(space))
 
 
-def _behind_opening(prompt: str, rendering: str, thought: str) -> int | None:
+def _behind_opening(prompt: str, rendering: str, message: Mapping[str, Any]) -> int | None:
     """Where the reasoning of a turn begins in its rendering, right where the prompt has an opening of its own."""
     same = next((at for at, (a, b) in enumerate(zip(prompt, rendering)) if a != b), len(prompt))
     opening, rest = prompt[same:].strip(), rendering[same:]
     is_closed = "</" in opening or "end" in opening.lower()
+    thought = _first_field(message)
     if not opening or is_closed or not thought or not rest.lstrip().startswith(thought):
         return None
-    return same + len(rest) - len(rest.lstrip())
+    space = rest[: len(rest) - len(rest.lstrip())]
+    return same + len(space.removesuffix(_own_space(message)))

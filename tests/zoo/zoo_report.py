@@ -21,6 +21,39 @@ _LINES = (
     ("wrong with the named", "wrong masks or prompts with what the refusal names"),
 )
 
+# By a part of the refusal.
+_CAUSES = (
+    (
+        "differently once it is answered",
+        "The prompt opens a block of reasoning that the rendering of an answer without reasoning leaves out: the "
+        "model would be trained to answer where it is to think; or an answer has no header or end of its own. Another "
+        "template trains it, or reasoning in the data",
+    ),
+    (
+        "no end-of-turn token after an answer",
+        "The template writes nothing behind an answer at which a server stops: the model would never stop",
+    ),
+    (
+        "at which no server stops",
+        "The only token behind an answer begins the next turn, and is no stop. `stop_tokens` declares it",
+    ),
+    (
+        "lost_field: tools",
+        "The template writes calls but not the tools that they call: the prompt does not explain the answer. "
+        "`lost_context=warn` trains it",
+    ),
+    (
+        "the system's content",
+        "The system message is in prompts that end with a user's message alone, and not behind results of tools",
+    ),
+    (
+        "an empty thinking block in front",
+        "The template has an empty block of thinking in front of the reasoning in a text",
+    ),
+    ("lost_field: reasoning", "The template writes reasoning with an argument alone, which the refusal names"),
+    ("lost_field: content", "The template writes reasoning with an argument alone, which the refusal names"),
+)
+
 
 def totals(outcomes: Mapping[str, Sequence[Outcome]]) -> Counter[str]:
     """The figures over all families."""
@@ -59,6 +92,14 @@ def document(outcomes: Mapping[str, Sequence[Outcome]]) -> str:
         "|---|---|",
         *(f"| {words} | {_figure(figures, key)} |" for key, words in _LINES),
         "",
+        "## Written, and not trained",
+        "",
+        "The conversations whose every field a template writes, and which are not trained with no setting.",
+        "",
+        "| why | conversations | templates |",
+        "|---|---|---|",
+        *_not_trained(outcomes),
+        "",
         "## By template",
         "",
         "Of the 18 kinds: how many are trained with no setting, of how many the template writes every field, how many",
@@ -70,6 +111,25 @@ def document(outcomes: Mapping[str, Sequence[Outcome]]) -> str:
         "",
     ]
     return "\n".join(lines)
+
+
+def _not_trained(outcomes: Mapping[str, Sequence[Outcome]]) -> list[str]:
+    """The causes of what is written and not trained, with how many conversations of which templates."""
+    by_cause: dict[str, Counter[str]] = defaultdict(Counter)
+    for name, every in outcomes.items():
+        for outcome in every:
+            if outcome.writes_every_field and not outcome.trained:
+                by_cause[_cause(outcome)][name] += 1
+    return [
+        f"| {_cell(why)} | {found.total()} | {', '.join(f'{name} ({number})' for name, number in found.items())} |"
+        for why, found in sorted(by_cause.items(), key=lambda entry: (-entry[1].total(), entry[0]))
+    ]
+
+
+def _cause(outcome: Outcome) -> str:
+    """Why a conversation is not trained, in a sentence; its refusal if no sentence fits."""
+    detail = _short(outcome.detail)
+    return next((why for part, why in _CAUSES if part in f"{outcome.reason}: {detail}"), f"{outcome.reason}: {detail}")
 
 
 def _figure(figures: Mapping[str, int], key: str) -> str:
