@@ -18,11 +18,10 @@ from sftdata.errors import DatasetError, pluralize
 from sftdata.files.parquet_file import read_row_groups
 from sftdata.reasons import WHAT_HELPS
 from sftdata.records.faults import ERROR_LOG, INTERNAL_ERROR
-from sftdata.settings.yaml_line import override
 from sftdata.store.ledger import LEDGER_SCHEMA, keep_columns
 from sftdata.store.manifest import EncodingEntry, Manifest
 from sftdata.view.layout import shortened
-from sftdata.view.unused import contradictions
+from sftdata.view.unused import contradictions, override
 
 MAX_DETAILS = 3  # of a reason
 MAX_DISTINCT = 20_000  # details of a row group that are looked at

@@ -4,12 +4,13 @@ calls in texts; and of settings that contradict each other, or do nothing.
 
 from __future__ import annotations
 
+import json
 import re
+import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeGuard
 
 from sftdata.safe.control_chars import terminal_safe
-from sftdata.settings.yaml_line import override
 
 MAX_LINES = 8  # for single columns; the others share a line
 # Columns of bookkeeping, which no one expects in a conversation.
@@ -87,6 +88,17 @@ def _place(column: str) -> str:
     if inside:
         return f"a key `{key}` in `{outer}`"
     return f"a column `{name}`"
+
+
+_PLAIN = re.compile(r"(?!(?:on|off|yes|no|y|n|true|false|null)\Z)[A-Za-z][\w ]*[\w.]", re.IGNORECASE)
+
+
+def override(dotted: str, value: Any) -> str:
+    """A setting for the command line, quoted for a shell: `'sources.0.system=Be brief.'`. Writes JSON, which is YAML,
+    where that is not a plain word or sentence; importing a library for YAML takes longer than all of a summary.
+    """
+    text = value if isinstance(value, str) and _PLAIN.fullmatch(value) else json.dumps(value, ensure_ascii=False)
+    return shlex.quote(f"{dotted}={text}")
 
 
 def contradictions(config: Mapping[str, Any]) -> list[tuple[str, str | None]]:
