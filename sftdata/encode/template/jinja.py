@@ -216,12 +216,18 @@ def make_environment(today: Date, limits: Limits = LIGHT) -> _Sandbox:
     return environment
 
 
-@lru_cache(maxsize=16)
+@lru_cache(maxsize=64)  # what refusals name is found by trying all templates
 def _code_of(source: str, limits: Limits) -> CodeType:
     """A template compiled to Python code, which does not depend on the date."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", SyntaxWarning)  # Python's, of a template such as `{{ 1[a:b] }}`
         return make_environment(Date.min, limits).compile(source)
+
+
+@lru_cache(maxsize=64)
+def _names_in(source: str) -> frozenset[str]:
+    """The names that a template takes from outside."""
+    return frozenset(jinja2.meta.find_undeclared_variables(make_environment(Date.min).parse(source)))
 
 
 class _Program(NamedTuple):
@@ -305,9 +311,7 @@ class ChatTemplate:
     @cached_property
     def variables(self) -> frozenset[str]:
         """The names that the template takes from outside: messages, tools, and the template arguments that it knows."""
-        environment = make_environment(self.today)
-        trees = (environment.parse(source) for source in self.sources)
-        return frozenset(name for tree in trees for name in jinja2.meta.find_undeclared_variables(tree))
+        return frozenset().union(*map(_names_in, self.sources))
 
     def render(
         self,
