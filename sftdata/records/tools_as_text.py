@@ -175,17 +175,18 @@ class _Writer:
         self._has_results = True
 
     def add_tools(self, tools: Sequence[Mapping[str, Any]], tools_in: ToolsIn) -> bool:
-        """Add the tools to the system message, or to the first user message if `tools_in` says so; False if there is
-        none.
+        """Add the tools to the system message, the last of those at the beginning; or to the first user message if
+        `tools_in` says so, and False if there is none.
         """
         lines = "\n".join([json.dumps(tool, ensure_ascii=False) for tool in tools])
         written = (*_pieces(_HEAD), (lines, False), *_pieces(_TAIL))
         if tools_in == "user":
             return self._add_to_user(written)
         self.counts["tools in the system message"] = 1
-        if self.messages and self.messages[0].role in _LEADING:
-            first = self.messages[0]
-            self.messages[0] = first._replace(content=first.content or "", pieces=written)
+        last = next((at for at, one in enumerate(self.messages) if one.role not in _LEADING), len(self.messages)) - 1
+        if last >= 0:
+            system = self.messages[last]
+            self.messages[last] = system._replace(content=system.content or "", pieces=written)
             return True
         if self.messages and self.messages[0].role == "assistant":  # it answers no prompt, and is not trained
             self.messages[0] = self.messages[0]._replace(train=False)

@@ -119,6 +119,16 @@ def test_tools_that_the_template_lists_stay_with_it(make_encoder: Make) -> None:
     assert encode_to_text(encoder, ALONE) == [f"<|im_start|>system\n{rest}"]
 
 
+def test_they_come_behind_a_developer_message_that_is_joined_with_the_system_message(make_encoder: Make) -> None:
+    leading = (Message("system", "Be brief."), Message("developer", "Be kind."))
+    record = ALONE.replaced(messages=(*leading, *ALONE.messages))
+    encoder = make_encoder(name="gemma3", eos="<end_of_turn>", tool_calls="inline")
+    (text,) = encode_to_text(encoder, record)
+    start = f"<s><start_of_turn>user\nBe brief.\n\nBe kind.\n\n{PROMPT}\n\nhi<end_of_turn>\n"
+    assert text.startswith(f"{start}<start_of_turn>model\n{{{{{CALLS}<end_of_turn>}}}}")
+    assert encoder.encode([record])[0][0].turns == (3, 6)
+
+
 def test_tools_that_no_turn_calls_are_written_too(make_encoder: Make) -> None:
     record = Record((Message("user", "hi"), Message("assistant", "yo")), (TOOL,))
     assert make_encoder(tiny_tokenizers.CHATML).encode([record])[0] == Drop("lost_field", "tools")

@@ -74,7 +74,8 @@ def in_text(row: Mapping[str, Any], tools_in: str, own: Collection[str] = ()) ->
             first = next(message for message in chat if message["role"] == "user")
             first["content"] = f"{prompt}\n\n{first['content']}"
         elif chat[0]["role"] in ("system", "developer"):
-            chat[0]["content"] = "\n\n".join(text for text in (chat[0].get("content"), prompt) if text)
+            at = next(at for at, message in enumerate(chat) if message["role"] not in ("system", "developer")) - 1
+            chat[at]["content"] = "\n\n".join(text for text in (chat[at].get("content"), prompt) if text)
         else:
             if chat[0]["role"] == "assistant":
                 chat[0]["train"] = False

@@ -102,13 +102,14 @@ def with_roles(record: Record, written: Roles) -> Record:
     head = messages[: written.joined]
     text = "\n\n".join(message.content for message in head if message.content and message.content.strip())
     if head:
-        messages = (Message("system", text), *messages[len(head) :])
+        messages = (Message("system", text, pieces=head[-1].pieces), *messages[len(head) :])
     return record.replaced(messages=messages)
 
 
 def can_join(record: Record, written: Roles) -> bool:
-    """Whether joining the messages at the start of a record loses nothing."""
-    return all(is_plain(message) for message in record.messages[: written.joined])
+    """Whether joining the messages at the start of a record loses nothing. The last may have pieces behind its text."""
+    *others, last = record.messages[: written.joined]
+    return is_plain(last._replace(pieces=())) and all(map(is_plain, others))
 
 
 def added_system(probes: TemplateProbes) -> str | None:
