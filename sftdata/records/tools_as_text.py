@@ -121,7 +121,7 @@ def tools_as_text(
 
 
 class _Writer:
-    """Writes the messages of a record one after the other."""
+    """Writes the messages of a record in turn."""
 
     def __init__(self) -> None:
         self.messages: list[Message] = []
