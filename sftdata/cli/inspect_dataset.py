@@ -41,7 +41,7 @@ class InspectCommand(Command):
 
 @dataclass(frozen=True)
 class _Wanted:
-    """What is to be found, as the options say it; None where nothing is said."""
+    """What is to be found, as the options say it; None: any."""
 
     where: str | None
     record: str | None
@@ -88,9 +88,7 @@ def inspect(
         bool, typer.Option("--trained-only", help="search only text that is trained", rich_help_panel=_FIND)
     ] = False,
     source: Annotated[str | None, typer.Option(help="samples or rows of this source", rich_help_panel=_FIND)] = None,
-    random: Annotated[
-        int | None, typer.Option(min=1, metavar="N", help="so many at random", rich_help_panel=_FIND)
-    ] = None,
+    random: Annotated[int | None, typer.Option(min=1, metavar="N", help="N at random", rich_help_panel=_FIND)] = None,
     seed: Annotated[
         int | None, typer.Option(min=0, help="other random ones for another seed [default: 0]", rich_help_panel=_FIND)
     ] = None,
@@ -113,7 +111,7 @@ def inspect(
         ),
     ] = None,
     limit: Annotated[
-        int | None, typer.Option(min=1, help=f"show at most so many [default: {LIMIT}]", rich_help_panel=_FIND)
+        int | None, typer.Option(min=1, help=f"show at most N [default: {LIMIT}]", rich_help_panel=_FIND)
     ] = None,
     max_tokens: Annotated[
         int | None,
@@ -242,7 +240,7 @@ def _conditions(wanted: _Wanted) -> str:
 
 
 def _show_row_without_samples(dataset: Dataset, wanted: _Wanted, console: Console) -> bool:
-    """If one row is looked for and it was dropped, print what became of it; whether that was so. Raises DatasetError if
+    """If one row is looked for and it was dropped, print what happened to it; whether that was so. Raises DatasetError if
     there is no such row.
     """
     from sftdata.view.terminal import print_lines

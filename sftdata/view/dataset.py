@@ -1,4 +1,4 @@
-"""A prepared dataset, opened for viewing: its sequences and samples by number, its rows by what became of them.
+"""A prepared dataset, opened for viewing: its sequences and samples by number, its rows by what happened to them.
 
 Each access reads only the shard it needs; shards are memory-mapped.
 """
@@ -162,7 +162,7 @@ class Dataset:
 
     @property
     def ledger(self) -> LedgerRows:
-        """What became of each row of the input: see LedgerRows."""
+        """What happened to each row of the input: see LedgerRows."""
         return LedgerRows(self.path, self.manifest)
 
     @property
@@ -171,7 +171,7 @@ class Dataset:
         return self.ledger.where(fate=DROPPED)
 
     def why(self, row: str, data: str | Path | None = None) -> Explanations:
-        """What became of a row of the input, and why: `chats.jsonl:17`, a record id, or the beginning of one.
+        """What happened to a row of the input, and why: `chats.jsonl:17`, a record id, or the beginning of one.
 
         Its text is read again from its file, which is looked for below `data`, or else below the current folder and
         those above the dataset. Raises DatasetError if there is no such row.

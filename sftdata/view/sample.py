@@ -50,7 +50,7 @@ class Sample:
 
     @property
     def messages(self) -> tuple[SampleMessage, ...]:
-        """The messages, as far as the marks of the template prove them: roles, texts, and what is trained.
+        """The messages, if the marks of the template prove them: roles, texts, and what is trained.
 
         The roles and texts are those that the template writes. See sftdata/view/find/turns.py.
         """

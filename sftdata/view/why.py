@@ -33,7 +33,7 @@ _MAX_SHOWN = 20  # rows of one name whose texts are read
 
 @dataclass(frozen=True, eq=False)
 class Explanation:
-    """What became of one row: its entry in the ledger, its text, and what it repeats."""
+    """What happened to one row: its entry in the ledger, its text, and what it repeats."""
 
     row: Mapping[str, Any]  # the columns of the ledger
     about: tuple[str, ...]  # what happened, in lines
@@ -74,7 +74,7 @@ class Explanation:
 
 
 class Explanations(Sequence[Explanation]):
-    """What became of a row, or of several that have the same name in different folders."""
+    """What happened to a row, or of several that have the same name in different folders."""
 
     def __init__(self, rows: Sequence[Explanation]) -> None:
         self._rows = tuple(rows)
@@ -109,7 +109,7 @@ def explain(folder: str | Path, where: str) -> str:
 
 
 def explain_rows(folder: Path, manifest: Manifest, where: str, data: str | Path | None = None) -> Explanations:
-    """What happened to the rows `where`, as `explain`, with their texts and those that they repeat, as far as the files
+    """What happened to the rows `where`, as `explain`, with their texts and those that they repeat, if the files
     are there, below `data` or near the dataset, and have not changed.
     """
     rows = _known_rows(folder, manifest, where)

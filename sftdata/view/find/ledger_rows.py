@@ -1,4 +1,4 @@
-"""The ledger as a table: what became of each row of the input, some of its rows chosen."""
+"""The ledger as a table: what happened to each row of the input, some of its rows chosen."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _SHOWN = 5  # rows in the repr
 
 
 class LedgerRow(NamedTuple):
-    """What became of one row of the input."""
+    """What happened to one row of the input."""
 
     where: str  # file and line
     source: str  # as configured
@@ -44,7 +44,7 @@ class LedgerRow(NamedTuple):
 
 
 class LedgerRows(Sequence[LedgerRow]):
-    """Rows of the input, in its order, with what became of them. The ledger is read when they are first looked at."""
+    """Rows of the input, in its order, with what happened to them. The ledger is read when they are first looked at."""
 
     def __init__(self, path: Path, manifest: Manifest, chosen: Mapping[str, str] | None = None) -> None:
         self.path = path

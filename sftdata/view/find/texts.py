@@ -247,7 +247,7 @@ def _line_of(where: str, name: str) -> int | None:
 
 
 def _rows_at(unit: Unit, lines: Sequence[int]) -> dict[int, RawRow]:
-    """The rows of a file with these numbers, as far as they are there."""
+    """Those rows of a file that have these numbers."""
     from sftdata.read.sources import read_raw
 
     found: dict[int, RawRow] = {}

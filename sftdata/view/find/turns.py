@@ -1,4 +1,4 @@
-"""The tokens of a sample -> its messages, as far as the marks of its template prove them.
+"""The tokens of a sample -> its messages, if the marks of its template prove them.
 
     <|im_start|>user\\nHi<|im_end|>\\n<|im_start|>assistant\\nHello<|im_end|>\\n      user "Hi", assistant "Hello"
 
@@ -33,7 +33,7 @@ def _each(form: str, close: str, *, is_model: str = "assistant", name: str = "")
     return Marks(name, {role: form.format(label) for role, label in labels.items()}, dict.fromkeys(labels, close))
 
 
-# Families whose chats are not recognized in texts, as nobody publishes any; here their tokens are at hand.
+# Families whose chats are not recognized in texts, as no one publishes any; here their tokens are at hand.
 _FAMILIES = (
     Marks("Mistral", {"user": "[INST] ", "assistant": "[/INST] "}, {"user": "", "assistant": "</s>"}),
     *FAMILIES,

@@ -21,12 +21,12 @@ from sftdata.store.manifest import Manifest
 
 Ints = npt.NDArray[np.int64]
 _ID_CHARS = 32  # of a record id: hex digits
-_STATE = ("fate", "reason", "split")  # what became of a row
+_STATE = ("fate", "reason", "split")  # what happened to a row
 
 
 @dataclass(frozen=True)
 class NarrowLedger:
-    """What of a ledger is in memory: for each row its key, and what became of it."""
+    """What of a ledger is in memory: for each row its key, and what happened to it."""
 
     keys: npt.NDArray[np.uint64]  # two for each row: its record id, or a hash of why it has none
     state: npt.NDArray[np.int32]  # index into states
@@ -64,7 +64,7 @@ class NarrowLedger:
         return np.array([state[0] == PACKED for state in self.states], np.bool_)[self.state]
 
     def fate(self, row: int) -> str:
-        """What became of a row, in words: `packed in train`, `dropped: duplicate`."""
+        """What happened to a row, in words: `packed in train`, `dropped: duplicate`."""
         return fate_text(self.states[int(self.state[row])])
 
 
