@@ -73,6 +73,6 @@ def _summary(folder: str, stats: DatasetStats) -> Summary:
 
     mark = "\u2713" if (sys.stdout.encoding or "").lower().startswith("utf") else "ok"
     rows = tuple((mark, name, f"{number:,}", text) for name, number, text in _checks(stats))
-    table = Table(("", "", "", ""), rows, frozenset({0, 1, 3}))
+    table = Table(("", "", "", ""), rows, frozenset({0, 1, 3}), has_head=False)
     given = given_lines(Manifest.load(folder).parts)
     return Summary(f"{folder}: all checks passed", tuple(given), (table,))
