@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from sftdata.cli import completion
 from sftdata.cli.shared import DatasetFolder, fail, user_errors
 from sftdata.settings.help_page import Command
 
@@ -63,64 +64,64 @@ class _Wanted:
         return {name: value for name, value in values.items() if value is not None and value is not False}
 
 
+def _find(*names: str, **about: Any) -> Any:
+    """An option that finds something."""
+    return typer.Option(*names, rich_help_panel=_FIND, **about)
+
+
+_Row = Annotated[
+    int | None,
+    typer.Option("--row", "--sequence", help="sequence to show, counted from 0 [default: the summary and 0]"),
+]
+_Where = Annotated[str | None, _find(metavar="FILE:LINE", help="the samples of an input row: chats.jsonl:17")]
+_Record = Annotated[str | None, _find(metavar="ID", help="those of a record id, or the beginning of one")]
+_Search = Annotated[str | None, _find(metavar="TEXT", help="samples that have this text")]
+_Regex = Annotated[bool, _find("--regex", help="TEXT is a regular expression of Python")]
+_TrainedOnly = Annotated[bool, _find("--trained-only", help="search only text that is trained")]
+_Source = Annotated[str | None, _find(help="samples or rows of this source")]
+_Random = Annotated[int | None, _find(min=1, metavar="N", help="N at random")]
+_Seed = Annotated[int | None, _find(min=0, help="other random ones for another seed [default: 0]")]
+_Longest = Annotated[int | None, _find(min=1, metavar="[N]", help=f"the longest samples [N: {FEW}]")]
+_LeastTrained = Annotated[
+    int | None, _find(min=1, metavar="[N]", help=f"those with the fewest trained tokens [N: {FEW}]")
+]
+_Dropped = Annotated[
+    str | None,
+    _find(
+        metavar="REASON",
+        help="rows that were dropped for this reason, with their texts, if the files are there and unchanged",
+        autocompletion=completion.reasons,
+    ),
+]
+_Limit = Annotated[int | None, _find(min=1, help=f"show at most N [default: {LIMIT}]")]
+_MaxTokens = Annotated[
+    int | None,
+    typer.Option(min=1, help="maximum number of tokens to show of a sequence [4096], or of a found sample [1024]"),
+]
+_Data = Annotated[
+    Path | None,
+    typer.Option(metavar="FOLDER", help="folder that the paths of the sources start from, for texts of rows"),
+]
+
+
 def inspect(
     folder: DatasetFolder,
-    row: Annotated[
-        int | None,
-        typer.Option("--row", "--sequence", help="sequence to show, counted from 0 [default: the summary and 0]"),
-    ] = None,
+    row: _Row = None,
     split: Annotated[str | None, typer.Option(help="show only this split")] = None,
-    where: Annotated[
-        str | None,
-        typer.Option(metavar="FILE:LINE", help="the samples of an input row: chats.jsonl:17", rich_help_panel=_FIND),
-    ] = None,
-    record: Annotated[
-        str | None,
-        typer.Option(metavar="ID", help="those of a record id, or the beginning of one", rich_help_panel=_FIND),
-    ] = None,
-    search: Annotated[
-        str | None, typer.Option(metavar="TEXT", help="samples that have this text", rich_help_panel=_FIND)
-    ] = None,
-    regex: Annotated[
-        bool, typer.Option("--regex", help="TEXT is a regular expression of Python", rich_help_panel=_FIND)
-    ] = False,
-    trained_only: Annotated[
-        bool, typer.Option("--trained-only", help="search only text that is trained", rich_help_panel=_FIND)
-    ] = False,
-    source: Annotated[str | None, typer.Option(help="samples or rows of this source", rich_help_panel=_FIND)] = None,
-    random: Annotated[int | None, typer.Option(min=1, metavar="N", help="N at random", rich_help_panel=_FIND)] = None,
-    seed: Annotated[
-        int | None, typer.Option(min=0, help="other random ones for another seed [default: 0]", rich_help_panel=_FIND)
-    ] = None,
-    longest: Annotated[
-        int | None,
-        typer.Option(min=1, metavar="[N]", help=f"the longest samples [N: {FEW}]", rich_help_panel=_FIND),
-    ] = None,
-    least_trained: Annotated[
-        int | None,
-        typer.Option(
-            min=1, metavar="[N]", help=f"those with the fewest trained tokens [N: {FEW}]", rich_help_panel=_FIND
-        ),
-    ] = None,
-    dropped: Annotated[
-        str | None,
-        typer.Option(
-            metavar="REASON",
-            help="rows that were dropped for this reason, with their texts, if the files are there and unchanged",
-            rich_help_panel=_FIND,
-        ),
-    ] = None,
-    limit: Annotated[
-        int | None, typer.Option(min=1, help=f"show at most N [default: {LIMIT}]", rich_help_panel=_FIND)
-    ] = None,
-    max_tokens: Annotated[
-        int | None,
-        typer.Option(min=1, help="maximum number of tokens to show of a sequence [4096], or of a found sample [1024]"),
-    ] = None,
-    data: Annotated[
-        Path | None,
-        typer.Option(metavar="FOLDER", help="folder that the paths of the sources start from, for texts of rows"),
-    ] = None,
+    where: _Where = None,
+    record: _Record = None,
+    search: _Search = None,
+    regex: _Regex = False,
+    trained_only: _TrainedOnly = False,
+    source: _Source = None,
+    random: _Random = None,
+    seed: _Seed = None,
+    longest: _Longest = None,
+    least_trained: _LeastTrained = None,
+    dropped: _Dropped = None,
+    limit: _Limit = None,
+    max_tokens: _MaxTokens = None,
+    data: _Data = None,
     no_pager: Annotated[bool, typer.Option("--no-pager", help="print everything at once on a terminal too")] = False,
 ) -> None:
     """Show a dataset and its sequences, or find samples and rows again. Trained tokens are marked."""
@@ -240,8 +241,9 @@ def _conditions(wanted: _Wanted) -> str:
 
 
 def _show_row_without_samples(dataset: Dataset, wanted: _Wanted, console: Console) -> bool:
-    """If one row is looked for and it was dropped, print what happened to it; whether that was so. Raises DatasetError if
-    there is no such row.
+    """If one row is looked for and it was dropped, print what happened to it; whether that was so.
+
+    Raises DatasetError if there is no such row.
     """
     from sftdata.view.terminal import print_lines
 
