@@ -159,10 +159,10 @@ class CleanConfig(Settings):
 
 
 class PackConfig(Settings):
-    """How samples are packed into rows."""
+    """How samples are packed into sequences."""
 
-    seq_len: int = Field(2048, ge=8, description="maximum tokens in a packed row")
-    strategy: Literal["best_fit", "none"] = Field("best_fit", description="best_fit, or none: one sample per row")
+    seq_len: int = Field(2048, ge=8, description="maximum tokens of a sequence")
+    strategy: Literal["best_fit", "none"] = Field("best_fit", description="best_fit, or none: one sample per sequence")
 
 
 class SplitConfig(Settings):
@@ -215,7 +215,7 @@ class Config(Settings):
         "generation_config.json: an answer ends with such a token",
     )
     date: str = Field("2026-01-01", description="the date for templates that ask for today, YYYY-MM-DD")
-    seed: int = Field(0, ge=0, description="seed for the order of the packed rows")
+    seed: int = Field(0, ge=0, description="seed for the order of the sequences")
     train_on: Literal["all", "last"] = Field(
         "all", description="which assistant turns to train on, unless a message sets its own weight or train"
     )

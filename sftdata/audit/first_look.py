@@ -35,7 +35,7 @@ _MORE = """\
 # dedup: {near: on}                 # near-duplicates, besides equal rows
 # decontaminate: {against: []}      # files of evaluations that must not be trained on
 # split: {validation: 0.01}         # a share to hold out
-pack: {seq_len: 2048}               # most tokens of a packed sequence
+pack: {seq_len: 2048}               # maximum tokens of a sequence
 """
 
 

@@ -20,6 +20,8 @@ def summarize(audit: Audit) -> Summary:
     lines = [f"compared with {pluralize(audit.evaluation_items, 'evaluation item')}"] if audit.evaluation_items else []
     if any(one.default_rows is not None for one in audit.findings):
         lines.append("by default: rows that `filters: default` drops; whether to drop the others is your decision")
+    if any(one.answer_words is not None for one in audit.sources):
+        lines.append("words: the median, the 95th percentile and the maximum, of the prompts of a row and of an answer")
     lines += audit.notes
     lines += unused_lines((one.path, name, rows) for one in audit.sources for name, rows in one.unused.items())
     calls = [(*text.partition(": ")[::2], rows) for one in audit.sources for text, rows in one.calls.items()]
@@ -30,7 +32,7 @@ def summarize(audit: Audit) -> Summary:
 
 
 def _sources_table(audit: Audit) -> Table:
-    head = ("source", "rows", "valid", "words in prompts: median, p95, max", "in answers", "formats")
+    head = ("source", "rows", "valid", "prompt words", "answer words", "formats")
     return Table(head, tuple(_source_row(source) for source in audit.sources), frozenset({0, 5}))
 
 

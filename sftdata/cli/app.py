@@ -52,8 +52,8 @@ add_command(
     _MAKE,
     f"""
     sftdata prepare chats.jsonl --tokenizer {_TOKENIZER} --out shards
-    sftdata prepare prepare.yaml pack.seq_len=4096 split.validation=0.01
-    sftdata prepare questions.csv --columns prompt=question,completion=answer --tokenizer {_TOKENIZER} --out shards
+    sftdata prepare prepare.yaml --out longer pack.seq_len=4096 split.validation=0.01
+    sftdata prepare questions.csv --columns prompt=question,completion=answer --tokenizer {_TOKENIZER} --out answers
 """,
 )
 add_command(app, "verify", verify.verify, _MAKE, "sftdata verify shards")

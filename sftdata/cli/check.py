@@ -17,19 +17,22 @@ from sftdata.cli.shared import (
     as_json_text,
     config_of,
     fail_for_faults,
+    show,
     shown_progress,
     source_settings,
     user_errors,
 )
+from sftdata.settings.layout import columns_of_terminal, fold
 
 if TYPE_CHECKING:
     from sftdata.config import Config, EvaluationConfig
 
 
-_HOW_TO_USE = """\
-# The settings that were given, and those that handle what was found. Take out what you do not want, save the rest
-# beside the settings file that was checked (or in this folder, if data files were), add `tokenizer` and `out` if they
-# are not there, and run `sftdata prepare FILE`. The same command with --write prepare.yaml writes them for you."""
+_HOW_TO_USE = (
+    "The settings that were given, and those that handle what was found. `--write prepare.yaml` writes them to a file; "
+    "or take out what you do not want, save the rest beside the settings file that was checked (or in this folder, if "
+    "data files were), add `tokenizer` and `out` if they are not there, and run `sftdata prepare FILE`."
+)
 _WRITTEN = "The settings file to write"
 
 
@@ -77,7 +80,6 @@ def check(
         from sftdata.audit.settings_file import check_new
         from sftdata.audit.summary import summarize
         from sftdata.records.faults import INTERNAL_ERROR
-        from sftdata.view.terminal import print_summary_of
 
         if write is not None:
             check_new(write, overwrite=overwrite)
@@ -88,9 +90,11 @@ def check(
         if as_json:
             print(as_json_text(found.to_dict()))
         else:
-            print_summary_of(summarize(found))
+            show(summarize(found))
             if found.settings and write is None:
-                print(f"\n{_HOW_TO_USE}\n\n{found.settings}", end="")
+                print(
+                    "", *fold(_HOW_TO_USE, columns_of_terminal(100), "# ", "# "), "", found.settings, sep="\n", end=""
+                )
         if write is not None:
             _write_settings(config, found.settings, write, items, overwrite=overwrite, is_quiet=as_json)
         fail_for_faults(sum(one.rows for one in found.findings if one.kind == INTERNAL_ERROR), found.rows, "see above")

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
@@ -147,15 +148,15 @@ def settings(
         every = list(settings_of(Config))
         width = columns_of_terminal()
         if key is None:
-            print_lines([*_tables(every, every, width), Line(), *map(Line, fold(_HOW_TO_SET, min(width, 100)))])
+            show_lines([*_tables(every, every, width), Line(), *map(Line, fold(_HOW_TO_SET, min(width, 100)))])
             return
         note, found = find(key, every)
         lines = [Line(line) for line in fold(note, min(width, _TEXT_COLUMNS))] if note else []
         lines += [Line()] if note else []
         if len(found) == 1:
-            print_lines([*lines, *_details(found[0], every, min(width, _TEXT_COLUMNS))])
+            show_lines([*lines, *_details(found[0], every, min(width, _TEXT_COLUMNS))])
         else:
-            print_lines([*lines, *_tables(found, every, width)])
+            show_lines([*lines, *_tables(found, every, width)])
 
 
 _HOW_TO_SET = (
@@ -163,6 +164,20 @@ _HOW_TO_SET = (
     "pack.seq_len=4096, and those of the first source as in sources.0.format=text. `sftdata settings NAME` explains "
     "one."
 )
+
+
+def show_lines(lines: Iterable[Line]) -> None:
+    """Print lines; on a terminal through a pager if they are more than it shows."""
+    if not sys.stdout.isatty():
+        print_lines(lines)
+        return
+    from rich.text import Text
+
+    from sftdata.safe.pager import paged
+
+    with paged() as console:
+        for line in lines:
+            console.print(Text(line.text, style="bold" if line.is_heading else ""), soft_wrap=True)
 
 
 def find(key: str, every: Sequence[Setting]) -> tuple[str, list[Setting]]:
@@ -216,7 +231,7 @@ def _tables(shown: Sequence[Setting], every: Sequence[Setting], width: int) -> I
 
 
 def _beside(kind: str, default: str, about: str) -> str:
-    """`maximum tokens in a packed row (a whole number from 8; default 2048)`."""
+    """`maximum tokens of a sequence (a whole number from 8; default 2048)`."""
     said = "" if not default else "; required" if default == "required" else f"; default {default}"
     return f"{about} ({kind}{said})"
 
@@ -320,7 +335,7 @@ def reasons(
             stage, meaning = REASONS[wanted]
             lines = [heading(wanted), *map(Line, fold(f"{meaning[:1].upper()}{meaning[1:]}.", width, "  "))]
             lines += [Line(), *definitions([("dropped by", stage), ("what helps", WHAT_HELPS[wanted])], width)]
-            print_lines([*lines, Line(), *(Line(line) for line in fold(_FIND.format(wanted), width))])
+            show_lines([*lines, Line(), *(Line(line) for line in fold(_FIND.format(wanted), width))])
             return
         if wanted and wanted not in stages:
             hint = suggest(wanted, [*REASONS, *stages]).removeprefix("; ") or "`sftdata reasons` lists all reasons"
@@ -329,7 +344,7 @@ def reasons(
         for stage in [wanted] if wanted else stages:
             rows = [(reason, meaning) for reason, (own, meaning) in REASONS.items() if own == stage]
             lines += [*([Line()] if lines else []), heading(stage), *definitions(rows, width)]
-        print_lines([*lines, Line(), *map(Line, fold(_MORE_REASONS, width))])
+        show_lines([*lines, Line(), *map(Line, fold(_MORE_REASONS, width))])
 
 
 _FIND = "`sftdata inspect DATASET --dropped {}` shows such rows, `sftdata why DATASET FILE:LINE` one of them."
@@ -350,9 +365,9 @@ def formats(
         if name is None:
             rows = [("auto", _AUTO), *((key, one.about) for key, one in FORMATS.items())]
             lines = definitions(rows, width)
-            print_lines([*lines, Line(), *map(Line, fold(_MORE_FORMATS, width))])
+            show_lines([*lines, Line(), *map(Line, fold(_MORE_FORMATS, width))])
         elif name == "auto":
-            print_lines([heading("auto"), *map(Line, fold(f"{_AUTO[:1].upper()}{_AUTO[1:]}.", width, "  "))])
+            show_lines([heading("auto"), *map(Line, fold(f"{_AUTO[:1].upper()}{_AUTO[1:]}.", width, "  "))])
         elif name in FORMATS:
             one = FORMATS[name]
             about = f"{one.about[:1].upper()}{one.about[1:]}."
@@ -361,7 +376,7 @@ def formats(
             lines += [*map(Line, fold(", ".join(one.fields), width, "  ", "  ")), Line()]
             columns = f"{one.fields[0]}=NAME_OF_YOUR_COLUMN"
             lines += map(Line, command_lines(f"sftdata check FILE --format {name} --columns {columns}", width, 0))
-            print_lines(lines)
+            show_lines(lines)
         else:
             known = suggest(name, ["auto", *FORMATS]).removeprefix("; ").replace("the settings here", "the formats")
             raise ConfigError(name, "is not a format", known)

@@ -47,7 +47,7 @@ Tokenizer = Annotated[
 Out = Annotated[str | None, typer.Option(metavar="FOLDER", help="output folder", rich_help_panel=_DATASET)]
 SeqLen = Annotated[
     int | None,
-    typer.Option(metavar="N", help="most tokens of a packed sequence [default: 2048]", rich_help_panel=_DATASET),
+    typer.Option(metavar="N", help="maximum tokens of a sequence [default: 2048]", rich_help_panel=_DATASET),
 ]
 MaxDropped = Annotated[
     str | None,

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from sftdata.cli import completion
+from sftdata.cli.discover import show_lines
 from sftdata.cli.shared import user_errors
 from sftdata.settings.help_page import Command, Group
-from sftdata.settings.layout import Line, columns_of_terminal, definitions, fold, print_lines
+from sftdata.settings.layout import Line, columns_of_terminal, definitions, fold
 
 if TYPE_CHECKING:
     from sftdata.encode.record_encoder import RecordEncoder
@@ -43,7 +44,7 @@ def list_() -> None:
     with user_errors():
         width = min(columns_of_terminal(), 120)
         rows = [(name, template_summary(name)) for name in template_names()]
-        print_lines([*definitions(rows, width, 0), Line(), *map(Line, fold(_HOW_TO_USE, width))])
+        show_lines([*definitions(rows, width, 0), Line(), *map(Line, fold(_HOW_TO_USE, width))])
 
 
 _HOW_TO_USE = (
@@ -125,11 +126,12 @@ def print_check(result: TemplateCheck, encoder: RecordEncoder) -> None:
     )
     console.print(Text(f"encoder            {encoder.backend}"))
     table = Table(box=None, pad_edge=False)
-    for heading in ("shape", "outcome", "turns trained"):
-        table.add_column(heading)
+    for heading in ("shape", "trained turns", "outcome"):
+        table.add_column(heading, no_wrap=heading != "outcome")
     for example in result.examples:
         turns = " | ".join(",".join(str(turn + 1) for turn in sample.turns) for sample in example.samples)
-        table.add_row(Text(example.name), Text(printable(example.outcome)), Text(turns))  # printable: for its width
+        table.add_row(Text(example.name), Text(turns), Text(printable(example.outcome)))  # printable: for its width
+    console.print()
     console.print(table)
     for name in ("system, multi-turn", "multi-turn", "single turn"):
         samples = next(example.samples for example in result.examples if example.name == name)

@@ -18,6 +18,7 @@ MIN_COLUMNS, MAX_COLUMNS = 40, 160
 _GAP = 2  # columns between two cells
 _MIN_TEXT = 30  # columns for the last cell of a row, below which the cells are put under each other
 _MAX_NAME = 26  # columns for the names of a list, above which a name has a line of its own
+_MIN_INDENT = 4  # of meanings where every name has
 
 
 class Line(NamedTuple):
@@ -57,8 +58,8 @@ def definitions(rows: Sequence[tuple[str, str]], width: int, indent: int = 2) ->
     """Names with their meanings beside them. The meaning of a long name begins on the next line."""
     if not rows:
         return []
-    widest = max(len(name) for name, _ in rows)
-    room = min(widest, max(_MAX_NAME, width // 3) if width >= 80 else min(_MAX_NAME, width // 3))
+    cap = max(_MAX_NAME, width // 3) if width >= 80 else min(_MAX_NAME, width // 3)
+    room = max((len(name) for name, _ in rows if len(name) <= cap), default=_MIN_INDENT)
     lines: list[Line] = []
     margin = " " * (indent + room + _GAP)
     for name, meaning in rows:
@@ -98,7 +99,7 @@ def command_lines(command: str, width: int, indent: int = 2) -> list[str]:
     """A command for a shell on lines that can be pasted together: all but the last end in a backslash."""
     words: list[str] = []
     for word in command.split(" "):  # a text in quotation marks stays in one piece
-        if words and words[-1].count("'") % 2:
+        if words and (words[-1].count("'") % 2 or words[-1].count('"') % 2):
             words[-1] += f" {word}"
         elif words and words[-1].startswith("--") and " " not in words[-1] and not word.startswith("-"):
             words[-1] += f" {word}"  # an option and its value

@@ -157,7 +157,7 @@ PREPARE_NAMES: Names = names(
     ("ngram ngrams ngram_size", is_setting("dedup.near.shingle_words")),
     ("semantic_dedup semdedup", is_setting("dedup.semantic")),
     ("decontamination contamination benchmarks eval_sets", is_setting("decontaminate.against")),
-    ("quality_filters quality filter", is_setting("filters", values={True: "default", False: "off"})),
+    ("quality_filters quality", is_setting("filters", values={True: "default", False: "off"})),
     ("pii pii_redaction redact_pii redact anonymize", is_setting("privacy", values={True: "redact", False: "off"})),
     ("min_length min_chars", is_setting("filters.min_answer_chars")),
     ("max_chars", is_setting("filters.max_answer_chars")),

@@ -339,3 +339,40 @@ def test_an_address_without_the_package_that_reads_it_names_the_package(
     )
     what = f"needs a package that is not installed ({package}); pip install {package}\n"
     assert (done.returncode, done.stderr) == (1, f"sftdata: {address}: {what}")
+
+
+def examples(*command: str) -> list[str]:
+    """The examples in the help of a command, as commands of one line."""
+    page = run(*command, "--help").partition("\nExamples:\n")[2].replace("\\\n", " ")
+    return [" ".join(line.split()) for line in page.splitlines() if line.strip()]
+
+
+def test_every_example_of_the_help_works(here: Path) -> None:
+    answer = "HTTP 404 says that there is no such page, which is what a server answers. " * 4
+    rows = [
+        {"messages": [{"role": "user", "content": f"Question {n}"}, {"role": "assistant", "content": f"{n}: {answer}"}]}
+        for n in range(200)
+    ]
+    Path("chats.jsonl").write_text(lines([*rows[:2], rows[0], *rows[2:]]))
+    run("prepare", "chats.jsonl", *READ, "--out", "later-shards")
+    commands = [
+        "init",
+        "check",
+        "prepare",
+        "verify",
+        "inspect",
+        "why",
+        "diff",
+        "formats",
+        "settings",
+        "reasons",
+        "schema",
+    ]
+    found = [line for command in commands for line in examples(command)]
+    found += [line for command in ("", "list", "show", "check") for line in examples("templates", *command.split())]
+    assert len(found) > 25
+    for line in found:
+        words = shlex.split(line.partition(" > ")[0])
+        assert words[0] == "sftdata"
+        code, _, error = call(*words[1:], program="sftdata")
+        assert code == 0, (line, error)
