@@ -241,7 +241,7 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 
 def test_the_commands_and_then_the_python_run_as_they_stand(checkout: Path, environment: dict[str, str]) -> None:
     lines = [line for block in blocks("bash") for line in block.text.splitlines() if not line.startswith("make ")]
-    assert len(lines) == 18
+    assert len(lines) == 23
     script = "\n".join(["set -euxo pipefail", *lines])
     run = subprocess.run(["bash", "-c", script], cwd=checkout, env=environment, capture_output=True, text=True)
     assert run.returncode == 0, run.stderr[-4000:]
