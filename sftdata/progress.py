@@ -168,7 +168,7 @@ class ProgressBar:
             transient=True,
         )
         self._is_narrow, self._is_shown = is_narrow, False
-        self._task = self._bar.add_task("", total=None, done="", left="")
+        self._task = self._bar.add_task("", total=None, visible=False, done="", left="")
         self._total = self._rows = self._tokens = self._of_rows = self._done = 0
         self._started = self._finished = time.monotonic()
 
@@ -188,7 +188,7 @@ class ProgressBar:
         self._rows = self._tokens = self._done = 0
         self._total, self._of_rows = total, rows
         self._started = time.monotonic()
-        self._bar.reset(self._task, total=total, description=stage, done=self._done_text(), left="")
+        self._bar.reset(self._task, total=total, visible=True, description=stage, done=self._done_text(), left="")
 
     def advance(self, rows: int, tokens: int) -> None:
         """Move the bar."""
@@ -211,7 +211,7 @@ class ProgressBar:
         now = time.monotonic()
         self._console.print(f"  {Done(stage, number, noun, dropped, now - self._finished)}", style="dim")
         self._finished, self._is_shown = now, True
-        self._bar.reset(self._task, total=None, description="", done="", left="")
+        self._bar.reset(self._task, total=None, visible=False, description="", done="", left="")
 
     def note(self, text: str) -> None:
         """Print the message above the bar."""

@@ -41,8 +41,8 @@ class EncodingStats:
     # By reason, and KEPT: records of the batch that were refused for it, or not, as JSON: those with the least hashes.
     examples: dict[str, list[Example]] = field(default_factory=dict)
     ways_out: dict[str, str] = field(default_factory=dict)  # see ways_out.py; not of a batch, but of the run
-    # Of the run too, and of packed rows: those with FOREIGN_END; those to which the template adds this system prompt;
-    # and the first of each.
+    # Of the run too: the rows with FOREIGN_END, the packed ones to which the template adds this system prompt, and the
+    # first of each.
     foreign_ends: int = 0
     added_system: dict[str, int] = field(default_factory=dict)
     first_rows: dict[str, str] = field(default_factory=dict)

@@ -276,12 +276,17 @@ def drop_overlong(rows: RowTable, samples: SampleTable, config: Config) -> None:
 
 
 def note_marks(rows: RowTable, samples: SampleTable, encoder: RecordEncoder, stats: EncodingStats) -> None:
-    """Count in `stats` the packed rows that the summary points out: those with an end token of another model at the end
-    of an answer, and those to which the template adds a system prompt.
+    """Count in `stats` the rows that the summary points out: those with an end token of another model at the end of an
+    answer, which are all that were encoded and their exact duplicates; and the packed ones to which the template adds a
+    system prompt.
     """
-    ends, prompt = samples.marked(FOREIGN_END), None if not encoder.template.source else added_system(encoder.probes)
-    stats.foreign_ends = len(ends)
-    found = {"foreign_ends": ends}
+    has_end = np.zeros(rows.size, np.bool_)
+    has_end[samples.marked(FOREIGN_END, is_packed=False)] = True
+    repeats = np.flatnonzero(rows.reason == REASON_NAMES.index("duplicate"))
+    has_end[repeats] = has_end[rows.duplicate_of[repeats]]
+    found = {"foreign_ends": np.flatnonzero(has_end)}
+    stats.foreign_ends = len(found["foreign_ends"])
+    prompt = None if not encoder.template.source else added_system(encoder.probes)
     if prompt is not None and len(lacking := samples.marked(NO_SYSTEM)):
         stats.added_system = {prompt: len(lacking)}
         found["added_system"] = lacking

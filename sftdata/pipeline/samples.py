@@ -83,9 +83,10 @@ class SampleTable:
         }
         rows.drop(np.unique(self.row[over]), "overlong", details)
 
-    def marked(self, mark: int) -> Ints:
-        """The input rows with this mark that have samples in shards, in their order."""
-        return np.unique(self.row[(self.shard != NOWHERE) & (self._marks & mark > 0)])
+    def marked(self, mark: int, *, is_packed: bool = True) -> Ints:
+        """The input rows with this mark, in order: those with samples in shards, or else all that were encoded."""
+        chosen = self.shard != NOWHERE if is_packed else self._is_row
+        return np.unique(self.row[chosen & (self._marks & mark > 0)])
 
     def repeat(self, copies: Ints) -> None:
         """Put the samples of each input row into the shards this many times."""

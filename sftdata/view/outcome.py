@@ -264,23 +264,29 @@ def _endings(manifest: Manifest, encoding: EncodingEntry) -> Iterator[Caution]:
     """End tokens that were left in the data as text."""
     if encoding.stripped_answers:
         return
-    packed = manifest.counts.packed
     number = encoding.foreign_ends or sum(encoding.trailing_control.values())
-    if not number or (number < MIN_ENDINGS and number < MIN_ENDINGS_SHARE * packed):
+    if not number or (number < MIN_ENDINGS and number < MIN_ENDINGS_SHARE * manifest.counts.packed):
         return
-    tokens = first_few([*encoding.trailing_control])
-    noun, ends = ("conversation", "has an answer that ends") if encoding.foreign_ends else ("answer", "ends")
+    tokens, whole = first_few([*encoding.trailing_control]), _num_looked_at(manifest)
+    noun, ends = ("row", "has an answer that ends") if encoding.foreign_ends else ("answer", "ends")
     if number != 1:
         ends = "have an answer that ends" if encoding.foreign_ends else "end"
-    share = f" ({share_text(number, packed)})" if encoding.foreign_ends else ""
-    text = (
-        f"{pluralize(number, noun)}{share} {ends} in {tokens}, left over from another model: it would learn to write it"
-    )
+    share = f" ({share_text(number, whole)})" if encoding.foreign_ends else ""
+    who = f"{pluralize(number, noun)}{share}"
+    text = f"{who} {ends} in {tokens}, left over from another model: it would learn to write it"
     if encoding.only_control:
         them = pluralize(encoding.only_control, "answer")
         text += f"; {them} with nothing else would be dropped as empty_answer with the setting"
     setting = override("clean.strip_trailing_control", True)
-    yield Caution("foreign_ends", text, _part(number, packed), encoding.first_rows.get("foreign_ends"), setting)
+    yield Caution("foreign_ends", text, _part(number, whole), encoding.first_rows.get("foreign_ends"), setting)
+
+
+def _num_looked_at(manifest: Manifest) -> int:
+    """The rows that were encoded, and their exact duplicates."""
+    early = ("read", "format", "validate", "filter", "privacy", "dedup", "decontaminate")
+    lost = [manifest.counts.dropped.get(stage, {}) for stage in early]
+    others = sum(number for reasons in lost for reason, number in reasons.items() if reason != "duplicate")
+    return manifest.counts.rows_read - others
 
 
 def _added_system(manifest: Manifest, encoding: EncodingEntry) -> Iterator[Caution]:

@@ -79,7 +79,7 @@ def test_a_file_and_two_options_are_enough_and_the_summary_accounts_for_every_ro
     assert ["rows", "read", "4"] in [line[:3] for line in lines]
     assert ["validate", "empty_answer", "-1"] in [line[:3] for line in lines]
     assert ["dedup", "duplicate", "-1"] in [line[:3] for line in lines]
-    assert [line for line in lines if line[0:2] == ["dedup", "duplicate"]][0][-7] == "a.jsonl:2"
+    assert next(line for line in lines if line[:2] == ["dedup", "duplicate"])[5] == "a.jsonl:2"
     assert ["packed", "2"] in [line[:2] for line in lines]
     assert [line for line in lines if "rows/s" in line]
     checked = run("verify", "shards", cwd=tmp_path)

@@ -150,7 +150,7 @@ def test_no_color_and_a_dumb_terminal_are_heeded(data: Path, tiny_tokenizer: Pat
     dumb = on_terminal(data, arguments(tiny_tokenizer), 80, TERM="dumb")
     assert "\x1b" not in dumb and "\r" not in dumb
     assert re.search(r"^  read +24 rows, -1 +\d+\.\d s$", dumb, re.MULTILINE)
-    assert "warning: 20 conversations (95.2%) have an answer that ends in <|endoftext|>" in dumb
+    assert "warning: 21 rows (91.3%) have an answer that ends in <|endoftext|>" in dumb
 
 
 def test_json_is_one_object_with_the_numbers_counted_by_hand(data: Path, tiny_tokenizer: Path) -> None:
@@ -170,7 +170,7 @@ def test_json_is_one_object_with_the_numbers_counted_by_hand(data: Path, tiny_to
     assert sum(one["tokens"] for one in said["groups"]) == said["tokens"]
     assert sum(one["trained_tokens"] for one in said["groups"]) == said["trained_tokens"]
     (warning,) = (one for one in said["warnings"] if one["name"] == "foreign_ends")
-    assert (warning["share"], warning["example"]) == (pytest.approx(20 / 21), "a.jsonl:1")
+    assert (warning["share"], warning["example"]) == (pytest.approx(21 / 23), "a.jsonl:1")
     assert warning["setting"] == "clean.strip_trailing_control=true"
     assert [one["stage"] for one in said["stages"]] == ["read", "dedup", "encode", "pack", "write"]
     assert [one["dropped"] for one in said["stages"]] == [1, 1, 0, 1, 0]
@@ -183,7 +183,7 @@ def test_json_is_one_object_with_the_numbers_counted_by_hand(data: Path, tiny_to
 def test_quiet_prints_warnings_alone_to_stderr(data: Path, tiny_tokenizer: Path) -> None:
     done = piped(data, arguments(tiny_tokenizer, "--quiet"))
     assert (done.returncode, done.stdout) == (0, "")
-    assert done.stderr.startswith("warning: 20 conversations (95.2%) have an answer that ends in <|endoftext|>")
+    assert done.stderr.startswith("warning: 21 rows (91.3%) have an answer that ends in <|endoftext|>")
     assert all(line.startswith(("warning: ", "         ")) for line in done.stderr.splitlines())
     wrong = piped(data, arguments(tiny_tokenizer, "--quiet", "pack.seq_len=9"))
     assert wrong.returncode == 1

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 import sftdata
+from sftdata.audit import audit
 from sftdata.errors import DatasetError
 from sftdata.store.manifest import EncodingEntry, Manifest
 from sftdata.view.outcome import Caution, Facts, find_cautions, read_facts
@@ -96,7 +97,7 @@ def test_a_template_that_adds_nothing_is_not_said_to(tiny_tokenizer: Path, tmp_p
     assert manifest.encoding is not None and manifest.encoding.added_system == {}
 
 
-def test_end_tokens_are_one_number_that_of_the_packed_conversations(tiny_tokenizer: Path, tmp_path: Path) -> None:
+def test_end_tokens_are_one_number_which_check_has_too(tiny_tokenizer: Path, tmp_path: Path) -> None:
     ends = "<|endoftext|>"
     rows = [
         chat("One?", "1."),
@@ -108,11 +109,13 @@ def test_end_tokens_are_one_number_that_of_the_packed_conversations(tiny_tokeniz
     ]
     out, manifest = prepared(tmp_path, tiny_tokenizer, [write(tmp_path / "a.jsonl", rows)], pack={"seq_len": 64})
     assert manifest.encoding is not None
-    assert (manifest.counts.packed, manifest.encoding.foreign_ends) == (4, 1)
+    assert (manifest.counts.packed, manifest.encoding.foreign_ends) == (4, 3)
+    checked = {one.kind: one.rows for one in audit([tmp_path / "a.jsonl"]).findings}
+    assert checked["trailing_control"] == 3
     summary = summarize("out", manifest, facts=read_facts(out, manifest))
     (found,) = (one for one in summary.warnings if one.name == "foreign_ends")
-    assert found.text.startswith(f"1 conversation (25.0%) has an answer that ends in {ends}, left over")
-    assert (found.share, found.example) == (0.25, "a.jsonl:2")
+    assert found.text.startswith(f"3 rows (50.0%) have an answer that ends in {ends}, left over")
+    assert (found.share, found.example) == (0.5, "a.jsonl:2")
     assert summary.lines == (f"control strings in text, kept as text: {ends} 1 x assistant",)  # in the last row
 
 

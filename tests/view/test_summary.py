@@ -80,7 +80,7 @@ def test_after_stripping_it_is_counted_and_no_longer_suggested(tiny_tokenizer: P
     assert clean.encoding is not None
     assert (clean.encoding.stripped_answers, clean.encoding.trailing_control) == (3, {"<|endoftext|>": 3})
     (warning,) = summarize("x", loose).warnings
-    assert warning.text == f"3 conversations (100.0%) have an answer that ends in <|endoftext|>, {ENDS}"
+    assert warning.text == f"3 rows (100.0%) have an answer that ends in <|endoftext|>, {ENDS}"
     assert (warning.share, warning.example, warning.setting) == (1.0, "chats.jsonl:1", STRIP)
     assert summarize("x", loose).lines == ()  # its number is said once
     assert summarize("x", clean).lines == ("stripped control strings from the end of 3 answers",)
