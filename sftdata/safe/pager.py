@@ -6,11 +6,12 @@ import os
 import shlex
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from sftdata.safe.terminal import safe_console
+from sftdata.safe.terminal import raw_stream, safe_console
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -36,7 +37,8 @@ def paged(allowed: bool = True) -> Iterator[Console]:
     on, else as it is. Without `allowed` there is no pager.
     """
     console = safe_console()
-    command = pager_command(os.environ) if allowed and console.is_terminal else None
+    is_terminal = raw_stream(sys.stdout).isatty()  # and not made to look like one, as by FORCE_COLOR
+    command = pager_command(os.environ) if allowed and is_terminal else None
     if command is None:
         yield console
         return

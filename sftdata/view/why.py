@@ -56,16 +56,22 @@ class Explanation:
             lines += [[(terminal_safe(f"  the text of {self.other} is not shown: {self.other_text.missing}"), "dim")]]
         ours = self.text.messages
         theirs = () if self.other_text is None else self.other_text.messages
+        other = terminal_safe(str(self.other) if self.is_of_ledger else f"evaluation item {self.other}")
         if ours and ours == theirs:
-            lines += [[], *alone(terminal_safe(f"{self.row['where']} and {self.other} (equal)"), ours, width)]
+            lines += [[], *alone(f"{terminal_safe(self.row['where'])} and {other} (equal)", ours, width)]
         elif ours and theirs:
-            kept = terminal_safe(f"{self.other} (kept)" if self.row["duplicate_of"] is not None else str(self.other))
+            kept = f"{other} (kept)" if self.is_of_ledger else other
             lines += [[], *beside((name, kept), (ours, theirs), width)]
         elif ours or theirs:
-            lines += [[], *alone(name if ours else terminal_safe(str(self.other)), ours or theirs, width)]
+            lines += [[], *alone(name if ours else other, ours or theirs, width)]
         labels = ["next:  ", *["       "] * len(self.commands)]
         lines += [[]] if self.commands else []
         return [*lines, *([(label, "dim"), (text, "")] for label, text in zip(labels, self.commands))]
+
+    @property
+    def is_of_ledger(self) -> bool:
+        """Whether it repeats another row, and not an evaluation item."""
+        return self.row["duplicate_of"] is not None
 
     def __str__(self) -> str:
         return "\n".join(plain(self.lines()))

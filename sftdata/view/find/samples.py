@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
+from html import escape
 from typing import TYPE_CHECKING, Any, SupportsIndex, overload
 
 import numpy as np
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 SORT_KEYS = ("num_tokens", "num_trained_tokens", "trained_share", "where")
 _SHOWN = 5  # samples in the repr
+_SHOWN_AS_HTML = 3  # in a notebook, with their tokens
 
 
 class SampleTable(Sequence["Sample"]):
@@ -163,6 +165,14 @@ class SampleTable(Sequence["Sample"]):
         lines = [f"<{pluralize(len(self), 'sample')} of {self.dataset.name}>"]
         lines += [f"  {sample!r}" for sample in self[:_SHOWN]]
         return "\n".join([*lines, f"  ... and {len(self) - _SHOWN:,} more"] if len(self) > _SHOWN else lines)
+
+    def _repr_html_(self) -> str:
+        from sftdata.view import html
+
+        shown = "".join(html.sample_html(sample) for sample in self[:_SHOWN_AS_HTML])
+        more = len(self) - _SHOWN_AS_HTML
+        count = f"<p>{pluralize(len(self), 'sample')} of {escape(self.dataset.name)}</p>"
+        return count + shown + (f"<p>Not shown: {pluralize(more, 'more sample')}.</p>" if more > 0 else "")
 
     @property
     def _origins(self) -> Origins:

@@ -241,7 +241,7 @@ def _flat(value: Any, prefix: str = "") -> dict[str, Any]:
         return {key: one for name, inner in value.items() for key, one in _flat(inner, f"{prefix}{name}.").items()}
     if isinstance(value, list) and value and all(isinstance(item, Mapping) for item in value):
         return {key: one for at, inner in enumerate(value) for key, one in _flat(inner, f"{prefix}{at}.").items()}
-    return {prefix.rstrip("."): value}
+    return {prefix.rstrip("."): value} if prefix else {}
 
 
 def _differing(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[ValueChange]:
