@@ -227,13 +227,7 @@ def _tables(shown: Sequence[Setting], every: Sequence[Setting], width: int) -> I
         if wide is not None:
             yield from wide
         else:
-            yield from definitions([(name, _beside(*rest)) for name, *rest in cells], width)
-
-
-def _beside(kind: str, default: str, about: str) -> str:
-    """`maximum tokens of a sequence (a whole number from 8; default 2048)`."""
-    said = "" if not default else "; required" if default == "required" else f"; default {default}"
-    return f"{about} ({kind}{said})"
+            yield from definitions([(one.leaf, one.in_words) for one in rows], width)
 
 
 def _details(setting: Setting, every: Sequence[Setting], width: int) -> Iterator[Line]:
@@ -261,7 +255,7 @@ def _details(setting: Setting, every: Sequence[Setting], width: int) -> Iterator
         yield from (Line(), Line("  `sftdata templates list` lists the built-in templates."))
     if inner := [one for one in every if one.section == setting.key]:
         yield from (Line(), heading("Its settings:"))
-        yield from definitions([(one.leaf, _beside(one.kind, one.default, one.about)) for one in inner], width)
+        yield from definitions([(one.leaf, one.in_words) for one in inner], width)
 
 
 def example_of(setting: Setting) -> Any:

@@ -40,6 +40,12 @@ class Setting:
         return self.key.rpartition(".")[0]
 
     @property
+    def in_words(self) -> str:
+        """`maximum tokens of a sequence (a whole number from 8; default 2048)`."""
+        said = f"; default {self.default}" if self.default else ""
+        return f"{self.about} ({self.kind}{'; required' if self.default == 'required' else said})"
+
+    @property
     def on_command_line(self) -> str:
         """The key as it is written on the command line, for the first entry of a list: sources.0.format."""
         parts = self.key.split(".")

@@ -28,6 +28,10 @@ CONTEXT: Mapping[str, Any] = {"help_option_names": ["-h", "--help"]}  # what a c
 class Command(TyperCommand):
     """A command with a help page. Its epilog holds examples, one command a line."""
 
+    def more_sections(self) -> list[tuple[str, list[tuple[str, str]]]]:
+        """Further sections of the help page: titles, and names with their meanings."""
+        return []
+
     def format_help(self, ctx: Any, formatter: Any) -> None:
         """Write the help page, or print it where that can show headings."""
         _write(_page(self, ctx, columns_of_terminal(MAX_COLUMNS)), formatter)
@@ -55,7 +59,8 @@ def _page(command: Any, ctx: Any, width: int) -> list[Line]:
     lines = [Line(line) for line in fold(" ".join(_pieces(command, ctx)), width, usage)]
     for paragraph in (command.help or "").split("\n\n"):
         lines += [Line(), *map(Line, fold(paragraph, width))]
-    for title, rows in _sections(command, ctx):
+    more = command.more_sections() if isinstance(command, Command) else []
+    for title, rows in [*_sections(command, ctx), *more]:
         lines += [Line(), heading(f"{title}:"), *definitions(rows, width)]
     examples = [line.strip() for line in (command.epilog or "").splitlines() if line.strip()]
     if examples:
@@ -97,7 +102,7 @@ def _sections(command: Any, ctx: Any) -> Iterator[tuple[str, list[tuple[str, str
 _COMPLETION = ("install_completion", "show_completion")
 _OWN = {  # what typer says in sentences of its own
     "help": "show this page",
-    "install_completion": "let the Tab key complete commands, settings and names in this shell, from its next start on",
+    "install_completion": "let the Tab key complete words in this shell, from its next start on",
     "show_completion": "print the script that does so",
 }
 

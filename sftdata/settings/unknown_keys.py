@@ -103,7 +103,7 @@ def _alike(name: str, own: Sequence[Setting], every: Sequence[Setting], table: N
 
 
 def _closest(name: str, keys: Mapping[str, str], cutoff: float) -> tuple[float, str]:
-    """How alike the most similar name is, and its key; 0 and nothing if none is."""
+    """How alike the most similar name is, and its key; 0 and nothing without one."""
     similar = difflib.get_close_matches(name, keys, n=1, cutoff=cutoff)
     return (difflib.SequenceMatcher(None, similar[0], name).ratio(), keys[similar[0]]) if similar else (0.0, "")
 

@@ -7,7 +7,7 @@ from sfttrain.cli import run
 
 app = command_line("sfttrain", "Train a causal language model on shards written by sftdata.")
 
-app.command(help=run.HELP)(run.run)
+app.command(cls=run.RunCommand, help=run.HELP, epilog=run.EXAMPLES)(run.run)
 
 
 def main() -> None:

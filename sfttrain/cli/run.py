@@ -14,16 +14,31 @@ from typing import Annotated, NoReturn
 import typer
 
 from sftdata.errors import ConfigError, SftDataError, pluralize
+from sftdata.settings.catalog import settings_of
+from sftdata.settings.help_page import Command
 from sfttrain.config import TrainConfig, load_config, parse_config
 from sfttrain.say import say
 from sfttrain.train import Interrupted, Result
 from sfttrain.train import run as train
 
-HELP = f"""Train on shards, with settings from a YAML file or the command line.
+HELP = """Train on shards, with settings from a YAML file or the command line.
 
-Settings: {", ".join(TrainConfig.model_fields)}. Other fields of TRL's SFTConfig go under trainer, by their own names:
-trainer.weight_decay=0.1
+Other fields of TRL's SFTConfig go under trainer, by their own names: trainer.weight_decay=0.1
 """
+EXAMPLES = """
+sfttrain run shards --model HuggingFaceTB/SmolLM2-135M-Instruct --out run max_steps=1
+sfttrain run train.yaml lora.r=8
+"""
+
+
+class RunCommand(Command):
+    """The command with its settings in the help."""
+
+    def more_sections(self) -> list[tuple[str, list[tuple[str, str]]]]:
+        """The settings, those of groups by their dotted names."""
+        return [
+            ("Settings, for the file or as KEY=VALUE", [(one.key, one.in_words) for one in settings_of(TrainConfig)])
+        ]
 
 
 def run(
@@ -32,8 +47,8 @@ def run(
         list[str] | None,
         typer.Argument(metavar="[KEY=VALUE]...", help="settings by their dotted names, such as lora.r=8"),
     ] = None,
-    model: Annotated[str | None, typer.Option(help="a local folder or a hub id")] = None,
-    out: Annotated[str | None, typer.Option(help="the folder for the trained model")] = None,
+    model: Annotated[str | None, typer.Option(metavar="NAME", help="a local folder or a hub id")] = None,
+    out: Annotated[str | None, typer.Option(metavar="FOLDER", help="the folder for the trained model")] = None,
 ) -> None:
     """Train, print the result, and exit with a code that says how it ended."""
     options = [f"{key}={value}" for key, value in (("model", model), ("out", out)) if value is not None]

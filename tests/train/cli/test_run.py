@@ -19,6 +19,7 @@ from typer.testing import CliRunner
 
 from sfttrain.cli.app import app
 from sfttrain.cli.run import resume_command
+from sfttrain.config import LoraSettings, TrainConfig
 
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
 
@@ -28,6 +29,17 @@ def test_help_names_every_setting():
     assert result.exit_code == 0
     for name in ("batch_tokens", "learning_rate", "lora", "save_every", "resume", "trainer"):
         assert name in result.output
+
+
+@pytest.mark.parametrize("width", ["60", "80", "120"])
+def test_the_help_has_every_setting_and_breaks_no_word(width: str, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("COLUMNS", "100")
+    whole = [word for word in CliRunner().invoke(app, ["run", "-h"]).output.split() if word != "\\"]
+    monkeypatch.setenv("COLUMNS", width)
+    output = CliRunner().invoke(app, ["run", "--help"]).output
+    assert [word for word in output.split() if word != "\\"] == whole
+    names = [*TrainConfig.model_fields, *(f"lora.{name}" for name in LoraSettings.model_fields)]
+    assert [name for name in names if f"\n  {name} " not in output.replace("\n", " \n")] == []
 
 
 @pytest.mark.parametrize(
