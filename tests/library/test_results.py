@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import yaml
+from command_line import call
 from raw_rows import chat, write_lines
 
 import sftdata
@@ -199,5 +200,17 @@ def test_warnings_are_said_once_on_stderr_and_are_in_the_summary(
     lines = capsys.readouterr().err.splitlines()
     assert [line.split()[0] for line in lines[:2]] == ["read", "encode"]
     (warning,) = [line for line in lines if line.startswith("warning: ")]
-    assert "20 conversations (100.0%) have an answer that ends in <|endoftext|>" in warning
+    assert warning.startswith("warning: 20 ") and "have an answer that ends in <|endoftext|>" in warning
     assert warning in str(ds.summary())
+
+
+def test_the_commands_say_that_rows_were_given_in_python(ds: sftdata.Dataset, tmp_path: Path) -> None:
+    given = "mine: 4 rows given in Python, which are in no file"
+    for command in ("verify", "inspect"):
+        code, output, _ = call(command, tmp_path / "out")
+        assert code == 0 and given in output, output
+    code, output, _ = call("why", tmp_path / "out", "mine:4")
+    assert code == 0 and "mine:4 of mine: dropped by validate as empty_answer" in output
+    assert "it was given as a Python object, which is in no file" in output
+    code, output, _ = call("inspect", tmp_path / "out", "--where", "mine:1")
+    assert code == 0 and "Hi" in output

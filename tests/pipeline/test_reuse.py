@@ -14,6 +14,7 @@ from runs import RecordedProgress, tree
 import sftdata
 from sftdata.errors import SourceError
 from sftdata.pipeline import read
+from sftdata.pipeline.prepare import prepare as make_dataset
 from sftdata.read import file_stamps
 
 
@@ -31,7 +32,7 @@ def prepare(settings: dict[str, Any], **keywords: Any) -> RecordedProgress:
     """What a run that keeps its work reports, once its dataset is verified."""
     progress = RecordedProgress()
     keywords = {"workers": 1, "keep_work": True, "overwrite": True, **keywords}
-    sftdata.prepare(sftdata.parse_config(settings), progress=progress, **keywords)
+    make_dataset(sftdata.parse_config(settings), progress=progress, **keywords)
     sftdata.verify(settings["out"]["path"])
     return progress
 

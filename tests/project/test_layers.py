@@ -52,7 +52,19 @@ ROOMS: dict[str, set[str]] = {
     },
     # Texts of rows are read again as prepare read them.
     "view": {"safe", "errors", "reasons", "records", "files", "store", "read", "curate", "config"},
-    "audit": {"safe", "errors", "reasons", "view", "progress", "records", "settings", "read", "curate", "config", "pipeline"},
+    "audit": {
+        "safe",
+        "errors",
+        "reasons",
+        "view",
+        "progress",
+        "records",
+        "settings",
+        "read",
+        "curate",
+        "config",
+        "pipeline",
+    },
     # The functions of `import sftdata`.
     "library": {
         "errors",
