@@ -14,13 +14,13 @@ class Progress(Protocol):
     """What engines and `prepare` report while they work."""
 
     def start(self, stage: str, total: int, rows: int = 0) -> None:
-        """Work of a stage starts; it has `total` tasks and, if known, so many rows (else 0)."""
+        """Work of a stage starts; it has `total` tasks and, if known, this number of rows (else 0)."""
 
     def advance(self, rows: int, tokens: int) -> None:
         """A task is done, with this many rows and, if known, tokens (else 0)."""
 
     def finish(self, stage: str, number: int, noun: str, dropped: int) -> None:
-        """A stage is done: it made `number` things (0: nothing to count), such as rows, and dropped so many rows."""
+        """A stage is done: it made `number` things (0: nothing to count), such as rows, and dropped this number of rows."""
 
     def note(self, text: str) -> None:
         """A message that the user should see."""
@@ -89,13 +89,13 @@ class Steps:
         self._since = time.monotonic()
 
     def read(self, rows: int, live: int) -> None:
-        """All rows are read, and so many of them are not dropped."""
+        """All rows are read, and `live` of them are not dropped."""
         self._progress.finish("read", rows, "row", rows - live)
         self._live, self._since = live, time.monotonic()
 
     def done(self, stage: str, live: int, number: int = 0, noun: str = "row") -> None:
-        """A stage is done, and so many rows are left. One that dropped none, made nothing and took no time to speak of
-        had nothing to do, and is not told.
+        """A stage is done, and `live` rows are left. One that dropped none, made nothing and took hardly any time had
+        nothing to do, and is not reported.
         """
         now, dropped = time.monotonic(), self._live - live
         if dropped or number or now - self._since > 0.05:

@@ -186,7 +186,7 @@ def _summary(config: Config, manifest: Manifest, by: str | None, progress: Remem
 
 
 def _next(folder: str, config: Config, manifest: Manifest) -> list[str]:
-    """Commands to go on with, which work as they are."""
+    """Commands to continue with, which work as they are."""
     if not manifest.shards:
         first = next(iter(manifest.counts.examples.values()), None)
         return [] if first is None else [shlex.join(["sftdata", "why", folder, first])]

@@ -108,7 +108,7 @@ def bar(share: float, width: int) -> str:
     return "\u2588" * (eighths // 8) + " \u258f\u258e\u258d\u258c\u258b\u258a\u2589"[eighths % 8].strip()
 
 
-# What stands for the blocks where an encoding lacks them.
+# In place of the blocks where an encoding lacks them.
 ASCII_BARS = str.maketrans("\u2588\u2589\u258a\u258b\u258c\u258d\u258e\u258f", "#####...")
 
 

@@ -1,4 +1,4 @@
-"""What became of the data beyond the counts of the manifest, from the ledger; and what of it deserves a warning."""
+"""What happened to the data beyond the counts of the manifest, from the ledger; and what of it deserves a warning."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The summary of a dataset: what became of the rows, what is trained, and what to look at. Terminal, pipes, `--json`,
+"""The summary of a dataset: what happened to the rows, what is trained, and what to look at. Terminal, pipes, `--json`,
 notebooks and reprs share it.
 """
 
@@ -28,7 +28,7 @@ WARNING, NOTE, READ, KEPT, LOST = "yellow", "dim", "", "green", "red"
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """A title, a few lines, and tables; then what deserves a warning, and commands to go on with. `data` is all of it
+    """A title, a few lines, and tables; then what deserves a warning, and commands to continue with. `data` is all of it
     as JSON types.
     """
 

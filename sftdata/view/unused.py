@@ -54,7 +54,7 @@ _FATES = {
 
 
 def calls_lines(entries: Iterable[tuple[str, Sequence[str], int]]) -> list[str]:
-    """Lines for tool calls in texts, given with what became of them, their forms, and the number of rows."""
+    """Lines for tool calls in texts, given with what happened to them, their forms, and the number of rows."""
     entries = list(entries)
     lines = []
     for fate, sentence in _FATES.items():

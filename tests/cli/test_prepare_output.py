@@ -1,4 +1,4 @@
-"""What `prepare` and `verify` print: on terminals of several widths, in a pipe, as JSON, and where nobody reads on."""
+"""What `prepare` and `verify` print: on terminals of several widths, in a pipe, as JSON, and where the reader stops."""
 
 from __future__ import annotations
 

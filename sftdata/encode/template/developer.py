@@ -26,7 +26,7 @@ from sftdata.records.record import Message, PlainRecord, Record, is_plain
 _LEADING = ("system", "developer")
 _UNKNOWN = SENTINEL.format("role")
 _SYSTEM = SENTINEL.format("system")
-MAX_CHARS = 2_000  # of a template's own system prompt that is told
+MAX_CHARS = 2_000  # of a template's own system prompt, which the summary shows
 
 
 class Roles(NamedTuple):
