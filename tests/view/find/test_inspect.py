@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import io
 import re
 import shlex
 from pathlib import Path
 
 import pytest
 from command_line import call
-from found_rows import LAMP, prepare
+from found_rows import LAMP, ROWS, prepare
 from rich.console import Console
 
 from sftdata.view.dataset import open_dataset
+from sftdata.view.find.search import query_of
+from sftdata.view.find.show import print_dropped, print_found
+from sftdata.view.find.texts import InputTexts
 from sftdata.view.layout import plain
 
 
@@ -156,3 +160,32 @@ def test_no_word_is_broken_and_no_line_is_too_wide(prepared: Path, width: int, r
     assert all(Console().measure(line).maximum <= width for line in text if " " in line.strip())
     is_beside = any("(dropped)" in line and "(kept)" in line for line in lines)
     assert is_beside == (row == "chats.jsonl:4" and width >= 120)
+
+
+# Words that are not of the data.
+REST = (
+    "trained not control token sequence sample of tokens train in chats jsonl more user assistant system im start end "
+    "dropped by as similarity dedup format duplicate near unknown shape keys match no its row"
+)
+
+
+def letters(text: str) -> set[str]:
+    return set(re.findall(r"[a-zA-Z]+", text))
+
+
+@pytest.mark.parametrize("width", [60, 80, 120, 200])
+@pytest.mark.parametrize("is_dropped", [False, True])
+def test_found_samples_and_rows_are_folded_between_words(prepared: Path, width: int, is_dropped: bool) -> None:
+    ds = open_dataset(prepared)
+    console = Console(file=io.StringIO(), width=width, force_terminal=True, color_system="standard", no_color=False)
+    if is_dropped:
+        rows = ds.dropped.to_arrow().to_pylist()
+        print_dropped(rows, InputTexts(ds.path, ds.manifest).texts(rows), console)
+    else:
+        print_found(ds.samples, console, query_of("the wall behind"))
+    lines = re.sub(r"\x1b\[[0-9;]*m", "", console.file.getvalue()).splitlines()
+    shown = letters("\n".join(line for line in lines if "record" not in line and "found" not in line))
+    known = letters(f"{ROWS} {REST}") | letters(" ".join(str(row.detail) for row in ds.dropped))
+    assert shown - known == set()
+    assert letters(LAMP) <= shown
+    assert all(Console().measure(line).maximum <= width for line in lines)
