@@ -6,6 +6,7 @@ import os
 from typing import Any
 
 from sftdata.config import Config
+from sftdata.errors import ConfigError
 from sftdata.library.arguments import config_of
 from sftdata.library.shown_progress import ShownProgress, shown_progress
 from sftdata.pipeline.prepare import prepare as run
@@ -53,6 +54,8 @@ def prepare(
 
     Raises SftDataError (ConfigError, SourceError, OutputError, ...) for what a user can put right.
     """
+    if workers is not None and workers < 1:
+        raise ConfigError("workers", f"must be a number from 1 (got {workers})", "leave it out for one per core")
     named = {"tokenizer": tokenizer, "out": out}
     given = {**{name: value for name, value in named.items() if value is not None}, **settings}
     config: Config = config_of(data, given, "prepare", options=_OPTIONS)

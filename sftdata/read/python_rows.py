@@ -158,16 +158,26 @@ def _values(rows: object, where: str, keep: frozenset[str], note: Say) -> Iterat
         yield from _of_tables([given], where)
     elif hasattr(given, "read_next_batch") or (hasattr(given, "to_pylist") and hasattr(given, "schema")):
         yield from _of_batches([given] if hasattr(given, "to_pylist") else given, where)
-    elif hasattr(given, "__arrow_c_stream__"):  # of any library that gives Arrow data
-        import pyarrow as pa
-
-        yield from _of_batches(pa.RecordBatchReader.from_stream(given), where)
+    elif (reader := _arrow_reader(given)) is not None:  # of any library that gives Arrow data
+        yield from _of_batches(reader, where)
     elif isinstance(given, Iterable) and not isinstance(given, (str, bytes)):
         yield from given
     else:
         what = f"is {type(given).__name__}, not rows"
         hint = "call its method collect" if hasattr(given, "collect") else "give a list of dicts, or a datasets.Dataset"
         raise SourceError(where, what, hint)
+
+
+def _arrow_reader(given: Any) -> Any:
+    """The record batches of an object that gives Arrow data; None if it gives none, or only one column of values."""
+    if not hasattr(given, "__arrow_c_stream__"):
+        return None
+    import pyarrow as pa
+
+    try:
+        return pa.RecordBatchReader.from_stream(given)
+    except pa.ArrowInvalid:
+        return None
 
 
 def _of_datasets(given: Any, where: str, keep: frozenset[str]) -> Iterator[Any]:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from pydantic import BaseModel
 
 ROWS = "rows"  # what rows are called that have no name of their own
-_TABLES = ("to_batches", "to_dicts", "to_pylist", "iterrows", "__arrow_c_stream__")  # of tables that are no iterables
+# What tables have that a value in a row, such as an array of numpy, has not; some tables are no iterables.
+_TABLES = ("to_batches", "to_dicts", "to_pylist", "iterrows", "__arrow_c_stream__", "with_format")
 _MAX_NAME_CHARS = 100
 
 
@@ -40,7 +41,7 @@ def are_splits(value: object) -> bool:
 def _is_table(value: object) -> bool:
     if isinstance(value, (list, tuple)):
         return not value or (isinstance(value[0], Mapping) and not is_turn(value[0]))
-    return are_rows(value)
+    return isinstance(value, Iterator) or any(hasattr(value, name) for name in _TABLES)
 
 
 def is_turn(value: Mapping[Any, Any]) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
@@ -57,6 +58,7 @@ def test_a_path_or_a_list_of_them_is_what_is_read() -> None:
         [],
         [[{"role": "user", "content": "a list of turns, which is no row"}]],
         [{"path": "a.py", "prompt": "A row with a column called path?", "completion": "Yes."}],
+        [{"messages": np.array([{"role": "user", "content": "as pandas reads it"}], dtype=object)}],
     ],
     ids=lambda rows: type(rows).__name__,
 )

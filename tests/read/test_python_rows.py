@@ -187,6 +187,8 @@ def test_what_is_no_row_is_named(tmp_path: Path) -> None:
     )
     assert refused([Path("a.jsonl")], tmp_path).endswith("give paths as a list, or a glob as a text")
     assert refused([], tmp_path) == "rows: holds no rows; give at least one row"
+    assert refused(pd.Series(["a"]), tmp_path).startswith("rows:1: is a str, not a dict")
+    assert written(pd.Series([{"a": 1}]), tmp_path) == [{"a": 1}]
 
 
 def test_rows_of_polars_are_those_of_arrow(tmp_path: Path) -> None:
