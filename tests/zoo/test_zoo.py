@@ -8,9 +8,11 @@ from typing import Any
 
 import pytest
 from zoo_chats import CHATS, row_of
-from zoo_measure import Animal, Outcome
+from zoo_measure import DATE, Animal, Outcome, with_setting
+from zoo_oracle import TextOracle
 from zoo_report import document, totals
 
+from sftdata.encode.record_encoder import RecordEncoder
 from sftdata.read.formats.convert import to_record
 from sftdata.records.record import Record
 
@@ -76,6 +78,34 @@ def test_what_a_template_does_not_write_is_refused_with_its_reason(zoo: Any, kin
 def test_what_a_refusal_names_is_applied_and_judged(zoo: Any) -> None:
     outcome = zoo("chatml").outcome("reasoning, last turn", ways=True)
     assert outcome.way.startswith("reasoning=") and outcome.way_trains and outcome.way_wrong == []
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "way"),
+    [
+        ("chatml", "parallel calls", "tool_calls=inline"),
+        ("chatml", "reasoning and a call", "tool_calls=inline reasoning=inline"),
+        ("gemma2", "tools, none used", "tool_calls=inline"),
+    ],
+)
+def test_calls_as_text_are_judged_as_text(zoo: Any, name: str, kind: str, way: str) -> None:
+    outcome = zoo(name).outcome(kind, ways=True)
+    assert (outcome.way, outcome.way_trains, outcome.way_wrong) == (way, True, [])
+
+
+def test_spoilt_samples_of_calls_as_text_are_wrong(zoo: Any) -> None:
+    animal, row = zoo("chatml"), row_of("parallel calls")
+    record = to_record(row, format="messages", columns={}, system=None)
+    assert isinstance(record, Record)
+    (sample,) = RecordEncoder(with_setting(animal.settings, "tool_calls", "inline")).encode([record])[0]
+    oracle = TextOracle(animal.folder, animal.family.stops, None, DATE)
+    labels, other = sample.labels.copy(), sample.input_ids.copy()
+    labels[next(i for i, label in enumerate(labels) if label != -100)] = -100  # the first token of the calls
+    other[3] = other[4]  # in the tools
+    assert oracle.verdict(row, [sample]).problems == []
+    for changed in ({"labels": labels}, {"input_ids": other}, {"turns": (1,)}):
+        assert oracle.verdict(row, spoilt(sample, **changed)).problems != []
+    assert animal.oracle.verdict(row, [sample]).problems != []  # as calls that the template writes
 
 
 def test_spoilt_samples_are_wrong(zoo: Any) -> None:

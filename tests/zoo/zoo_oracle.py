@@ -338,7 +338,10 @@ class TextOracle(ZooOracle):
         known = [pair for pair in zip(TOOL_MARKS[::2], TOOL_MARKS[1::2]) if self.controls.keys() >= {*pair}]
         given, places = in_text(row, self._tools_in(row), sum(known, ()))
         at = {place: turn for turn, place in enumerate(places)}  # of an inserted message and the first, the latter
-        moved = [SimpleNamespace(**{**one._asdict(), "turns": tuple(at[k] for k in one.turns)}) for one in samples]
+        moved = [
+            SimpleNamespace(input_ids=one.input_ids, labels=one.labels, turns=tuple(at[k] for k in one.turns))
+            for one in samples
+        ]
         found = super().verdict(given, moved, changed)
         return Verdict(found.problems, tuple(places[turn] for turn in found.turns))
 
