@@ -20,7 +20,7 @@ class Progress(Protocol):
         """A task is done, with this many rows and, if known, tokens (else 0)."""
 
     def finish(self, stage: str, number: int, noun: str, dropped: int) -> None:
-        """A stage is done: it made `number` things (0: nothing to count), such as rows, and dropped this number of rows."""
+        """A stage is done: it made `number` things, such as rows (0: nothing to count), and dropped `dropped` rows."""
 
     def note(self, text: str) -> None:
         """A message that the user should see."""

@@ -104,7 +104,7 @@ _REASONING = {
 
 
 def _reasoning_lines(counts: Mapping[str, int]) -> list[str]:
-    """What happened to the reasoning of answers; no lines if they have none, or only fields that the template writes."""
+    """What happened to the reasoning of answers; no lines if there is none, or only fields that the template writes."""
     lines = []
     for fate, sentence in _REASONING.items():
         marks = {key.partition(": ")[2]: number for key, number in counts.items() if key.startswith(f"{fate}: ")}

@@ -65,7 +65,7 @@ class Facts:
     groups: tuple[Group, ...]  # in the order of their first rows for sources, else the largest first
     several: int  # conversations that became more than one sample
     several_first: str | None  # the first of them
-    few: int  # conversations of which at most FEW_TOKENS tokens are trained
+    few: int  # conversations of which at most FEW_TOKENS tokens are trained; 0 if their share is below FEW_SHARE
     few_first: str | None
 
 
@@ -96,15 +96,16 @@ def read_facts(folder: str | Path, manifest: Manifest, by: str | None = None) ->
         if column is None:
             raise DatasetError(str(folder), f"keeps no column {by!r}", f"add it to `keep` of the source: keep: [{by}]")
     has_several = sum(shard.samples for shard in manifest.shards) != manifest.counts.packed
-    names = ["reason", "where", "num_tokens", "num_trained_tokens"]
+    names = ["reason", "num_tokens", "num_trained_tokens"]
     names += ["detail"] if manifest.counts.num_dropped else []
     names += ["digests"] if has_several else []
     tally = _Tally(column, by)
     for entry in manifest.ledger:
         wanted = list(dict.fromkeys([*names, *([column] if column else [])]))
-        for table in read_row_groups(Path(folder, entry.path), LEDGER_SCHEMA, wanted):
-            tally.add(table)
-    return tally.facts()
+        path = Path(folder, entry.path)
+        for number, table in enumerate(read_row_groups(path, LEDGER_SCHEMA, wanted)):
+            tally.add(table, (path, number))
+    return tally.facts(manifest.counts.packed)
 
 
 class _Tally:
@@ -116,12 +117,10 @@ class _Tally:
             str, dict[str, list[Any]]
         ] = {}  # reason -> detail without numbers -> [first, rows, differs]
         self._groups: dict[str | None, Ints] = {}
-        self._several = self._few = 0
-        self._several_first: str | None = None
-        self._few_first: str | None = None
+        self._several, self._few = _Rows(), _Rows()
 
-    def add(self, table: pa.Table) -> None:
-        """Add some rows."""
+    def add(self, table: pa.Table, place: tuple[Path, int]) -> None:
+        """Add a row group of the ledger, and where it is."""
         is_packed = table["reason"].is_null().to_numpy()
         if "detail" in table.column_names:
             self._add_details(table.select(["reason", "detail"]).filter(pc.is_valid(table["reason"])))
@@ -129,11 +128,8 @@ class _Tally:
         copies: Any = 1
         if "digests" in table.column_names:
             copies, is_several = _samples(table["digests"])
-            self._several += int(np.count_nonzero(is_several & is_packed))
-            self._several_first = self._several_first or _first(table, is_several & is_packed)
-        is_few = is_packed & (trained <= FEW_TOKENS * copies)
-        self._few += int(np.count_nonzero(is_few))
-        self._few_first = self._few_first or _first(table, is_few)
+            self._several.add(is_several & is_packed, place)
+        self._few.add(is_packed & (trained <= FEW_TOKENS * copies), place)
         if self._column:
             self._add_groups(table, is_packed, trained)
 
@@ -161,8 +157,8 @@ class _Tally:
         for name, numbers in zip(column.dictionary.to_pylist(), sums):
             self._groups[name] = self._groups.get(name, 0) + numbers
 
-    def facts(self) -> Facts:
-        """The sums."""
+    def facts(self, packed: int) -> Facts:
+        """The sums. The names of first rows are read where they are shown."""
         details = {
             reason: tuple(Detail(*entry) for entry in sorted(found.values(), key=lambda one: -one[1])[:MAX_DETAILS])
             for reason, found in self._details.items()
@@ -170,7 +166,8 @@ class _Tally:
         groups = [Group(name, *numbers.tolist()) for name, numbers in self._groups.items()]
         if self._by is not None:
             groups.sort(key=lambda group: (-group.trained_tokens, -group.rows, group.name or ""))
-        return Facts(details, self._by, tuple(groups), self._several, self._several_first, self._few, self._few_first)
+        few, several = self._few if self._few.number >= FEW_SHARE * packed else _Rows(), self._several
+        return Facts(details, self._by, tuple(groups), several.number, several.first(), few.number, few.first())
 
 
 def _samples(digests: pa.ChunkedArray) -> tuple[Ints, npt.NDArray[np.bool_]]:
@@ -183,9 +180,26 @@ def _samples(digests: pa.ChunkedArray) -> tuple[Ints, npt.NDArray[np.bool_]]:
     return np.maximum(number, 1), np.bincount(distinct, minlength=len(number)) > 1
 
 
-def _first(table: pa.Table, chosen: npt.NDArray[np.bool_]) -> str | None:
-    """The place of the first of these rows."""
-    return str(table["where"][int(np.argmax(chosen))].as_py()) if chosen.any() else None
+class _Rows:
+    """How many rows were found, and the place of the first of them in the ledger."""
+
+    def __init__(self) -> None:
+        self.number = 0
+        self._place: tuple[Path, int, int] | None = None
+
+    def add(self, chosen: npt.NDArray[np.bool_], place: tuple[Path, int]) -> None:
+        """Count rows of a row group."""
+        self.number += int(np.count_nonzero(chosen))
+        if self._place is None and chosen.any():
+            self._place = (*place, int(np.argmax(chosen)))
+
+    def first(self) -> str | None:
+        """The name of the first one."""
+        if self._place is None:
+            return None
+        path, group, row = self._place
+        (table,) = read_row_groups(path, LEDGER_SCHEMA, ["where"], [group])
+        return str(table["where"][row].as_py())
 
 
 def find_cautions(manifest: Manifest, facts: Facts | None) -> list[Caution]:
@@ -366,7 +380,7 @@ def _several(manifest: Manifest, facts: Facts) -> Iterator[Caution]:
 def _few(manifest: Manifest, facts: Facts) -> Iterator[Caution]:
     """Conversations of which hardly anything is trained."""
     number, packed = facts.few, manifest.counts.packed
-    if not packed or number < FEW_SHARE * packed:
+    if not number:
         return
     are = "conversation has" if number == 1 else "conversations have"
     text = (

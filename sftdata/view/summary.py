@@ -28,8 +28,8 @@ WARNING, NOTE, READ, KEPT, LOST = "yellow", "dim", "", "green", "red"
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """A title, a few lines, and tables; then what deserves a warning, and commands to continue with. `data` is all of it
-    as JSON types.
+    """A title, a few lines, and tables; then what deserves a warning, and commands to continue with. `data` is all of
+    it as JSON types.
     """
 
     title: str
