@@ -97,7 +97,7 @@ class LedgerRows(Sequence[LedgerRow]):
             yield from map(_row, batch.to_pylist())
 
     def counts(self) -> dict[str, int]:
-        """How many of these rows have each reason, most first; None is not counted."""
+        """How many of these rows have each reason, most first; packed rows have none."""
         found = [(pair["values"], pair["counts"]) for pair in pc.value_counts(self._table["reason"]).to_pylist()]
         return dict(sorted(((name, n) for name, n in found if name is not None), key=lambda one: (-one[1], one[0])))
 
