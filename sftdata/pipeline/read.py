@@ -143,6 +143,8 @@ def _write_given(
             raise
         with output_errors(folder):
             raise
+    if is_large:
+        progress.finish("given", count, "row", 0)
     file = folder / f"{sha256}.jsonl"
     with output_errors(file):
         begun.replace(file)
