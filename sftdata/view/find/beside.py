@@ -1,7 +1,7 @@
 """Two texts with their differences marked: side by side where there is room, else one above the other.
 
-Differences are marked by brackets, `[-only in the first-]` and `{+only in the second+}`, which are seen
-without colours too; where styles are shown, the brackets are coloured too. Long passages in which both agree are shortened.
+Differences are marked by brackets, `[-only in the first-]` and `{+only in the second+}`, which are seen without colours
+too; where styles are shown, the brackets are coloured. Long passages in which both agree are shortened.
 """
 
 from __future__ import annotations
