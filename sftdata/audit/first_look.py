@@ -28,14 +28,14 @@ MAX_ROWS = 10_000  # of each source to look at
 _MAX_NAMES = 6  # unused columns to name
 _MORE = """\
 
-# More, each off unless it is turned on; `sftdata check` says what of it these rows need, and `sftdata settings NAME`
-# explains one.
-# filters: default                  # low-quality answers
-# privacy: redact                   # personal data, keys and passwords
-# dedup: {near: on}                 # near-duplicates, besides equal rows
-# decontaminate: {against: []}      # files of evaluations that must not be trained on
-# split: {validation: 0.01}         # a share to hold out
-pack: {seq_len: 2048}               # maximum tokens of a sequence
+# More, each off unless it is turned on. `sftdata check` says what of it these
+# rows need, and `sftdata settings NAME` explains one.
+# filters: default               # low-quality answers
+# privacy: redact                # personal data, keys and passwords
+# dedup: {near: on}              # near-duplicates, besides equal rows
+# decontaminate: {against: []}   # evaluation files, to keep out of training
+# split: {validation: 0.01}      # a share to hold out
+pack: {seq_len: 2048}            # maximum tokens of a sequence
 """
 
 

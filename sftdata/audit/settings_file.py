@@ -16,9 +16,9 @@ from sftdata.settings.yaml_line import flow, settings_line
 from sftdata.settings.yaml_text import parse_yaml
 
 DEFAULT_OUT = "shards"
-_COLUMNS = 100  # of comments
+_COLUMNS = 80  # of comments
 _TOKENIZER = """\
-# tokenizer: HuggingFaceTB/SmolLM2-135M-Instruct   # required: a folder or a hub id; or give --tokenizer"""
+# tokenizer: HuggingFaceTB/SmolLM2-135M-Instruct   # required; or --tokenizer NAME"""
 _SECRETS = "Addresses are written without passwords and tokens; they have to come from the environment."
 
 

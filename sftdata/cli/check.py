@@ -22,16 +22,14 @@ from sftdata.cli.shared import (
     source_settings,
     user_errors,
 )
-from sftdata.settings.layout import columns_of_terminal, fold
 
 if TYPE_CHECKING:
     from sftdata.config import Config, EvaluationConfig
 
 
 _HOW_TO_USE = (
-    "The settings that were given, and those that handle what was found. `--write prepare.yaml` writes them to a file; "
-    "or take out what you do not want, save the rest beside the settings file that was checked (or in this folder, if "
-    "data files were), add `tokenizer` and `out` if they are not there, and run `sftdata prepare FILE`."
+    "The settings that were given, and those that handle what was found. Take out what you do not want; "
+    "`--write prepare.yaml` writes them to a file."
 )
 _WRITTEN = "The settings file to write"
 
@@ -77,7 +75,7 @@ def check(
     """
     with user_errors():
         from sftdata.audit import UNUSED_SETTINGS, audit
-        from sftdata.audit.settings_file import check_new
+        from sftdata.audit.settings_file import check_new, recommended_file
         from sftdata.audit.summary import summarize
         from sftdata.records.faults import INTERNAL_ERROR
 
@@ -92,9 +90,8 @@ def check(
         else:
             show(summarize(found))
             if found.settings and write is None:
-                print(
-                    "", *fold(_HOW_TO_USE, columns_of_terminal(100), "# ", "# "), "", found.settings, sep="\n", end=""
-                )
+                base = Path(config.resolve_path(""))
+                print(f"\n{recommended_file(config, found.settings, base, _HOW_TO_USE)}", end="")
         if write is not None:
             _write_settings(config, found.settings, write, items, overwrite=overwrite, is_quiet=as_json)
         fail_for_faults(sum(one.rows for one in found.findings if one.kind == INTERNAL_ERROR), found.rows, "see above")

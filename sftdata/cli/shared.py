@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TextIO
 import typer
 
 from sftdata.cli import completion
+from sftdata.settings.layout import columns_of_terminal, fold_message
 
 if TYPE_CHECKING:
     from sftdata.config import Config
@@ -84,8 +85,9 @@ def user_errors(code: int = 1) -> Iterator[None]:
 
 
 def fail(message: str, code: int = 1) -> NoReturn:
-    """Print a message and exit."""
-    print(f"sftdata: {message}", file=sys.stderr)
+    """Print a message, folded between words on a terminal, and exit."""
+    text = f"sftdata: {message}"
+    print(fold_message(text, columns_of_terminal()) if sys.stderr.isatty() else text, file=sys.stderr)
     raise typer.Exit(code)
 
 

@@ -6,6 +6,7 @@ A line is folded between words, never inside one; a word that is longer than its
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import sys
 import textwrap
@@ -52,6 +53,25 @@ def fold(text: str, width: int, first: str = "", rest: str | None = None) -> lis
         break_on_hyphens=False,
     )
     return [line.rstrip() for line in lines] or [first.rstrip()]
+
+
+def fold_message(text: str, width: int) -> str:
+    """A message with its lines folded between words. What is in backticks is to be pasted, and stays in one piece; so
+    do lines of a file, which have a | in front of them.
+    """
+    lines: list[str] = []
+    for line in text.splitlines():
+        if len(line) <= width or re.match(r" *\d* \|", line):
+            lines.append(line)
+            continue
+        indent = " " * (len(line) - len(line.lstrip(" -")) + (0 if line.startswith(" ") else 2))
+        lines.append("")
+        for word in re.findall(r"\s*(?:[^\s`]*`[^`]*`[^\s`]*|\S+)", line):
+            if lines[-1].strip() and len(lines[-1]) + len(word) > width:
+                lines.append(indent + word.lstrip())
+            else:
+                lines[-1] += word
+    return "\n".join(lines)
 
 
 def definitions(rows: Sequence[tuple[str, str]], width: int, indent: int = 2) -> list[Line]:

@@ -72,9 +72,9 @@ def fate(folder: str) -> tuple[int, int]:
 
 def test_init_writes_the_formats_and_columns_that_it_finds_and_what_it_prints_works(here: Path) -> None:
     output = run("init", "chats.jsonl", "questions.csv", "notes.jsonl", "mixed.jsonl", "--tokenizer", MODEL)
-    assert Path("prepare.yaml").read_text().splitlines()[:22] == [
-        "# Written by `sftdata init chats.jsonl questions.csv notes.jsonl mixed.jsonl`. `sftdata settings`",
-        "# lists all settings.",
+    assert Path("prepare.yaml").read_text().splitlines()[:21] == [
+        "# Written by `sftdata init chats.jsonl questions.csv notes.jsonl mixed.jsonl`.",
+        "# `sftdata settings` lists all settings.",
         f"tokenizer: {MODEL}",
         "sources:",
         "  # 4 rows: messages",
@@ -93,9 +93,7 @@ def test_init_writes_the_formats_and_columns_that_it_finds_and_what_it_prints_wo
         "  - path: mixed.jsonl",
         "out: shards",
         "",
-        "# More, each off unless it is turned on; `sftdata check` says what of it these rows need, and "
-        "`sftdata settings NAME`",
-        "# explains one.",
+        "# More, each off unless it is turned on. `sftdata check` says what of it these",
     ]
     commands = next_commands(output)
     assert [command[1] for command in commands] == ["check", "prepare"]
@@ -219,10 +217,10 @@ def test_check_writes_tokenizer_and_output_folder_and_its_own_settings_if_nothin
 
 
 def test_what_check_prints_is_what_it_writes(here: Path) -> None:
-    shown = yaml.safe_load(run("check", "chats.jsonl").rpartition("\n\n")[2])
+    shown = yaml.safe_load(run("check", "chats.jsonl").partition("\n\n# The settings")[2].partition("\n")[2])
     run("check", "chats.jsonl", "--write", "d.yaml")
     written = yaml.safe_load(Path("d.yaml").read_text())
-    assert written == {**shown, "out": "shards"}
+    assert written == shown == {"sources": [{"path": "chats.jsonl"}], "dedup": {"exact": True}, "out": "shards"}
 
 
 READ = ["--tokenizer", MODEL, "--workers", "1"]
