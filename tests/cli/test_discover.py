@@ -19,7 +19,7 @@ from pydantic import BaseModel
 from sftdata.config import Config, SourceConfig, load_config, parse_config
 from sftdata.encode.template.load import template_names
 from sftdata.errors import ConfigError
-from sftdata.reasons import REASONS
+from sftdata.reasons import REASONS, WHAT_HELPS
 
 README = (Path(__file__).resolve().parents[2] / "README.md").read_text(encoding="utf-8")
 WIDTHS = (60, 80, 120, 160)
@@ -160,6 +160,10 @@ def test_each_reason_is_explained_with_settings_that_exist(reason: str) -> None:
 
         apply_changes(settings, [setting], {})
         parse_config(settings)
+
+
+def test_there_is_help_for_every_reason_and_for_nothing_else() -> None:
+    assert list(WHAT_HELPS) == list(REASONS)
 
 
 def test_a_stage_lists_its_reasons_and_a_typo_is_found() -> None:
