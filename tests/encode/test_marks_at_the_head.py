@@ -96,3 +96,16 @@ def test_an_argument_that_python_escapes_in_a_list_is_not_lost(make_encoder: Mak
     record = record_of(("user", "hi"), ("assistant", ""), tool_calls=[call])
     (text,) = encode_to_text(make_encoder(name="lfm2.5"), record)
     assert text.endswith(f"{ANSWER}{{{{<|tool_call_start|>[f(city=['a\\xa0b'])]<|tool_call_end|>{END}}}}}\n")
+
+
+def test_reasoning_in_a_text_follows_the_mark_that_the_prompt_opens(make_encoder: Make) -> None:
+    source = (
+        "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"
+        "{% if add_generation_prompt %}<|im_start|>assistant\n<think>\n{% endif %}"
+    )
+    encoder = make_encoder(source)
+    for text in ("<think>why</think>yo", "<think>\nwhy\n</think>\n\nyo", "why\n</think>yo"):
+        assert encode_to_text(encoder, record_of(("user", "hi"), ("assistant", text))) == [
+            "<|im_start|>user\nhi<|im_end|>\n<|im_start|>assistant\n<think>\n{{why\n</think>\n\nyo<|im_end|>}}\n"
+        ]
+    assert encode_to_text(encoder, record_of(("user", "hi"), ("assistant", "yo"))).reason == "unproven_mask"

@@ -147,7 +147,9 @@ def _check_fields(chat: Conversation, turn: ProvenTurn, probes: TemplateProbes) 
         return probes.template.render([*chat.messages[:k], changed], tools=chat.tools, kwargs=chat.kwargs)
 
     shown = probes.shown_fields.setdefault((bool(chat.tools), shape_of(chat.messages[: k + 1], probes)), {})
-    lost = lost_field(chat.messages[k], turn.completion, render, shown)
+    opened = probes.thinking.opened_block  # which a content in the model's own marks begins with
+    written = opened + turn.completion if opened and turn.prompt.endswith(opened) else turn.completion
+    lost = lost_field(chat.messages[k], written, render, shown)
     if lost is not None:
         raise Refusal("lost_field", lost, k)
 
