@@ -126,7 +126,7 @@ def _write_given(
     source: SourceConfig, folder: Path, keep: Iterable[str], note: Callable[[str], None], progress: Progress
 ) -> tuple[Path, WrittenRows]:
     """Write rows that are given as Python objects to a file whose name says what is in it: once, so that tasks share
-    them and none is sent to a worker.
+    the file, and no row is sent to a worker.
     """
     number = number_of_rows(source.rows, source.split) or 0
     is_large = number >= _MANY_ROWS
@@ -135,9 +135,9 @@ def _write_given(
     advance = partial(progress.advance, tokens=0) if is_large else None
     with output_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
-    begun = folder / ".given.tmp"
+    unfinished = folder / ".given.tmp"
     try:
-        count, sha256 = write_rows(source.rows, begun, source.path, source.split, keep=keep, note=note, advance=advance)
+        count, sha256 = write_rows(source.rows, unfinished, source.path, source.split, keep=keep, note=note, advance=advance)
     except OSError as error:
         if error.filename is not None:  # of what the caller's rows are read from
             raise
@@ -147,7 +147,7 @@ def _write_given(
         progress.finish("given", count, "row", 0)
     file = folder / f"{sha256}.jsonl"
     with output_errors(file):
-        begun.replace(file)
+        unfinished.replace(file)
     return file, WrittenRows(count, sha256)
 
 

@@ -21,7 +21,7 @@ from sftdata.records.record import Drop
 BATCH_ROWS = 1000  # as many rows of a table are Python objects at a time
 _MEDIA = {"Image", "Audio", "Video", "Pdf", "Nifti", "Mesh"}  # types of `datasets` whose values are files
 _MAX_WHOLE = 2.0**53  # up to here a float holds every whole number
-_begun: weakref.WeakSet[Any] = weakref.WeakSet()  # what can be read once, and was
+_started: weakref.WeakSet[Any] = weakref.WeakSet()  # what can be read once, and was
 
 Say = Callable[[str], None]
 
@@ -109,14 +109,14 @@ def _can_be_read_once(rows: object) -> bool:
 
 
 def _refuse_twice(rows: object, where: str) -> None:
-    """Raise SourceError for an iterator that was begun before: the rows that it has left are not all. (Of one that
+    """Raise SourceError for an iterator that was read before, if only in part: what is left is not all of it. (Of one that
     takes no weak reference, such as a `map`, this is not known.)
     """
     try:
-        if rows in _begun:
+        if rows in _started:
             what = f"is a {type(rows).__name__}, which can be read only once, and was read before"
             raise SourceError(where, what, "give it anew, or as a list or a table")
-        _begun.add(rows)
+        _started.add(rows)
     except TypeError:
         pass
 
