@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import gc
+from typing import TYPE_CHECKING
 
 from sftdata.cli import check, diff, discover, init, inspect_dataset, prepare, templates, verify, why
 from sftdata.settings.command_line import CommandLine, add_command, command_line
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
 
 _TOKENIZER = "HuggingFaceTB/SmolLM2-135M-Instruct"
 _MAKE, _LOOK, _KNOW = "From files to a dataset", "Look at a dataset", "What can be said"
@@ -18,6 +22,12 @@ class Story(CommandLine):
         *("init", "check", "prepare", "verify", "inspect", "why", "diff"),
         *("templates", "formats", "settings", "reasons", "schema"),
     )
+
+    def settings(self) -> type[BaseModel]:
+        """The settings of prepare."""
+        from sftdata.config import Config
+
+        return Config
 
 
 _ABOUT = "Turn instruction and chat data into tokenized, label-masked, packed shards."

@@ -5,13 +5,16 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Callable, Sequence
-from typing import Annotated, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import typer
 
 from sftdata.safe.addresses import mask_credentials
 from sftdata.safe.terminal import safe_output
 from sftdata.settings.help_page import CONTEXT, Command, Group
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
 
 _OF_OPTION = re.compile(r"(?:Invalid value for |Option )(?:'[^']*?(?=-))?(--?[\w-]+)[^ ]*?'?:? (.*)", re.DOTALL)
 
@@ -22,6 +25,10 @@ class CommandLine(Group):
     """
 
     order: ClassVar[Sequence[str]] = ()
+
+    def settings(self) -> type[BaseModel] | None:
+        """What can be set besides the options, for messages on options that do not exist."""
+        return None
 
     def list_commands(self, ctx: Any) -> list[str]:
         """The names of the commands, in their order."""
@@ -62,7 +69,7 @@ class CommandLine(Group):
             if "NoArgs" in type(error).__name__:  # the help text
                 error.show()  # type: ignore[attr-defined]
                 sys.exit(error.exit_code)  # type: ignore[attr-defined]
-            print(f"{prog_name or self.name}: {_sentence(error)}", file=sys.stderr)
+            print(f"{prog_name or self.name}: {_sentence(error, self.settings)}", file=sys.stderr)
             command = getattr(getattr(error, "ctx", None), "command", None)
             sys.exit(getattr(command, "trouble_code", 1))
         if standalone_mode:
@@ -113,7 +120,7 @@ def _options(
     """The options before a command."""
 
 
-def _sentence(error: Any) -> str:
+def _sentence(error: Any, settings: Callable[[], type[BaseModel] | None]) -> str:
     """What is wrong, and where to read what is right."""
     what = " ".join(error.format_message().split()).rstrip(".?")
     if match := _OF_OPTION.fullmatch(what):
@@ -121,4 +128,11 @@ def _sentence(error: Any) -> str:
         what = f"{match[1]}: {reason[:1].lower()}{reason[1:]}"
     context = getattr(error, "ctx", None)
     what = f"{what[:1].lower()}{what[1:]}"
+    option = getattr(error, "option_name", None) if "NoSuchOption" in type(error).__name__ else None
+    if option and context is not None and any("KEY=VALUE" in str(one.metavar) for one in context.command.params):
+        from sftdata.settings.unknown_keys import option_hint
+
+        root = settings()
+        hint = option_hint(option, root) if root is not None else None
+        what = f"{what.partition(' (Possible')[0]}; {hint}" if hint else what
     return mask_credentials(what) + (f"; see {context.command_path} --help" if context is not None else "")

@@ -61,6 +61,22 @@ def explain_unknown(loc: Loc, value: Any, root: type[BaseModel], settings: Any, 
     return _nothing(own, root)
 
 
+def option_hint(option: str, root: type[BaseModel]) -> str | None:
+    """What to write for an option that does not exist, but is the name of a setting, or what another tool calls one."""
+    every = list(settings_of(root))
+    name = plain_name(option)
+    other = getattr(root, "other_names", {}).get(name)
+    if other is not None and not other.setting:
+        return f"it is {other.option} here" if other.option else other.instead
+    same = [one.key for one in every if one.key == name] or _same_leaf(name, every)
+    found = [other.setting] if other is not None else same or _alike(name, [], every, {})
+    if len(found) != 1:
+        return None
+    key = next(one.on_command_line for one in every if one.key == found[0])
+    inside = f".{other.inside}" if other is not None and other.inside else ""
+    return f"settings have no dashes: write {key}{inside}=VALUE"
+
+
 def _nothing(own: Sequence[Setting], root: type[BaseModel]) -> str:
     """What to say of a key that is like nothing."""
     listed = getattr(root, "listed_by", "")

@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
-from sftdata.settings.command_line import command_line
+from sftdata.settings.command_line import CommandLine, command_line
 from sfttrain.cli import run
+from sfttrain.config import TrainConfig
 
-app = command_line("sfttrain", "Train a causal language model on shards written by sftdata.")
+
+class Training(CommandLine):
+    """The commands, which take the settings of training."""
+
+    def settings(self) -> type[TrainConfig]:
+        """The settings of `sfttrain run`."""
+        return TrainConfig
+
+
+app = command_line("sfttrain", "Train a causal language model on shards written by sftdata.", Training)
 
 app.command(cls=run.RunCommand, help=run.HELP, epilog=run.EXAMPLES)(run.run)
 

@@ -9,7 +9,10 @@ from typing import Any
 
 import pytest
 import yaml
+from typer.testing import CliRunner
 
+import sftdata.cli.app
+import sfttrain.cli.app
 import sfttrain.config
 from sftdata.config import Config, load_config, parse_config
 from sftdata.errors import ConfigError
@@ -283,3 +286,33 @@ def test_rows_and_objects_of_python_are_not_written_out() -> None:
     assert str(error.value).endswith("it is called sources.system here: write `system: Hi` into sources")
     with pytest.raises(ConfigError, match=r"dataset is not a setting; it is called sources here$"):
         parse_config({"tokenizer": "t", "out": "o", "dataset": object()})
+
+
+@pytest.mark.parametrize(
+    ("program", "option", "advice"),
+    [
+        ("sftdata", "--max-length", "settings have no dashes: write pack.seq_len=VALUE"),
+        ("sftdata", "--cutoff_len", "settings have no dashes: write pack.seq_len=VALUE"),
+        ("sftdata", "--split.validation", "settings have no dashes: write split.validation=VALUE"),
+        ("sftdata", "--seed", "settings have no dashes: write seed=VALUE"),
+        ("sftdata", "--system-prompt", "settings have no dashes: write sources.0.system=VALUE"),
+        ("sftdata", "--prompt-column", "settings have no dashes: write sources.0.columns.prompt=VALUE"),
+        ("sftdata", "--num-proc", "it is --workers here"),
+        ("sftdata", "--lr", "it belongs to training: give `sfttrain run` learning_rate"),
+        ("sfttrain", "--lr", "settings have no dashes: write learning_rate=VALUE"),
+        ("sfttrain", "--max-steps", "settings have no dashes: write max_steps=VALUE"),
+        ("sfttrain", "--lora-r", "settings have no dashes: write lora.r=VALUE"),
+        ("sfttrain", "--weight_decay", "settings have no dashes: write trainer.weight_decay=VALUE"),
+    ],
+)
+def test_a_setting_that_is_written_as_an_option_is_named(program: str, option: str, advice: str) -> None:
+    command, app = ("prepare", sftdata.cli.app.app) if program == "sftdata" else ("run", sfttrain.cli.app.app)
+    result = CliRunner().invoke(app, [command, "a.jsonl", option, "4"], prog_name=program)
+    said = f"{program}: no such option: {option}; {advice}; see {program} {command} --help\n"
+    assert (result.exit_code, result.stderr) == (1, said)
+
+
+def test_an_option_that_is_no_setting_gets_the_options_that_are_like_it() -> None:
+    result = CliRunner().invoke(sftdata.cli.app.app, ["prepare", "a.jsonl", "--sequence", "4"], prog_name="sftdata")
+    assert "no such option: --sequence (Possible options: " in result.stderr
+    assert "VALUE" not in result.stderr
