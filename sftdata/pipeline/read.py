@@ -137,7 +137,9 @@ def _write_given(
         folder.mkdir(parents=True, exist_ok=True)
     unfinished = folder / ".given.tmp"
     try:
-        count, sha256 = write_rows(source.rows, unfinished, source.path, source.split, keep=keep, note=note, advance=advance)
+        count, sha256 = write_rows(
+            source.rows, unfinished, source.path, source.split, keep=keep, note=note, advance=advance
+        )
     except OSError as error:
         if error.filename is not None:  # of what the caller's rows are read from
             raise

@@ -109,8 +109,8 @@ def _can_be_read_once(rows: object) -> bool:
 
 
 def _refuse_twice(rows: object, where: str) -> None:
-    """Raise SourceError for an iterator that was read before, if only in part: what is left is not all of it. (Of one that
-    takes no weak reference, such as a `map`, this is not known.)
+    """Raise SourceError for an iterator that was read before, if only in part: what is left is not all of it. (Of one
+    that takes no weak reference, such as a `map`, this is not known.)
     """
     try:
         if rows in _started:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import sys
@@ -214,3 +215,25 @@ def test_the_commands_say_that_rows_were_given_in_python(ds: sftdata.Dataset, tm
     assert "it was given as a Python object, which is in no file" in output
     code, output, _ = call("inspect", tmp_path / "out", "--where", "mine:1")
     assert code == 0 and "Hi" in output
+
+
+def test_a_full_disk_is_one_sentence_and_leaves_nothing(
+    tiny_tokenizer: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_space(*arguments: Any, **settings: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("sftdata.pipeline.read.write_rows", no_space)
+    with pytest.raises(sftdata.OutputError, match="the disk is full"):
+        sftdata.prepare(ROWS, tokenizer=tiny_tokenizer, out=tmp_path / "out", progress=False)
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_error_in_the_rows_of_a_program_is_its_own(tiny_tokenizer: Path, tmp_path: Path) -> None:
+    def rows() -> Any:
+        yield ROWS[0]
+        open(tmp_path / "there is no such file")
+
+    with pytest.raises(FileNotFoundError, match="there is no such file"):
+        sftdata.prepare(rows(), tokenizer=tiny_tokenizer, out=tmp_path / "out", progress=False)
+    assert not (tmp_path / "out").exists()
