@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from sftdata.audit.excerpts import printable
-from sftdata.audit.settings_file import relocated, settings_text
+from sftdata.audit.settings_file import head_of, relocated, settings_text
 from sftdata.config import Config, SourceConfig
 from sftdata.errors import pluralize
 from sftdata.pipeline.read import UNIT_BYTES, plan_config
@@ -70,6 +70,7 @@ def first_look(config: Config, folder: Path, head: str) -> str:
     """A settings file for `folder` with the sources of a config, and what reads their rows. `head` says where it is
     from. Raises SourceError for a source without usable rows, with what its rows look like.
     """
+    head = head_of(config, head)
     looks = {}
     entries = []
     notes: dict[int, list[str]] = {}

@@ -70,8 +70,13 @@ def recommended_file(config: Config, settings: str, folder: Path, head: str) -> 
         ):  # given to the audit alone
             entry["path"] = os.path.relpath(path, base)
     found = relocated(found, Path(config.resolve_path("")), folder)
+    return settings_text(found, {**comments, "": head_of(config, head)}, {})
+
+
+def head_of(config: Config, head: str) -> str:
+    """What a file says first; where an address in the config has a password, also that it is left out."""
     has_secrets = any(written_address(source.path) != source.path for source in config.sources)
-    return settings_text(found, {**comments, "": f"{head} {_SECRETS}" if has_secrets else head}, {})
+    return f"{head} {_SECRETS}" if has_secrets else head
 
 
 def relocated(settings: Mapping[str, Any], old: Path, new: Path) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from sftdata.cli.shared import (
     source_settings,
     user_errors,
 )
+from sftdata.safe.addresses import mask_credentials
 
 if TYPE_CHECKING:
     from sftdata.config import Config, EvaluationConfig
@@ -106,7 +107,7 @@ def _write_settings(
     from sftdata.audit.settings_file import recommended_file, write_new
     from sftdata.cli.init import report_written
 
-    command = shlex.join(["sftdata", "check", *items])
+    command = mask_credentials(shlex.join(["sftdata", "check", *items]))
     head = f"Written by `{command}`: the settings that were given, and those that handle what was found. "
     head += "Take out what you do not want; `sftdata settings NAME` explains a setting."
     write_new(path, recommended_file(config, found, path.parent, head), overwrite=overwrite)

@@ -19,6 +19,7 @@ from sftdata.cli.shared import (
     source_settings,
     user_errors,
 )
+from sftdata.safe.addresses import mask_credentials
 
 
 def init(
@@ -59,7 +60,7 @@ def init(
         options = {"tokenizer": tokenizer, "out": out}
         reading = source_settings(columns, format, system, split)
         config = config_of(files, options, UNUSED_SETTINGS, reading)
-        command = shlex.join(["sftdata", "init", *files])
+        command = mask_credentials(shlex.join(["sftdata", "init", *files]))
         text = first_look(config, write.parent, f"Written by `{command}`. `sftdata settings` lists all settings.")
         write_new(write, text, overwrite=overwrite)
         report_written(write, has_tokenizer=tokenizer is not None)

@@ -374,3 +374,22 @@ def test_every_example_of_the_help_works(here: Path) -> None:
         assert words[0] == "sftdata"
         code, _, error = call(*words[1:], program="sftdata")
         assert code == 0, (line, error)
+
+
+def test_no_password_of_an_address_is_written(here: Path) -> None:
+    import fsspec
+
+    address = "memory://me:hunter2@store/chats.jsonl"
+    with fsspec.open(address, "w") as file:
+        file.write(Path("chats.jsonl").read_text())
+    for command in (["init", address, "--write", "a.yaml"], ["check", address, "--write", "b.yaml"]):
+        run(*command)
+        written = Path(command[-1]).read_text()
+        assert "hunter2" not in written
+        assert "memory://store/chats.jsonl" in written
+    assert "Addresses are written without passwords and tokens" in " ".join(
+        Path("b.yaml").read_text().replace("#", "").split()
+    )
+    assert "Addresses are written without passwords and tokens" in " ".join(
+        Path("a.yaml").read_text().replace("#", "").split()
+    )
