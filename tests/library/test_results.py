@@ -232,7 +232,7 @@ def test_a_full_disk_is_one_sentence_and_leaves_nothing(
 def test_an_error_in_the_rows_of_a_program_is_its_own(tiny_tokenizer: Path, tmp_path: Path) -> None:
     def rows() -> Any:
         yield ROWS[0]
-        open(tmp_path / "there is no such file")
+        (tmp_path / "there is no such file").read_text()
 
     with pytest.raises(FileNotFoundError, match="there is no such file"):
         sftdata.prepare(rows(), tokenizer=tiny_tokenizer, out=tmp_path / "out", progress=False)
