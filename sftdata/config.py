@@ -347,7 +347,8 @@ class Config(Settings):
         return {"path": value} if isinstance(value, (str, Path)) else value
 
 
-PATH_GROUPS = ("out",)  # groups of settings for which a path alone is short for {path: ...}
+# Groups of settings for which a plain value is short: `out: shards` for {path: shards}.
+PATH_GROUPS = {"out": "path", "filters": "preset", "privacy": "mode"}
 
 
 def load_config(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +32,7 @@ def read_settings(path: Path, required: str) -> dict[str, Any]:
     return settings
 
 
-def apply_override(settings: dict[str, Any], override: str, path_groups: Collection[str] = ()) -> None:
+def apply_override(settings: dict[str, Any], override: str, short_groups: Mapping[str, str] = {}) -> None:
     """Apply `dotted.key=value` to nested settings; the value is parsed as YAML.
 
     Raises ConfigError if the text is not an assignment, and as `set_nested` does.
@@ -47,30 +47,31 @@ def apply_override(settings: dict[str, Any], override: str, path_groups: Collect
     except (yaml.YAMLError, ValueError, RecursionError) as error:  # a ValueError for a date that does not exist
         what = yaml_problem(error) if isinstance(error, yaml.constructor.ConstructorError) else "the value is not YAML"
         raise ConfigError(override, what, "quote it") from error
-    set_nested(settings, dotted, parsed, override, path_groups)
+    set_nested(settings, dotted, parsed, override, short_groups)
 
 
 def set_nested(
-    settings: dict[str, Any], dotted: str, value: Any, where: str, path_groups: Collection[str] = ()
+    settings: dict[str, Any], dotted: str, value: Any, where: str, short_groups: Mapping[str, str] = {}
 ) -> None:
     """Set a value in nested settings by its dotted key; numbers index lists.
 
-    In `path_groups`, a path alone is short for {path: ...}: setting another key of the group keeps the path, and
-    setting a path keeps the other keys. Raises ConfigError(where) if the key leads through a plain value.
+    In `short_groups`, a plain value is short for the group with this one setting (`out: shards` for {path: shards}):
+    setting another one keeps it, and setting a path keeps the others. Raises ConfigError(where) if the key leads
+    through another plain value.
     """
     *parents, last = dotted.split(".")
     node: Any = settings
     for part in parents:
-        node = _descend(node, part, where, path_groups)
+        node = _descend(node, part, where, short_groups)
     if isinstance(node, list):
         node[_index(node, last, where)] = value
-    elif last in path_groups and isinstance(value, str) and isinstance(node.get(last), dict):
+    elif short_groups.get(last) == "path" and isinstance(value, str) and isinstance(node.get(last), dict):
         node[last]["path"] = value  # keeps the other keys of the group
     else:
         node[last] = value
 
 
-def _descend(node: Any, part: str, where: str, path_groups: Collection[str]) -> Any:
+def _descend(node: Any, part: str, where: str, short_groups: Mapping[str, str]) -> Any:
     """The settings under `part`, created if missing."""
     if isinstance(node, list):
         at = _index(node, part, where)
@@ -80,8 +81,8 @@ def _descend(node: Any, part: str, where: str, path_groups: Collection[str]) -> 
             raise ConfigError(where, f"entry {part} is a plain value, not a group of settings")
         return node[at]
     child = node.setdefault(part, {})
-    if isinstance(child, str) and part in path_groups:
-        child = node[part] = {"path": child}
+    if part in short_groups and (isinstance(child, str) or child is False):  # YAML reads `off` as false
+        child = node[part] = {short_groups[part]: child or "off"}
     if not isinstance(child, (dict, list)):
         raise ConfigError(where, f"{part} is a plain value, not a group of settings")
     return child

@@ -10,6 +10,7 @@ words, never inside one: a word that is wider than its column gets a line of its
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -24,6 +25,8 @@ MIN_REMARK = 44  # of a column of remarks
 BAR_WIDTHS = (20, 14, 8)
 INDENT = 4  # of what is below a row
 DIM, BOLD = "dim", "bold"
+
+_NAME = re.compile(r"[./:\\]\w", re.ASCII)  # of a file, a place in one, a setting
 
 Line = list[tuple[str, str]]  # texts and their styles
 
@@ -43,7 +46,7 @@ def _char_width(char: str) -> int:
 
 def fold(text: str, width: int) -> list[str]:
     """The words of a text on lines of at most this width. Only a word that is wider is longer than its line; one of
-    wide characters, as Chinese writes them without spaces, is broken between two of these.
+    wide characters, as Chinese writes them without spaces, is broken between two of these, unless it is a name.
     """
     lines: list[str] = []
     line, used = "", 0
@@ -59,7 +62,7 @@ def fold(text: str, width: int) -> list[str]:
 
 def _parts(word: str, width: int) -> Iterator[str]:
     """The word itself; or if it is wider than a line, its parts between wide characters."""
-    if width_of(word) <= width or word.isascii():
+    if width_of(word) <= width or word.isascii() or _NAME.search(word):
         yield word
         return
     start = used = 0

@@ -21,7 +21,7 @@ from sftdata.records.faults import ERROR_LOG, INTERNAL_ERROR
 from sftdata.store.ledger import LEDGER_SCHEMA, keep_columns
 from sftdata.store.manifest import EncodingEntry, Manifest
 from sftdata.view.layout import shortened
-from sftdata.view.unused import contradictions, override
+from sftdata.view.unused import contradictions, group_in, override
 
 MAX_DETAILS = 3  # of a reason
 MAX_DISTINCT = 20_000  # details of a row group that are looked at
@@ -387,9 +387,9 @@ def _few(manifest: Manifest, facts: Facts) -> Iterator[Caution]:
         f"{number:,} {are} at most {FEW_TOKENS} trained tokens, the end token among them "
         f"({share_text(number, packed)}): answers of a word or two"
     )
-    filters = manifest.config.get("filters")
-    preset = filters.get("preset") if isinstance(filters, dict) else None
-    setting = override("filters", {"preset": preset or "off", "min_answer_words": 3})
+    setting = override("filters.min_answer_words", 3)
+    if group_in(manifest.config, "filters").get("preset", "off") == "off":  # which the setting alone would change
+        setting = override("filters", {"preset": "off", "min_answer_words": 3})
     yield Caution("short_answers", text, _part(number, packed), facts.few_first, setting, rank=2)
 
 

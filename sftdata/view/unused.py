@@ -117,7 +117,7 @@ def _of_thinking(config: Mapping[str, Any]) -> Iterator[tuple[str, str | None]]:
     if thinking == "on" and config.get("train_empty_thinking") is True:
         text = "thinking: on asks the model to think, and train_empty_thinking: true trains it not to"
         yield text, override("train_empty_thinking", False)
-    switch = _group(config, "chat_template_kwargs").get("enable_thinking")
+    switch = group_in(config, "chat_template_kwargs").get("enable_thinking")
     if isinstance(switch, bool) and thinking == ("off" if switch else "on"):
         said = f"chat_template_kwargs: {{enable_thinking: {str(switch).lower()}}}"
         text = f"thinking: {thinking} and {said} contradict each other"
@@ -125,7 +125,7 @@ def _of_thinking(config: Mapping[str, Any]) -> Iterator[tuple[str, str | None]]:
 
 
 def _of_rows(config: Mapping[str, Any]) -> Iterator[tuple[str, str | None]]:
-    dedup, split, filters = (_group(config, name) for name in ("dedup", "split", "filters"))
+    dedup, split, filters = (group_in(config, name) for name in ("dedup", "split", "filters"))
     if dedup.get("exact") is False and dedup.get("near") is not None:
         text = "dedup.exact: false keeps exact duplicates, and dedup.near drops them as near-duplicates"
         yield text, override("dedup.exact", True)
@@ -139,7 +139,7 @@ def _of_rows(config: Mapping[str, Any]) -> Iterator[tuple[str, str | None]]:
         least, most = filters.get(f"min_answer_{unit}"), filters.get(f"max_answer_{unit}")
         if _number(least) and _number(most) and least > most:
             yield f"no answer is as long as filters.min_answer_{unit} and as short as filters.max_answer_{unit}", None
-    decontaminate = _group(config, "decontaminate")
+    decontaminate = group_in(config, "decontaminate")
     defaults = {"ngram_words": 8, "overlap": 0.5}
     changed = [name for name, value in defaults.items() if decontaminate.get(name, value) != value]
     if changed and not decontaminate.get("against"):
@@ -148,13 +148,14 @@ def _of_rows(config: Mapping[str, Any]) -> Iterator[tuple[str, str | None]]:
 
 
 def _of_sizes(config: Mapping[str, Any]) -> Iterator[tuple[str, str | None]]:
-    shard, sequence = _group(config, "out").get("shard_tokens"), _group(config, "pack").get("seq_len")
+    shard, sequence = group_in(config, "out").get("shard_tokens"), group_in(config, "pack").get("seq_len")
     if _number(shard) and _number(sequence) and shard < sequence:
         text = f"out.shard_tokens ({shard:,}) is less than pack.seq_len ({sequence:,}): no shard holds a full sequence"
         yield text, override("out.shard_tokens", 50_000_000)
 
 
-def _group(config: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+def group_in(config: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    """A group of settings; an empty one where it is not there, or is none."""
     group = config.get(name)
     return group if isinstance(group, Mapping) else {}
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from sftdata.config import load_config
+from sftdata.config import apply_changes, load_config
 from sftdata.errors import ConfigError
 
 
@@ -160,3 +161,16 @@ def test_a_long_line_that_is_not_yaml_is_shown_around_the_mistake(tmp_path: Path
     shown, caret = str(error.value).splitlines()[-2:]
     assert len(shown) <= 106
     assert shown[caret.index("^")] == ":"
+
+
+@pytest.mark.parametrize(("plain", "group"), [("default", "default"), ("off", "off"), ("strict", "strict")])
+def test_a_setting_of_a_group_may_follow_its_short_form(plain: str, group: str) -> None:
+    config: dict[str, Any] = {}
+    apply_changes(
+        config, [f"filters={plain}", "filters.min_answer_words=3", "privacy=redact", "privacy.kinds=[email]"], {}
+    )
+    assert config["filters"] == {"preset": group, "min_answer_words": 3}
+    assert config["privacy"] == {"mode": "redact", "kinds": ["email"]}
+    apply_changes(config, ["filters=off", "out=a", "out.shard_tokens=9", "out=b"], {})
+    assert config["filters"] is False  # YAML reads it so
+    assert config["out"] == {"path": "b", "shard_tokens": 9}

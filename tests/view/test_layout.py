@@ -125,3 +125,8 @@ def test_no_word_of_a_table_is_broken(rows: list[tuple[str, ...]], width: int, h
             assert word in found or width_of(word) > width - 6, (word, lines)  # below a row it is indented
     longest = max(width_of(word) for row in rows for cell in row for word in cell.split())
     assert all(width_of(line) <= max(width, longest + 20) for line in lines)
+
+
+def test_chinese_prose_is_folded_between_characters_and_a_name_of_a_file_never_is() -> None:
+    assert fold("你好世界你好世界", 10) == ["你好世界你", "好世界"]
+    assert fold("看 数据问答数据问答.jsonl:12 吧", 10) == ["看", "数据问答数据问答.jsonl:12", "吧"]
