@@ -334,3 +334,11 @@ def test_the_schema_allows_what_a_config_takes_and_refuses_what_it_refuses(line:
     else:
         with pytest.raises(ConfigError):
             parse_config({**BASE, **yaml.safe_load(line)})
+
+
+def test_the_check_of_a_template_breaks_no_word(tiny_tokenizer: Path, columns: Any) -> None:
+    columns(200)
+    whole = words(output("templates", "check", "chatml", "--tokenizer", tiny_tokenizer))
+    for width in (60, 80, 120):
+        columns(width)
+        assert sorted(words(output("templates", "check", "chatml", "--tokenizer", tiny_tokenizer))) == sorted(whole)
