@@ -90,6 +90,12 @@ def shortened(text: str, width: int) -> str:
     return (cut.rpartition(" ")[0] if " " in cut[end // 2 :] and text[end] != " " else cut).rstrip() + "\u2026"
 
 
+def first_few(items: Sequence[str], limit: int = 5) -> str:
+    """The first items, and the number of others."""
+    more = len(items) - limit
+    return ", ".join(items[:limit]) + (f" and {more} more" if more > 0 else "")
+
+
 def paragraph(label: str, text: str, width: int, style: str = "", label_style: str | None = None) -> list[Line]:
     """A text behind a label, its further lines below its first one."""
     text, indent = terminal_safe(text), width_of(label)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from sftdata.errors import pluralize
 from sftdata.safe.control_chars import terminal_safe
 from sftdata.store.manifest import EncodingEntry, Manifest
-from sftdata.view.outcome import first_few
+from sftdata.view.layout import first_few
 from sftdata.view.unused import calls_lines, unused_lines
 
 

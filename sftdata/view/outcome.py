@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -20,7 +20,7 @@ from sftdata.reasons import WHAT_HELPS
 from sftdata.records.faults import ERROR_LOG, INTERNAL_ERROR
 from sftdata.store.ledger import LEDGER_SCHEMA, keep_columns
 from sftdata.store.manifest import EncodingEntry, Manifest
-from sftdata.view.layout import shortened
+from sftdata.view.layout import first_few, shortened
 from sftdata.view.unused import contradictions, group_in, override
 
 MAX_DETAILS = 3  # of a reason
@@ -248,14 +248,16 @@ def _lost_rows(manifest: Manifest) -> Iterator[Caution]:
     )
     ways = manifest.encoding.ways_out if manifest.encoding is not None else {}
     way = ways.get(most, "").partition(" trains ")[0] if " trains " in ways.get(most, "") else ""
-    setting = way or _setting_for(most)
+    setting = way or _setting_for(most, len(manifest.parts.sources))
     yield Caution("dropped", text, _part(number, counts.rows_read), counts.examples.get(most), setting)
 
 
-def _setting_for(reason: str) -> str | None:
-    """A setting that may keep the rows dropped for a reason; None where their data has to change."""
-    settings = _SETTING.findall(WHAT_HELPS.get(reason, ""))
-    return shlex.quote(settings[0]) if settings else None
+def _setting_for(reason: str, num_sources: int) -> str | None:
+    """A setting that may keep the rows dropped for a reason, if there is one that needs no name of the user's data."""
+    for setting in _SETTING.findall(WHAT_HELPS.get(reason, "")):
+        if not set(setting) & set("[{") and (num_sources == 1 or not setting.startswith("sources.")):
+            return shlex.quote(setting)
+    return None
 
 
 def _validation(manifest: Manifest) -> Iterator[Caution]:
@@ -391,9 +393,3 @@ def _few(manifest: Manifest, facts: Facts) -> Iterator[Caution]:
     if group_in(manifest.config, "filters").get("preset", "off") == "off":  # which the setting alone would change
         setting = override("filters", {"preset": "off", "min_answer_words": 3})
     yield Caution("short_answers", text, _part(number, packed), facts.few_first, setting, rank=2)
-
-
-def first_few(items: Sequence[str], limit: int = 5) -> str:
-    """The first items, and the number of others."""
-    more = len(items) - limit
-    return ", ".join(items[:limit]) + (f" and {more} more" if more > 0 else "")

@@ -208,3 +208,24 @@ def test_paths_are_as_short_as_they_can_be_told_apart(paths: list[str], names: l
 def test_large_numbers_are_short() -> None:
     numbers = (0, 999_999, 1_000_000, 4_486_889, 12_345_678_901, 2 * 10**12)
     assert [*map(in_millions, numbers)] == ["0", "999,999", "1.00 M", "4.49 M", "12.35 B", "2.00 T"]
+
+
+@pytest.mark.parametrize(
+    ("reason", "stage", "setting"),
+    [
+        ("overlong", "pack", "overlong=split"),
+        ("duplicate", "dedup", "dedup.exact=false"),
+        ("roles_out_of_order", "validate", "sources.0.merge_same_role=merge"),
+        ("untrainable_content", "format", None),  # the column has a name of its own
+        ("no_answer", "validate", None),
+    ],
+)
+def test_many_dropped_rows_come_with_a_setting_that_can_be_pasted(
+    small_dataset: Path, reason: str, stage: str, setting: str | None
+) -> None:
+    manifest = Manifest.load(small_dataset)
+    counts = manifest.counts.model_copy(update={"rows_read": 9, "dropped": {stage: {reason: 3}}})
+    config = {"sources": [{"path": "a.jsonl"}]}
+    found = warned(manifest.model_copy(update={"counts": counts, "config": config}), None, "dropped")
+    assert found.text == f"3 rows (33.3% of the rows read) are dropped, most of them as {reason} (3)"
+    assert found.setting == setting
