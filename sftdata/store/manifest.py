@@ -159,7 +159,7 @@ class EncodingEntry(Entry):
     trailing_control: dict[str, Count] = Field(default_factory=dict)  # control string -> answers that end in it
     only_control: Count = 0  # answers that are nothing but such an ending
     foreign_ends: Count = 0  # rows with an answer that ends in one behind something else; exact duplicates too
-    added_system: dict[str, Count] = Field(default_factory=dict)  # a template's own system prompt -> packed rows with it
+    added_system: dict[str, Count] = Field(default_factory=dict)  # a template's own system prompt -> packed rows
     first_rows: dict[str, str] = Field(default_factory=dict)  # of foreign_ends, added_system: "file:line"
     stripped_answers: Count = 0  # answers from which such an ending was stripped
     split_conversations: Count = 0  # by overlong: split
