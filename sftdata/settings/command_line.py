@@ -12,6 +12,7 @@ import typer
 from sftdata.safe.addresses import mask_credentials
 from sftdata.safe.terminal import safe_output
 from sftdata.settings.help_page import CONTEXT, Command, Group
+from sftdata.settings.layout import columns_of_terminal, fold_message
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -69,7 +70,8 @@ class CommandLine(Group):
             if "NoArgs" in type(error).__name__:  # the help text
                 error.show()  # type: ignore[attr-defined]
                 sys.exit(error.exit_code)  # type: ignore[attr-defined]
-            print(f"{prog_name or self.name}: {_sentence(error, self.settings)}", file=sys.stderr)
+            said = f"{prog_name or self.name}: {_sentence(error, self.settings)}"
+            print(fold_message(said, columns_of_terminal()) if sys.stderr.isatty() else said, file=sys.stderr)
             command = getattr(getattr(error, "ctx", None), "command", None)
             sys.exit(getattr(command, "trouble_code", 1))
         if standalone_mode:

@@ -56,7 +56,8 @@ def _builder(name: str, revision: str | None, source: Source, what: str, hint: s
     try:
         return datasets.load_dataset_builder(name, source.subset, revision=revision)
     except (OSError, ValueError, RuntimeError, TypeError) as error:
-        if (switch := offline_switch()) is not None and not Path(name).exists():
+        is_offline = isinstance(error, OSError) and not Path(name).exists()  # datasets raises ConnectionError there
+        if is_offline and (switch := offline_switch()) is not None:
             missing = f"is not in the cache of the hub, and {switch} is set"
             if "://" not in source.path:
                 missing = f"is neither a local file or folder nor in the cache of the hub, and {switch} is set"
