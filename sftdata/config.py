@@ -280,7 +280,8 @@ class Config(Settings):
     pack: PackConfig = PackConfig()
     max_dropped: Share | None = Field(
         None,
-        description="write no dataset if more than this share of the rows is dropped, duplicates included",
+        description="write no dataset if more than this share of the rows, such as 0.1 or 10%, is dropped, duplicates "
+        "included",
     )
     trust_remote_code: bool = Field(False, description="allow a hub tokenizer to run its own code")
     _base: Path = PrivateAttr(default=Path())

@@ -35,9 +35,7 @@ def init(
     out: Annotated[
         str | None, typer.Option(metavar="FOLDER", help="output folder of prepare [default: shards]")
     ] = None,
-    write: Annotated[
-        Path, typer.Option(metavar="FILE", help="the settings file to write [default: prepare.yaml]")
-    ] = Path("prepare.yaml"),
+    write: Annotated[Path, typer.Option(metavar="FILE", help="the settings file to write")] = Path("prepare.yaml"),
     overwrite: Annotated[bool, typer.Option("--overwrite", help="replace an existing settings file")] = False,
     columns: Columns = None,
     format: Format = None,

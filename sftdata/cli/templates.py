@@ -84,9 +84,7 @@ def check(
         ),
     ],
     tokenizer: Annotated[str | None, typer.Option(metavar="NAME", help="tokenizer to check the template with")] = None,
-    date: Annotated[
-        str, typer.Option(metavar="DATE", help="date for templates that ask for today [default: 2026-01-01]")
-    ] = "2026-01-01",
+    date: Annotated[str, typer.Option(metavar="DATE", help="date for templates that ask for today")] = "2026-01-01",
 ) -> None:
     """Try a template on every shape of conversation. Exits with 1 if nothing can be trained."""
     with user_errors():
