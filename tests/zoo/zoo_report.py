@@ -51,7 +51,7 @@ _CAUSES = (
         "The template has an empty block of thinking in front of the reasoning in a text",
     ),
     ("lost_field: reasoning", "The template writes reasoning with an argument alone, which the refusal names"),
-    ("lost_field: content", "The template leaves out the reasoning at the head of a text, or its opening mark"),
+    ("lost_field: content", "The template leaves out the reasoning at the head of a text"),
 )
 
 
