@@ -50,7 +50,7 @@ def prepare(
     `fresh` ignores what is there, `keep_work` keeps it for a run with other settings.
 
     `progress` is shown by default, where the program runs: on a terminal, in a notebook, else as lines on stderr, with
-    the warnings that `Dataset.summary` has. False shows nothing; an object with start, advance and note gets it.
+    the warnings that `Dataset.summary` has. False shows nothing; an object of the protocol `sftdata.Progress` gets it.
 
     Raises SftDataError (ConfigError, SourceError, OutputError, ...) for what a user can put right.
     """

@@ -189,7 +189,9 @@ class Workspace:
         if MANIFEST_NAME in names:
             if not self._overwrite and interrupted.get("config") != self._config:
                 raise OutputError(
-                    str(self.out), "holds a dataset already", "name another folder, or replace it with --overwrite"
+                    str(self.out),
+                    "holds a dataset already",
+                    "name another folder, or replace it with --overwrite (in Python: overwrite=True)",
                 )
             self._old_files()
             for name in _FOLDERS:
