@@ -289,7 +289,7 @@ def _endings(manifest: Manifest, encoding: EncodingEntry) -> Iterator[Caution]:
         ends = "have an answer that ends" if encoding.foreign_ends else "end"
     share = f" ({share_text(number, whole)})" if encoding.foreign_ends else ""
     who = f"{pluralize(number, noun)}{share}"
-    text = f"{who} {ends} in {tokens}, left over from another model: it would learn to write it"
+    text = f"{who} {ends} in {tokens}, left over from another model: yours would learn to write it"
     if encoding.only_control:
         them = pluralize(encoding.only_control, "answer")
         text += f"; {them} with nothing else would be dropped as empty_answer with the setting"

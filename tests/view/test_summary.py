@@ -13,7 +13,7 @@ from sftdata.store.manifest import ControlString, EncodingEntry, Manifest
 from sftdata.view.summary import summarize
 
 STRIP = "clean.strip_trailing_control=true"
-ENDS = "left over from another model: it would learn to write it"
+ENDS = "left over from another model: yours would learn to write it"
 
 
 def chat(user: str, *answers: str) -> dict[str, Any]:
