@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sftdata.errors import pluralize
-from sftdata.view.summary import Summary, Table
+from sftdata.view.summary import Summary, Table, short_names
 from sftdata.view.unused import calls_lines, unused_lines
 
 if TYPE_CHECKING:
@@ -32,14 +32,15 @@ def summarize(audit: Audit) -> Summary:
 
 
 def _sources_table(audit: Audit) -> Table:
+    names = short_names([source.path for source in audit.sources])
     head = ("source", "rows", "valid", "prompt words", "answer words", "formats")
-    return Table(head, tuple(_source_row(source) for source in audit.sources), frozenset({0, 5}))
+    return Table(head, tuple(map(_source_row, audit.sources, names)), frozenset({0, 5}))
 
 
-def _source_row(source: SourceStats) -> tuple[str, ...]:
+def _source_row(source: SourceStats, name: str) -> tuple[str, ...]:
     formats = ", ".join(f"{name} {rows:,}" for name, rows in source.formats.items())
     words = (_words(source.prompt_words), _words(source.answer_words))
-    return source.path, f"{source.rows:,}", f"{source.sound:,}", *words, formats
+    return name, f"{source.rows:,}", f"{source.sound:,}", *words, formats
 
 
 def _words(words: WordStats | None) -> str:
