@@ -136,6 +136,14 @@ class RecordEncoder:
         return tuple(sorted({*self.probes.end_ids, *(() if eos is None else (eos,))}))
 
     @cached_property
+    def undeclared_ends(self) -> tuple[str, ...]:
+        """The end-of-turn tokens of the template that are none of the stops: see template/ends.py."""
+        if not self.template.source:
+            return ()
+        ends = (self.probes.plain_end, self.probes.call_end)
+        return tuple(dict.fromkeys(end.token for end in ends if end is not None and end.token not in self.probes.stops))
+
+    @cached_property
     def end_tokens(self) -> EndTokens:
         """The tokens that end a text or a turn: of the tokenizer, of the template, and of the known families."""
         named = (self.settings.files.special_tokens.get(name) for name in ("eos_token", "pad_token"))

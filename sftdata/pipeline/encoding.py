@@ -91,8 +91,10 @@ def load_encoder(config: Config) -> RecordEncoder:
     return encoder
 
 
-def note_unread(config: Config, encoder: RecordEncoder, progress: Progress) -> list[str]:
-    """What is said of settings that are set, and that nothing in this run reads; `progress` is told too."""
+def note_template(config: Config, encoder: RecordEncoder, progress: Progress) -> list[str]:
+    """What is said of settings that are set and that nothing in this run reads, and of ends of turns at which servers
+    may not stop; `progress` gets it too.
+    """
     notes = [f"{name} has no effect: {NO_CHAT}" for name in _of_chats(config)]
     asks = any("strftime_now" in source for source in encoder.template.sources)
     if "date" in config.model_fields_set and not asks:
@@ -100,9 +102,19 @@ def note_unread(config: Config, encoder: RecordEncoder, progress: Progress) -> l
         named = [name for name in arguments_read(encoder.template) if "date" in name]
         hint = f" (it reads the argument {named[0]}, which chat_template_kwargs sets)" if named else ""
         notes.insert(0, f"date: {config.date} has no effect: {why}{hint}")
+    notes += map(_undeclared, encoder.undeclared_ends)
     for note in notes:
         progress.note(note)
     return notes
+
+
+def _undeclared(token: str) -> str:
+    """What is said of an end of turns that is none of the stops."""
+    declared = json.dumps([token], ensure_ascii=False)
+    return (
+        f"answers end in {token}, which is neither the tokenizer's EOS nor in its generation_config.json: servers stop "
+        f"there only if they are told to; stop_tokens: {declared} says they are"
+    )
 
 
 def _of_chats(config: Config) -> list[str]:

@@ -25,7 +25,7 @@ from sftdata.pipeline.encoding import (
     encode_rows,
     load_encoder,
     loaded_meanwhile,
-    note_unread,
+    note_template,
     suggest_settings,
     write_tokenizer,
 )
@@ -86,7 +86,7 @@ def prepare(
         drop_shared_prefixes(rows, engine, config)
         drop_semantic_duplicates(rows, engine, config, work.new)
         steps.done("dedup", rows.num_live)
-        notes += [*drop_contaminated(rows, engine, config, work.new), *note_unread(config, encoder, progress)]
+        notes += [*drop_contaminated(rows, engine, config, work.new), *note_template(config, encoder, progress)]
         steps.done("decontaminate", rows.num_live)
         drop_over_caps(rows, config)
         steps.done("caps", rows.num_live)

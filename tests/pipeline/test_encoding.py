@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -127,3 +129,24 @@ def test_settings_of_chats_that_are_set_for_texts_are_said(tiny_tokenizer: Path,
     )
     chats = write_lines(tmp_path / "b.jsonl", [chat("Hi")])
     assert prepare(tmp_path / "mixed", tiny_tokenizer, [{"path": str(chats)}, source], reasoning="drop").notes == ()
+
+
+@pytest.mark.parametrize("beside", [None, {"eos_token_id": [0]}, {"eos_token_id": [0, 2]}])
+def test_an_end_of_turn_at_which_servers_may_not_stop_is_said(
+    tiny_tokenizer: Path, tmp_path: Path, beside: dict[str, Any] | None
+) -> None:
+    folder = tmp_path / "tokenizer"
+    shutil.copytree(tiny_tokenizer, folder)
+    config = json.loads((folder / "tokenizer_config.json").read_text())
+    (folder / "tokenizer_config.json").write_text(json.dumps({**config, "eos_token": "<|endoftext|>"}))
+    if beside is not None:
+        (folder / "generation_config.json").write_text(json.dumps(beside))
+    data = write_lines(tmp_path / "a.jsonl", [chat("Hi")])
+    note = (
+        "answers end in <|im_end|>, which is neither the tokenizer's EOS nor in its generation_config.json: servers "
+        'stop there only if they are told to; stop_tokens: ["<|im_end|>"] says they are'
+    )
+    is_declared = beside == {"eos_token_id": [0, 2]}
+    assert prepare(tmp_path / "out", folder, [{"path": str(data)}]).notes == (() if is_declared else (note,))
+    stops = {"stop_tokens": ["<|im_end|>"]}
+    assert prepare(tmp_path / "declared", folder, [{"path": str(data)}], **stops).notes == ()
