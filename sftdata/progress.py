@@ -9,6 +9,8 @@ from typing import NamedTuple, Protocol, TextIO
 
 from sftdata.safe.terminal import safe_console
 
+_DRAW_EVERY = 0.1  # seconds
+
 
 class Progress(Protocol):
     """What engines and `prepare` report while they work."""
@@ -166,11 +168,12 @@ class ProgressBar:
             TextColumn("{task.fields[left]}"),
             console=self._console,
             transient=True,
+            auto_refresh=False,  # its thread could still be there when Python ends
         )
         self._is_narrow, self._is_shown = is_narrow, False
         self._task = self._bar.add_task("", total=None, visible=False, done="", left="")
         self._total = self._rows = self._tokens = self._of_rows = self._done = 0
-        self._started = self._finished = time.monotonic()
+        self._started = self._finished = self._drawn = time.monotonic()
 
     def __enter__(self) -> ProgressBar:
         self._bar.start()
@@ -195,7 +198,8 @@ class ProgressBar:
         self._rows += rows
         self._tokens += tokens
         self._done += 1
-        seconds = max(time.monotonic() - self._started, 1e-3)
+        now = time.monotonic()
+        seconds = max(now - self._started, 1e-3)
         share = self._rows / self._of_rows if self._of_rows else self._done / max(1, self._total)
         parts = [
             f"{min(share, 1.0):4.0%}",
@@ -205,6 +209,9 @@ class ProgressBar:
         self._bar.update(
             self._task, completed=share * self._total, done=self._done_text(), left="  ".join(parts), refresh=False
         )
+        if now - self._drawn >= _DRAW_EVERY:
+            self._bar.refresh()
+            self._drawn = now
 
     def finish(self, stage: str, number: int, noun: str, dropped: int) -> None:
         """Print a line above the bar."""

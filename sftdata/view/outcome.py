@@ -218,7 +218,9 @@ def share_text(part: int, whole: int) -> str:
     """A share as a percentage; never 100.0% if something is missing, or 0.0% if there is something."""
     if not whole:
         return "-"
-    return f"{min(max(part / whole, 0.001 if part else 0), 1 if part >= whole else 0.999):.1%}"
+    if 0 < part < 0.0005 * whole:
+        return "<0.1%"
+    return ">99.9%" if 0.9995 * whole <= part < whole else f"{part / whole:.1%}"
 
 
 def _part(part: int, whole: int) -> float | None:
