@@ -124,7 +124,7 @@ def read_vocabulary(path: Path) -> dict[str, int]:
         tokens = dict(vocab) if isinstance(vocab, dict) else {entry[0]: id for id, entry in enumerate(vocab)}
         tokens.update({added["content"]: added["id"] for added in content.get("added_tokens") or ()})
         if not all(type(token) is str and type(id) is int for token, id in tokens.items()):
-            raise TypeError("a token is no text, or an id no number")
+            raise TypeError("a token is not a text, or an id is not a number")
     except OSError as error:
         raise ModelError(str(path), f"cannot be read ({error.strerror})", "check the file") from error
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:

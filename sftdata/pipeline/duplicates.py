@@ -68,7 +68,7 @@ def drop_near_duplicates(rows: RowTable, engine: Engine, config: Config, scratch
         return []
     have = "shares" if number == 1 else "share"
     return [
-        f"near-duplicates: {pluralize(number, 'row')} {have} a template with so many others that only the most alike "
+        f"near-duplicates: {pluralize(number, 'row')} {have} a template with many others, so that only the most alike "
         f"were compared; dedup.near.max_comparisons ({settings.max_comparisons:,}) allows more"
     ]
 

@@ -113,7 +113,7 @@ def _undeclared(token: str) -> str:
     declared = json.dumps([token], ensure_ascii=False)
     return (
         f"answers end in {token}, which is neither the tokenizer's EOS nor in its generation_config.json: servers stop "
-        f"there only if they are told to; stop_tokens: {declared} says they are"
+        f"there only if that is configured; if it is, set stop_tokens: {declared}"
     )
 
 

@@ -144,7 +144,7 @@ def test_an_end_of_turn_at_which_servers_may_not_stop_is_said(
     data = write_lines(tmp_path / "a.jsonl", [chat("Hi")])
     note = (
         "answers end in <|im_end|>, which is neither the tokenizer's EOS nor in its generation_config.json: servers "
-        'stop there only if they are told to; stop_tokens: ["<|im_end|>"] says they are'
+        'stop there only if that is configured; if it is, set stop_tokens: ["<|im_end|>"]'
     )
     is_declared = beside == {"eos_token_id": [0, 2]}
     assert prepare(tmp_path / "out", folder, [{"path": str(data)}]).notes == (() if is_declared else (note,))

@@ -37,7 +37,7 @@ class Verdict:
     duplicate_of: Ints  # the kept row that it duplicates, -1 if it is kept itself
     similarity: npt.NDArray[np.float64]  # to that row, NaN if it is kept
     cluster: Ints  # the same row for all rows that are linked by similar pairs; its own number if there are none
-    limited: npt.NDArray[np.bool_]  # rows that share much with so many others that they were compared with some only
+    limited: npt.NDArray[np.bool_]  # rows that share much with many others, so that they were compared with some only
 
     @staticmethod
     def of_rows(num_rows: int) -> Verdict:

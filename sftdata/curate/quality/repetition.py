@@ -14,7 +14,7 @@ _PARAGRAPH = re.compile(r"\n\s*\n")
 
 
 def repetition(text: str, limits: RepetitionConfig) -> tuple[str, str] | None:
-    """What repeats too much and the passage repeated most, or None: ("60% of the lines stand earlier", "I see.").
+    """What repeats too much and the passage repeated most, or None: ("60% of the lines appear earlier", "I see.").
 
     Words are separated by white space, and only characters in words are counted. Lines without a letter or digit
     (braces, table rules) are ignored. An n-gram counts as repeated from its second occurrence on, and a character in
@@ -56,8 +56,8 @@ def _repeated_parts(text: str, limits: RepetitionConfig) -> tuple[str, str] | No
         if share > max_share or char_share > max_char_share:
             most = max(counts, key=lambda part: (counts[part] - 1) * len(part))
             if share > max_share:
-                return f"{share:.0%} of the {kind} stand earlier", most
-            return f"{char_share:.0%} of the characters are in {kind} that stand earlier", most
+                return f"{share:.0%} of the {kind} appear earlier", most
+            return f"{char_share:.0%} of the characters are in {kind} that appear earlier", most
     return None
 
 
@@ -86,7 +86,7 @@ def _repeated_ngrams(words: Sequence[str], limits: RepetitionConfig) -> tuple[st
         share = sum(len(word) for word, inside in zip(words, covered) if inside) / num_chars if first >= 0 else 0.0
         if share > max_share:
             passage = " ".join(words[first : first + length])
-            return f"{share:.0%} of the characters are in runs of {length} words that stand earlier", passage
+            return f"{share:.0%} of the characters are in runs of {length} words that appear earlier", passage
         if share <= lowest:
             return None
     return None

@@ -82,17 +82,17 @@ def limits(**given: object) -> RepetitionConfig:
 def test_repeated_lines_are_counted() -> None:
     text = "one two\nthree\n\none two\n---\n---\n---\nfour"  # four lines with words, one of them repeated
     assert repetition(text, limits(duplicate_lines=0.25)) is None
-    assert repetition(text, limits(duplicate_lines=0.24)) == ("25% of the lines stand earlier", "one two")
+    assert repetition(text, limits(duplicate_lines=0.24)) == ("25% of the lines appear earlier", "one two")
     # 7 of 7 + 5 + 7 + 4 characters
     assert repetition(text, limits(duplicate_line_chars=0.31)) is None
     found = repetition(text, limits(duplicate_line_chars=0.30))
-    assert found == ("30% of the characters are in lines that stand earlier", "one two")
+    assert found == ("30% of the characters are in lines that appear earlier", "one two")
 
 
 def test_repeated_paragraphs_are_counted() -> None:
     text = "a b\nc\n\nd e\n\na b\nc"
     assert repetition(text, limits(duplicate_paragraphs=0.34)) is None
-    assert repetition(text, limits(duplicate_paragraphs=0.33)) == ("33% of the paragraphs stand earlier", "a b\nc")
+    assert repetition(text, limits(duplicate_paragraphs=0.33)) == ("33% of the paragraphs appear earlier", "a b\nc")
 
 
 def test_the_most_frequent_ngram_is_measured_by_its_characters() -> None:
@@ -107,13 +107,13 @@ def test_repeated_ngrams_are_measured_without_counting_a_character_twice() -> No
     text = "a b c d a b c d e"  # the second "a b c d" is in two repeated 3-grams: 4 of 9 characters
     assert repetition(text, limits(duplicate_ngrams={3: 0.45})) is None
     found = repetition(text, limits(duplicate_ngrams={3: 0.44}))
-    assert found == ("44% of the characters are in runs of 3 words that stand earlier", "a b c")
+    assert found == ("44% of the characters are in runs of 3 words that appear earlier", "a b c")
 
 
 def test_a_longer_ngram_may_exceed_its_limit_when_a_shorter_one_does_not() -> None:
     text = "a b c d e f a b c d e f g h i j"  # 6 of 16 characters are in repeated 3-grams, and in repeated 6-grams
     found = repetition(text, limits(duplicate_ngrams={3: 0.5, 6: 0.3}))
-    assert found is not None and found[0] == "38% of the characters are in runs of 6 words that stand earlier"
+    assert found is not None and found[0] == "38% of the characters are in runs of 6 words that appear earlier"
 
 
 def test_short_answers_are_not_checked() -> None:
