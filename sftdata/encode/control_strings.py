@@ -41,9 +41,13 @@ def count_trailing_control(
     """
     rows = []
     for row, record in records:
-        ends = end_tokens.trailing(record)
-        stats.trailing_control.update(token for token in ends if token is not None)
-        stats.changes["only_control"] += ends.count(None)
-        if len(ends) > ends.count(None):
+        is_found = False
+        for token in end_tokens.trailing(record):
+            if token is None:
+                stats.changes["only_control"] += 1
+            else:
+                stats.trailing_control[token] += 1
+                is_found = True
+        if is_found:
             rows.append(row)
     return rows

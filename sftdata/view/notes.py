@@ -20,6 +20,12 @@ def notes_on(manifest: Manifest) -> list[str]:
     return lines + unused_lines((entry.source, entry.column, entry.rows) for entry in manifest.unused)
 
 
+def ways_out(manifest: Manifest) -> dict[str, str]:
+    """The settings that train rows which were dropped, by reason, if prepare found some."""
+    ways = {} if manifest.encoding is None else manifest.encoding.ways_out
+    return {reason: way.partition(" trains ")[0] for reason, way in ways.items() if " trains " in way}
+
+
 def _encoding_lines(encoding: EncodingEntry) -> list[str]:
     """Control strings found in texts, and what was done to overlong conversations; no lines if there were none."""
     lines = []

@@ -21,6 +21,7 @@ from sftdata.records.faults import ERROR_LOG, INTERNAL_ERROR
 from sftdata.store.ledger import LEDGER_SCHEMA, keep_columns
 from sftdata.store.manifest import EncodingEntry, Manifest
 from sftdata.view.layout import first_few, shortened
+from sftdata.view.notes import ways_out
 from sftdata.view.unused import contradictions, group_in, override
 
 MAX_DETAILS = 3  # of a reason
@@ -113,9 +114,7 @@ class _Tally:
 
     def __init__(self, column: str | None, by: str | None) -> None:
         self._column, self._by = column, by
-        self._details: dict[
-            str, dict[str, list[Any]]
-        ] = {}  # reason -> detail without numbers -> [first, rows, differs]
+        self._details: dict[str, dict[str, list[Any]]] = {}  # by reason and detail: the first, rows, differs
         self._groups: dict[str | None, Ints] = {}
         self._several, self._few = _Rows(), _Rows()
 
@@ -228,7 +227,7 @@ def _part(part: int, whole: int) -> float | None:
 
 
 def _lost_rows(manifest: Manifest) -> Iterator[Caution]:
-    """Rows lost to faults of this program, and many rows lost for other reasons."""
+    """Rows lost to faults of this program, many lost for other reasons, and those that a setting trains."""
     counts = manifest.counts
     if faults := counts.dropped_as(INTERNAL_ERROR):
         are, traces = ("is", "its traceback") if faults == 1 else ("are", "their tracebacks")
@@ -238,20 +237,24 @@ def _lost_rows(manifest: Manifest) -> Iterator[Caution]:
         )
         share = _part(faults, counts.rows_read)
         yield Caution("internal_error", text, share, counts.examples.get(INTERNAL_ERROR), rank=0)
-    lost = {reason: n for by_reason in counts.dropped.values() for reason, n in by_reason.items()}
-    lost = {reason: number for reason, number in lost.items() if reason not in ASKED_FOR}
+    lost = {reason: n for some in counts.dropped.values() for reason, n in some.items() if reason not in ASKED_FOR}
+    ways = {reason: way for reason, way in ways_out(manifest).items() if reason in lost}
     number = sum(lost.values())
-    if not lost or number <= WARN_DROPPED * counts.rows_read:
-        return
-    most = max(lost, key=lambda reason: lost[reason])
-    text = (
-        f"{pluralize(number, 'row')} ({share_text(number, counts.rows_read)} of the rows read) "
-        f"{'is' if number == 1 else 'are'} dropped, most of them as {most} ({lost[most]:,})"
-    )
-    ways = manifest.encoding.ways_out if manifest.encoding is not None else {}
-    way = ways.get(most, "").partition(" trains ")[0] if " trains " in ways.get(most, "") else ""
-    setting = way or _setting_for(most, len(manifest.parts.sources))
-    yield Caution("dropped", text, _part(number, counts.rows_read), counts.examples.get(most), setting)
+    if number > WARN_DROPPED * counts.rows_read:
+        most = max(lost, key=lambda reason: lost[reason])
+        text = (
+            f"{pluralize(number, 'row')} ({share_text(number, counts.rows_read)} of the rows read) "
+            f"{'is' if number == 1 else 'are'} dropped, most of them as {most} ({lost[most]:,})"
+        )
+        setting = ways.get(most) or _setting_for(most, len(manifest.parts.sources))
+        yield Caution("dropped", text, _part(number, counts.rows_read), counts.examples.get(most), setting)
+        ways = {reason: way for reason, way in ways.items() if way != setting}
+    for way in dict.fromkeys(ways.values()):
+        reasons = [reason for reason in ways if ways[reason] == way]
+        number = sum(lost[reason] for reason in reasons)
+        text = f"{pluralize(number, 'row')} ({share_text(number, counts.rows_read)}) dropped as {' and '.join(reasons)}"
+        text += ": a setting that was tried trains such rows"
+        yield Caution("way_out", text, _part(number, counts.rows_read), counts.examples.get(reasons[0]), way)
 
 
 def _setting_for(reason: str, num_sources: int) -> str | None:

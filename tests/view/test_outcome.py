@@ -229,3 +229,25 @@ def test_many_dropped_rows_come_with_a_setting_that_can_be_pasted(
     found = warned(manifest.model_copy(update={"counts": counts, "config": config}), None, "dropped")
     assert found.text == f"3 rows (33.3% of the rows read) are dropped, most of them as {reason} (3)"
     assert found.setting == setting
+
+
+def test_rows_that_a_tried_setting_trains_are_a_warning_with_it(small_dataset: Path) -> None:
+    ways = {
+        "template_error": "tool_calls=inline trains 2 of 2 of them that were tried",
+        "lost_field": "tool_calls=inline trains 1 of 1 of them that were tried",
+        "unproven_mask": "choose another template",
+    }
+    manifest = Manifest.load(small_dataset)
+    dropped = {"encode": {"template_error": 2, "lost_field": 1, "unproven_mask": 1}}
+    update = {"rows_read": 1000, "dropped": dropped, "examples": {"template_error": "a.jsonl:7"}}
+    encoding = EncodingEntry(encoder="tokenizers", ways_out=ways)
+    few = manifest.model_copy(update={"counts": manifest.counts.model_copy(update=update), "encoding": encoding})
+    found = warned(few, None, "way_out")
+    assert found.text == (
+        "3 rows (0.3%) dropped as template_error and lost_field: a setting that was tried trains such rows"
+    )
+    assert (found.setting, found.example, found.share) == ("tool_calls=inline", "a.jsonl:7", 0.003)
+    many = few.model_copy(update={"counts": few.counts.model_copy(update={"rows_read": 8})})
+    names = [caution.name for caution in find_cautions(many, None)]
+    assert warned(many, None, "dropped").setting == "tool_calls=inline"
+    assert "way_out" not in names
