@@ -62,7 +62,7 @@ def test_the_summary_never_says_100_percent_where_a_row_is_missing(tiny_tokenize
     (tmp_path / "a.csv").write_text(f'prompt,completion\n{text}x,"y\n')
     manifest = prepare(tmp_path / "out", tiny_tokenizer, [str(tmp_path / "a.csv")])
     assert (manifest.counts.rows_read, manifest.counts.packed) == (3001, 3000)
-    assert str(sftdata.open(tmp_path / "out").summary()).splitlines()[-1].split()[-1] == "99.9%"
+    assert str(sftdata.open(tmp_path / "out").summary()).splitlines()[-1].split()[-1] == ">99.9%"
 
 
 def test_a_mapped_or_kept_column_that_no_row_has_is_an_error(tiny_tokenizer: Path, tmp_path: Path) -> None:
