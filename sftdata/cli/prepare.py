@@ -146,12 +146,8 @@ def prepare(
         if quiet:
             print_warnings(summary)
         elif not as_json:
-            seen = progress.notes if is_one_stream(sys.stdout, sys.stderr) else ()
-            show(
-                replace(
-                    summary, lines=tuple(line for line in summary.lines if line not in set(map(terminal_safe, seen)))
-                )
-            )
+            seen = set(map(terminal_safe, progress.notes)) if is_one_stream(sys.stdout, sys.stderr) else set()
+            show(replace(summary, lines=tuple(line for line in summary.lines if line not in seen)))
         if not manifest.shards:
             fail(f"{config.out.path}: no row was packed; see the reasons above")
         fail_for_faults(manifest.counts.dropped_as(INTERNAL_ERROR), manifest.counts.rows_read, "the dataset lacks them")

@@ -109,7 +109,7 @@ def note_template(config: Config, encoder: RecordEncoder, progress: Progress) ->
 
 
 def _undeclared(token: str) -> str:
-    """What is said of an end of turns that is none of the stops."""
+    """What is said of an end of turns that is not a stop."""
     declared = json.dumps([token], ensure_ascii=False)
     return (
         f"answers end in {token}, which is neither the tokenizer's EOS nor in its generation_config.json: servers stop "

@@ -230,7 +230,7 @@ class TemplateProbes:
         return call_end(self.call_tail, self.control.find(text.partition(USER)[2]), stops, self.control)
 
     def undeclared_end(self, *, calls: bool) -> str | None:
-        """The token that may be the end of a turn but is none of the stops; None if the template writes none."""
+        """The token that may be the end of a turn but is not a stop; None if the template writes none."""
         tail = self.call_tail if calls else self.plain_tail
         return None if tail is None else candidate(tail, self.control)
 
