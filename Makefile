@@ -6,7 +6,8 @@
 # make zoo     ordinary conversations under the chat templates of other projects, into docs/families.md
 # make hooks   lint and types before every git commit
 # make clean   remove everything that the others made
-# All create .venv and install what they need first, and write only inside this folder.
+# All create .venv and install what they need first, and write only inside this folder. One exception: `make test` as
+# root on Debian or Ubuntu installs chromium by apt-get where no browser is, for the tests that open pages in one.
 
 PYTHON ?= python3
 MINUTES ?= 10
@@ -33,7 +34,7 @@ export TMPDIR                   := $(CACHE)/tmp
 endif
 
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint types fuzz properties bench zoo hooks clean
+.PHONY: help demo test browser lint types fuzz properties bench zoo hooks clean
 
 help:
 	@sed -n 's/^# \{0,1\}//p;/^$$/q' Makefile
@@ -47,9 +48,19 @@ demo: $(READY)
 	$(BIN)/python examples/demo/evaluate.py
 
 # The tests of a file run in one process, the files in as many as there are processors, at most 4.
-test: lint types
+test: lint types browser
 	@mkdir -p .cache/tmp
 	$(BIN)/python -m pytest --numprocesses=auto --maxprocesses=4 --dist=loadfile
+
+# Where this fails, or nobody is root, the tests in the browser are skipped, and say what to install. apt-get must not
+# see our TMPDIR: it works as a user who may not write there.
+browser: $(READY)
+	@command -v chromium chromium-browser google-chrome >/dev/null || test "$$(id -u)" != 0 || \
+	  ! command -v apt-get >/dev/null || { echo "installing chromium, for the tests in a browser"; \
+	  { env -u TMPDIR apt-get -q update -o Acquire::Retries=0 -o Acquire::http::Timeout=20 && \
+	    env -u TMPDIR DEBIAN_FRONTEND=noninteractive apt-get -q install -y --no-install-recommends \
+	      chromium fonts-dejavu-core; } </dev/null >.cache/apt-get.log 2>&1 || \
+	  echo "chromium could not be installed (see .cache/apt-get.log)"; }
 
 lint: $(READY)
 	$(BIN)/ruff check .
