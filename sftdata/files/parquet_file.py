@@ -52,7 +52,7 @@ def read_row_groups(
         status = regular_file(path)
         with open(path, "rb") as raw:
             row_groups = _row_groups(path, raw, status.st_size)
-            with pq.ParquetFile(raw) as file:
+            with pq.ParquetFile(raw, pre_buffer=False) as file:  # no thread of Arrow's calls Python as it ends
                 check_schema(path, file.schema_arrow, schema)
                 if file.num_row_groups != len(row_groups):
                     raise ValueError("its footer is not what it seems")

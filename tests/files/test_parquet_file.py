@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +43,22 @@ def test_some_row_groups_are_read(tmp_path: Path) -> None:
     pq.write_table(TABLE, tmp_path / "file", row_group_size=1)
     (group,) = read_row_groups(tmp_path / "file", SCHEMA, ["name"], groups=[2])
     assert group.to_pydict() == {"name": ["ü"]}
+
+
+def test_no_thread_of_arrows_calls_python(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that did so while Python ends would abort the process ("terminate called without an active exception")."""
+    callers: list[int] = []
+
+    class Noting(io.BytesIO):
+        def read(self, size: int | None = -1, /) -> bytes:
+            callers.append(threading.get_ident())
+            return super().read(size)
+
+    pq.write_table(TABLE, tmp_path / "file", row_group_size=1)
+    noted = Noting((tmp_path / "file").read_bytes())
+    monkeypatch.setattr(parquet_file, "open", lambda *_: noted, raising=False)
+    assert pa.concat_tables(read_row_groups(tmp_path / "file", SCHEMA)).equals(TABLE)
+    assert set(callers) == {threading.get_ident()}
 
 
 def test_a_file_cut_into_very_many_row_groups_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

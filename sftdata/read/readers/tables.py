@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache, partial
 from itertools import groupby
@@ -37,10 +38,11 @@ _LOOK_ROWS = 64  # until the first value of a column is found
 
 
 class _Parquet(NamedTuple):
-    """An open Parquet file, and what it is read from."""
+    """An open Parquet file, and what it is read from: in threads of Arrow's, if that is no object of Python's."""
 
     file: pq.ParquetFile
     data: Any
+    use_threads: bool
 
 
 def row_groups(path: str, name: str) -> list[tuple[int, int]]:
@@ -68,11 +70,11 @@ def _parquet_batches(parquet: _Parquet, chosen: Sequence[int]) -> Iterator[pa.Re
     file = parquet.file
     for num_rows, run in groupby(chosen, partial(_rows_at_a_time, file.metadata)):
         if num_rows >= _CHEAP_ROWS:
-            yield from file.iter_batches(batch_size=num_rows, row_groups=[*run])
+            yield from file.iter_batches(batch_size=num_rows, row_groups=[*run], use_threads=parquet.use_threads)
             continue
         for index in run:
             num_rows = _rows_at_a_time(file.metadata, index, _longest_values(parquet, index))
-            yield from file.iter_batches(batch_size=num_rows, row_groups=[index])
+            yield from file.iter_batches(batch_size=num_rows, row_groups=[index], use_threads=parquet.use_threads)
 
 
 def _rows_at_a_time(metadata: pq.FileMetaData, index: int, longest: Mapping[str, int] = {}) -> int:
@@ -102,7 +104,7 @@ def _longest_values(parquet: _Parquet, index: int) -> dict[str, int]:
         path = column.path_in_schema
         if column.has_dictionary_page and column.physical_type == "BYTE_ARRAY":
             with contextlib.suppress(pa.ArrowException):  # of a type that has no dictionaries in Arrow
-                file = pq.ParquetFile(parquet.data, metadata=metadata, read_dictionary=[path])
+                file = pq.ParquetFile(parquet.data, metadata=metadata, read_dictionary=[path], pre_buffer=False)
                 for batch in file.iter_batches(_LOOK_ROWS, row_groups=[index], columns=[path], use_threads=False):
                     size = max(map(longest_in_dictionaries, batch.columns))
                     if size:  # else no row so far has a value
@@ -119,9 +121,7 @@ def read_arrow(unit: Unit) -> Iterator[RawRow]:
         head = reader.peek(8)
         reject_lfs_pointer(head.ljust(len(head)), unit.name)
         if head.startswith(b"ARROW1"):
-            is_local = unit.compression is None and not is_url(unit.path)
-            data: Any = reader if is_local else io.BytesIO(read_whole(reader, unit.name, unit.compression))
-            file = pa.ipc.open_file(data)
+            file = pa.ipc.open_file(_seekable(unit.path, reader, unit.name, unit.compression))
             batches: Iterable[pa.RecordBatch] = (file.get_batch(index) for index in range(file.num_record_batches))
         else:
             batches = pa.ipc.open_stream(reader)
@@ -213,10 +213,24 @@ def _open_parquet(path: str, name: str, compression: str | None) -> Iterator[_Pa
 
     with _arrow_errors(name), open_unit(path, name, compression) as reader:
         reject_lfs_pointer(reader.peek(HEAD_BYTES), name)
-        data = reader if compression is None else io.BytesIO(read_whole(reader, name, compression))
-        is_here = compression is not None or not is_url(path)
-        with _arrow_errors(name, is_here=is_here), pq.ParquetFile(data) as file:
-            yield _Parquet(file, data)
+        is_store = compression is None and is_url(path)
+        data = reader if is_store else _seekable(path, reader, name, compression)
+        use_threads = compression is None and not is_store
+        with _arrow_errors(name, is_here=not is_store), pq.ParquetFile(data, pre_buffer=use_threads) as file:
+            yield _Parquet(file, data, use_threads)
+
+
+def _seekable(path: str, reader: io.BufferedReader, name: str, compression: str | None) -> pa.NativeFile:
+    """A file of Arrow's with the bytes of a local file, or of another one as a whole.
+
+    Arrow reads from threads of its own, which free what they read after the answer is there. Were that an object of
+    Python's, such a thread could call Python while it ends, and C++ would abort the process.
+    """
+    import pyarrow as pa
+
+    if compression is None and not is_url(path):
+        return pa.OSFile(path if os.name == "nt" else os.fsencode(path))  # names need not be UTF-8
+    return pa.BufferReader(read_whole(reader, name, compression))
 
 
 @contextlib.contextmanager

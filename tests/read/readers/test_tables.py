@@ -1,10 +1,14 @@
 from __future__ import annotations
 
 import bz2
+import contextlib
 import gzip
+import io
 import re
+import threading
 from pathlib import Path
 
+import fsspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -12,6 +16,8 @@ import pytest
 from sftdata.config import SourceConfig
 from sftdata.errors import SourceError
 from sftdata.read import plan_units
+from sftdata.read.readers import tables
+from sftdata.read.readers.open_files import open_unit
 
 TURNS = [
     [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": None, "tool_calls": [{"name": "f"}]}],
@@ -148,3 +154,43 @@ def test_a_text_that_is_no_utf8_costs_its_row_alone(tmp_path, raw_rows, kind):
     write_stream(tmp_path / "stream.arrow", pa.table({"a": lists}))
     rows = [(value, reason) for _, _, value, reason in raw_rows(tmp_path / "stream.arrow")]
     assert rows == [({"a": [{"b": "a"}]}, None), (None, "bad_encoding"), ({"a": [{"b": "c"}]}, None)]
+
+
+@pytest.mark.parametrize("where", ["local", "memory"])
+@pytest.mark.parametrize("name", ["a.parquet", "file.arrow", "a.parquet.gz", "file.arrow.gz", "stream.arrow"])
+def test_no_thread_of_arrows_calls_python(tmp_path, raw_rows, monkeypatch, name, where):
+    """One that did so while Python ends would abort the process ("terminate called without an active exception")."""
+    callers: list[int] = []
+
+    class Noting(io.BufferedReader):
+        def readinto(self, buffer):
+            callers.append(threading.get_ident())
+            return super().readinto(buffer)
+
+        def read(self, size=-1):
+            callers.append(threading.get_ident())
+            return super().read(size)
+
+    @contextlib.contextmanager
+    def noting(*arguments):
+        with open_unit(*arguments) as reader:
+            yield Noting(reader)
+
+    table = pa.table({"n": list(range(1000)), "text": ["x" * n for n in range(1000)]})
+    path = tmp_path / name.removesuffix(".gz")
+    if path.suffix == ".parquet":
+        pq.write_table(table, path, row_group_size=100)
+    else:
+        write_arrow(path, table)
+    if name.endswith(".gz"):
+        (tmp_path / name).write_bytes(gzip.compress(path.read_bytes()))
+    address = str(tmp_path / name)
+    if where == "memory":
+        address = f"memory://{tmp_path.name}/{name}"
+        with fsspec.open(address, "wb") as file:
+            file.write((tmp_path / name).read_bytes())
+    monkeypatch.setattr(tables, "open_unit", noting)
+    rows = raw_rows(address)
+    assert [value["n"] for _, _, value, _ in rows] == list(range(1000))
+    assert set(callers) <= {threading.get_ident()}
+    assert callers or where == "local"
