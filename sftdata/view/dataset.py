@@ -63,9 +63,7 @@ class Rows(Sequence[Row]):
         return f"<{pluralize(len(self), 'sequence')} of {self._dataset.name}>"
 
     def _repr_html_(self) -> str:
-        shown = "".join(html.row_html(row) for row in self[:_SHOWN_SEQUENCES])
-        more = len(self) - _SHOWN_SEQUENCES
-        return shown + (f"<p>Not shown: {pluralize(more, 'more sequence')}.</p>" if more > 0 else "")
+        return html.rows_html(self, _SHOWN_SEQUENCES)
 
 
 class _Shard(NamedTuple):

@@ -18,6 +18,20 @@ if TYPE_CHECKING:
     from sftdata.view.dataset import Dataset
 
 
+@dataclass(frozen=True, repr=False)
+class Shown:
+    """What a notebook shows: HTML, and what is printed elsewhere."""
+
+    html: str
+    text: str
+
+    def __repr__(self) -> str:
+        return self.text
+
+    def _repr_html_(self) -> str:
+        return self.html
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Sample:
     """One sample of a sequence: its ids and labels, where it is, and which row of the input it comes from."""
@@ -103,6 +117,10 @@ class Sample:
     def __repr__(self) -> str:
         return f"<{self.title}: {self.counts}, record {self.record_id}>"
 
+    def show(self, *, tokens: bool = True) -> Shown:
+        """The sample for a notebook with a switch to its tokens, however large that is; or its text alone."""
+        return Shown(html.page([html.sample_chat(self, tokens)]), repr(self))
+
     def _repr_html_(self) -> str:
         return html.sample_html(self)
 
@@ -134,6 +152,10 @@ class Row:
 
     def __repr__(self) -> str:
         return f"<{self.title}>"
+
+    def show(self, *, tokens: bool = True) -> Shown:
+        """The sequence for a notebook with a switch to the tokens, however large that is; or its text alone."""
+        return Shown(html.page([html.sample_chat(one, tokens) for one in self.samples]), repr(self))
 
     def _repr_html_(self) -> str:
         return html.row_html(self)

@@ -101,7 +101,9 @@ class Explanations(Sequence[Explanation]):
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
-        return f'<pre style="white-space:pre-wrap">{escape(str(self))}</pre>'
+        from sftdata.view.html import page
+
+        return page([f'<div class="pre">{escape(str(self))}</div>'])
 
 
 def explain(folder: str | Path, where: str) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
-from html import escape
 from typing import TYPE_CHECKING, Any, SupportsIndex, overload
 
 import numpy as np
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
 
 SORT_KEYS = ("num_tokens", "num_trained_tokens", "trained_share", "where")
 _SHOWN = 5  # samples in the repr
-_SHOWN_AS_HTML = 3  # in a notebook, with their tokens
+_SHOWN_AS_HTML = 10  # in a notebook, the first of them unfolded
 
 
 class SampleTable(Sequence["Sample"]):
@@ -169,10 +168,7 @@ class SampleTable(Sequence["Sample"]):
     def _repr_html_(self) -> str:
         from sftdata.view import html
 
-        shown = "".join(html.sample_html(sample) for sample in self[:_SHOWN_AS_HTML])
-        more = len(self) - _SHOWN_AS_HTML
-        count = f"<p>{pluralize(len(self), 'sample')} of {escape(self.dataset.name)}</p>"
-        return count + shown + (f"<p>Not shown: {pluralize(more, 'more sample')}.</p>" if more > 0 else "")
+        return html.samples_html(self, f"{pluralize(len(self), 'sample')} of {self.dataset.name}", _SHOWN_AS_HTML)
 
     @property
     def _origins(self) -> Origins:

@@ -11,6 +11,7 @@ known marks prove that, only what is trained is certain: the answers, and betwee
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -69,6 +70,23 @@ class SampleMessage(NamedTuple):
     is_trained: bool  # whether tokens of it are
 
 
+class Turn(NamedTuple):
+    """Where a message is in the text of its sample: its mark begins at `start`, the next turn's where this one ends."""
+
+    role: str
+    start: int
+    content_start: int
+    content_end: int
+    is_reasoning: bool = False  # a turn of its own that is the reasoning before an answer
+
+
+class _Found(NamedTuple):
+    """A message, and where it is in the text that the reader reads."""
+
+    message: SampleMessage
+    turn: Turn
+
+
 class _Piece(NamedTuple):
     """Text of a sample between two places where it begins or ends to be trained, or around a control token."""
 
@@ -80,25 +98,55 @@ class _Piece(NamedTuple):
 def messages_of(sample: Sample) -> tuple[SampleMessage, ...]:
     """The messages of a sample: see above."""
     pieces = list(_pieces(sample))
+    if sample.is_plain_text:
+        return (SampleMessage(None, "".join(piece.text for piece in pieces), True),)
+    found, shields = _proven(sample, pieces)
+    if found is None:
+        ends = {sample.decoder.decode([id_]) for id_ in sample.end_ids}
+        return tuple(_by_training(pieces, ends))
+    return tuple(
+        message._replace(content=message.content.replace(_SHIELD, "") if shields else message.content)
+        for message, _ in found
+    )
+
+
+def turns_of(sample: Sample) -> tuple[Turn, ...] | None:
+    """Where the messages of a sample are in its text; None for plain text, and where no marks prove them."""
+    if sample.is_plain_text:
+        return None
+    found, shields = _proven(sample, list(_pieces(sample)))
+    if found is None:
+        return None
+
+    def at(place: int) -> int:
+        return place - bisect_left(shields, place)
+
+    return tuple(
+        turn._replace(start=at(turn.start), content_start=at(turn.content_start), content_end=at(turn.content_end))
+        for _, turn in found
+    )
+
+
+def _proven(sample: Sample, pieces: Sequence[_Piece]) -> tuple[list[_Found] | None, list[int]]:
+    """The messages that the marks of a family prove, and where the text that was read has characters of ours."""
     controls = sorted(
         {piece.text for piece in pieces if piece.is_control and piece.text.strip()}, key=len, reverse=True
     )
     pattern = re.compile("|".join(map(re.escape, controls))) if controls else None
     text, trained = "", list[tuple[int, int]]()
+    shields: list[int] = []
     for piece in pieces:
-        shown = piece.text if piece.is_control or pattern is None else pattern.sub(_shielded, piece.text)
+        shown = piece.text
+        if not piece.is_control and pattern is not None:
+            for number, match in enumerate(pattern.finditer(piece.text)):
+                shields.append(len(text) + match.start() + 1 + number)
+            shown = pattern.sub(_shielded, piece.text)
         if piece.is_trained and shown:
             trained.append((len(text), len(text) + len(shown)))
         text += shown
     ends = [sample.decoder.decode([id_]) for id_ in sample.end_ids]
-    if sample.is_plain_text:
-        return (SampleMessage(None, "".join(piece.text for piece in pieces), True),)
     reader = _Reader(text, trained, controls, ends)
-    for marks in _FAMILIES:
-        found = reader.read(marks)
-        if found is not None:
-            return tuple(message._replace(content=message.content.replace(_SHIELD, "")) for message in found)
-    return tuple(_by_training(pieces, set(ends)))
+    return next((found for marks in _FAMILIES if (found := reader.read(marks)) is not None), None), shields
 
 
 def _pieces(sample: Sample) -> Iterator[_Piece]:
@@ -133,7 +181,7 @@ class _Reader:
         self._no_content = [mark for mark in controls if mark in _TURN_MARKS or mark in ends]
         self._of_controls = re.compile(f"({'|'.join(map(re.escape, controls))})") if controls else None
 
-    def read(self, marks: Marks) -> list[SampleMessage] | None:
+    def read(self, marks: Marks) -> list[_Found] | None:
         """The messages, or None if that cannot be proven."""
         text = self._text
         begin = _BEGIN.match(text)
@@ -142,7 +190,9 @@ class _Reader:
         if not places or (text[skip : places[0][0]].strip() and not marks.has_preamble):
             return None
         before = text[skip : places[0][0]].strip()
-        found = [SampleMessage("system", before, False)] if before else []
+        first = text.find(before, skip)
+        turn = Turn("system", skip, first, first + len(before))
+        found = [_Found(SampleMessage("system", before, False), turn)] if before else []
         edges: list[tuple[int, int]] = []  # of answers, with the end token, which may be the mark of the next message
         nexts = [*places[1:], (len(text), "", len(text))]
         for (start, role, content), (after, _, behind) in zip(places, nexts, strict=True):
@@ -154,9 +204,11 @@ class _Reader:
                 continue  # no message: the mark ends the answer before it
             if role in ("assistant", ANALYSIS):
                 edges.append((start, behind))
-            found.append(SampleMessage({"ipython": "tool", ANALYSIS: "assistant"}.get(role, role), body, is_trained))
+            shown = {"ipython": "tool", ANALYSIS: "assistant"}.get(role, role)
+            turn = Turn(shown, start, content, content + len(body), role == ANALYSIS)
+            found.append(_Found(SampleMessage(shown, body, is_trained), turn))
         held = {mark.strip() for mark in (*marks.opens.values(), *marks.closes.values())} - {""}
-        if any(mark in message.content for mark in (*held, *self._no_content) for message in found):
+        if any(mark in message.content for mark in (*held, *self._no_content) for message, _ in found):
             return None
         is_sound = all(any(start <= first and last <= end for start, end in edges) for first, last in self._trained)
         return found if is_sound else None

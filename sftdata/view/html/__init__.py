@@ -3,7 +3,18 @@
 from __future__ import annotations
 
 from sftdata.view.html.card import summary_html
+from sftdata.view.html.chat import message_chat, row_html, rows_html, sample_chat, sample_html, samples_html
+from sftdata.view.html.style import page
 from sftdata.view.html.text import visible
-from sftdata.view.html.tokens import row_html, sample_html
 
-__all__ = ["row_html", "sample_html", "summary_html", "visible"]
+__all__ = [
+    "message_chat",
+    "page",
+    "row_html",
+    "rows_html",
+    "sample_chat",
+    "sample_html",
+    "samples_html",
+    "summary_html",
+    "visible",
+]

@@ -9,6 +9,8 @@ from html import escape
 from sftdata.safe.control_chars import INVISIBLE, char_name, visible_char
 
 _MARKED = re.compile(f"[ \n\t\ufffd{INVISIBLE}]")
+_SPACE = re.compile(r"<[^>]*>| +|\t|\n")
+_HIDDEN = re.compile(f"(?![\n\t])[\ufffd{INVISIBLE}]")
 
 
 def visible(text: str) -> str:
@@ -17,7 +19,32 @@ def visible(text: str) -> str:
     Copying it from a browser gives the text itself, except for control characters, which are not allowed in HTML: they
     become Unicode control pictures.
     """
-    return _MARKED.sub(_mark, escape(text))
+    return _MARKED.sub(_mark, escape(text, quote=False))
+
+
+def readable(text: str) -> str:
+    """The same with nothing marked that can be seen: white space is as it is."""
+    return _HIDDEN.sub(_mark, escape(text, quote=False))
+
+
+def token_text(text: str) -> str:
+    """The text of a token: white space marked where the stylesheet is asked to, but for a space that begins it and a
+    line break that is all of it, which its tag says.
+    """
+    if text == "\n":
+        return text
+    begins = text[:1] == " " and text[1:2] != " "
+    marked = _SPACE.sub(_space, readable(text[1:] if begins else text))
+    return f" {marked}" if begins else marked
+
+
+def _space(match: re.Match[str]) -> str:
+    space = match[0]
+    if space.startswith("<"):  # a mark, not text
+        return space
+    if space == "\n":
+        return "<i class=n></i>\n"
+    return f"<i class={'b' if space == chr(9) else 'w'}>{space}</i>"
 
 
 def _mark(match: re.Match[str]) -> str:

@@ -1,76 +1,100 @@
-"""Masked samples as HTML for notebooks: self-contained, no JavaScript, readable on light and dark themes."""
+"""Tokens as HTML: text with what is trained marked, and each token an element that names its id.
+
+    <s i=4052> text</s>     a token that begins with a space
+    <u i=198>...</u>        one that is a line break
+    <b i=1234>more</b>      any other
+    <kbd i=1>...</kbd>      a control token
+    <mark>...</mark>        around those that are trained
+
+Tags are short and positions are counted by the stylesheet, so that a sequence of 2,048 tokens is a small page.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from html import escape
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
-from sftdata.errors import pluralize
+from sftdata.records.labels import IGNORE
+from sftdata.safe.control_chars import terminal_safe
 from sftdata.view.decoder import TokenSpan
-from sftdata.view.html.style import page
-from sftdata.view.html.text import visible
+from sftdata.view.html.text import readable, token_text
 
 if TYPE_CHECKING:
-    from sftdata.view.dataset import Row, Sample
+    from sftdata.view.sample import Sample
 
-MAX_TOKENS = 16_384  # a notebook cell with more than this becomes slow to scroll
-
-
-def sample_html(sample: Sample, *, max_tokens: int = MAX_TOKENS) -> str:
-    """One sample."""
-    return _samples_page(sample.title, [_sample_box(sample, "", max_tokens)])
+NOT, PARTLY, WHOLLY = 0, 1, 2  # trained
 
 
-def row_html(row: Row, *, max_tokens: int = MAX_TOKENS) -> str:
-    """A packed row, one box per sample, up to `max_tokens` tokens. A note says how much is left out."""
-    boxes = []
-    left = max_tokens
-    for sample in row.samples:
-        if left <= 0:
-            hidden = row.samples[sample.index :]
-            tokens = pluralize(sum(one.num_tokens for one in hidden), "token")
-            boxes.append(f'<p class="dim">Not shown: {pluralize(len(hidden), "more sample")} with {tokens}.</p>')
-            break
-        boxes.append(_sample_box(sample, f"sample {sample.index} · ", left))
-        left -= sample.num_tokens
-    return _samples_page(row.title, boxes)
+class Shown(NamedTuple):
+    """A token of a sample, or several that share a character, as it is shown."""
+
+    span: TokenSpan
+    trained: int
+    is_control: bool
 
 
-def _samples_page(title: str, boxes: Sequence[str]) -> str:
-    """Boxes under a title and a legend. The legend explains partly trained characters only if there are any."""
-    partly = '<span class="m">trained in part</span> &nbsp; ' if any('<span class="t m' in box for box in boxes) else ""
-    legend = (
-        f'<p class="dim"><span class="y">trained</span> &nbsp; {partly}not trained &nbsp; '
-        '<span class="c">control token</span> &nbsp; hover over a token for its position, id and label</p>'
-    )
-    return page([f"<p>{escape(title)}</p>", legend, *boxes])
+def shown_tokens(sample: Sample) -> list[Shown]:
+    """The tokens of a sample, in order."""
+    shown = []
+    for span in sample.spans():
+        flags = [label != IGNORE for label in sample.labels[span.start : span.end]]
+        is_control = span.end - span.start == 1 and sample.input_ids[span.start] in sample.control_ids
+        shown.append(Shown(span, WHOLLY if all(flags) else PARTLY if any(flags) else NOT, is_control))
+    return shown
 
 
-def _sample_box(sample: Sample, prefix: str, max_tokens: int) -> str:
-    head = f"{prefix}{sample.counts} · record {sample.record_id}"
-    shown = [span for span in sample.spans() if span.start < max_tokens]
-    text = "".join(_span_html(sample, span) for span in shown)
-    more = sample.num_tokens - (shown[-1].end if shown else 0)
-    note = f'<p class="dim head">Not shown: {pluralize(more, "more token")} of this sample.</p>' if more else ""
-    return f'<div class="sample"><div class="head">{escape(head)}</div><div class="text">{text}</div>{note}</div>'
+def tokens_html(sample: Sample, tokens: Sequence[Shown], with_ids: bool) -> str:
+    """Tokens as marked text. With ids each is an element of its own, else only control tokens are."""
+    parts = []
+    for trained, run in _runs(tokens):
+        text = "".join(_with_id(sample, one) for one in run) if with_ids else _without_ids(run)
+        kind = {NOT: "", PARTLY: "<mark class=p>", WHOLLY: "<mark>"}[trained]
+        parts.append(f"{kind}{text}</mark>" if kind else text)
+    return "".join(parts)
 
 
-def _span_html(sample: Sample, span: TokenSpan) -> str:
-    trained = [sample.labels[at] != -100 for at in range(span.start, span.end)]
-    kind = "t y" if all(trained) else "t m" if any(trained) else "t"
-    if span.end - span.start == 1 and sample.input_ids[span.start] in sample.control_ids:
-        kind += " c"
-    text = visible(span.text) if span.text else '<i class="e"></i>'
-    return f'<span class="{kind}" title="{_hover_text(sample, span)}">{text}</span>'
+def _runs(tokens: Sequence[Shown]) -> Iterator[tuple[int, list[Shown]]]:
+    run: list[Shown] = []
+    for one in tokens:
+        if run and run[-1].trained != one.trained:
+            yield run[0].trained, run
+            run = []
+        run.append(one)
+    if run:
+        yield run[0].trained, run
 
 
-def _hover_text(sample: Sample, span: TokenSpan) -> str:
-    """One line per token. Tokens that share a character are also named by their bytes."""
-    lines = []
-    for at in range(span.start, span.end):
-        line = f"position {at} · id {sample.input_ids[at]} · label {sample.labels[at]}"
-        if span.end - span.start > 1 or not span.text:
-            line += f" · {sample.decoder.name(sample.input_ids[at])}"
-        lines.append(line)
-    return "&#10;".join(escape(line) for line in lines)
+def _without_ids(run: Sequence[Shown]) -> str:
+    parts, text = [], ""
+    for one in run:
+        if one.is_control:
+            parts += [readable(text), f"<kbd>{readable(one.span.text)}</kbd>"]
+            text = ""
+        else:
+            text += one.span.text
+    return "".join([*parts, readable(text)])
+
+
+def _with_id(sample: Sample, one: Shown) -> str:
+    span = one.span
+    text = span.text
+    tag = "kbd" if one.is_control else "u" if text == "\n" else "s" if text[:1] == " " != text[1:2] else "b"
+    if span.end - span.start == 1 and text:
+        return f"<{tag} i={sample.input_ids[span.start]}>{token_text(text)}</{tag}>"
+    return f"<{tag} {_names(sample, span)}>{token_text(text)}</{tag}>"
+
+
+def _names(sample: Sample, span: TokenSpan) -> str:
+    """The attributes of tokens that share a character, or of one without text: ids, labels and vocabulary entries."""
+    ids = sample.input_ids[span.start : span.end]
+    names = " · ".join(sample.decoder.name(id_) for id_ in ids)
+    labels = " ".join(map(str, sample.labels[span.start : span.end]))
+    count = f' style="counter-increment:t {len(ids)}"' if len(ids) > 1 else ""
+    empty = "" if span.text else " class=e"
+    return f'i="{" ".join(map(str, ids))}" l="{labels}" d="{escape(readable_name(names))}"{empty}{count}'
+
+
+def readable_name(name: str) -> str:
+    """A vocabulary entry without control characters."""
+    return terminal_safe(name)

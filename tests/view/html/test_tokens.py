@@ -13,18 +13,20 @@ from tokenizers import Tokenizer, decoders, models
 from sftdata.view.dataset import Dataset, Row, Sample, open_dataset
 from sftdata.view.decoder import Decoder
 from sftdata.view.html import row_html, sample_html, visible
+from sftdata.view.html.text import readable, token_text
 
 EVIL = '</span></div><script>alert(1)</script><img src=x onerror=alert(2)>&lt;"\' title="x'
 
 
 class Page(HTMLParser):
-    """The page's tags, the text of its samples, and its tokens as (classes, hover text, text)."""
+    """The page's tags, the text of its samples, and its tokens as (marks, attributes, text)."""
 
     def __init__(self, html: str) -> None:
         super().__init__()
         self.tags: list[str] = []
         self.attributes: set[str] = set()
-        self.tokens: list[tuple[set[str], str, str]] = []
+        self.tokens: list[tuple[set[str], dict[str, str], str]] = []
+        self.marks: list[str] = []
         self.all_text = ""
         self._stack: list[str] = []
         self._in_token = 0
@@ -36,13 +38,20 @@ class Page(HTMLParser):
         values = dict(attrs)
         self.tags.append(tag)
         self.attributes |= set(values)
+        if tag == "input":
+            return
         self._stack.append(tag)
-        if tag == "span" and "t" in (values.get("class") or "").split():
-            self.tokens.append((set(values["class"].split()), values["title"], ""))
+        self.marks.append((values.get("class") or "y") if tag == "mark" else "")
+        if tag in ("b", "s", "u", "kbd") and "i" in values:
+            kinds = {one for one in self.marks if one} | ({"c"} if tag == "kbd" else set())
+            self.tokens.append((kinds, values, ""))
             self._in_token = len(self._stack)
 
     def handle_endtag(self, tag):
+        if tag == "input":
+            return
         assert self._stack.pop() == tag
+        self.marks.pop()
         if len(self._stack) < self._in_token:
             self._in_token = 0
 
@@ -77,15 +86,28 @@ def word_sample(words: list[str], trained: list[bool]) -> Sample:
     return Sample("r<0>", ids, labels, "train/0.arrow", 0, 0, Decoder(tokenizer), frozenset())
 
 
-def test_the_tokens_on_the_page_are_those_of_the_row_each_with_position_id_and_label(row: Row):
-    page = Page(row_html(row))
-    hovers = [line for _, title, _ in page.tokens for line in title.split("\n")]
-    expected = [
-        f"position {at} · id {id_} · label {label}"
-        for sample in row.samples
-        for at, (id_, label) in enumerate(zip(sample.input_ids, sample.labels, strict=True))
-    ]
-    assert [" · ".join(hover.split(" · ")[:3]) for hover in hovers] == expected
+def ids_and_labels(page: Page) -> list[tuple[int, int]]:
+    """The id and label of each token on a page, as they are shown."""
+    found = []
+    for marks, attributes, _ in page.tokens:
+        ids = list(map(int, attributes["i"].split()))
+        labels = attributes["l"].split() if "l" in attributes else [attributes["i"] if "y" in marks else "-100"]
+        found += zip(ids, map(int, labels), strict=True)
+    return found
+
+
+def test_the_tokens_on_the_page_are_those_of_the_row_each_with_id_and_label(row: Row):
+    expected = [pair for sample in row.samples for pair in zip(sample.input_ids, sample.labels, strict=True)]
+    assert ids_and_labels(Page(row_html(row))) == expected
+
+
+def test_positions_are_counted_anew_where_a_turn_begins(dataset_writer, tmp_path: Path):
+    folder = dataset_writer(tmp_path / "out", {"train": [[[("user", "a"), ("assistant", "b")]]]})
+    sample = open_dataset(folder).sample(0)
+    first_of_answer = list(sample.input_ids).index(1, 1)  # of its <|im_start|>
+    html = sample_html(sample)
+    assert 'style="counter-reset:t -1"' in html
+    assert f'class="m a" style="counter-reset:t {first_of_answer - 1}"' in html
 
 
 def test_trained_tokens_and_no_others_are_marked_as_trained(row: Row):
@@ -108,13 +130,13 @@ def test_the_text_on_the_page_is_the_text_of_the_sample(row: Row):
 
 
 def test_message_text_cannot_become_markup(row: Row):
-    tags = {"style", "div", "p", "span", "i"}
+    tags = {"style", "div", "p", "span", "i", "b", "s", "u", "kbd", "mark", "em", "small", "input"}
     page = Page(row_html(row))
     assert set(page.tags) <= tags
-    assert page.attributes <= {"class", "title", "data-c"}
+    assert page.attributes <= {"class", "title", "data-c", "i", "l", "d", "style", "type", "aria-label"}
     evil = Page(sample_html(word_sample([EVIL, "\n", EVIL], [True, False, False])))
     assert set(evil.tags) <= tags
-    assert evil.attributes <= {"class", "title", "data-c"}
+    assert evil.attributes <= {"class", "title", "data-c", "i", "l", "d", "style", "type", "aria-label"}
     assert evil.text == f"{EVIL}\n{EVIL}"
 
 
@@ -128,7 +150,9 @@ def test_names_from_the_files_cannot_become_markup(small_dataset: Path):
 
 @given(st.text(st.characters(exclude_categories=["Cs", "Cc"]) | st.sampled_from(" \n\t<>&\"'")))
 def test_marks_for_white_space_are_not_part_of_the_text(text: str):
-    assert Page(f'<span class="t" title="">{visible(text)}</span>').text == text
+    assert Page(f"<b i=1>{visible(text)}</b>").text == text
+    assert Page(f"<b i=1>{token_text(text)}</b>").text == text
+    assert Page(f"<b i=1>{readable(text)}</b>").text == text
 
 
 def test_white_space_and_invisible_characters_are_marked():
@@ -145,8 +169,9 @@ def test_control_characters_are_not_put_on_the_page():
 
 def test_a_character_of_several_tokens_appears_once_and_its_hover_text_names_the_bytes(row: Row):
     page = Page(sample_html(sample_of(row, "r3")))
-    title = next(title for _, title, text in page.tokens if text == "€")
-    assert [line.split(" · ")[3] for line in title.split("\n")] == ["bytes E2", "bytes 82", "bytes AC"]
+    attributes = next(attributes for _, attributes, text in page.tokens if text == "€")
+    assert attributes["d"] == "bytes E2 · bytes 82 · bytes AC"
+    assert len(attributes["i"].split()) == 3
 
 
 def test_a_partly_trained_character_is_marked(row: Row):
@@ -155,7 +180,7 @@ def test_a_partly_trained_character_is_marked(row: Row):
     labels = [*sample.labels[:at], -100, *sample.labels[at + 1 :]]
     torn = Sample("r", sample.input_ids, labels, "s", 0, 0, sample.decoder, sample.control_ids)
     page = Page(sample_html(torn))
-    assert [text for classes, _, text in page.tokens if "m" in classes] == ["€"]
+    assert [text for classes, _, text in page.tokens if "p" in classes] == ["€"]
     assert "trained in part" in page.all_text
     assert "trained in part" not in sample_html(sample)
 
@@ -169,10 +194,8 @@ def test_the_page_loads_nothing(row: Row):
 
 def test_a_long_row_says_what_is_left_out(row: Row):
     first, second = row.samples[:2]
-    html = row_html(row, max_tokens=first.num_tokens + 5)
-    page = Page(html)
-    shown = page.tokens[-1][1].split("\n")[-1]
-    assert shown.startswith("position 4 ")
+    page = Page(row_html(row, max_tokens=first.num_tokens + 5))
+    assert len(ids_and_labels(page)) == first.num_tokens + 5
     assert f"Not shown: {second.num_tokens - 5} more tokens of this sample." in page.all_text
     hidden = row.samples[2:]
     tokens = sum(sample.num_tokens for sample in hidden)

@@ -1,0 +1,309 @@
+"""Samples as chats: a lane for each role, trained text marked, template text grey, long turns folded."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from html import escape
+from typing import TYPE_CHECKING, NamedTuple
+
+from sftdata.errors import pluralize
+from sftdata.view.find.turns import Turn, turns_of
+from sftdata.view.html.style import page
+from sftdata.view.html.text import readable
+from sftdata.view.html.tokens import NOT, Shown, shown_tokens, tokens_html
+
+if TYPE_CHECKING:
+    from sftdata.view.sample import Row, Sample
+
+MAX_TOKENS = 16_384  # a notebook cell with more than this becomes slow to scroll
+MAX_BYTES, BYTES_FOR = 60_000, 2_048  # of a page, and the tokens that it may have; longer ones have more in proportion
+FOLDED_CHARS, PREVIEW_CHARS = 1_500, 500  # longer contents are folded, and this much of them is shown
+LANES = {"system": "s", "developer": "s", "user": "u", "assistant": "a", "tool": "o"}
+# What one token of the vocabulary opens in an answer, and another closes; None: the end of the turn.
+_REASONING = {"<think>": "</think>", "[THINK]": "[/THINK]", "<seed:think>": "</seed:think>"}
+_CALLS: dict[str, str | None] = {
+    "<tool_call>": "</tool_call>",
+    "<minimax:tool_call>": "</minimax:tool_call>",
+    "<|tool_call_start|>": "<|tool_call_end|>",
+    "<|tool_calls_section_begin|>": "<|tool_calls_section_end|>",
+    "<｜tool▁calls▁begin｜>": "<｜tool▁calls▁end｜>",
+    "[TOOL_CALLS]": None,
+    "<|python_tag|>": None,
+}
+_RESULTS = {"<tool_response>": "</tool_response>"}
+SWITCH = '<input type="checkbox" class="k" aria-label="tokens and white space">'
+
+
+class _Limits(NamedTuple):
+    """How much of a sample is shown."""
+
+    tokens: bool
+    max_tokens: int = MAX_TOKENS
+    max_chars: int | None = None  # of a content; the middle of a longer one is left out
+
+
+def sample_chat(sample: Sample, tokens: bool) -> str:
+    """One sample without the stylesheet and without anything around it. With `tokens`, a switch shows each of them."""
+    return f'<div class="chat">{SWITCH if tokens else ""}{_box(sample, _Limits(tokens))}</div>'
+
+
+def sample_html(sample: Sample, *, max_tokens: int = MAX_TOKENS, max_bytes: int | None = None) -> str:
+    """One sample, with its tokens if there is room for them in `max_bytes`, else without."""
+    return _fitted([sample], sample.title, max_tokens, max_bytes, lambda one: "")
+
+
+def row_html(row: Row, *, max_tokens: int = MAX_TOKENS, max_bytes: int | None = None) -> str:
+    """A sequence, one box for each sample, up to `max_tokens` tokens. A note says how much is left out."""
+    return _fitted(row.samples, row.title, max_tokens, max_bytes, lambda one: f"sample {one.index} · ")
+
+
+def rows_html(rows: Sequence[Row], num_shown: int) -> str:
+    """The first of some sequences, and how many are left out."""
+    more = len(rows) - num_shown
+    note = page([f'<p class="dim">Not shown: {pluralize(more, "more sequence")}.</p>']) if more > 0 else ""
+    return "".join(row_html(row) for row in rows[:num_shown]) + note
+
+
+def samples_html(samples: Sequence[Sample], title: str, num_shown: int) -> str:
+    """Samples as a list that folds, the first of it open, and how many are left out."""
+    parts = [f"<p>{escape(title)}</p>", _legend([], False)]
+    for number, sample in enumerate(samples[:num_shown]):
+        name = sample.where or f"record {sample.record_id}"
+        about = f"{name} · {sample.counts}" + (f" · record {sample.record_id}" if sample.where else "")
+        head = f'<summary class="head">\u25b8 {escape(about)}</summary>'
+        is_open = "" if number else " open"
+        parts.append(f'<details class="list"{is_open}>{head}{_fitting_box(sample)}</details>')
+    more = len(samples) - num_shown
+    parts += [f'<p class="dim">Not shown: {pluralize(more, "more sample")}.</p>'] if more > 0 else []
+    return page(parts)
+
+
+def _fitting_box(sample: Sample) -> str:
+    """A sample as text, without the middle of long contents if it would be a large page."""
+    room = max(MAX_BYTES, MAX_BYTES * min(sample.num_tokens, MAX_TOKENS) // BYTES_FOR) // 4
+    box = ""
+    for max_chars in (None, 2000, 500, 100):
+        box = _box(sample, _Limits(False, MAX_TOKENS, max_chars), is_headed=False)
+        if len(box.encode()) <= room:
+            break
+    return box
+
+
+def _fitted(
+    samples: Sequence[Sample],
+    title: str,
+    max_tokens: int,
+    max_bytes: int | None,
+    prefix: Callable[[Sample], str],
+) -> str:
+    """The page with as much as fits: every token, else only text, else without the middle of long texts."""
+    size = min(max_tokens, sum(sample.num_tokens for sample in samples))
+    room = max_bytes or max(MAX_BYTES, MAX_BYTES * size // BYTES_FOR)
+    made, note = "", ""
+    boxes: list[str] = []
+    for tokens, max_chars in ((True, None), (False, None), (False, 2000), (False, 500), (False, 100)):
+        boxes = _boxes(samples, _Limits(tokens, max_tokens, max_chars), prefix)
+        note = "" if tokens else '<p class="dim">Too large for each token here: <code>.show(tokens=True)</code></p>'
+        made = page([f"<p>{escape(title)}</p>", _legend(boxes, tokens), note, *([SWITCH] if tokens else []), *boxes])
+        if len(made.encode()) <= room:
+            return made
+    # Many small samples: those that fit, with a hundred bytes for the note on the others.
+    left = room - len(made.encode()) + sum(len(box.encode()) + 1 for box in boxes) - 100
+    for number, box in enumerate(boxes):
+        left -= len(box.encode()) + 1
+        if left < 0:
+            more = f'<p class="dim">Not shown: {pluralize(len(samples) - number, "more sample")}.</p>'
+            return page([f"<p>{escape(title)}</p>", _legend(boxes, False), note, *boxes[:number], more])
+    return made
+
+
+def _boxes(samples: Sequence[Sample], limits: _Limits, prefix: Callable[[Sample], str]) -> list[str]:
+    boxes: list[str] = []
+    left = limits.max_tokens
+    for number, sample in enumerate(samples):
+        if left <= 0:
+            hidden = samples[number:]
+            more = pluralize(sum(one.num_tokens for one in hidden), "token")
+            boxes.append(f'<p class="dim">Not shown: {pluralize(len(hidden), "more sample")} with {more}.</p>')
+            break
+        boxes.append(_box(sample, limits._replace(max_tokens=left), prefix(sample)))
+        left -= sample.num_tokens
+    return boxes
+
+
+def _legend(boxes: Sequence[str], tokens: bool) -> str:
+    """What the marks mean. Partly trained characters are explained only if there are any."""
+    partly = "<mark class=p>trained in part</mark> " if any("<mark class=p>" in box for box in boxes) else ""
+    hover = "hover over a token for its position, id and label" if tokens else ""
+    return (
+        f'<p class="legend"><mark>trained</mark> {partly}<span>not trained</span> '
+        f'<span class="g">template text</span> <kbd>control token</kbd> <span class="dim">{hover}</span></p>'
+    )
+
+
+def _box(sample: Sample, limits: _Limits, prefix: str = "", *, is_headed: bool = True) -> str:
+    """The box of a sample: where it comes from, its counts, and its turns."""
+    place = "" if sample.where is None else f"{sample.where} · "
+    head = f"{prefix}{place}{sample.counts} · record {sample.record_id}"
+    shown = [one for one in shown_tokens(sample) if one.span.start < limits.max_tokens]
+    more = sample.num_tokens - (shown[-1].span.end if shown else 0)
+    note = f'<p class="head">Not shown: {pluralize(more, "more token")} of this sample.</p>' if more else ""
+    turns = turns_of(sample)
+    if turns is None:
+        body = f'<div class="m x"{_counted(0, limits)}>{_content(sample, shown, limits)}</div>'
+    else:
+        body = "".join(_turns(sample, turns, shown, limits))
+    title = f'<div class="head">{escape(head)}</div>' if is_headed else ""
+    return f'<div class="sample">{title}<div class="text">{body}</div>{note}</div>'
+
+
+def _turns(sample: Sample, turns: Sequence[Turn], shown: Sequence[Shown], limits: _Limits) -> list[str]:
+    """The turns. A token belongs to the part of a turn in which it begins."""
+    groups: list[tuple[list[Shown], list[Shown], list[Shown]]] = [([], [], []) for _ in turns]
+    before: list[Shown] = []
+    at, number = 0, -1
+    for one in shown:
+        while number + 1 < len(turns) and at >= turns[number + 1].start:
+            number += 1
+        if number < 0:
+            before.append(one)
+        else:
+            turn = turns[number]
+            groups[number][(at >= turn.content_start) + (at >= turn.content_end)].append(one)
+        at += len(one.span.text)
+    made = [_grey(sample, before, limits)] if before else []
+    for turn, parts in zip(turns, groups, strict=True):
+        if any(parts):
+            made.append(_turn(sample, turn, parts, limits))
+    return made
+
+
+def _turn(sample: Sample, turn: Turn, parts: Sequence[Sequence[Shown]], limits: _Limits) -> str:
+    head, content, tail = parts
+    first = next(one for part in parts for one in part).span.start
+    trained = sum(one.trained != NOT for one in (*head, *content, *tail))
+    count = sum(one.span.end - one.span.start for one in (*head, *content, *tail))
+    about = pluralize(count, "token") + (", trained" if trained else "")
+    role = "reasoning" if turn.is_reasoning else turn.role
+    return (
+        f'<div class="m {LANES.get(turn.role, "x")}"{_counted(first, limits)}>'
+        f"<em>{escape(role)} </em><small>{about} </small>"
+        f"{_grey(sample, head, limits)}"
+        f'<span class="c">{_content(sample, content, limits, turn.role)}{_grey(sample, tail, limits)}</span></div>'
+    )
+
+
+def _counted(first: int, limits: _Limits) -> str:
+    """Where the stylesheet counts positions from: it does not count what is folded."""
+    return f' style="counter-reset:t {first - 1}"' if limits.tokens else ""
+
+
+def _grey(sample: Sample, tokens: Sequence[Shown], limits: _Limits) -> str:
+    if not tokens:
+        return ""
+    start = _counted(tokens[0].span.start, limits)
+    return f'<span class="g"{start}>{tokens_html(sample, tokens, limits.tokens)}</span>'
+
+
+def _content(sample: Sample, tokens: Sequence[Shown], limits: _Limits, role: str = "") -> str:
+    """The content of a turn, folded if it is long."""
+    num_chars = sum(len(one.span.text) for one in tokens)
+    if limits.max_chars is not None and num_chars > limits.max_chars:
+        first, last = _ends(tokens, limits.max_chars // 2)
+        left_out = num_chars - sum(len(one.span.text) for one in (*first, *last))
+        cut = f'<span class="cut">{pluralize(left_out, "character")} not shown: see sample.text</span>'
+        return f"{tokens_html(sample, first, limits.tokens)}{cut}{tokens_html(sample, last, limits.tokens)}"
+    whole = "".join(
+        tokens_html(sample, part, limits.tokens)
+        if kind is None
+        else f'<span class="n"><em>{kind}</em>{tokens_html(sample, part, limits.tokens)}</span>'
+        for kind, part in _parts(sample, tokens, role)
+    )
+    if num_chars <= FOLDED_CHARS:
+        return whole
+    first, last = _ends(tokens, PREVIEW_CHARS // 2)
+    hidden = tokens[len(first) : len(tokens) - len(last)]
+    chars = sum(len(one.span.text) for one in hidden)
+    num_trained = sum(one.trained != NOT for one in hidden)
+    trained = f", {num_trained:,} of {len(hidden):,} tokens trained" if num_trained else ""
+    more = f"{pluralize(chars, 'more character')}{trained}"
+    marked = f"<mark>{more}</mark>" if num_trained else more
+    return (
+        f'<details><summary><span class="w">{tokens_html(sample, first, False)}</span>'
+        f'<span class="cut">{marked}</span><span class="w">{tokens_html(sample, last, False)}</span></summary>'
+        f"{whole}</details>"
+    )
+
+
+def _ends(tokens: Sequence[Shown], num_chars: int) -> tuple[Sequence[Shown], Sequence[Shown]]:
+    """The first and last tokens of a content with about this number of characters each."""
+    first = _up_to(tokens, num_chars)
+    last = _up_to(tokens[first:][::-1], num_chars)
+    return tokens[:first], tokens[len(tokens) - last :] if last else ()
+
+
+def _up_to(tokens: Sequence[Shown], num_chars: int) -> int:
+    """How many tokens have no more characters than this together."""
+    for number, one in enumerate(tokens):
+        num_chars -= len(one.span.text)
+        if num_chars < 0:
+            return number
+    return len(tokens)
+
+
+def _parts(sample: Sample, tokens: Sequence[Shown], role: str) -> list[tuple[str | None, Sequence[Shown]]]:
+    """A content in its parts: reasoning, calls and results, which single tokens of the vocabulary open and close. The
+    same characters in several tokens are text, and so is what is opened and not closed.
+    """
+    marks: dict[str, tuple[str, str | None]] = {}
+    if role == "assistant":
+        marks = {opening: ("call", close) for opening, close in _CALLS.items()}
+        marks |= {opening: ("reasoning", close) for opening, close in _REASONING.items()}
+    elif role in ("user", "tool"):
+        marks = {opening: ("result", close) for opening, close in _RESULTS.items()}
+    parts: list[tuple[str | None, Sequence[Shown]]] = []
+    done = at = 0
+    while at < len(tokens):
+        kind, close = marks.get(tokens[at].span.text, (None, None)) if _is_mark(tokens[at], role) else (None, None)
+        is_first = not "".join(one.span.text for one in tokens[:at]).strip() if kind == "reasoning" else True
+        end = None if kind is None or not is_first else _closed(tokens, at, close)
+        if end is None:
+            at += 1
+            continue
+        parts += [(None, tokens[done:at]), (kind, tokens[at:end])]
+        done = at = end
+    return [part for part in [*parts, (None, tokens[done:])] if part[1]]
+
+
+def _is_mark(one: Shown, role: str) -> bool:
+    """Whether this is one token, and in a text of others one that no text is encoded to."""
+    return one.span.end - one.span.start == 1 and (one.is_control or role == "assistant")
+
+
+def _closed(tokens: Sequence[Shown], at: int, close: str | None) -> int | None:
+    """Where what opens at a token ends; None if it is opened again or not closed."""
+    if close is None:
+        return len(tokens)
+    opening = tokens[at].span.text
+    for end in range(at + 1, len(tokens)):
+        if tokens[end].span.end - tokens[end].span.start > 1:
+            continue
+        if tokens[end].span.text == close:
+            return end + 1
+        if tokens[end].span.text == opening:
+            return None
+    return None
+
+
+def message_chat(role: str | None, content: str) -> str:
+    """A message that has no tokens, such as one of a dropped row, without the stylesheet."""
+    lane = LANES.get(role or "", "x")
+    name = f"<em>{escape(role)}</em>" if role else ""
+    whole = readable(content)
+    if len(content) > FOLDED_CHARS:
+        hidden = pluralize(len(content) - PREVIEW_CHARS, "more character")
+        whole = (
+            f'<details><summary><span class="w">{readable(content[:PREVIEW_CHARS])}</span>'
+            f'<span class="cut">{hidden}</span></summary>{whole}</details>'
+        )
+    return f'<div class="m {lane}">{name}<span class="c">{whole}</span></div>'
