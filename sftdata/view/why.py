@@ -8,7 +8,6 @@ import re
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from html import escape
 from pathlib import Path
 from typing import Any, SupportsIndex, overload
 
@@ -60,8 +59,7 @@ class Explanation:
         if ours and ours == theirs:
             lines += [[], *alone(f"{terminal_safe(self.row['where'])} and {other} (equal)", ours, width)]
         elif ours and theirs:
-            kept = f"{other} (kept)" if self.is_of_ledger else other
-            lines += [[], *beside((name, kept), (ours, theirs), width)]
+            lines += [[], *beside((name, terminal_safe(self.other_name)), (ours, theirs), width)]
         elif ours or theirs:
             lines += [[], *alone(name if ours else other, ours or theirs, width)]
         labels = ["next:  ", *["       "] * len(self.commands)]
@@ -72,6 +70,11 @@ class Explanation:
     def is_of_ledger(self) -> bool:
         """Whether it repeats another row, and not an evaluation item."""
         return self.row["duplicate_of"] is not None
+
+    @property
+    def other_name(self) -> str:
+        """What it repeats, as it is shown beside its text."""
+        return f"{self.other} (kept)" if self.is_of_ledger else f"evaluation item {self.other}"
 
     def __str__(self) -> str:
         return "\n".join(plain(self.lines()))
@@ -101,9 +104,9 @@ class Explanations(Sequence[Explanation]):
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
-        from sftdata.view.html import page
+        from sftdata.view.html.messages import explanations_html
 
-        return page([f'<div class="pre">{escape(str(self))}</div>'])
+        return explanations_html(self)
 
 
 def explain(folder: str | Path, where: str) -> str:

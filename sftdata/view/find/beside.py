@@ -93,7 +93,7 @@ def beside(
     """
     pairs = [
         (_headed(one, left), _headed(other, right))
-        for one, other in _paired(*texts)
+        for one, other in paired(*texts)
         for left, right in [compared("" if one is None else one.content, "" if other is None else other.content)]
     ]
     column = 0 if width is None else (width - len(GAP)) // 2
@@ -115,7 +115,7 @@ def beside(
     return stacked[:-1]
 
 
-def _paired(
+def paired(
     ours: Sequence[SampleMessage], theirs: Sequence[SampleMessage]
 ) -> Iterator[tuple[SampleMessage | None, SampleMessage | None]]:
     """Messages of the same role beside each other, in order; None where one has none."""

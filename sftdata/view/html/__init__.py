@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from sftdata.view.html.card import summary_html
-from sftdata.view.html.chat import message_chat, row_html, rows_html, sample_chat, sample_html, samples_html
+from sftdata.view.html.chat import row_html, rows_html, sample_chat, sample_html, samples_html
+from sftdata.view.html.messages import message_chat, messages_chat, pair_chat
 from sftdata.view.html.style import page
 from sftdata.view.html.text import visible
 
 __all__ = [
     "message_chat",
+    "messages_chat",
     "page",
+    "pair_chat",
     "row_html",
     "rows_html",
     "sample_chat",

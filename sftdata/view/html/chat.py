@@ -7,10 +7,10 @@ from html import escape
 from typing import TYPE_CHECKING, NamedTuple
 
 from sftdata.errors import pluralize
+from sftdata.records.labels import IGNORE
 from sftdata.view.find.turns import Turn, turns_of
 from sftdata.view.html.style import page
-from sftdata.view.html.text import readable
-from sftdata.view.html.tokens import NOT, Shown, shown_tokens, tokens_html
+from sftdata.view.html.tokens import Shown, shown_tokens, tokens_html
 
 if TYPE_CHECKING:
     from sftdata.view.sample import Row, Sample
@@ -181,14 +181,13 @@ def _turns(sample: Sample, turns: Sequence[Turn], shown: Sequence[Shown], limits
 def _turn(sample: Sample, turn: Turn, parts: Sequence[Sequence[Shown]], limits: _Limits) -> str:
     head, content, tail = parts
     first = next(one for part in parts for one in part).span.start
-    trained = sum(one.trained != NOT for one in (*head, *content, *tail))
-    count = sum(one.span.end - one.span.start for one in (*head, *content, *tail))
-    about = pluralize(count, "token") + (", trained" if trained else "")
+    count, trained = _counts(sample, (*head, *content, *tail))
+    about = pluralize(count, "token") + (f", {trained:,} trained" if trained else "")
     role = "reasoning" if turn.is_reasoning else turn.role
     return (
         f'<div class="m {LANES.get(turn.role, "x")}"{_counted(first, limits)}>'
         f"<em>{escape(role)} </em><small>{about} </small>"
-        f"{_grey(sample, head, limits)}"
+        f"{_grey(sample, head, limits, is_counted=False)}"
         f'<span class="c">{_content(sample, content, limits, turn.role)}{_grey(sample, tail, limits)}</span></div>'
     )
 
@@ -198,10 +197,11 @@ def _counted(first: int, limits: _Limits) -> str:
     return f' style="counter-reset:t {first - 1}"' if limits.tokens else ""
 
 
-def _grey(sample: Sample, tokens: Sequence[Shown], limits: _Limits) -> str:
+def _grey(sample: Sample, tokens: Sequence[Shown], limits: _Limits, *, is_counted: bool = True) -> str:
+    """What the template writes. Not counted anew where a turn begins, whose counter goes on behind it."""
     if not tokens:
         return ""
-    start = _counted(tokens[0].span.start, limits)
+    start = _counted(tokens[0].span.start, limits) if is_counted else ""
     return f'<span class="g"{start}>{tokens_html(sample, tokens, limits.tokens)}</span>'
 
 
@@ -224,8 +224,8 @@ def _content(sample: Sample, tokens: Sequence[Shown], limits: _Limits, role: str
     first, last = _ends(tokens, PREVIEW_CHARS // 2)
     hidden = tokens[len(first) : len(tokens) - len(last)]
     chars = sum(len(one.span.text) for one in hidden)
-    num_trained = sum(one.trained != NOT for one in hidden)
-    trained = f", {num_trained:,} of {len(hidden):,} tokens trained" if num_trained else ""
+    count, num_trained = _counts(sample, hidden)
+    trained = f", {num_trained:,} of {pluralize(count, 'token')} trained" if num_trained else ""
     more = f"{pluralize(chars, 'more character')}{trained}"
     marked = f"<mark>{more}</mark>" if num_trained else more
     return (
@@ -233,6 +233,12 @@ def _content(sample: Sample, tokens: Sequence[Shown], limits: _Limits, role: str
         f'<span class="cut">{marked}</span><span class="w">{tokens_html(sample, last, False)}</span></summary>'
         f"{whole}</details>"
     )
+
+
+def _counts(sample: Sample, tokens: Sequence[Shown]) -> tuple[int, int]:
+    """The number of tokens, and of trained ones."""
+    labels = [label for one in tokens for label in sample.labels[one.span.start : one.span.end]]
+    return len(labels), sum(label != IGNORE for label in labels)
 
 
 def _ends(tokens: Sequence[Shown], num_chars: int) -> tuple[Sequence[Shown], Sequence[Shown]]:
@@ -293,17 +299,3 @@ def _closed(tokens: Sequence[Shown], at: int, close: str | None) -> int | None:
         if tokens[end].span.text == opening:
             return None
     return None
-
-
-def message_chat(role: str | None, content: str) -> str:
-    """A message that has no tokens, such as one of a dropped row, without the stylesheet."""
-    lane = LANES.get(role or "", "x")
-    name = f"<em>{escape(role)}</em>" if role else ""
-    whole = readable(content)
-    if len(content) > FOLDED_CHARS:
-        hidden = pluralize(len(content) - PREVIEW_CHARS, "more character")
-        whole = (
-            f'<details><summary><span class="w">{readable(content[:PREVIEW_CHARS])}</span>'
-            f'<span class="cut">{hidden}</span></summary>{whole}</details>'
-        )
-    return f'<div class="m {lane}">{name}<span class="c">{whole}</span></div>'

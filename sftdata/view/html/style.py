@@ -42,9 +42,12 @@ border-radius:4px}
 .sftv summary{cursor:pointer;display:block}
 .sftv .cut{display:block;border-top:1px dotted rgba(128,128,128,.6);border-bottom:1px dotted rgba(128,128,128,.6);
 margin:.2em 0}
-.sftv .cut::before{content:"\\25b8 "}
+.sftv .cut::before{content:"\\25b8\\a0"}
 .sftv [open]>summary .w{display:none}
-.sftv [open]>summary .cut::before{content:"\\25be fold: "}
+.sftv [open]>summary .cut::before{content:"\\25be\\a0 fold: "}
+.sftv .pair{display:flex;flex-wrap:wrap;gap:.5em}
+.sftv .pair>div{flex:1 1 20em;min-width:0}
+.sftv ins,.sftv del{color:inherit;background:rgba(226,126,20,.22);text-decoration:underline 2px rgb(226,126,20)}
 .sftv mark{color:inherit;background:rgba(38,166,91,.22);text-decoration:underline 2px rgb(38,166,91);
 text-underline-offset:3px;text-decoration-skip-ink:none}
 .sftv mark.p{background:rgba(226,126,20,.26);text-decoration:underline 2px dotted rgb(226,126,20)}

@@ -13,8 +13,8 @@ from tokenizers import AddedToken, Tokenizer, decoders, models
 import sftdata
 from sftdata.view.dataset import Sample, open_dataset
 from sftdata.view.decoder import Decoder
-from sftdata.view.find.turns import Turn, turns_of
-from sftdata.view.html import message_chat, sample_chat
+from sftdata.view.find.turns import SampleMessage, Turn, turns_of
+from sftdata.view.html import message_chat, pair_chat, sample_chat
 from sftdata.view.html.chat import _parts
 from sftdata.view.html.style import CSS
 from sftdata.view.html.tokens import shown_tokens
@@ -63,7 +63,7 @@ def test_each_turn_has_the_lane_of_its_role_and_the_marks_are_grey(dataset_write
                 (
                     "a",
                     "assistant",
-                    about_of(sample, 2) + ", trained",
+                    about_of(sample, 2) + f", {sample.num_trained_tokens} trained",
                     '<mark>A</mark><span class="g"><mark><kbd>&lt;|im_end|&gt;</kbd></mark>\n</span>',
                 ),
             )
@@ -126,6 +126,23 @@ def test_reasoning_and_calls_are_what_single_tokens_open_and_close(words, role, 
     assert [kind for kind, _ in _parts(sample, shown_tokens(sample), role)] == kinds
 
 
+def test_two_conversations_have_their_differences_marked():
+    ours, theirs = [SampleMessage("user", "a <b> c", False)], [SampleMessage("user", "a d c", False)]
+    html = pair_chat(("x<", "y"), ours, theirs)
+    assert "<b>x&lt;</b>" in html
+    assert re.findall(r"<(?:del|ins)>.*?</(?:del|ins)>", html) == ["<del>&lt;b&gt;</del>", "<ins>d</ins>"]
+
+
+def test_a_duplicate_is_shown_once_and_its_names_are_escaped(tiny_tokenizer: Path, tmp_path: Path):
+    chat = json.dumps({"messages": [{"role": "user", "content": "<i>a</i>"}, {"role": "assistant", "content": "b"}]})
+    (tmp_path / "a<b>.jsonl").write_text(f"{chat}\n{chat}\n", encoding="utf-8")
+    name = str(tmp_path / "a<b>.jsonl")
+    ds = sftdata.prepare(name, tokenizer=str(tiny_tokenizer), out=str(tmp_path / "o"), progress=False)
+    html = ds.why("a<b>.jsonl:2")._repr_html_()
+    assert "<b>a&lt;b&gt;.jsonl:2 and a&lt;b&gt;.jsonl:1 (kept) (equal)</b>" in html
+    assert html.count("&lt;i&gt;a&lt;/i&gt;") == 1
+
+
 def test_a_message_without_tokens_is_escaped():
     escape = '<i class="u" data-c="ESC">\u241b</i>'
     assert message_chat("us<er", "<script>\x1b") == (
@@ -161,6 +178,15 @@ def test_2048_tokens_of_many_small_samples_are_a_page_of_60_kb(dataset_writer, t
     html = open_dataset(folder)[0]._repr_html_()
     assert len(html.encode()) <= MAX_BYTES
     assert re.search(r"Not shown: \d+ more samples", html)
+
+
+def test_positions_behind_what_is_folded_are_counted_anew(dataset_writer, tmp_path: Path):
+    """A browser does not count what it does not show. Where a turn begins, its counter goes on behind the mark."""
+    sample = one_sample(dataset_writer, tmp_path, [("user", "a"), ("assistant", "word " * 400)])
+    html = sample_chat(sample, tokens=True)
+    end = sample.num_tokens - 3  # before its <|im_end|> and line break
+    assert f'<span class="g" style="counter-reset:t {end}"><mark><kbd i=2>' in html
+    assert '</small><span class="g"><kbd i=1>' in html
 
 
 def test_nothing_on_a_page_has_an_id_that_another_cell_may_have(small_dataset: Path):
