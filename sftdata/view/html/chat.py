@@ -39,6 +39,8 @@ class _Limits(NamedTuple):
 
     tokens: bool
     max_tokens: int = MAX_TOKENS
+    is_counted: bool = False  # whether each turn says its position, as something before it may be folded
+    names: bool = True  # of tokens that share a character, their bytes
     max_chars: int | None = None  # of a content; the middle of a longer one is left out
 
 
@@ -83,7 +85,7 @@ def _fitting_box(sample: Sample) -> str:
     room = max(MAX_BYTES, MAX_BYTES * min(sample.num_tokens, MAX_TOKENS) // BYTES_FOR) // 4
     box = ""
     for max_chars in (None, 2000, 500, 100):
-        box = _box(sample, _Limits(False, MAX_TOKENS, max_chars), is_headed=False)
+        box = _box(sample, _Limits(False, max_chars=max_chars), is_headed=False)
         if len(box.encode()) <= room:
             break
     return box
@@ -97,12 +99,13 @@ def _fitted(
     prefix: Callable[[Sample], str],
 ) -> str:
     """The page with as much as fits: every token, else only text, else without the middle of long texts."""
-    size = min(max_tokens, sum(sample.num_tokens for sample in samples))
-    room = max_bytes or max(MAX_BYTES, MAX_BYTES * size // BYTES_FOR)
+    num_tokens = min(max_tokens, sum(sample.num_tokens for sample in samples))
+    room = max_bytes or max(MAX_BYTES, MAX_BYTES * num_tokens // BYTES_FOR)
     made, note = "", ""
     boxes: list[str] = []
-    for tokens, max_chars in ((True, None), (False, None), (False, 2000), (False, 500), (False, 100)):
-        boxes = _boxes(samples, _Limits(tokens, max_tokens, max_chars), prefix)
+    levels = ((True, True, None), (True, False, None), *((False, False, size) for size in (None, 2000, 500, 100)))
+    for tokens, names, max_chars in levels:
+        boxes = _boxes(samples, _Limits(tokens, max_tokens, names=names, max_chars=max_chars), prefix)
         note = "" if tokens else '<p class="dim">Too large for each token here: <code>.show(tokens=True)</code></p>'
         made = page([f"<p>{escape(title)}</p>", _legend(boxes, tokens), note, *([SWITCH] if tokens else []), *boxes])
         if len(made.encode()) <= room:
@@ -160,6 +163,8 @@ def _box(sample: Sample, limits: _Limits, prefix: str = "", *, is_headed: bool =
 def _turns(sample: Sample, turns: Sequence[Turn], shown: Sequence[Shown], limits: _Limits) -> list[str]:
     """The turns. A token belongs to the part of a turn in which it begins."""
     groups: list[tuple[list[Shown], list[Shown], list[Shown]]] = [([], [], []) for _ in turns]
+    is_folded = any(turn.content_end - turn.content_start > FOLDED_CHARS for turn in turns)
+    limits = limits._replace(is_counted=is_folded)
     before: list[Shown] = []
     at, number = 0, -1
     for one in shown:
@@ -194,7 +199,7 @@ def _turn(sample: Sample, turn: Turn, parts: Sequence[Sequence[Shown]], limits: 
 
 def _counted(first: int, limits: _Limits) -> str:
     """Where the stylesheet counts positions from: it does not count what is folded."""
-    return f' style="counter-reset:t {first - 1}"' if limits.tokens else ""
+    return f' style="counter-reset:t {first - 1}"' if limits.tokens and limits.is_counted else ""
 
 
 def _grey(sample: Sample, tokens: Sequence[Shown], limits: _Limits, *, is_counted: bool = True) -> str:
@@ -202,7 +207,7 @@ def _grey(sample: Sample, tokens: Sequence[Shown], limits: _Limits, *, is_counte
     if not tokens:
         return ""
     start = _counted(tokens[0].span.start, limits) if is_counted else ""
-    return f'<span class="g"{start}>{tokens_html(sample, tokens, limits.tokens)}</span>'
+    return f'<span class="g"{start}>{tokens_html(sample, tokens, limits.tokens, limits.names)}</span>'
 
 
 def _content(sample: Sample, tokens: Sequence[Shown], limits: _Limits, role: str = "") -> str:
@@ -212,11 +217,12 @@ def _content(sample: Sample, tokens: Sequence[Shown], limits: _Limits, role: str
         first, last = _ends(tokens, limits.max_chars // 2)
         left_out = num_chars - sum(len(one.span.text) for one in (*first, *last))
         cut = f'<span class="cut">{pluralize(left_out, "character")} not shown: see sample.text</span>'
-        return f"{tokens_html(sample, first, limits.tokens)}{cut}{tokens_html(sample, last, limits.tokens)}"
+        shown_ends = [tokens_html(sample, part, limits.tokens, limits.names) for part in (first, last)]
+        return cut.join(shown_ends)
     whole = "".join(
-        tokens_html(sample, part, limits.tokens)
+        tokens_html(sample, part, limits.tokens, limits.names)
         if kind is None
-        else f'<span class="n"><em>{kind}</em>{tokens_html(sample, part, limits.tokens)}</span>'
+        else f'<span class="n"><em>{kind}</em>{tokens_html(sample, part, limits.tokens, limits.names)}</span>'
         for kind, part in _parts(sample, tokens, role)
     )
     if num_chars <= FOLDED_CHARS:

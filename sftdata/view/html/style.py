@@ -24,6 +24,7 @@ _CHAT = """
 user-select:none;-webkit-user-select:none}
 .sftv .m{display:inline-block;box-sizing:border-box;width:calc(100% - .8em);margin:.4em .4em 0;padding:.2em .7em .3em;
 border-left:4px solid rgba(128,128,128,.7);border-radius:4px;position:relative;vertical-align:top}
+.sftv .text{counter-reset:t -1}
 .sftv .m,.sftv .pre{white-space:pre-wrap;overflow-wrap:anywhere;tab-size:4;
 font-family:ui-monospace,SFMono-Regular,Menlo,Consolas,"DejaVu Sans Mono",monospace}
 .sftv .m.s{border-left-color:rgb(150,110,210);background:rgba(150,110,210,.06)}
@@ -71,6 +72,15 @@ background:#222;border:1px solid #777;border-radius:4px;pointer-events:none}
 .sftv mark [i]:hover::before{content:"position " counter(t) " \\b7  id " attr(i) " \\b7  label " attr(i)}
 .sftv [l]:hover::before{content:"up to position " counter(t) " \\b7  ids " attr(i) " \\b7  labels " attr(l)
 " \\b7  " attr(d)}
+.sftv [d]:not([l]):hover::before{content:"up to position " counter(t) " \\b7  ids " attr(i) " \\b7  labels -100 \\b7  "
+attr(d)}
+.sftv mark [d]:not([l]):hover::before{content:"up to position " counter(t) " \\b7  ids and labels " attr(i) " \\b7  "
+attr(d)}
+.sftv [n="2"]{counter-increment:t 2}
+.sftv [n="3"]{counter-increment:t 3}
+.sftv [n="4"]{counter-increment:t 4}
+.sftv s,.sftv u{text-decoration:none}
+.sftv q::before,.sftv q::after{content:none}
 .sftv .k{appearance:none;-webkit-appearance:none;font:12px/1.6 system-ui,sans-serif;color:inherit;cursor:pointer;
 width:auto;height:auto;margin:.2em 0;padding:0 .7em;border:1px solid rgba(128,128,128,.8);border-radius:10px;
 background:none}
@@ -84,19 +94,24 @@ font:8px/9px system-ui,sans-serif;vertical-align:middle}
 .sftv .k:checked~* u[i]::after{content:none}
 .sftv .k:checked~* u[i]::before{content:"\\21b5 " attr(i) " -100";font:9px/1 system-ui,sans-serif}
 .sftv .k:checked~* mark u[i]::before{content:"\\21b5 " attr(i) " " attr(i)}
-.sftv .k:checked~* s{background:radial-gradient(circle,currentColor 1px,transparent 1.5px) 0 50%/1ch 1em no-repeat}
-.sftv .k:checked~* i.w{background:radial-gradient(circle,currentColor 1px,transparent 1.5px) 0 50%/1ch 1em repeat-x}
-.sftv .k:checked~* i.n::before{content:"\\21b5"}
-.sftv .k:checked~* i.b::before{content:"\\21e5";position:absolute}
+.sftv .k:checked~* s[i]{background:radial-gradient(circle,currentColor 1px,transparent 1.5px) 0 50%/1ch 1em no-repeat}
+.sftv .k:checked~* :is(q[i],s:not([i])){
+background:radial-gradient(circle,currentColor 1px,transparent 1.5px) 0 50%/1ch 1em repeat-x}
+.sftv .k:checked~* u:not([i])::before{content:"\\21b5"}
+.sftv .k:checked~* q:not([i])::before{content:"\\21e5";position:absolute}
 .sftv .k:checked~* .e::before{content:"\\2205"}
 """
 
 
 def scoped(css: str) -> str:
-    """Rules below `.sftv` that win over those of a notebook, such as `.jp-RenderedHTMLCommon tbody tr:nth-child(odd)`,
-    wherever these are.
+    """Rules below `.sftv` that win over those of a notebook wherever these are; those of tables are
+    `.jp-RenderedHTMLCommon tbody tr:nth-child(odd)`.
     """
-    return css.replace(".sftv", ".sftv.sftv.sftv").replace(",\n", ",").replace("\n", "")
+    return (
+        css.replace(".sftv", ".sftv.sftv.sftv" if "table" in css else ".sftv.sftv")
+        .replace(",\n", ",")
+        .replace("\n", "")
+    )
 
 
 CSS = scoped(_BASE + _CHAT + _TOKENS)

@@ -28,10 +28,10 @@ def readable(text: str) -> str:
 
 
 def token_text(text: str) -> str:
-    """The text of a token: white space marked where the stylesheet is asked to, but for a space that begins it and a
-    line break that is all of it, which its tag says.
+    """The text of a token: white space marked where the stylesheet is asked to, but for a space that begins it, and for
+    spaces or a line break that are all of it, which its tag says.
     """
-    if text == "\n":
+    if text == "\n" or text.strip(" ") == "":
         return text
     begins = text[:1] == " " and text[1:2] != " "
     marked = _SPACE.sub(_space, readable(text[1:] if begins else text))
@@ -43,8 +43,9 @@ def _space(match: re.Match[str]) -> str:
     if space.startswith("<"):  # a mark, not text
         return space
     if space == "\n":
-        return "<i class=n></i>\n"
-    return f"<i class={'b' if space == chr(9) else 'w'}>{space}</i>"
+        return "<u></u>\n"
+    tag = "q" if space == "\t" else "s"
+    return f"<{tag}>{space}</{tag}>"
 
 
 def _mark(match: re.Match[str]) -> str:

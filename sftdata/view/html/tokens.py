@@ -2,6 +2,7 @@
 
     <s i=4052> text</s>     a token that begins with a space
     <u i=198>...</u>        one that is a line break
+    <q i=216>   </q>        one that is several spaces
     <b i=1234>more</b>      any other
     <kbd i=1>...</kbd>      a control token
     <mark>...</mark>        around those that are trained
@@ -44,11 +45,13 @@ def shown_tokens(sample: Sample) -> list[Shown]:
     return shown
 
 
-def tokens_html(sample: Sample, tokens: Sequence[Shown], with_ids: bool) -> str:
-    """Tokens as marked text. With ids each is an element of its own, else only control tokens are."""
+def tokens_html(sample: Sample, tokens: Sequence[Shown], with_ids: bool, with_names: bool = True) -> str:
+    """Tokens as marked text. With ids each is an element of its own, else only control tokens are. With names, those
+    that share a character also have their bytes.
+    """
     parts = []
     for trained, run in _runs(tokens):
-        text = "".join(_with_id(sample, one) for one in run) if with_ids else _without_ids(run)
+        text = "".join(_with_id(sample, one, with_names) for one in run) if with_ids else _without_ids(run)
         kind = {NOT: "", PARTLY: "<mark class=p>", WHOLLY: "<mark>"}[trained]
         parts.append(f"{kind}{text}</mark>" if kind else text)
     return "".join(parts)
@@ -76,23 +79,29 @@ def _without_ids(run: Sequence[Shown]) -> str:
     return "".join([*parts, readable(text)])
 
 
-def _with_id(sample: Sample, one: Shown) -> str:
+def _with_id(sample: Sample, one: Shown, with_names: bool) -> str:
     span = one.span
     text = span.text
-    tag = "kbd" if one.is_control else "u" if text == "\n" else "s" if text[:1] == " " != text[1:2] else "b"
+    is_spaces = len(text) > 1 and not text.strip(" ")
+    tag = "kbd" if one.is_control else "u" if text == "\n" else "q" if is_spaces else "b"
+    tag = "s" if tag == "b" and text[:1] == " " != text[1:2] else tag
     if span.end - span.start == 1 and text:
         return f"<{tag} i={sample.input_ids[span.start]}>{token_text(text)}</{tag}>"
-    return f"<{tag} {_names(sample, span)}>{token_text(text)}</{tag}>"
+    return f"<{tag} {_names(sample, one, with_names)}>{token_text(text)}</{tag}>"
 
 
-def _names(sample: Sample, span: TokenSpan) -> str:
-    """The attributes of tokens that share a character, or of one without text: ids, labels and vocabulary entries."""
+def _names(sample: Sample, one: Shown, with_names: bool) -> str:
+    """The attributes of tokens that share a character, or of one without text: ids, how many they are, labels if some
+    are trained and some not, and vocabulary entries.
+    """
+    span = one.span
     ids = sample.input_ids[span.start : span.end]
-    names = " · ".join(sample.decoder.name(id_) for id_ in ids)
-    labels = " ".join(map(str, sample.labels[span.start : span.end]))
-    count = f' style="counter-increment:t {len(ids)}"' if len(ids) > 1 else ""
+    number = "" if len(ids) == 1 else f" n={len(ids)}" if len(ids) <= 4 else f' style="counter-increment:t {len(ids)}"'
     empty = "" if span.text else " class=e"
-    return f'i="{" ".join(map(str, ids))}" l="{labels}" d="{escape(readable_name(names))}"{empty}{count}'
+    labels = f' l="{" ".join(map(str, sample.labels[span.start : span.end]))}"' if one.trained == PARTLY else ""
+    entries = " · ".join(sample.decoder.name(id_) for id_ in ids)
+    names = f' d="{escape(readable_name(entries))}"' if with_names else ""
+    return f'i="{" ".join(map(str, ids))}"{number}{empty}{labels}{names}'
 
 
 def readable_name(name: str) -> str:

@@ -182,6 +182,8 @@ def test_2048_tokens_of_many_small_samples_are_a_page_of_60_kb(dataset_writer, t
 
 def test_positions_behind_what_is_folded_are_counted_anew(dataset_writer, tmp_path: Path):
     """A browser does not count what it does not show. Where a turn begins, its counter goes on behind the mark."""
+    short = one_sample(dataset_writer, tmp_path / "short", [("user", "a"), ("assistant", "b")])
+    assert "counter-reset" not in sample_chat(short, tokens=True)
     sample = one_sample(dataset_writer, tmp_path, [("user", "a"), ("assistant", "word " * 400)])
     html = sample_chat(sample, tokens=True)
     end = sample.num_tokens - 3  # before its <|im_end|> and line break

@@ -42,7 +42,7 @@ class Page(HTMLParser):
             return
         self._stack.append(tag)
         self.marks.append((values.get("class") or "y") if tag == "mark" else "")
-        if tag in ("b", "s", "u", "kbd") and "i" in values:
+        if tag in ("b", "s", "u", "q", "kbd") and "i" in values:
             kinds = {one for one in self.marks if one} | ({"c"} if tag == "kbd" else set())
             self.tokens.append((kinds, values, ""))
             self._in_token = len(self._stack)
@@ -91,7 +91,8 @@ def ids_and_labels(page: Page) -> list[tuple[int, int]]:
     found = []
     for marks, attributes, _ in page.tokens:
         ids = list(map(int, attributes["i"].split()))
-        labels = attributes["l"].split() if "l" in attributes else [attributes["i"] if "y" in marks else "-100"]
+        labels = attributes["i"].split() if "y" in marks else ["-100"] * len(ids)
+        labels = attributes["l"].split() if "l" in attributes else labels
         found += zip(ids, map(int, labels), strict=True)
     return found
 
@@ -99,15 +100,6 @@ def ids_and_labels(page: Page) -> list[tuple[int, int]]:
 def test_the_tokens_on_the_page_are_those_of_the_row_each_with_id_and_label(row: Row):
     expected = [pair for sample in row.samples for pair in zip(sample.input_ids, sample.labels, strict=True)]
     assert ids_and_labels(Page(row_html(row))) == expected
-
-
-def test_positions_are_counted_anew_where_a_turn_begins(dataset_writer, tmp_path: Path):
-    folder = dataset_writer(tmp_path / "out", {"train": [[[("user", "a"), ("assistant", "b")]]]})
-    sample = open_dataset(folder).sample(0)
-    first_of_answer = list(sample.input_ids).index(1, 1)  # of its <|im_start|>
-    html = sample_html(sample)
-    assert 'style="counter-reset:t -1"' in html
-    assert f'class="m a" style="counter-reset:t {first_of_answer - 1}"' in html
 
 
 def test_trained_tokens_and_no_others_are_marked_as_trained(row: Row):
@@ -130,13 +122,13 @@ def test_the_text_on_the_page_is_the_text_of_the_sample(row: Row):
 
 
 def test_message_text_cannot_become_markup(row: Row):
-    tags = {"style", "div", "p", "span", "i", "b", "s", "u", "kbd", "mark", "em", "small", "input"}
+    tags = {"style", "div", "p", "span", "i", "b", "s", "u", "q", "kbd", "mark", "em", "small", "input"}
     page = Page(row_html(row))
     assert set(page.tags) <= tags
-    assert page.attributes <= {"class", "title", "data-c", "i", "l", "d", "style", "type", "aria-label"}
+    assert page.attributes <= {"class", "title", "data-c", "i", "l", "n", "d", "style", "type", "aria-label"}
     evil = Page(sample_html(word_sample([EVIL, "\n", EVIL], [True, False, False])))
     assert set(evil.tags) <= tags
-    assert evil.attributes <= {"class", "title", "data-c", "i", "l", "d", "style", "type", "aria-label"}
+    assert evil.attributes <= {"class", "title", "data-c", "i", "l", "n", "d", "style", "type", "aria-label"}
     assert evil.text == f"{EVIL}\n{EVIL}"
 
 
