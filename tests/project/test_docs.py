@@ -104,7 +104,15 @@ def test_every_path_that_is_named_exists(document: Path) -> None:
 
 @pytest.mark.parametrize(
     "document",
-    ["README.md", "CONTRIBUTING.md", "docs/architecture.md", "docs/privacy.md", "templates/README.md"],
+    [
+        "README.md",
+        "CONTRIBUTING.md",
+        "docs/architecture.md",
+        "docs/privacy.md",
+        "docs/reasons.md",
+        "docs/settings.md",
+        "templates/README.md",
+    ],
 )
 def test_every_relative_link_leads_to_a_file(document: str) -> None:
     text = FENCE.sub("", (ROOT / document).read_text(encoding="utf-8"))

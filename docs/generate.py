@@ -1,0 +1,158 @@
+"""Write the tables of docs/ that follow from the code: `python docs/generate.py`. With --check, say which are stale.
+
+A page marks where a table goes: from `<!-- table NAME -->` to `<!-- end -->`. What is between the two is replaced.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+
+from sftdata.cli.discover import FORMATS
+from sftdata.config import Config
+from sftdata.curate.quality.settings import FilterConfig
+from sftdata.reasons import REASONS, WHAT_HELPS
+from sftdata.settings.catalog import settings_of
+from sftdata.store.ledger import LEDGER_SCHEMA
+from sftdata.store.shards import SHARD_SCHEMA
+from sfttrain.config import TrainConfig
+
+DOCS = Path(__file__).resolve().parent
+MARKED = re.compile(r"(<!-- table ([a-z_. ]+) -->\n)(.*?)(<!-- end -->)", flags=re.DOTALL)
+TOP = "top"  # the settings that are in no group
+ABOUT_COLUMNS = {  # of a shard
+    "input_ids": "the ids of the samples, in their order",
+    "labels": "the id where trained, -100 elsewhere; not shifted: the model shifts",
+    "seq_lengths": "the lengths of the samples, in order; they sum to `len(input_ids)`",
+    "record_ids": "one per sample; samples of one conversation share it",
+}
+
+
+def text(words: str) -> str:
+    """Words as they are written in a cell: a `<` would begin a tag, a `|` the next cell."""
+    pieces = re.split(r"(`[^`]*`)", words)
+    return "".join(
+        piece.replace("|", "\\|") if piece.startswith("`") else piece.replace("<", "\\<").replace("|", "\\|")
+        for piece in pieces
+    )
+
+
+def code(value: str) -> str:
+    """A value as code in a cell; nothing for an empty one."""
+    return f"`{value}`".replace("|", "\\|") if value else ""
+
+
+def table(heads: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+    """A Markdown table."""
+    heads = list(heads)
+    lines = [heads, ["---"] * len(heads), *map(list, rows)]
+    return "".join(f"|{'|'.join(f' {cell} ' if cell else ' ' for cell in line)}|\n" for line in lines)
+
+
+def settings_table(model: type[BaseModel], group: str) -> str:
+    """The settings of one group: name, default, what it takes, what it is for."""
+    chosen = [one for one in settings_of(model) if one.section == ("" if group == TOP else group) and one.group is None]
+    rows = [
+        [
+            code(one.leaf),
+            one.default if one.default == "required" else code(one.default),
+            text(one.kind),
+            text(one.about),
+        ]
+        for one in chosen
+    ]
+    return table(["setting", "default", "takes", "what it does"], rows)
+
+
+def filters_table() -> str:
+    """The filters with the values of both presets."""
+    presets = [FilterConfig.model_validate(name).model_dump(mode="json") for name in ("default", "strict")]
+    rows = [
+        [code(one.key), *(code(json.dumps(_inside(values, one.key))) for values in presets), text(one.about)]
+        for one in settings_of(FilterConfig)
+        if one.group is None
+    ]
+    return table(["setting of `filters`", "default", "strict", "what it does"], rows)
+
+
+def _inside(values: Mapping[str, Any], key: str) -> Any:
+    for part in key.split("."):
+        values = values[part]
+    return values
+
+
+def reasons_table(stage: str) -> str:
+    """The reasons of one stage: name, meaning, what helps."""
+    rows = [
+        [code(name), text(meaning), text(WHAT_HELPS[name])] for name, (at, meaning) in REASONS.items() if at == stage
+    ]
+    return table(["reason", "what it means", "what helps"], rows)
+
+
+def formats_table() -> str:
+    """The formats: name, what a row is, a row."""
+    rows = [[code(name), text(kind.about), code(kind.row)] for name, kind in FORMATS.items()]
+    return table(["format", "a row has", "for example"], rows)
+
+
+def columns_table() -> str:
+    """The columns of a shard."""
+    rows = [[code(one.name), str(one.type).replace("item: ", ""), ABOUT_COLUMNS[one.name]] for one in SHARD_SCHEMA]
+    return table(["column", "type", "what it holds"], rows)
+
+
+def ledger_table() -> str:
+    """The columns of the ledger."""
+    rows = [[code(one.name), str(one.type).replace("item: ", "").replace("<", "\\<")] for one in LEDGER_SCHEMA]
+    return table(["column", "type"], rows)
+
+
+SINGLE: dict[str, Callable[[], str]] = {
+    "filters": filters_table,
+    "formats": formats_table,
+    "columns": columns_table,
+    "ledger": ledger_table,
+}
+
+
+def made(name: str) -> str:
+    """The table of this name."""
+    if name in SINGLE:
+        return SINGLE[name]()
+    kind, _, part = name.partition(" ")
+    if kind == "reasons":
+        return reasons_table(part)
+    return settings_table({"prepare": Config, "train": TrainConfig}[kind], part)
+
+
+def pages() -> Iterator[tuple[Path, str, str]]:
+    """Every page with tables: its path, its text, and the text as it should be."""
+    for path in sorted(DOCS.glob("*.md")):
+        old = path.read_text(encoding="utf-8")
+        if MARKED.search(old):
+            yield path, old, MARKED.sub(lambda found: f"{found[1]}\n{made(found[2])}\n{found[4]}", old)
+
+
+def tables() -> set[str]:
+    """The names of all tables that the pages have."""
+    return {found[2] for path in DOCS.glob("*.md") for found in MARKED.finditer(path.read_text(encoding="utf-8"))}
+
+
+def main(arguments: list[str]) -> int:
+    """Write the pages, or with --check print those that are stale. The exit code is 1 if one is."""
+    stale = [(path, new) for path, old, new in pages() if old != new]
+    for path, new in stale:
+        if "--check" not in arguments:
+            path.write_text(new, encoding="utf-8")
+        print(f"{'stale' if '--check' in arguments else 'wrote'} {path.relative_to(DOCS.parent)}")
+    return 1 if stale and "--check" in arguments else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
