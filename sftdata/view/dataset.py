@@ -231,7 +231,7 @@ class Dataset:
         return str(self.summary())
 
     def _repr_html_(self) -> str:
-        return html.summary_html(self.summary())
+        return html.dataset_html(self)
 
     def _shard(self, number: int) -> _Shard:
         found = self._open.pop(number, None)

@@ -4,6 +4,7 @@ notebooks and reprs share it.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -27,6 +28,21 @@ WARNING, NOTE, READ, KEPT, LOST = "yellow", "dim", "", "green", "red"
 
 
 @dataclass(frozen=True, slots=True)
+class Subject:
+    """The dataset that a summary is of."""
+
+    name: str
+    manifest: Manifest
+    split: str | None
+    facts: Facts | None
+
+    @property
+    def splits(self) -> dict[str, SplitStats]:
+        """Its splits; of a split, itself."""
+        return {key: stats for key, stats in self.manifest.splits.items() if self.split in (None, key)}
+
+
+@dataclass(frozen=True, slots=True)
 class Summary:
     """A title, a few lines, and tables; then what deserves a warning, and commands to continue with. `data` is all of
     it as JSON types.
@@ -39,6 +55,7 @@ class Summary:
     warnings: tuple[Caution, ...] = ()
     commands: tuple[str, ...] = ()
     data: Mapping[str, Any] = field(default_factory=dict)
+    subject: Subject | None = None  # the dataset, if it is the summary of one
 
     def styled(self, width: int = PLAIN_WIDTH) -> list[Line]:
         """The summary as lines of at most this width, wherever its words allow that."""
@@ -104,46 +121,54 @@ def summarize(
     name: str, manifest: Manifest, split: str | None = None, facts: Facts | None = None, commands: Sequence[str] = ()
 ) -> Summary:
     """The summary of a dataset, or of one split. Without `facts`, which the ledger has, from the manifest alone."""
-    splits = {key: stats for key, stats in manifest.splits.items() if split in (None, key)}
-    template = f", template {manifest.template.source}" if manifest.template else ""
-    encoder = f", encoder {manifest.encoding.encoder}" if manifest.encoding else ""
-    about = [
-        f"tokenizer {manifest.tokenizer.source}{template}{encoder}",
-        f"packing {manifest.packing.strategy}, seed {manifest.seed}, dataset hash {manifest.dataset_hash[:12]}",
-    ]
-    about += given_lines(manifest.parts)
+    subject = Subject(name, manifest, split, facts)
+    splits = subject.splits
+    about = [*map(", ".join, about_dataset(manifest, manifest.tokenizer.source)), *given_lines(manifest.parts)]
     tables, lines, warnings = [], [], []
     if split is None:
         tables.append(_funnel_table(manifest, facts))
         lines = notes_on(manifest)
         warnings = find_cautions(manifest, facts)
     if len(splits) > 1 or split is not None or not manifest.counts.rows_read:
-        tables.append(_splits_table(splits, manifest.seq_len))
+        tables.append(splits_table(splits, manifest.seq_len))
     if split is None:
         if manifest.mixture:
-            tables.append(_mixture_table(manifest))
+            tables.append(mixture_table(manifest))
         if facts is not None and facts.groups:
             tables.append(_groups_table(facts))
     of = name if split is None else f"{split} of {name}"
     title = f"{of}: {_headline(manifest, splits, split)}"
     data = {"dataset": name, **_data(manifest, splits, facts)}
-    return Summary(title, tuple(lines), tuple(tables), tuple(about), tuple(warnings), tuple(commands), data)
+    return Summary(title, tuple(lines), tuple(tables), tuple(about), tuple(warnings), tuple(commands), data, subject)
+
+
+def about_dataset(manifest: Manifest, tokenizer: str) -> tuple[tuple[str, ...], ...]:
+    """What a dataset is made with, in two lines; `tokenizer` is its name."""
+    made = [f"tokenizer {tokenizer}", *([f"template {manifest.template.source}"] if manifest.template else [])]
+    made += [f"encoder {manifest.encoding.encoder}"] if manifest.encoding else []
+    packing = (f"packing {manifest.packing.strategy}", f"seed {manifest.seed}")
+    return tuple(made), (*packing, f"dataset hash {manifest.dataset_hash[:12]}")
 
 
 def _headline(manifest: Manifest, splits: Mapping[str, SplitStats], split: str | None) -> str:
     """`19,437 conversations -> 2,197 sequences of 2,048 (99.7% full); 4.49 M tokens, 1.04 M trained (23.1%)`."""
-    samples, rows = sum(one.samples for one in splits.values()), sum(one.rows for one in splits.values())
+    rows = sum(one.rows for one in splits.values())
     tokens, trained = sum(one.tokens for one in splits.values()), sum(one.trained_tokens for one in splits.values())
-    packed = manifest.counts.packed
-    what = pluralize(samples, "sample")
-    if split is None and packed:
-        what = pluralize(packed, "text" if manifest.template is None else "conversation")
-        what += f" as {pluralize(samples, 'sample')}" if samples != packed else ""
+    what = packed_text(manifest, splits, split)
     fill = f" ({share_text(tokens, rows * manifest.seq_len)} full)" if rows else ""
     return (
         f"{what} -> {pluralize(rows, 'sequence')} of {manifest.seq_len:,}{fill}; "
         f"{in_millions(tokens)} tokens, {in_millions(trained)} trained ({share_text(trained, tokens)})"
     )
+
+
+def packed_text(manifest: Manifest, splits: Mapping[str, SplitStats], split: str | None) -> str:
+    """`19,437 conversations`, `8 texts as 12 samples`."""
+    samples, packed = sum(one.samples for one in splits.values()), manifest.counts.packed
+    if split is not None or not packed:
+        return pluralize(samples, "sample")
+    what = pluralize(packed, "text" if manifest.template is None else "conversation")
+    return f"{what} as {pluralize(samples, 'sample')}" if samples != packed else what
 
 
 def in_millions(number: int) -> str:
@@ -158,13 +183,16 @@ def short_names(paths: Sequence[str]) -> list[str]:
     """Each path by the fewest of its last parts that no other path ends in. Only paths from the root, and addresses of
     files, are shortened: others were written so.
     """
-    parts = [path.rstrip("/").split("/") for path in paths]
+    parts = [tuple(path.rstrip("/").split("/")) for path in paths]
+    distinct = set(parts)
+    counted: dict[int, Counter[tuple[str, ...]]] = {}  # by number of parts: how many paths end in the same ones
     names = []
     for path, own in zip(paths, parts):
         is_long = path.startswith("/") or own[0].endswith(":")
         for size in range(1, len(own)) if is_long else ():
-            ends = [other[-size:] for other in {tuple(other) for other in parts}]
-            if ends.count(tuple(own[-size:])) == 1:
+            if size not in counted:
+                counted[size] = Counter(other[-size:] for other in distinct)
+            if counted[size][own[-size:]] == 1:
                 names.append("/".join(own[-size:]))
                 break
         else:
@@ -177,7 +205,8 @@ def token_counts(num_tokens: int, num_trained: int) -> str:
     return f"{pluralize(num_tokens, 'token')}, {num_trained:,} trained ({share_text(num_trained, num_tokens)})"
 
 
-def _splits_table(splits: Mapping[str, SplitStats], seq_len: int) -> Table:
+def splits_table(splits: Mapping[str, SplitStats], seq_len: int) -> Table:
+    """What is in each split."""
     head = ("split", "shards", "sequences", "samples", "tokens", "trained", "share", "fill")
     rows = [_splits_row(name, stats, seq_len) for name, stats in splits.items()]
     return Table(head, tuple(rows), frozenset({0}), optional=frozenset({1}))
@@ -190,7 +219,7 @@ def _splits_row(name: str, stats: SplitStats, seq_len: int) -> tuple[str, ...]:
     return name, *(f"{number:,}" for number in counts), tokens, trained, share, fill
 
 
-def _mixture_table(manifest: Manifest) -> Table:
+def mixture_table(manifest: Manifest) -> Table:
     """The requested and actual share of each source in the training split."""
     rows = [
         (
@@ -211,16 +240,15 @@ def _mixture_table(manifest: Manifest) -> Table:
 def _funnel_table(manifest: Manifest, facts: Facts | None) -> Table:
     """From rows read to rows packed: a line for each reason, by stage, with what the ledger says of its rows."""
     counts = manifest.counts
-    stages = sorted(counts.dropped, key=lambda name: min(map(_place, counts.dropped[name]), default=len(REASONS)))
-    wide = max((len(name) for name in stages), default=0)
+    stages = by_stage(manifest)
+    wide = max((len(name) for name, _ in stages), default=0)
     rows = [("rows read", f"{counts.rows_read:,}", "", "", "")]
     shares = [1.0]
-    for stage in stages:
-        label = stage
-        for reason in sorted(counts.dropped[stage], key=_place):
-            number, first = counts.dropped[stage][reason], counts.examples.get(reason)
+    for label, reasons in stages:
+        for reason, number in reasons:
+            first = counts.examples.get(reason)
             share = share_text(number, counts.rows_read)
-            rows.append((f"  {label:<{wide}}  {reason}", f"-{number:,}", share, first or "", _remark(reason, facts)))
+            rows.append((f"  {label:<{wide}}  {reason}", f"-{number:,}", share, first or "", remark(reason, facts)))
             shares.append(number / max(1, counts.rows_read))
             label = ""
     rows.append(("packed", f"{counts.packed:,}", share_text(counts.packed, counts.rows_read), "", ""))
@@ -237,13 +265,20 @@ def _funnel_table(manifest: Manifest, facts: Facts | None) -> Table:
     )
 
 
+def by_stage(manifest: Manifest) -> list[tuple[str, list[tuple[str, int]]]]:
+    """Each stage that dropped rows, in the order of the stages, with its reasons and how many rows each has."""
+    dropped = manifest.counts.dropped
+    stages = sorted(dropped, key=lambda name: min(map(_place, dropped[name]), default=len(REASONS)))
+    return [(name, sorted(dropped[name].items(), key=lambda item: _place(item[0]))) for name in stages]
+
+
 def _place(reason: str) -> int:
     """The place of a reason among all."""
     known = list(REASONS)
     return known.index(reason) if reason in known else len(known)
 
 
-def _remark(reason: str, facts: Facts | None) -> str:
+def remark(reason: str, facts: Facts | None) -> str:
     """The commonest details of the rows dropped for a reason, or what it means."""
     details = facts.details.get(reason, ()) if facts is not None else ()
     meaning, text = REASONS.get(reason, ("", ""))[1], "; ".join(map(_detail_text, details[:SHOWN_DETAILS]))
@@ -265,9 +300,7 @@ def _groups_table(facts: Facts) -> Table:
     groups = facts.groups[: MAX_GROUPS if facts.by else len(facts.groups)]
     tokens = max(1, sum(group.tokens for group in facts.groups))
     trained = max(1, sum(group.trained_tokens for group in facts.groups))
-    names = [group.name or "" for group in groups]
-    names = [name or "-" for name in names] if facts.by else short_names(names)
-    rows = [_group_row(name, group, tokens, trained) for name, group in zip(names, groups)]
+    rows = [_group_row(name, group, tokens, trained) for name, group in zip(group_names(facts), groups)]
     shares = tuple(group.trained_tokens / trained for group in groups)
     head = (facts.by or "source", "rows", "dropped", "tokens", "of all", "trained", "of all trained")
     left = facts.groups[len(groups) :]
@@ -277,6 +310,12 @@ def _groups_table(facts: Facts) -> Table:
     return Table(
         head, tuple(rows), frozenset({0}), "", shares, 6, notes, (("", KEPT),) * len(rows), optional=frozenset({4})
     )
+
+
+def group_names(facts: Facts) -> list[str]:
+    """What sources, or values of a kept column, are called."""
+    names = [group.name or "" for group in facts.groups]
+    return [name or "-" for name in names] if facts.by else short_names(names)
 
 
 def _group_row(name: str, group: Group, tokens: int, trained: int) -> tuple[str, ...]:

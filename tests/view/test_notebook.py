@@ -42,7 +42,7 @@ def test_the_notebook_shows_summary_row_and_sample(checkout: Path, folder: str):
     outputs = [output for cell in notebook.cells if cell.cell_type == "code" for output in cell.outputs]
     pages = [output["data"]["text/html"] for output in outputs if "text/html" in output.get("data", {})]
     assert len(pages) == 3
-    assert "shards: 6 conversations -&gt; 3 sequences" in pages[0]
+    assert "6 conversations packed into 3 sequences" in pages[0]
     assert pages[1].count('class="sample"') == 4
     assert pages[2].count('class="sample"') == 1
     assert "<|im_end|>" in outputs[-1]["text"]

@@ -114,6 +114,11 @@ class LedgerRows(Sequence[LedgerRow]):
         lines += [f"  {row}" for row in self[:_SHOWN]]
         return "\n".join([*lines, f"  ... and {len(self) - _SHOWN:,} more"] if len(self) > _SHOWN else lines)
 
+    def _repr_html_(self) -> str:
+        from sftdata.view.html.rows import ledger_html
+
+        return ledger_html(self)
+
     @cached_property
     def _table(self) -> pa.Table:
         if not self.manifest.ledger:

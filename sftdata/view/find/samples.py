@@ -167,8 +167,10 @@ class SampleTable(Sequence["Sample"]):
 
     def _repr_html_(self) -> str:
         from sftdata.view import html
+        from sftdata.view.html.rows import samples_index
 
-        return html.samples_html(self, f"{pluralize(len(self), 'sample')} of {self.dataset.name}", _SHOWN_AS_HTML)
+        title = f"{pluralize(len(self), 'sample')} of {self.dataset.name}"
+        return samples_index(self) + html.samples_html(self, title, _SHOWN_AS_HTML)
 
     @property
     def _origins(self) -> Origins:

@@ -1,14 +1,15 @@
-"""What notebooks and reports show, as HTML: self-contained, no JavaScript, readable on light and dark themes."""
+"""What notebooks and reports show, as HTML: self-contained, right without scripts, on light and dark themes."""
 
 from __future__ import annotations
 
-from sftdata.view.html.card import summary_html
+from sftdata.view.html.cells import dataset_html, summary_html
 from sftdata.view.html.chat import row_html, rows_html, sample_chat, sample_html, samples_html
 from sftdata.view.html.messages import message_chat, messages_chat, pair_chat
 from sftdata.view.html.style import page
 from sftdata.view.html.text import visible
 
 __all__ = [
+    "dataset_html",
     "message_chat",
     "messages_chat",
     "page",

@@ -196,7 +196,7 @@ def test_a_long_row_says_what_is_left_out(row: Row):
 
 def test_rows_samples_and_datasets_have_html_for_notebooks(small_dataset: Path):
     ds = open_dataset(small_dataset)
-    assert "6 conversations -> 3 sequences" in Page(ds._repr_html_()).all_text
+    assert "6 conversations packed into 3 sequences of 256 tokens" in Page(ds._repr_html_()).all_text
     assert "exact duplicate of an earlier row" in Page(ds._repr_html_()).all_text
     assert ds[0]._repr_html_() == row_html(ds[0])
     assert ds.sample(0)._repr_html_() == sample_html(ds.sample(0))

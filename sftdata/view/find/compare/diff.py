@@ -108,9 +108,9 @@ class Diff:
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
-        from html import escape
+        from sftdata.view.html.rows import diff_html
 
-        return f'<pre style="white-space:pre-wrap">{escape(str(self))}</pre>'
+        return diff_html(self)
 
 
 def compare(before: Dataset, after: Dataset) -> Diff:
@@ -196,9 +196,9 @@ class RowPairs:
             shown = tuple(str(later or earlier) for earlier, later in names)
             yield Change(WHATS[int(kinds[0, kind])], before, after, int(counts[kind]), shown)
 
-    def table(self) -> pa.Table:
-        """A row for each row that changed."""
-        at = self._changed
+    def table(self, most: int | None = None) -> pa.Table:
+        """A row for each row that changed, or for the first ones."""
+        at = self._changed[:most]
         names = list(zip(*self._names(at))) or [(), ()]
         fates = [
             pa.array([None if row < 0 else ledger.fate(row) for row in rows[at].tolist()], pa.string())

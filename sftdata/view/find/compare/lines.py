@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from sftdata.errors import pluralize
@@ -12,9 +12,9 @@ from sftdata.safe.control_chars import terminal_safe
 from sftdata.view.layout import BOLD, DIM, Line, Table, paragraph, width_of
 
 if TYPE_CHECKING:
-    from sftdata.view.find.compare.diff import Change, Diff, SourceChange
+    from sftdata.view.find.compare.diff import Change, Diff, SourceChange, ValueChange
 
-_TITLES = {
+TITLES = {
     "fate": "rows with another fate",
     "content": "rows of other content in the same place",
     "tokens": "rows packed with other numbers of tokens",
@@ -27,25 +27,37 @@ _VALUE_CHARS = 60
 
 def diff_lines(diff: Diff, width: int) -> list[Line]:
     """What differs, in lines of at most this width wherever the words allow that."""
-    before, after = diff.names
+    title, *about = headline(diff)
+    lines = paragraph("", title, width, BOLD)
     if diff.is_same:
-        rows = pluralize(diff.same_rows, "row")
-        return paragraph("", f"{before} and {after} are the same: {rows}, settings, template and shards", width, BOLD)
-    lines = paragraph("", f"{before} -> {after}", width, BOLD)
-    changed = sum(change.rows for change in diff.changes)
-    about = f"{pluralize(changed, 'row')} changed, {diff.same_rows:,} did not"
-    about += "; the shards have the same bytes" if diff.same_shards else ""
-    lines += paragraph("", about, width)
-    for what, title in _TITLES.items():
+        return lines
+    lines += paragraph("", about[0], width)
+    for what, title in TITLES.items():
         if changes := [change for change in diff.changes if change.what == what]:
-            lines += [[], *_changes(title, changes).styled(width)]
-    if any(before != after for source in diff.sources for before, after in source[1:]):
-        lines += [[], *_sources(diff.sources).styled(width)]
+            lines += [[], *changes_table(title, changes).styled(width)]
+    if are_other_sources(diff):
+        lines += [[], *sources_table(diff.sources).styled(width)]
     lines += _settings(diff, width)
     return lines
 
 
-def _changes(title: str, changes: list[Change]) -> Table:
+def headline(diff: Diff) -> list[str]:
+    """The two datasets, and how many rows changed; or that they are the same."""
+    before, after = diff.names
+    if diff.is_same:
+        rows = pluralize(diff.same_rows, "row")
+        return [f"{before} and {after} are the same: {rows}, settings, template and shards"]
+    about = f"{pluralize(sum(change.rows for change in diff.changes), 'row')} changed, {diff.same_rows:,} did not"
+    return [f"{before} -> {after}", about + ("; the shards have the same bytes" if diff.same_shards else "")]
+
+
+def are_other_sources(diff: Diff) -> bool:
+    """Whether some source has other numbers than before."""
+    return any(before != after for source in diff.sources for before, after in source[1:])
+
+
+def changes_table(title: str, changes: list[Change]) -> Table:
+    """Changes of one kind, each with its first row."""
     rows = tuple((_fates(change), f"{change.rows:,}", change.examples[0]) for change in changes)
     return Table((title, "rows", "first"), rows, frozenset({0, 2}))
 
@@ -56,7 +68,8 @@ def _fates(change: Change) -> str:
     return f"{change.before} -> {change.after}"
 
 
-def _sources(sources: tuple[SourceChange, ...]) -> Table:
+def sources_table(sources: tuple[SourceChange, ...]) -> Table:
+    """Each source before and after."""
     head = ("source", "rows", "packed", "tokens", "trained")
     rows = [(source.source, *(_pair(*pair) for pair in source[1:])) for source in sources]
     if len(rows) > 1:
@@ -73,27 +86,43 @@ def _pair(before: int, after: int) -> str:
 def _settings(diff: Diff, width: int) -> Iterator[Line]:
     """Settings, tokenizer, template and versions that differ."""
     if diff.settings:
-        shown = [(one.key, _value(one.before), _value(one.after)) for one in diff.settings[:_MAX_SETTINGS]]
-        more = len(diff.settings) - len(shown)
+        more = len(diff.settings) - _MAX_SETTINGS
         yield []
-        yield from Table(("setting", "before", "after"), tuple(shown), frozenset({0, 1, 2})).styled(width)
+        yield from settings_table(diff.settings[:_MAX_SETTINGS]).styled(width)
         if more > 0:
             yield [(f"... and {pluralize(more, 'more setting')}", DIM)]
-    if diff.tokenizers is not None:
-        before, after = diff.tokenizers
-        names = f"{before} -> {after}" if before != after else f"both {before}"
+    if (text := tokenizers_text(diff)) is not None:
         yield []
-        yield from paragraph("", f"the tokenizers differ: {names}", width)
+        yield from paragraph("", text, width)
     if diff.template is not None:
         yield []
         yield [("the chat templates differ", BOLD)]
         styles = {"-": "red", "+": "green", "@": DIM}
         for line in diff.template:
             yield [("  ", ""), (_cut(terminal_safe(line), width - 2), styles.get(line[:1], ""))]
-    if diff.versions:
-        named = ", ".join(f"{one.key} {one.before or 'none'} -> {one.after or 'none'}" for one in diff.versions)
+    if (text := versions_text(diff)) is not None:
         yield []
-        yield from paragraph("", f"made by other versions: {named}", width, DIM)
+        yield from paragraph("", text, width, DIM)
+
+
+def settings_table(changes: Sequence[ValueChange]) -> Table:
+    """Settings before and after."""
+    rows = tuple((one.key, _value(one.before), _value(one.after)) for one in changes)
+    return Table(("setting", "before", "after"), rows, frozenset({0, 1, 2}))
+
+
+def tokenizers_text(diff: Diff) -> str | None:
+    """The names of the tokenizers, if they differ."""
+    if diff.tokenizers is None:
+        return None
+    before, after = diff.tokenizers
+    return f"the tokenizers differ: {f'{before} -> {after}' if before != after else f'both {before}'}"
+
+
+def versions_text(diff: Diff) -> str | None:
+    """The versions of the programs, if they differ."""
+    named = ", ".join(f"{one.key} {one.before or 'none'} -> {one.after or 'none'}" for one in diff.versions)
+    return f"made by other versions: {named}" if named else None
 
 
 def _cut(text: str, width: int) -> str:
