@@ -68,6 +68,11 @@ class Settings(BaseModel):
 
     __str__ = __repr__
 
+    def _repr_html_(self) -> str:
+        from sftdata.settings.written import settings_html
+
+        return settings_html(self)
+
 
 def _plain_kinds(annotation: Any) -> set[Any]:
     """The plain types that a value of a setting itself may have, not the entries of a list or a mapping."""

@@ -2,18 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from html import escape
 from typing import Any
 
 from pydantic import BaseModel
 
 from sftdata.errors import ConfigError, pluralize
 from sftdata.safe.addresses import written_address
+from sftdata.safe.control_chars import terminal_safe
 from sftdata.settings.given_rows import ROWS, WrittenRows
 from sftdata.settings.yaml_line import flow
 
 _ADDRESSES = ("path", "tokenizer", "template", "model")  # settings that may hold an address with a password in it
 _MAX_ENTRIES, _MAX_CHARS = 4, 60  # of a list, and of a value, in a repr
+_MAX_CELL = 300  # characters of a value in a table
+_CSS = """
+.sfts.sfts.sfts{font-size:13px;line-height:1.5;margin:.3em 0;color:inherit;overflow-x:auto}
+.sfts.sfts.sfts table{table-layout:auto;word-break:normal;border-collapse:collapse;margin:.3em 0;color:inherit}
+.sfts.sfts.sfts tr,.sfts.sfts.sfts td{background:none;border:0;color:inherit}
+.sfts.sfts.sfts td{text-align:left;vertical-align:top;padding:.1em 1.2em .1em 0;
+border-bottom:1px solid rgba(128,128,128,.25);overflow-wrap:anywhere}
+.sfts.sfts.sfts td:first-child{font-weight:600;min-width:9em}
+.sfts.sfts.sfts summary{cursor:pointer}
+"""
 
 
 def given_settings(group: BaseModel) -> dict[str, Any]:
@@ -74,6 +86,75 @@ def settings_repr(group: BaseModel) -> str:
     """A group of settings on one line, as a call in Python: what differs from the defaults, long values shortened."""
     values = ", ".join(f"{name}={_short(name, value)}" for name, value in changed_settings(group).items())
     return f"{type(group).__name__}({values})"
+
+
+def settings_html(group: BaseModel) -> str:
+    """A group of settings for a notebook: those that differ from the defaults as a table, and all others folded."""
+    changed = list(_leaves("", changed_settings(group)))
+    given = {name for name, _ in changed}
+    others = [
+        (name, value)
+        for name, value in _leaves("", _every(group))
+        if not any(one == name or one.startswith(f"{name}.") or name.startswith(f"{one}.") for one in given)
+    ]
+    title = f"<p><b>{type(group).__name__}</b></p>"
+    return f'<style>{_CSS}</style><div class="sfts">{title}{settings_tables(changed, others)}</div>'
+
+
+def settings_tables(changed: Sequence[tuple[str, Any]], others: Sequence[tuple[str, Any]]) -> str:
+    """Settings by their dotted names as two tables, the second one folded, without a stylesheet."""
+    shown = _settings_table(changed) if changed else "<p>all settings are the defaults</p>"
+    if not others:
+        return shown
+    return f"{shown}<details><summary>{len(others):,} at their defaults</summary>{_settings_table(others)}</details>"
+
+
+def _settings_table(settings: Sequence[tuple[str, Any]]) -> str:
+    rows = "".join(f"<tr><td>{_cell(name)}</td><td>{_cell(_value(name, value))}</td></tr>" for name, value in settings)
+    return f"<table><tbody>{rows}</tbody></table>"
+
+
+def _cell(text: str) -> str:
+    text = text if len(text) <= _MAX_CELL else f"{text[: _MAX_CELL - 1]}\u2026"
+    return escape(terminal_safe(text))
+
+
+def _value(name: str, value: Any) -> str:
+    """A value as a settings file has it; of rows, how many."""
+    return rows_in_words(value) if name.rpartition(".")[2] == ROWS and value is not None else flow(value)
+
+
+def _every(group: BaseModel) -> dict[str, Any]:
+    """All settings of a group, as `changed_settings`."""
+    found: dict[str, Any] = {}
+    for name in type(group).model_fields:
+        value = getattr(group, name)
+        is_groups = isinstance(value, (list, tuple)) and value and isinstance(value[0], BaseModel)
+        if isinstance(value, BaseModel):
+            found[name] = _every(value)
+        elif is_groups:
+            found[name] = [_every(item) for item in value]
+        elif name != ROWS or value is not None:
+            found[name] = value if name == ROWS else _written(name, value)
+    return found
+
+
+def _leaves(prefix: str, value: Any) -> Iterator[tuple[str, Any]]:
+    """Settings by their dotted names; entries of a list of groups by their numbers."""
+    name = prefix.rstrip(".")
+    if isinstance(value, dict) and value and name.rpartition(".")[2] != ROWS:
+        for key, item in value.items():
+            yield from _leaves(f"{prefix}{key}.", item)
+    elif isinstance(value, list) and value and isinstance(value[0], dict) and name.rpartition(".")[2] != ROWS:
+        for at, item in enumerate(value):
+            yield from _leaves(f"{prefix}{at}.", item)
+    elif name:
+        yield name, value
+
+
+def dotted_settings(settings: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    """Nested settings by their dotted names: `[("pack.seq_len", 2048), ("sources.0.path", "a.jsonl"), ...]`."""
+    return list(_leaves("", dict(settings)))
 
 
 def _short(name: str, value: Any) -> str:

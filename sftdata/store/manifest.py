@@ -5,10 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, FailFast, Field, ValidationError, field_validator, model_validator
 
@@ -264,6 +264,8 @@ class Manifest(Entry):
     The same config on the same data gives the same bytes: there are no timestamps and no local paths in it.
     """
 
+    shown_by: ClassVar[Callable[[Manifest], str] | None] = None  # set by the room that shows datasets
+
     schema_version: int = SCHEMA_VERSION
     dataset_hash: Sha256  # of the shards: the same shards give the same hash
     seed: Annotated[int, Field(strict=True, ge=0)]
@@ -323,6 +325,10 @@ class Manifest(Entry):
         return f"<Manifest: {rows}; {size}; dataset hash {self.dataset_hash[:12]}>"
 
     __str__ = __repr__
+
+    def _repr_html_(self) -> str | None:
+        show = type(self).shown_by
+        return None if show is None else show(self)
 
     def listed_files(self) -> tuple[FileEntry, ...]:
         """All files of the dataset except the manifest."""

@@ -51,7 +51,7 @@ ROOMS: dict[str, set[str]] = {
         "config",
     },
     # Texts of rows are read again as prepare read them.
-    "view": {"safe", "errors", "reasons", "records", "files", "store", "read", "curate", "config"},
+    "view": {"safe", "errors", "reasons", "records", "settings", "files", "store", "read", "curate", "config"},
     "audit": {
         "safe",
         "errors",

@@ -68,6 +68,8 @@ margin-bottom:.3em}
 .sftv .charts{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(21em,100%),1fr));gap:0 2em}
 .sftv .key{display:inline-block;width:9px;height:9px;border-radius:2px;margin:0 .3em 0 .6em;background:#4c82ee}
 .sftv .key.r{background:#dd5246}
+.sftv .settings td{text-align:left;overflow-wrap:anywhere;white-space:normal}
+.sftv .settings td:first-child{font-weight:600;min-width:9em}
 .sftv .many{background:rgba(221,82,70,.2);border-radius:4px;padding:0 .3em;font-weight:600}
 """
 
@@ -175,7 +177,7 @@ def funnel_html(manifest: Manifest, facts: Facts | None = None) -> str:
             shown += [_text(told)] if told else []
             parts.append(f'<div class="told">{" &ensp; ".join(shown)}</div>' if shown else "")
     parts.append(_step("packed", f"{counts.packed:,}", share_text(counts.packed, read), counts.packed / read))
-    return f'{_heading("Where the rows went")}<div class="funnel">{"".join(parts)}</div>'
+    return f'{part_html("Where the rows went")}<div class="funnel">{"".join(parts)}</div>'
 
 
 def _step(name: str, number: str, share: str, part: float | None, bar: str = "", kind: str = "") -> str:
@@ -203,14 +205,14 @@ def charts_html(figures: Figures, limit: int) -> str:
         marks=marks,
         is_open=tokens.is_open,
     )
-    boxes = [f"<div>{_heading(title, about)}{key}{chart}</div>"]
+    boxes = [f"<div>{part_html(title, about)}{key}{chart}</div>"]
     if figures.shares is None:
         whole = "texts are trained from their second token on" if noun == TEXT else "every token is trained"
-        boxes.append(f"<div>{_heading('Trained share')}<p>{whole}</p></div>")
+        boxes.append(f"<div>{part_html('Trained share')}<p>{whole}</p></div>")
     else:
         title = f"Trained share of a {noun}"
         chart = histogram(figures.shares.edges, figures.shares.counts, title=title, unit="%")
-        boxes.append(f"<div>{_heading(title)}{chart}</div>")
+        boxes.append(f"<div>{part_html(title)}{chart}</div>")
     return f'<div class="charts">{"".join(boxes)}</div>'
 
 
@@ -218,12 +220,12 @@ def splits_html(about: Subject) -> str:
     """The splits, if there are several; of one split, what is in it."""
     if len(about.splits) < 2 and about.split is None:
         return ""
-    return _heading("Splits") + table_html(splits_table(about.splits, about.manifest.seq_len))
+    return part_html("Splits") + table_html(splits_table(about.splits, about.manifest.seq_len))
 
 
 def mixture_html(manifest: Manifest) -> str:
     """The requested and the actual share of each source, if a mixture is asked for."""
-    return _heading("Mixture") + table_html(mixture_table(manifest)) if manifest.mixture else ""
+    return part_html("Mixture") + table_html(mixture_table(manifest)) if manifest.mixture else ""
 
 
 def groups_html(facts: Facts) -> str:
@@ -236,7 +238,7 @@ def groups_html(facts: Facts) -> str:
     head = (facts.by or "source", "rows", "dropped", "of tokens", "of trained tokens", "tokens", "trained")
     noun = "value" if facts.by else "source"
     table = paged_table(head, rows, total=len(facts.groups), noun=noun, page_rows=SHOWN_GROUPS)
-    return _heading(f"By {facts.by}" if facts.by else "Sources") + table
+    return part_html(f"By {facts.by}" if facts.by else "Sources") + table
 
 
 def _group_rows(groups: Sequence[Group], names: Sequence[str], tokens: int, trained: int) -> Iterator[list[Cell]]:
@@ -269,7 +271,8 @@ def commands_html(commands: Sequence[str]) -> str:
     return "".join(f'<p><code class="set">{_text(one)}</code></p>' for one in commands)
 
 
-def _heading(title: str, more: str = "") -> str:
+def part_html(title: str, more: str = "") -> str:
+    """The heading of a part."""
     rest = f'<span class="dim">{_text(more)}</span>' if more else ""
     return f'<div class="part" role="heading" aria-level="4">{_text(title)}{rest}</div>'
 

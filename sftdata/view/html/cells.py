@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from html import escape
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sftdata.errors import DatasetError
 from sftdata.files.parquet_file import read_row_groups
 from sftdata.safe.control_chars import terminal_safe
+from sftdata.settings.written import dotted_settings, settings_tables
 from sftdata.store.ledger import LEDGER_SCHEMA, keep_columns
+from sftdata.store.manifest import Manifest
 from sftdata.view.figures import Figures, read_figures
-from sftdata.view.html.card import CARD_CSS, card_html
+from sftdata.view.html.card import CARD_CSS, card_html, head_html, mixture_html, part_html, splits_html, tiles_html
 from sftdata.view.html.charts import CHART_CSS
 from sftdata.view.html.style import page, scoped
-from sftdata.view.html.tables import TABLE_CSS, TABLE_SCRIPT, table_html
+from sftdata.view.html.tables import TABLE_CSS, TABLE_SCRIPT, Cell, number_cell, paged_table, table_html
 from sftdata.view.outcome import Facts, read_facts
-from sftdata.view.summary import Summary, summarize
+from sftdata.view.summary import Subject, Summary, summarize
 
 if TYPE_CHECKING:
     from sftdata.view.dataset import Dataset
 
+_ENTRY = re.compile(r"^(sources)\.\d+\.")
 MAX_VALUES = 200  # of a kept column, beyond which it is no name of a source
 
 ALL_CSS = "".join(map(scoped, (TABLE_CSS, CHART_CSS, CARD_CSS)))  # beside that of style.py
@@ -64,6 +68,33 @@ def column_to_show(dataset: Dataset) -> str | None:
         if 1 < len(table[column].unique()) <= min(MAX_VALUES, table.num_rows // 2):
             return name
     return None
+
+
+def manifest_html(manifest: Manifest) -> str:
+    """What a manifest says: its numbers, the settings that differ from the defaults, files and versions."""
+    about = Subject("manifest", manifest, None, None)
+    parts = [head_html(about), tiles_html(about), splits_html(about), mixture_html(manifest)]
+    parts.append(part_html("Settings") + settings_of_manifest(manifest))
+    rows = [[Cell(one.path), number_cell(one.size_bytes), Cell(one.sha256)] for one in manifest.listed_files()]
+    parts.append(part_html("Files") + paged_table(("file", "bytes", "sha256"), rows, total=len(rows), noun="file"))
+    versions = [[Cell(name), Cell(version)] for name, version in manifest.versions.items()]
+    parts.append(part_html("Versions") + paged_table(("program", "version"), versions, total=len(versions)))
+    return tables_page([f'<div class="card">{"".join(parts)}</div>'])
+
+
+def settings_of_manifest(manifest: Manifest) -> str:
+    """The settings in a manifest: those that differ from the defaults, the others folded; without a stylesheet."""
+    from sftdata.config import parse_config
+
+    required = parse_config({"tokenizer": "", "sources": [""], "out": ""}).model_dump(mode="json")
+    defaults = dict(dotted_settings(required))
+    changed: list[tuple[str, Any]] = []
+    others: list[tuple[str, Any]] = []
+    for name, value in dotted_settings(manifest.config):
+        same = _ENTRY.sub(r"\1.0.", name)  # all sources have the same defaults
+        is_default = same in defaults and defaults[same] == value and not same.endswith(".path")
+        (others if is_default else changed).append((name, value))
+    return f'<div class="box settings">{settings_tables(changed, others)}</div>'
 
 
 def tables_page(parts: Sequence[str]) -> str:

@@ -158,3 +158,18 @@ def test_a_summary_shows_itself_as_the_card_without_what_needs_the_ledger(
     summary = (ds if split is None else ds[split]).summary()
     html = summary._repr_html_()
     assert 'class="card"' in html and "<svg" not in html
+
+
+def test_a_manifest_shows_its_numbers_settings_that_differ_files_and_versions(
+    tiny_tokenizer: Path, tmp_path: Path
+) -> None:
+    data = write(tmp_path, "a.jsonl", [chat("Hi?", "Ho.")])
+    manifest = prepare(tmp_path, tiny_tokenizer, data, seed=7, **{"pack.seq_len": 512}).manifest
+    html = manifest._repr_html_()
+    assert html is not None
+    shown, _, folded = html.partition("<details>")
+    text = text_of(shown)
+    assert "1 conversation packed into 1 sequence of 512 tokens" in text
+    assert "seed 7" in text.partition("Settings")[2] and "pack.seq_len 512" in text
+    assert "dedup.exact" not in text and "dedup.exact true" in text_of(folded)
+    assert "ledger/00000.parquet" in html and manifest.ledger[0].sha256 in html and "pyarrow" in html
