@@ -225,7 +225,17 @@ def splits_html(about: Subject) -> str:
 
 def mixture_html(manifest: Manifest) -> str:
     """The requested and the actual share of each source, if a mixture is asked for."""
-    return part_html("Mixture") + table_html(mixture_table(manifest)) if manifest.mixture else ""
+    if not manifest.mixture:
+        return ""
+    table = mixture_table(manifest)
+    values = [(one.asked, one.got, one.trained_tokens, one.available_tokens) for one in manifest.mixture]
+    counts = [(one.records, one.copies) for one in manifest.mixture]
+    rows = [
+        [Cell(texts[0]), *(Cell(text, number) for text, number in zip(texts[1:], (*some, *more), strict=True))]
+        for texts, some, more in zip(table.rows, values, counts, strict=True)
+    ]
+    head = ("source", *table.head[1:])
+    return part_html("Mixture") + paged_table(head, rows, total=len(rows), noun="source", page_rows=SHOWN_GROUPS)
 
 
 def groups_html(facts: Facts) -> str:

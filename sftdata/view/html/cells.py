@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 _ENTRY = re.compile(r"^(sources)\.\d+\.")
 MAX_VALUES = 200  # of a kept column, beyond which it is no name of a source
 
-ALL_CSS = "".join(map(scoped, (TABLE_CSS, CHART_CSS, CARD_CSS)))  # beside that of style.py
+ALL_CSS = scoped(TABLE_CSS + CHART_CSS + CARD_CSS)  # beside that of style.py
 
 
 def summary_html(summary: Summary, figures: Figures | None = None, note: str = "") -> str:

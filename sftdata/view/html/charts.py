@@ -273,7 +273,7 @@ def _ticks(low: float, high: float, most: int, is_log: bool) -> list[float]:
         found = [one for one in found if low <= one <= high]
         if len(found) >= 3:
             return found[:: -(-len(found) // (most + 3))]
-    return [low, high] if low < high else [low]
+    return [one for one in _round_ticks(low, high, most) if low <= one <= high] or [low]
 
 
 def _round_ticks(low: float, high: float, most: int) -> list[float]:

@@ -49,6 +49,22 @@ def sample_chat(sample: Sample, tokens: bool) -> str:
     return f'<div class="chat">{SWITCH if tokens else ""}{_box(sample, _Limits(tokens))}</div>'
 
 
+def fitted_chat(sample: Sample, max_bytes: int) -> str:
+    """One sample without the stylesheet and the switch, with as much as fits: every token, else only text, else without
+    the middle of long texts, else its beginning.
+    """
+    made = ""
+    for limits in (
+        *(_Limits(True), _Limits(True, names=False)),
+        *(_Limits(False, max_chars=size) for size in (None, 2000, 500, 100)),
+        *(_Limits(False, max_tokens=size, max_chars=100) for size in (256, 64, 16)),
+    ):
+        made = _box(sample, limits)
+        if len(made.encode()) <= max_bytes:
+            break
+    return f'<div class="chat">{made}</div>'
+
+
 def sample_html(sample: Sample, *, max_tokens: int = MAX_TOKENS, max_bytes: int | None = None) -> str:
     """One sample, with its tokens if there is room for them in `max_bytes`, else without."""
     return _fitted([sample], sample.title, max_tokens, max_bytes, lambda one: "")
@@ -70,8 +86,8 @@ def samples_html(samples: Sequence[Sample], title: str, num_shown: int) -> str:
     """Samples as a list that folds, the first of it open, and how many are left out."""
     parts = [f"<p>{escape(title)}</p>", _legend([], False)]
     for number, sample in enumerate(samples[:num_shown]):
-        name = sample.where or f"record {sample.record_id}"
-        about = f"{name} · {sample.counts}" + (f" · record {sample.record_id}" if sample.where else "")
+        name = sample.place or f"record {sample.record_id}"
+        about = f"{name} · {sample.counts}" + (f" · record {sample.record_id}" if sample.place else "")
         head = f'<summary class="head">\u25b8 {escape(about)}</summary>'
         is_open = "" if number else " open"
         parts.append(f'<details class="list"{is_open}>{head}{_fitting_box(sample)}</details>')
@@ -146,7 +162,7 @@ def _legend(boxes: Sequence[str], tokens: bool) -> str:
 
 def _box(sample: Sample, limits: _Limits, prefix: str = "", *, is_headed: bool = True) -> str:
     """The box of a sample: where it comes from, its counts, and its turns."""
-    place = "" if sample.where is None else f"{sample.where} · "
+    place = "" if sample.place is None else f"{sample.place} · "
     head = f"{prefix}{place}{sample.counts} · record {sample.record_id}"
     shown = [one for one in shown_tokens(sample) if one.span.start < limits.max_tokens]
     more = sample.num_tokens - (shown[-1].span.end if shown else 0)

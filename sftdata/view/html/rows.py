@@ -54,7 +54,7 @@ def _samples(table: SampleTable) -> Iterator[list[Cell]]:
             texts["assistant"] = sample.text
         yield [
             number_cell(number),
-            Cell(sample.where or sample.record_id),
+            Cell(sample.place or sample.record_id),
             number_cell(sample.num_tokens),
             number_cell(trained),
             Cell(share_text(trained, sample.num_tokens), trained / max(1, sample.num_tokens)),

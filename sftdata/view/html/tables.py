@@ -19,6 +19,7 @@ from sftdata.view.layout import Table, shortened
 MAX_ROWS, MAX_BYTES = 1_000, 200_000  # of a table that pages
 PAGE_ROWS = 10
 MAX_CELL = 200  # characters of a text in a cell
+_LONG = 40  # characters of a text whose column is kept wide on a narrow page
 
 TABLE_CSS = """
 .sftv .box{overflow-x:auto;max-width:100%}
@@ -120,11 +121,12 @@ def bar_html(share: float, kind: str = "") -> str:
 def table_html(table: Table) -> str:
     """A table of a summary with its notes, each below its row; it scrolls sideways in its own box."""
     has_bars = bool(table.shares)
+    wide = {at for at in table.text_columns if any(len(row[at]) > _LONG for row in table.rows)}
 
     def cells(values: Sequence[str], tag: str, share: float | None) -> str:
         found = []
         for at, value in enumerate(values):
-            kind = "x" if table.has_remarks and at == len(values) - 1 else "l" if at in table.text_columns else ""
+            kind = "x" if at in wide else "l" if at in table.text_columns else ""
             found.append(f"<{tag}{f' class={_kind(kind, tag)}' if kind else ''}>{_text(value)}</{tag}>")
             if has_bars and at == table.bar_after:
                 found.append(f"<{tag}>{bar_html(share) if share is not None else ''}</{tag}>")

@@ -173,3 +173,12 @@ def test_a_manifest_shows_its_numbers_settings_that_differ_files_and_versions(
     assert "seed 7" in text.partition("Settings")[2] and "pack.seq_len 512" in text
     assert "dedup.exact" not in text and "dedup.exact true" in text_of(folded)
     assert "ledger/00000.parquet" in html and manifest.ledger[0].sha256 in html and "pyarrow" in html
+
+
+def test_a_mixture_shows_what_was_asked_and_what_is_there(tiny_tokenizer: Path, tmp_path: Path) -> None:
+    data = [
+        {"path": write(tmp_path, f"{name}.jsonl", [chat(f"{name} {n}?", f"{name}.") for n in range(9)]), "weight": 1.0}
+        for name in ("one", "two")
+    ]
+    text = text_of(prepare(tmp_path, tiny_tokenizer, data)._repr_html_())
+    assert "Mixture source requested actual trained available records copies one.jsonl 50.00% 50" in text

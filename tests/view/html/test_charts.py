@@ -129,3 +129,9 @@ def test_any_points_give_a_chart(log: bool, points: list[tuple[float, float]]) -
     svg = line_chart({"a": bounded, "b": [(1, 1)]}, title="x", log_x=log, log_y=log)
     ET.fromstring(svg)
     assert len(svg) < 12_000
+
+
+def test_a_logarithmic_axis_of_less_than_a_decade_has_round_numbers() -> None:
+    svg = line_chart({"a": [(1, 2.1), (2, 3.8)]}, title="x", log_y=True)
+    texts = [one.text for one in ET.fromstring(svg).iter("text")]
+    assert texts[:3] == ["2.5", "3", "3.5"]
