@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 __all__ = ["Dataset", "Row", "Rows", "Sample", "open_dataset"]
 
 MAX_OPEN_SHARDS = 32  # memory-mapped at a time
+MAX_NAMED_ROWS = 200_000  # of a ledger that is read only to name the rows of a sequence
 _SHOWN_SEQUENCES = 3  # of a slice, in a notebook
 
 
@@ -214,6 +215,12 @@ class Dataset:
     def origins(self) -> Origins | None:
         """Which row of the input each sample comes from; None without a ledger. Raises DatasetError as load_origins."""
         return load_origins(self.path, self.manifest, self.shards)
+
+    @property
+    def can_name_rows(self) -> bool:
+        """Whether `origins` were read, or take so little time to read that a name of a row is worth it."""
+        rows = sum(entry.rows for entry in self.manifest.ledger)
+        return "origins" in self.__dict__ or 0 < rows <= MAX_NAMED_ROWS
 
     def shard_table(self, shard: int) -> pa.Table:
         """The sequences of a shard by its number, checked and memory-mapped. Raises DatasetError as `open_shard`."""

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, SupportsIndex
 
-from sftdata.errors import NoSuchItemError, pluralize
+from sftdata.errors import DatasetError, NoSuchItemError, pluralize
 from sftdata.records.labels import IGNORE
 from sftdata.view import html
 from sftdata.view.decoder import Decoder, TokenSpan
@@ -75,6 +76,15 @@ class Sample:
         """File and line of the row that the sample comes from, as in `chats.jsonl:17`; None without a ledger."""
         origins = None if self.dataset is None else self.dataset.origins
         return None if origins is None else origins.where_of(self.number)
+
+    @property
+    def place(self) -> str | None:
+        """As `where`, if that is at hand: None also where the ledger is damaged, or too large to read for a name."""
+        if self.dataset is None or not self.dataset.can_name_rows:
+            return None
+        with suppress(DatasetError):  # the tokens can be shown without it; verify says what is wrong
+            return self.where
+        return None
 
     @property
     def source(self) -> str | None:

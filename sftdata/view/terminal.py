@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from rich.text import Text
 
-from sftdata.errors import DatasetError, pluralize
+from sftdata.errors import pluralize
 from sftdata.safe.control_chars import INVISIBLE, encodable, terminal_safe, visible_char
 from sftdata.safe.terminal import safe_console
 from sftdata.view.layout import ASCII_BARS, Line
@@ -21,7 +20,6 @@ if TYPE_CHECKING:
     from sftdata.view.dataset import Dataset, Row, Sample
 
 MAX_TOKENS = 4096
-_MAX_LEDGER_ROWS = 200_000  # of a ledger that is read only to name the rows of a sequence
 STYLES = {  # (trained, control token) -> style
     ("no", False): "",
     ("yes", False): "underline green",
@@ -168,18 +166,9 @@ def print_legend(console: Console) -> None:
 
 
 def _print_sample(console: Console, sample: Sample, prefix: str, max_tokens: int) -> None:
-    head = f"{prefix}{sample.counts} · {_origin(sample)}"
+    head = f"{prefix}{sample.counts} · {sample.place or f'record {sample.record_id}'}"
     _print(console, Text("\u2500\u2500 " + terminal_safe(head) + " " + "\u2500" * 2, style="bold"))
     print_tokens(sample, console, max_tokens)
-
-
-def _origin(sample: Sample) -> str:
-    """Which row a sample comes from, as far as that is at hand."""
-    ledger = () if sample.dataset is None else sample.dataset.manifest.ledger
-    if ledger and sum(entry.rows for entry in ledger) <= _MAX_LEDGER_ROWS:
-        with suppress(DatasetError):  # the tokens can be shown without it
-            return str(sample.where)
-    return f"record {sample.record_id}"
 
 
 def print_tokens(sample: Sample, console: Console, max_tokens: int) -> None:
