@@ -15,6 +15,7 @@ from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
+from sftdata.errors import DatasetError
 from sftdata.records.chat_marks import ANALYSIS, FAMILIES, Marks
 from sftdata.records.labels import IGNORE
 
@@ -112,7 +113,10 @@ def messages_of(sample: Sample) -> tuple[SampleMessage, ...]:
 
 def turns_of(sample: Sample) -> tuple[Turn, ...] | None:
     """Where the messages of a sample are in its text; None for plain text, and where no marks prove them."""
-    if sample.is_plain_text:
+    try:
+        if sample.is_plain_text:
+            return None
+    except DatasetError:  # the ledger is damaged, which alone knows of which kind the source is
         return None
     found, shields = _proven(sample, list(_pieces(sample)))
     if found is None:
