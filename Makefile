@@ -52,7 +52,7 @@ test: lint types browser
 	@mkdir -p .cache/tmp
 	$(BIN)/python -m pytest --numprocesses=auto --maxprocesses=4 --dist=loadfile
 
-# Where this fails, or nobody is root, the tests in the browser are skipped, and say what to install. apt-get must not
+# Where this fails, or without root, the tests in the browser are skipped, and say what to install. apt-get must not
 # see our TMPDIR: it works as a user who may not write there.
 browser: $(READY)
 	@command -v chromium chromium-browser google-chrome >/dev/null || test "$$(id -u)" != 0 || \

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from html import escape
 
 # The inside of a regex class [...]: control, format and space characters other than space, newline and tab.
 INVISIBLE = (
@@ -45,3 +46,8 @@ def one_line(text: str) -> str:
 def terminal_safe(text: str) -> str:
     """Text on one line, with control and invisible characters made visible."""
     return re.sub(f"[\n\t{INVISIBLE}]", lambda match: visible_char(match[0]), text)
+
+
+def html_safe(text: str) -> str:
+    """The same as HTML, for texts and quoted attributes."""
+    return escape(terminal_safe(text))

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from html import escape
 from typing import Any
 
 from pydantic import BaseModel
 
 from sftdata.errors import ConfigError, pluralize
 from sftdata.safe.addresses import written_address
-from sftdata.safe.control_chars import terminal_safe
+from sftdata.safe.control_chars import html_safe
 from sftdata.settings.given_rows import ROWS, WrittenRows
 from sftdata.settings.yaml_line import flow
 
@@ -116,7 +115,7 @@ def _settings_table(settings: Sequence[tuple[str, Any]]) -> str:
 
 def _cell(text: str) -> str:
     text = text if len(text) <= _MAX_CELL else f"{text[: _MAX_CELL - 1]}\u2026"
-    return escape(terminal_safe(text))
+    return html_safe(text)
 
 
 def _value(name: str, value: Any) -> str:

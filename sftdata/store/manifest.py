@@ -295,13 +295,13 @@ class Manifest(Entry):
     @field_validator("config")
     @classmethod
     def _can_be_used(cls, config: dict[str, Any]) -> dict[str, Any]:
-        """Reject settings of a wrong type, as far as a reader uses them."""
+        """Reject settings of a wrong type, of those that a reader uses."""
         ConfigParts.of(config)
         return config
 
     @cached_property
     def parts(self) -> ConfigParts:
-        """The settings, as far as a reader uses them."""
+        """Those of the settings that a reader uses."""
         return ConfigParts.of(self.config)
 
     @property

@@ -26,7 +26,7 @@ MAX_BINS = 30
 SHARE_BINS = 20  # of 5% each
 OVERLONG = "overlong"
 TEXT = "text"
-FAR = 5  # a limit more than this many times as far as nearly all lengths is not drawn
+FAR = 5  # a limit more than this many times what nearly all lengths reach is not drawn
 NEARLY_ALL = 0.995
 
 Ints = npt.NDArray[np.int64]
@@ -185,7 +185,7 @@ def copies_of(digests: pa.ChunkedArray) -> Ints:
 def token_edges(lengths: Sequence[_Lengths], limit: int) -> tuple[tuple[int, ...], bool]:
     """Edges of bins of one round width, from 0 on, and whether some lengths are beyond the last one.
 
-    They reach as far as nearly all lengths of the first kind, and the limit of a sequence if that is not far beyond.
+    They cover nearly all lengths of the first kind, and the limit of a sequence if that is not far beyond.
     """
     nearly_all = lengths[0].at_share(NEARLY_ALL)
     longest = max(one.at_share(1.0) for one in lengths)

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 _BATCH_ROWS = 1024
 _BATCH_BYTES = 1 << 25  # of a batch of a Parquet file
 _PART_BYTES = 1 << 24  # of a batch: rows that are Python objects at a time
-_CHEAP_ROWS = 16  # batches of at least so many rows cost less than a look at the longest values
+_CHEAP_ROWS = 16  # batches of at least this many rows cost less than a look at the longest values
 _LOOK_ROWS = 64  # until the first value of a column is found
 
 
@@ -94,7 +94,7 @@ def _rows_at_a_time(metadata: pq.FileMetaData, index: int, longest: Mapping[str,
 
 
 def _longest_values(parquet: _Parquet, index: int) -> dict[str, int]:
-    """The sizes of the longest values in the dictionaries of a row group, by column, as far as they can be read."""
+    """The sizes of the longest values in the dictionaries of a row group, by column, where they can be read."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 

@@ -132,7 +132,7 @@ def turns_of(sample: Sample) -> tuple[Turn, ...] | None:
 
 
 def _proven(sample: Sample, pieces: Sequence[_Piece]) -> tuple[list[_Found] | None, list[int]]:
-    """The messages that the marks of a family prove, and where the text that was read has characters of ours."""
+    """The messages that the marks of a family prove, and where the text that was read had characters put in."""
     controls = sorted(
         {piece.text for piece in pieces if piece.is_control and piece.text.strip()}, key=len, reverse=True
     )

@@ -7,10 +7,9 @@ all, and a report has them among others. Texts and numbers are those of the summ
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from html import escape
 
 from sftdata.errors import pluralize
-from sftdata.safe.control_chars import terminal_safe
+from sftdata.safe.control_chars import html_safe
 from sftdata.store.manifest import Manifest
 from sftdata.view.figures import TEXT, Figures
 from sftdata.view.html.charts import Mark, histogram
@@ -62,7 +61,7 @@ background:rgba(128,128,128,.16);border-radius:4px;padding:.1em .35em;overflow-w
 align-items:center}
 .sftv .funnel .num{text-align:right;font-variant-numeric:tabular-nums}
 .sftv .funnel .in{padding-left:1em}
-.sftv .funnel .told{grid-column:1/-1;padding-left:1em;font-size:12px;opacity:.8;overflow-wrap:anywhere;
+.sftv .funnel .remark{grid-column:1/-1;padding-left:1em;font-size:12px;opacity:.8;overflow-wrap:anywhere;
 margin-bottom:.3em}
 .sftv .funnel .bar{height:8px;border-radius:4px}
 .sftv .charts{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(21em,100%),1fr));gap:0 2em}
@@ -94,10 +93,10 @@ def head_html(about: Subject) -> str:
     manifest = about.manifest
     name = about.name if about.split is None else f"{about.split} of {about.name}"
     chips = [text for line in about_dataset(manifest, short_names([manifest.tokenizer.source])[0]) for text in line]
-    shown = "".join(f"<span>{_text(text)}</span>" for text in chips)
+    shown = "".join(f"<span>{html_safe(text)}</span>" for text in chips)
     return (
-        f'<div class="name" role="heading" aria-level="3">{_text(name)}</div>'
-        f"<p>{_text(_sentence(about))}</p>"
+        f'<div class="name" role="heading" aria-level="3">{html_safe(name)}</div>'
+        f"<p>{html_safe(_sentence(about))}</p>"
         f'<div class="chips">{shown}</div>'
     )
 
@@ -133,7 +132,7 @@ def tiles_html(about: Subject, figures: Figures | None = None) -> str:
         tiles.append((share_text(tokens, rows * manifest.seq_len), "sequence fill"))
     if figures is not None:
         tiles.append((_median(figures.median), f"median tokens per {figures.noun}"))
-    boxes = "".join(f"<div><b>{_text(value)}</b><span>{_text(name)}</span></div>" for value, name in tiles)
+    boxes = "".join(f"<div><b>{html_safe(value)}</b><span>{html_safe(name)}</span></div>" for value, name in tiles)
     return f'<div class="tiles">{boxes}</div>'
 
 
@@ -152,10 +151,10 @@ def warnings_html(warnings: Sequence[Caution]) -> str:
 
 
 def _warning(one: Caution) -> str:
-    ways = [f'set: <code class="set">{_text(one.setting)}</code>'] if one.setting is not None else []
-    ways += [f"see: <code>{_text(one.example)}</code>"] if one.example is not None else []
+    ways = [f'set: <code class="set">{html_safe(one.setting)}</code>'] if one.setting is not None else []
+    ways += [f"see: <code>{html_safe(one.example)}</code>"] if one.example is not None else []
     fix = f'<div class="fix">{" &ensp; ".join(ways)}</div>' if ways else ""
-    return f'<div class="warn"><b>Warning:</b> {_text(one.text)}{fix}</div>'
+    return f'<div class="warn"><b>Warning:</b> {html_safe(one.text)}{fix}</div>'
 
 
 def funnel_html(manifest: Manifest, facts: Facts | None = None) -> str:
@@ -172,18 +171,18 @@ def funnel_html(manifest: Manifest, facts: Facts | None = None) -> str:
         for reason, number in reasons:
             name, kind = (reason, "in in2") if len(reasons) > 1 else (f"{stage}: {reason}", "in")
             parts.append(_step(name, f"\u2212{number:,}", share_text(number, read), number / read, "r", kind))
-            first, told = counts.examples.get(reason), remark(reason, facts)
-            shown = [f"<code>{_text(first)}</code>"] if first else []
-            shown += [_text(told)] if told else []
-            parts.append(f'<div class="told">{" &ensp; ".join(shown)}</div>' if shown else "")
+            first, said = counts.examples.get(reason), remark(reason, facts)
+            shown = [f"<code>{html_safe(first)}</code>"] if first else []
+            shown += [html_safe(said)] if said else []
+            parts.append(f'<div class="remark">{" &ensp; ".join(shown)}</div>' if shown else "")
     parts.append(_step("packed", f"{counts.packed:,}", share_text(counts.packed, read), counts.packed / read))
     return f'{part_html("Where the rows went")}<div class="funnel">{"".join(parts)}</div>'
 
 
 def _step(name: str, number: str, share: str, part: float | None, bar: str = "", kind: str = "") -> str:
     drawn = bar_html(part, bar) if part is not None else "<span></span>"
-    label = f"<div{f' class={chr(34)}{kind}{chr(34)}' if kind else ''}>{_text(name)}</div>"
-    return f'{label}{drawn}<b class="num">{number}</b><span class="num dim">{_text(share)}</span>'
+    label = f"<div{f' class={chr(34)}{kind}{chr(34)}' if kind else ''}>{html_safe(name)}</div>"
+    return f'{label}{drawn}<b class="num">{number}</b><span class="num dim">{html_safe(share)}</span>'
 
 
 def charts_html(figures: Figures, limit: int) -> str:
@@ -260,9 +259,9 @@ def _group_rows(groups: Sequence[Group], names: Sequence[str], tokens: int, trai
         yield [
             Cell(name),
             number_cell(group.rows),
-            Cell(dropped, lost, f'<span class="many">{_text(dropped)}</span>' if lost >= MANY_DROPPED else None),
-            Cell(texts[0], shares[0], _text(texts[0]) + bar_html(shares[0], "b")),
-            Cell(texts[1], shares[1], _text(texts[1]) + bar_html(shares[1])),
+            Cell(dropped, lost, f'<span class="many">{html_safe(dropped)}</span>' if lost >= MANY_DROPPED else None),
+            Cell(texts[0], shares[0], html_safe(texts[0]) + bar_html(shares[0], "b")),
+            Cell(texts[1], shares[1], html_safe(texts[1]) + bar_html(shares[1])),
             Cell(in_millions(group.tokens), group.tokens),
             Cell(in_millions(group.trained_tokens), group.trained_tokens),
         ]
@@ -272,20 +271,16 @@ def notes_html(summary: Summary) -> str:
     """What was met in the data without being a warning, folded."""
     if not summary.lines:
         return ""
-    items = "".join(f"<li>{_text(line)}</li>" for line in summary.lines)
+    items = "".join(f"<li>{html_safe(line)}</li>" for line in summary.lines)
     return f"<details><summary>{pluralize(len(summary.lines), 'note')}</summary><ul>{items}</ul></details>"
 
 
 def commands_html(commands: Sequence[str]) -> str:
     """Commands to continue with."""
-    return "".join(f'<p><code class="set">{_text(one)}</code></p>' for one in commands)
+    return "".join(f'<p><code class="set">{html_safe(one)}</code></p>' for one in commands)
 
 
 def part_html(title: str, more: str = "") -> str:
     """The heading of a part."""
-    rest = f'<span class="dim">{_text(more)}</span>' if more else ""
-    return f'<div class="part" role="heading" aria-level="4">{_text(title)}{rest}</div>'
-
-
-def _text(text: str) -> str:
-    return escape(terminal_safe(text))
+    rest = f'<span class="dim">{html_safe(more)}</span>' if more else ""
+    return f'<div class="part" role="heading" aria-level="4">{html_safe(title)}{rest}</div>'

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from html import escape
 from typing import TYPE_CHECKING, Any
 
 from sftdata.errors import DatasetError
 from sftdata.files.parquet_file import read_row_groups
-from sftdata.safe.control_chars import terminal_safe
+from sftdata.safe.control_chars import html_safe
 from sftdata.settings.written import dotted_settings, settings_tables
 from sftdata.store.ledger import LEDGER_SCHEMA, keep_columns
 from sftdata.store.manifest import Manifest
@@ -33,10 +32,10 @@ ALL_CSS = scoped(TABLE_CSS + CHART_CSS + CARD_CSS)  # beside that of style.py
 def summary_html(summary: Summary, figures: Figures | None = None, note: str = "") -> str:
     """The card of a dataset, or the tables of another summary."""
     if summary.subject is not None:
-        said = f'<p class="dim">{escape(terminal_safe(note))}</p>' if note else ""
+        said = f'<p class="dim">{html_safe(note)}</p>' if note else ""
         return tables_page([card_html(summary, figures), said])
-    parts = [f"<p><b>{escape(terminal_safe(summary.title))}</b></p>"]
-    parts += [f'<p class="dim">{escape(terminal_safe(line))}</p>' for line in (*summary.facts, *summary.lines)]
+    parts = [f"<p><b>{html_safe(summary.title)}</b></p>"]
+    parts += [f'<p class="dim">{html_safe(line)}</p>' for line in (*summary.facts, *summary.lines)]
     return tables_page([*parts, *map(table_html, summary.tables)])
 
 

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from html import escape
 from typing import NamedTuple
 
-from sftdata.safe.control_chars import terminal_safe
+from sftdata.safe.control_chars import html_safe
 
 WIDTH = 360
 _PLOT, _BAND, _TICKS = 110, 15, 18  # heights: of the bars, of a line of marks above them, of the numbers below them
@@ -69,9 +68,9 @@ def histogram(
     hits = []
     for at in range(len(totals)):
         named = _bin_text(edges, at, unit, is_open and at == len(totals) - 1)
-        told = f"{counts[at]:,}" if not others else f"{names[0]} {counts[at]:,}, {names[1]} {others[at]:,}"
+        values = f"{counts[at]:,}" if not others else f"{names[0]} {counts[at]:,}, {names[1]} {others[at]:,}"
         d = f"M{_short(left + at * wide)} {top}h{_short(wide)}v{_PLOT}h-{_short(wide)}z"
-        hits.append(f'<path d="{d}"><title>{_text(named)}: {_text(told)}</title></path>')
+        hits.append(f'<path d="{d}"><title>{html_safe(named)}: {html_safe(values)}</title></path>')
     parts.append(f'<g class="hit" fill="transparent">{"".join(hits)}</g>')
     for number, mark in enumerate(marks):
         x = left + _place(mark.at, edges) * wide
@@ -112,10 +111,11 @@ def _grid(lines: Sequence[float], high: float, left: float, base: float) -> str:
 
 def _mark_line(mark: Mark, x: float, y: float, base: float) -> str:
     half = _CHAR * len(mark.name) / 2
+    name = html_safe(mark.name)
     at = min(max(x, half + 2), WIDTH - half - 2)
     return (
         f'<path d="M{_short(x)} {_short(y + 3)}V{_short(base)}" stroke="currentColor" stroke-dasharray="3 3"'
-        f' stroke-opacity=".7"/><text x="{_short(at)}" y="{_short(y)}" text-anchor="middle">{_text(mark.name)}</text>'
+        f' stroke-opacity=".7"/><text x="{_short(at)}" y="{_short(y)}" text-anchor="middle">{name}</text>'
     )
 
 
@@ -132,7 +132,7 @@ def _bin_ticks(edges: Sequence[int], left: float, wide: float, y: float, unit: s
     for at, name in shown:
         half = _CHAR * (len(name) + len(unit)) / 2
         x = min(max(left + at * wide, half), WIDTH - half)
-        texts.append(f'<text x="{_short(x)}" y="{_short(y)}">{_text(name)}</text>')
+        texts.append(f'<text x="{_short(x)}" y="{_short(y)}">{html_safe(name)}</text>')
     return f'<g text-anchor="middle">{"".join(texts)}</g>'
 
 
@@ -175,11 +175,11 @@ def line_chart(
     x_axis = _Axis(min(xs), max(xs), log_x, left + 4, WIDTH - 8)
     y_axis = _Axis(min([*ys, *y_ticks]), max([*ys, *y_ticks]), log_y, base, top)
     parts = [_frame(x_axis, y_axis, x_ticks, y_ticks, left)]
-    parts += [f'<text x="0" y="11">{_text(y_name)}</text>'] if y_name else []
+    parts += [f'<text x="0" y="11">{html_safe(y_name)}</text>'] if y_name else []
     bottom = base + 16
     if x_name:
         bottom += 14
-        parts.append(f'<text x="{WIDTH}" y="{_short(bottom)}" text-anchor="end">{_text(x_name)}</text>')
+        parts.append(f'<text x="{WIDTH}" y="{_short(bottom)}" text-anchor="end">{html_safe(x_name)}</text>')
     for number, (name, points) in enumerate(kept.items()):
         parts.append(_line(name if len(kept) > 1 else "", points, number, x_axis, y_axis))
         if len(kept) > 1:
@@ -187,7 +187,7 @@ def line_chart(
             stroke = _stroke(number)
             y = _short(bottom - 4)
             parts.append(f'<path d="M{_short(left)} {y}h24" {stroke}/>')
-            parts.append(f'<text x="{_short(left + 30)}" y="{_short(bottom)}">{_text(name)}</text>')
+            parts.append(f'<text x="{_short(left + 30)}" y="{_short(bottom)}">{html_safe(name)}</text>')
     what = f"{len(kept)} series; {x_name or 'x'} from {_number(min(xs))} to {_number(max(xs))}, "
     what += f"{y_name or 'y'} from {_number(min(ys))} to {_number(max(ys))}"
     return _svg(title, what, bottom + 6, parts)
@@ -220,9 +220,9 @@ def _line(name: str, points: Sequence[tuple[float, float] | None], number: int, 
     every = -(-len(drawn) // _MAX_HOVERED)
     dots = []
     for x, y in drawn[::every] if drawn else []:
-        told = f"{name}: {_number(x)}, {_number(y)}" if name else f"{_number(x)}, {_number(y)}"
+        values = f"{name}: {_number(x)}, {_number(y)}" if name else f"{_number(x)}, {_number(y)}"
         at = f'cx="{_short(x_axis.at(x))}" cy="{_short(y_axis.at(y))}"'
-        dots.append(f'<circle {at} r="5"><title>{_text(told)}</title></circle>')
+        dots.append(f'<circle {at} r="5"><title>{html_safe(values)}</title></circle>')
     return f'<path d="{path}" {_stroke(number)}/><g class="hit" fill="transparent">{"".join(dots)}</g>'
 
 
@@ -294,8 +294,8 @@ def _steps(least: float) -> Iterator[float]:
 
 def _svg(title: str, what: str, height: float, parts: Sequence[str]) -> str:
     return (
-        f'<svg class="chart" role="img" viewBox="0 0 {WIDTH} {_short(height)}" aria-label="{_text(title)}">'
-        f"<desc>{_text(what)}</desc>{''.join(parts)}</svg>"
+        f'<svg class="chart" role="img" viewBox="0 0 {WIDTH} {_short(height)}" aria-label="{html_safe(title)}">'
+        f"<desc>{html_safe(what)}</desc>{''.join(parts)}</svg>"
     )
 
 
@@ -310,7 +310,3 @@ def _number(number: float) -> str:
     if number == int(number) and abs(number) < 1e15:
         return f"{int(number):,}"
     return f"{number:.4g}"
-
-
-def _text(text: str) -> str:
-    return escape(terminal_safe(text))

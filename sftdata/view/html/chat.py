@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from html import escape
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -30,6 +31,7 @@ _CALLS: dict[str, str | None] = {
     "[TOOL_CALLS]": None,
     "<|python_tag|>": None,
 }
+CUTS = (None, 2000, 500, 100)  # characters of a content, from a whole one on, until the page is small enough
 _RESULTS = {"<tool_response>": "</tool_response>"}
 SWITCH = '<input type="checkbox" class="k" aria-label="tokens and white space">'
 
@@ -44,25 +46,24 @@ class _Limits(NamedTuple):
     max_chars: int | None = None  # of a content; the middle of a longer one is left out
 
 
+class _Read:
+    """A sample with its tokens and turns, which are found once however often it is written."""
+
+    def __init__(self, sample: Sample) -> None:
+        self.sample = sample
+
+    @cached_property
+    def shown(self) -> list[Shown]:
+        return shown_tokens(self.sample)
+
+    @cached_property
+    def turns(self) -> tuple[Turn, ...] | None:
+        return turns_of(self.sample)
+
+
 def sample_chat(sample: Sample, tokens: bool) -> str:
     """One sample without the stylesheet and without anything around it. With `tokens`, a switch shows each of them."""
-    return f'<div class="chat">{SWITCH if tokens else ""}{_box(sample, _Limits(tokens))}</div>'
-
-
-def fitted_chat(sample: Sample, max_bytes: int) -> str:
-    """One sample without the stylesheet and the switch, with as much as fits: every token, else only text, else without
-    the middle of long texts, else its beginning.
-    """
-    made = ""
-    for limits in (
-        *(_Limits(True), _Limits(True, names=False)),
-        *(_Limits(False, max_chars=size) for size in (None, 2000, 500, 100)),
-        *(_Limits(False, max_tokens=size, max_chars=100) for size in (256, 64, 16)),
-    ):
-        made = _box(sample, limits)
-        if len(made.encode()) <= max_bytes:
-            break
-    return f'<div class="chat">{made}</div>'
+    return f'<div class="chat">{SWITCH if tokens else ""}{_box(_Read(sample), _Limits(tokens))}</div>'
 
 
 def sample_html(sample: Sample, *, max_tokens: int = MAX_TOKENS, max_bytes: int | None = None) -> str:
@@ -86,8 +87,8 @@ def samples_html(samples: Sequence[Sample], title: str, num_shown: int) -> str:
     """Samples as a list that folds, the first of it open, and how many are left out."""
     parts = [f"<p>{escape(title)}</p>", _legend([], False)]
     for number, sample in enumerate(samples[:num_shown]):
-        name = sample.place or f"record {sample.record_id}"
-        about = f"{name} · {sample.counts}" + (f" · record {sample.record_id}" if sample.place else "")
+        place, record = sample.place, f"record {sample.record_id}"
+        about = f"{place} · {sample.counts} · {record}" if place else f"{record} · {sample.counts}"
         head = f'<summary class="head">\u25b8 {escape(about)}</summary>'
         is_open = "" if number else " open"
         parts.append(f'<details class="list"{is_open}>{head}{_fitting_box(sample)}</details>')
@@ -99,9 +100,9 @@ def samples_html(samples: Sequence[Sample], title: str, num_shown: int) -> str:
 def _fitting_box(sample: Sample) -> str:
     """A sample as text, without the middle of long contents if it would be a large page."""
     room = max(MAX_BYTES, MAX_BYTES * min(sample.num_tokens, MAX_TOKENS) // BYTES_FOR) // 4
-    box = ""
-    for max_chars in (None, 2000, 500, 100):
-        box = _box(sample, _Limits(False, max_chars=max_chars), is_headed=False)
+    read, box = _Read(sample), ""
+    for max_chars in CUTS:
+        box = _box(read, _Limits(False, max_chars=max_chars), is_headed=False)
         if len(box.encode()) <= room:
             break
     return box
@@ -117,11 +118,12 @@ def _fitted(
     """The page with as much as fits: every token, else only text, else without the middle of long texts."""
     num_tokens = min(max_tokens, sum(sample.num_tokens for sample in samples))
     room = max_bytes or max(MAX_BYTES, MAX_BYTES * num_tokens // BYTES_FOR)
+    read = [_Read(sample) for sample in samples]
     made, note = "", ""
     boxes: list[str] = []
-    levels = ((True, True, None), (True, False, None), *((False, False, size) for size in (None, 2000, 500, 100)))
+    levels = ((True, True, None), (True, False, None), *((False, False, size) for size in CUTS))
     for tokens, names, max_chars in levels:
-        boxes = _boxes(samples, _Limits(tokens, max_tokens, names=names, max_chars=max_chars), prefix)
+        boxes = _boxes(read, _Limits(tokens, max_tokens, names=names, max_chars=max_chars), prefix)
         note = "" if tokens else '<p class="dim">Too large for each token here: <code>.show(tokens=True)</code></p>'
         made = page([f"<p>{escape(title)}</p>", _legend(boxes, tokens), note, *([SWITCH] if tokens else []), *boxes])
         if len(made.encode()) <= room:
@@ -136,17 +138,17 @@ def _fitted(
     return made
 
 
-def _boxes(samples: Sequence[Sample], limits: _Limits, prefix: Callable[[Sample], str]) -> list[str]:
+def _boxes(read: Sequence[_Read], limits: _Limits, prefix: Callable[[Sample], str]) -> list[str]:
     boxes: list[str] = []
     left = limits.max_tokens
-    for number, sample in enumerate(samples):
+    for number, one in enumerate(read):
         if left <= 0:
-            hidden = samples[number:]
-            more = pluralize(sum(one.num_tokens for one in hidden), "token")
+            hidden = read[number:]
+            more = pluralize(sum(each.sample.num_tokens for each in hidden), "token")
             boxes.append(f'<p class="dim">Not shown: {pluralize(len(hidden), "more sample")} with {more}.</p>')
             break
-        boxes.append(_box(sample, limits._replace(max_tokens=left), prefix(sample)))
-        left -= sample.num_tokens
+        boxes.append(_box(one, limits._replace(max_tokens=left), prefix(one.sample)))
+        left -= one.sample.num_tokens
     return boxes
 
 
@@ -160,20 +162,21 @@ def _legend(boxes: Sequence[str], tokens: bool) -> str:
     )
 
 
-def _box(sample: Sample, limits: _Limits, prefix: str = "", *, is_headed: bool = True) -> str:
+def _box(read: _Read, limits: _Limits, prefix: str = "", *, is_headed: bool = True) -> str:
     """The box of a sample: where it comes from, its counts, and its turns."""
-    place = "" if sample.place is None else f"{sample.place} · "
-    head = f"{prefix}{place}{sample.counts} · record {sample.record_id}"
-    shown = [one for one in shown_tokens(sample) if one.span.start < limits.max_tokens]
+    sample, turns = read.sample, read.turns
+    head = ""
+    if is_headed:
+        place = f"{prefix}{sample.place} · " if sample.place else prefix
+        head = f'<div class="head">{escape(f"{place}{sample.counts} · record {sample.record_id}")}</div>'
+    shown = [one for one in read.shown if one.span.start < limits.max_tokens]
     more = sample.num_tokens - (shown[-1].span.end if shown else 0)
     note = f'<p class="head">Not shown: {pluralize(more, "more token")} of this sample.</p>' if more else ""
-    turns = turns_of(sample)
     if turns is None:
         body = f'<div class="m x"{_counted(0, limits)}>{_content(sample, shown, limits)}</div>'
     else:
         body = "".join(_turns(sample, turns, shown, limits))
-    title = f'<div class="head">{escape(head)}</div>' if is_headed else ""
-    return f'<div class="sample">{title}<div class="text">{body}</div>{note}</div>'
+    return f'<div class="sample">{head}<div class="text">{body}</div>{note}</div>'
 
 
 def _turns(sample: Sample, turns: Sequence[Turn], shown: Sequence[Shown], limits: _Limits) -> list[str]:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from html import escape
 from typing import TYPE_CHECKING
 
 from sftdata.errors import pluralize
-from sftdata.safe.control_chars import terminal_safe
+from sftdata.safe.control_chars import html_safe
 from sftdata.view.find.compare.lines import (
     TITLES,
     are_other_sources,
@@ -45,7 +44,7 @@ def samples_index(table: SampleTable) -> str:
 
 def _samples(table: SampleTable) -> Iterator[list[Cell]]:
     for number, sample in enumerate(table[:MAX_SAMPLES]):
-        trained = sum(label != -100 for label in sample.labels)
+        trained = sample.num_trained_tokens
         texts = {"user": "", "assistant": ""}
         for message in sample.messages:
             if message.role in texts and not texts[message.role]:
@@ -65,9 +64,11 @@ def _samples(table: SampleTable) -> Iterator[list[Cell]]:
 
 def ledger_html(rows: LedgerRows) -> str:
     """Rows of the input with what happened to them, and how many there are of each reason."""
-    title = f"<p><b>{_text(pluralize(len(rows), 'row'))} of the ledger of {_text(rows.path.resolve().name)}</b></p>"
+    title = (
+        f"<p><b>{html_safe(pluralize(len(rows), 'row'))} of the ledger of {html_safe(rows.path.resolve().name)}</b></p>"
+    )
     counts = ", ".join(f"{reason} {number:,}" for reason, number in rows.counts().items())
-    about = f"<p>dropped: {_text(counts)}</p>" if counts else ""
+    about = f"<p>dropped: {html_safe(counts)}</p>" if counts else ""
     shown = rows[:MAX_ROWS]
     sources = list(dict.fromkeys(row.source for row in shown))
     names = dict(zip(sources, short_names(sources), strict=True))
@@ -80,17 +81,17 @@ def ledger_html(rows: LedgerRows) -> str:
 
 
 def _ledger_row(row: LedgerRow, source: str | None) -> list[Cell]:
-    told = [row.detail] if row.detail else []
+    about = [row.detail] if row.detail else []
     if row.duplicate_of:
         similar = "" if row.similarity is None else f" (similarity {row.similarity:.3f})"
-        told.append(f"of {row.duplicate_of}{similar}")
+        about.append(f"of {row.duplicate_of}{similar}")
     fate = row.fate if row.reason is None else f"{row.fate} as {row.reason}"
     fate += f" in {row.split}" if row.split else ""
     return [
         Cell(row.where),
         *([Cell(source)] if source is not None else []),
         Cell(fate),
-        Cell("; ".join(told)),
+        Cell("; ".join(about)),
         number_cell(row.num_tokens),
         number_cell(row.num_trained_tokens),
     ]
@@ -99,7 +100,7 @@ def _ledger_row(row: LedgerRow, source: str | None) -> list[Cell]:
 def diff_html(diff: Diff) -> str:
     """What differs between two datasets."""
     title, *about = headline(diff)
-    parts = [f"<p><b>{_text(title)}</b></p>", *(f"<p>{_text(text)}</p>" for text in about)]
+    parts = [f"<p><b>{html_safe(title)}</b></p>", *(f"<p>{html_safe(text)}</p>" for text in about)]
     if diff.is_same:
         return tables_page(parts)
     for what, name in TITLES.items():
@@ -107,11 +108,11 @@ def diff_html(diff: Diff) -> str:
             parts.append(table_html(changes_table(name, changes)))
     parts += [table_html(sources_table(diff.sources))] if are_other_sources(diff) else []
     parts += [table_html(settings_table(diff.settings))] if diff.settings else []
-    parts += [f"<p>{_text(text)}</p>" for text in (tokenizers_text(diff),) if text is not None]
+    parts += [f"<p>{html_safe(text)}</p>" for text in (tokenizers_text(diff),) if text is not None]
     if diff.template is not None:
         lines = "\n".join(map(_template_line, diff.template))
         parts.append(f'<p><b>the chat templates differ</b></p><div class="pre">{lines}</div>')
-    parts += [f'<p class="dim">{_text(text)}</p>' for text in (versions_text(diff),) if text is not None]
+    parts += [f'<p class="dim">{html_safe(text)}</p>' for text in (versions_text(diff),) if text is not None]
     if changed := sum(change.rows for change in diff.changes):
         parts.append("<p><b>rows that changed</b></p>")
         parts.append(paged_table(("row", "what", "before", "after"), _changed(diff), total=changed, more="to_pandas()"))
@@ -126,8 +127,4 @@ def _changed(diff: Diff) -> Iterator[list[Cell]]:
 
 def _template_line(line: str) -> str:
     tag = {"-": "del", "+": "ins"}.get(line[:1])
-    return f"<{tag}>{_text(line)}</{tag}>" if tag else _text(line)
-
-
-def _text(text: str) -> str:
-    return escape(terminal_safe(text))
+    return f"<{tag}>{html_safe(line)}</{tag}>" if tag else html_safe(line)

@@ -9,11 +9,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from html import escape
 from typing import NamedTuple
 
 from sftdata.errors import pluralize
-from sftdata.safe.control_chars import terminal_safe
+from sftdata.safe.control_chars import html_safe
 from sftdata.view.layout import Table, shortened
 
 MAX_ROWS, MAX_BYTES = 1_000, 200_000  # of a table that pages
@@ -127,7 +126,7 @@ def table_html(table: Table) -> str:
         found = []
         for at, value in enumerate(values):
             kind = "x" if at in wide else "l" if at in table.text_columns else ""
-            found.append(f"<{tag}{f' class={_kind(kind, tag)}' if kind else ''}>{_text(value)}</{tag}>")
+            found.append(f"<{tag}{f' class={_kind(kind, tag)}' if kind else ''}>{html_safe(value)}</{tag}>")
             if has_bars and at == table.bar_after:
                 found.append(f"<{tag}>{bar_html(share) if share is not None else ''}</{tag}>")
         return "".join(found)
@@ -135,12 +134,12 @@ def table_html(table: Table) -> str:
     def below(number: int) -> str:
         texts = table.notes[number] if table.notes else ()
         span = len(table.head) + has_bars
-        return "".join(f'<tr><td class="l dim" colspan="{span}">{_text(text)}</td></tr>' for text in texts)
+        return "".join(f'<tr><td class="l dim" colspan="{span}">{html_safe(text)}</td></tr>' for text in texts)
 
     shares = table.shares or (None,) * len(table.rows)
     body = "".join(f"<tr>{cells(row, 'td', shares[at])}</tr>{below(at)}" for at, row in enumerate(table.rows))
     head = f"<thead><tr>{cells(table.head, 'th', None)}</tr></thead>" if table.has_head else ""
-    title = f"<p><b>{_text(table.title)}</b></p>" if table.title else ""
+    title = f"<p><b>{html_safe(table.title)}</b></p>" if table.title else ""
     return f'{title}<div class="box"><table>{head}<tbody>{body}</tbody></table></div>'
 
 
@@ -176,29 +175,25 @@ def paged_table(
     if not shown:
         return f'<p class="dim">{pluralize(0, noun)}</p>'
     heads = "".join(
-        f"<th data-n>{_text(name)}</th>" if number else f"<th class=l>{_text(name)}</th>"
+        f"<th data-n>{html_safe(name)}</th>" if number else f"<th class=l>{html_safe(name)}</th>"
         for name, number in zip(head, is_number, strict=True)
     )
     first = min(page_rows, len(shown))
     count = f'<p class="dim count">{first:,} of {pluralize(len(shown), noun)}</p>' if len(shown) > first else ""
     left = total - len(shown)
     rest = f"and {pluralize(left, f'more {noun}')} not in this table{f': {more}' if more else ''}" if left > 0 else ""
-    notes = count + (f'<p class="dim">{_text(rest)}</p>' if rest else "")
+    notes = count + (f'<p class="dim">{html_safe(rest)}</p>' if rest else "")
     is_paged = len(shown) > page_rows
-    kind = f' class="paged" data-page="{page_rows}" data-noun="{_text(noun)}s"' if is_paged else ""
+    kind = f' class="paged" data-page="{page_rows}" data-noun="{html_safe(noun)}s"' if is_paged else ""
     table = f"<thead><tr>{heads}</tr></thead><tbody>{''.join(shown)}</tbody>"
     return f'<div{kind}><div class="box"><table class="wide">{table}</table></div>{notes}</div>'
 
 
 def _cell(cell: Cell, is_wide: bool) -> str:
-    inside = cell.html if cell.html is not None else _text(shortened(cell.text, MAX_CELL))
+    inside = cell.html if cell.html is not None else html_safe(shortened(cell.text, MAX_CELL))
     if cell.value is not None and math.isnan(cell.value):
         return f"<td>{inside}</td>"
     if cell.value is not None:
         value = f"{cell.value:.6g}" if cell.value != int(cell.value) else str(int(cell.value))
         return f"<td data-v={value}>{inside}</td>"
     return f"<td class={'x' if is_wide else 'l'}>{inside}</td>"
-
-
-def _text(text: str) -> str:
-    return escape(terminal_safe(text))

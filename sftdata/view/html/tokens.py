@@ -13,11 +13,10 @@ Tags are short and positions are counted by the stylesheet, so that a sequence o
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from html import escape
 from typing import TYPE_CHECKING, NamedTuple
 
 from sftdata.records.labels import IGNORE
-from sftdata.safe.control_chars import terminal_safe
+from sftdata.safe.control_chars import html_safe
 from sftdata.view.decoder import TokenSpan
 from sftdata.view.html.text import readable, token_text
 
@@ -100,10 +99,5 @@ def _names(sample: Sample, one: Shown, with_names: bool) -> str:
     empty = "" if span.text else " class=e"
     labels = f' l="{" ".join(map(str, sample.labels[span.start : span.end]))}"' if one.trained == PARTLY else ""
     entries = " · ".join(sample.decoder.name(id_) for id_ in ids)
-    names = f' d="{escape(readable_name(entries))}"' if with_names else ""
+    names = f' d="{html_safe(entries)}"' if with_names else ""
     return f'i="{" ".join(map(str, ids))}"{number}{empty}{labels}{names}'
-
-
-def readable_name(name: str) -> str:
-    """A vocabulary entry without control characters."""
-    return terminal_safe(name)

@@ -151,7 +151,7 @@ def test_a_message_without_tokens_is_escaped():
 
 
 TEXTS = {
-    "words": "The quick brown fox jumps over the lazy dog, and nobody says why. ",
+    "words": "The quick brown fox jumps over the lazy dog, and no one says why. ",
     "code": '    if value < limit && is_open(value):\n        return {"a": [1, 2, 3]}\n',
     "chinese": "你好世界，今天天气很好，我们去公园散步吧。",
     "hidden": "\u200b\u202e\x1b",
