@@ -15,7 +15,7 @@ from sfttrain.run_folder import RunFolder
 from sfttrain.trainer.batches import BatchPlan
 
 if TYPE_CHECKING:
-    from sfttrain.preflight import ProofCallback
+    from sfttrain.check.isolation import ProofCallback
     from sfttrain.trainer.metrics import MetricsCallback
     from sfttrain.trainer.packed import PackedTrainer
 

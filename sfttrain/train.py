@@ -63,13 +63,14 @@ def run(config: TrainConfig | Mapping[str, Any] | str | Path, *, resume_command:
         "dataset_hash": shards.manifest.dataset_hash,
         "rows_per_step": batches.rows_per_step,
         "seed": config.seed,
+        "sort": config.sort,
     }
     shared = shared_settings(config, row_order, process.world_size)
     with open_run_folder(config, shared, tokenizer_names(shards.manifest), is_main=process.is_main) as folder:
         folder.check_steps_left(batches.num_steps(config.epochs, config.max_steps))
 
         # These import torch, transformers and trl.
-        from sfttrain.preflight import prove_loss_before_step_0
+        from sfttrain.check.isolation import prove_loss_before_step_0
         from sfttrain.trainer.build import build_trainer
         from sfttrain.trainer.metrics import record_metrics
         from sfttrain.trainer.stop import stop_on_signals

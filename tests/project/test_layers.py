@@ -118,7 +118,7 @@ TRAIN = {
 # Slow to import: loaded by the function that uses them, or by a module that is itself loaded late.
 SLOW = {"torch", "transformers", "trl", "datasets", "ray", "peft", "accelerate", "huggingface_hub", "fsspec"}
 LATE = {
-    "sfttrain.preflight",
+    "sfttrain.check.isolation",
     "sfttrain.trainer.build",
     "sfttrain.trainer.metrics",
     "sfttrain.trainer.packed",

@@ -10,7 +10,7 @@ import pytest
 
 import sfttrain
 from sftdata.errors import ModelError
-from sfttrain.preflight import probe_rows, samples_of
+from sfttrain.check.isolation import probe_rows, samples_of
 
 
 @pytest.fixture

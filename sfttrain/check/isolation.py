@@ -1,0 +1,234 @@
+"""The check before step 0: a packed row must give the logits and the loss of its samples run one by one. Imports torch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import torch
+from transformers import TrainerCallback
+
+from sftdata.errors import ModelError, pluralize
+from sfttrain.say import say
+from sfttrain.trainer.packed import PackedTrainer
+
+SEARCHED_ROWS = 256  # the row with the most samples is searched for among this many
+PROBE_TOKENS = 512  # the probe takes as many whole samples of that row as fit, and at least two
+TOLERANCE = {"float32": 1e-4, "bfloat16": 1e-2}  # of the loss; float32 differs by about 1e-6, bfloat16 by 1e-3
+# Of the logits of a position: the length of their difference, over the length of the logits about their mean. Without
+# a fault, the worst position of a model of 30 layers differs by about 1e-5 in float32 and 3e-2 in bfloat16.
+LOGITS_TOLERANCE = {"float32": 1e-3, "bfloat16": 1e-1}
+# What the loss alone passes to a model; without them, it gives the logits of all positions.
+OF_THE_LOSS = ("labels", "logits_to_keep", "fused_lm_head", "num_items_in_batch", "shift_labels")
+# Parts of the class names of layers that carry a state from token to token, whatever the positions are.
+RECURRENT = ("mamba", "deltanet", "shortconv", "rwkv", "ssm", "recurrent", "linearattention", "lightningattention")
+UNPACKED = (
+    "prepare the dataset with pack.strategy=none, and set trainer.per_device_train_batch_size=1: then each forward "
+    "pass has one sample"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """The losses that were compared, each the mean over the trained tokens, and how far the logits are apart."""
+
+    samples: int
+    tokens: int
+    packed: float  # by the trainer's own collator and loss
+    one_by_one: float  # sample by sample
+    tolerance: float
+    logits: float = 0.0  # the largest difference of a position, as a share; see LOGITS_TOLERANCE
+    logits_tolerance: float = 0.0
+
+    @property
+    def holds(self) -> bool:
+        """Whether both agree; never where one of them is NaN."""
+        return (
+            abs(self.packed - self.one_by_one) <= self.tolerance * max(1.0, abs(self.one_by_one))
+            and self.logits <= self.logits_tolerance
+        )
+
+    @property
+    def in_words(self) -> str:
+        """The figures, in one line."""
+        return (
+            f"{pluralize(self.samples, 'sample')}: loss {self.packed:.6f} packed, {self.one_by_one:.6f} one by one; "
+            f"logits differ by {self.logits:.1e} (up to {self.logits_tolerance:.0e} allowed)"
+        )
+
+
+class ProofCallback(TrainerCallback):  # type: ignore[misc]
+    """Compares the model as prepared for training, packed and one by one. Raises ModelError where they differ."""
+
+    def __init__(self, trainer: PackedTrainer) -> None:
+        self._trainer = trainer
+        self.proof: Proof | None = None
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Compare, and print the figures."""
+        rows = probe_rows(self._trainer.train_dataset, args.per_device_train_batch_size)
+        self.proof = prove(self._trainer, rows, TOLERANCE[self._trainer.dtype])
+        if state.is_world_process_zero:
+            say(f"check  {self.proof.in_words}")
+
+
+def prove_loss_before_step_0(trainer: PackedTrainer) -> ProofCallback:
+    """Have `trainer.train()` compare the losses once it has prepared the model (wrapped, resumed), before step 0."""
+    callback = ProofCallback(trainer)
+    trainer.add_callback(callback)
+    return callback
+
+
+def probe_rows(dataset: Any, rows_per_device: int) -> list[dict[str, list[int]]]:
+    """The rows to compare: the first samples of the row with the most, or one batch where no row holds two samples.
+
+    Few tokens, so that a slow CPU needs only seconds, and whole samples, as in training.
+    """
+    lengths = dataset[: min(SEARCHED_ROWS, len(dataset))]["seq_lengths"]
+    most = max(range(len(lengths)), key=lambda row: len(lengths[row]))
+    if len(lengths[most]) == 1:
+        return [dataset[row] for row in range(min(rows_per_device, len(dataset)))]
+    row = dataset[most]
+    count, tokens = 2, sum(row["seq_lengths"][:2])
+    while count < len(row["seq_lengths"]) and tokens + row["seq_lengths"][count] <= PROBE_TOKENS:
+        tokens += row["seq_lengths"][count]
+        count += 1
+    return [
+        {
+            "input_ids": row["input_ids"][:tokens],
+            "labels": row["labels"][:tokens],
+            "seq_lengths": row["seq_lengths"][:count],
+        }
+    ]
+
+
+def prove(trainer: PackedTrainer, rows: Sequence[dict[str, list[int]]], tolerance: float) -> Proof:
+    """Compare rows, by the trainer's collator and loss, with their samples, each run alone.
+
+    The logits are those of the model given exactly what the loss gives it. The samples go through the model's own
+    forward with nothing but their ids, and their loss is a plain cross entropy: it uses neither the collator nor TRL's
+    loss. Raises ModelError where the two differ, naming the cause.
+    """
+    model = trainer.model_wrapped
+    was_training = model.training
+    model.eval()  # dropout would make any two runs differ
+    try:
+        batch = trainer.data_collator(list(rows))
+        with _inputs_recorded(model) as recorded:
+            packed, _, _ = trainer.prediction_step(model, batch, prediction_loss_only=True)
+        trainer._metrics["eval"].clear()  # TRL recorded this batch as validation
+        given = {name: value for name, value in recorded[0].items() if name not in OF_THE_LOSS}
+        together = _logits(trainer, model, given).flatten(0, 1)
+        in_rows = given["input_ids"].numel() == sum(len(row["input_ids"]) for row in rows)
+        loss_sum, trained, start, apart = 0.0, 0, 0, 0.0 if in_rows else float("nan")
+        for ids, labels in samples_of(rows):
+            inputs = torch.tensor([ids], device=trainer.args.device)
+            alone = _logits(trainer, model, {"input_ids": inputs, "use_cache": False})[0]
+            loss_sum += _summed_loss(alone, labels)
+            trained += sum(label != -100 for label in labels[1:])
+            apart = _larger(apart, _difference(together[start : start + len(ids)], alone)) if in_rows else apart
+            start += len(ids)
+    finally:
+        model.train(was_training)
+    samples, tokens = sum(len(row["seq_lengths"]) for row in rows), sum(len(row["input_ids"]) for row in rows)
+    limit = LOGITS_TOLERANCE[trainer.dtype]
+    proof = Proof(samples, tokens, float(packed), loss_sum / max(trained, 1), tolerance, apart, limit)
+    if not proof.holds:
+        cause, todo = cause_of_leak(trainer, given)
+        raise ModelError("the check before training", f"{proof.in_words}: {cause}", todo)
+    return proof
+
+
+def cause_of_leak(trainer: PackedTrainer, given: Mapping[str, Any]) -> tuple[str, str]:
+    """Why samples see each other, judged by what the loss gave to the model, and what to do about it."""
+    model = trainer.model
+    layers = recurrent_layers(model)
+    if given.get("position_ids") is None:
+        return (
+            "the batch has no position_ids, so nothing says where a sample begins; TRL's collator does not run "
+            "padding-free, and the samples of a row are not kept apart",
+            "leave packing, padding_free and dataset_kwargs of SFTConfig as sfttrain sets them",
+        )
+    if given.get("attention_mask") is not None:
+        return (
+            "the batch has an attention_mask, with which transformers ignores where samples begin, so the model does "
+            "not keep them apart",
+            "leave the data collator as it is",
+        )
+    if layers:
+        return (
+            f"{', '.join(layers)} of this model carry a state from one sample into the next, so the model does not "
+            "keep them apart",
+            UNPACKED,
+        )
+    if given.get("use_cache", getattr(model.config, "use_cache", False)):
+        return (
+            "the cache is on, with which transformers ignores where samples begin, so the model does not keep them "
+            "apart",
+            "pass use_cache=False to the model in every step",
+        )
+    attention = getattr(model.config, "_attn_implementation", "?")
+    return (
+        f"attention {attention} does not keep them apart in this model",
+        f"set attn_implementation to eager or sdpa; if that does not help, {UNPACKED}",
+    )
+
+
+def recurrent_layers(model: Any) -> list[str]:
+    """The classes of a model's layers that carry a state from token to token, by their names."""
+    names = {type(module).__name__ for module in model.modules()}
+    found = sorted(name for name in names if any(part in name.lower() for part in RECURRENT))
+    whole = {getattr(type(model), "__name__", ""), type(getattr(model, "base_model", model)).__name__}
+    # A model of such layers has their name too (MambaForCausalLM); its layers say more.
+    return [name for name in found if name not in whole and not name.endswith(("ForCausalLM", "Model", "Norm"))]
+
+
+@contextmanager
+def _inputs_recorded(model: Any) -> Iterator[list[dict[str, Any]]]:
+    """The arguments by name of each call of the model in the block."""
+    calls: list[dict[str, Any]] = []
+    handle = model.register_forward_pre_hook(
+        lambda module, args, kwargs: calls.append(dict(kwargs)), prepend=True, with_kwargs=True
+    )
+    try:
+        yield calls
+    finally:
+        handle.remove()
+
+
+def _logits(trainer: PackedTrainer, model: Any, inputs: Mapping[str, Any]) -> Any:
+    """The logits of all positions of a forward pass, in float32."""
+    with torch.no_grad(), trainer.compute_loss_context_manager():
+        return model(**inputs).logits.float()
+
+
+def _difference(one: Any, other: Any) -> float:
+    """The largest difference of a position between two logits, as a share of those of `other` about their mean."""
+    scale = (other - other.mean(-1, keepdim=True)).norm(dim=-1).clamp(min=1e-12)
+    return float(((one - other).norm(dim=-1) / scale).max())
+
+
+def _larger(one: float, other: float) -> float:
+    """The larger number; NaN where one of them is."""
+    return one if one != one else other if other != other else max(one, other)
+
+
+def samples_of(rows: Sequence[dict[str, list[int]]]) -> list[tuple[list[int], list[int]]]:
+    """The (input_ids, labels) of each sample in packed rows."""
+    samples = []
+    for row in rows:
+        ends = [0]
+        for length in row["seq_lengths"]:
+            ends.append(ends[-1] + length)
+        samples += [(row["input_ids"][start:end], row["labels"][start:end]) for start, end in pairwise(ends)]
+    return samples
+
+
+def _summed_loss(logits: Any, labels: list[int]) -> float:
+    """The summed loss of a sample over its trained tokens, from its logits."""
+    targets = torch.tensor(labels[1:], device=logits.device)  # the logits at position i predict the token at i + 1
+    trained = (targets != -100).nonzero().flatten()
+    return float(torch.nn.functional.cross_entropy(logits[trained], targets[trained], reduction="sum"))
