@@ -5,7 +5,8 @@ from __future__ import annotations
 import gc
 from typing import TYPE_CHECKING
 
-from sftdata.cli import check, diff, discover, init, inspect_dataset, prepare, templates, verify, why
+from sftdata.cli import check, discover, init, prepare, templates, verify
+from sftdata.cli.look import diff, inspect_dataset, report, why
 from sftdata.settings.command_line import CommandLine, add_command, command_line
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ class Story(CommandLine):
     """The commands in the order in which they are needed."""
 
     order = (
-        *("init", "check", "prepare", "verify", "inspect", "why", "diff"),
+        *("init", "check", "prepare", "verify", "inspect", "report", "why", "diff"),
         *("templates", "formats", "settings", "reasons", "schema"),
     )
 
@@ -81,6 +82,16 @@ add_command(
     sftdata inspect shards --dropped duplicate
 """,
     cls=inspect_dataset.InspectCommand,
+)
+add_command(
+    app,
+    "report",
+    report.report,
+    _LOOK,
+    """
+    sftdata report shards
+    sftdata report shards -o chats.html
+""",
 )
 add_command(app, "diff", diff.diff, _LOOK, "sftdata diff shards later-shards", cls=diff.DiffCommand)
 add_command(app, "why", why.why, _LOOK, "sftdata why shards chats.jsonl:3")

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
 import pyarrow as pa
 
 from sftdata.errors import DatasetError, pluralize
-from sftdata.files.atomic import MANIFEST_NAME
+from sftdata.files.atomic import MANIFEST_NAME, file_sha256
 from sftdata.files.inside import is_link
 from sftdata.files.regular import regular_file
+from sftdata.files.report_files import REPORT_NAMES, read_mark
 from sftdata.store.ledger import PREPARE_AGAIN
 from sftdata.store.manifest import FileEntry, Manifest, ShardEntry
 from sftdata.store.proof import PackedRows, check_ids, flatten_batch, split_batches
@@ -92,7 +94,8 @@ def check_tokenizer(folder: Path, manifest: Manifest) -> Path:
 def unlisted_files(folder: Path, manifest: Manifest, below: str = "") -> Iterator[Path]:
     """What is in the folder, or in a folder in it, and not in the manifest. Raises DatasetError if it cannot be read.
 
-    Hidden files and folders (such as the work folder) are left out; links, pipes and the like are not.
+    Hidden files and folders (such as the work folder) are left out, and reports of this dataset as they were written;
+    links, pipes and the like are not.
     """
 
     def fail(error: OSError) -> None:
@@ -104,8 +107,26 @@ def unlisted_files(folder: Path, manifest: Manifest, below: str = "") -> Iterato
         links = [name for name in folders if is_link(Path(parent, name))]
         for name in sorted([*files, *links]):
             path = Path(parent, name)
-            if not name.startswith(".") and path.relative_to(folder).as_posix() not in listed:
+            if name.startswith(".") or path.relative_to(folder).as_posix() in listed:
+                continue
+            if path.parent != folder or name not in REPORT_NAMES or not _is_own_report(folder, path):
                 yield path
+
+
+def _is_own_report(folder: Path, path: Path) -> bool:
+    """Whether this is a report of the dataset. Raises DatasetError for one of another dataset, or that was changed."""
+    try:
+        mark = read_mark(path)
+    except OSError as error:
+        raise DatasetError(str(path), f"cannot be read ({error.strerror})", "change its permissions") from error
+    if mark is None:
+        return False
+    again = f"write it again with `{shlex.join(['sftdata', 'report', str(folder)])}`"
+    if mark.manifest_hash != file_sha256(folder / MANIFEST_NAME):
+        raise DatasetError(str(path), "is the report of another dataset, or of an earlier one", again)
+    if not mark.is_unchanged:
+        raise DatasetError(str(path), "was changed since `sftdata report` wrote it", f"move it away, or {again}")
+    return True
 
 
 def _stamp(path: Path, status: os.stat_result) -> tuple[object, ...]:

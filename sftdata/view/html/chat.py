@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from sftdata.errors import pluralize
 from sftdata.records.labels import IGNORE
+from sftdata.safe.control_chars import html_safe
 from sftdata.view.find.turns import Turn, turns_of
 from sftdata.view.html.style import page
 from sftdata.view.html.tokens import Shown, shown_tokens, tokens_html
@@ -66,6 +67,20 @@ def sample_chat(sample: Sample, tokens: bool) -> str:
     return f'<div class="chat">{SWITCH if tokens else ""}{_box(_Read(sample), _Limits(tokens))}</div>'
 
 
+def fitted_chat(sample: Sample, max_bytes: int) -> str:
+    """One sample without the stylesheet and the switch: with its tokens if there is room for them, else as text, else
+    without the middle of long contents, else only its first tokens.
+    """
+    read, box = _Read(sample), ""
+    of_tokens = [_Limits(True), _Limits(True, names=False)] if sample.num_tokens <= max_bytes // 8 else []
+    of_text = [_Limits(False, max_chars=size) for size in CUTS]
+    for limits in (*of_tokens, *of_text, *(of_text[-1]._replace(max_tokens=number) for number in (1000, 200, 50))):
+        box = _box(read, limits)
+        if len(box.encode("utf-8", "replace")) <= max_bytes:
+            break
+    return box
+
+
 def sample_html(sample: Sample, *, max_tokens: int = MAX_TOKENS, max_bytes: int | None = None) -> str:
     """One sample, with its tokens if there is room for them in `max_bytes`, else without."""
     return _fitted([sample], sample.title, max_tokens, max_bytes, lambda one: "")
@@ -89,7 +104,7 @@ def samples_html(samples: Sequence[Sample], title: str, num_shown: int) -> str:
     for number, sample in enumerate(samples[:num_shown]):
         place, record = sample.place, f"record {sample.record_id}"
         about = f"{place} · {sample.counts} · {record}" if place else f"{record} · {sample.counts}"
-        head = f'<summary class="head">\u25b8 {escape(about)}</summary>'
+        head = f'<summary class="head">\u25b8 {html_safe(about)}</summary>'
         is_open = "" if number else " open"
         parts.append(f'<details class="list"{is_open}>{head}{_fitting_box(sample)}</details>')
     more = len(samples) - num_shown
@@ -168,7 +183,7 @@ def _box(read: _Read, limits: _Limits, prefix: str = "", *, is_headed: bool = Tr
     head = ""
     if is_headed:
         place = f"{prefix}{sample.place} · " if sample.place else prefix
-        head = f'<div class="head">{escape(f"{place}{sample.counts} · record {sample.record_id}")}</div>'
+        head = f'<div class="head">{html_safe(f"{place}{sample.counts} · record {sample.record_id}")}</div>'
     shown = [one for one in read.shown if one.span.start < limits.max_tokens]
     more = sample.num_tokens - (shown[-1].span.end if shown else 0)
     note = f'<p class="head">Not shown: {pluralize(more, "more token")} of this sample.</p>' if more else ""
@@ -210,7 +225,7 @@ def _turn(sample: Sample, turn: Turn, parts: Sequence[Sequence[Shown]], limits: 
     role = "reasoning" if turn.is_reasoning else turn.role
     return (
         f'<div class="m {LANES.get(turn.role, "x")}"{_counted(first, limits)}>'
-        f"<em>{escape(role)} </em><small>{about} </small>"
+        f"<em>{html_safe(role)} </em><small>{about} </small>"
         f"{_grey(sample, head, limits, is_counted=False)}"
         f'<span class="c">{_content(sample, content, limits, turn.role)}{_grey(sample, tail, limits)}</span></div>'
     )

@@ -7,6 +7,7 @@ from html import escape
 from typing import TYPE_CHECKING
 
 from sftdata.errors import pluralize
+from sftdata.safe.control_chars import html_safe
 from sftdata.view.find.beside import FIRST, Piece, compared, paired
 from sftdata.view.html.chat import FOLDED_CHARS, LANES, PREVIEW_CHARS
 from sftdata.view.html.style import page
@@ -44,12 +45,12 @@ def pair_chat(names: tuple[str, str], ours: Sequence[SampleMessage], theirs: Seq
         for side, message, pieces in zip(sides, pair, compared(texts[0], texts[1]), strict=True):
             if message is not None:
                 side.append(_lane(message.role, "".join(map(_piece, pieces))))
-    boxes = (f"<div><b>{escape(name)}</b>{''.join(side)}</div>" for name, side in zip(names, sides, strict=True))
+    boxes = (f"<div><b>{html_safe(name)}</b>{''.join(side)}</div>" for name, side in zip(names, sides, strict=True))
     return f'<div class="pair">{"".join(boxes)}</div>'
 
 
 def _lane(role: str | None, inside: str) -> str:
-    name = f"<em>{escape(role)}</em>" if role else ""
+    name = f"<em>{html_safe(role)}</em>" if role else ""
     return f'<div class="m {LANES.get(role or "", "x")}">{name}<span class="c">{inside}</span></div>'
 
 
