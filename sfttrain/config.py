@@ -42,7 +42,13 @@ class TrainConfig(Settings):
     schedule: Literal["cosine", "linear", "constant"] = Field("cosine", description="how the learning rate decays")
     warmup: float = Field(0.03, ge=0, description="below 1 a share of the steps, from 1 a number of steps")
     lora: LoraSettings | None = Field(None, description="train a LoRA adapter; true, or a group of settings")
-    seed: int = Field(0, ge=0, description="determines the order of the rows and the initial weights of the adapter")
+    seed: int = Field(
+        0, ge=0, description="determines the order of the sequences from the second epoch on, dropout, and the adapter"
+    )
+    sort: Literal["none", "length"] = Field(
+        "none",
+        description="none: the first epoch in the order of the shards, each later one in another; length: short first",
+    )
     eval_every: int = Field(0, ge=0, description="steps between validation losses; 0: only before and after training")
     save_every: int = Field(0, ge=0, description="steps between checkpoints, the last two kept; 0: only on Ctrl-C")
     attn_implementation: str = Field(

@@ -73,7 +73,7 @@ def check_shared(where: Path, earlier: Mapping[str, Any], now: Mapping[str, Any]
             what = "the earlier run trained another model"
         else:
             what = f"the earlier run had {name} {_shown(old)}, this one has {_shown(new)}"
-        if name in ("dataset_hash", "rows_per_step", "seed"):
+        if name in ("dataset_hash", "rows_per_step", "seed", "sort"):
             what += ", so rows would repeat or be skipped"
         raise ConfigError(str(where), what, "resume with the earlier settings, or start a new run")
 

@@ -10,6 +10,7 @@ from sfttrain.data import TRAIN, VALIDATION, Shards
 from sfttrain.hardware import pick_attention, pick_dtype
 from sfttrain.model import load_model, load_tokenizer, lora_config
 from sfttrain.trainer.batches import BatchPlan
+from sfttrain.trainer.order import EpochOrder
 from sfttrain.trainer.packed import PackedTrainer
 from sfttrain.trainer.sft_config import make_sft_config
 
@@ -39,6 +40,8 @@ def build_trainer(config: TrainConfig, shards: Shards, batches: BatchPlan, *, re
             eval_dataset=validation,
             processing_class=load_tokenizer(shards),
             peft_config=adapter,
+            order=_order(config, shards, batches),
+            batches=batches,
         )
     except ValueError as error:  # a target module that does not exist, or settings that TRL refuses together
         raise ModelError(config.model, " ".join(str(error).split()), "change the setting it names") from error
@@ -47,3 +50,10 @@ def build_trainer(config: TrainConfig, shards: Shards, batches: BatchPlan, *, re
     trainer.remove_callback(PrinterCallback)
     trainer.remove_callback(ProgressCallback)
     return trainer
+
+
+def _order(config: TrainConfig, shards: Shards, batches: BatchPlan) -> EpochOrder:
+    """In which order the sequences are trained. Where one process trains alone, its last batch may be smaller."""
+    per_round = batches.rows_per_device * batches.world_size if batches.world_size > 1 else 1
+    lengths = shards.lengths(TRAIN) if config.sort == "length" else None
+    return EpochOrder(batches.num_rows, per_round, config.seed, lengths)

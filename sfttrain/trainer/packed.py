@@ -8,20 +8,38 @@ from inspect import signature
 from typing import Any
 
 import torch
+from torch.utils.data import DataLoader
+from transformers import TrainerCallback
 from trl import SFTTrainer
 
 from sftdata.errors import DatasetError
+from sfttrain.trainer.batches import BatchPlan
+from sfttrain.trainer.order import EpochOrder, WithBlanks
+
+
+class EpochCallback(TrainerCallback):  # type: ignore[misc]
+    """Tells the order of the sequences which epoch begins."""
+
+    def __init__(self, order: EpochOrder, steps_per_epoch: int) -> None:
+        self._order = order
+        self._steps_per_epoch = steps_per_epoch
+
+    def on_epoch_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        self._order.epoch = state.global_step // self._steps_per_epoch
 
 
 class PackedTrainer(SFTTrainer):  # type: ignore[misc]
     """SFTTrainer with what packed rows need.
 
-    It counts tokens and trained tokens, refuses a step without trained tokens (TRL would report loss 0.0 and
-    continue), averages validation losses over tokens (Trainer averages over batches), and neither sends telemetry nor
-    writes a model card.
+    It trains each sequence once an epoch in a known order (Trainer would train some twice where several processes do
+    not divide them evenly), counts tokens and trained tokens, refuses a step without trained tokens (TRL would report
+    loss 0.0 and continue), averages validation losses over tokens (Trainer averages over batches), and neither sends
+    telemetry nor writes a model card.
     """
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, order: EpochOrder, batches: BatchPlan, **kwargs: Any) -> None:
+        self.order = order
+        self.batches = batches
         self.local_tokens = 0  # tokens this process has fetched to train on
         self.trained_tokens = 0  # tokens with loss, over all processes
         self._eval_loss = self._eval_tokens = 0.0
@@ -32,6 +50,7 @@ class PackedTrainer(SFTTrainer):  # type: ignore[misc]
         # the count itself, so it is right for every model; without it, each batch of a step would weigh the same.
         self.model_accepts_loss_kwargs = True
         self._trained_only = self._can_score_trained_only()
+        self.add_callback(EpochCallback(order, batches.steps_per_epoch))
 
     @property
     def tokens(self) -> int:
@@ -44,6 +63,23 @@ class PackedTrainer(SFTTrainer):  # type: ignore[misc]
         """The compute dtype."""
         return "bfloat16" if self.args.bf16 else "float32"
 
+    def get_train_dataloader(self) -> DataLoader:
+        """The sequences of this process, in the order of the epoch."""
+        return self._loader(self.train_dataset, self.order, "Training", self._train_batch_size, is_training=True)
+
+    def get_eval_dataloader(self, eval_dataset: Any = None) -> DataLoader:
+        """The sequences for validation that are of this process, each once."""
+        rows = self.eval_dataset if eval_dataset is None else eval_dataset
+        size = self.args.eval_batch_size
+        per_round = size * self.args.world_size if self.args.world_size > 1 else 1
+        return self._loader(rows, EpochOrder(len(rows), per_round), "Evaluation", size, is_training=False)
+
+    def _loader(
+        self, rows: Any, order: EpochOrder, description: str, batch_size: int, *, is_training: bool
+    ) -> DataLoader:
+        dataset = WithBlanks(rows, len(order), self.processing_class.pad_token_id or 0)
+        return self._get_dataloader(dataset, description, batch_size, lambda _: order, is_training)
+
     def get_batch_samples(self, epoch_iterator: Any, num_batches: int, device: Any) -> tuple[list[Any], Any]:
         """The batches of one optimizer step and the number of their trained tokens over all processes."""
         self.check_data()
@@ -54,9 +90,14 @@ class PackedTrainer(SFTTrainer):  # type: ignore[misc]
                 "none of its tokens is trained, so there is nothing to learn from",
                 "run `sftdata verify` on the dataset",
             )
-        self.local_tokens += sum(batch["input_ids"].numel() for batch in batches)
+        self.local_tokens += sum(self._num_tokens(batch) for batch in batches)
         self.trained_tokens += int(trained or 0)
         return batches, trained
+
+    def _num_tokens(self, batch: Any) -> int:
+        """The tokens in a batch, without blanks: each is a sample of one token, which no sample of a dataset is."""
+        blanks = int((batch["cu_seq_lens_q"].diff() == 1).sum()) if self.args.world_size > 1 else 0
+        return int(batch["input_ids"].numel()) - blanks
 
     def compute_loss(
         self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None
