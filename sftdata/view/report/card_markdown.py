@@ -15,6 +15,7 @@ from sftdata.errors import ConfigError, pluralize
 from sftdata.safe.control_chars import terminal_safe
 from sftdata.store.manifest import Manifest
 from sftdata.view.dataset import Dataset
+from sftdata.view.decoder import Decoder
 from sftdata.view.figures import TEXT, Figures
 from sftdata.view.html.card import packed_sentence, tiles_of
 from sftdata.view.html.cells import read_card
@@ -66,8 +67,9 @@ def dataset_card(dataset: Dataset, license: str | None = None) -> str:
     manifest = names.manifest(whole.manifest)
     title = title_of(names, whole)
     summary = summarize(title, manifest, facts=names.facts(facts) if facts is not None else None)
-    assert summary.subject is not None
-    return f"---\n{metadata(title, whole.manifest, license)}---\n\n{_Body(whole, names, summary, summary.subject, figures)}"
+    assert summary.subject is not None  # it is the summary of a dataset
+    body = _Body(whole, names, summary, summary.subject, figures)
+    return f"---\n{metadata(title, whole.manifest, license)}---\n\n{body}"
 
 
 def metadata(title: str, manifest: Manifest, license: str | None = None) -> str:
@@ -119,7 +121,7 @@ class _Body:
             *_funnel(self.about.manifest, self.about.facts, self.names),
             *self._sources(),
             *(_lengths(self.figures) if self.figures is not None else ()),
-            *_tokenizer(self.about.manifest),
+            *_tokenizer(self.about.manifest, self.dataset.decoder),
             *_settings(self.about.manifest),
             *self._notes(),
             *_versions(self.about.manifest),
@@ -128,11 +130,13 @@ class _Body:
 
     def _head(self) -> Iterator[str]:
         manifest = self.about.manifest
-        yield f"# {sentence(self.summary.subject.name)}"
-        how = "every token but the first of a text is trained"
+        yield f"# {sentence(self.about.name)}"
+        how = ", as text: each token but the first of a text is trained"
         if manifest.template is not None:
-            how = "written by a chat template, with a label for each token that says whether it is trained"
-        yield f"{sentence(packed_sentence(self.about))}: tokens of {code(manifest.tokenizer.source)}, {how}."
+            is_own = manifest.template.source == "auto"
+            template = "its chat template" if is_own else f"the chat template {code(manifest.template.source)}"
+            how = f" and {template}; each token has a label that says whether it is trained"
+        yield f"{sentence(packed_sentence(self.about))}. Tokenized with {code(manifest.tokenizer.source)}{how}."
         tiles = tiles_of(self.about, self.figures)
         yield table([sentence(name) for _, name in tiles], [[sentence(value) for value, _ in tiles]])
         if self.about.splits:
@@ -144,9 +148,9 @@ class _Body:
             yield "".join(map(self._warning, self.summary.warnings))
 
     def _warning(self, one: Caution) -> str:
-        ways = [f"see {code(self.names.text(one.example))}"] if one.example is not None else []
-        ways += [f"to change it, set {code(self.names.text(one.setting))}"] if one.setting is not None else []
-        return f"- {sentence(self.names.text(one.text))}{': ' * bool(ways)}{'; '.join(ways)}\n"
+        ways = [f"  - set {code(self.names.text(one.setting))}\n"] if one.setting is not None else []
+        ways += [f"  - see {code(self.names.text(one.example))}\n"] if one.example is not None else []
+        return f"- {sentence(self.names.text(one.text))}\n{''.join(ways)}"
 
     def _use(self) -> Iterator[str]:
         if not self.about.splits:
@@ -154,7 +158,9 @@ class _Body:
         split = next(iter(self.about.splits))
         yield "## How to load it"
         yield f"`{FOLDER}` is this folder. In the code, it may also be the name of the dataset on the Hub."
-        yield block(f'from datasets import load_dataset\n\nsequences = load_dataset("{FOLDER}", split="{split}")', "python")
+        yield block(
+            f'from datasets import load_dataset\n\nsequences = load_dataset("{FOLDER}", split="{split}")', "python"
+        )
         yield table(("column", "what it is"), [(cell(name), sentence(text)) for name, (_, text) in COLUMNS.items()])
         yield (
             "A sequence holds several samples. Attention and positions begin anew at each of them: "
@@ -179,7 +185,8 @@ class _Body:
         place = found.sample.place
         named = f"{code(self.names.text(place))}, " if place is not None else ""
         broken = " `>` goes on with the line above it." if found.is_broken else ""
-        yield f"{named}{sentence(found.sample.counts)}. Lines that begin with `+` are trained, the others are read.{broken}"
+        marks = f"Lines that begin with `+` are trained, the others are read.{broken}"
+        yield f"{named}{sentence(found.sample.counts)}. {marks}"
         yield block(found.text, "diff")
 
     def _sources(self) -> Iterator[str]:
@@ -267,8 +274,12 @@ def _lengths(figures: Figures) -> Iterator[str]:
         number, dropped = sum(tokens.counts[at : at + step]), sum(others[at : at + step])
         is_last = at + step >= len(tokens.counts)
         end = tokens.edges[min(at + step, len(tokens.counts))]
-        label = f"{tokens.edges[at]:,} or more" if is_last and tokens.is_open else f"{tokens.edges[at]:,} to {end - 1:,}"
-        rows.append([label, f"{number:,}", *([f"{dropped:,}"] if figures.overlong else []), _bar(number, figures.number)])
+        label = (
+            f"{tokens.edges[at]:,} or more" if is_last and tokens.is_open else f"{tokens.edges[at]:,} to {end - 1:,}"
+        )
+        rows.append(
+            [label, f"{number:,}", *([f"{dropped:,}"] if figures.overlong else []), _bar(number, figures.number)]
+        )
     head = ["tokens", f"{noun}s", *(["dropped as `overlong`"] if figures.overlong else []), ""]
     yield table(head, rows, range(1, len(head) - 1))
     if figures.shares is None:
@@ -278,8 +289,7 @@ def _lengths(figures: Figures) -> Iterator[str]:
     step = -(-len(counts) // MAX_BINS)
     rows = [
         [f"{edges[at]} to {edges[at + step]}%", f"{number:,}", _bar(number, figures.number)]
-        for at in range(0, len(counts), step)
-        if (number := sum(counts[at : at + step])) or True
+        for at, number in ((at, sum(counts[at : at + step])) for at in range(0, len(counts), step))
     ]
     yield table((f"trained share of a {noun}", f"{noun}s", ""), rows, {1})
 
@@ -288,11 +298,11 @@ def _bar(number: int, total: int) -> str:
     return bar(number / total, BAR_WIDTH) if number else ""
 
 
-def _tokenizer(manifest: Manifest) -> Iterator[str]:
+def _tokenizer(manifest: Manifest, decoder: Decoder) -> Iterator[str]:
     tokenizer, template = manifest.tokenizer, manifest.template
     yield "## Tokenizer and template"
+    head = ["tokenizer", cell(tokenizer.source)]
     rows = [
-        ["tokenizer", cell(tokenizer.source)],
         ["sha256 of `tokenizer/tokenizer.json`", cell(tokenizer.sha256)],
         ["vocabulary", f"{tokenizer.vocab_size:,} ids"],
     ]
@@ -300,9 +310,9 @@ def _tokenizer(manifest: Manifest) -> Iterator[str]:
         own = " (that of the tokenizer)" if template.source == "auto" else ""
         rows.append(["chat template", f"{cell(template.source)}{own}"])
         rows.append(["sha256 of `tokenizer/chat_template.jinja`", cell(template.sha256)])
-    ids = ", ".join(map(str, tokenizer.end_of_turn_ids))
-    rows += [["ids that end a trained answer", ids]] if ids else []
-    yield table(("", ""), rows)
+    ends = [f"{cell(decoder.decode([id_]))} ({id_})" for id_ in tokenizer.end_of_turn_ids]
+    rows += [["tokens that end an answer", ", ".join(ends)]] if ends else []
+    yield table(head, rows)
 
 
 def _settings(manifest: Manifest) -> Iterator[str]:
@@ -321,7 +331,7 @@ def _settings(manifest: Manifest) -> Iterator[str]:
     yield "Those that differ from the defaults, as a file for `sftdata prepare`. Paths are relative to that file:"
     yield block(text.rstrip("\n"), "yaml")
     for path, count in given.items():
-        yield f"{code(path)} stands for {pluralize(count, 'row')} given in Python: write them to a file, and name it there."
+        yield f"{code(path)} is {pluralize(count, 'row')} given in Python: write them to a file, and name it there."
 
 
 def _for_a_file(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -337,9 +347,8 @@ def _for_a_file(config: Mapping[str, Any]) -> dict[str, Any]:
 
 def _versions(manifest: Manifest) -> Iterator[str]:
     yield "## Versions"
-    rows = [["dataset hash", cell(manifest.dataset_hash)], ["seed", f"{manifest.seed}"]]
-    rows += [[cell(name), cell(version)] for name, version in manifest.versions.items()]
-    yield table(("", ""), rows)
+    rows = [["seed", f"{manifest.seed}"], *([cell(name), cell(version)] for name, version in manifest.versions.items())]
+    yield table(("dataset hash", cell(manifest.dataset_hash)), rows)
     yield (
         "The same data, settings and versions give the same dataset hash. "
         f"`sftdata verify {FOLDER}` proves from the files alone that the dataset is complete and its labels are right."

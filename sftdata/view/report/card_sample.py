@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import chain
 from typing import NamedTuple
 
 import numpy as np
@@ -20,6 +21,7 @@ from sftdata.view.sample import Sample
 
 GOOD_LENGTH = 200  # tokens of a sample that is looked for: it fits on a screen
 MAX_TRIED = 50
+MAX_COMPARED = 20  # of these by how much of them is trained
 MAX_CHARS, MAX_LINES = 600, 12  # of a part of a sample, trained or not
 MAX_PARTS = 12
 
@@ -33,12 +35,18 @@ class MaskedText(NamedTuple):
 
 
 def masked_text(dataset: Dataset, masked: Masked) -> MaskedText | None:
-    """A sample of the first shard, the same one for the same dataset; None if all that were tried hold personal data.
+    """A sample of the first shard, of a usual length and trained share; None if all that were tried hold personal data.
 
     Raises DatasetError if the shard is damaged.
     """
-    for number in _candidates(dataset):
-        sample = dataset.sample(number)
+    numbers = _candidates(dataset)
+    if not numbers:
+        return None
+    usual = sum(one.trained_tokens for one in dataset.shards) / sum(one.tokens for one in dataset.shards)
+    near = [dataset.sample(number) for number in numbers[:MAX_COMPARED]]
+    near.sort(key=lambda one: abs(one.num_trained_tokens / one.num_tokens - usual))
+    others = (dataset.sample(number) for number in numbers[MAX_COMPARED:MAX_TRIED])
+    for sample in chain(near, others):
         if sample.num_trained_tokens and not is_private(sample, masked):
             return MaskedText(*_lines(_parts(sample)), sample)
     return None

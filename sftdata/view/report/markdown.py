@@ -15,7 +15,7 @@ from sftdata.safe.control_chars import INVISIBLE, terminal_safe, visible_char
 _ENTITIES = {char: f"&#{ord(char)};" for char in "\\$|`:."} | {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
 _SPECIAL = re.compile(r"[&<>\\$|`]|[*_\[\]~]|:(?=//)|(?<=www)\.")  # an address must not become a link
 _SPACES = re.compile(r"[ \t\n]+")
-_OPENS = re.compile(r"[#+\-=]|\d+(?=[.)])")  # at the beginning of a line: headings, lists, lines
+_OPENS = re.compile(r"[#+\-=]|\d+(?=[.)](?: |$))")  # at the beginning of a line: headings, lists, lines
 _HIDDEN = re.compile(f"(?!\n|\t)[{INVISIBLE}]")
 
 
