@@ -28,6 +28,10 @@ class EpochCallback(TrainerCallback):  # type: ignore[misc]
         self._order.epoch = state.global_step // self._steps_per_epoch
 
 
+# Where samples begin, for the kernels of attention and of recurrent layers.
+BOUNDS = ("cu_seq_lens_q", "cu_seq_lens_k", "max_length_q", "max_length_k", "seq_idx")
+
+
 class PackedTrainer(SFTTrainer):  # type: ignore[misc]
     """SFTTrainer with what packed rows need.
 
@@ -42,6 +46,8 @@ class PackedTrainer(SFTTrainer):  # type: ignore[misc]
         self.batches = batches
         self.local_tokens = 0  # tokens this process has fetched to train on
         self.trained_tokens = 0  # tokens with loss, over all processes
+        self.pass_losses: list[torch.Tensor] = []  # of this process's forward passes in the step
+        self.gradient_norm: float | None = None  # over all processes
         self._eval_loss = self._eval_tokens = 0.0
         self.check_data: Callable[[], None] = lambda: None  # raises where the rows are no longer what they were
         self.recorded_checkpoint: Callable[[int], AbstractContextManager[None]] = lambda step: nullcontext()
@@ -117,6 +123,27 @@ class PackedTrainer(SFTTrainer):  # type: ignore[misc]
         if num_items_in_batch is None:
             return total / max(len(positions), 1)
         return total / num_items_in_batch * self.accelerator.num_processes  # DDP takes the mean over processes
+
+    def _prepare_inputs(self, inputs: Any) -> Any:
+        """Trainer's inputs; without the bounds of samples where there is one sample, which a model with recurrent
+        layers refuses where it has no kernel for them.
+        """
+        bounds = inputs.get("cu_seq_lens_q")
+        if bounds is not None and len(bounds) == 2:
+            inputs = {name: value for name, value in inputs.items() if name not in BOUNDS}
+        return super()._prepare_inputs(inputs)
+
+    def training_step(self, *args: Any, **kwargs: Any) -> Any:
+        """Trainer's step, whose loss is kept."""
+        loss = super().training_step(*args, **kwargs)
+        self.pass_losses.append(loss)
+        return loss
+
+    def _get_grad_norm(self, *args: Any, **kwargs: Any) -> Any:
+        """Trainer's norm, which is kept."""
+        norm = super()._get_grad_norm(*args, **kwargs)
+        self.gradient_norm = None if norm is None else float(norm)
+        return norm
 
     def _can_score_trained_only(self) -> bool:
         """Whether the loss is the plain one, on a CPU, of a model that can skip positions."""
