@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -74,6 +76,32 @@ class Shards:
         rows = self.rows(split)
         found = [] if rows is None else pc.list_value_length(rows.data.column("input_ids")).to_pylist()
         return [int(length) for length in found]
+
+    def where(self, split: str, sequences: Sequence[int]) -> list[str]:
+        """The rows of the input in some sequences of a split, by file and line; each once, in their order.
+
+        Without a ledger that can be read, the sequences by shard and number.
+        """
+        from itertools import accumulate
+
+        import pyarrow.compute as pc
+
+        from sftdata.view.find.origins import load_origins
+
+        shards = [shard for shard in self.manifest.shards if shard.split == split and shard.rows]
+        rows = self.rows(split)
+        try:
+            origins = load_origins(self.path, self.manifest, shards)
+        except DatasetError:
+            origins = None
+        if rows is None or origins is None:
+            starts = list(accumulate((shard.rows for shard in shards), initial=0))
+            shard_of = {number: bisect_right(starts, number) - 1 for number in sequences}
+            return [f"{shards[at].path}, sequence {number - starts[at]}" for number, at in shard_of.items()]
+        counts = pc.list_value_length(rows.data.column("seq_lengths")).to_pylist()
+        ends = list(accumulate(counts))
+        samples = (sample for number in sequences for sample in range(ends[number] - counts[number], ends[number]))
+        return list(dict.fromkeys(origins.where_of(sample) for sample in samples))
 
 
 def open_shards(path: str | Path, *, checksums: bool = True, needs_validation: bool = False) -> Shards:

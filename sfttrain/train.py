@@ -72,6 +72,7 @@ def run(config: TrainConfig | Mapping[str, Any] | str | Path, *, resume_command:
         # These import torch, transformers and trl.
         from sfttrain.check.isolation import prove_loss_before_step_0
         from sfttrain.trainer.build import build_trainer
+        from sfttrain.trainer.finite import stop_where_not_finite
         from sfttrain.trainer.metrics import record_metrics
         from sfttrain.trainer.stop import stop_on_signals
 
@@ -79,6 +80,7 @@ def run(config: TrainConfig | Mapping[str, Any] | str | Path, *, resume_command:
         trainer.check_data = shards.check_unchanged
         record_checkpoints(trainer, folder)
         proof = prove_loss_before_step_0(trainer)
+        stop_where_not_finite(trainer, folder, shards)
         metrics = record_metrics(trainer, folder)
         stop = stop_on_signals(trainer)
         summary = {**row_order, **summarize_start(config, trainer, folder)}
@@ -119,7 +121,8 @@ def failure_recorded(folder: RunFolder, summary: Mapping[str, Any]) -> Iterator[
         raise
     except SftDataError as error:
         with suppress(OutputError):
-            folder.write_summary({"status": "failed", "error": str(error), **summary})
+            rows = {"rows": found} if (found := getattr(error, "rows", None)) else {}  # where a loss is NaN
+            folder.write_summary({"status": "failed", "error": str(error), **rows, **summary})
         raise
 
 

@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sfttrain.trainer.batches import BatchPlan
+
 Ints = NDArray[np.int64]
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 
@@ -64,6 +66,15 @@ class EpochOrder:
     def of_epoch(self) -> Ints:
         """The sequences of this epoch."""
         return epoch_order(self.rows, 0 if self.seed is None else self.epoch, self.seed or 0, self.lengths)
+
+    def passes_of_step(self, step: int, batches: BatchPlan) -> list[list[int]]:
+        """The sequences in each forward pass of a step of this epoch, without blanks; steps count from 0 over all
+        epochs. Processes take passes by turns: of two, the first one takes passes 0, 2, 4, ...
+        """
+        first = step % batches.steps_per_epoch * batches.rows_per_step
+        numbers = self.of_epoch()[first : first + batches.rows_per_step].tolist()
+        size = batches.rows_per_device
+        return [numbers[at : at + size] for at in range(0, len(numbers), size)]
 
 
 class WithBlanks:

@@ -114,12 +114,14 @@ TRAIN = {
     "files",
     "store.manifest",
     "store.checked",
+    "view.find.origins",
 }  # what sfttrain may import of sftdata
 # Slow to import: loaded by the function that uses them, or by a module that is itself loaded late.
 SLOW = {"torch", "transformers", "trl", "datasets", "ray", "peft", "accelerate", "huggingface_hub", "fsspec"}
 LATE = {
     "sfttrain.check.isolation",
     "sfttrain.trainer.build",
+    "sfttrain.trainer.finite",
     "sfttrain.trainer.metrics",
     "sfttrain.trainer.packed",
     "sfttrain.trainer.sft_config",
