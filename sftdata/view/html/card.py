@@ -96,12 +96,12 @@ def head_html(about: Subject) -> str:
     shown = "".join(f"<span>{html_safe(text)}</span>" for text in chips)
     return (
         f'<div class="name" role="heading" aria-level="3">{html_safe(name)}</div>'
-        f"<p>{html_safe(_sentence(about))}</p>"
+        f"<p>{html_safe(packed_sentence(about))}</p>"
         f'<div class="chips">{shown}</div>'
     )
 
 
-def _sentence(about: Subject) -> str:
+def packed_sentence(about: Subject) -> str:
     """`19,437 conversations packed into 2,197 sequences of 2,048 tokens`."""
     manifest, splits = about.manifest, about.splits
     counts = manifest.counts
@@ -115,7 +115,14 @@ def _sentence(about: Subject) -> str:
 
 
 def tiles_html(about: Subject, figures: Figures | None = None) -> str:
-    """The numbers of a dataset: tokens, trained tokens, rows kept, how full sequences are, the median length."""
+    """The numbers of a dataset, each in a box."""
+    tiles = tiles_of(about, figures)
+    boxes = "".join(f"<div><b>{html_safe(value)}</b><span>{html_safe(name)}</span></div>" for value, name in tiles)
+    return f'<div class="tiles">{boxes}</div>'
+
+
+def tiles_of(about: Subject, figures: Figures | None = None) -> list[tuple[str, str]]:
+    """Numbers and what they are: tokens, trained tokens, rows kept, how full sequences are, the median length."""
     manifest, stats = about.manifest, list(about.splits.values())
     counts = manifest.counts
     tokens, trained = sum(one.tokens for one in stats), sum(one.trained_tokens for one in stats)
@@ -132,8 +139,7 @@ def tiles_html(about: Subject, figures: Figures | None = None) -> str:
         tiles.append((share_text(tokens, rows * manifest.seq_len), "sequence fill"))
     if figures is not None:
         tiles.append((_median(figures.median), f"median tokens per {figures.noun}"))
-    boxes = "".join(f"<div><b>{html_safe(value)}</b><span>{html_safe(name)}</span></div>" for value, name in tiles)
-    return f'<div class="tiles">{boxes}</div>'
+    return tiles
 
 
 def _median(median: float) -> str:
