@@ -20,9 +20,9 @@ from sftdata.store.manifest import Manifest
 EXAMPLES = 5  # of a reason
 PAIRS = 8  # of near-duplicates
 HITS = 20  # of contamination
-NEAR = ("near_duplicate", "semantic_duplicate")
+NEAR, SAME = ("near_duplicate", "semantic_duplicate"), ("duplicate", "shared_prefix")
 # How a detail says what a row shares with an evaluation item, and what one says of personal data.
-_HIT = re.compile(r"(is|contains|holds \d+% of the word n-grams of) (.+?):(\d+): ")
+HIT = re.compile(r"(is|contains|holds \d+% of the word n-grams of) (.+?):(\d+): ")
 _KIND = re.compile(r"(\d+) ([a-z_]+)(?= in |, |$)")
 
 Ints = npt.NDArray[np.int64]
@@ -33,7 +33,6 @@ Row = Mapping[str, Any]
 class Ledger:
     """What the ledger says, in numbers, and the places of the rows to show: their numbers in the order of the input."""
 
-    reasons: Counter[tuple[str, str]] = field(default_factory=Counter)  # by stage and reason
     examples: dict[str, list[int]] = field(default_factory=dict)
     near: list[int] = field(default_factory=list)
     hits: list[int] = field(default_factory=list)
@@ -61,7 +60,6 @@ def read_ledger_facts(folder: Path, manifest: Manifest) -> Ledger:
     first = 0
     for entry in manifest.ledger:
         for table in checked_ledger(folder, entry):
-            _count_reasons(found, table)
             reasons = table["reason"]
             for reason in pc.unique(reasons).drop_null().to_pylist():
                 numbers = first + _places(pc.equal(reasons, reason))
@@ -113,17 +111,6 @@ def numbers_of(folder: Path, manifest: Manifest, names: Sequence[str]) -> dict[s
     return found
 
 
-def _count_reasons(found: Ledger, table: pa.Table) -> None:
-    dropped = table.filter(pc.is_valid(table["reason"]))
-    columns = [pc.dictionary_encode(dropped[name].combine_chunks()) for name in ("stage", "reason")]
-    stages, reasons = (column.indices.to_numpy().astype(np.int64) for column in columns)
-    names = [column.dictionary.to_pylist() for column in columns]
-    size = max(1, len(names[1]))
-    values, counts = np.unique(stages * size + reasons, return_counts=True)
-    for value, count in zip(values.tolist(), counts.tolist()):
-        found.reasons[names[0][value // size], names[1][value % size]] += count
-
-
 def _count_hits(found: Ledger, table: pa.Table, first: int) -> None:
     """Which evaluation files rows repeat, and how."""
     at = _places(pc.equal(table["reason"], "contaminated"))
@@ -131,7 +118,7 @@ def _count_hits(found: Ledger, table: pa.Table, first: int) -> None:
         return
     found.hits += (first + at[: max(0, HITS - len(found.hits))]).tolist()
     for source, detail in _pairs(table, at):
-        match = _HIT.match(detail)
+        match = HIT.match(detail)
         how = "other" if match is None else {"is": "equal", "contains": "contained"}.get(match[1], "n-grams")
         found.hits_by[source, match[2] if match is not None else "-", how] += 1
 

@@ -33,11 +33,17 @@ _CSS = """
 .sftv h2{font-size:18px;line-height:1.4;margin:2em 0 .5em;padding-top:.6em;border-top:1px solid rgba(128,128,128,.4)}
 .sftv select{font:inherit;color:inherit;background:Canvas;border:1px solid rgba(128,128,128,.6);border-radius:5px;
 padding:.15em .3em;margin:0;max-width:100%}
+.sftv .reason{display:block;border:1px solid rgba(128,128,128,.4);border-radius:6px;margin:.4em 0}
+.sftv .reason>summary{padding:.25em .7em}
+.sftv .reason>summary::before{content:"\\25b8\\a0"}
+.sftv .reason[open]>summary::before{content:"\\25be\\a0"}
+.sftv .reason>p{margin:.2em .7em}
+.sftv .eg{border-top:1px solid rgba(128,128,128,.25);padding:.3em .7em .6em;overflow-wrap:anywhere}
 .sftv .tools[hidden],.sftv .one[hidden]{display:none}
 .sftv .samples>.k{position:sticky;top:.4em;z-index:3;background:Canvas}
 @media print{
 .sftv .tools,.sftv .k,.sftv nav{display:none}
-.sftv .one{break-inside:avoid}
+.sftv .one,.sftv .eg,.sftv .warn,.sftv tr,.sftv svg{break-inside:avoid}
 .sftv h2,.sftv .part,.sftv summary{break-after:avoid}
 .sftv .count[hidden]{display:block}
 .sftv .box{overflow:visible}

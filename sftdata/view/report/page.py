@@ -6,6 +6,7 @@ machine. Each part is bounded, so that the page stays below MAX_BYTES for a data
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from sftdata.errors import pluralize
@@ -13,9 +14,11 @@ from sftdata.view.dataset import Dataset
 from sftdata.view.html.card import card_html
 from sftdata.view.html.cells import read_card
 from sftdata.view.report.chats import samples_html
-from sftdata.view.report.gather import read_ledger_facts
+from sftdata.view.report.dropped import DroppedRows
+from sftdata.view.report.found import contamination, private
+from sftdata.view.report.gather import Ledger, read_ledger_facts
 from sftdata.view.report.look import Section, whole_page
-from sftdata.view.report.samples import Rows, shown_samples, shown_without_ledger
+from sftdata.view.report.samples import Rows, shown_samples, shown_without_ledger, text_of, texts_to_search
 from sftdata.view.report.texts import Masked, Names
 from sftdata.view.summary import summarize
 
@@ -34,14 +37,39 @@ def report_page(dataset: Dataset, data: str | Path | None = None) -> bytes:
     facts = names.facts(facts) if facts is not None else None
     title = title_of(names, rows)
     head = card_html(summarize(title, manifest, facts=facts), figures)
+    before: list[Section] = []
+    behind: list[Section] = []
     if manifest.ledger:
-        shown, passed = shown_samples(rows, read_ledger_facts(rows.path, rows.manifest), names, masked)
+        ledger = read_ledger_facts(rows.path, rows.manifest)
+        shown, passed = shown_samples(rows, ledger, names, masked)
+        before += _of_ledger(rows, ledger, names, masked, data)
     else:
         shown, passed = shown_without_ledger(rows, masked)
-    sections: list[Section] = []
-    room = MAX_BYTES - len(whole_page(title, head, sections).encode("utf-8", "replace"))
-    sections.append(Section("samples", "Samples", samples_html(shown, passed, rows.num_samples, room)))
-    return whole_page(title, head, sections).encode("utf-8", "backslashreplace")
+    room = MAX_BYTES - len(whole_page(title, head, [*before, *behind]).encode("utf-8", "replace"))
+    samples = Section("samples", "Samples", samples_html(shown, passed, rows.num_samples, room))
+    return whole_page(title, head, [*before, samples, *behind]).encode("utf-8", "backslashreplace")
+
+
+def _of_ledger(rows: Rows, ledger: Ledger, names: Names, masked: Masked, data: str | Path | None) -> list[Section]:
+    """What the ledger says, with the texts of rows."""
+    manifest = rows.manifest
+    dropped = DroppedRows(rows, ledger, names, masked, data)
+    return [
+        Section("dropped", "Dropped rows", dropped.examples()),
+        Section("duplicates", "Duplicates", dropped.duplicates()),
+        Section("contamination", "Evaluation data", contamination(manifest, ledger, names, dropped, masked)),
+        Section("private", "Personal data", private(manifest, ledger, names, masked, _searched(rows, ledger, dropped))),
+    ]
+
+
+def _searched(rows: Rows, ledger: Ledger, dropped: DroppedRows) -> Mapping[str, str]:
+    """Texts with examples of personal data, by the names of their rows: of samples, or of rows dropped for it."""
+    if not rows.manifest.privacy:
+        return {}
+    if rows.manifest.parts.privacy.mode != "drop":
+        return texts_to_search(rows, ledger)
+    some = [dropped.row(number) for number in ledger.examples.get("private_data", ())]
+    return {row["where"]: text_of(text.messages) for row, text in some if text.missing is None}
 
 
 def title_of(names: Names, dataset: Dataset) -> str:

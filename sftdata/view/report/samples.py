@@ -6,7 +6,7 @@ in the texts are passed over.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -24,6 +24,7 @@ from sftdata.view.sample import Sample
 from sftdata.view.why import sequence_number
 
 NUM_SAMPLES, SPARE = 50, 150  # shown; chosen, in case some hold personal data
+SEARCHED = 1_500  # for examples of personal data
 MAX_SHARDS = 8  # that are opened: a shard is checked as a whole before it is read
 THIRDS = 3
 GROUPS = THIRDS * THIRDS * 2  # of a source: by length, trained share, and whether several turns are trained
@@ -67,8 +68,10 @@ class Rows(Dataset):
         return () if sample is None else sample.messages
 
     @cached_property
-    def origins(self) -> Origins:
-        """Where the samples that were asked for come from."""
+    def origins(self) -> Origins | None:
+        """Where the samples that were asked for come from; None without a ledger."""
+        if not self.manifest.ledger:
+            return None
         row_of = np.zeros(self.num_samples, np.int64)
         for sample, row in self._row_of.items():
             row_of[sample] = row
@@ -160,6 +163,19 @@ def shown_without_ledger(rows: Dataset, masked: Masked) -> tuple[list[Shown], in
     numbers = range(total) if total <= NUM_SAMPLES else [at * total // NUM_SAMPLES for at in range(NUM_SAMPLES)]
     shown = [Shown(sample, "") for sample in map(rows.sample, numbers) if not is_private(sample, masked)]
     return shown, len(numbers) - len(shown)
+
+
+def texts_to_search(rows: Rows, ledger: Ledger) -> dict[str, str]:
+    """Texts in which examples of personal data are looked for, by the names of their rows."""
+    manifest = rows.manifest
+    of_ledger = rows_at(rows.path, manifest, choose(ledger, manifest.dataset_hash, len(manifest.shards), SEARCHED))
+    found = ((str(row["where"]), rows.sample_of(row)) for row in of_ledger.values())
+    return {where: text_of(sample.messages) for where, sample in found if sample is not None}
+
+
+def text_of(messages: Iterable[SampleMessage]) -> str:
+    """What messages say, below each other."""
+    return "\n".join(message.content for message in messages)
 
 
 def is_private(sample: Sample, masked: Masked) -> bool:

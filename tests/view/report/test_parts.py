@@ -1,0 +1,99 @@
+"""What the parts of a report say: examples of dropped rows, duplicates, evaluation items, personal data."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from html import unescape
+from pathlib import Path
+
+from raw_rows import chat, write_lines
+
+import sftdata
+
+Prepared = Callable[..., sftdata.Dataset]
+LONG = "Write down in order all the stations of the night train from Riga to Vilnius, with the times"
+
+STOPS = "Riga 21:05, Jelgava 21:50, Siauliai 23:10, Panevezys 00:35, Ukmerge 01:40, Kaunas 02:55, Vilnius 04:20"
+
+
+def part(ds: sftdata.Dataset, name: str) -> str:
+    """The text of a part of the report, without its tags."""
+    page = ds.report().read_text(encoding="utf-8")
+    html = page.partition(f'<section id="{name}">')[2].partition("</section>")[0]
+    return unescape(re.sub(r"<[^>]*>", "", re.sub(r"</?(ins|del)>", "", html)))
+
+
+def test_a_reason_has_its_rows_with_place_detail_and_text(prepared: Prepared) -> None:
+    rows = [chat("Hello?", "Yes."), {"messages": [{"role": "user", "content": "no one answers"}]}, "no chat"]
+    said = part(prepared(rows), "dropped")
+    assert "no_answer 1 row (33.3%) validate: no assistant turn follows a user turn" in " ".join(said.split())
+    assert "chats.jsonl:2" in said and "no one answers" in said
+    assert "not_an_object" in said and "chats.jsonl:3" in said
+
+
+def test_five_examples_of_a_reason_are_from_the_first_to_the_last(prepared: Prepared) -> None:
+    rows = [chat("Hello?", "Yes."), *({"messages": [{"role": "user", "content": f"alone {n}"}]} for n in range(2, 103))]
+    said = part(prepared(rows), "dropped")
+    assert re.findall(r"chats\.jsonl:\d+", said) == [f"chats.jsonl:{n}" for n in (2, 27, 52, 77, 102)]
+    assert "5 of 101, from the first to the last" in said
+
+
+def test_where_the_file_is_gone_or_changed_the_text_says_so_and_the_rest_is_there(
+    prepared: Prepared, tmp_path: Path
+) -> None:
+    rows = [chat(f"Question {n}?", "Yes.") for n in range(9)] + [{"messages": [{"role": "user", "content": "alone"}]}]
+    ds = prepared(rows)
+    write_lines(tmp_path / "chats.jsonl", [chat("other")] * 10)
+    said = part(ds, "dropped")
+    assert "chats.jsonl:10" in said and "alone" not in said and "chats.jsonl has changed since" in said
+    (tmp_path / "chats.jsonl").unlink()
+    said = part(ds, "dropped")
+    assert "chats.jsonl:10" in said and "chats.jsonl is not found on this machine; give its folder with --data" in said
+    assert str(tmp_path) not in said
+
+
+def test_near_duplicates_are_beside_what_they_repeat(prepared: Prepared) -> None:
+    rows = [chat(f"{LONG} in {year}.", f"{LONG}: {STOPS}") for year in (2020, 2021)] + [chat("Hello?", "Yes.")]
+    said = part(prepared(rows, dedup={"near": {}}), "duplicates")
+    assert "1 of 1 near-duplicate" in said
+    assert "chats.jsonl:2 (dropped, similarity 0." in said and "chats.jsonl:1 (kept)" in said
+    assert "2020" in said and "2021" in said
+
+
+def test_exact_duplicates_are_shown_where_there_are_few(prepared: Prepared) -> None:
+    said = part(prepared([chat("Hello?", "Yes."), chat("Hello?", "Yes.")]), "duplicates")
+    assert "1 of 1 row that repeats another exactly" in said
+    assert "chats.jsonl:2 (dropped) and chats.jsonl:1 (kept) say the same" in said
+
+
+def test_evaluation_items_are_beside_the_rows_that_hold_them(prepared: Prepared, tmp_path: Path) -> None:
+    write_lines(tmp_path / "exam.jsonl", [chat("not in the data", "No."), chat(f"{LONG}?", "At five.")])
+    rows = [chat("Hello?", "Yes."), chat(f"{LONG}?", "At six.")]
+    said = part(prepared(rows, decontaminate={"against": [str(tmp_path / "exam.jsonl")]}), "contamination")
+    assert "1 row was dropped" in said and "chats.jsonl:2 (dropped)" in said and "exam.jsonl:2 (evaluation)" in said
+    assert "At five." in said and "At six." in said and str(tmp_path) not in said
+
+
+SECRET = "maria.lopez@example-hospital.org"
+
+
+def test_personal_data_is_never_printed(prepared: Prepared) -> None:
+    rows = [
+        chat("Who do I write to?", f"Write to {SECRET} today."),
+        chat("Hello?", "Yes."),
+        {"messages": [{"role": "user", "content": f"mine is {SECRET}"}]},
+    ]
+    for mode in ("report", "redact", "drop"):
+        ds = prepared(rows, mode, privacy=mode)
+        assert SECRET not in ds.report().read_text(encoding="utf-8")
+        said = part(ds, "private")
+        assert "email" in said and "Write to [EMAIL] today." in said
+
+
+def test_what_was_not_searched_for_is_said(prepared: Prepared) -> None:
+    ds = prepared([chat("Hello?", "Yes.")], privacy="off")
+    assert part(ds, "private") == "Personal dataNot searched for: privacy is off."
+    assert "decontaminate.against names no evaluation files" in part(ds, "contamination")
+    assert "dedup.near is off" in part(ds, "duplicates")
+    assert part(ds, "dropped") == "Dropped rowsNo row was dropped."
