@@ -91,6 +91,7 @@ add_command(
     """
     sftdata report shards
     sftdata report shards -o chats.html
+    sftdata report shards --markdown --license apache-2.0
 """,
 )
 add_command(app, "diff", diff.diff, _LOOK, "sftdata diff shards later-shards", cls=diff.DiffCommand)

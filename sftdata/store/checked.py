@@ -13,7 +13,7 @@ from sftdata.errors import DatasetError, pluralize
 from sftdata.files.atomic import MANIFEST_NAME, file_sha256
 from sftdata.files.inside import is_link
 from sftdata.files.regular import regular_file
-from sftdata.files.report_files import REPORT_NAMES, read_mark
+from sftdata.files.report_files import CARD_NAME, REPORT_NAMES, read_mark
 from sftdata.store.ledger import PREPARE_AGAIN
 from sftdata.store.manifest import FileEntry, Manifest, ShardEntry
 from sftdata.store.proof import PackedRows, check_ids, flatten_batch, split_batches
@@ -114,17 +114,21 @@ def unlisted_files(folder: Path, manifest: Manifest, below: str = "") -> Iterato
 
 
 def _is_own_report(folder: Path, path: Path) -> bool:
-    """Whether this is a report of the dataset. Raises DatasetError for one of another dataset, or that was changed."""
+    """Whether this is a report of the dataset. Raises DatasetError for one of another dataset, and for a page that was
+    changed; a card may be.
+    """
     try:
         mark = read_mark(path)
     except OSError as error:
         raise DatasetError(str(path), f"cannot be read ({error.strerror})", "change its permissions") from error
     if mark is None:
         return False
-    again = f"write it again with `{shlex.join(['sftdata', 'report', str(folder)])}`"
+    is_card = path.name == CARD_NAME
+    command = ["sftdata", "report", str(folder), *(["--markdown"] if is_card else [])]
+    again = f"write it again with `{shlex.join(command)}`"
     if mark.manifest_hash != file_sha256(folder / MANIFEST_NAME):
         raise DatasetError(str(path), "is the report of another dataset, or of an earlier one", again)
-    if not mark.is_unchanged:
+    if not mark.is_unchanged and not is_card:  # a card is there to be edited
         raise DatasetError(str(path), "was changed since `sftdata report` wrote it", f"move it away, or {again}")
     return True
 

@@ -189,17 +189,24 @@ class Dataset:
         return compare(self, other if isinstance(other, Dataset) else open_dataset(other))
 
     def report(
-        self, path: str | Path | None = None, *, data: str | Path | None = None, overwrite: bool = False
+        self,
+        path: str | Path | None = None,
+        *,
+        data: str | Path | None = None,
+        overwrite: bool = False,
+        markdown: bool = False,
+        license: str | None = None,
     ) -> Path:
         """Write the report of the whole dataset: one HTML file, by default report.html beside its manifest; returns its
         path. A file there that is no report is replaced only with `overwrite`.
 
+        With `markdown` it is a card for the Hugging Face Hub, by default README.md, with the license if one is given.
         Texts of dropped rows are read again as `why` does. Raises OutputError where the file cannot be written,
-        DatasetError if the dataset is damaged.
+        DatasetError if the dataset is damaged, ConfigError for arguments that do not belong together.
         """
         from sftdata.view.report.write import write_report
 
-        return write_report(self.path, path, data=data, overwrite=overwrite)
+        return write_report(self.path, path, data=data, overwrite=overwrite, markdown=markdown, license=license)
 
     def to_datasets(self) -> Any:
         """A datasets.DatasetDict of the splits, each a memory-mapped Dataset of packed sequences.

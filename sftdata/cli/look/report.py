@@ -23,7 +23,16 @@ def report(
     folder: DatasetFolder,
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", metavar="FILE", help="where to write it [default: report.html in DATASET]"),
+        typer.Option(
+            "--output", "-o", metavar="FILE", help="where to write it [default: report.html, or README.md, in DATASET]"
+        ),
+    ] = None,
+    markdown: Annotated[
+        bool, typer.Option("--markdown", help="write a dataset card for the Hugging Face Hub: README.md")
+    ] = False,
+    license: Annotated[
+        str | None,
+        typer.Option("--license", metavar="ID", help="license for the card, as the Hub names it: apache-2.0"),
     ] = None,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="replace a file that `sftdata report` did not write")
@@ -39,7 +48,7 @@ def report(
     with user_errors():
         from sftdata.view.report.write import write_report
 
-        written = write_report(folder, output, data=data, overwrite=overwrite)
+        written = write_report(folder, output, data=data, overwrite=overwrite, markdown=markdown, license=license)
         size = written.stat().st_size
         if as_json:
             facts = {"schema_version": 1, "dataset": str(folder), "report": str(written), "size_bytes": size}
@@ -47,4 +56,5 @@ def report(
         elif not quiet:
             from sftdata.safe.control_chars import terminal_safe
 
-            print(terminal_safe(f"{written}: {size / 1e6:,.2f} MB, to open in a browser"))
+            about = f"{size:,} bytes, a dataset card" if markdown else f"{size / 1e6:,.2f} MB, to open in a browser"
+            print(terminal_safe(f"{written}: {about}"))

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
-from sftdata.errors import OutputError
+from sftdata.errors import ConfigError, OutputError
 from sftdata.files.atomic import MANIFEST_NAME, file_sha256, write_bytes
 from sftdata.files.inside import is_taken
-from sftdata.files.report_files import REPORT_NAME, read_mark, with_mark
+from sftdata.files.report_files import CARD_NAME, REPORT_NAME, read_mark, with_mark
 from sftdata.view.dataset import Dataset, open_dataset
+from sftdata.view.report.card_markdown import dataset_card
 from sftdata.view.report.page import report_page
+
+_LICENSE = re.compile(r"[a-z0-9][a-z0-9.+-]{0,60}")  # how the Hub writes the ids of licenses
 
 
 def write_report(
@@ -19,18 +23,40 @@ def write_report(
     *,
     data: str | Path | None = None,
     overwrite: bool = False,
+    markdown: bool = False,
+    license: str | None = None,
 ) -> Path:
-    """Write the report of a dataset, by default to report.html beside its manifest, and return its path.
+    """Write the report of a dataset, by default to report.html beside its manifest, and return its path. `markdown`
+    makes it a card for the Hugging Face Hub, by default README.md.
 
     A report that is there is replaced; another file is, only with `overwrite`, and never one of the dataset. Raises
-    OutputError where it is not written, DatasetError if the dataset is damaged.
+    OutputError where it is not written, DatasetError if the dataset is damaged, ConfigError for arguments that do not
+    belong together, and a license that cannot be an id of the Hub.
     """
+    _check_arguments(data, license, markdown=markdown)
     dataset = open_dataset(folder)
-    target = Path(folder, REPORT_NAME) if path is None else Path(path)
-    check_target(dataset, target, REPORT_NAME, overwrite=overwrite)
-    body = report_page(dataset, data)
-    write_bytes(target, with_mark(REPORT_NAME, file_sha256(dataset.path / MANIFEST_NAME), body))
+    name = CARD_NAME if markdown else REPORT_NAME
+    target = Path(folder, name) if path is None else Path(path)
+    check_target(dataset, target, name, overwrite=overwrite)
+    if markdown:
+        card = dataset_card(dataset, license.lower() if license else None)
+        body = card.removeprefix("---\n").encode("utf-8", "backslashreplace")
+    else:
+        body = report_page(dataset, data)
+    write_bytes(target, with_mark(name, file_sha256(dataset.path / MANIFEST_NAME), body))
     return target
+
+
+def _check_arguments(data: str | Path | None, license: str | None, *, markdown: bool) -> None:
+    """Raise ConfigError for arguments that have no effect, or none that the Hub knows."""
+    if data is not None and markdown:
+        what = "is for the texts of dropped rows, which a report as Markdown does not have"
+        raise ConfigError("data", what, "leave it out, or leave out markdown")
+    if license and not markdown:
+        raise ConfigError("license", "is written into a report as Markdown only", "give --markdown too")
+    if license and _LICENSE.fullmatch(license.lower()) is None:
+        what = f"{license[:60]!r} is no id of a license"
+        raise ConfigError("license", what, "write it as the Hub does, such as apache-2.0, cc-by-4.0 or other")
 
 
 def check_target(dataset: Dataset, target: Path, name: str, *, overwrite: bool) -> None:
