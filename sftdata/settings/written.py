@@ -23,7 +23,9 @@ _CSS = """
 .sfts.sfts.sfts td{text-align:left;vertical-align:top;padding:.1em 1.2em .1em 0;
 border-bottom:1px solid rgba(128,128,128,.25);overflow-wrap:anywhere}
 .sfts.sfts.sfts td:first-child{font-weight:600;min-width:9em}
-.sfts.sfts.sfts summary{cursor:pointer}
+.sfts.sfts.sfts summary{cursor:pointer;display:block;font-weight:600}
+.sfts.sfts.sfts summary::before{content:"\\25b8\\a0"}
+.sfts.sfts.sfts [open]>summary::before{content:"\\25be\\a0"}
 """
 
 

@@ -13,7 +13,7 @@ from sftdata.safe.control_chars import html_safe
 from sftdata.store.manifest import Manifest
 from sftdata.view.figures import TEXT, Figures
 from sftdata.view.html.charts import Mark, histogram
-from sftdata.view.html.tables import Cell, bar_html, number_cell, paged_table, table_html
+from sftdata.view.html.tables import Cell, bar_html, meter_html, number_cell, paged_table, table_html
 from sftdata.view.outcome import Caution, Facts, Group, share_text
 from sftdata.view.summary import (
     MAX_WARNINGS,
@@ -34,15 +34,15 @@ SHOWN_GROUPS = 15  # rows of the table of sources on a page
 MANY_DROPPED = 0.1  # share of a source above which it is marked
 
 CARD_CSS = """
-.sftv .card{max-width:62em}
+.sftv .card{max-width:70em}
 .sftv .card .name{font-size:18px;font-weight:600;line-height:1.4;overflow-wrap:anywhere}
 .sftv .card .part{font-weight:600;margin:1em 0 .3em}
 .sftv .card .part .dim{font-weight:400}
 .sftv .chips{display:flex;flex-wrap:wrap;gap:.3em .4em;margin:.5em 0}
 .sftv .chips span{border:1px solid rgba(128,128,128,.5);border-radius:11px;padding:0 .7em;font-size:12px;
 overflow-wrap:anywhere}
-.sftv .tiles{display:grid;grid-template-columns:repeat(auto-fit,minmax(9em,1fr));gap:.5em;margin:.6em 0}
-.sftv .tiles>div{border:1px solid rgba(128,128,128,.4);border-radius:7px;padding:.4em .7em}
+.sftv .tiles{display:flex;flex-wrap:wrap;gap:.5em;margin:.6em 0}
+.sftv .tiles>div{flex:1 1 9em;min-width:max-content;box-sizing:border-box;border:1px solid rgba(128,128,128,.4);border-radius:7px;padding:.4em .7em}
 .sftv .tiles b{display:block;font-size:20px;font-weight:600;line-height:1.35}
 .sftv .tiles span{font-size:12px;opacity:.8}
 .sftv .warn{border:1px solid rgba(226,140,20,.65);border-left-width:5px;border-radius:6px;padding:.4em .8em;
@@ -51,22 +51,25 @@ margin:.5em 0;background:rgba(226,140,20,.12);overflow-wrap:anywhere}
 background:rgba(128,128,128,.16);border-radius:4px;padding:.1em .35em;overflow-wrap:anywhere;white-space:pre-wrap}
 .sftv code.set{user-select:all;-webkit-user-select:all}
 .sftv .warn .fix{margin-top:.25em}
+.sftv .warn .fix>span{display:inline-block;margin-right:1.4em}
 .sftv .card details{margin:.6em 0}
 .sftv .card summary{font-weight:600}
-.sftv .card summary::before{content:"\\25b8\\a0"}
-.sftv .card [open]>summary::before{content:"\\25be\\a0"}
 .sftv .card ul{margin:.3em 0;padding-left:1.4em}
 .sftv .card li{margin:.1em 0;overflow-wrap:anywhere}
 .sftv .funnel{display:grid;grid-template-columns:minmax(0,max-content) minmax(3em,1fr) auto auto;gap:.15em .8em;
 align-items:center}
 .sftv .funnel .num{text-align:right;font-variant-numeric:tabular-nums}
 .sftv .funnel .in{padding-left:1em}
-.sftv .funnel .remark{grid-column:1/-1;padding-left:1em;font-size:12px;opacity:.8;overflow-wrap:anywhere;
+.sftv .funnel .in2{padding-left:2em}
+.sftv .funnel .remark{grid-column:1/-1;font-size:12px;opacity:.8;overflow-wrap:anywhere;
 margin-bottom:.3em}
 .sftv .funnel .bar{height:8px;border-radius:4px}
 .sftv .charts{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(21em,100%),1fr));gap:0 2em}
-.sftv .key{display:inline-block;width:9px;height:9px;border-radius:2px;margin:0 .3em 0 .6em;background:#4c82ee}
-.sftv .key.r{background:#dd5246}
+.sftv .charts>div{display:flex;flex-direction:column}
+.sftv .charts svg{margin-top:auto}
+.sftv .key{display:inline-block;font-weight:400;margin-left:1em}
+.sftv .key i{display:inline-block;width:9px;height:9px;border-radius:2px;margin-right:.4em;background:#4c82ee}
+.sftv .key i.r{background:#dd5246;border:0;padding:0}
 .sftv .settings td{text-align:left;overflow-wrap:anywhere;white-space:normal}
 .sftv .settings td:first-child{font-weight:600;min-width:9em}
 .sftv .many{background:rgba(221,82,70,.2);border-radius:4px;padding:0 .3em;font-weight:600}
@@ -159,7 +162,7 @@ def warnings_html(warnings: Sequence[Caution]) -> str:
 def _warning(one: Caution) -> str:
     ways = [f'set: <code class="set">{html_safe(one.setting)}</code>'] if one.setting is not None else []
     ways += [f"see: <code>{html_safe(one.example)}</code>"] if one.example is not None else []
-    fix = f'<div class="fix">{" &ensp; ".join(ways)}</div>' if ways else ""
+    fix = f'<div class="fix">{" ".join(f"<span>{one}</span>" for one in ways)}</div>' if ways else ""
     return f'<div class="warn"><b>Warning:</b> {html_safe(one.text)}{fix}</div>'
 
 
@@ -173,14 +176,15 @@ def funnel_html(manifest: Manifest, facts: Facts | None = None) -> str:
     for stage, reasons in by_stage(manifest):
         if len(reasons) > 1:
             lost = sum(number for _, number in reasons)
-            parts.append(_step(f"{stage}: {len(reasons)} reasons", f"\u2212{lost:,}", share_text(lost, read), None))
+            name = f"{stage}: {len(reasons)} reasons"
+            parts.append(_step(name, f"\u2212{lost:,}", share_text(lost, read), None, kind="in"))
         for reason, number in reasons:
-            name, kind = (reason, "in in2") if len(reasons) > 1 else (f"{stage}: {reason}", "in")
+            name, kind = (reason, "in2") if len(reasons) > 1 else (f"{stage}: {reason}", "in")
             parts.append(_step(name, f"\u2212{number:,}", share_text(number, read), number / read, "r", kind))
             first, said = counts.examples.get(reason), remark(reason, facts)
             shown = [f"<code>{html_safe(first)}</code>"] if first else []
             shown += [html_safe(said)] if said else []
-            parts.append(f'<div class="remark">{" &ensp; ".join(shown)}</div>' if shown else "")
+            parts.append(f'<div class="remark {kind}">{" &ensp; ".join(shown)}</div>' if shown else "")
     parts.append(_step("packed", f"{counts.packed:,}", share_text(counts.packed, read), counts.packed / read))
     return f'{part_html("Where the rows went")}<div class="funnel">{"".join(parts)}</div>'
 
@@ -200,7 +204,7 @@ def charts_html(figures: Figures, limit: int) -> str:
     about = "" if is_drawn else f" (longest {figures.longest:,}, limit {limit:,})"
     key = ""
     if figures.overlong:
-        key = '<p class="dim"><span class="key"></span>packed <span class="key r"></span>dropped as overlong</p>'
+        key = '<span class="key"><i></i>packed</span> <span class="key"><i class="r"></i>dropped as overlong</span>'
     title = f"Tokens per {noun}"
     chart = histogram(
         *(tokens.edges, tokens.counts),
@@ -210,7 +214,7 @@ def charts_html(figures: Figures, limit: int) -> str:
         marks=marks,
         is_open=tokens.is_open,
     )
-    boxes = [f"<div>{part_html(title, about)}{key}{chart}</div>"]
+    boxes = [f"<div>{part_html(title, about, key)}{chart}</div>"]
     if figures.shares is None:
         whole = "texts are trained from their second token on" if noun == TEXT else "every token is trained"
         boxes.append(f"<div>{part_html('Trained share')}<p>{whole}</p></div>")
@@ -266,8 +270,8 @@ def _group_rows(groups: Sequence[Group], names: Sequence[str], tokens: int, trai
             Cell(name),
             number_cell(group.rows),
             Cell(dropped, lost, f'<span class="many">{html_safe(dropped)}</span>' if lost >= MANY_DROPPED else None),
-            Cell(texts[0], shares[0], html_safe(texts[0]) + bar_html(shares[0], "b")),
-            Cell(texts[1], shares[1], html_safe(texts[1]) + bar_html(shares[1])),
+            Cell(texts[0], shares[0], meter_html(texts[0], shares[0], "b")),
+            Cell(texts[1], shares[1], meter_html(texts[1], shares[1])),
             Cell(in_millions(group.tokens), group.tokens),
             Cell(in_millions(group.trained_tokens), group.trained_tokens),
         ]
@@ -286,7 +290,7 @@ def commands_html(commands: Sequence[str]) -> str:
     return "".join(f'<p><code class="set">{html_safe(one)}</code></p>' for one in commands)
 
 
-def part_html(title: str, more: str = "") -> str:
-    """The heading of a part."""
+def part_html(title: str, more: str = "", html: str = "") -> str:
+    """The heading of a part, with a text and HTML behind it."""
     rest = f'<span class="dim">{html_safe(more)}</span>' if more else ""
-    return f'<div class="part" role="heading" aria-level="4">{html_safe(title)}{rest}</div>'
+    return f'<div class="part" role="heading" aria-level="4">{html_safe(title)}{rest}{html}</div>'

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from sftdata.safe.control_chars import html_safe
 
-WIDTH = 360
+WIDTH = 400
 _PLOT, _BAND, _TICKS = 110, 15, 18  # heights: of the bars, of a line of marks above them, of the numbers below them
 _CHAR = 6.8  # the width of a digit
 _COLOURS = ("#4c82ee", "#d96f0a", "#26a65b", "#a864d8", "#dd5246", "#1b98a8", "#8a8a3c", "#c4588f")
@@ -49,11 +49,12 @@ def histogram(
     """
     totals = [one + other for one, other in zip(counts, others or [0] * len(counts), strict=True)]
     marks = [one for one in marks if edges[0] <= one.at <= edges[-1]]
-    top = _BAND * len(marks) + 8
-    lines = _round_ticks(0, max([*totals, 1]), 3)
+    lines = _round_ticks(0, max([*totals, 1]), 4)
     high = max([*totals, int(lines[-1])])
     left = 8 + _CHAR * max(len(_number(one)) for one in lines)
     wide = (WIDTH - 2 - left) / (len(edges) - 1)
+    bands = _bands([(left + _place(one.at, edges) * wide, one.name) for one in marks])
+    top = _BAND * max([band + 1 for band in bands], default=0) + 8
     base = top + _PLOT
     parts = [_grid(lines, high, left, base)]
     first = [_PLOT * one / high for one in counts]
@@ -72,9 +73,8 @@ def histogram(
         d = f"M{_short(left + at * wide)} {top}h{_short(wide)}v{_PLOT}h-{_short(wide)}z"
         hits.append(f'<path d="{d}"><title>{html_safe(named)}: {html_safe(values)}</title></path>')
     parts.append(f'<g class="hit" fill="transparent">{"".join(hits)}</g>')
-    for number, mark in enumerate(marks):
-        x = left + _place(mark.at, edges) * wide
-        parts.append(_mark_line(mark, x, 11 + _BAND * number, base))
+    for mark, band in zip(marks, bands, strict=True):
+        parts.append(_mark_line(mark, left + _place(mark.at, edges) * wide, 11 + _BAND * band, base))
     parts.append(_bin_ticks(edges, left, wide, base + 14, unit, is_open))
     what = [f"{len(totals)} bins of {_number(edges[1] - edges[0])}{unit}, {sum(totals):,} in all"]
     what += [f"{one.name}" for one in marks]
@@ -107,6 +107,23 @@ def _grid(lines: Sequence[float], high: float, left: float, base: float) -> str:
         names.append(f'<text x="{_short(left - 5)}" y="{_short(y + 4)}">{_number(one)}</text>')
     stroke = f'<path d="{"".join(drawn)}" stroke="currentColor" stroke-opacity=".2" fill="none"/>'
     return f'{stroke}<g text-anchor="end">{"".join(names)}</g>'
+
+
+def _bands(names: Sequence[tuple[float, str]]) -> list[int]:
+    """The line of text for each name at its place, so that no two overlap: all in the first one if they do not."""
+    taken: list[list[tuple[float, float]]] = []
+    bands = []
+    for x, name in names:
+        half = _CHAR * len(name) / 2
+        at = min(max(x, half + 2), WIDTH - half - 2)
+        begin, end = at - half - 2 * _CHAR, at + half + 2 * _CHAR
+        band = 0
+        while band < len(taken) and any(begin < other and one < end for one, other in taken[band]):
+            band += 1
+        taken += [[]] if band == len(taken) else []
+        taken[band].append((at - half, at + half))
+        bands.append(band)
+    return bands
 
 
 def _mark_line(mark: Mark, x: float, y: float, base: float) -> str:

@@ -104,7 +104,7 @@ def samples_html(samples: Sequence[Sample], title: str, num_shown: int) -> str:
     for number, sample in enumerate(samples[:num_shown]):
         place, record = sample.place, f"record {sample.record_id}"
         about = f"{place} · {sample.counts} · {record}" if place else f"{record} · {sample.counts}"
-        head = f'<summary class="head">\u25b8 {html_safe(about)}</summary>'
+        head = f'<summary class="head">{html_safe(about)}</summary>'
         is_open = "" if number else " open"
         parts.append(f'<details class="list"{is_open}>{head}{_fitting_box(sample)}</details>')
     more = len(samples) - num_shown

@@ -41,6 +41,10 @@ border-radius:4px}
 .sftv .g{opacity:.75;font-size:11px}
 .sftv .list{margin:.2em 0}
 .sftv summary{cursor:pointer;display:block}
+.sftv summary.head::before,.sftv .card summary::before{content:"\\25b8\\a0"}
+.sftv [open]>summary.head::before,.sftv .card [open]>summary::before{content:"\\25be\\a0"}
+.sftv .why{font-weight:600}
+.sftv p code{margin:.2em 0;display:inline-block;max-width:100%}
 .sftv .cut{display:block;border-top:1px dotted rgba(128,128,128,.6);border-bottom:1px dotted rgba(128,128,128,.6);
 margin:.2em 0}
 .sftv .cut::before{content:"\\25b8\\a0"}
@@ -53,8 +57,8 @@ margin:.2em 0}
 text-underline-offset:3px;text-decoration-skip-ink:none}
 .sftv mark.p{background:rgba(226,126,20,.26);text-decoration:underline 2px dotted rgb(226,126,20)}
 .sftv kbd{font:inherit;font-size:11px;color:inherit;border:1px solid rgba(80,130,240,.8);border-radius:7px;
-padding:0 3px;margin:0 1px;background:rgba(80,130,240,.14);box-shadow:none}
-.sftv mark kbd{background:none;border-color:rgb(38,166,91)}
+padding:0 3px;margin:0 2px;background:rgba(80,130,240,.14);box-shadow:none}
+.sftv mark kbd{background:none;border-color:rgb(38,166,91);border-bottom-width:3px}
 .sftv .legend>*{margin-right:.8em}
 .sftv i{font-style:normal}
 .sftv i.u{unicode-bidi:isolate;font-size:0}

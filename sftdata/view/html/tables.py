@@ -27,12 +27,17 @@ TABLE_CSS = """
 .sftv th,.sftv td{vertical-align:top;white-space:nowrap}
 .sftv td.l,.sftv td.x{white-space:normal;overflow-wrap:break-word;max-width:40em;text-align:left}
 .sftv td.x{min-width:17em}
+.sftv th:last-child,.sftv td:last-child{padding-right:0}
 .sftv tbody tr[hidden]{display:none}
 .sftv tbody td{border-bottom:1px solid rgba(128,128,128,.25)}
 .sftv .bar{display:block;height:6px;min-width:5em;border-radius:3px;background:rgba(128,128,128,.18);overflow:hidden}
 .sftv .bar>*{display:block;height:100%;min-width:2px;border-radius:3px;background:rgb(38,166,91)}
 .sftv .bar .b{background:#4c82ee}
 .sftv .bar .r{background:#dd5246}
+.sftv .meter{display:flex;align-items:center;gap:0 .6em}
+.sftv .meter .bar{flex:1 1 5em;max-width:9em;margin-left:auto}
+.sftv .meter .of{min-width:3.4em;font-variant-numeric:tabular-nums}
+@media(max-width:500px){.sftv .meter{display:block;margin-bottom:.3em}}
 .sftv .tools{display:flex;flex-wrap:wrap;gap:.4em;align-items:center;font-size:12px;margin:.3em 0}
 .sftv .tools input,.sftv .tools button{font:inherit;color:inherit;background:rgba(128,128,128,.1);
 border:1px solid rgba(128,128,128,.6);border-radius:5px;padding:.15em .6em;margin:0;width:auto;height:auto;min-width:0}
@@ -115,6 +120,11 @@ def bar_html(share: float, kind: str = "") -> str:
     width = min(max(share, 0.0), 1.0)
     inside = f'<span{f" class={kind}" if kind else ""} style="width:{width:.2%}"></span>' if width else ""
     return f'<span class="bar">{inside}</span>'
+
+
+def meter_html(text: str, share: float, kind: str = "") -> str:
+    """A share as a bar with its text."""
+    return f'<span class="meter">{bar_html(share, kind)}<span class="of">{html_safe(text)}</span></span>'
 
 
 def table_html(table: Table) -> str:
