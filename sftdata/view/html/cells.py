@@ -83,6 +83,11 @@ def manifest_html(manifest: Manifest) -> str:
 
 def settings_of_manifest(manifest: Manifest) -> str:
     """The settings in a manifest: those that differ from the defaults, the others folded; without a stylesheet."""
+    return f'<div class="box settings">{settings_tables(*split_settings(manifest))}</div>'
+
+
+def split_settings(manifest: Manifest) -> tuple[list[tuple[str, Any]], list[tuple[str, Any]]]:
+    """The settings in a manifest by their dotted names: those that differ from the defaults, and the others."""
     from sftdata.config import parse_config
 
     required = parse_config({"tokenizer": "", "sources": [""], "out": ""}).model_dump(mode="json")
@@ -93,7 +98,7 @@ def settings_of_manifest(manifest: Manifest) -> str:
         same = _ENTRY.sub(r"\1.0.", name)  # all sources have the same defaults
         is_default = same in defaults and defaults[same] == value and not same.endswith(".path")
         (others if is_default else changed).append((name, value))
-    return f'<div class="box settings">{settings_tables(changed, others)}</div>'
+    return changed, others
 
 
 def tables_page(parts: Sequence[str]) -> str:

@@ -28,6 +28,9 @@ _CSS = """
 .sftv.report{font-size:14px;margin:0 auto}
 .sftv.report .card{max-width:none}
 .sftv.report .card .name{font-size:24px}
+.sftv.report .part{font-weight:600;margin:1em 0 .3em}
+.sftv .folded>summary::before{content:"\\25b8\\a0"}
+.sftv .folded[open]>summary::before{content:"\\25be\\a0"}
 .sftv nav{display:flex;flex-wrap:wrap;gap:.2em 1.2em;margin:.6em 0;font-size:13px}
 .sftv nav a{color:inherit;text-decoration:underline;text-underline-offset:3px}
 .sftv h2{font-size:18px;line-height:1.4;margin:2em 0 .5em;padding-top:.6em;border-top:1px solid rgba(128,128,128,.4)}
@@ -86,7 +89,7 @@ class Section(NamedTuple):
 
 
 def whole_page(title: str, head: str, sections: Sequence[Section]) -> str:
-    """The page behind its doctype. `head` is HTML above the list of sections."""
+    """The page behind its doctype. `head` is HTML above the sections."""
     digest = base64.b64encode(hashlib.sha256(_SCRIPTS.encode()).digest()).decode()
     policy = (
         f"default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{digest}'; img-src data:; "
@@ -98,6 +101,6 @@ def whole_page(title: str, head: str, sections: Sequence[Section]) -> str:
         f'<html lang="en"><head><meta charset="utf-8"><meta http-equiv="Content-Security-Policy" content="{policy}">'
         '<meta name="viewport" content="width=device-width,initial-scale=1">'
         f"<title>{html_safe(title)}</title><style>{_STYLES}</style></head>"
-        f'<body><main class="sftv report">{head}<nav aria-label="parts">{links}</nav>{parts}</main>'
+        f'<body><main class="sftv report"><nav aria-label="parts">{links}</nav>{head}{parts}</main>'
         f"<script>{_SCRIPTS}</script></body></html>\n"
     )

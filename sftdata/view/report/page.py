@@ -18,6 +18,7 @@ from sftdata.view.report.dropped import DroppedRows
 from sftdata.view.report.found import contamination, private
 from sftdata.view.report.gather import Ledger, read_ledger_facts
 from sftdata.view.report.look import Section, whole_page
+from sftdata.view.report.made import hashes_html, settings_html, template_html
 from sftdata.view.report.samples import Rows, shown_samples, shown_without_ledger, text_of, texts_to_search
 from sftdata.view.report.texts import Masked, Names
 from sftdata.view.summary import summarize
@@ -37,8 +38,11 @@ def report_page(dataset: Dataset, data: str | Path | None = None) -> bytes:
     facts = names.facts(facts) if facts is not None else None
     title = title_of(names, rows)
     head = card_html(summarize(title, manifest, facts=facts), figures)
-    before: list[Section] = []
-    behind: list[Section] = []
+    before = [Section("settings", "Settings", settings_html(manifest))]
+    behind = [
+        Section("template", "Template check", template_html(rows, manifest)),
+        Section("hashes", "Hashes and versions", hashes_html(rows)),
+    ]
     if manifest.ledger:
         ledger = read_ledger_facts(rows.path, rows.manifest)
         shown, passed = shown_samples(rows, ledger, names, masked)

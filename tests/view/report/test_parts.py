@@ -97,3 +97,39 @@ def test_what_was_not_searched_for_is_said(prepared: Prepared) -> None:
     assert "decontaminate.against names no evaluation files" in part(ds, "contamination")
     assert "dedup.near is off" in part(ds, "duplicates")
     assert part(ds, "dropped") == "Dropped rowsNo row was dropped."
+
+
+def test_settings_that_differ_are_listed_first_and_the_others_folded(prepared: Prepared) -> None:
+    ds = prepared([chat("Hello?", "Yes.")], seed=7, privacy="drop")
+    html = ds.report().read_text(encoding="utf-8").partition('<section id="settings">')[2].partition("</section>")[0]
+    changed, _, others = html.partition("<details")
+    found = dict(re.findall(r"<b>([^<]*)</b></td><td class=x>([^<]*)<", changed))
+    assert found.pop("tokenizer").startswith("tiny_tokenizer")
+    assert found == {"sources.0.path": "chats.jsonl", "seed": "7", "privacy.mode": "drop"}
+    assert "<b>pack.seq_len</b></td><td class=x>2048<" in others
+
+
+def test_the_template_check_names_prompts_and_ends(prepared: Prepared) -> None:
+    said = part(prepared([chat("Hello?", "Yes.")]), "template")
+    assert "Of all 1 sample: what is trained was compared" in said
+    assert "directly before each trained turn<|im_end|>\u240a<|im_start|>assistant\u240a" in said
+    assert "a trained turn ends in<|im_end|>" in said
+    assert "no turn was left out" in said
+
+
+def test_plain_text_has_no_template(prepared: Prepared) -> None:
+    ds = prepared([{"text": "All of this is trained."}], format="text")
+    assert "All sources are plain text" in part(ds, "template")
+    assert "All 1 sample." in part(ds, "samples")
+
+
+def test_hashes_and_versions_are_those_of_the_manifest(prepared: Prepared) -> None:
+    ds = prepared([chat("Hello?", "Yes.")])
+    said = part(ds, "hashes")
+    assert ds.manifest.dataset_hash in said and all(one.sha256 in said for one in ds.manifest.listed_files())
+    assert f"sftdata{ds.manifest.versions['sftdata']}" in said
+
+
+def test_a_dataset_without_rows_is_a_page_too(prepared: Prepared) -> None:
+    ds = prepared([{"messages": [{"role": "user", "content": "no one answers"}]}])
+    assert "Nothing was packed." in part(ds, "samples") and "no one answers" in part(ds, "dropped")
