@@ -42,7 +42,8 @@ CARD_CSS = """
 .sftv .chips span{border:1px solid rgba(128,128,128,.5);border-radius:11px;padding:0 .7em;font-size:12px;
 overflow-wrap:anywhere}
 .sftv .tiles{display:flex;flex-wrap:wrap;gap:.5em;margin:.6em 0}
-.sftv .tiles>div{flex:1 1 9em;min-width:max-content;box-sizing:border-box;border:1px solid rgba(128,128,128,.4);border-radius:7px;padding:.4em .7em}
+.sftv .tiles>div{flex:1 1 9em;min-width:max-content;box-sizing:border-box;
+border:1px solid rgba(128,128,128,.4);border-radius:7px;padding:.4em .7em}
 .sftv .tiles b{display:block;font-size:20px;font-weight:600;line-height:1.35}
 .sftv .tiles span{font-size:12px;opacity:.8}
 .sftv .warn{border:1px solid rgba(226,140,20,.65);border-left-width:5px;border-radius:6px;padding:.4em .8em;

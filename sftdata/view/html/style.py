@@ -58,7 +58,7 @@ text-underline-offset:3px;text-decoration-skip-ink:none}
 .sftv mark.p{background:rgba(226,126,20,.26);text-decoration:underline 2px dotted rgb(226,126,20)}
 .sftv kbd{font:inherit;font-size:11px;color:inherit;border:1px solid rgba(80,130,240,.8);border-radius:7px;
 padding:0 3px;margin:0 2px;background:rgba(80,130,240,.14);box-shadow:none}
-.sftv mark kbd{background:none;border-color:rgb(38,166,91);border-bottom-width:3px}
+.sftv mark kbd{background:none;border-color:rgb(38,166,91);border-bottom-width:2px}
 .sftv .legend>*{margin-right:.8em}
 .sftv i{font-style:normal}
 .sftv i.u{unicode-bidi:isolate;font-size:0}
