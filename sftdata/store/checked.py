@@ -125,6 +125,7 @@ def _is_own_report(folder: Path, path: Path) -> bool:
         return False
     is_card = path.name == CARD_NAME
     command = ["sftdata", "report", str(folder), *(["--markdown"] if is_card else [])]
+    command += [] if mark.is_unchanged else ["--overwrite"]
     again = f"write it again with `{shlex.join(command)}`"
     if mark.manifest_hash != file_sha256(folder / MANIFEST_NAME):
         raise DatasetError(str(path), "is the report of another dataset, or of an earlier one", again)

@@ -274,6 +274,16 @@ def test_the_card_of_another_dataset_is_refused_with_what_to_do(prepared: Prepar
     assert verify(ds.path).packed == 60
 
 
+def test_what_verify_says_of_an_edited_card_of_another_dataset_works_when_pasted(prepared: Prepared) -> None:
+    ds, other = prepared(ROWS), prepared(ROWS[:5], "other")
+    (ds.path / "README.md").write_bytes(other.report(markdown=True).read_bytes() + b"\nWritten by hand.\n")
+    code, _, errors = call("verify", ds.path)
+    command = re.search(r"write it again with `sftdata (.*)`", errors)
+    assert code == 1 and command is not None
+    assert call(*command[1].split(), "--quiet") == (0, "", "")
+    assert verify(ds.path).packed == 60
+
+
 @pytest.mark.parametrize(
     ("arguments", "what"),
     [
