@@ -1,4 +1,4 @@
-"""The model: checked against the dataset before its weights are loaded, then loaded, with or without an adapter."""
+"""The model: its files, compared with the dataset, then its weights, with or without an adapter."""
 
 from __future__ import annotations
 
@@ -18,33 +18,35 @@ if TYPE_CHECKING:
 
 # A model with one of these has a tokenizer, even if it comes without a tokenizer.json.
 OTHER_TOKENIZER_FILES = ("tokenizer.model", "vocab.json", "vocab.txt", "spiece.model", "tiktoken.model")
+TOKENIZER_JSON = "tokenizer.json"
+OTHER_TOKENIZER = "prepare the dataset with this model's tokenizer, or train the model that the tokenizer belongs to"
 GIVE_A_MODEL = "give a folder with config.json and weights, or the id of a model on the hub"
 
 
-def check_model(config: TrainConfig, shards: Shards) -> str:
-    """Compare the dataset's tokenizer with the model's files, without loading weights; returns the result in words.
-
-    Raises ModelError where there is no such model, its vocabulary is smaller than the dataset's, or its own tokenizer
-    gives a token another id.
-    """
-    source = config.model
-    num_ids = shards.manifest.tokenizer.vocab_size
-    with _load_errors(source):
+def read_model_config(config: TrainConfig) -> Any:
+    """The model's config.json as transformers reads it. Raises ModelError."""
+    with _load_errors(config.model):
         from transformers import AutoConfig
 
-        model = AutoConfig.from_pretrained(source, trust_remote_code=config.trust_remote_code)
-        vocab_size = int(model.get_text_config().vocab_size)
-    hint = "prepare the dataset with this model's tokenizer, or train the model that the tokenizer belongs to"
+        return AutoConfig.from_pretrained(config.model, trust_remote_code=config.trust_remote_code)
+
+
+def check_vocabulary(config: TrainConfig, shards: Shards, model: Any) -> int:
+    """The number of the model's token ids. Raises ModelError where the dataset has more."""
+    num_ids = shards.manifest.tokenizer.vocab_size
+    vocab_size = int(model.get_text_config().vocab_size)
     if num_ids > vocab_size:
         what = f"has {vocab_size:,} token ids, fewer than the {num_ids:,} of the dataset's tokenizer"
-        raise ModelError(source, what, hint)
-    theirs = _model_vocabulary(config)
-    if theirs is None:
-        return f"it has no tokenizer, and enough token ids for the dataset ({vocab_size:,} for {num_ids:,})"
-    ours = read_vocabulary(shards.tokenizer / "tokenizer.json")
+        raise ModelError(config.model, what, OTHER_TOKENIZER)
+    return vocab_size
+
+
+def compare_vocabularies(config: TrainConfig, shards: Shards, theirs: dict[str, int]) -> str:
+    """In words, that both tokenizers have the same tokens. Raises ModelError naming the first that differs."""
+    ours = read_vocabulary(shards.tokenizer / TOKENIZER_JSON)
     difference = _first_difference(ours, theirs)
     if difference:
-        raise ModelError(source, f"its tokenizer differs from the dataset's: {difference}", hint)
+        raise ModelError(config.model, f"its tokenizer differs from the dataset's: {difference}", OTHER_TOKENIZER)
     return f"same tokenizer as the dataset ({len(ours):,} tokens)"
 
 
@@ -132,21 +134,27 @@ def read_vocabulary(path: Path) -> dict[str, int]:
     return tokens
 
 
-def _model_vocabulary(config: TrainConfig) -> dict[str, int] | None:
+def model_tokenizer(config: TrainConfig) -> dict[str, int] | None:
     """The vocabulary of the model's own tokenizer; None where it has no tokenizer."""
     from transformers import AutoTokenizer
 
     with _load_errors(config.model):
-        path = _find_file(config.model, "tokenizer.json")
+        path = find_file(config.model, TOKENIZER_JSON)
         if path is not None:
             return read_vocabulary(path)
-        if not any(_find_file(config.model, name) for name in OTHER_TOKENIZER_FILES):
+        if not any(find_file(config.model, name) for name in OTHER_TOKENIZER_FILES):
             return None
         tokenizer = AutoTokenizer.from_pretrained(config.model, trust_remote_code=config.trust_remote_code)
         return dict(tokenizer.get_vocab())
 
 
-def _find_file(source: str, name: str) -> Path | None:
+def model_file(config: TrainConfig, name: str) -> Path | None:
+    """A file of the model, from its folder or the hub; None where it has no such file. Raises ModelError."""
+    with _load_errors(config.model):
+        return find_file(config.model, name)
+
+
+def find_file(source: str, name: str) -> Path | None:
     """A file of a model, from its folder or the hub; None where the model has no such file."""
     if Path(source).is_dir():
         path = Path(source, name)

@@ -65,7 +65,7 @@ def describe_start(
 ) -> str:
     """What is printed before training, a line each for data, model, batches and schedule.
 
-    `start` is what `summarize_start` returned, and `model_check` what `check_model` did.
+    `start` is what `summarize_start` returned, and `model_check` what was found of the tokenizer.
     """
     splits = shards.manifest.splits
     train, validation = splits[TRAIN], splits.get(VALIDATION)

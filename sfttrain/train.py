@@ -13,10 +13,11 @@ from typing import Any
 
 from sftdata.errors import ModelError, OutputError, SftDataError
 from sftdata.files.atomic import output_errors
+from sfttrain.check.files import check_files
+from sfttrain.check.findings import as_json, raise_first_fail, warnings_of
 from sfttrain.config import TrainConfig, resolve_config
 from sfttrain.data import TRAIN, open_shards
 from sfttrain.hardware import check_devices, this_process
-from sfttrain.model import check_model
 from sfttrain.resume import shared_settings
 from sfttrain.run_folder import RunFolder, check_place, open_run_folder
 from sfttrain.say import say
@@ -58,7 +59,8 @@ def run(config: TrainConfig | Mapping[str, Any] | str | Path, *, resume_command:
     shards = open_shards(config.shards, checksums=process.local_rank == 0, needs_validation=config.eval_every > 0)
     batches = plan_batches(config, shards.manifest.splits[TRAIN], shards.manifest.seq_len, process.world_size)
     check_devices()
-    model_check = check_model(config, shards)
+    checks = check_files(config, shards)
+    raise_first_fail(checks)
     row_order = {
         "dataset_hash": shards.manifest.dataset_hash,
         "rows_per_step": batches.rows_per_step,
@@ -83,10 +85,10 @@ def run(config: TrainConfig | Mapping[str, Any] | str | Path, *, resume_command:
         stop_where_not_finite(trainer, folder, shards)
         metrics = record_metrics(trainer, folder)
         stop = stop_on_signals(trainer)
-        summary = {**row_order, **summarize_start(config, trainer, folder)}
+        summary = {**row_order, **summarize_start(config, trainer, folder), "checks": as_json(checks)["checks"]}
         folder.write_summary({"status": "running", **summary})
         if process.is_main:
-            say(describe_start(config, summary, shards, batches, model_check))
+            say("\n".join([describe_start(config, summary, shards, batches, checks[0].what), *warnings_of(checks)]))
 
         with failure_recorded(folder, summary), training_errors(folder.path):
             with stop:

@@ -6,9 +6,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
-from sftdata.errors import ModelError, SftDataError, plural
+from sftdata.errors import ModelError, SftDataError, pluralize
+from sftdata.settings.layout import fold
 
 Status = Literal["pass", "warn", "fail"]
+
+
+WIDTH = 9  # of the longest name of a check
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,22 +24,26 @@ class Finding:
     what: str  # what was found, with its figures
     todo: str = ""  # what to do, where it does not pass
     figures: Mapping[str, Any] = field(default_factory=dict)  # the same figures as numbers
+    where: str = ""  # the file or model that is wrong, where there is one
+
+    @property
+    def in_words(self) -> str:
+        """What was found, and where."""
+        return f"{self.where}: {self.what}" if self.where else self.what
 
 
 def of_error(name: str, error: SftDataError) -> Finding:
     """A failed check, from the error that it would raise in a run."""
-    return Finding(name, "fail", f"{error.where}: {error.what}", error.hint)
+    return Finding(name, "fail", error.what, error.hint, where=error.where)
 
 
-def lines(findings: Iterable[Finding]) -> list[str]:
-    """A line for each check, and below those that do not pass what to do."""
-    findings = list(findings)
-    width = max((len(one.name) for one in findings), default=0)
+def lines(findings: Iterable[Finding], width: int = 10_000) -> list[str]:
+    """A line for each check, and below those that do not pass what to do. Long ones are folded between words."""
     printed = []
     for one in findings:
-        printed.append(f"{one.status}  {one.name:<{width}}  {one.what}")
+        printed += fold(one.in_words, width, f"{one.status}  {one.name:<{WIDTH}}  ")
         if one.todo and one.status != "pass":
-            printed.append(f"{'':<{width + 8}}{one.todo}")
+            printed += fold(one.todo, width, f"{'':<{WIDTH + 8}}")
     return printed
 
 
@@ -44,7 +52,7 @@ def verdict(findings: Iterable[Finding]) -> str:
     statuses = [one.status for one in findings]
     passed, warned, failed = (statuses.count(status) for status in ("pass", "warn", "fail"))
     parts = [f"{passed} passed"]
-    parts += [f"{warned} {plural('warning', warned)}"] if warned else []
+    parts += [pluralize(warned, "warning")] if warned else []
     parts += [f"{failed} failed"] if failed else []
     return ", ".join(parts)
 
@@ -55,9 +63,15 @@ def as_json(findings: Iterable[Finding]) -> dict[str, Any]:
     return {"ok": not any(one.status == "fail" for one in findings), "checks": [asdict(one) for one in findings]}
 
 
+def warnings_of(findings: Iterable[Finding]) -> list[str]:
+    """How the checks went, and a line for each that warns: what a run prints of them."""
+    findings = list(findings)
+    warned = [one for one in findings if one.status == "warn"]
+    return [f"check  {verdict(findings)}", *(f"warn   {one.name}: {one.in_words}; {one.todo}" for one in warned)]
+
+
 def raise_first_fail(findings: Iterable[Finding]) -> None:
     """Raise ModelError for the first check that failed."""
     for one in findings:
         if one.status == "fail":
-            where, colon, what = one.what.partition(": ")
-            raise ModelError(where if colon else one.name, what if colon else one.what, one.todo)
+            raise ModelError(one.where or one.name, one.what, one.todo)

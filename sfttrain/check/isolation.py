@@ -67,21 +67,21 @@ class Proof:
 class ProofCallback(TrainerCallback):  # type: ignore[misc]
     """Compares the model as prepared for training, packed and one by one. Raises ModelError where they differ."""
 
-    def __init__(self, trainer: PackedTrainer) -> None:
-        self._trainer = trainer
+    def __init__(self, trainer: PackedTrainer, *, quiet: bool = False) -> None:
+        self._trainer, self._quiet = trainer, quiet
         self.proof: Proof | None = None
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Compare, and print the figures."""
         rows = probe_rows(self._trainer.train_dataset, args.per_device_train_batch_size)
         self.proof = prove(self._trainer, rows, TOLERANCE[self._trainer.dtype])
-        if state.is_world_process_zero:
+        if state.is_world_process_zero and not self._quiet:
             say(f"check  {self.proof.in_words}")
 
 
-def prove_loss_before_step_0(trainer: PackedTrainer) -> ProofCallback:
+def prove_loss_before_step_0(trainer: PackedTrainer, *, quiet: bool = False) -> ProofCallback:
     """Have `trainer.train()` compare the losses once it has prepared the model (wrapped, resumed), before step 0."""
-    callback = ProofCallback(trainer)
+    callback = ProofCallback(trainer, quiet=quiet)
     trainer.add_callback(callback)
     return callback
 

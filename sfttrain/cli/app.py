@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sftdata.settings.command_line import CommandLine, command_line
-from sfttrain.cli import run
+from sfttrain.cli import check, run
 from sfttrain.config import TrainConfig
 
 
@@ -18,6 +18,7 @@ class Training(CommandLine):
 app = command_line("sfttrain", "Train a causal language model on shards written by sftdata.", Training)
 
 app.command(cls=run.RunCommand, help=run.HELP, epilog=run.EXAMPLES)(run.run)
+app.command(cls=run.RunCommand, help=check.HELP, epilog=check.EXAMPLES)(check.check)
 
 
 def main() -> None:

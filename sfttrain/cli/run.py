@@ -104,8 +104,11 @@ def quiet_libraries() -> None:
     warnings.filterwarnings("ignore", category=FutureWarning, module=r"(trl|transformers|accelerate|peft)\b")
 
 
-def read_config(target: str, overrides: list[str]) -> TrainConfig:
-    """The settings from a YAML file, or from a folder of shards and the command line. Raises ConfigError."""
+def read_config(target: str, overrides: list[str], out: str | None = None) -> TrainConfig:
+    """The settings from a YAML file, or from a folder of shards and the command line. Raises ConfigError.
+
+    `out` is the output folder where the command line needs none.
+    """
     path = Path(target)
     if path.suffix in (".yaml", ".yml") and not path.is_dir():
         return load_config(path, overrides)
@@ -113,7 +116,8 @@ def read_config(target: str, overrides: list[str]) -> TrainConfig:
         raise ConfigError(
             target, "is a setting, but the first argument is a settings file or a folder of shards", "put that first"
         )
-    return parse_config({"shards": target}, overrides, "command line")
+    settings = {"shards": target} if out is None else {"shards": target, "out": out}
+    return parse_config(settings, overrides, "command line")
 
 
 def resume_command(arguments: list[str]) -> str:

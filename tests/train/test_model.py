@@ -11,9 +11,11 @@ from typing import Any
 import pytest
 
 from sftdata.errors import ModelError
+from sfttrain.check.files import check_files
+from sfttrain.check.findings import raise_first_fail
 from sfttrain.config import parse_config
 from sfttrain.data import open_shards
-from sfttrain.model import add_stop_ids, check_model, read_vocabulary
+from sfttrain.model import add_stop_ids, read_vocabulary
 
 
 @pytest.fixture
@@ -28,8 +30,14 @@ def weightless(tiny_model: Path, tmp_path: Path) -> Path:
 
 @pytest.fixture
 def check(settings: Callable[..., dict[str, Any]], shards: Path) -> Callable[[Path | str], str]:
-    """`check_model` of a model against the dataset."""
-    return lambda model: check_model(parse_config(settings(model=str(model))), open_shards(shards, checksums=False))
+    """What a run says of a model's tokenizer, or raises of its files."""
+
+    def checked(model: Path | str) -> str:
+        found = check_files(parse_config(settings(model=str(model))), open_shards(shards, checksums=False))
+        raise_first_fail(found)
+        return found[0].what
+
+    return checked
 
 
 def rewrite(path: Path, change: Callable[[dict[str, Any]], None]) -> None:
@@ -76,7 +84,7 @@ def test_a_vocabulary_too_small_for_the_ids_is_refused(check, weightless: Path):
 
 def test_of_a_model_without_a_tokenizer_only_the_vocabulary_size_is_checked(check, weightless: Path):
     (weightless / "tokenizer.json").unlink()
-    assert "it has no tokenizer" in check(weightless)
+    assert "the model has no tokenizer to compare" in check(weightless)
 
 
 def test_a_folder_that_does_not_exist_is_refused(check, tmp_path: Path):

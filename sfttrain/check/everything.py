@@ -1,0 +1,36 @@
+"""All checks of a run, one after the other, for `sfttrain check` and for Python."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable
+
+from sfttrain.check.files import check_files
+from sfttrain.check.findings import Finding
+from sfttrain.config import TrainConfig
+from sfttrain.data import TRAIN, open_shards
+from sfttrain.hardware import check_devices, this_process
+from sfttrain.trainer.batches import plan_batches
+
+
+def check(config: TrainConfig, *, on_found: Callable[[Iterable[Finding]], None] = lambda found: None) -> list[Finding]:
+    """Everything that a run checks before its first step, and an estimate of its time and memory from two steps.
+
+    Nothing is written: the steps are trained in a temporary folder. Where a check of the files fails, the model is not
+    loaded. `on_found` gets the findings as they come. Raises a subclass of SftDataError where the dataset or the model
+    cannot be read at all.
+    """
+    os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
+    process = this_process()
+    shards = open_shards(config.shards, checksums=process.local_rank == 0, needs_validation=config.eval_every > 0)
+    batches = plan_batches(config, shards.manifest.splits[TRAIN], shards.manifest.seq_len, process.world_size)
+    check_devices()
+    found = check_files(config, shards)
+    on_found(found)
+    if any(one.status == "fail" for one in found):
+        return found
+    from sfttrain.check.steps import check_steps
+
+    measured = check_steps(config, shards, batches)
+    on_found(measured)
+    return [*found, *measured]

@@ -1,0 +1,104 @@
+"""What takes the model itself: samples kept apart, and the time of two measured steps. Imports torch and trl."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import torch
+from transformers import TrainerCallback
+
+from sftdata.errors import ModelError, plural, pluralize
+from sfttrain.check.findings import Finding, of_error
+from sfttrain.check.isolation import prove_loss_before_step_0
+from sfttrain.config import TrainConfig
+from sfttrain.data import Shards
+from sfttrain.trainer.batches import BatchPlan
+from sfttrain.trainer.build import build_trainer
+
+STEPS = 2
+REPORTED = ("report_to", "push_to_hub", "eval_on_start", "load_best_model_at_end")  # what a trial run does not do
+
+
+@dataclass(frozen=True, slots=True)
+class StepTime:
+    """The seconds of one step on one batch."""
+
+    forward_backward: float
+    optimizer: float
+
+
+class Clock(TrainerCallback):  # type: ignore[misc]
+    """Measures each step, what its optimizer takes apart."""
+
+    def __init__(self) -> None:
+        self.steps: list[StepTime] = []
+        self._begun = self._passed = 0.0
+
+    def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """The forward pass begins."""
+        self._begun = _now()
+
+    def on_pre_optimizer_step(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """The backward pass is over."""
+        self._passed = _now()
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """The weights are changed."""
+        end = _now()
+        self.steps.append(StepTime(self._passed - self._begun, end - self._passed))
+
+
+def check_steps(config: TrainConfig, shards: Shards, batches: BatchPlan) -> list[Finding]:
+    """Train two steps of one batch each in a folder that is then removed, as the run would. Nothing of it is kept.
+
+    Raises ModelError and ConfigError where the model cannot be loaded or a setting is refused.
+    """
+    trainer_settings = {name: value for name, value in config.trainer.items() if name not in REPORTED}
+    with tempfile.TemporaryDirectory(prefix="sfttrain-check-") as folder:
+        changes = {"out": folder, "max_steps": STEPS, "epochs": None, "eval_every": 0, "save_every": 0}
+        trial = config.model_copy(update={**changes, "resume": False, "trainer": trainer_settings})
+        plan = replace(batches, accumulation=1)
+        trainer = build_trainer(trial, shards, plan, resumes=True)  # validates nothing before the first step
+        proof, clock = prove_loss_before_step_0(trainer, quiet=True), Clock()
+        trainer.add_callback(clock)
+        try:
+            trainer.train()
+        except ModelError as error:
+            return [of_error("isolation", error)]
+        shown = proof.proof
+        found = [Finding("isolation", "pass", shown.in_words, figures=asdict(shown))] if shown is not None else []
+        return [*found, time_finding(config, batches, clock.steps)]
+
+
+def time_finding(config: TrainConfig, batches: BatchPlan, steps: list[StepTime]) -> Finding:
+    """How long the run will take, from the faster of the measured steps: the first one also warms up."""
+    forward = min(step.forward_backward for step in steps)
+    optimizer = min(step.optimizer for step in steps)
+    num_steps = batches.num_steps(config.epochs, config.max_steps)
+    seconds = num_steps * (batches.accumulation * forward + optimizer)
+    measured = " and ".join(f"{step.forward_backward + step.optimizer:.2g} s" for step in steps)
+    per_pass = batches.rows_per_device
+    what = (
+        f"about {in_words(seconds)} for {pluralize(num_steps, 'step')} of {batches.rows_per_step:,} "
+        f"{plural('sequence', batches.rows_per_step)}, without validation (two steps of {per_pass} took {measured})"
+    )
+    figures = {"seconds": seconds, "steps": num_steps, "measured": [asdict(step) for step in steps]}
+    return Finding("time", "pass", what, figures=figures)
+
+
+def in_words(seconds: float) -> str:
+    """`45 s`, `12 min`, `3.5 h`, `2.1 days`: two digits say as much as an estimate knows."""
+    for size, unit in ((86_400, "days"), (3_600, "h"), (60, "min")):
+        if seconds >= 1.5 * size:
+            return f"{seconds / size:.2g} {unit}" if seconds < 100 * size else f"{seconds / size:,.0f} {unit}"
+    return f"{seconds:.2g} s" if seconds < 10 else f"{seconds:.0f} s"
+
+
+def _now() -> float:
+    """The time when everything that was asked of the device is done."""
+    if torch.accelerator.is_available():
+        torch.accelerator.synchronize()
+    return time.perf_counter()

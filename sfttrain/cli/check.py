@@ -1,0 +1,63 @@
+"""`sfttrain check`: what a run checks before its first step, without running it."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable
+from typing import Annotated
+
+import typer
+
+from sftdata.errors import SftDataError
+from sftdata.settings.layout import columns_of_terminal
+from sfttrain.check.everything import check as check_all
+from sfttrain.check.findings import Finding, as_json, lines, verdict
+from sfttrain.cli.run import fail, quiet_libraries, read_config
+
+HELP = """Check a model and shards before training: tokenizer, template, ids, context, labels, samples kept apart.
+
+Two steps are trained in a temporary folder, to measure time and memory; nothing of them is kept. Each check passes,
+warns or fails, and says what to do. The exit code is 1 where one fails.
+"""
+EXAMPLES = """
+sfttrain check shards --model HuggingFaceTB/SmolLM2-135M-Instruct
+sfttrain check train.yaml --json
+"""
+
+
+def check(
+    target: Annotated[str, typer.Argument(metavar="CONFIG.yaml|SHARDS", help="a settings file, or a folder of shards")],
+    settings: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[KEY=VALUE]...", help="settings by their dotted names, such as lora.r=8"),
+    ] = None,
+    model: Annotated[str | None, typer.Option(metavar="NAME", help="a local folder or a hub id")] = None,
+    as_object: Annotated[bool, typer.Option("--json", help="print one JSON object")] = False,
+) -> None:
+    """Check, print a line for each finding, and exit with 1 where one fails."""
+    options = [] if model is None else [f"model={model}"]
+    try:
+        quiet_libraries()
+        config = read_config(target, [*(settings or ()), *options], out="sfttrain-check")
+        findings = check_all(config, on_found=_ignore if as_object else _print)
+    except SftDataError as error:
+        if as_object:
+            print(json.dumps({"ok": False, "checks": [], "error": str(error)}, indent=2))
+            raise typer.Exit(1) from error
+        fail(str(error), 1)
+    except KeyboardInterrupt:
+        fail("stopped", 130)
+    result = as_json(findings)
+    print(json.dumps(result, indent=2, ensure_ascii=False) if as_object else verdict(findings), flush=True)
+    if not result["ok"]:
+        raise typer.Exit(1)
+
+
+def _print(findings: Iterable[Finding]) -> None:
+    width = columns_of_terminal() if sys.stdout.isatty() else 10_000
+    print("\n".join(lines(findings, width)), flush=True)
+
+
+def _ignore(findings: Iterable[Finding]) -> None:
+    """Everything is printed at the end."""
