@@ -4,6 +4,7 @@
 # make properties   the property tests on new random examples
 # make bench   speed and memory, compared with other tools
 # make zoo     ordinary conversations under the chat templates of other projects, into docs/families.md
+# make pictures   the pictures of README and docs, in Chromium; a download of 93 MB the first time
 # make hooks   lint and types before every git commit
 # make clean   remove everything that the others made
 # All create .venv and install what they need first, and write only inside this folder. One exception: `make test` as
@@ -34,7 +35,7 @@ export TMPDIR                   := $(CACHE)/tmp
 endif
 
 .DELETE_ON_ERROR:
-.PHONY: help demo test browser lint types fuzz properties bench zoo hooks clean
+.PHONY: help demo test browser lint types fuzz properties bench zoo pictures hooks clean
 
 help:
 	@sed -n 's/^# \{0,1\}//p;/^$$/q' Makefile
@@ -87,6 +88,12 @@ bench: $(READY)
 zoo: $(READY)
 	@mkdir -p .cache/tmp
 	$(BIN)/python tests/zoo/zoo.py
+
+# The model is that of `make demo`. The pictures are in docs/pictures.
+pictures: $(READY) browser
+	@mkdir -p .cache/tmp
+	$(BIN)/python examples/demo/fetch_model.py .cache/demo/model
+	$(BIN)/python docs/pictures/make.py .cache/demo/model
 
 # pre-commit runs the hooks of .pre-commit-config.yaml.
 hooks: $(READY)

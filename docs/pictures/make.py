@@ -11,6 +11,7 @@ import os
 import shutil
 import sys
 import tempfile
+from collections.abc import Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -60,7 +61,7 @@ def main(arguments: list[str]) -> int:
     return 0
 
 
-def make(browser: Any, tokenizer: Path, folder: Path) -> list[Path]:
+def make(browser: Any, tokenizer: Path, folder: Path, scales: Sequence[float] = SCALES) -> list[Path]:
     """The pictures, in `folder`, each light and dark."""
     before = Path.cwd()
     made = []
@@ -69,7 +70,7 @@ def make(browser: Any, tokenizer: Path, folder: Path) -> list[Path]:
         os.chdir(work)  # a name of a model is a folder here, and is shown as on the hub
         try:
             for picture in [*of_dataset(), *of_masks()]:
-                made += [taken(browser, picture, theme, before / folder) for theme in THEMES]
+                made += [taken(browser, picture, theme, before / folder, scales) for theme in THEMES]
         finally:
             os.chdir(before)
     return made
@@ -132,12 +133,12 @@ def framed(html: str) -> str:
     return _PAGE.replace("{html}", html)
 
 
-def taken(browser: Any, picture: Picture, theme: str, folder: Path) -> Path:
+def taken(browser: Any, picture: Picture, theme: str, folder: Path, scales: Sequence[float]) -> Path:
     """Take a picture in a theme, as fine as MAX_BYTES allow."""
     ground, text = THEMES[theme]
     page = picture.page.replace("{ground}", ground, 1).replace("{text}", text, 1)
     path = folder / f"{picture.name}_{theme}.png"
-    for scale in SCALES:
+    for scale in scales:
         context = browser.new_context(
             color_scheme=theme,
             viewport={"width": picture.width, "height": picture.height or 100},
