@@ -24,6 +24,7 @@ MAX_TRIED = 50
 MAX_COMPARED = 20  # of these by how much of them is trained
 MAX_CHARS, MAX_LINES = 600, 12  # of a part of a sample, trained or not
 MAX_PARTS = 12
+WIDTH = 100  # characters of a line
 
 
 class MaskedText(NamedTuple):
@@ -76,7 +77,7 @@ def _parts(sample: Sample) -> list[tuple[str, bool]]:
 
 
 def _lines(parts: Sequence[tuple[str, bool]]) -> tuple[str, bool]:
-    """The parts below each other, and whether one begins inside a line."""
+    """The parts below each other, and whether a line goes on below."""
     lines: list[str] = []
     is_broken = is_inside = False
     for number, (text, is_trained) in enumerate(parts):
@@ -92,15 +93,21 @@ def _lines(parts: Sequence[tuple[str, bool]]) -> tuple[str, bool]:
             if line is None:
                 lines.append("@@ some of it is left out here @@")
                 continue
-            inside = is_inside and at == 0
-            is_broken |= inside
-            lines.append(
-                f"{mark}{'>' if inside else ' '}{line}".rstrip(" ")
-                if not line
-                else f"{mark}{'>' if inside else ' '}{line}"
-            )
+            for place, piece in enumerate(_folded(line)):
+                goes_on = place > 0 or (is_inside and at == 0)
+                is_broken |= goes_on
+                lines.append(f"{mark}{'>' if goes_on else ' '}{piece}" if piece else mark.rstrip())
         is_inside = not text.endswith("\n")
     return "\n".join(lines), is_broken
+
+
+def _folded(line: str) -> Iterator[str]:
+    """A line in pieces of at most WIDTH characters, which end behind a space where they can."""
+    while len(line) > WIDTH:
+        end = line.rfind(" ", 0, WIDTH) + 1 or WIDTH
+        yield line[:end]
+        line = line[end:]
+    yield line
 
 
 def _shortened(text: str) -> Iterator[str | None]:

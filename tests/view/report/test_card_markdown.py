@@ -154,6 +154,16 @@ def test_where_training_begins_inside_a_line_the_line_goes_on_below(prepared: Pr
     assert "`>` goes on with the line above it." in card
 
 
+def test_long_lines_are_folded_between_words(prepared: Prepared) -> None:
+    ds = prepared([chat("Hi", "word " * 30 + "x" * 120)])
+    assert block_of(dataset_card(ds), "diff").splitlines()[3:] == [
+        f"+ {'word ' * 20}",
+        f"+>{'word ' * 10}",
+        f"+>{'x' * 100}",
+        f"+>{'x' * 20}<|im_end|>",
+    ]
+
+
 def test_long_parts_of_a_sample_are_shown_by_their_ends(prepared: Prepared) -> None:
     ds = prepared([chat("word " * 300, "\n".join(str(n) for n in range(40)))])
     text = block_of(dataset_card(ds), "diff").splitlines()
