@@ -171,15 +171,23 @@ class _Lengths:
 
 def copies_of(digests: pa.ChunkedArray) -> Ints:
     """How many times each row was packed: its places, divided by the different samples in them; at least 1."""
-    column = digests.combine_chunks()
-    number = pc.fill_null(pc.list_value_length(column), 0).to_numpy(zero_copy_only=False).astype(np.int64)
-    owner = np.repeat(np.arange(len(number)), number)
-    code = pc.dictionary_encode(column.flatten()).indices.to_numpy().astype(np.int64)
-    distinct = (
-        np.bincount(np.unique(np.stack([owner, code]), axis=1)[0], minlength=len(number)) if len(code) else number
-    )
+    number, distinct = places_of(digests)
     copies: Ints = np.maximum(number // np.maximum(distinct, 1), 1)
     return copies
+
+
+def places_of(digests: pa.ChunkedArray) -> tuple[Ints, Ints]:
+    """How many places each row has, and how many different samples are in them."""
+    column = digests.combine_chunks()
+    number = pc.fill_null(pc.list_value_length(column), 0).to_numpy(zero_copy_only=False).astype(np.int64)
+    distinct = np.minimum(number, 1)
+    many = np.flatnonzero(number > 1)  # few, if any: only of these the digests are looked at
+    if len(many):
+        code = pc.dictionary_encode(column.take(pa.array(many)).flatten())
+        owner = np.repeat(np.arange(len(many)), number[many])
+        pairs = np.unique(owner * len(code.dictionary) + code.indices.to_numpy())
+        distinct[many] = np.bincount(pairs // len(code.dictionary), minlength=len(many))
+    return number, distinct
 
 
 def token_edges(lengths: Sequence[_Lengths], limit: int) -> tuple[tuple[int, ...], bool]:

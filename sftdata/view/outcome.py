@@ -20,6 +20,7 @@ from sftdata.reasons import WHAT_HELPS
 from sftdata.records.faults import ERROR_LOG, INTERNAL_ERROR
 from sftdata.store.ledger import LEDGER_SCHEMA, keep_columns
 from sftdata.store.manifest import EncodingEntry, Manifest
+from sftdata.view.figures import places_of
 from sftdata.view.layout import first_few, shortened
 from sftdata.view.notes import ways_out
 from sftdata.view.unused import contradictions, group_in, override
@@ -126,8 +127,9 @@ class _Tally:
         trained = table["num_trained_tokens"].fill_null(0).to_numpy()
         copies: Any = 1
         if "digests" in table.column_names:
-            copies, is_several = _samples(table["digests"])
-            self._several.add(is_several & is_packed, place)
+            places, samples = places_of(table["digests"])
+            copies = np.maximum(places, 1)
+            self._several.add((samples > 1) & is_packed, place)
         self._few.add(is_packed & (trained <= FEW_TOKENS * copies), place)
         if self._column:
             self._add_groups(table, is_packed, trained)
@@ -167,16 +169,6 @@ class _Tally:
             groups.sort(key=lambda group: (-group.trained_tokens, -group.rows, group.name or ""))
         few, several = self._few if self._few.number >= FEW_SHARE * packed else _Rows(), self._several
         return Facts(details, self._by, tuple(groups), several.number, several.first(), few.number, few.first())
-
-
-def _samples(digests: pa.ChunkedArray) -> tuple[Ints, npt.NDArray[np.bool_]]:
-    """Of each row: its number of places, at least 1; and whether they hold different samples, not copies of one."""
-    column = digests.combine_chunks()
-    number = pc.list_value_length(column).fill_null(0).to_numpy(zero_copy_only=False).astype(np.int64)
-    owner = np.repeat(np.arange(len(number)), number)
-    code = pc.dictionary_encode(column.flatten()).indices.to_numpy().astype(np.int64)
-    distinct = np.unique(np.stack([owner, code]), axis=1)[0] if len(code) else owner
-    return np.maximum(number, 1), np.bincount(distinct, minlength=len(number)) > 1
 
 
 class _Rows:
