@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from sftdata.errors import pluralize
 from sftdata.records.labels import IGNORE
 from sftdata.safe.control_chars import html_safe
-from sftdata.view.find.turns import Turn, turns_of
+from sftdata.view.find.turns import turns_of
+from sftdata.view.html.harmony import Named, harmony_turns
 from sftdata.view.html.style import page
 from sftdata.view.html.tokens import Shown, shown_tokens, tokens_html
 
@@ -58,8 +59,19 @@ class _Read:
         return shown_tokens(self.sample)
 
     @cached_property
-    def turns(self) -> tuple[Turn, ...] | None:
-        return turns_of(self.sample)
+    def turns(self) -> list[Named] | None:
+        """Each turn with what it is called."""
+        turns = turns_of(self.sample)
+        if turns is None:
+            return harmony_turns(self.shown)
+        return [Named(turn, "reasoning" if turn.is_reasoning else turn.role) for turn in turns]
+
+    @cached_property
+    def added(self) -> frozenset[str]:
+        """The system prompts that the template has for conversations without one."""
+        dataset = self.sample.dataset
+        encoding = None if dataset is None else dataset.manifest.encoding
+        return frozenset() if encoding is None else frozenset(encoding.added_system)
 
 
 def sample_chat(sample: Sample, tokens: bool) -> str:
@@ -190,12 +202,13 @@ def _box(read: _Read, limits: _Limits, prefix: str = "", *, is_headed: bool = Tr
     if turns is None:
         body = f'<div class="m x"{_counted(0, limits)}>{_content(sample, shown, limits)}</div>'
     else:
-        body = "".join(_turns(sample, turns, shown, limits))
+        body = "".join(_turns(read, turns, shown, limits))
     return f'<div class="sample">{head}<div class="text">{body}</div>{note}</div>'
 
 
-def _turns(sample: Sample, turns: Sequence[Turn], shown: Sequence[Shown], limits: _Limits) -> list[str]:
+def _turns(read: _Read, named: Sequence[Named], shown: Sequence[Shown], limits: _Limits) -> list[str]:
     """The turns. A token belongs to the part of a turn in which it begins."""
+    sample, turns = read.sample, [each.turn for each in named]
     groups: list[tuple[list[Shown], list[Shown], list[Shown]]] = [([], [], []) for _ in turns]
     is_folded = any(turn.content_end - turn.content_start > FOLDED_CHARS for turn in turns)
     limits = limits._replace(is_counted=is_folded)
@@ -211,23 +224,23 @@ def _turns(sample: Sample, turns: Sequence[Turn], shown: Sequence[Shown], limits
             groups[number][(at >= turn.content_start) + (at >= turn.content_end)].append(one)
         at += len(one.span.text)
     made = [_grey(sample, before, limits)] if before else []
-    for turn, parts in zip(turns, groups, strict=True):
-        if any(parts):
-            made.append(_turn(sample, turn, parts, limits))
-    return made
+    return [*made, *(_turn(read, *pair, limits) for pair in zip(named, groups, strict=True) if any(pair[1]))]
 
 
-def _turn(sample: Sample, turn: Turn, parts: Sequence[Sequence[Shown]], limits: _Limits) -> str:
+def _turn(read: _Read, named: Named, parts: Sequence[Sequence[Shown]], limits: _Limits) -> str:
+    sample, turn = read.sample, named.turn
     head, content, tail = parts
     first = next(one for part in parts for one in part).span.start
     count, trained = _counts(sample, (*head, *content, *tail))
     about = pluralize(count, "token") + (f", {trained:,} trained" if trained else "")
-    role = "reasoning" if turn.is_reasoning else turn.role
+    written = _content(sample, content, limits, turn.role)
+    if turn.role == "system" and read.added and "".join(one.span.text for one in content).strip() in read.added:
+        about, written = f"the template's own, {about}", f'<span class="g">{written}</span>'
     return (
         f'<div class="m {LANES.get(turn.role, "x")}"{_counted(first, limits)}>'
-        f"<em>{html_safe(role)} </em><small>{about} </small>"
+        f"<em>{html_safe(named.name)} </em><small>{about} </small>"
         f"{_grey(sample, head, limits, is_counted=False)}"
-        f'<span class="c">{_content(sample, content, limits, turn.role)}{_grey(sample, tail, limits)}</span></div>'
+        f'<span class="c">{written}{_grey(sample, tail, limits)}</span></div>'
     )
 
 
