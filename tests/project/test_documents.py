@@ -122,7 +122,10 @@ def test_rows_are_read_as_the_page_says(page: Page) -> None:
         if block.file or block.name == "other":
             continue
         form = block.name if block.name in ("rendered", "text") else "auto"
-        found = sftdata.check(rows, format=form, progress=False)
+        others = (
+            [{"prompt": "What is a tide?", "completion": "The rise and fall of the sea."}] if form == "auto" else []
+        )
+        found = sftdata.check([*others, *rows], format=form, progress=False)
         counts = {one.kind: one.rows for one in found.findings}
         if block.name in REASONS:
             assert counts.get(block.name) == len(rows), (place(page, block), counts)
@@ -187,7 +190,9 @@ def test_every_option_and_setting_of_a_command_exists(page: Page) -> None:
         options = {word.partition("=")[0] for word in arguments if re.match(r"--?[a-z]", word)}
         assert options - known == set(), where
         every = {one.key: one for one in settings_of(Config if found[0] == "sftdata" else TrainConfig)}
-        keys = [match[1] for word in arguments if (match := re.match(r"([a-z_]+(?:\.\w+)*)=", word))]
+        takes_value = {option for param in command.params for option in param.opts if not getattr(param, "is_flag", 1)}
+        words = [word for before, word in zip(["", *arguments], arguments) if before not in takes_value]
+        keys = [match[1] for word in words if (match := re.match(r"([a-z_]+(?:\.\w+)*)=", word))]
         for key in keys:
             parts = [part for part in key.split(".") if not part.isdigit()]
             mapping = every.get(".".join(parts[:-1]))
