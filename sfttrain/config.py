@@ -13,15 +13,41 @@ from sftdata.settings.other_names import Names
 from sftdata.settings.overrides import apply_override, read_settings
 from sfttrain.trainer.other_names import TRAIN_NAMES
 from sfttrain.trainer.settings import check_trainer_settings
+from sfttrain.ways.presets import preset_names, with_preset
+
+FULL_RATE, LORA_RATE = 2e-5, 2e-4  # where nothing is known of the model: see ways/rate.py
+RSLORA_ALPHA = 8
 
 
 class LoraSettings(Settings):
     """A LoRA adapter, trained while the model's own weights are frozen."""
 
     r: int = Field(16, ge=1, description="rank of the adapter")
-    alpha: int | None = Field(None, ge=1, description="scale of the adapter; twice the rank by default")
+    alpha: int | None = Field(
+        None, ge=1, description="scale of the adapter; twice the rank by default, 8 with rslora: the same at rank 16"
+    )
     dropout: float = Field(0.0, ge=0, lt=1, description="dropout on the adapter's input")
     target_modules: str | tuple[str, ...] = Field("all-linear", description="the layers that get an adapter")
+    rslora: bool = Field(False, description="rsLoRA: scale by alpha / sqrt(r), not alpha / r (arXiv 2312.03732)")
+    dora: bool = Field(False, description="DoRA: train the length of each weight vector too (arXiv 2402.09353)")
+    quantize: Literal["none", "nf4"] = Field(
+        "none", description="nf4: QLoRA, the frozen weights in 4 bits; needs a GPU and bitsandbytes (arXiv 2305.14314)"
+    )
+
+    @property
+    def scale_alpha(self) -> int:
+        """Alpha, with its default filled in."""
+        if self.alpha is not None:
+            return self.alpha
+        return RSLORA_ALPHA if self.rslora else 2 * self.r
+
+
+class DropoutSettings(Settings):
+    """Dropout while training, where the model's config has it; a kind that it has not is refused."""
+
+    residual: float | None = Field(None, ge=0, lt=1, description="on what a layer adds to its input")
+    attention: float | None = Field(None, ge=0, lt=1, description="on the attention weights")
+    embedding: float | None = Field(None, ge=0, lt=1, description="on the embeddings")
 
 
 class TrainConfig(Settings):
@@ -33,15 +59,31 @@ class TrainConfig(Settings):
     shards: str = Field(description="a folder that `sftdata prepare` wrote")
     model: str = Field(description="a local folder or a hub id")
     out: str = Field(description="the folder for the trained model, its checkpoints and its metrics")
+    preset: str | None = Field(
+        None, description="settings under a name, which other settings override: full, lora, qlora, instructgpt"
+    )
     epochs: float | None = Field(None, gt=0, description="passes over the data; 1 where max_steps is not set")
     max_steps: int | None = Field(None, ge=1, description="optimizer steps to train, instead of epochs")
     batch_tokens: int = Field(32_768, ge=1, description="tokens per optimizer step over all processes, approximately")
     learning_rate: float | None = Field(
-        None, gt=0, description="the peak learning rate; 2e-5 by default, 2e-4 with LoRA"
+        None, gt=0, description="the peak learning rate; by default from a rule by the model's size and family"
     )
     schedule: Literal["cosine", "linear", "constant"] = Field("cosine", description="how the learning rate decays")
+    final_rate: float = Field(
+        0.0, ge=0, le=1, description="where the cosine ends, as a share of the peak learning rate"
+    )
     warmup: float = Field(0.03, ge=0, description="below 1 a share of the steps, from 1 a number of steps")
     lora: LoraSettings | None = Field(None, description="train a LoRA adapter; true, or a group of settings")
+    dropout: DropoutSettings | None = Field(None, description="dropout of the model while training")
+    neftune: float | None = Field(
+        None,
+        gt=0,
+        description="NEFTune: noise on the embeddings, scaled for each sample; 5 is usual (arXiv 2310.05914)",
+    )
+    activation_checkpointing: Literal["auto", "on", "off"] = Field(
+        "auto", description="compute activations twice to save memory; auto: where the estimate of memory asks for it"
+    )
+    liger: bool = Field(False, description="Liger's kernels; need a GPU and the package liger-kernel")
     seed: int = Field(
         0, ge=0, description="determines the order of the sequences from the second epoch on, dropout, and the adapter"
     )
@@ -63,6 +105,24 @@ class TrainConfig(Settings):
     trainer: dict[str, Any] = Field(
         default_factory=dict, description="other fields of TRL's SFTConfig, by their own names"
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill_preset(cls, value: object) -> object:
+        return with_preset(value) if isinstance(value, Mapping) else value
+
+    @field_validator("preset")
+    @classmethod
+    def _check_preset(cls, value: str | None) -> str | None:
+        if value is not None and value not in preset_names():
+            raise ValueError(f"there is no preset {value!r}: {', '.join(preset_names())}")
+        return value
+
+    @field_validator("activation_checkpointing", mode="before")
+    @classmethod
+    def _switch_from_bool(cls, value: object) -> object:
+        """YAML reads `on` and `off` as true and false."""
+        return {True: "on", False: "off"}[value] if isinstance(value, bool) else value
 
     @field_validator("lora", mode="before")
     @classmethod
@@ -86,14 +146,18 @@ class TrainConfig(Settings):
     def _one_length(self) -> TrainConfig:
         if self.epochs is not None and self.max_steps is not None:
             raise ValueError("epochs and max_steps are both set; keep one of them")
+        if self.final_rate and self.schedule != "cosine":
+            raise ValueError(
+                f"final_rate is where the cosine ends, and schedule is {self.schedule}; remove one of them"
+            )
         return self
 
     @property
     def peak_learning_rate(self) -> float:
-        """The learning rate after warmup, with its default filled in."""
+        """The learning rate after warmup; where it is not set, as for a model of which nothing is known."""
         if self.learning_rate is not None:
             return self.learning_rate
-        return 2e-5 if self.lora is None else 2e-4
+        return FULL_RATE if self.lora is None else LORA_RATE
 
 
 def load_config(path: str | Path, overrides: Sequence[str] = ()) -> TrainConfig:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 from sftdata.errors import ConfigError
@@ -40,6 +41,21 @@ def check_devices() -> None:
     if count > 1 and "WORLD_SIZE" not in os.environ:
         hint = f"start it with `torchrun --nproc-per-node {count} -m sfttrain run ...`, or set CUDA_VISIBLE_DEVICES=0"
         raise ConfigError("this machine", f"one process sees {count} GPUs", hint)
+
+
+def check_ways(*, quantize: bool, liger: bool) -> None:
+    """Raise ConfigError where a way to train needs what this machine does not have."""
+    import torch
+
+    for is_on, setting, what, package, instead in (
+        (quantize, "lora.quantize=nf4", "4-bit weights need", "bitsandbytes", "leave it out: LoRA without it"),
+        (liger, "liger=true", "Liger's kernels need", "liger-kernel", "leave it out"),
+    ):
+        if is_on and not torch.cuda.is_available():
+            raise ConfigError(setting, f"{what} a GPU, and there is none", f"{instead} trains here too")
+        if is_on and find_spec(package.replace("-", "_")) is None:
+            hint = f"`pip install {package}`, or {instead}"
+            raise ConfigError(setting, f"{what} the package {package}, which is not installed", hint)
 
 
 def pick_dtype(name: str) -> str:

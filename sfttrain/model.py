@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from sftdata.errors import DatasetError, ModelError, SftDataError, first_line, offline_switch
 from sfttrain.config import LoraSettings, TrainConfig
 from sfttrain.data import Shards
+from sfttrain.ways.dropout import set_dropout
 
 if TYPE_CHECKING:
     from peft import LoraConfig
@@ -60,14 +61,32 @@ def load_model(config: TrainConfig, dtype: str, attn_implementation: str | None)
     from transformers import AutoModelForCausalLM
 
     weights = torch.bfloat16 if dtype == "bfloat16" and config.lora is not None else torch.float32
+    changed = read_model_config(config)
+    set_dropout(changed, config.dropout)
+    quantized = {} if config.lora is None or config.lora.quantize == "none" else {"quantization_config": four_bits()}
     with _load_errors(config.model):
         model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(
             config.model,
+            config=changed,
+            **quantized,
             dtype=weights,
             attn_implementation=attn_implementation,
             trust_remote_code=config.trust_remote_code,
         )
     return model
+
+
+def four_bits() -> Any:
+    """How QLoRA keeps the frozen weights: NF4 with double quantization, computed in bfloat16 (arXiv 2305.14314)."""
+    import torch
+    from transformers import BitsAndBytesConfig
+
+    return BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=torch.bfloat16,
+    )
 
 
 def lora_config(settings: LoraSettings | None) -> LoraConfig | None:
@@ -80,8 +99,10 @@ def lora_config(settings: LoraSettings | None) -> LoraConfig | None:
     return LoraConfig(
         task_type="CAUSAL_LM",
         r=settings.r,
-        lora_alpha=2 * settings.r if settings.alpha is None else settings.alpha,
+        lora_alpha=settings.scale_alpha,
         lora_dropout=settings.dropout,
+        use_rslora=settings.rslora,
+        use_dora=settings.dora,
         target_modules=modules if isinstance(modules, str) else list(modules),
     )
 

@@ -18,9 +18,7 @@ FREE = frozenset(
         "eval_accumulation_steps",
         "eval_delay",
         "torch_empty_cache_steps",
-        "gradient_checkpointing",
         "gradient_checkpointing_kwargs",
-        "activation_checkpointing",
         "activation_checkpointing_kwargs",
         "activation_offloading",
         "save_total_limit",
@@ -59,6 +57,9 @@ def shared_settings(config: TrainConfig, row_order: Mapping[str, Any], world_siz
         "schedule": config.schedule,
         "warmup": config.warmup,
         "lora": None if config.lora is None else config.lora.model_dump(mode="json"),
+        "dropout": None if config.dropout is None else config.dropout.model_dump(mode="json"),
+        "neftune": config.neftune,
+        "final_rate": config.final_rate or None,
         **trainer,
     }
 

@@ -9,7 +9,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 from sftdata.errors import pluralize
-from sfttrain.config import TrainConfig
+from sfttrain.config import LoraSettings, TrainConfig
 from sfttrain.data import TRAIN, VALIDATION, Shards
 from sfttrain.run_folder import RunFolder
 from sfttrain.trainer.batches import BatchPlan
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from sfttrain.check.isolation import ProofCallback
     from sfttrain.trainer.metrics import MetricsCallback
     from sfttrain.trainer.packed import PackedTrainer
+    from sfttrain.ways.rate import Rate
 
 PACKAGES = ("sftdata", "torch", "transformers", "trl", "peft", "accelerate", "datasets", "tokenizers")
 
@@ -61,7 +62,7 @@ def summarize_end(
 
 
 def describe_start(
-    config: TrainConfig, start: Mapping[str, Any], shards: Shards, batches: BatchPlan, model_check: str
+    config: TrainConfig, start: Mapping[str, Any], shards: Shards, batches: BatchPlan, model_check: str, rate: Rate
 ) -> str:
     """What is printed before training, a line each for data, model, batches and schedule.
 
@@ -70,7 +71,7 @@ def describe_start(
     splits = shards.manifest.splits
     train, validation = splits[TRAIN], splits.get(VALIDATION)
     held_out = f"; {pluralize(validation.rows, 'row')} for validation" if validation else ""
-    kind = "full training" if config.lora is None else f"LoRA of rank {config.lora.r}"
+    kind = "full training" if config.lora is None else f"{_adapter(config.lora)} of rank {config.lora.r}"
     length = _length(config)
     lines = [
         f"data   {shards.path}: {pluralize(train.samples, 'sample')} in {pluralize(train.rows, 'row')}, "
@@ -79,11 +80,18 @@ def describe_start(
         f"model  {config.model}: {kind}, {start['trained_parameters']:,} of {start['parameters']:,} parameters, "
         f"{start['dtype']}, {start['attn_implementation']}, {start['device']}; {model_check}",
         f"batch  {_describe_batches(batches, config.batch_tokens)}",
-        f"train  {length}, learning rate {config.peak_learning_rate:g}, {config.schedule}, warmup {config.warmup:g}",
+        f"train  {length}, {config.schedule}, warmup {config.warmup:g}",
+        f"rate   {rate.in_words}",
     ]
     if start["resumed_from_step"]:
         lines.append(f"resume after step {start['resumed_from_step']:,}")
     return "\n".join(lines)
+
+
+def _adapter(lora: LoraSettings) -> str:
+    """`LoRA`, `rsLoRA`, `QDoRA`: the kind of adapter under the name that it has in papers."""
+    name = "DoRA" if lora.dora else "LoRA"
+    return f"{'rs' if lora.rslora else ''}{'Q' if lora.quantize != 'none' else ''}{name}"
 
 
 def _length(config: TrainConfig) -> str:

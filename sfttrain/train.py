@@ -18,12 +18,14 @@ from sfttrain.check.findings import as_json, raise_first_fail, warnings_of
 from sfttrain.config import TrainConfig, resolve_config
 from sfttrain.data import TRAIN, open_shards
 from sfttrain.hardware import check_devices, this_process
+from sfttrain.model import read_model_config
 from sfttrain.resume import shared_settings
 from sfttrain.run_folder import RunFolder, check_place, open_run_folder
 from sfttrain.say import say
 from sfttrain.summary import describe_start, summarize_end, summarize_start
 from sfttrain.trainer.batches import plan_batches
 from sfttrain.trainer.save import record_checkpoints, save_model, tokenizer_names
+from sfttrain.ways.rate import pick_rate
 
 SMALL_BYTES = 64 << 20  # a disk with less space is full
 
@@ -61,6 +63,8 @@ def run(config: TrainConfig | Mapping[str, Any] | str | Path, *, resume_command:
     check_devices()
     checks = check_files(config, shards)
     raise_first_fail(checks)
+    rate = pick_rate(config, read_model_config(config))
+    config = config.model_copy(update={"learning_rate": rate.value})
     row_order = {
         "dataset_hash": shards.manifest.dataset_hash,
         "rows_per_step": batches.rows_per_step,
@@ -88,7 +92,11 @@ def run(config: TrainConfig | Mapping[str, Any] | str | Path, *, resume_command:
         summary = {**row_order, **summarize_start(config, trainer, folder), "checks": as_json(checks)["checks"]}
         folder.write_summary({"status": "running", **summary})
         if process.is_main:
-            say("\n".join([describe_start(config, summary, shards, batches, checks[0].what), *warnings_of(checks)]))
+            say(
+                "\n".join(
+                    [describe_start(config, summary, shards, batches, checks[0].what, rate), *warnings_of(checks)]
+                )
+            )
 
         with failure_recorded(folder, summary), training_errors(folder.path):
             with stop:
@@ -138,7 +146,7 @@ def training_errors(out: Path) -> Iterator[None]:
         with output_errors(out):
             yield
     except torch.OutOfMemoryError as error:
-        hint = "set trainer.gradient_checkpointing=true, train with lora, or prepare shorter rows (pack.seq_len)"
+        hint = "set activation_checkpointing=on, train with lora, or prepare shorter rows (pack.seq_len)"
         raise ModelError("the GPU", "does not have enough memory for a step", hint) from error
     except (SafetensorError, RuntimeError) as error:
         todo = "free some space, then continue with resume=true"

@@ -10,7 +10,9 @@ from sfttrain.check.findings import Finding
 from sfttrain.config import TrainConfig
 from sfttrain.data import TRAIN, open_shards
 from sfttrain.hardware import check_devices, this_process
+from sfttrain.model import read_model_config
 from sfttrain.trainer.batches import plan_batches
+from sfttrain.ways.rate import pick_rate
 
 
 def check(config: TrainConfig, *, on_found: Callable[[Iterable[Finding]], None] = lambda found: None) -> list[Finding]:
@@ -31,6 +33,7 @@ def check(config: TrainConfig, *, on_found: Callable[[Iterable[Finding]], None] 
         return found
     from sfttrain.check.steps import check_steps
 
+    config = config.model_copy(update={"learning_rate": pick_rate(config, read_model_config(config)).value})
     measured = check_steps(config, shards, batches)
     on_found(measured)
     return [*found, *measured]

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from sftdata.errors import ModelError, pluralize
-from sfttrain.check.findings import Finding, of_error
+from sfttrain.check.findings import Finding, Status, of_error
 from sfttrain.config import TrainConfig
 from sfttrain.data import TRAIN, Shards
 from sfttrain.model import (
@@ -24,6 +24,7 @@ from sfttrain.model import (
     model_tokenizer,
     read_model_config,
 )
+from sfttrain.ways.rate import TRY_OTHERS, pick_rate
 
 TEMPLATE = "chat_template.jinja"
 # What decides how a text is split, beside the tokens and their ids.
@@ -43,6 +44,7 @@ def check_files(config: TrainConfig, shards: Shards) -> list[Finding]:
         check_context(config, shards, model),
         check_labels(shards),
         check_trained_share(shards),
+        check_rate(config, model),
     ]
 
 
@@ -211,6 +213,14 @@ def check_trained_share(shards: Shards) -> Finding:
         todo = "prompts are trained too: right for plain texts; for chats, look at the masks with `sftdata inspect`"
         return Finding("trained", "warn", what, todo, figures)
     return Finding("trained", "pass", what, figures=figures)
+
+
+def check_rate(config: TrainConfig, model: Any) -> Finding:
+    """The learning rate, and the rule that it follows."""
+    rate = pick_rate(config, model)
+    figures = {"learning_rate": rate.value, "calibrated": not rate.not_calibrated_for}
+    status: Status = "warn" if rate.not_calibrated_for else "pass"
+    return Finding("rate", status, rate.in_words, TRY_OTHERS if status == "warn" else "", figures)
 
 
 def short(sha: str) -> str:

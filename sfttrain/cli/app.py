@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from sftdata.settings.command_line import CommandLine, command_line
-from sfttrain.cli import check, run
+from sftdata.settings.help_page import Command
+from sfttrain.cli import check, presets, run
 from sfttrain.config import TrainConfig
 
 
@@ -19,6 +20,7 @@ app = command_line("sfttrain", "Train a causal language model on shards written 
 
 app.command(cls=run.RunCommand, help=run.HELP, epilog=run.EXAMPLES)(run.run)
 app.command(cls=run.RunCommand, help=check.HELP, epilog=check.EXAMPLES)(check.check)
+app.command(cls=Command, help=presets.HELP, epilog=presets.EXAMPLES)(presets.presets)
 
 
 def main() -> None:

@@ -33,10 +33,11 @@ def check(
         typer.Argument(metavar="[KEY=VALUE]...", help="settings by their dotted names, such as lora.r=8"),
     ] = None,
     model: Annotated[str | None, typer.Option(metavar="NAME", help="a local folder or a hub id")] = None,
+    preset: Annotated[str | None, typer.Option(metavar="NAME", help="see `sfttrain presets`")] = None,
     as_object: Annotated[bool, typer.Option("--json", help="print one JSON object")] = False,
 ) -> None:
     """Check, print a line for each finding, and exit with 1 where one fails."""
-    options = [] if model is None else [f"model={model}"]
+    options = [f"{key}={value}" for key, value in (("model", model), ("preset", preset)) if value is not None]
     try:
         quiet_libraries()
         config = read_config(target, [*(settings or ()), *options], out="sfttrain-check")

@@ -48,10 +48,13 @@ def run(
         typer.Argument(metavar="[KEY=VALUE]...", help="settings by their dotted names, such as lora.r=8"),
     ] = None,
     model: Annotated[str | None, typer.Option(metavar="NAME", help="a local folder or a hub id")] = None,
+    preset: Annotated[str | None, typer.Option(metavar="NAME", help="see `sfttrain presets`")] = None,
     out: Annotated[str | None, typer.Option(metavar="FOLDER", help="the folder for the trained model")] = None,
 ) -> None:
     """Train, print the result, and exit with a code that says how it ended."""
-    options = [f"{key}={value}" for key, value in (("model", model), ("out", out)) if value is not None]
+    options = [
+        f"{key}={value}" for key, value in (("model", model), ("preset", preset), ("out", out)) if value is not None
+    ]
     try:
         quiet_libraries()
         config = read_config(target, [*(settings or ()), *options])

@@ -7,12 +7,13 @@ from transformers.trainer_callback import PrinterCallback, ProgressCallback
 from sftdata.errors import ConfigError, ModelError
 from sfttrain.config import TrainConfig
 from sfttrain.data import TRAIN, VALIDATION, Shards
-from sfttrain.hardware import pick_attention, pick_dtype
+from sfttrain.hardware import check_ways, pick_attention, pick_dtype
 from sfttrain.model import load_model, load_tokenizer, lora_config
 from sfttrain.trainer.batches import BatchPlan
 from sfttrain.trainer.order import EpochOrder
 from sfttrain.trainer.packed import PackedTrainer
 from sfttrain.trainer.sft_config import make_sft_config
+from sfttrain.ways.noise import add_noise
 
 
 def build_trainer(config: TrainConfig, shards: Shards, batches: BatchPlan, *, resumes: bool) -> PackedTrainer:
@@ -21,10 +22,19 @@ def build_trainer(config: TrainConfig, shards: Shards, batches: BatchPlan, *, re
     Raises ConfigError where SFTConfig refuses a setting, and ModelError where the model cannot be loaded or none of
     its parameters would be trained.
     """
+    check_ways(quantize=config.lora is not None and config.lora.quantize != "none", liger=config.liger)
     dtype = pick_dtype(config.dtype)
+    checkpointing = config.activation_checkpointing == "on"
     validation = shards.rows(VALIDATION)
     try:
-        args = make_sft_config(config, batches, dtype, validates=validation is not None, resumes=resumes)
+        args = make_sft_config(
+            config,
+            batches,
+            dtype,
+            validates=validation is not None,
+            resumes=resumes,
+            checkpointing=checkpointing,
+        )
     except (ValueError, TypeError) as error:
         raise ConfigError("trainer", " ".join(str(error).split()), "see TRL's SFTConfig") from error
     if args.world_size != batches.world_size:
@@ -47,6 +57,8 @@ def build_trainer(config: TrainConfig, shards: Shards, batches: BatchPlan, *, re
         raise ModelError(config.model, " ".join(str(error).split()), "change the setting it names") from error
     if not any(parameter.requires_grad for parameter in trainer.model.parameters()):
         raise ModelError(config.model, "none of its parameters would be trained", "check lora.target_modules")
+    if config.neftune is not None:
+        add_noise(trainer.model, config.neftune)
     trainer.remove_callback(PrinterCallback)
     trainer.remove_callback(ProgressCallback)
     return trainer

@@ -5,8 +5,8 @@ from __future__ import annotations
 from sftdata.settings.other_names import Names, OtherName, is_setting, names
 
 _IN_TRAINER = (
-    "weight_decay optim adam_beta1 adam_beta2 adam_epsilon max_grad_norm gradient_checkpointing logging_steps "
-    "report_to run_name neftune_noise_alpha use_liger_kernel label_smoothing_factor dataloader_num_workers "
+    "weight_decay optim adam_beta1 adam_beta2 adam_epsilon max_grad_norm logging_steps "
+    "report_to run_name label_smoothing_factor dataloader_num_workers "
     "per_device_eval_batch_size torch_compile deepspeed fsdp lr_scheduler_kwargs save_total_limit"
 )
 _IS_PREPARED = OtherName(instead="remove it: `sftdata prepare` decides it, when it makes the shards")
@@ -43,6 +43,23 @@ TRAIN_NAMES: Names = names(
         "use_lora use_peft peft adapter finetuning_type",
         is_setting("lora", values={"lora": True, "full": False}),
     ),
+    ("use_rslora rs_lora peft_use_rslora rank_stabilized", is_setting("lora.rslora")),
+    ("use_dora peft_use_dora lora_use_dora", is_setting("lora.dora")),
+    (
+        "load_in_4bit use_4bit quantization quantization_bit qlora",
+        is_setting("lora.quantize", values={True: "nf4", 4: "nf4", False: "none"}),
+    ),
+    ("neftune_noise_alpha neftune_alpha noise_alpha", is_setting("neftune")),
+    (
+        "gradient_checkpointing gradient_checkpoint enable_gradient_checkpointing checkpoint_activations",
+        is_setting("activation_checkpointing", values={True: "on", False: "off"}),
+    ),
+    ("use_liger_kernel use_liger liger_kernel enable_liger_kernel", is_setting("liger")),
+    ("resid_pdrop residual_dropout resid_dropout hidden_dropout", is_setting("dropout.residual")),
+    ("attn_pdrop attention_dropout", is_setting("dropout.attention")),
+    ("embd_pdrop embed_dropout", is_setting("dropout.embedding")),
+    ("recipe recipe_name", is_setting("preset")),
+    ("min_lr_ratio min_lr_rate", is_setting("final_rate")),
     ("random_seed random_state data_seed", is_setting("seed")),
     ("eval_steps eval_interval evaluation_steps", is_setting("eval_every")),
     ("save_steps save_interval checkpoint_every checkpoint_steps", is_setting("save_every")),

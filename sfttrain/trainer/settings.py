@@ -30,6 +30,10 @@ DECIDED_BY = {
     "fp16": "dtype",
     "resume_from_checkpoint": "resume",
     "trust_remote_code": "trust_remote_code",
+    "gradient_checkpointing": "activation_checkpointing",
+    "activation_checkpointing": "activation_checkpointing",
+    "neftune_noise_alpha": "neftune",
+    "use_liger_kernel": "liger",
 }
 # Fields of SFTConfig with only one right value for packed, masked shards: any other value trains on something else.
 FIXED = frozenset(

@@ -15,7 +15,13 @@ OLD_NAME, NEW_NAME = "gradient_checkpointing", "activation_checkpointing"
 
 
 def make_sft_config(
-    config: TrainConfig, batches: BatchPlan, dtype: str, *, validates: bool, resumes: bool
+    config: TrainConfig,
+    batches: BatchPlan,
+    dtype: str,
+    *,
+    validates: bool,
+    resumes: bool,
+    checkpointing: bool = False,
 ) -> SFTConfig:
     """The SFTConfig that trains on packed rows as they are, with each sample isolated. Raises ValueError, TypeError.
 
@@ -24,17 +30,14 @@ def make_sft_config(
     """
     num_steps = batches.num_steps(config.epochs, config.max_steps)
     gpu, cpu = torch.cuda.is_available(), torch.accelerator.current_accelerator() is None
-    checkpointing = _checkpointing_name()
     defaults: dict[str, Any] = {
         "per_device_eval_batch_size": batches.rows_per_device,
         "logging_steps": 1,
         "save_total_limit": 2,
         "eval_on_start": validates and not resumes,
         "report_to": "none",
-        checkpointing: gpu,
         "dataloader_pin_memory": gpu,
     }
-    chosen = {checkpointing if name == OLD_NAME else name: value for name, value in config.trainer.items()}
     decided: dict[str, Any] = {
         "output_dir": config.out,
         "max_steps": config.max_steps or -1,
@@ -42,7 +45,7 @@ def make_sft_config(
         "per_device_train_batch_size": batches.rows_per_device,
         "gradient_accumulation_steps": batches.accumulation,
         "learning_rate": config.peak_learning_rate,
-        "lr_scheduler_type": "constant_with_warmup" if config.schedule == "constant" else config.schedule,
+        **_schedule(config),
         "warmup_steps": int(config.warmup if config.warmup >= 1 else config.warmup * num_steps),
         "seed": config.seed,
         "data_seed": config.seed,
@@ -52,6 +55,8 @@ def make_sft_config(
         "save_steps": config.save_every or 500,
         "bf16": dtype == "bfloat16",
         "trust_remote_code": config.trust_remote_code,
+        "use_liger_kernel": config.liger,
+        _checkpointing_name(): checkpointing,
     }
     fixed: dict[str, Any] = {
         "packing": True,
@@ -67,7 +72,16 @@ def make_sft_config(
         "use_cpu": cpu,  # by default, several processes on CPUs would each train alone
         "ddp_backend": "gloo" if cpu and batches.world_size > 1 else None,
     }
-    return SFTConfig(**{**defaults, **chosen, **decided, **fixed})
+    return SFTConfig(**{**defaults, **config.trainer, **decided, **fixed})
+
+
+def _schedule(config: TrainConfig) -> dict[str, Any]:
+    """How the rate decays, under the names of transformers."""
+    if config.final_rate:
+        given = config.trainer.get("lr_scheduler_kwargs") or {}
+        kwargs = {**given, "min_lr_rate": config.final_rate}
+        return {"lr_scheduler_type": "cosine_with_min_lr", "lr_scheduler_kwargs": kwargs}
+    return {"lr_scheduler_type": "constant_with_warmup" if config.schedule == "constant" else config.schedule}
 
 
 def _checkpointing_name() -> str:

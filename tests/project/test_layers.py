@@ -120,12 +120,14 @@ TRAIN = {
 SLOW = {"torch", "transformers", "trl", "datasets", "ray", "peft", "accelerate", "huggingface_hub", "fsspec"}
 LATE = {
     "sfttrain.check.isolation",
+    "sfttrain.check.steps",
     "sfttrain.trainer.build",
     "sfttrain.trainer.finite",
     "sfttrain.trainer.metrics",
     "sfttrain.trainer.packed",
     "sfttrain.trainer.sft_config",
     "sfttrain.trainer.stop",
+    "sfttrain.ways.noise",
     "sftdata.engines.ray",
 }
 
