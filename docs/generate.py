@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 from pydantic import BaseModel
 
 from sftdata.cli.discover import FORMATS
@@ -25,6 +26,25 @@ from sfttrain.config import TrainConfig
 
 DOCS = Path(__file__).resolve().parent
 MARKED = re.compile(r"(<!-- table ([a-z_. ]+) -->\n)(.*?)(<!-- end -->)", flags=re.DOTALL)
+RESULTS = DOCS.parent / "tests" / "bench" / "RESULTS.md"
+MEASURED = (  # what docs/speed.md shows of the results, in their words
+    "sftdata prepare, 20,000 records, whole process",
+    "TRL SFTTrainer, 20,000 records, two processes, without its imports",
+    "sftdata prepare, 200,000 records, whole process",
+    "TRL SFTTrainer, 200,000 records, two processes, without its imports",
+    "prepare against TRL SFTTrainer, 200,000 records",
+    "prepare with near-deduplication against TRL SFTTrainer",
+    "prepare, 1,000,000 records",
+    "growth from 100,000 records",
+    "peak memory of all processes, 1,000,000 records",
+    "prepare with near-deduplication, 1,000,000 records",
+    "peak memory of all processes with near-deduplication, 1,000,000 records",
+    "sftdata prepare, 100 rows",
+    "fastokens against tokenizers, one thread, qwen3",
+    "whole prepare, --encoder fast against hf",
+    "packing mix20k.jsonl, one shard",
+    "packing 10,000,000 samples, one thread",
+)
 TOP = "top"  # the settings that are in no group
 ABOUT_COLUMNS = {  # of a shard
     "input_ids": "the ids of the samples, in their order",
@@ -101,16 +121,28 @@ def formats_table() -> str:
     return table(["format", "a row has", "for example"], rows)
 
 
+def column_type(column: pa.Field) -> str:
+    """The type of a column, without the name that Arrow gives to the items of a list."""
+    return code(str(column.type).replace("item: ", "").replace("element: ", ""))
+
+
 def columns_table() -> str:
     """The columns of a shard."""
-    rows = [[code(one.name), str(one.type).replace("item: ", ""), ABOUT_COLUMNS[one.name]] for one in SHARD_SCHEMA]
+    rows = [[code(one.name), column_type(one), ABOUT_COLUMNS[one.name]] for one in SHARD_SCHEMA]
     return table(["column", "type", "what it holds"], rows)
 
 
 def ledger_table() -> str:
     """The columns of the ledger."""
-    rows = [[code(one.name), str(one.type).replace("item: ", "").replace("<", "\\<")] for one in LEDGER_SCHEMA]
+    rows = [[code(one.name), column_type(one)] for one in LEDGER_SCHEMA]
     return table(["column", "type"], rows)
+
+
+def speed_table() -> str:
+    """Figures of the last benchmark; of a measurement that was made twice, the first."""
+    lines = [line.strip("|").split("|") for line in RESULTS.read_text(encoding="utf-8").splitlines() if line[:1] == "|"]
+    figures = {cells[0].strip(): cells[1].strip() for cells in reversed(lines)}
+    return table(["measured", "figure"], [[text(name), text(figures[name])] for name in MEASURED if name in figures])
 
 
 SINGLE: dict[str, Callable[[], str]] = {
@@ -118,6 +150,7 @@ SINGLE: dict[str, Callable[[], str]] = {
     "formats": formats_table,
     "columns": columns_table,
     "ledger": ledger_table,
+    "speed": speed_table,
 }
 
 
