@@ -69,6 +69,7 @@ class RunFolder:
     trained_tokens_before: int = 0
     settings: Mapping[str, Any] = field(default_factory=dict)  # that a continued run must share
     files: dict[str, str] = field(default_factory=dict)  # of the model in the folder, with their checksums
+    is_finished: bool = True  # the run that is continued had saved its model
 
     @property
     def metrics(self) -> Path:
@@ -90,8 +91,11 @@ class RunFolder:
         return 0 if self.resume_from is None else step_of(self.resume_from)
 
     def check_steps_left(self, num_steps: int) -> None:
-        """Raise ConfigError where the checkpoint to continue from is already at the end of `num_steps`."""
-        if self.first_step >= num_steps:
+        """Raise ConfigError where the checkpoint to continue from is already at the end of `num_steps`.
+
+        A run that was killed after its last step, before its model was saved, has that left to do.
+        """
+        if self.first_step > num_steps or (self.first_step == num_steps and self.is_finished):
             what = f"has {self.first_step:,} of {pluralize(num_steps, 'step')} done, so nothing is left to train"
             raise ConfigError(str(self.resume_from), what, "raise max_steps or epochs to train further")
 
@@ -219,7 +223,8 @@ def _prepared(config: TrainConfig, settings: Mapping[str, Any], names: Collectio
     if checkpoint is not None:
         if is_main:
             check_shared(path, check_checkpoint(checkpoint), settings)
-        return _cut_back(RunFolder(path, is_main, checkpoint, settings=settings, files=files))
+        folder = RunFolder(path, is_main, checkpoint, settings=settings, files=files, is_finished=_is_finished(path))
+        return _cut_back(folder)
     if is_main and ((path / RUN_JSON).exists() or any(own_checkpoints(path))):
         if not config.overwrite and not config.resume:
             hint = "set resume=true to continue it, overwrite=true to replace it, or choose another out"
@@ -297,6 +302,14 @@ def _earlier_files(path: Path) -> dict[str, str]:
         for name, checksum in listed.items()
         if is_plain_name(name) and _is_ours(inside(path, name), checksum)
     }
+
+
+def _is_finished(path: Path) -> bool:
+    """Whether the last run in a folder has saved its model."""
+    try:
+        return bool(json.loads((path / RUN_JSON).read_bytes())["status"] == "finished")
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return False
 
 
 def _refuse_foreign(path: Path, names: Collection[str], files: Mapping[str, str]) -> None:

@@ -11,7 +11,7 @@ from transformers import TrainerCallback
 
 from sftdata.errors import ModelError
 from sftdata.files.atomic import output_errors
-from sfttrain.run_folder import RunFolder
+from sfttrain.run_folder import RunFolder, read_metrics
 from sfttrain.say import on_terminal, say
 from sfttrain.trainer.packed import PackedTrainer
 
@@ -30,6 +30,9 @@ class MetricsCallback(TrainerCallback):  # type: ignore[misc]
         self.losses: list[float] = []
         self.validation_losses: list[float] = []
         self.last_validated_step: int | None = None
+        for line in read_metrics(folder.metrics) if folder.resume_from else ():
+            if line["step"] == folder.first_step and "validation_loss" in line:  # killed after it, before it ended
+                self.validation_losses, self.last_validated_step = [line["validation_loss"]], line["step"]
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         # Trainer takes these from the checkpoint, so that other values on resume would be ignored.

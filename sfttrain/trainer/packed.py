@@ -87,7 +87,12 @@ class PackedTrainer(SFTTrainer):  # type: ignore[misc]
         return self._get_dataloader(dataset, description, batch_size, lambda _: order, is_training)
 
     def get_batch_samples(self, epoch_iterator: Any, num_batches: int, device: Any) -> tuple[list[Any], Any]:
-        """The batches of one optimizer step and the number of their trained tokens over all processes."""
+        """The batches of one optimizer step and the number of their trained tokens over all processes.
+
+        None where a run continues after its last step: only its model is left to save.
+        """
+        if self.state.global_step >= self.state.max_steps:
+            return [], None
         self.check_data()
         batches, trained = super().get_batch_samples(epoch_iterator, num_batches, device)
         if batches and not trained:
