@@ -97,9 +97,10 @@ class RecordColumn:
         The strings are UTF-8, all of the same length, at most four bytes. The result may include a text that merely
         ends with the beginning of one of them.
         """
-        yield from self._texts_of(
-            np.unique(np.concatenate([np.empty(0, np.int64), *self._text_numbers_containing(strings)]))
-        )
+        is_found = np.zeros(len(self._text_array), np.bool_)
+        for numbers in self._text_numbers_containing(strings):
+            is_found[numbers] = True
+        yield from self._texts_of(np.flatnonzero(is_found))
 
     def _texts_of(self, numbers: npt.NDArray[np.int64]) -> Iterator[tuple[int, str, str]]:
         """The texts with these numbers: of each its row, its role, and itself."""
