@@ -6,10 +6,10 @@ each length occurs, and no more.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -60,28 +60,59 @@ def read_figures(folder: str | Path, manifest: Manifest, split: str | None = Non
     """The figures of a dataset, or of one split; None if it has no conversations. Raises DatasetError if the ledger or
     a shard cannot be read.
     """
-    tally = _Tally()
     if manifest.ledger:
-        noun = TEXT if manifest.template is None else "conversation"
-        for table in _row_groups(Path(folder), manifest, split):
-            tally.add(table)
-    else:
-        noun, shards = "sample", [one for one in manifest.shards if split in (None, one.split)]
-        columns = SampleColumns(len(shards), lambda at: open_shard(Path(folder), shards[at], manifest))
-        tally.add_packed(columns.num_tokens, columns.num_trained_tokens)
-    return tally.figures(noun, manifest.seq_len)
+        counted = LedgerFigures(manifest, split)
+        read_ledger_once(folder, manifest, [counted])
+        return counted.figures()
+    tally, shards = _Tally(), [one for one in manifest.shards if split in (None, one.split)]
+    columns = SampleColumns(len(shards), lambda at: open_shard(Path(folder), shards[at], manifest))
+    tally.add_packed(columns.num_tokens, columns.num_trained_tokens)
+    return tally.figures("sample", manifest.seq_len)
 
 
-def _row_groups(folder: Path, manifest: Manifest, split: str | None) -> Iterator[pa.Table]:
-    """The columns of the ledger that are counted; `digests` only where a conversation has more than one sample."""
-    names = ["num_tokens", "num_trained_tokens"]
-    names += ["reason"] if manifest.counts.num_dropped else []
-    names += ["split"] if split is not None else []
-    names += ["digests"] if sum(one.samples for one in manifest.shards) != manifest.counts.packed else []
+class OfLedger(Protocol):
+    """Something that is counted of a ledger, a row group at a time."""
+
+    @property
+    def names(self) -> Sequence[str]:
+        """The columns that are needed."""
+
+    def add(self, table: pa.Table, place: tuple[Path, int]) -> None:
+        """Count a row group, and where it is: its file and its number there."""
+
+
+def read_ledger_once(folder: str | Path, manifest: Manifest, counted: Sequence[OfLedger]) -> None:
+    """Read the columns that are needed, once. Raises DatasetError if the ledger cannot be read."""
+    names = list(dict.fromkeys(name for one in counted for name in one.names))
     for entry in manifest.ledger:
-        for table in read_row_groups(folder / entry.path, LEDGER_SCHEMA, names):
-            is_known = pc.is_valid(table["num_tokens"])  # the others were dropped before they were encoded
-            yield table.filter(pc.and_(is_known, pc.equal(table["split"], split)) if split is not None else is_known)
+        path = Path(folder, entry.path)
+        for number, table in enumerate(read_row_groups(path, LEDGER_SCHEMA, names)):
+            for one in counted:
+                one.add(table.select(list(one.names)), (path, number))
+
+
+class LedgerFigures:
+    """The figures of a dataset with a ledger, or of one split."""
+
+    def __init__(self, manifest: Manifest, split: str | None = None) -> None:
+        self.names = ["num_tokens", "num_trained_tokens"]
+        self.names += ["reason"] if manifest.counts.num_dropped else []
+        self.names += ["split"] if split is not None else []
+        # Only where a conversation has more than one sample.
+        self.names += ["digests"] if sum(one.samples for one in manifest.shards) != manifest.counts.packed else []
+        self._manifest, self._split, self._tally = manifest, split, _Tally()
+
+    def add(self, table: pa.Table, place: tuple[Path, int]) -> None:
+        """Count a row group."""
+        chosen = pc.is_valid(table["num_tokens"])  # the others were dropped before they were encoded
+        if self._split is not None:
+            chosen = pc.and_(chosen, pc.equal(table["split"], self._split))
+        self._tally.add(table.filter(chosen))
+
+    def figures(self) -> Figures | None:
+        """What was counted; None if there are no conversations."""
+        noun = TEXT if self._manifest.template is None else "conversation"
+        return self._tally.figures(noun, self._manifest.seq_len)
 
 
 class _Tally:

@@ -20,7 +20,7 @@ from sftdata.reasons import WHAT_HELPS
 from sftdata.records.faults import ERROR_LOG, INTERNAL_ERROR
 from sftdata.store.ledger import LEDGER_SCHEMA, keep_columns
 from sftdata.store.manifest import EncodingEntry, Manifest
-from sftdata.view.figures import places_of
+from sftdata.view.figures import places_of, read_ledger_once
 from sftdata.view.layout import first_few, shortened
 from sftdata.view.notes import ways_out
 from sftdata.view.unused import contradictions, group_in, override
@@ -90,31 +90,29 @@ def read_facts(folder: str | Path, manifest: Manifest, by: str | None = None) ->
     """What the ledger of a dataset says beyond the counts. `by` is a kept column to group the rows by; without one they
     are grouped by source if there are several. Raises DatasetError if the ledger cannot be read or lacks the column.
     """
-    sources = manifest.parts.sources
-    if by is None:
-        column = "source" if len(sources) > 1 else None
-    else:
-        column = keep_columns([name for source in sources for name in source.keep]).get(by)
-        if column is None:
-            raise DatasetError(str(folder), f"keeps no column {by!r}", f"add it to `keep` of the source: keep: [{by}]")
-    has_several = sum(shard.samples for shard in manifest.shards) != manifest.counts.packed
-    names = ["reason", "num_tokens", "num_trained_tokens"]
-    names += ["detail"] if manifest.counts.num_dropped else []
-    names += ["digests"] if has_several else []
-    tally = _Tally(column, by)
-    for entry in manifest.ledger:
-        wanted = list(dict.fromkeys([*names, *([column] if column else [])]))
-        path = Path(folder, entry.path)
-        for number, table in enumerate(read_row_groups(path, LEDGER_SCHEMA, wanted)):
-            tally.add(table, (path, number))
-    return tally.facts(manifest.counts.packed)
+    counted = LedgerFacts(folder, manifest, by)
+    read_ledger_once(folder, manifest, [counted])
+    return counted.facts()
 
 
-class _Tally:
-    """Adds up row groups of a ledger."""
+class LedgerFacts:
+    """Adds up row groups of a ledger. Raises DatasetError if it lacks the column `by`."""
 
-    def __init__(self, column: str | None, by: str | None) -> None:
-        self._column, self._by = column, by
+    def __init__(self, folder: str | Path, manifest: Manifest, by: str | None = None) -> None:
+        sources = manifest.parts.sources
+        if by is None:
+            column = "source" if len(sources) > 1 else None
+        else:
+            column = keep_columns([name for source in sources for name in source.keep]).get(by)
+            if column is None:
+                hint = f"add it to `keep` of the source: keep: [{by}]"
+                raise DatasetError(str(folder), f"keeps no column {by!r}", hint)
+        has_several = sum(shard.samples for shard in manifest.shards) != manifest.counts.packed
+        names = ["reason", "num_tokens", "num_trained_tokens"]
+        names += ["detail"] if manifest.counts.num_dropped else []
+        names += ["digests"] if has_several else []
+        self.names = list(dict.fromkeys([*names, *([column] if column else [])]))
+        self._column, self._by, self._packed = column, by, manifest.counts.packed
         self._details: dict[str, dict[str, list[Any]]] = {}  # by reason and detail: the first, rows, differs
         self._groups: dict[str | None, Ints] = {}
         self._several, self._few = _Rows(), _Rows()
@@ -158,7 +156,7 @@ class _Tally:
         for name, numbers in zip(column.dictionary.to_pylist(), sums):
             self._groups[name] = self._groups.get(name, 0) + numbers
 
-    def facts(self, packed: int) -> Facts:
+    def facts(self) -> Facts:
         """The sums. The names of first rows are read where they are shown."""
         details = {
             reason: tuple(Detail(*entry) for entry in sorted(found.values(), key=lambda one: -one[1])[:MAX_DETAILS])
@@ -167,7 +165,7 @@ class _Tally:
         groups = [Group(name, *numbers.tolist()) for name, numbers in self._groups.items()]
         if self._by is not None:
             groups.sort(key=lambda group: (-group.trained_tokens, -group.rows, group.name or ""))
-        few, several = self._few if self._few.number >= FEW_SHARE * packed else _Rows(), self._several
+        few, several = self._few if self._few.number >= FEW_SHARE * self._packed else _Rows(), self._several
         return Facts(details, self._by, tuple(groups), several.number, several.first(), few.number, few.first())
 
 

@@ -12,12 +12,12 @@ from sftdata.safe.control_chars import html_safe
 from sftdata.settings.written import dotted_settings, settings_tables
 from sftdata.store.ledger import LEDGER_SCHEMA, keep_columns
 from sftdata.store.manifest import Manifest
-from sftdata.view.figures import Figures, read_figures
+from sftdata.view.figures import Figures, LedgerFigures, read_figures, read_ledger_once
 from sftdata.view.html.card import CARD_CSS, card_html, head_html, mixture_html, part_html, splits_html, tiles_html
 from sftdata.view.html.charts import CHART_CSS
 from sftdata.view.html.style import page, scoped
 from sftdata.view.html.tables import TABLE_CSS, TABLE_SCRIPT, Cell, number_cell, paged_table, table_html
-from sftdata.view.outcome import Facts, read_facts
+from sftdata.view.outcome import Facts, LedgerFacts
 from sftdata.view.summary import Subject, Summary, summarize
 
 if TYPE_CHECKING:
@@ -53,8 +53,11 @@ def dataset_html(dataset: Dataset) -> str:
 def read_card(dataset: Dataset) -> tuple[Facts | None, Figures | None]:
     """What the card of a dataset or split needs beside its manifest. Raises DatasetError if a file cannot be read."""
     path, manifest, split = dataset.path, dataset.manifest, dataset.split_name
-    facts = read_facts(path, manifest, column_to_show(dataset)) if manifest.ledger and split is None else None
-    return facts, read_figures(path, manifest, split)
+    if not manifest.ledger or split is not None:
+        return None, read_figures(path, manifest, split)
+    facts, figures = LedgerFacts(path, manifest, column_to_show(dataset)), LedgerFigures(manifest)
+    read_ledger_once(path, manifest, [facts, figures])
+    return facts.facts(), figures.figures()
 
 
 def column_to_show(dataset: Dataset) -> str | None:
