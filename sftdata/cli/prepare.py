@@ -35,6 +35,7 @@ from sftdata.safe.control_chars import terminal_safe
 
 if TYPE_CHECKING:
     from sftdata.config import Config
+    from sftdata.errors import SftDataError
     from sftdata.progress import Remembered
     from sftdata.store.manifest import Manifest
     from sftdata.view.summary import Summary
@@ -61,6 +62,12 @@ MaxDropped = Annotated[
 Overwrite = Annotated[
     bool,
     typer.Option("--overwrite", help="replace an existing dataset in the output folder", rich_help_panel=_DATASET),
+]
+Report = Annotated[
+    bool,
+    typer.Option(
+        "--report", help="write report.html into the output folder, as `sftdata report` does", rich_help_panel=_DATASET
+    ),
 ]
 Encoder = Annotated[
     str | None,
@@ -108,6 +115,7 @@ def prepare(
     seq_len: SeqLen = None,
     max_dropped: MaxDropped = None,
     overwrite: Overwrite = False,
+    report: Report = False,
     workers: Workers = None,
     encoder: Encoder = None,
     fresh: Fresh = False,
@@ -140,7 +148,9 @@ def prepare(
                 )
         except KeyboardInterrupt:
             fail("stopped; no dataset was written, run the same command again to continue", 130)
-        summary = _summary(config, manifest, by, progress, time.monotonic() - started)
+        summary = _summary(config, manifest, by, progress, time.monotonic() - started, is_reported=report)
+        written, problem = _report(config) if report else (None, None)
+        summary = replace(summary, data={**summary.data, "report": written}) if report else summary
         if as_json:
             print(as_json_text(summary.to_dict()))
         if quiet:
@@ -148,6 +158,10 @@ def prepare(
         elif not as_json:
             seen = set(map(terminal_safe, progress.notes)) if is_one_stream(sys.stdout, sys.stderr) else set()
             show(replace(summary, lines=tuple(line for line in summary.lines if line not in seen)))
+            if written is not None:
+                print(f"\nreport: {terminal_safe(written)}")
+        if problem is not None:
+            raise problem
         if not manifest.shards:
             fail(f"{config.out.path}: no row was packed; see the reasons above")
         fail_for_faults(manifest.counts.dropped_as(INTERNAL_ERROR), manifest.counts.rows_read, "the dataset lacks them")
@@ -163,7 +177,21 @@ def _check_by(by: str | None, config: Config) -> None:
         raise ConfigError("--by", f"no source keeps the column {by}", f"add {setting}")
 
 
-def _summary(config: Config, manifest: Manifest, by: str | None, progress: Remembered, seconds: float) -> Summary:
+def _report(config: Config) -> tuple[str | None, SftDataError | None]:
+    """Write the report of the finished dataset: where it is, or why it could not be written."""
+    from sftdata.errors import SftDataError
+    from sftdata.view.report.write import write_report
+
+    folder = config.resolve_path(config.out.path)
+    try:
+        return str(write_report(shortest_path(folder), data=config.resolve_path("."))), None
+    except SftDataError as error:
+        return None, error
+
+
+def _summary(
+    config: Config, manifest: Manifest, by: str | None, progress: Remembered, seconds: float, *, is_reported: bool
+) -> Summary:
     """The summary of the finished dataset, with what its ledger says, the time it took, and how to go on."""
     from sftdata.view.outcome import read_facts
     from sftdata.view.summary import summarize
@@ -171,7 +199,7 @@ def _summary(config: Config, manifest: Manifest, by: str | None, progress: Remem
     folder = config.resolve_path(config.out.path)
     shown = shortest_path(folder)
     facts = read_facts(folder, manifest, by)
-    summary = summarize(shown, manifest, facts=facts, commands=_next(shown, config, manifest))
+    summary = summarize(shown, manifest, facts=facts, commands=_next(shown, config, manifest, is_reported=is_reported))
     time_taken = f"{seconds:.1f} s, {manifest.counts.rows_read / max(seconds, 1e-3):,.0f} rows/s"
     stages = [
         {"stage": one.stage, "number": one.number, "noun": one.noun, "dropped": one.dropped} for one in progress.stages
@@ -181,12 +209,13 @@ def _summary(config: Config, manifest: Manifest, by: str | None, progress: Remem
     return replace(summary, facts=(*summary.facts, time_taken), data=data)
 
 
-def _next(folder: str, config: Config, manifest: Manifest) -> list[str]:
+def _next(folder: str, config: Config, manifest: Manifest, *, is_reported: bool) -> list[str]:
     """Commands to continue with, which work as they are."""
     if not manifest.shards:
         first = next(iter(manifest.counts.examples.values()), None)
         return [] if first is None else [shlex.join(["sftdata", "why", folder, first])]
     commands = [["sftdata", "inspect", folder]]
+    commands += [] if is_reported else [["sftdata", "report", folder]]
     commands += [["sftdata", "why", folder, row] for row in [*manifest.counts.examples.values()][:1]]
     tokenizer = config.resolve_if_exists(config.tokenizer)
     path = Path(tokenizer)

@@ -37,6 +37,7 @@ from sftdata.files.inside import (
     remove_inside,
 )
 from sftdata.files.lock import FolderLock
+from sftdata.files.report_files import REPORT_NAME, REPORT_NAMES, read_mark
 
 if TYPE_CHECKING:
     from sftdata.store.manifest import Manifest
@@ -60,8 +61,8 @@ class Workspace:
     identifies the run. Raises OutputError where the folder holds a dataset and `overwrite` is off, holds something else
     or a link where the dataset or the work would be, cannot be written, or another run works in it.
 
-    Removed are the files that a manifest of a dataset lists, and the work folder's own. No link in the folder is
-    followed, and no name in a file leads out of it.
+    Removed are the files that a manifest of a dataset lists, reports of that dataset as they were written, and the work
+    folder's own. No link in the folder is followed, and no name in a file leads out of it.
     """
 
     def __init__(
@@ -147,12 +148,12 @@ class Workspace:
         moves.update({entry.path: f"{self.shards.name}/{entry.sha256}.arrow" for entry in manifest.shards})
         manifest.save(self.new)
         with output_errors(self.out):
-            known = {*self._interrupted().get("files", ()), *self._old_files()}
+            known = {*self._interrupted().get("files", ()), *self._old_files()} - {*REPORT_NAMES}
             for name in sorted(moves.keys() - known):
                 if is_taken(inside(self.out, name)):
                     what = "was not written by sftdata, and the new dataset has a file of that name"
                     raise OutputError(str(self.out / name), what, "move it away, and run the same command again")
-            outdated = known - moves.keys()
+            outdated = (known - moves.keys()) | self._reports()
             notes = {"config": self._config, "files": {**dict.fromkeys(outdated), **moves}}
             write_bytes(self._publishing, json.dumps(notes).encode())
             (self.out / MANIFEST_NAME).unlink(missing_ok=True)
@@ -196,9 +197,26 @@ class Workspace:
             self._old_files()
             for name in _FOLDERS:
                 refuse_link(self.out / name)
+            self._refuse_other_report()
         elif names - {Path(name).parts[0] for name in interrupted.get("files", ())}:
             some = ", ".join(sorted(names)[:3])
             raise OutputError(str(self.out), f"is not empty and holds no dataset (it has {some})", "name a new folder")
+
+    def _refuse_other_report(self) -> None:
+        """Raise OutputError where what has the name of the old dataset's report is somebody else's, or was changed."""
+        path = self.out / REPORT_NAME
+        if is_taken(path) and REPORT_NAME not in self._reports():
+            is_changed = read_mark(path) is not None
+            what = (
+                "was changed since `sftdata report` wrote it" if is_changed else "was not written by `sftdata report`"
+            )
+            what += ", so it is not removed with the old dataset"
+            raise OutputError(str(path), what, "move it away, and run the same command again")
+
+    def _reports(self) -> set[str]:
+        """The reports in the folder that are as `sftdata report` wrote them; a new dataset makes them outdated."""
+        marks = {name: read_mark(self.out / name) for name in REPORT_NAMES}
+        return {name for name, mark in marks.items() if mark is not None and mark.is_unchanged}
 
     def _check_work(self) -> None:
         """Raise OutputError where the work folder is a link, or was not made by a run."""
@@ -291,7 +309,7 @@ def _are_notes(notes: Mapping[str, Any]) -> bool:
     return (
         isinstance(notes.get("config"), str)
         and isinstance(files, dict)
-        and all(map(_is_of_dataset, files))
+        and all(name in REPORT_NAMES or _is_of_dataset(name) for name in files)
         and all(
             place is None or (is_plain_name(place) and _PLACES.fullmatch(place) is not None) for place in files.values()
         )

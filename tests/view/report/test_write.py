@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from command_line import call
-from raw_rows import chat
+from raw_rows import chat, write_lines
 
 import sftdata
 from sftdata.errors import DatasetError, OutputError
@@ -109,3 +109,71 @@ def test_a_damaged_ledger_is_one_sentence(prepared: Prepared) -> None:
     code, said, error = call("report", ds.path)
     assert (code, said, error.count("\n")) == (1, "", 1) and "00000.parquet" in error
     assert not (ds.path / "report.html").exists()
+
+
+def prepare_again(tiny_tokenizer: Path, tmp_path: Path, *arguments: str) -> tuple[int, str, str]:
+    data = write_lines(tmp_path / "chats.jsonl", ROWS[:9])
+    return call("prepare", data, "--tokenizer", tiny_tokenizer, "--out", tmp_path / "shards", *arguments)
+
+
+def test_overwriting_a_dataset_removes_its_report_or_renews_it(
+    prepared: Prepared, tiny_tokenizer: Path, tmp_path: Path
+) -> None:
+    ds = prepared(ROWS)
+    old = ds.report().read_bytes()
+    assert prepare_again(tiny_tokenizer, tmp_path, "--overwrite", "-q")[0] == 0
+    assert not (ds.path / "report.html").exists() and verify(ds.path).packed == 9
+    code, said, _ = prepare_again(tiny_tokenizer, tmp_path, "--overwrite", "--report")
+    assert code == 0 and said.endswith(f"report: {ds.path / 'report.html'}\n") and "sftdata report" not in said
+    new = (ds.path / "report.html").read_bytes()
+    assert new != old and verify(ds.path).packed == 9
+    assert sftdata.open(ds.path).report(tmp_path / "other.html").read_bytes() == new
+    _, said, _ = prepare_again(tiny_tokenizer, tmp_path, "--overwrite", "--report", "--json")
+    assert json.loads(said)["report"] == str(ds.path / "report.html")
+
+
+@pytest.mark.parametrize("is_changed", [True, False])
+def test_overwriting_a_dataset_destroys_no_report_of_somebody_else(
+    prepared: Prepared, tiny_tokenizer: Path, tmp_path: Path, is_changed: bool
+) -> None:
+    ds = prepared(ROWS)
+    path = ds.report()
+    path.write_bytes(path.read_bytes() + b"mine" if is_changed else b"mine")
+    before = {one: one.read_bytes() for one in ds.path.rglob("*") if one.is_file()}
+    code, _, error = prepare_again(tiny_tokenizer, tmp_path, "--overwrite")
+    assert code == 1 and error.count("\n") == 1 and "so it is not removed with the old dataset" in error
+    assert {one: one.read_bytes() for one in ds.path.rglob("*") if one.is_file()} == before
+
+
+def test_a_run_that_was_stopped_while_it_replaced_a_dataset_with_a_report_is_continued(
+    prepared: Prepared, tiny_tokenizer: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ds = prepared(ROWS)
+    ds.report()
+
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("sftdata.pipeline.workspace.remove_inside", stop)
+        assert prepare_again(tiny_tokenizer, tmp_path, "--overwrite", "--workers", "1")[0] == 130
+    assert (ds.path / "report.html").exists() and not (ds.path / "manifest.json").exists()
+    assert prepare_again(tiny_tokenizer, tmp_path, "--workers", "1")[0] == 0
+    assert not (ds.path / "report.html").exists() and verify(ds.path).packed == 9
+
+
+def test_a_report_that_cannot_be_written_is_one_sentence_behind_the_summary(
+    tiny_tokenizer: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(path: Path, data: bytes) -> str:
+        raise OutputError(
+            str(path), "the disk is full", "free some space or choose another output folder, then run again"
+        )
+
+    monkeypatch.setattr("sftdata.view.report.write.write_bytes", full)
+    code, said, error = prepare_again(tiny_tokenizer, tmp_path, "--report")
+    assert code == 1 and "9 conversations" in said and "report:" not in said
+    assert error.endswith(
+        "report.html: the disk is full; free some space or choose another output folder, then run again\n"
+    )
+    assert verify(tmp_path / "shards").packed == 9
