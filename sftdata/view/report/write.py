@@ -11,7 +11,7 @@ from sftdata.files.atomic import MANIFEST_NAME, file_sha256, write_bytes
 from sftdata.files.inside import is_taken
 from sftdata.files.report_files import CARD_NAME, REPORT_NAME, read_mark, with_mark
 from sftdata.view.dataset import Dataset, open_dataset
-from sftdata.view.report.card_markdown import dataset_card
+from sftdata.view.report.markdown.card import dataset_card
 from sftdata.view.report.page import report_page
 
 _LICENSE = re.compile(r"[a-z0-9][a-z0-9.+-]{0,60}")  # how the Hub writes the ids of licenses

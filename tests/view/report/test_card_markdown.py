@@ -16,8 +16,8 @@ from raw_rows import chat, write_lines
 import sftdata
 from sftdata.errors import ConfigError, DatasetError, OutputError
 from sftdata.store.verify import verify
-from sftdata.view.report.card_markdown import dataset_card
-from sftdata.view.report.card_sample import masked_text
+from sftdata.view.report.markdown.card import dataset_card
+from sftdata.view.report.markdown.sample import masked_text
 from sftdata.view.report.texts import Masked
 
 Prepared = Callable[..., sftdata.Dataset]

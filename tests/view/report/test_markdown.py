@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
-from sftdata.view.report.markdown import block, cell, code, sentence, table
+from sftdata.view.report.markdown.text import block, cell, code, sentence, table
 
 READER = MarkdownIt("commonmark", {"html": True}).enable(["table", "strikethrough"])
 
