@@ -1,4 +1,4 @@
-"""Progress in a notebook: one display that changes as the run goes on, and stays as a list of what was done."""
+"""Progress in a notebook: one display that changes as the run goes on, and stays as one line that unfolds."""
 
 from __future__ import annotations
 
@@ -8,28 +8,32 @@ from html import escape
 from types import TracebackType
 from typing import Any
 
+from sftdata.errors import pluralize
 from sftdata.progress import Done, short_rate
 from sftdata.safe.terminal import printable
 
 _EVERY_S = 0.2  # between two changes of the display: each is a message to the browser
 
 _CSS = """
-.sftp{margin:.3em 0}
-.sftp pre{font-size:13px;line-height:1.5;margin:0;padding:0;color:inherit;background:none;white-space:pre-wrap}
-.sftp pre:empty{display:none}
-.sftp progress{width:12em;vertical-align:middle}
+.sftp.sftp{margin:.3em 0;padding:0 .4em;font-size:13px;color:inherit}
+.sftp.sftp pre{font:12px/1.6 ui-monospace,SFMono-Regular,Menlo,Consolas,"DejaVu Sans Mono",monospace;margin:0;padding:0;
+color:inherit;background:none;white-space:pre-wrap}
+.sftp.sftp pre:empty{display:none}
+.sftp.sftp progress{width:12em;max-width:40%;vertical-align:middle}
+.sftp.sftp summary{cursor:pointer}
 """
 
 
 class NotebookProgress:
-    """A line for each stage, with a bar for the present one, and the messages below. A context manager: at its end the
-    bar is gone.
+    """A line for each stage, with a bar for the present one, and the messages below. A context manager: at its end all
+    of it is folded, as what was made shows itself.
     """
 
     def __init__(self) -> None:
         self._done: list[Done] = []
         self._notes: list[str] = []
         self._stage = ""  # that runs now
+        self._is_over = False
         self._total = self._of_rows = self._tasks = self._rows = self._tokens = 0
         self._started = self._shown = self._finished = time.monotonic()
         self._handle: Any = None
@@ -43,6 +47,7 @@ class NotebookProgress:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._stage = f"{self._stage} (stopped)" if kind is not None and self._stage else ""
+        self._is_over = kind is None
         self._show()
 
     def start(self, stage: str, total: int, rows: int = 0) -> None:
@@ -92,7 +97,16 @@ class NotebookProgress:
             bar = f'<progress value="{min(share, 1.0):.3f}" max="1"></progress>'
             lines.append(f"{escape(f'{self._stage:<13} {self._counts()}')} {bar} {escape(rate)}")
         notes = [escape(printable(text)) for text in self._notes]
-        return f'<style>{_CSS}</style><div class="sftp"><pre>{_lines(lines)}</pre><pre>{_lines(notes)}</pre></div>'
+        shown = f"<pre>{_lines(lines)}</pre><pre>{_lines(notes)}</pre>"
+        if self._is_over:
+            shown = f"<details><summary>{escape(self._summary())}</summary>\n{shown}</details>"
+        return f'<style>{_CSS}</style><div class="sftp">{shown}</div>'
+
+    def _summary(self) -> str:
+        """`done in 2.1 s, 1 warning`."""
+        number = sum(text.startswith("warning:") for text in self._notes)
+        warnings = f", {pluralize(number, 'warning')}" if number else ""
+        return f"done in {sum(one.seconds for one in self._done):,.1f} s{warnings}"
 
     def _counts(self) -> str:
         if self._of_rows:

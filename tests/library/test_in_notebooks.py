@@ -52,10 +52,11 @@ def test_a_run_is_one_display_and_a_dataset(run_cells: Any) -> None:
     assert "13 rows, 13 with findings" in text_of(checked[1])
     assert [output["output_type"] for output in prepared] == ["display_data", "execute_result"]
     lines = [line.split() for line in text_of(prepared[0]).splitlines() if line.strip()]
-    assert [line[0] for line in lines[:5]] == ["read", "dedup", "encode", "pack", "write"]
-    assert lines[0][1:3] == ["13", "rows"] and lines[1][1] == "-1"
+    assert [line[0] for line in lines[:6]] == ["done", "read", "dedup", "encode", "pack", "write"]
+    assert lines[1][1:3] == ["13", "rows"] and lines[2][1] == "-1"
     assert re.search(r"warning: \d+ rows \(100.0%\) have an answer that ends in", text_of(prepared[0]))
     assert "<progress" not in prepared[0]["data"]["text/html"]  # it is done
+    assert re.search(r"<details><summary>done in [\d.]+ s, 1 warning</summary>", prepared[0]["data"]["text/html"])
     assert prepared[0]["data"]["text/plain"].splitlines()[0].split()[:3] == ["read", "13", "rows"]
     assert "12 conversations" in text_of(prepared[1])
     assert [output["output_type"] for output in silent] == ["execute_result"]

@@ -3,21 +3,30 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from pathlib import Path
 
 import pytest
+
+import sftdata
 
 ROOT = Path(__file__).resolve().parents[2]
 NOTEBOOK = ROOT / "examples" / "inspect.ipynb"
 
 
 @pytest.fixture
-def checkout(small_dataset: Path, tmp_path: Path) -> Path:
-    """A folder like this repository after `make demo`, with a small dataset in place of the demo's."""
-    shutil.copytree(small_dataset, tmp_path / ".cache" / "demo" / "shards")
-    (tmp_path / "examples").mkdir()
+def checkout(tiny_tokenizer: Path, tmp_path: Path) -> Path:
+    """A folder like this repository after `make demo`, with a small tokenizer in place of the demo's."""
+    shutil.copytree(ROOT / "examples" / "demo", tmp_path / "examples" / "demo")
     shutil.copy(NOTEBOOK, tmp_path / "examples")
+    shutil.copytree(tiny_tokenizer, tmp_path / ".cache" / "demo" / "model")
+    sftdata.prepare(
+        str(tmp_path / "examples" / "demo" / "train.jsonl"),
+        tokenizer=str(tmp_path / ".cache" / "demo" / "model"),
+        out=tmp_path / ".cache" / "demo" / "shards",
+        progress=False,
+    )
     return tmp_path
 
 
@@ -33,19 +42,27 @@ def kernel_env(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("kernel_env")
 @pytest.mark.filterwarnings("default")  # the notebook libraries' own
 @pytest.mark.parametrize("folder", [".", "examples"])
-def test_the_notebook_shows_summary_row_and_sample(checkout: Path, folder: str):
+def test_the_notebook_shows_what_it_says(checkout: Path, folder: str):
     pytest.importorskip("ipykernel", reason="ipykernel is not installed (extra: notebook)")
     nbclient = pytest.importorskip("nbclient", reason="nbclient is not installed (extra: notebook)")
     nbformat = pytest.importorskip("nbformat", reason="nbformat is not installed (extra: notebook)")
     notebook = nbformat.read(checkout / "examples" / "inspect.ipynb", as_version=4)
     nbclient.NotebookClient(notebook, timeout=120, resources={"metadata": {"path": str(checkout / folder)}}).execute()
-    outputs = [output for cell in notebook.cells if cell.cell_type == "code" for output in cell.outputs]
-    pages = [output["data"]["text/html"] for output in outputs if "text/html" in output.get("data", {})]
-    assert len(pages) == 3
-    assert "6 conversations packed into 3 sequences" in pages[0]
-    assert pages[1].count('class="sample"') == 4
-    assert pages[2].count('class="sample"') == 1
-    assert "<|im_end|>" in outputs[-1]["text"]
+    shown = {cell.id: cell.outputs for cell in notebook.cells if cell.cell_type == "code"}
+    page = {name: outputs[-1]["data"]["text/html"] for name, outputs in shown.items() if "data" in outputs[-1]}
+    assert "310 conversations packed into" in page["open"]
+    assert page["sequence"].count('class="sample"') > 1 and page["sample"].count('class="sample"') == 1
+    assert "<|im_end|>" in shown["values"][-1]["text"]
+    assert "refund" in page["search"] and '<div class="paged"' in page["search"]
+    assert [output["output_type"] for output in shown["prepare"]] == ["display_data", "execute_result"]
+    assert "of 44 rows kept" in page["prepare"] and "dropped as overlong" in page["prepare"]
+    assert "raw.jsonl:43" in page["dropped"] and "no_answer 1" in page["dropped"]
+    assert "raw.jsonl:41 and raw.jsonl:1 (kept) (equal)" in page["why"]
+    assert "packed in train -&gt; dropped: near_duplicate" in page["diff"]
+    assert "<del> Please reply soon.</del>" in page["why-near"]
+    assert re.fullmatch(r"\.cache/demo/after/report\.html: \d+ kB\n", shown["report"][-1]["text"])
+    streams = [output for outputs in shown.values() for output in outputs if output["output_type"] == "stream"]
+    assert [output["name"] for output in streams] == ["stdout", "stdout"]  # nothing on stderr
 
 
 def test_no_outputs_are_committed():

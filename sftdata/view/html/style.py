@@ -43,7 +43,7 @@ border-radius:4px}
 .sftv summary{cursor:pointer;display:block}
 .sftv summary.head::before,.sftv .card summary::before{content:"\\25b8\\a0"}
 .sftv [open]>summary.head::before,.sftv .card [open]>summary::before{content:"\\25be\\a0"}
-.sftv .why{font-weight:600}
+.sftv .why{margin-top:.6em}
 .sftv p code{margin:.2em 0;display:inline-block;max-width:100%}
 .sftv .cut{display:block;border-top:1px dotted rgba(128,128,128,.6);border-bottom:1px dotted rgba(128,128,128,.6);
 margin:.2em 0}
