@@ -1,6 +1,6 @@
 """Every reason why a row can be dropped, the stage that drops it, and what helps.
 
-The ledger, the summary and the manifest use exactly these names. README.md lists them; a test compares the two.
+The ledger, the summary and the manifest use exactly these names. docs/reasons.md lists them, made by docs/generate.py.
 """
 
 from __future__ import annotations

@@ -21,7 +21,7 @@ from sftdata.encode.template.load import template_names
 from sftdata.errors import ConfigError
 from sftdata.reasons import REASONS, WHAT_HELPS
 
-README = (Path(__file__).resolve().parents[2] / "README.md").read_text(encoding="utf-8")
+SETTINGS_PAGE = (Path(__file__).resolve().parents[2] / "docs" / "settings.md").read_text(encoding="utf-8")
 WIDTHS = (60, 80, 120, 160)
 NARROW = (60, 80, 100)  # where nothing is beside anything else, so that the words come in their order
 BASE = {"tokenizer": "t", "sources": ["chats.jsonl"], "out": "shards"}
@@ -262,7 +262,7 @@ def test_h_is_help_with_examples(command: str) -> None:
     assert f"\nExamples:\n  sftdata {command}" in page
 
 
-def test_the_schema_is_valid_describes_every_setting_and_allows_what_the_readme_shows() -> None:
+def test_the_schema_is_valid_describes_every_setting_and_allows_what_the_page_of_settings_shows() -> None:
     schema = json.loads(output("schema"))
     jsonschema.Draft202012Validator.check_schema(schema)
     assert schema["$schema"] == "https://json-schema.org/draft/2020-12/schema"
@@ -271,7 +271,7 @@ def test_the_schema_is_valid_describes_every_setting_and_allows_what_the_readme_
         missing = [key for key, one in group["properties"].items() if not one.get("description")]
         assert missing == [], name
     validator = jsonschema.Draft202012Validator(schema)
-    block = re.search(r"^```yaml prepare.yaml\n((?:.*\n)*?)```$", README, flags=re.MULTILINE)
+    block = re.search(r"^```yaml prepare.yaml\n((?:.*\n)*?)```$", SETTINGS_PAGE, flags=re.MULTILINE)
     assert block is not None
     assert [error.message for error in validator.iter_errors(as_editor_reads(block[1]))] == []
 

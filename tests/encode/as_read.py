@@ -1,6 +1,6 @@
 """What reading changes in turns before an encoder sees them, by rules written by hand: the oracle judges turns as read.
 
-The definition of a mask is about messages, and what a message is, reading says (README, "Formats"): an answer that is
+The definition of a mask is about messages, and what a message is, reading says (docs/formats.md): an answer that is
 Harmony's form of a text is that text; a reasoning field without a pair or one of the marks around it is the reasoning;
 a field that only says how much a model thinks ("none", "yes") has none; and with reasoning in a field, a block of the
 text that is empty or says the same is not written again. Any other change is a mistake of reading,

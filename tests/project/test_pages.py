@@ -49,6 +49,10 @@ class Runner:
                         return
                     for one, shown in results:
                         yield from self._compare(place, shown or "", [one])
+                elif (block.language, block.name) == ("text", "dataset"):
+                    yield from (
+                        f"{place}: {path} is not there" for path in listed(block.text) if not (folder / path).exists()
+                    )
                 elif (block.language, block.name) == ("text", "output"):
                     yield from self._compare(place, block.text, printed)
         finally:
@@ -87,6 +91,12 @@ class Runner:
             shutil.copytree(self.tokenizers / tokenizer if self.tokenizers else self.tiny, folder)
             make_model(folder)
         return folder
+
+
+def listed(text: str) -> list[str]:
+    """The paths of a folder that a page lists: the folder, and below it one a line, with what it is."""
+    top, *lines = (line.split()[0] for line in text.splitlines())
+    return [f"{top}{name}" for name in lines]
 
 
 def make_model(folder: Path) -> None:

@@ -11,13 +11,13 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-COPIED = ("sftdata", "sfttrain", "templates", "tests", "README.md", "pyproject.toml")
+COPIED = ("sftdata", "sfttrain", "templates", "tests", "docs", "README.md", "pyproject.toml")
 # For each recipe, by the beginning of its title, the tests to run: files, and what their names contain.
 TESTS = {
     "A file format": ("", ["tests/read/readers/test_orc_files.py"]),
     "A filter": (
-        "capitals or table or every_kind or every_reason",
-        ["tests/curate/quality/test_filters.py", "tests/audit/test_audit.py", "tests/project/test_readme.py"],
+        "capitals or stale or every_kind or every_reason",
+        ["tests/curate/quality/test_filters.py", "tests/audit/test_audit.py", "tests/project/test_generated_docs.py"],
     ),
     "A chat template": (
         "tulu or readme or promised",
@@ -28,6 +28,9 @@ TESTS = {
         ["tests/engines/test_engine.py", "tests/project/test_layers.py"],
     ),
 }
+
+# What a recipe says to run besides.
+GENERATED = {"A filter": [["docs.generate"]]}
 
 
 def recipes() -> dict[str, list[tuple[str, str, str]]]:
@@ -100,6 +103,7 @@ def test_a_recipe_works(title: str, tmp_path: Path) -> None:
     (tests,) = (tests for beginning, tests in TESTS.items() if title.startswith(beginning))
     names, files = tests
     for command in (
+        *GENERATED.get(title.partition(":")[0], []),
         ["ruff", "check", "--no-cache", *changed],
         ["ruff", "format", "--no-cache", "--check", *changed],
         ["pytest", "-q", "-p", "no:cacheprovider", "-k", names, *files],

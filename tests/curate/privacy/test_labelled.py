@@ -49,10 +49,10 @@ def test_the_document_has_the_figures_of_all_parts_together() -> None:
     assert written == {kind: [str(cell) for cell in row] for kind, row in rows(measured(*PARTS)).items()}
 
 
-def test_the_readme_has_the_size_of_the_set() -> None:
+def test_the_page_on_cleaning_has_the_size_of_the_set() -> None:
     result = measured(*PARTS)
     size = f"{result.positives.total():,} positives and {result.look_alikes.total():,} look-alikes"
-    assert size in " ".join((DOCUMENT.parents[1] / "README.md").read_text(encoding="utf-8").split())
+    assert size in " ".join((DOCUMENT.parent / "cleaning.md").read_text(encoding="utf-8").split())
 
 
 def test_the_document_has_the_figures_of_each_part() -> None:
