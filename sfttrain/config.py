@@ -100,6 +100,9 @@ class TrainConfig(Settings):
         "auto", description="the compute dtype; auto: bfloat16 where the hardware supports it natively"
     )
     resume: bool | str = Field(False, description="continue from the newest checkpoint in out, or from this one")
+    allow_changes: bool = Field(
+        False, description="with resume: continue with other data, seed, batch or rate than before, and say which"
+    )
     overwrite: bool = Field(False, description="replace an earlier run in out")
     trust_remote_code: bool = Field(False, description="let a hub model run its own code")
     trainer: dict[str, Any] = Field(

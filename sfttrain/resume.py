@@ -35,6 +35,9 @@ FREE = frozenset(
         "dataloader_prefetch_factor",
     ]
 )
+# Settings that decide which sequences a step takes, and those whose results are in a checkpoint.
+DECIDE_ROWS = frozenset(["dataset_hash", "rows_per_step", "seed", "sort", "processes"])
+IN_CHECKPOINTS = frozenset(["model", "lora", "trainer.optim"])
 FREE_PREFIXES = ("logging_", "log_", "ddp_", "torch_compile", "hub_", "trackio_")
 
 
@@ -64,8 +67,15 @@ def shared_settings(config: TrainConfig, row_order: Mapping[str, Any], world_siz
     }
 
 
-def check_shared(where: Path, earlier: Mapping[str, Any], now: Mapping[str, Any]) -> None:
-    """Raise ConfigError where a run would be continued with other values than it began with."""
+def check_shared(
+    where: Path, earlier: Mapping[str, Any], now: Mapping[str, Any], *, allow_changes: bool = False
+) -> list[str]:
+    """What a continued run has otherwise than it began with, in words.
+
+    Raises ConfigError for the first of it, unless changes are allowed; always where the weights or the state of the
+    optimizer in a checkpoint would not fit.
+    """
+    changes = []
     for name in (*now, *(name for name in earlier if name not in now)):
         old, new = earlier.get(name), now.get(name)
         if old == new:
@@ -74,9 +84,15 @@ def check_shared(where: Path, earlier: Mapping[str, Any], now: Mapping[str, Any]
             what = "the earlier run trained another model"
         else:
             what = f"the earlier run had {name} {_shown(old)}, this one has {_shown(new)}"
-        if name in ("dataset_hash", "rows_per_step", "seed", "sort"):
+        if name in DECIDE_ROWS:
             what += ", so rows would repeat or be skipped"
-        raise ConfigError(str(where), what, "resume with the earlier settings, or start a new run")
+        if name in IN_CHECKPOINTS:
+            raise ConfigError(str(where), what, "resume with the earlier settings, or start a new run")
+        if not allow_changes:
+            todo = "resume with the earlier settings or with --allow-changes, or start a new run"
+            raise ConfigError(str(where), what, todo)
+        changes.append(what.replace("would repeat", "may repeat"))
+    return changes
 
 
 def model_key(source: str) -> str:

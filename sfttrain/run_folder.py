@@ -70,6 +70,7 @@ class RunFolder:
     settings: Mapping[str, Any] = field(default_factory=dict)  # that a continued run must share
     files: dict[str, str] = field(default_factory=dict)  # of the model in the folder, with their checksums
     is_finished: bool = True  # the run that is continued had saved its model
+    changes: tuple[str, ...] = ()  # what this run has otherwise than the one that it continues, in words
 
     @property
     def metrics(self) -> Path:
@@ -220,11 +221,13 @@ def _prepared(config: TrainConfig, settings: Mapping[str, Any], names: Collectio
         for found in list(own_checkpoints(path)):
             _drop_unfinished(found)
     checkpoint = _find_checkpoint(path, config.resume)
+    changes: list[str] = []
     if checkpoint is not None:
         if is_main:
-            check_shared(path, check_checkpoint(checkpoint), settings)
+            earlier = check_checkpoint(checkpoint)
+            changes = check_shared(path, earlier, settings, allow_changes=config.allow_changes)
         folder = RunFolder(path, is_main, checkpoint, settings=settings, files=files, is_finished=_is_finished(path))
-        return _cut_back(folder)
+        return replace(_cut_back(folder), changes=tuple(changes))
     if is_main and ((path / RUN_JSON).exists() or any(own_checkpoints(path))):
         if not config.overwrite and not config.resume:
             hint = "set resume=true to continue it, overwrite=true to replace it, or choose another out"

@@ -37,6 +37,7 @@ def summarize_start(config: TrainConfig, trainer: PackedTrainer, folder: RunFold
         "parameters": sum(size for size, _ in sizes),
         "trained_parameters": sum(size for size, is_trained in sizes if is_trained),
         "resumed_from_step": folder.first_step,
+        "changes": list(folder.changes),
     }
 
 
@@ -85,6 +86,7 @@ def describe_start(
     ]
     if start["resumed_from_step"]:
         lines.append(f"resume after step {start['resumed_from_step']:,}")
+    lines += [f"note   {change}" for change in start["changes"]]
     return "\n".join(lines)
 
 

@@ -50,6 +50,9 @@ def run(
     model: Annotated[str | None, typer.Option(metavar="NAME", help="a local folder or a hub id")] = None,
     preset: Annotated[str | None, typer.Option(metavar="NAME", help="see `sfttrain presets`")] = None,
     out: Annotated[str | None, typer.Option(metavar="FOLDER", help="the folder for the trained model")] = None,
+    allow_changes: Annotated[
+        bool, typer.Option("--allow-changes", help="resume with other settings than before")
+    ] = False,
 ) -> None:
     """Train, print the result, and exit with a code that says how it ended."""
     options = [
@@ -57,6 +60,7 @@ def run(
     ]
     try:
         quiet_libraries()
+        options += ["allow_changes=true"] if allow_changes else []
         config = read_config(target, [*(settings or ()), *options])
         result = train(config, resume_command=resume_command(sys.argv[1:]))
     except SftDataError as error:
@@ -125,7 +129,8 @@ def read_config(target: str, overrides: list[str], out: str | None = None) -> Tr
 
 def resume_command(arguments: list[str]) -> str:
     """The command that continues the run started with these arguments."""
-    kept = [argument for argument in arguments if not argument.startswith(("resume=", "overwrite="))]
+    once = ("resume=", "overwrite=", "allow_changes=", "--allow-changes")  # a new checkpoint has the new settings
+    kept = [argument for argument in arguments if not argument.startswith(once)]
     return shlex.join(["sfttrain", *kept, "resume=true"])
 
 

@@ -8,6 +8,7 @@ from inspect import signature
 from typing import Any
 
 import torch
+from torch.optim.lr_scheduler import LambdaLR
 from torch.utils.data import DataLoader
 from transformers import TrainerCallback
 from trl import SFTTrainer
@@ -30,6 +31,10 @@ class EpochCallback(TrainerCallback):  # type: ignore[misc]
 
 # Where samples begin, for the kernels of attention and of recurrent layers.
 BOUNDS = ("cu_seq_lens_q", "cu_seq_lens_k", "max_length_q", "max_length_k", "seq_idx")
+
+
+# What of an optimizer's group of parameters is a setting; the rest is its state.
+NUMBERS = ("weight_decay", "betas", "eps", "momentum")
 
 
 class PackedTrainer(SFTTrainer):  # type: ignore[misc]
@@ -137,6 +142,26 @@ class PackedTrainer(SFTTrainer):  # type: ignore[misc]
         if bounds is not None and len(bounds) == 2:
             inputs = {name: value for name, value in inputs.items() if name not in BOUNDS}
         return super()._prepare_inputs(inputs)
+
+    def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
+        """Trainer's state of a checkpoint, with the learning rate and the other numbers as they are set now.
+
+        They are the same, unless a run is continued with changes or to another length.
+        """
+        given = [{name: group[name] for name in NUMBERS if name in group} for group in self.optimizer.param_groups]
+        schedule = getattr(self.lr_scheduler, "scheduler", self.lr_scheduler)
+        rates = list(getattr(schedule, "base_lrs", ()))
+        super()._load_optimizer_and_scheduler(checkpoint)
+        for group, numbers in zip(self.optimizer.param_groups, given, strict=True):
+            group.update(numbers)
+        if not isinstance(schedule, LambdaLR) or checkpoint is None:
+            return
+        schedule.base_lrs = rates
+        schedule._last_lr = [
+            rate * of_peak(schedule.last_epoch) for rate, of_peak in zip(rates, schedule.lr_lambdas, strict=True)
+        ]
+        for group, peak, rate in zip(self.optimizer.param_groups, rates, schedule._last_lr, strict=True):
+            group["initial_lr"], group["lr"] = peak, rate
 
     def training_step(self, *args: Any, **kwargs: Any) -> Any:
         """Trainer's step, whose loss is kept."""

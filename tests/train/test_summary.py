@@ -38,6 +38,7 @@ def test_run_json_has_the_keys_that_readers_of_earlier_runs_know(finished: sfttr
         "parameters",
         "trained_parameters",
         "resumed_from_step",
+        "changes",
         "checks",
         "preflight",
         "steps",
