@@ -37,7 +37,7 @@ from sftdata.files.inside import (
     remove_inside,
 )
 from sftdata.files.lock import FolderLock
-from sftdata.files.report_files import REPORT_NAME, REPORT_NAMES, read_mark
+from sftdata.files.report_files import CARD_NAME, REPORT_NAME, REPORT_NAMES, read_mark
 
 if TYPE_CHECKING:
     from sftdata.store.manifest import Manifest
@@ -186,6 +186,9 @@ class Workspace:
             return
         self._check_work()
         interrupted = self._interrupted()
+        published = {Path(name).parts[0] for name in interrupted.get("files", ())}
+        if interrupted:
+            published.add(CARD_NAME)  # one that its owner changed is kept
         names = {entry.name for entry in self.out.iterdir()} - {WORK_NAME}
         if MANIFEST_NAME in names:
             if not self._overwrite and interrupted.get("config") != self._config:
@@ -198,7 +201,7 @@ class Workspace:
             for name in _FOLDERS:
                 refuse_link(self.out / name)
             self._refuse_other_report()
-        elif names - {Path(name).parts[0] for name in interrupted.get("files", ())}:
+        elif names - published:
             some = ", ".join(sorted(names)[:3])
             raise OutputError(str(self.out), f"is not empty and holds no dataset (it has {some})", "name a new folder")
 

@@ -275,6 +275,32 @@ def test_an_edited_card_is_kept_and_the_dataset_is_valid(prepared: Prepared) -> 
     assert "Written by hand." in path.read_text(encoding="utf-8")
 
 
+def test_a_new_dataset_removes_the_card_of_the_old_one(prepared: Prepared) -> None:
+    prepared(ROWS).report(markdown=True)
+    ds = prepared(ROWS[:5], overwrite=True)
+    assert not (ds.path / "README.md").exists()
+    assert verify(ds.path).packed == 5
+
+
+def test_an_edited_card_outlives_the_dataset_and_a_run_that_stops(
+    prepared: Prepared, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = prepared(ROWS).report(markdown=True)
+    path.write_text(path.read_text(encoding="utf-8") + "\nWritten by hand.\n", encoding="utf-8")
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as broken:
+        broken.setattr("sftdata.pipeline.workspace.move_into", full)
+        with pytest.raises(OutputError, match="disk is full"):
+            prepared(ROWS[:5], overwrite=True)
+    ds = prepared(ROWS[:5], overwrite=True)
+    assert path.read_text(encoding="utf-8").endswith("\nWritten by hand.\n")
+    with pytest.raises(DatasetError, match=r"an earlier one; write it again with `sftdata report .* --overwrite`"):
+        verify(ds.path)
+
+
 def test_the_card_of_another_dataset_is_refused_with_what_to_do(prepared: Prepared) -> None:
     ds, other = prepared(ROWS), prepared(ROWS[:5], "other")
     (ds.path / "README.md").write_bytes(other.report(markdown=True).read_bytes())
