@@ -45,7 +45,7 @@ padding:.15em .3em;margin:0;max-width:100%}
 .sftv .tools[hidden],.sftv .one[hidden]{display:none}
 .sftv .samples>.k{position:sticky;top:.4em;z-index:3;background:Canvas}
 @media print{
-.sftv .tools,.sftv .k,.sftv nav{display:none}
+.sftv .tools,.sftv .k,.sftv nav{display:none!important}
 .sftv .one,.sftv .eg,.sftv .warn,.sftv tr,.sftv svg{break-inside:avoid}
 .sftv h2,.sftv .part,.sftv summary{break-after:avoid}
 .sftv .count[hidden]{display:block}
