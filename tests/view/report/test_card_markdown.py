@@ -151,7 +151,7 @@ def test_where_training_begins_inside_a_line_the_line_goes_on_below(prepared: Pr
     ds = prepared([chat("Hi", "Hello")], template=str(template))
     card = dataset_card(ds)
     assert block_of(card, "diff") == "  <|im_start|>Hi -> \n+>Hello<|im_end|>\n"
-    assert "`>` goes on with the line above it." in card
+    assert "`>` continues the line above it." in card
 
 
 def test_long_lines_are_folded_between_words(prepared: Prepared) -> None:
@@ -181,7 +181,7 @@ def test_a_sample_with_a_secret_is_passed_over(prepared: Prepared) -> None:
     assert key not in card and "+ Now there is none" in card
     alone = prepared([chat("My key?", f"It is {key}.")], "alone")
     assert masked_text(alone, Masked(alone.manifest)) is None
-    assert "None is shown: those that were looked at hold secrets or personal data." in dataset_card(alone)
+    assert "No sample is shown: those that were looked at hold secrets or personal data." in dataset_card(alone)
 
 
 def test_the_settings_make_the_same_dataset(prepared: Prepared, tmp_path: Path, tiny_tokenizer: Path) -> None:

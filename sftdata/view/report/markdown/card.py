@@ -137,11 +137,11 @@ class _Body:
         yield "## A sample"
         found = masked_text(self.dataset, Masked(self.dataset.manifest))
         if found is None:
-            yield "None is shown: those that were looked at hold secrets or personal data."
+            yield "No sample is shown: those that were looked at hold secrets or personal data."
             return
         place = found.sample.place
         named = f"{code(self.names.text(place))}, " if place is not None else ""
-        broken = " `>` goes on with the line above it." if found.is_broken else ""
+        broken = " `>` continues the line above it." if found.is_broken else ""
         marks = f"Lines that begin with `+` are trained, the others are read.{broken}"
         yield f"{named}{sentence(found.sample.counts)}. {marks}"
         yield block(found.text, "diff")
