@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import cached_property
-from html import escape
 from typing import TYPE_CHECKING, NamedTuple
 
 from sftdata.errors import pluralize
@@ -112,7 +111,7 @@ def rows_html(rows: Sequence[Row], num_shown: int) -> str:
 
 def samples_html(samples: Sequence[Sample], title: str, num_shown: int) -> str:
     """Samples as a list that folds, the first of it open, and how many are left out."""
-    parts = [f"<p>{escape(title)}</p>", _legend([], False)]
+    parts = [f"<p>{html_safe(title)}</p>", _legend([], False)]
     for number, sample in enumerate(samples[:num_shown]):
         place, record = sample.place, f"record {sample.record_id}"
         about = f"{place} · {sample.counts} · {record}" if place else f"{record} · {sample.counts}"
@@ -152,7 +151,7 @@ def _fitted(
     for tokens, names, max_chars in levels:
         boxes = _boxes(read, _Limits(tokens, max_tokens, names=names, max_chars=max_chars), prefix)
         note = "" if tokens else '<p class="dim">Too large for each token here: <code>.show(tokens=True)</code></p>'
-        made = page([f"<p>{escape(title)}</p>", _legend(boxes, tokens), note, *([SWITCH] if tokens else []), *boxes])
+        made = page([f"<p>{html_safe(title)}</p>", _legend(boxes, tokens), note, *([SWITCH] if tokens else []), *boxes])
         if len(made.encode()) <= room:
             return made
     # Many small samples: those that fit, with a hundred bytes for the note on the others.
@@ -161,7 +160,7 @@ def _fitted(
         left -= len(box.encode()) + 1
         if left < 0:
             more = f'<p class="dim">Not shown: {pluralize(len(samples) - number, "more sample")}.</p>'
-            return page([f"<p>{escape(title)}</p>", _legend(boxes, False), note, *boxes[:number], more])
+            return page([f"<p>{html_safe(title)}</p>", _legend(boxes, False), note, *boxes[:number], more])
     return made
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from html import escape
 from typing import TYPE_CHECKING
 
 from sftdata.errors import pluralize
@@ -65,22 +64,22 @@ def explanations_html(rows: Sequence[Explanation]) -> str:
     """What happened to rows, each with its text, beside that which it repeats."""
     parts = []
     for row in rows:
-        parts += [f"<p{'' if at else ' class=why'}>{escape(text)}</p>" for at, text in enumerate(row.about)]
+        parts += [f"<p{'' if at else ' class=why'}>{html_safe(text)}</p>" for at, text in enumerate(row.about)]
         own, other = row.text, row.other_text
         missing = [(row.row["where"], own), *([(str(row.other), other)] if other is not None else [])]
         parts += [
-            f'<p class="dim">The text of {escape(name)} is not shown: {escape(text.missing)}</p>'
+            f'<p class="dim">The text of {html_safe(name)} is not shown: {html_safe(text.missing)}</p>'
             for name, text in missing
             if text.missing is not None
         ]
         theirs = () if other is None else other.messages
         if own.messages and own.messages == theirs:
             name = f"{row.row['where']} and {row.other_name} (equal)"
-            parts.append(f"<b>{escape(name)}</b>{messages_chat(own.messages)}")
+            parts.append(f"<b>{html_safe(name)}</b>{messages_chat(own.messages)}")
         elif own.messages and theirs:
             names = (f"{row.row['where']} ({row.row['fate']})", row.other_name)
             parts.append(pair_chat(names, own.messages, theirs))
         else:
             parts.append(messages_chat(own.messages or theirs))
-        parts += [f"<p><code>{escape(command)}</code></p>" for command in row.commands]
+        parts += [f"<p><code>{html_safe(command)}</code></p>" for command in row.commands]
     return page(parts)
