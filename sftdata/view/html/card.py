@@ -64,7 +64,7 @@ align-items:center}
 .sftv .funnel .in2{padding-left:2em}
 .sftv .funnel .remark{grid-column:1/-1;font-size:12px;opacity:.8;overflow-wrap:anywhere;
 margin-bottom:.3em}
-.sftv .funnel .bar{height:8px;border-radius:4px}
+.sftv .funnel .bar{height:8px;border-radius:4px;min-width:0}
 .sftv .charts{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(21em,100%),1fr));gap:0 2em}
 .sftv .charts>div{display:flex;flex-direction:column}
 .sftv .charts svg{margin-top:auto}
