@@ -26,7 +26,7 @@ WIDTHS = (60, 80, 120, 160)
 NARROW = (60, 80, 100)  # where nothing is beside anything else, so that the words come in their order
 BASE = {"tokenizer": "t", "sources": ["chats.jsonl"], "out": "shards"}
 COMMANDS = (
-    *("init", "check", "prepare", "verify", "inspect", "why", "diff"),
+    *("init", "check", "prepare", "verify", "inspect", "report", "why", "diff"),
     *("templates", "formats", "settings", "reasons", "schema"),
 )
 
