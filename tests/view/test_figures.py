@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -12,7 +13,10 @@ from hypothesis import strategies as st
 from raw_rows import chat
 
 import sftdata
+from sftdata.files.parquet_file import read_row_groups
 from sftdata.view.figures import _Lengths, _Tally, copies_of, read_figures, round_width, token_edges
+from sftdata.view.html.cells import read_card
+from sftdata.view.outcome import read_facts
 
 
 def lengths_of(values: list[int]) -> _Lengths:
@@ -136,6 +140,23 @@ def test_repeated_conversations_count_once(tiny_tokenizer: Path, tmp_path: Path)
     assert thrice.num_samples == 3
     found = [read_figures(one.path, one.manifest) for one in (once, thrice)]
     assert found[0] is not None and found[0] == found[1]
+
+
+def test_a_card_reads_the_ledger_once(tiny_tokenizer: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = [chat(f"Question {n}?") for n in range(9)] + [chat("Question 1?")]
+    ds = sftdata.prepare(rows, tokenizer=str(tiny_tokenizer), out=tmp_path / "out", progress=False)
+    read: list[str] = []
+
+    def counted(path: Path, *others: Any) -> Any:
+        read.append(path.name)
+        return read_row_groups(path, *others)
+
+    monkeypatch.setattr("sftdata.view.figures.read_row_groups", counted)
+    facts, figures = read_card(ds)
+    assert read == ["00000.parquet"]
+    assert facts is not None and facts == read_facts(ds.path, ds.manifest)
+    assert figures is not None and figures == read_figures(ds.path, ds.manifest)
+    assert figures.number == 9
 
 
 def test_without_a_ledger_the_samples_are_counted(small_dataset: Path) -> None:
