@@ -17,6 +17,7 @@ import sftdata
 from sftdata.errors import ConfigError, DatasetError, OutputError
 from sftdata.store.verify import verify
 from sftdata.view.report.markdown.card import dataset_card
+from sftdata.view.report.markdown.hub import metadata
 from sftdata.view.report.markdown.sample import masked_text
 from sftdata.view.report.texts import Masked
 
@@ -81,6 +82,30 @@ def test_the_metadata_is_that_of_the_hub(prepared: Prepared) -> None:
     }
     assert metadata_of(dataset_card(ds)) == expected
     assert metadata_of(dataset_card(ds, "mit")) == {**expected, "license": "mit"}
+
+
+@pytest.mark.parametrize(
+    ("rows", "size"),
+    [(1, "n<1K"), (999, "n<1K"), (1000, "1K<n<10K"), (2_000_000, "1M<n<10M"), (10**12, "n>1T")],
+)
+def test_sizes_are_those_of_the_hub(small_dataset: Path, rows: int, size: str) -> None:
+    manifest = sftdata.Manifest.load(small_dataset)
+    shard = manifest.shards[0].model_copy(update={"rows": rows})
+    of_size = manifest.model_copy(update={"shards": (shard,)})
+    assert yaml.safe_load(metadata("chats", of_size))["size_categories"] == [size]
+
+
+def test_sources_on_the_hub_are_named_as_the_hub_does(small_dataset: Path) -> None:
+    paths = [
+        "hf://datasets/org/chats/data/*.parquet",
+        "hf://datasets/org/chats@main",
+        "hf://datasets/a.b/c-d",
+        "x.jsonl",
+    ]
+    paths += ["org/maybe-a-folder", "https://hf.co/datasets/org/other"]
+    config = {"sources": [{"path": path} for path in paths]}
+    manifest = sftdata.Manifest.load(small_dataset).model_copy(update={"config": config})
+    assert yaml.safe_load(metadata("chats", manifest))["source_datasets"] == ["org/chats", "a.b/c-d"]
 
 
 def test_a_reader_of_the_hub_reads_the_card(prepared: Prepared) -> None:
