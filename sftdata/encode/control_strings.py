@@ -5,7 +5,7 @@ A control string is the text of a control token (see tokenizer/control.py). In m
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 
 from sftdata.encode.stats import EncodingStats
 from sftdata.encode.template.messages import strings_in, strings_of_message
@@ -31,23 +31,40 @@ def count_control_strings_of(record: Record, control: ControlTokens, stats: Enco
     count_control_strings(texts, control, stats)
 
 
-def count_trailing_control(
-    records: Iterable[tuple[int, Record]], end_tokens: EndTokens, stats: EncodingStats
-) -> list[int]:
+def count_trailing_control(ends: Iterable[tuple[int, str | None]], stats: EncodingStats) -> list[int]:
     """Count the answers that end in an end token, by their last one: what `clean.strip_trailing_control` would strip.
-    Returns the rows that have some; `records` are given with their rows.
+    Returns the rows that have some. `ends` are those of `trailing_control`.
 
     An answer that has nothing else would be empty then, and is counted apart.
     """
     rows = []
-    for row, record in records:
-        is_found = False
-        for token in end_tokens.trailing(record):
-            if token is None:
-                stats.changes["only_control"] += 1
-            else:
-                stats.trailing_control[token] += 1
-                is_found = True
-        if is_found:
+    for row, token in ends:
+        if token is None:
+            stats.changes["only_control"] += 1
+        else:
+            stats.trailing_control[token] += 1
             rows.append(row)
     return rows
+
+
+def trailing_control(
+    texts: Sequence[tuple[int, str, str]],
+    live: Iterable[tuple[int, Record]],
+    not_plain: Iterable[tuple[int, Record]],
+    end_tokens: EndTokens,
+) -> Iterator[tuple[int, str | None]]:
+    """The row of each answer that ends in an end token, and its last one; None if the answer has nothing else.
+
+    `texts` are the texts of the plain records among `live` that may have an end token, as row, role and text. So a
+    question matters to an answer only where it is one of them. `not_plain` are the other records.
+    """
+    asked = {row for row, role, _ in texts if role == "user"}
+    for row, role, text in texts:
+        if role == "assistant" and row not in asked:
+            answer, tokens = end_tokens.split(text)
+            if tokens:
+                yield row, tokens[-1] if answer else None
+    with_question = ((row, record) for row, record in live if row in asked) if asked else ()
+    for row, record in (*with_question, *not_plain):
+        for token in end_tokens.trailing(record):
+            yield row, token

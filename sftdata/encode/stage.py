@@ -20,6 +20,7 @@ from sftdata.encode.control_strings import (
     count_control_strings,
     count_control_strings_of,
     count_trailing_control,
+    trailing_control,
 )
 from sftdata.encode.encoded import EncodedBatch
 from sftdata.encode.record_encoder import EncodeSettings, RecordEncoder
@@ -130,10 +131,9 @@ class Encode:
             count_control_strings_of(record, control, stats)
         leaves_reasoning = self.encoder.leaves_reasoning
         note_texts(column, dropped, others, stats, leaves_reasoning=leaves_reasoning)
-        answered = {row for row, role, _ in texts if role == "assistant"}
-        with_strings = [(row, record) for row, record in live if row in answered]
         marks = _without_system(table["record"], not_plain)
-        marks[count_trailing_control([*with_strings, *not_plain], self.encoder.end_tokens, stats)] |= FOREIGN_END
+        ends = trailing_control(texts, live, not_plain, self.encoder.end_tokens)
+        marks[count_trailing_control(ends, stats)] |= FOREIGN_END
         self.encoder.notes.clear()
         numbers = table[SOURCE].to_pylist() if SOURCE in table.column_names else None
         sources = None if numbers is None else [numbers[row] for row, _ in live]
