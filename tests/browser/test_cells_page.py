@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from browsing import notebook_page
+from browsing import CONTRASTS, notebook_page
 from raw_rows import chat
 
 import sftdata
@@ -132,9 +132,7 @@ def evil_page(tiny_tokenizer: Path, tmp_path_factory: pytest.TempPathFactory) ->
 
 def test_names_of_files_columns_roles_and_tokenizers_stay_text(open_page: Any, evil_page: Path) -> None:
     page = open_page(evil_page)
-    for closed in page.locator("details:not([open]) > summary").all():
-        if closed.is_visible():
-            closed.click()
+    page.evaluate("document.querySelectorAll('details').forEach(one => { one.open = true })")
     assert page.evaluate("window.pwned") is None
     assert page.locator(".sftv img, .sfts img").count() == 0
     assert page.locator("img[src=x], [onerror]").count() == 0
@@ -159,3 +157,38 @@ def test_hostile_names_are_found_by_the_search_of_a_table(open_page: Any, evil_p
         box.locator("input").fill("<script>window")
         assert box.locator(".tools span").inner_text() != "nothing found" or "script" not in box.inner_text()
     assert page.evaluate("window.pwned") is None
+
+
+@pytest.fixture(scope="module")
+def all_kinds(tiny_tokenizer: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """What notebooks show of a dataset with warnings, dropped rows and long turns."""
+    folder = tmp_path_factory.mktemp("kinds")
+    rows = [chat(f"Why {n}?", f"So {n}.<|endoftext|>") for n in range(12)] + [chat("Why 1?", "So 1.<|endoftext|>")]
+    data = write(folder, "a.jsonl", [*rows, chat("Much", LONG[:2000])])
+    ds = sftdata.prepare(str(data), tokenizer=str(tiny_tokenizer), out=folder / "out", progress=False)
+    shown = (ds, ds[0], ds.samples, ds.manifest, ds.ledger, ds.why("a.jsonl:13", folder))
+    return "".join(one._repr_html_() or "" for one in shown).replace("<details", "<details open")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize(
+    ("ground", "text"),
+    [
+        ("#1f1f1f", "#cccccc"),  # VS Code, Dark Modern
+        ("#ffffff", "#3b3b3b"),  # VS Code, Light Modern
+        ("#000000", "#ffffff"),  # VS Code, high contrast
+        ("#383838", "#e3e3e3"),  # Colab, dark
+        ("#ffffff", "#212121"),  # Colab, light
+    ],
+)
+def test_the_colours_of_other_notebooks_give_contrast_whatever_the_system_prefers(
+    browser: Any, all_kinds: str, ground: str, text: str, scheme: str
+) -> None:
+    # Colab shows a cell in a frame of its own; VS Code in one for all. Neither runs what is not trusted.
+    context = browser.new_context(java_script_enabled=False, color_scheme=scheme)
+    page = context.new_page()
+    page.set_content(f'<body style="background:{ground};color:{text};font-family:sans-serif">{all_kinds}')
+    found = page.evaluate(CONTRASTS)
+    assert len(found) > 100
+    assert [(words, round(contrast, 2)) for words, contrast in found if contrast < 4.5] == []
+    context.close()

@@ -33,12 +33,12 @@ font-family:ui-monospace,SFMono-Regular,Menlo,Consolas,"DejaVu Sans Mono",monosp
 .sftv .m.o{border-left-color:rgb(200,130,20);background:rgba(200,130,20,.06)}
 .sftv em,.sftv small,.sftv .cut{font:600 12px/1.6 system-ui,sans-serif;user-select:none;-webkit-user-select:none;
 color:inherit}
-.sftv small,.sftv .cut{font-weight:400;opacity:.75}
+.sftv small,.sftv .cut{font-weight:400;opacity:.8}
 .sftv .c,.sftv span.n,.sftv details{display:inline-block;width:100%;vertical-align:top;unicode-bidi:plaintext}
 .sftv span.n{box-sizing:border-box;margin:.2em 0;padding:0 .6em .2em;border:1px dashed rgba(128,128,128,.7);
 border-radius:4px}
 .sftv span.n em{display:block;font-style:italic}
-.sftv .g{opacity:.75;font-size:11px}
+.sftv .g{opacity:.8;font-size:11px}
 .sftv .list{margin:.2em 0}
 .sftv summary{cursor:pointer;display:block}
 .sftv summary.head::before,.sftv .card summary::before{content:"\\25b8\\a0"}

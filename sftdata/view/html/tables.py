@@ -42,6 +42,7 @@ TABLE_CSS = """
 .sftv .tools input,.sftv .tools button{font:inherit;color:inherit;background:rgba(128,128,128,.1);
 border:1px solid rgba(128,128,128,.6);border-radius:5px;padding:.15em .6em;margin:0;width:auto;height:auto;min-width:0}
 .sftv .tools input{flex:0 1 16em}
+.sftv .tools input::placeholder{color:inherit;opacity:.75}
 .sftv .tools button:disabled{opacity:.75;border-style:dashed}
 .sftv th[aria-sort]{cursor:pointer}
 .sftv th[aria-sort=ascending]::after{content:" \\25b4"}
