@@ -36,7 +36,7 @@ _CSS = """
 .sftv h2{font-size:18px;line-height:1.4;margin:2em 0 .5em;padding-top:.6em;border-top:1px solid rgba(128,128,128,.4)}
 .sftv select{font:inherit;color:inherit;background:Canvas;border:1px solid rgba(128,128,128,.6);border-radius:5px;
 padding:.15em .3em;margin:0;max-width:100%}
-.sftv .reason{display:block;border:1px solid rgba(128,128,128,.4);border-radius:6px;margin:.4em 0}
+.sftv .reason{display:block;box-sizing:border-box;border:1px solid rgba(128,128,128,.4);border-radius:6px;margin:.4em 0}
 .sftv .reason>summary{padding:.25em .7em}
 .sftv .reason>summary::before{content:"\\25b8\\a0"}
 .sftv .reason[open]>summary::before{content:"\\25be\\a0"}
@@ -46,8 +46,14 @@ padding:.15em .3em;margin:0;max-width:100%}
 .sftv .samples>.k{position:sticky;top:.4em;z-index:3;background:Canvas}
 @media print{
 .sftv .tools,.sftv .k,.sftv nav{display:none!important}
-.sftv .one,.sftv .eg,.sftv .warn,.sftv tr,.sftv svg{break-inside:avoid}
-.sftv h2,.sftv .part,.sftv summary{break-after:avoid}
+.sftv.report{font-size:11px}
+.sftv .m,.sftv table,.sftv code,.sftv .head,.sftv small,.sftv .cut{font-size:10px}
+.sftv em{font-size:10px}
+.sftv .one,.sftv .m,.sftv .warn,.sftv tr,.sftv svg{break-inside:avoid}
+.sftv .m,.sftv .c,.sftv .m details{display:block;width:auto}
+.sftv h2,.sftv .part,.sftv summary,.sftv .eg>p{break-after:avoid}
+.sftv h2{margin-top:1.2em}
+.sftv .folded{display:none}
 .sftv .count[hidden]{display:block}
 .sftv .box{overflow:visible}
 .sftv details::details-content{content-visibility:visible;display:block}
@@ -71,7 +77,7 @@ if (box && tools) {
   for (const one of picks) one.onchange = show;
   tools.hidden = false; show(); }
 const folded = [];
-const unfold = () => { for (const one of document.querySelectorAll('details:not([open])')) {
+const unfold = () => { for (const one of document.querySelectorAll('details:not([open]):not(.folded)')) {
   one.open = true; folded.push(one); } };
 const fold = () => { for (const one of folded.splice(0)) one.open = false; };
 addEventListener('beforeprint', unfold); addEventListener('afterprint', fold);

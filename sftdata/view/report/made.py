@@ -18,7 +18,7 @@ from sftdata.view.html.tables import Cell, number_cell, paged_table
 from sftdata.view.report.texts import code, cut
 
 MAX_SHOWN, MAX_CHARS = 12, 200  # prompts or tokens, and characters of each
-PAGE_SETTINGS = 20
+ALL_CHANGED, PAGE_SETTINGS = 100, 20  # rows of a table that are shown at once
 
 
 def settings_html(manifest: Manifest) -> str:
@@ -27,15 +27,13 @@ def settings_html(manifest: Manifest) -> str:
     folded = ""
     if others:
         about = f"{len(others):,} at their defaults"
-        folded = f"<details class=folded><summary>{about}</summary>{_settings_table(others)}</details>"
-    return (_settings_table(changed) if changed else "<p>All settings are the defaults.</p>") + folded
+        folded = f"<details class=folded><summary>{about}</summary>{_settings_table(others, PAGE_SETTINGS)}</details>"
+    return (_settings_table(changed, ALL_CHANGED) if changed else "<p>All settings are the defaults.</p>") + folded
 
 
-def _settings_table(settings: Sequence[tuple[str, Any]]) -> str:
+def _settings_table(settings: Sequence[tuple[str, Any]], page_rows: int) -> str:
     rows = ([Cell(name, None, f"<b>{html_safe(name)}</b>"), Cell(flow(value))] for name, value in settings)
-    return paged_table(
-        ("setting", "value"), rows, total=len(settings), noun="setting", page_rows=PAGE_SETTINGS, wide=(1,)
-    )
+    return paged_table(("setting", "value"), rows, total=len(settings), noun="setting", page_rows=page_rows, wide=(1,))
 
 
 def template_html(dataset: Dataset, manifest: Manifest) -> str:
