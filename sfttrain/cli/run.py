@@ -17,6 +17,7 @@ from sftdata.errors import ConfigError, SftDataError, pluralize
 from sftdata.settings.catalog import settings_of
 from sftdata.settings.help_page import Command
 from sfttrain.config import TrainConfig, load_config, parse_config
+from sfttrain.hardware import this_process
 from sfttrain.say import say
 from sfttrain.train import Interrupted, Result
 from sfttrain.train import run as train
@@ -74,6 +75,8 @@ def run(
     leave_process_group()  # here no exception holds the trainer
     if code:
         fail(message, code)
+    if not this_process().is_main:
+        return
     try:
         print_result(result)
     except (OSError, ValueError):

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
+
+from accelerate.utils import DistributedType
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
+from trl import SFTConfig
 
 from sftdata.errors import ConfigError, ModelError
 from sfttrain.config import TrainConfig
@@ -37,9 +41,7 @@ def build_trainer(config: TrainConfig, shards: Shards, batches: BatchPlan, *, re
         )
     except (ValueError, TypeError) as error:
         raise ConfigError("trainer", " ".join(str(error).split()), "see TRL's SFTConfig") from error
-    if args.world_size != batches.world_size:
-        what = f"{batches.world_size} processes were started, but {args.world_size} of them train together"
-        raise ConfigError("trainer", what, "start them with torchrun or accelerate launch")
+    _check_processes(args, batches)
     model = load_model(config, dtype, pick_attention(config.attn_implementation, dtype))
     adapter = lora_config(config.lora)
     try:
@@ -62,6 +64,17 @@ def build_trainer(config: TrainConfig, shards: Shards, batches: BatchPlan, *, re
     trainer.remove_callback(PrinterCallback)
     trainer.remove_callback(ProgressCallback)
     return trainer
+
+
+def _check_processes(args: SFTConfig, batches: BatchPlan) -> None:
+    """Raise ConfigError where processes do not train together, or not as they were told to."""
+    if args.world_size != batches.world_size:
+        what = f"{batches.world_size} processes were started, but {args.world_size} of them train together"
+        raise ConfigError("trainer", what, "start them with torchrun or accelerate launch")
+    asked = os.environ.get("ACCELERATE_USE_FSDP", "").lower() == "true"
+    if asked and args.distributed_state.distributed_type == DistributedType.MULTI_CPU:
+        what = "accelerate shards a model on GPUs alone, and these processes run on CPUs"
+        raise ConfigError("distributed_type: FSDP", what, "start them with torchrun, or on GPUs")
 
 
 def _order(config: TrainConfig, shards: Shards, batches: BatchPlan) -> EpochOrder:

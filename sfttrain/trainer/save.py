@@ -65,6 +65,8 @@ def save_model(
     add_stop_ids(model, shards.manifest.tokenizer.end_of_turn_ids)
     if not config.trust_remote_code and hasattr(model.config, "auto_map"):
         del model.config.auto_map  # transformers' own class was trained, and no other code goes along
+    if trainer.is_fsdp_enabled:  # sharded, as checkpoints may be, Trainer would save no weights
+        trainer.accelerator.state.fsdp_plugin.set_state_dict_type("FULL_STATE_DICT")
     saving = folder.saving
     try:
         trainer.save_model(str(saving))
