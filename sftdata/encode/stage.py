@@ -31,7 +31,7 @@ from sftdata.encode.tokenizer.stops import stop_tokens
 from sftdata.records.column import RecordColumn
 from sftdata.records.faults import INTERNAL_ERROR, by_halves, detail_of
 from sftdata.records.labels import TrainedRuns, trained_runs
-from sftdata.records.record import NOT_TRAINED, Drop, Record, sample_digest
+from sftdata.records.record import NOT_TRAINED, Drop, PlainRecord, Record, sample_digest
 
 ENCODED_SCHEMA = pa.schema(
     [
@@ -119,24 +119,23 @@ class Encode:
     def _encoded(self, table: pa.Table) -> pa.Table:
         column = RecordColumn(table["record"])
         dropped = table["dropped"].to_pylist()
-        live = list(column.live(dropped))
-        records = [record for _, record in live]
+        rows, records = column.live(dropped)
         stats = EncodingStats()
         control = self.encoder.probes.control
         texts = [hit for hit in column.texts_containing(self._prefixes) if not dropped[hit[0]]]
         count_control_strings(((role, text) for _, role, text in texts), control, stats)
-        not_plain = [(row, record) for row, record in live if record.plain is None]
+        not_plain = [(row, record) for row, record in zip(rows, records) if not isinstance(record, PlainRecord)]
         others = [record for _, record in not_plain]
         for record in others:
             count_control_strings_of(record, control, stats)
         leaves_reasoning = self.encoder.leaves_reasoning
         note_texts(column, dropped, others, stats, leaves_reasoning=leaves_reasoning)
         marks = _without_system(table["record"], not_plain)
-        ends = trailing_control(texts, live, not_plain, self.encoder.end_tokens)
+        ends = trailing_control(texts, zip(rows, records), not_plain, self.encoder.end_tokens)
         marks[count_trailing_control(ends, stats)] |= FOREIGN_END
         self.encoder.notes.clear()
         numbers = table[SOURCE].to_pylist() if SOURCE in table.column_names else None
-        sources = None if numbers is None else [numbers[row] for row, _ in live]
+        sources = None if numbers is None else [numbers[row] for row in rows]
         encoded = self.encoder.encode_batch(records, sources)
         stats.add_notes(self.encoder.notes)
         stats.backends.add(self.encoder.backend)
@@ -147,8 +146,7 @@ class Encode:
         digests = list(_digests(encoded))
         left_out = self.encoder.left_out
         _collect_examples(encoded, left_out, digests, records, sources, stats)
-        rows = np.array([row for row, _ in live], np.int64)
-        return _table(encoded, left_out, digests, runs, rows, marks, stats, table.num_rows)
+        return _table(encoded, left_out, digests, runs, np.array(rows, np.int64), marks, stats, table.num_rows)
 
     def _collect_ids(
         self, encoded: EncodedBatch, runs: TrainedRuns, is_text: npt.NDArray[np.bool_], stats: EncodingStats

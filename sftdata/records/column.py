@@ -85,11 +85,15 @@ class RecordColumn:
                 payload = None if self._json is None else self._json[row]
                 yield None if payload is None else Record.from_json(payload)
 
-    def live(self, dropped: Sequence[bool]) -> Iterator[tuple[int, Record]]:
-        """The row number, from 0, and the record of each row that has a record and is not dropped."""
+    def live(self, dropped: Sequence[bool]) -> tuple[list[int], list[Record]]:
+        """The row numbers, from 0, and the records of the rows that have a record and are not dropped."""
+        rows: list[int] = []
+        records: list[Record] = []
         for row, record in enumerate(self):
             if not dropped[row] and record is not None:
-                yield row, record
+                rows.append(row)
+                records.append(record)
+        return rows, records
 
     def texts_containing(self, strings: Sequence[bytes]) -> Iterator[tuple[int, str, str]]:
         """The texts of plain records that contain one of these strings, each text once: its row, its role, the text.
@@ -178,7 +182,7 @@ class RecordColumn:
 
 def live_records(table: pa.Table) -> Iterator[tuple[int, Record]]:
     """The rows of a table that have a record and are not marked in its column `dropped`. See RecordColumn.live."""
-    return RecordColumn(table["record"]).live(table["dropped"].to_pylist())
+    return zip(*RecordColumn(table["record"]).live(table["dropped"].to_pylist()))
 
 
 @lru_cache(maxsize=1 << 12)
