@@ -58,6 +58,47 @@ def check_ways(*, quantize: bool, liger: bool) -> None:
             raise ConfigError(setting, f"{what} the package {package}, which is not installed", hint)
 
 
+def has_gpu() -> bool:
+    """Whether a CUDA device is here."""
+    import torch
+
+    return bool(torch.cuda.is_available())
+
+
+def free_memory() -> int | None:
+    """The bytes that this process may still take on its device; None where the system does not say.
+
+    On a CPU, what Linux calls available, within the limit of a container, shared evenly by the processes of a launcher.
+    """
+    import torch
+
+    if torch.cuda.is_available():
+        return int(torch.cuda.mem_get_info(this_process().local_rank)[0])
+    if torch.accelerator.is_available():
+        return None
+    known = [size for size in (_available(Path("/proc/meminfo")), _left(Path("/sys/fs/cgroup"))) if size is not None]
+    return min(known) // max(1, int(os.environ.get("LOCAL_WORLD_SIZE", 1))) if known else None
+
+
+def _available(meminfo: Path) -> int | None:
+    """MemAvailable of /proc/meminfo in bytes; None on other systems."""
+    try:
+        lines = meminfo.read_text().splitlines()
+        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:"))
+    except (OSError, ValueError, IndexError, StopIteration):
+        return None
+
+
+def _left(cgroup: Path) -> int | None:
+    """What is left below the limit of a container, whose cache can be given back; None without a limit."""
+    try:
+        limit, used = int((cgroup / "memory.max").read_text()), int((cgroup / "memory.current").read_text())
+        stat = dict(line.split() for line in (cgroup / "memory.stat").read_text().splitlines())
+        return max(0, limit - used + int(stat.get("inactive_file", 0)))
+    except (OSError, ValueError):  # "max": no limit
+        return None
+
+
 def pick_dtype(name: str) -> str:
     """Resolve `auto`: bfloat16 where the hardware supports it natively, else float32.
 

@@ -15,6 +15,7 @@ from sftdata.errors import ModelError, OutputError, SftDataError
 from sftdata.files.atomic import output_errors
 from sfttrain.check.files import check_files
 from sfttrain.check.findings import as_json, raise_first_fail, warnings_of
+from sfttrain.check.memory import check_memory
 from sfttrain.config import TrainConfig, resolve_config
 from sfttrain.data import TRAIN, open_shards
 from sfttrain.hardware import check_devices, this_process
@@ -63,8 +64,11 @@ def run(config: TrainConfig | Mapping[str, Any] | str | Path, *, resume_command:
     check_devices()
     checks = check_files(config, shards)
     raise_first_fail(checks)
-    rate = pick_rate(config, read_model_config(config))
-    config = config.model_copy(update={"learning_rate": rate.value})
+    model = read_model_config(config)
+    rate = pick_rate(config, model)
+    config, memory = check_memory(config.model_copy(update={"learning_rate": rate.value}), shards, batches, model)
+    checks.append(memory)
+    raise_first_fail(checks)
     row_order = {
         "dataset_hash": shards.manifest.dataset_hash,
         "rows_per_step": batches.rows_per_step,

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 
 from sfttrain.check.files import check_files
 from sfttrain.check.findings import Finding
+from sfttrain.check.memory import check_memory
 from sfttrain.config import TrainConfig
 from sfttrain.data import TRAIN, open_shards
 from sfttrain.hardware import check_devices, this_process
@@ -28,12 +29,15 @@ def check(config: TrainConfig, *, on_found: Callable[[Iterable[Finding]], None] 
     batches = plan_batches(config, shards.manifest.splits[TRAIN], shards.manifest.seq_len, process.world_size)
     check_devices()
     found = check_files(config, shards)
+    model = read_model_config(config)
+    config = config.model_copy(update={"learning_rate": pick_rate(config, model).value})
+    config, memory = check_memory(config, shards, batches, model)
     on_found(found)
-    if any(one.status == "fail" for one in found):
-        return found
+    if any(one.status == "fail" for one in [*found, memory]):
+        on_found([memory])
+        return [*found, memory]
     from sfttrain.check.steps import check_steps
 
-    config = config.model_copy(update={"learning_rate": pick_rate(config, read_model_config(config)).value})
-    measured = check_steps(config, shards, batches)
+    measured = check_steps(config, shards, batches, memory)
     on_found(measured)
     return [*found, *measured]

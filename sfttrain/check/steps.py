@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 import time
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -13,6 +14,7 @@ from transformers import TrainerCallback
 from sftdata.errors import ModelError, plural, pluralize
 from sfttrain.check.findings import Finding, of_error
 from sfttrain.check.isolation import prove_loss_before_step_0
+from sfttrain.check.memory import TO_DO, gigabytes
 from sfttrain.config import TrainConfig
 from sfttrain.data import Shards
 from sfttrain.trainer.batches import BatchPlan
@@ -51,7 +53,7 @@ class Clock(TrainerCallback):  # type: ignore[misc]
         self.steps.append(StepTime(self._passed - self._begun, end - self._passed))
 
 
-def check_steps(config: TrainConfig, shards: Shards, batches: BatchPlan) -> list[Finding]:
+def check_steps(config: TrainConfig, shards: Shards, batches: BatchPlan, memory: Finding) -> list[Finding]:
     """Train two steps of one batch each in a folder that is then removed, as the run would. Nothing of it is kept.
 
     Raises ModelError and ConfigError where the model cannot be loaded or a setting is refused.
@@ -64,13 +66,15 @@ def check_steps(config: TrainConfig, shards: Shards, batches: BatchPlan) -> list
         trainer = build_trainer(trial, shards, plan, resumes=True)  # validates nothing before the first step
         proof, clock = prove_loss_before_step_0(trainer, quiet=True), Clock()
         trainer.add_callback(clock)
+        before = reset_peak()
         try:
             trainer.train()
         except ModelError as error:
-            return [of_error("isolation", error)]
+            return [of_error("isolation", error), memory]
+        memory = with_peak(memory, trainer, before)
         shown = proof.proof
         found = [Finding("isolation", "pass", shown.in_words, figures=asdict(shown))] if shown is not None else []
-        return [*found, time_finding(config, batches, clock.steps)]
+        return [*found, memory, time_finding(config, batches, clock.steps)]
 
 
 def time_finding(config: TrainConfig, batches: BatchPlan, steps: list[StepTime]) -> Finding:
@@ -87,6 +91,45 @@ def time_finding(config: TrainConfig, batches: BatchPlan, steps: list[StepTime])
     )
     figures = {"seconds": seconds, "steps": num_steps, "measured": [asdict(step) for step in steps]}
     return Finding("time", "pass", what, figures=figures)
+
+
+def reset_peak() -> int | None:
+    """Begin to measure the peak of memory; what this process has on a CPU. None where it cannot be measured."""
+    if torch.cuda.is_available():
+        torch.cuda.reset_peak_memory_stats()
+        return 0
+    try:
+        Path("/proc/self/clear_refs").write_text("5")
+    except OSError:
+        return None
+    return _status("VmRSS")
+
+
+def with_peak(memory: Finding, trainer: Any, before: int | None) -> Finding:
+    """The estimate beside what the steps took: on a CPU, what the process grew by, and the weights that it had."""
+    if torch.cuda.is_available():
+        peak: int | None = int(torch.cuda.max_memory_allocated())
+    else:
+        highest = _status("VmHWM")
+        weights = sum(one.numel() * one.element_size() for one in trainer.model.parameters())
+        peak = None if before is None or highest is None else highest - before + weights
+    if peak is None or "total" not in memory.figures:
+        return memory
+    free = memory.figures["free"]
+    what = f"{memory.what}; two steps took {gigabytes(peak)} GB"
+    figures = {**memory.figures, "peak": peak}
+    if peak > free and memory.status == "pass":
+        return replace(memory, status="warn", what=what, todo=TO_DO, figures=figures)
+    return replace(memory, what=what, figures=figures)
+
+
+def _status(name: str) -> int | None:
+    """A size of this process in bytes, as Linux says; None elsewhere."""
+    try:
+        lines = Path("/proc/self/status").read_text().splitlines()
+        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(f"{name}:"))
+    except (OSError, ValueError, IndexError, StopIteration):
+        return None
 
 
 def in_words(seconds: float) -> str:
