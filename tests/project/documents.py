@@ -1,6 +1,6 @@
 """The documents for users: README.md and the pages of docs/, with their fenced blocks and tables.
 
-How a block is written, and so what the tests do with it (test_documents.py, test_pages.py):
+How a block is written, and so what the tests do with it (test_documents.py, runner.py):
 
 - `bash`, `python`: run, in the order of the page, in one shell and one Python for the whole page.
   A name that ends in a suffix (`python train.py`) writes the block into a file of that name, for a later command.
