@@ -81,6 +81,7 @@ def run(config: TrainConfig | Mapping[str, Any] | str | Path, *, resume_command:
 
         # These import torch, transformers and trl.
         from sfttrain.check.isolation import prove_loss_before_step_0
+        from sfttrain.check.steps import say_time_after_two_steps
         from sfttrain.trainer.build import build_trainer
         from sfttrain.trainer.finite import stop_where_not_finite
         from sfttrain.trainer.metrics import record_metrics
@@ -92,6 +93,7 @@ def run(config: TrainConfig | Mapping[str, Any] | str | Path, *, resume_command:
         proof = prove_loss_before_step_0(trainer)
         stop_where_not_finite(trainer, folder, shards)
         metrics = record_metrics(trainer, folder)
+        say_time_after_two_steps(trainer)
         stop = stop_on_signals(trainer)
         summary = {**row_order, **summarize_start(config, trainer, folder), "checks": as_json(checks)["checks"]}
         folder.write_summary({"status": "running", **summary})

@@ -17,8 +17,10 @@ from sfttrain.check.isolation import prove_loss_before_step_0
 from sfttrain.check.memory import TO_DO, gigabytes
 from sfttrain.config import TrainConfig
 from sfttrain.data import Shards
+from sfttrain.say import say
 from sfttrain.trainer.batches import BatchPlan
 from sfttrain.trainer.build import build_trainer
+from sfttrain.trainer.packed import PackedTrainer
 
 STEPS = 2
 REPORTED = ("report_to", "push_to_hub", "eval_on_start", "load_best_model_at_end")  # what a trial run does not do
@@ -51,6 +53,25 @@ class Clock(TrainerCallback):  # type: ignore[misc]
         """The weights are changed."""
         end = _now()
         self.steps.append(StepTime(self._passed - self._begun, end - self._passed))
+
+
+class SayTime(Clock):
+    """Says after two steps of a run how long the others will take."""
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Say it once, where steps are left."""
+        if len(self.steps) == STEPS:
+            return
+        super().on_step_end(args, state, control, **kwargs)
+        left = state.max_steps - state.global_step
+        if len(self.steps) == STEPS and left > 0 and state.is_world_process_zero:
+            a_step = min(step.forward_backward + step.optimizer for step in self.steps)
+            say(f"time   about {in_words(left * a_step)} for the {pluralize(left, 'step')} left, without validation")
+
+
+def say_time_after_two_steps(trainer: PackedTrainer) -> None:
+    """Have `trainer.train()` say how long it will take."""
+    trainer.add_callback(SayTime())
 
 
 def check_steps(config: TrainConfig, shards: Shards, batches: BatchPlan, memory: Finding) -> list[Finding]:

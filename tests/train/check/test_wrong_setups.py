@@ -146,3 +146,20 @@ def test_a_cache_that_the_loss_leaves_on_is_named(settings: Settings, monkeypatc
     monkeypatch.setattr(PackedTrainer, "compute_loss", compute_loss)
     with pytest.raises(ModelError, match=r"the cache is on, .* pass use_cache=False"):
         sfttrain.run(settings())
+
+
+def test_a_kernel_that_loses_the_mask_is_refused(settings: Settings, monkeypatch: pytest.MonkeyPatch):
+    """As a fused loss that trains prompts too: the logits are right."""
+    import torch
+
+    from sfttrain.trainer.packed import PackedTrainer
+
+    def compute_loss(self: Any, model: Any, inputs: Any, return_outputs: bool = False, **kwargs: Any) -> Any:
+        inputs = {name: value for name, value in inputs.items() if name != "labels"}
+        outputs = model(**inputs, use_cache=False)
+        loss = torch.nn.functional.cross_entropy(outputs.logits[0, :-1], inputs["input_ids"][0, 1:])
+        return (loss, outputs) if return_outputs else loss
+
+    monkeypatch.setattr(PackedTrainer, "compute_loss", compute_loss)
+    with pytest.raises(ModelError, match=r"the logits agree and the loss does not.*set liger=false"):
+        sfttrain.run(settings())
