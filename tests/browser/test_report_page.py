@@ -102,7 +102,7 @@ def test_search_and_filters_choose_samples_together(open_page: Any, report: Path
     page.locator(".find input").fill("")
     page.get_by_label("all sources").select_option(index=1)
     assert {text.split(":")[0].strip() for text in samples_of(page)} == {"plain.jsonl"}
-    page.get_by_label("all numbers of turns").select_option(label="2 or 3 answers (1)")
+    page.get_by_label("all numbers of turns").select_option(label="2 or 3 trained turns (1)")
     assert len(samples_of(page)) == 1 and "and again?" in samples_of(page)[0]
     page.locator(".find input").fill("nothing like this")
     assert samples_of(page) == [] and page.locator(".found").inner_text() == f"0 of {every} samples"

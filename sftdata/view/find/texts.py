@@ -106,7 +106,8 @@ class InputTexts:
         for base in self._bases if not isinstance(config, str) and problem is None else ():
             assert not isinstance(config, str)
             config._base = base
-            named = [source for source in config.resolved_sources() if source.path == _resolved(config, path)]
+            resolved = _resolved(config, path)
+            named = [source for source in config.resolved_sources() if source.path == resolved]
             for unit, source, name in _units(config, named, "train") if left else ():
                 lines = {number: _line_of(row["where"], name) for number, row in left.items()}
                 wanted = {number: line for number, line in lines.items() if line is not None}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -32,6 +33,7 @@ _CALLS: dict[str, str | None] = {
     "[TOOL_CALLS]": None,
     "<|python_tag|>": None,
 }
+READ_TOKENS = 4_096  # of a sample that is shown in a small room
 CUTS = (None, 2000, 500, 100)  # characters of a content, from a whole one on, until the page is small enough
 _RESULTS = {"<tool_response>": "</tool_response>"}
 SWITCH = '<input type="checkbox" class="k" aria-label="tokens and white space">'
@@ -48,10 +50,12 @@ class _Limits(NamedTuple):
 
 
 class _Read:
-    """A sample with its tokens and turns, which are found once however often it is written."""
+    """A sample with its tokens and turns, which are found once however often it is written. `whole` is the sample if
+    only its beginning is read.
+    """
 
-    def __init__(self, sample: Sample) -> None:
-        self.sample = sample
+    def __init__(self, sample: Sample, whole: Sample | None = None) -> None:
+        self.sample, self.whole = sample, whole or sample
 
     @cached_property
     def shown(self) -> list[Shown]:
@@ -82,7 +86,11 @@ def fitted_chat(sample: Sample, max_bytes: int) -> str:
     """One sample without the stylesheet and the switch: with its tokens if there is room for them, else as text, else
     without the middle of long contents, else only its first tokens.
     """
-    read, box = _Read(sample), ""
+    begins = sample
+    if sample.num_tokens > READ_TOKENS:
+        ids, labels = (each[:READ_TOKENS] for each in (sample.input_ids, sample.labels))
+        begins = replace(sample, input_ids=ids, labels=labels)
+    read, box = _Read(begins, sample), ""
     of_tokens = [_Limits(True), _Limits(True, names=False)] if sample.num_tokens <= max_bytes // 8 else []
     of_text = [_Limits(False, max_chars=size) for size in CUTS]
     for limits in (*of_tokens, *of_text, *(of_text[-1]._replace(max_tokens=number) for number in (1000, 200, 50))):
@@ -190,13 +198,13 @@ def _legend(boxes: Sequence[str], tokens: bool) -> str:
 
 def _box(read: _Read, limits: _Limits, prefix: str = "", *, is_headed: bool = True) -> str:
     """The box of a sample: where it comes from, its counts, and its turns."""
-    sample, turns = read.sample, read.turns
+    sample, turns, whole = read.sample, read.turns, read.whole
     head = ""
     if is_headed:
         place = f"{prefix}{sample.place} · " if sample.place else prefix
-        head = f'<div class="head">{html_safe(f"{place}{sample.counts} · record {sample.record_id}")}</div>'
+        head = f'<div class="head">{html_safe(f"{place}{whole.counts} · record {sample.record_id}")}</div>'
     shown = [one for one in read.shown if one.span.start < limits.max_tokens]
-    more = sample.num_tokens - (shown[-1].span.end if shown else 0)
+    more = whole.num_tokens - (shown[-1].span.end if shown else 0)
     note = f'<p class="head">Not shown: {pluralize(more, "more token")} of this sample.</p>' if more else ""
     if turns is None:
         body = f'<div class="m x"{_counted(0, limits)}>{_content(sample, shown, limits)}</div>'

@@ -15,7 +15,7 @@ MAX_SOURCES = 200  # of the filter
 # Groups of a filter, by the number from which on a sample is in each, and what they are called.
 _LENGTHS = ((0, "under 100 tokens"), (100, "100 to 499 tokens"), (500, "500 to 1,999 tokens"), (2000, "2,000 or more"))
 _SHARES = ((0, "under 10% trained"), (10, "10 to 49% trained"), (50, "50% or more trained"))
-_ANSWERS = ((0, "no answer"), (1, "one answer"), (2, "2 or 3 answers"), (4, "4 or more answers"))
+_TURNS = ((0, "no trained turn"), (1, "one trained turn"), (2, "2 or 3 trained turns"), (4, "4 or more trained turns"))
 
 
 class _Filter(NamedTuple):
@@ -72,12 +72,12 @@ def _filters(shown: Sequence[Shown]) -> list[_Filter]:
     sources = list(dict.fromkeys(one.source for one in shown))
     lengths = [one.num_tokens for one in samples]
     shares = [100 * one.num_trained_tokens // max(1, one.num_tokens) for one in samples]
-    answers = [sum(message.role == "assistant" for message in one.messages) for one in samples]
+    turns = [one.turns for one in shown]
     found = [_Filter("all sources", sources[:MAX_SOURCES], [sources.index(one.source) for one in shown])]
     for every, groups, values in (
         ("all lengths", _LENGTHS, lengths),
         ("all trained shares", _SHARES, shares),
-        ("all numbers of turns", _ANSWERS, answers),
+        ("all numbers of turns", _TURNS, turns),
     ):
         of = [max(at for at, (least, _) in enumerate(groups) if value >= least) for value in values]
         found.append(_Filter(every, [name for _, name in groups], of))

@@ -33,10 +33,13 @@ UInts = npt.NDArray[np.uint64]
 
 
 class Shown(NamedTuple):
-    """A sample of the report, and its source as it is named there; empty where no ledger says it."""
+    """A sample of the report, its source as it is named there, which is empty where no ledger says it, and how many of
+    its turns are trained.
+    """
 
     sample: Sample
     source: str
+    turns: int
 
 
 class Rows(Dataset):
@@ -153,7 +156,8 @@ def shown_samples(rows: Rows, ledger: Ledger, names: Names, masked: Masked) -> t
         if is_private(sample, masked):
             passed += 1
             continue
-        shown.append(Shown(sample, names.name(of_ledger[number]["source"])))
+        row = of_ledger[number]
+        shown.append(Shown(sample, names.name(row["source"]), len(row["turns"][0] or ())))
     return shown, passed
 
 
@@ -161,7 +165,8 @@ def shown_without_ledger(rows: Dataset, masked: Masked) -> tuple[list[Shown], in
     """Samples of a dataset that has no ledger, from the first to the last."""
     total = rows.num_samples
     numbers = range(total) if total <= NUM_SAMPLES else [at * total // NUM_SAMPLES for at in range(NUM_SAMPLES)]
-    shown = [Shown(sample, "") for sample in map(rows.sample, numbers) if not is_private(sample, masked)]
+    samples = [sample for sample in map(rows.sample, numbers) if not is_private(sample, masked)]
+    shown = [Shown(one, "", sum(message.is_trained for message in one.messages)) for one in samples]
     return shown, len(numbers) - len(shown)
 
 
