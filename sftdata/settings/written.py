@@ -22,7 +22,7 @@ _CSS = """
 .sfts.sfts.sfts tr,.sfts.sfts.sfts td{background:none;border:0;color:inherit}
 .sfts.sfts.sfts td{text-align:left;vertical-align:top;padding:.1em 1.2em .1em 0;
 border-bottom:1px solid rgba(128,128,128,.25);overflow-wrap:anywhere}
-.sfts.sfts.sfts td:first-child{font-weight:600;min-width:9em}
+.sfts.sfts.sfts td:first-child{font-weight:600;min-width:9em;overflow-wrap:break-word}
 .sfts.sfts.sfts summary{cursor:pointer;display:block;font-weight:600}
 .sfts.sfts.sfts summary::before{content:"\\25b8\\a0"}
 .sfts.sfts.sfts [open]>summary::before{content:"\\25be\\a0"}
@@ -111,8 +111,13 @@ def settings_tables(changed: Sequence[tuple[str, Any]], others: Sequence[tuple[s
 
 
 def _settings_table(settings: Sequence[tuple[str, Any]]) -> str:
-    rows = "".join(f"<tr><td>{_cell(name)}</td><td>{_cell(_value(name, value))}</td></tr>" for name, value in settings)
+    rows = "".join(f"<tr><td>{_name(name)}</td><td>{_cell(_value(name, value))}</td></tr>" for name, value in settings)
     return f"<table><tbody>{rows}</tbody></table>"
+
+
+def _name(name: str) -> str:
+    """The name of a setting, which may break behind its dots."""
+    return _cell(name).replace(".", ".<wbr>")
 
 
 def _cell(text: str) -> str:

@@ -72,7 +72,7 @@ margin-bottom:.3em}
 .sftv .key i{display:inline-block;width:9px;height:9px;border-radius:2px;margin-right:.4em;background:#4c82ee}
 .sftv .key i.r{background:#dd5246;border:0;padding:0}
 .sftv .settings td{text-align:left;overflow-wrap:anywhere;white-space:normal}
-.sftv .settings td:first-child{font-weight:600;min-width:9em}
+.sftv .settings td:first-child{font-weight:600;min-width:9em;overflow-wrap:break-word}
 .sftv .many{background:rgba(221,82,70,.2);border-radius:4px;padding:0 .3em;font-weight:600}
 """
 

@@ -37,7 +37,14 @@ TABLE_CSS = """
 .sftv .meter{display:flex;align-items:center;gap:0 .6em}
 .sftv .meter .bar{flex:1 1 5em;max-width:9em;margin-left:auto}
 .sftv .meter .of{min-width:3.4em;font-variant-numeric:tabular-nums}
-@media(max-width:500px){.sftv .meter{display:block;margin-bottom:.3em}}
+@media(max-width:500px){
+.sftv .meter{display:block;margin-bottom:.3em}
+.sftv .paged table:has(td.x) tr:not([hidden]){display:flex;flex-wrap:wrap;gap:0 1em;padding:.2em 0;
+border-bottom:1px solid rgba(128,128,128,.25)}
+.sftv .paged table:has(td.x) :is(th,td){padding:0;border:0}
+.sftv .paged table:has(td.x) td.x{order:1;flex:1 1 100%;min-width:0;max-width:none}
+.sftv .paged table:has(td.x) td.x:empty{display:none}
+}
 .sftv .tools{display:flex;flex-wrap:wrap;gap:.4em;align-items:center;font-size:12px;margin:.3em 0}
 .sftv .tools input,.sftv .tools button{font:inherit;color:inherit;background:rgba(128,128,128,.1);
 border:1px solid rgba(128,128,128,.6);border-radius:5px;padding:.15em .6em;margin:0;width:auto;height:auto;min-width:0}

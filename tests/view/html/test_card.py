@@ -18,7 +18,7 @@ EVIL = "</div><script>alert(1)</script>\"'"
 
 
 def text_of(html: str) -> str:
-    html = re.sub(r"<(style|script)>.*?</\1>", "", html, flags=re.DOTALL)
+    html = re.sub(r"<(style|script)>.*?</\1>", "", html, flags=re.DOTALL).replace("<wbr>", "")
     return " ".join(
         re.sub(r"<[^>]*>", " ", html).replace("&ensp;", " ").replace("&lt;", "<").replace("&gt;", ">").split()
     )
