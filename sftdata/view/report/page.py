@@ -6,10 +6,11 @@ machine. Each part is bounded, so that the page stays below MAX_BYTES for a data
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from sftdata.errors import pluralize
+from sftdata.store.manifest import Manifest
 from sftdata.view.dataset import Dataset
 from sftdata.view.html.card import card_html
 from sftdata.view.html.cells import read_card
@@ -19,7 +20,7 @@ from sftdata.view.report.found import contamination, private
 from sftdata.view.report.gather import Ledger, read_ledger_facts
 from sftdata.view.report.look import Section, whole_page
 from sftdata.view.report.made import hashes_html, settings_html, template_html
-from sftdata.view.report.samples import Rows, shown_samples, shown_without_ledger, text_of, texts_to_search
+from sftdata.view.report.samples import Rows, choose, shown_samples, shown_without_ledger, text_of, texts_to_search
 from sftdata.view.report.texts import Masked, Names
 from sftdata.view.summary import summarize
 
@@ -45,8 +46,10 @@ def report_page(dataset: Dataset, data: str | Path | None = None) -> bytes:
     ]
     if manifest.ledger:
         ledger = read_ledger_facts(rows.path, rows.manifest)
-        shown, passed = shown_samples(rows, ledger, names, masked)
-        before += _of_ledger(rows, ledger, names, masked, data)
+        chosen = choose(ledger, manifest.dataset_hash, len(manifest.shards))
+        shown, passed = shown_samples(rows, chosen, names, masked)
+        dropped = DroppedRows(rows, ledger, names, masked, data)
+        before += _of_ledger(rows.manifest, ledger, names, masked, dropped, _searched(rows, ledger, chosen, dropped))
     else:
         shown, passed = shown_without_ledger(rows, masked)
     room = MAX_BYTES - len(whole_page(title, head, [*before, *behind]).encode("utf-8", "replace"))
@@ -54,24 +57,24 @@ def report_page(dataset: Dataset, data: str | Path | None = None) -> bytes:
     return whole_page(title, head, [*before, samples, *behind]).encode("utf-8", "backslashreplace")
 
 
-def _of_ledger(rows: Rows, ledger: Ledger, names: Names, masked: Masked, data: str | Path | None) -> list[Section]:
+def _of_ledger(
+    manifest: Manifest, ledger: Ledger, names: Names, masked: Masked, dropped: DroppedRows, searched: Mapping[str, str]
+) -> list[Section]:
     """What the ledger says, with the texts of rows."""
-    manifest = rows.manifest
-    dropped = DroppedRows(rows, ledger, names, masked, data)
     return [
         Section("dropped", "Dropped rows", dropped.examples()),
         Section("duplicates", "Duplicates", dropped.duplicates()),
         Section("contamination", "Evaluation data", contamination(manifest, ledger, names, dropped, masked)),
-        Section("private", "Personal data", private(manifest, ledger, names, masked, _searched(rows, ledger, dropped))),
+        Section("private", "Personal data", private(manifest, ledger, names, masked, searched)),
     ]
 
 
-def _searched(rows: Rows, ledger: Ledger, dropped: DroppedRows) -> Mapping[str, str]:
+def _searched(rows: Rows, ledger: Ledger, chosen: Sequence[int], dropped: DroppedRows) -> Mapping[str, str]:
     """Texts with examples of personal data, by the names of their rows: of samples, or of rows dropped for it."""
     if not rows.manifest.privacy:
         return {}
     if rows.manifest.parts.privacy.mode != "drop":
-        return texts_to_search(rows, ledger)
+        return texts_to_search(rows, chosen)
     some = [dropped.row(number) for number in ledger.examples.get("private_data", ())]
     return {row["where"]: text_of(text.messages) for row, text in some if text.missing is None}
 

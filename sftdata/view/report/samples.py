@@ -6,7 +6,7 @@ in the texts are passed over.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -89,7 +89,7 @@ class Rows(Dataset):
         return bool(self._rows)
 
 
-def choose(ledger: Ledger, dataset_hash: str, num_shards: int, number: int = SPARE) -> list[int]:
+def choose(ledger: Ledger, dataset_hash: str, num_shards: int, number: int = SEARCHED) -> list[int]:
     """The numbers of packed rows, the most different ones first: a row of each source, then of each group of its
     lengths, trained shares and turns; and again, until there are enough.
     """
@@ -140,11 +140,12 @@ def _scattered(rows: Ints, dataset_hash: str) -> UInts:
         return mixed ^ (mixed >> np.uint64(31))
 
 
-def shown_samples(rows: Rows, ledger: Ledger, names: Names, masked: Masked) -> tuple[list[Shown], int]:
-    """The samples to show, and how many were passed over. Raises DatasetError if a shard is damaged."""
-    manifest = rows.manifest
-    numbers = choose(ledger, manifest.dataset_hash, len(manifest.shards))
-    of_ledger = rows_at(rows.path, manifest, numbers)
+def shown_samples(rows: Rows, chosen: Sequence[int], names: Names, masked: Masked) -> tuple[list[Shown], int]:
+    """The samples to show of those that were chosen, and how many were passed over. Raises DatasetError if a shard is
+    damaged.
+    """
+    numbers = chosen[:SPARE]
+    of_ledger = rows_at(rows.path, rows.manifest, numbers)
     shown: list[Shown] = []
     passed = 0
     for number in numbers:
@@ -170,12 +171,15 @@ def shown_without_ledger(rows: Dataset, masked: Masked) -> tuple[list[Shown], in
     return shown, len(numbers) - len(shown)
 
 
-def texts_to_search(rows: Rows, ledger: Ledger) -> dict[str, str]:
-    """Texts in which examples of personal data are looked for, by the names of their rows."""
-    manifest = rows.manifest
-    of_ledger = rows_at(rows.path, manifest, choose(ledger, manifest.dataset_hash, len(manifest.shards), SEARCHED))
+def texts_to_search(rows: Rows, chosen: Sequence[int]) -> dict[str, str]:
+    """Texts in which examples of personal data are looked for, by the names of their rows, without control tokens."""
+    of_ledger = rows_at(rows.path, rows.manifest, chosen)
     found = ((str(row["where"]), rows.sample_of(row)) for row in of_ledger.values())
-    return {where: text_of(sample.messages) for where, sample in found if sample is not None}
+    return {where: _without_marks(sample) for where, sample in found if sample is not None}
+
+
+def _without_marks(sample: Sample) -> str:
+    return sample.decoder.decode([id_ for id_ in sample.input_ids if id_ not in sample.control_ids])
 
 
 def text_of(messages: Iterable[SampleMessage]) -> str:
