@@ -28,7 +28,7 @@ MODEL = "HuggingFaceTB/SmolLM2-135M-Instruct"
 THEMES = {"light": ("#ffffff", "#1f2328"), "dark": ("#0d1117", "#e6edf3")}  # background and text: those of GitHub
 MARKS = ("<think>", "</think>", "<tool_call>", "</tool_call>", "<tool_response>", "</tool_response>")
 # A text in a row of masks.jsonl, and the template that the row is shown in.
-MASKS = {"chat": ("sunset", "qwen3"), "tool_call": ("umbrella", "qwen2.5"), "reasoning": ("17 x 6", "qwen3")}
+MASKS = {"chat": ("sunset", "chatml"), "tool_call": ("umbrella", "qwen2.5"), "reasoning": ("17 x 6", "qwen3")}
 DEMO_ROWS = 90
 MAX_BYTES, SCALES = 150_000, (2, 1.75, 1.5, 1.25, 1)  # of a picture; pixels of it for one of a page
 _PAGE = """<!doctype html><meta charset="utf-8"><body style="margin:0;background:{ground};color:{text};
@@ -102,7 +102,7 @@ def of_dataset() -> list[Picture]:
     return [
         Picture("sample", framed(sample._repr_html_()), 760),
         Picture("card", framed(dataset._repr_html_()), 900),
-        Picture("report", report, 1100, 900),
+        Picture("report", report, 1100, 935),
     ]
 
 
