@@ -133,3 +133,8 @@ def test_hashes_and_versions_are_those_of_the_manifest(prepared: Prepared) -> No
 def test_a_dataset_without_rows_is_a_page_too(prepared: Prepared) -> None:
     ds = prepared([{"messages": [{"role": "user", "content": "no one answers"}]}])
     assert "Nothing was packed." in part(ds, "samples") and "no one answers" in part(ds, "dropped")
+
+
+def test_a_dataset_without_a_ledger_shows_its_samples(small_dataset: Path, tmp_path: Path) -> None:
+    page = sftdata.open(small_dataset).report(tmp_path / "page.html").read_text(encoding="utf-8")
+    assert page.count('<div class="one"') == 6 and 'id="dropped"' not in page
