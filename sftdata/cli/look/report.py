@@ -43,7 +43,8 @@ def report(
 ) -> None:
     """Write a report: one HTML file that needs no network, to look at a dataset in a browser and to hand it on.
 
-    It has what is packed, warnings, where the rows went, and samples with what is trained, to search and filter.
+    It has what is packed, warnings, examples of dropped rows and duplicates, personal data by kind, and samples with
+    what is trained, to search and filter.
     """
     with user_errors():
         from sftdata.view.report.write import write_report
