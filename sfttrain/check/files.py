@@ -64,7 +64,7 @@ def check_tokenizer(config: TrainConfig, shards: Shards) -> Finding:
     other = None if path is None else hashlib.sha256(path.read_bytes()).hexdigest()
     figures = {"dataset_sha256": sha, "model_sha256": other}
     if other == sha:
-        return Finding(name, "pass", f"the model's is the dataset's ({short(sha)})", figures=figures)
+        return Finding(name, "pass", f"same tokenizer as the dataset ({short(sha)})", figures=figures)
     try:
         same = compare_vocabularies(config, shards, theirs)
     except ModelError as error:

@@ -47,7 +47,7 @@ def test_a_model_that_fits_passes_every_check(found: Callable[..., dict[str, Fin
 
 def test_the_same_file_is_known_by_its_hash(found: Callable[..., dict[str, Finding]]):
     one = found()["tokenizer"]
-    assert one.what.startswith("the model's is the dataset's (sha256 ")
+    assert one.what.startswith("same tokenizer as the dataset (sha256 ")
     assert one.figures["dataset_sha256"] == one.figures["model_sha256"]
 
 
