@@ -76,7 +76,7 @@ def test_a_model_that_mixes_samples_fails_the_check(shards: Path, tiny_model: Pa
         return forward(self, *args, **kwargs)
 
     monkeypatch.setattr(LlamaModel, "forward", without_positions)
-    result = run(str(shards), "--model", str(tiny_model), "dtype=float32")
+    result = run(str(shards), "--model", str(tiny_model), "dtype=float32", "attn_implementation=sdpa")
     assert result.exit_code == 1
     assert "fail  isolation" in result.stdout and "does not keep them apart" in result.stdout
 
