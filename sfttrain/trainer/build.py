@@ -13,6 +13,7 @@ from sfttrain.config import TrainConfig
 from sfttrain.data import TRAIN, VALIDATION, Shards
 from sfttrain.hardware import check_ways, pick_attention, pick_dtype
 from sfttrain.model import load_model, load_tokenizer, lora_config
+from sfttrain.trainer.attention import use_by_sample
 from sfttrain.trainer.batches import BatchPlan
 from sfttrain.trainer.order import EpochOrder
 from sfttrain.trainer.packed import PackedTrainer
@@ -43,6 +44,8 @@ def build_trainer(config: TrainConfig, shards: Shards, batches: BatchPlan, *, re
         raise ConfigError("trainer", " ".join(str(error).split()), "see TRL's SFTConfig") from error
     _check_processes(args, batches)
     model = load_model(config, dtype, pick_attention(config.attn_implementation, dtype))
+    if args.device.type == "cpu" and config.attn_implementation == "auto":
+        use_by_sample(model)
     adapter = lora_config(config.lora)
     try:
         trainer = PackedTrainer(

@@ -133,7 +133,7 @@ def test_a_cache_that_is_left_on_is_refused(settings: Settings, monkeypatch: pyt
 
     monkeypatch.setattr(LlamaForCausalLM, "forward", cached)
     with pytest.raises(ModelError, match="does not keep them apart"):
-        sfttrain.run(settings())
+        sfttrain.run(settings(attn_implementation="sdpa"))
 
 
 def test_a_cache_that_the_loss_leaves_on_is_named(settings: Settings, monkeypatch: pytest.MonkeyPatch):
@@ -145,7 +145,7 @@ def test_a_cache_that_the_loss_leaves_on_is_named(settings: Settings, monkeypatc
 
     monkeypatch.setattr(PackedTrainer, "compute_loss", compute_loss)
     with pytest.raises(ModelError, match=r"the cache is on, .* pass use_cache=False"):
-        sfttrain.run(settings())
+        sfttrain.run(settings(attn_implementation="sdpa"))
 
 
 def test_a_kernel_that_loses_the_mask_is_refused(settings: Settings, monkeypatch: pytest.MonkeyPatch):
