@@ -121,6 +121,7 @@ SLOW = {"torch", "transformers", "trl", "datasets", "ray", "peft", "accelerate",
 LATE = {
     "sfttrain.check.isolation",
     "sfttrain.check.steps",
+    "sfttrain.trainer.attention",
     "sfttrain.trainer.build",
     "sfttrain.trainer.finite",
     "sfttrain.trainer.metrics",
