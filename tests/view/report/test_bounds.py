@@ -28,7 +28,7 @@ COSTLY = {
 
 @pytest.mark.parametrize("name", COSTLY)
 def test_long_texts_of_any_characters_fit(prepared: Prepared, name: str) -> None:
-    text = COSTLY[name] * 800
+    text = COSTLY[name] * 400
     rows: list[Any] = [chat(f"{n} {text}", f"{text} {n}") for n in range(60)]
     rows += [{"messages": [{"role": "user", "content": f"{n} {text}"}]} for n in range(9)]  # no_answer
     rows += [chat(f"{n} {text}", "") for n in range(9)] + [{"odd": text}] * 9 + ["text" * 9_000] * 9
