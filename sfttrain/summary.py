@@ -56,6 +56,10 @@ def summarize_end(
             "validation_first": validation[0] if validation else None,
             "validation_last": validation[-1] if validation else None,
         },
+        "validation": {
+            "first": metrics.validations[0] if metrics.validations else None,
+            "last": metrics.validations[-1] if metrics.validations else None,
+        },
         "tokens": folder.tokens_before + trainer.tokens,
         "trained_tokens": folder.trained_tokens_before + trainer.trained_tokens,
         "seconds": round(seconds, 2),

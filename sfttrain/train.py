@@ -17,7 +17,8 @@ from sfttrain.check.files import check_files
 from sfttrain.check.findings import as_json, raise_first_fail, warnings_of
 from sfttrain.check.memory import check_memory
 from sfttrain.config import TrainConfig, resolve_config
-from sfttrain.data import TRAIN, open_shards
+from sfttrain.data import TRAIN, VALIDATION, open_shards
+from sfttrain.evaluate.places import load_places
 from sfttrain.hardware import check_devices, this_process
 from sfttrain.model import read_model_config
 from sfttrain.resume import shared_settings
@@ -89,6 +90,7 @@ def run(config: TrainConfig | Mapping[str, Any] | str | Path, *, resume_command:
 
         trainer = build_trainer(config, shards, batches, resumes=folder.resume_from is not None)
         trainer.check_data = shards.check_unchanged
+        trainer.places = load_places(shards, VALIDATION) if trainer.eval_dataset is not None else None
         record_checkpoints(trainer, folder)
         proof = prove_loss_before_step_0(trainer)
         stop_where_not_finite(trainer, folder, shards)
@@ -98,11 +100,8 @@ def run(config: TrainConfig | Mapping[str, Any] | str | Path, *, resume_command:
         summary = {**row_order, **summarize_start(config, trainer, folder), "checks": as_json(checks)["checks"]}
         folder.write_summary({"status": "running", **summary})
         if process.is_main:
-            say(
-                "\n".join(
-                    [describe_start(config, summary, shards, batches, checks[0].what, rate), *warnings_of(checks)]
-                )
-            )
+            start = describe_start(config, summary, shards, batches, checks[0].what, rate)
+            say("\n".join([start, *warnings_of(checks)]))
 
         with failure_recorded(folder, summary), training_errors(folder.path):
             with stop:

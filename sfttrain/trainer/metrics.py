@@ -29,10 +29,12 @@ class MetricsCallback(TrainerCallback):  # type: ignore[misc]
         self._printed = -math.inf  # when a step was last printed
         self.losses: list[float] = []
         self.validation_losses: list[float] = []
+        self.validations: list[dict[str, Any]] = []  # the figures of each validation, see evaluate/figures.py
         self.last_validated_step: int | None = None
         for line in read_metrics(folder.metrics) if folder.resume_from else ():
             if line["step"] == folder.first_step and "validation_loss" in line:  # killed after it, before it ended
                 self.validation_losses, self.last_validated_step = [line["validation_loss"]], line["step"]
+                self.validations = [line["validation"]] if "validation" in line else []
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         # Trainer takes these from the checkpoint, so that other values on resume would be ignored.
@@ -84,8 +86,16 @@ class MetricsCallback(TrainerCallback):  # type: ignore[misc]
         self._check(loss, "the validation loss", state.global_step)
         self.validation_losses.append(loss)
         self.last_validated_step = state.global_step
-        self._write({"step": state.global_step, "epoch": state.epoch or 0, "validation_loss": loss})
-        self._print(state, f"step {state.global_step:,}: validation loss {loss:.4f}")
+        figures = self._trainer.figures
+        line = {"step": state.global_step, "epoch": state.epoch or 0, "validation_loss": loss}
+        self._write({**line, "validation": figures} if figures else line)
+        shown = ""
+        if figures:
+            self.validations.append(figures)
+            shown = f"  accuracy {figures['accuracy']:.1%}"
+        if figures.get("bits_per_byte") is not None:
+            shown += f"  {figures['bits_per_byte']:.3f} bits per byte"
+        self._print(state, f"step {state.global_step:,}: validation loss {loss:.4f}{shown}")
         self._clock = time.monotonic()
 
     def _check(self, loss: float, name: str, step: int) -> None:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from sfttrain.trainer.batches import BatchPlan
 
 Ints = NDArray[np.int64]
+NUMBER = "sequence"  # the name under which a row says which sequence it is
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 
 
@@ -78,11 +79,14 @@ class EpochOrder:
 
 
 class WithBlanks:
-    """A dataset for torch's DataLoader: the sequences, then as many blanks as are asked for."""
+    """A dataset for torch's DataLoader: the sequences, with their numbers if asked, then as many blanks as are asked
+    for.
+    """
 
-    def __init__(self, rows: Any, size: int, blank_id: int) -> None:
+    def __init__(self, rows: Any, size: int, blank_id: int, *, is_numbered: bool = False) -> None:
         self._rows = rows
         self._size = size
+        self._is_numbered = is_numbered
         self._blank = {"input_ids": [blank_id], "labels": [-100], "seq_lengths": [1]}
 
     def __len__(self) -> int:
@@ -95,4 +99,6 @@ class WithBlanks:
         """What torch's DataLoader calls for the sequences of a batch. Only they are read."""
         real = [number for number in numbers if number < len(self._rows)]
         found = self._rows.__getitems__(real) if real else []
+        if self._is_numbered:
+            found = [{**row, NUMBER: number} for row, number in zip(found, real, strict=True)]
         return [*found, *(dict(self._blank) for _ in range(len(numbers) - len(real)))]

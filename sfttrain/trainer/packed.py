@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from inspect import signature
 from typing import Any
 
+import numpy as np
 import torch
 from torch.optim.lr_scheduler import LambdaLR
 from torch.utils.data import DataLoader
@@ -14,8 +16,11 @@ from transformers import TrainerCallback
 from trl import SFTTrainer
 
 from sftdata.errors import DatasetError
+from sfttrain.evaluate.figures import TURNS, Sums
+from sfttrain.evaluate.places import Places
+from sfttrain.evaluate.scores import keeps_some_logits, score_sequence
 from sfttrain.trainer.batches import BatchPlan
-from sfttrain.trainer.order import EpochOrder, WithBlanks
+from sfttrain.trainer.order import NUMBER, EpochOrder, WithBlanks
 
 
 class EpochCallback(TrainerCallback):  # type: ignore[misc]
@@ -33,8 +38,15 @@ class EpochCallback(TrainerCallback):  # type: ignore[misc]
 BOUNDS = ("cu_seq_lens_q", "cu_seq_lens_k", "max_length_q", "max_length_k", "seq_idx")
 
 
+EVALUATION = "Evaluation"  # what a loader is for
+NUMBERS_OF = "sequences"  # in a batch for validation: the numbers of its sequences, -1 for a blank
 # What of an optimizer's group of parameters is a setting; the rest is its state.
 NUMBERS = ("weight_decay", "betas", "eps", "momentum")
+
+
+def numbered(collate: Callable[[list[dict[str, Any]]], dict[str, Any]], rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """A batch that says which sequences are in it."""
+    return {**collate(rows), NUMBERS_OF: torch.tensor([row.get(NUMBER, -1) for row in rows])}
 
 
 class PackedTrainer(SFTTrainer):  # type: ignore[misc]
@@ -53,7 +65,9 @@ class PackedTrainer(SFTTrainer):  # type: ignore[misc]
         self.trained_tokens = 0  # tokens with loss, over all processes
         self.pass_losses: list[torch.Tensor] = []  # of this process's forward passes in the step
         self.gradient_norm: float | None = None  # over all processes
-        self._eval_loss = self._eval_tokens = 0.0
+        self.places: Places | None = None  # of the trained tokens of the validation split, for figures by source
+        self.figures: dict[str, Any] = {}  # of the last evaluation, see evaluate/figures.py
+        self._sums = Sums.none(len(TURNS))  # of this process's part of an evaluation
         self.check_data: Callable[[], None] = lambda: None  # raises where the rows are no longer what they were
         self.recorded_checkpoint: Callable[[int], AbstractContextManager[None]] = lambda step: nullcontext()
         super().__init__(*args, **kwargs)
@@ -83,12 +97,16 @@ class PackedTrainer(SFTTrainer):  # type: ignore[misc]
         rows = self.eval_dataset if eval_dataset is None else eval_dataset
         size = self.args.eval_batch_size
         per_round = size * self.args.world_size if self.args.world_size > 1 else 1
-        return self._loader(rows, EpochOrder(len(rows), per_round), "Evaluation", size, is_training=False)
+        return self._loader(rows, EpochOrder(len(rows), per_round), EVALUATION, size, is_training=False)
+
+    def _get_collator_with_removed_columns(self, data_collator: Any, description: str | None = None) -> Any:
+        """The collator, as rows have no other columns; that of an evaluation also says which sequences it has."""
+        return partial(numbered, data_collator) if description == EVALUATION else data_collator
 
     def _loader(
         self, rows: Any, order: EpochOrder, description: str, batch_size: int, *, is_training: bool
     ) -> DataLoader:
-        dataset = WithBlanks(rows, len(order), self.processing_class.pad_token_id or 0)
+        dataset = WithBlanks(rows, len(order), self.processing_class.pad_token_id or 0, is_numbered=not is_training)
         return self._get_dataloader(dataset, description, batch_size, lambda _: order, is_training)
 
     def get_batch_samples(self, epoch_iterator: Any, num_batches: int, device: Any) -> tuple[list[Any], Any]:
@@ -183,23 +201,37 @@ class PackedTrainer(SFTTrainer):  # type: ignore[misc]
         return plain and self.args.device.type == "cpu" and "logits_to_keep" in signature(type(base).forward).parameters
 
     def prediction_step(self, model: Any, inputs: Any, prediction_loss_only: bool, ignore_keys: Any = None) -> Any:
-        """The mean loss of one batch, also added to the sums that `evaluation_loop` averages."""
-        loss, logits, labels = super().prediction_step(model, inputs, prediction_loss_only, ignore_keys)
-        trained = int((inputs["labels"][..., 1:] != -100).sum())
-        self._eval_loss += float(loss) * trained
-        self._eval_tokens += trained
-        return loss, logits, labels
+        """The mean loss of one batch. The scores of its tokens are added to the sums of `evaluation_loop`.
+
+        The loss of a batch of another loader is TRL's.
+        """
+        if NUMBERS_OF not in inputs:
+            return super().prediction_step(model, inputs, prediction_loss_only, ignore_keys)
+        numbers = [number for number in inputs.pop(NUMBERS_OF).tolist() if number >= 0]
+        inputs = self._prepare_inputs(inputs)
+        with torch.no_grad(), self.compute_loss_context_manager():
+            base = self.accelerator.unwrap_model(self.model)
+            loss, correct = score_sequence(model, dict(inputs), keeps_some=keeps_some_logits(base))
+        cells = np.zeros(len(loss), np.int64) if self.places is None else self.places.cells_of(numbers)
+        self._sums += Sums.of(cells, loss, correct, len(self._sums.tokens))
+        return torch.tensor(loss.sum() / max(len(loss), 1), device=self.args.device), None, None
 
     def evaluation_loop(self, *args: Any, metric_key_prefix: str = "eval", **kwargs: Any) -> Any:
-        """Trainer's loop, with its loss replaced by the mean over all trained tokens."""
-        self._eval_loss = self._eval_tokens = 0.0
+        """Trainer's loop, with its loss replaced by the mean over all trained tokens, and the other figures."""
+        self._sums = Sums.none(len(TURNS) if self.places is None else self.places.size)
         self.check_data()
         output = super().evaluation_loop(*args, metric_key_prefix=metric_key_prefix, **kwargs)
-        sums = torch.tensor([self._eval_loss, self._eval_tokens], dtype=torch.float32, device=self.args.device)
-        loss, tokens = self.accelerator.reduce(sums, reduction="sum").tolist()
-        if not tokens:
+        kind = torch.float32 if self.args.device.type == "mps" else torch.float64
+        sums = torch.tensor(self._sums.as_rows(), dtype=kind, device=self.args.device)
+        total = Sums.from_rows(self.accelerator.reduce(sums, reduction="sum").cpu().double().numpy())
+        if not total.tokens.sum():
             raise DatasetError("validation", "none of its tokens is trained", "run `sftdata verify` on the dataset")
-        output.metrics[f"{metric_key_prefix}_loss"] = loss / tokens
+        if self.places is not None:
+            self.figures = self.places.figures(total)
+            for name in ("accuracy", "perplexity", "bits_per_byte"):
+                if self.figures[name] is not None:
+                    output.metrics[f"{metric_key_prefix}_{name}"] = self.figures[name]
+        output.metrics[f"{metric_key_prefix}_loss"] = float(total.loss.sum() / total.tokens.sum())
         return output
 
     def _save_checkpoint(self, *args: Any, **kwargs: Any) -> None:

@@ -114,13 +114,20 @@ TRAIN = {
     "files",
     "store.manifest",
     "store.checked",
+    "view.decoder",
     "view.find.origins",
+    "view.terminal",
+    "view.report.look",
+    "view.layout",
+    "view.html",
 }  # what sfttrain may import of sftdata
 # Slow to import: loaded by the function that uses them, or by a module that is itself loaded late.
 SLOW = {"torch", "transformers", "trl", "datasets", "ray", "peft", "accelerate", "huggingface_hub", "fsspec"}
 LATE = {
     "sfttrain.check.isolation",
     "sfttrain.check.steps",
+    "sfttrain.find_lr.trial",
+    "sfttrain.evaluate.scores",
     "sfttrain.trainer.attention",
     "sfttrain.trainer.build",
     "sfttrain.trainer.finite",

@@ -69,6 +69,23 @@ def load_origins(folder: Path, manifest: Manifest, shards: Sequence[ShardEntry])
     return Origins(joined["where"], joined["source"].dictionary_encode(), joined["record_id"], parent[order])
 
 
+def ranks_of_turns(folder: Path, manifest: Manifest) -> dict[tuple[str, int, int], tuple[int, ...]]:
+    """Of each sample whose row has several, by its place (shard, sequence, index): which of the row's trained turns are
+    trained in it, counted from 0. In every other sample, all trained turns of its row are.
+
+    Raises DatasetError if the ledger is damaged.
+    """
+    found = {}
+    for entry in manifest.ledger:
+        for table in checked_ledger(folder, entry):
+            packed = table.select(["places", "turns"]).filter(pc.greater(pc.list_value_length(table["places"]), 1))
+            for row in packed.to_pylist():
+                ranks = {turn: rank for rank, turn in enumerate(sorted({one for part in row["turns"] for one in part}))}
+                for place, part in zip(row["places"], row["turns"], strict=True):
+                    found[place["shard"], place["row"], place["index"]] = tuple(ranks[turn] for turn in sorted(part))
+    return found
+
+
 def _places(places: pa.Array, paths: pa.Array, first: int) -> npt.NDArray[np.int64]:
     """Shard, row, index and packed row of each place in these shards; `first` is the number of the first packed row."""
     flat = places.flatten()
