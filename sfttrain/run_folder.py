@@ -94,11 +94,16 @@ class RunFolder:
     def check_steps_left(self, num_steps: int) -> None:
         """Raise ConfigError where the checkpoint to continue from is already at the end of `num_steps`.
 
-        A run that was killed after its last step, before its model was saved, has that left to do.
+        A run that was killed after its last step, before its model was saved, has that left to do. Says where another
+        length changes the learning rate.
         """
         if self.first_step > num_steps or (self.first_step == num_steps and self.is_finished):
             what = f"has {self.first_step:,} of {pluralize(num_steps, 'step')} done, so nothing is left to train"
             raise ConfigError(str(self.resume_from), what, "raise max_steps or epochs to train further")
+        planned = None if self.resume_from is None else steps_planned(self.resume_from)
+        if self.is_main and planned not in (None, num_steps) and self.settings.get("schedule") != "constant":
+            lengths = f"the earlier run had {pluralize(planned, 'step')} in all, this one has {num_steps:,}"
+            say(f"note   {lengths}, so from here on the learning rate is that of another schedule")
 
     def write_summary(self, summary: Mapping[str, Any]) -> None:
         """Write run.json, complete or not at all. Raises OutputError."""
@@ -196,6 +201,14 @@ def step_of(checkpoint: Path) -> int:
     except (OSError, ValueError, KeyError, TypeError) as error:
         what = f"is damaged: {TRAINER_STATE} cannot be read"
         raise ConfigError(str(checkpoint), what, "resume from another checkpoint, or start a new run") from error
+
+
+def steps_planned(checkpoint: Path) -> int | None:
+    """The steps that the run of a checkpoint was to take in all; None where it does not say so."""
+    try:
+        return int(json.loads((checkpoint / TRAINER_STATE).read_text(encoding="utf-8"))["max_steps"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:

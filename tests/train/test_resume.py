@@ -87,6 +87,16 @@ def test_other_shards_and_another_batch_are_trained_where_that_is_allowed(
     assert [change.split()[4] for change in result.summary["changes"]] == ["dataset_hash", "rows_per_step"]
 
 
+@pytest.mark.parametrize(("schedule", "is_said"), [("cosine", True), ("constant", False)])
+def test_another_length_is_said_where_it_changes_the_rate(
+    settings: Settings, capsys: pytest.CaptureFixture[str], schedule: str, is_said: bool
+):
+    sfttrain.run(settings(max_steps=2, save_every=1, schedule=schedule))
+    sfttrain.run(settings(max_steps=3, resume=True, schedule=schedule))
+    note = "note   the earlier run had 2 steps in all, this one has 3, so from here on the learning rate is that of"
+    assert (note in capsys.readouterr().err) == is_said
+
+
 def test_the_command_line_has_a_flag_for_it(stopped: Settings, tmp_path: Path):
     config = {**stopped(learning_rate=0.002), "allow_changes": False}
     (tmp_path / "train.yaml").write_text(json.dumps(config))
