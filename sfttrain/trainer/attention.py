@@ -79,9 +79,11 @@ def attend_by_sample(
         return found
     groups = getattr(module, "num_key_value_groups", 1)
     lengths = bounds.diff().tolist()
-    parts = [tensor.split(lengths, dim=2) for tensor in (query, repeat_kv(key, groups), repeat_kv(value, groups))]
+    queries, keys, values = (
+        tensor.split(lengths, dim=2) for tensor in (query, repeat_kv(key, groups), repeat_kv(value, groups))
+    )
     attended = [
-        scaled_dot_product_attention(*one, dropout_p=dropout, scale=scaling, is_causal=True)
-        for one in zip(*parts, strict=True)
+        scaled_dot_product_attention(q, k, v, dropout_p=dropout, scale=scaling, is_causal=True)
+        for q, k, v in zip(queries, keys, values, strict=True)
     ]
     return torch.cat(attended, dim=2).transpose(1, 2).contiguous(), None
