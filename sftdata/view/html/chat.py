@@ -270,7 +270,7 @@ def _content(sample: Sample, tokens: Sequence[Shown], limits: _Limits, role: str
     if limits.max_chars is not None and num_chars > limits.max_chars:
         first, last = _ends(tokens, limits.max_chars // 2)
         left_out = num_chars - sum(len(one.span.text) for one in (*first, *last))
-        cut = f'<span class="cut">{pluralize(left_out, "character")} not shown: see sample.text</span>'
+        cut = f'<span class="cut">{pluralize(left_out, "character")} not shown<i>: see sample.text</i></span>'
         shown_ends = [tokens_html(sample, part, limits.tokens, limits.names) for part in (first, last)]
         return cut.join(shown_ends)
     whole = "".join(

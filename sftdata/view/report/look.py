@@ -43,7 +43,8 @@ padding:.15em .3em;margin:0;max-width:100%}
 .sftv .reason>p{margin:.2em .7em}
 .sftv .eg{border-top:1px solid rgba(128,128,128,.25);padding:.3em .7em .6em;overflow-wrap:anywhere}
 .sftv .tools[hidden],.sftv .one[hidden]{display:none}
-.sftv .samples>.k{position:sticky;top:.4em;z-index:3;background:Canvas}
+.sftv .samples>.k{position:sticky;top:.4em;z-index:3;background:Canvas;display:block;width:fit-content;margin-left:auto}
+.sftv.report .cut i{display:none}
 @media print{
 .sftv .tools,.sftv .k,.sftv nav{display:none!important}
 .sftv.report{font-size:11px}
