@@ -111,7 +111,10 @@ def model_templates(config: TrainConfig) -> Iterator[str]:
     """The chat templates of a model's tokenizer, the default one first."""
     path = model_file(config, TEMPLATE)
     if path is not None:
-        yield path.read_text(encoding="utf-8", errors="replace")
+        try:
+            yield path.read_text(encoding="utf-8", errors="replace")
+        except OSError as error:
+            raise ModelError(str(path), f"cannot be read ({error.strerror})", "check the file") from error
         return
     path = model_file(config, "tokenizer_config.json")
     given = None if path is None else _json(path).get("chat_template")
@@ -153,7 +156,7 @@ def check_context(config: TrainConfig, shards: Shards, model: Any) -> Finding:
     """The longest sample against the longest context of the model. Positions begin anew with each sample."""
     name, longest = "context", longest_sample(shards)
     text = model.get_text_config()
-    limit = next((size for key in CONTEXT if isinstance(size := getattr(text, key, None), int) and size > 0), None)
+    limit = context_of(text)
     figures = {"longest_sample": longest, "context": limit}
     if limit is None:
         what = f"config.json of the model names no longest context; the longest sample has {longest:,} tokens"
@@ -169,6 +172,18 @@ def check_context(config: TrainConfig, shards: Shards, model: Any) -> Finding:
         )
     what = f"the longest sample has {longest:,} tokens, the model sees {limit:,}"
     return Finding(name, "pass", what, figures=figures)
+
+
+def context_of(model: Any) -> int | None:
+    """The most tokens that a model can see, by its config; None where that does not say."""
+    limit = next((size for key in CONTEXT if isinstance(size := getattr(model, key, None), int) and size > 0), None)
+    rope = getattr(model, "rope_parameters", None) or getattr(model, "rope_scaling", None)
+    if limit is None or not isinstance(rope, dict):
+        return limit
+    factor, trained = rope.get("factor"), rope.get("original_max_position_embeddings")
+    if isinstance(factor, (int, float)) and isinstance(trained, int) and factor > 1:
+        return max(limit, int(factor * trained))  # YaRN: many configs name the length before it was stretched
+    return limit
 
 
 def longest_sample(shards: Shards) -> int:

@@ -13,7 +13,8 @@ from sftdata.errors import SftDataError
 from sftdata.settings.layout import columns_of_terminal
 from sfttrain.check.everything import check as check_all
 from sfttrain.check.findings import Finding, as_json, lines, verdict
-from sfttrain.cli.run import fail, quiet_libraries, read_config
+from sfttrain.cli.run import fail, leave_process_group, quiet_libraries, read_config
+from sfttrain.hardware import this_process
 
 HELP = """Check a model and shards before training: tokenizer, template, ids, context, labels, samples kept apart.
 
@@ -41,7 +42,8 @@ def check(
     try:
         quiet_libraries()
         config = read_config(target, [*(settings or ()), *options], out="sfttrain-check")
-        findings = check_all(config, on_found=_ignore if as_object else _print)
+        is_main = this_process().is_main
+        findings = check_all(config, on_found=_print if is_main and not as_object else _ignore)
     except SftDataError as error:
         if as_object:
             print(json.dumps({"ok": False, "checks": [], "error": str(error)}, indent=2))
@@ -49,8 +51,10 @@ def check(
         fail(str(error), 1)
     except KeyboardInterrupt:
         fail("stopped", 130)
+    leave_process_group()
     result = as_json(findings)
-    print(json.dumps(result, indent=2, ensure_ascii=False) if as_object else verdict(findings), flush=True)
+    if is_main:
+        print(json.dumps(result, indent=2, ensure_ascii=False) if as_object else verdict(findings), flush=True)
     if not result["ok"]:
         raise typer.Exit(1)
 

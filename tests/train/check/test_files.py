@@ -119,6 +119,15 @@ def test_a_sample_longer_than_the_context_fails(
     assert one.todo.startswith("prepare the dataset with pack.seq_len=30,")
 
 
+def test_a_context_stretched_by_yarn_counts_in_full(found: Callable[..., dict[str, Finding]], weightless: Path):
+    """The longest sample of these shards has fewer than 64 tokens, and more than 16."""
+    rope = {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 16, "rope_theta": 10000.0}
+    change(weightless / "config.json", max_position_embeddings=16)
+    assert found()["context"].status == "fail"
+    change(weightless / "config.json", max_position_embeddings=16, rope_parameters=rope)
+    assert found()["context"].figures["context"] == 64
+
+
 @pytest.mark.parametrize(("trained", "status"), [(1, "warn"), (100, "pass"), (199, "warn")])
 def test_nearly_no_or_nearly_all_trained_tokens_are_a_warning(
     trained: int,
