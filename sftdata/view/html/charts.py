@@ -175,10 +175,12 @@ def line_chart(
     y_name: str = "",
     log_x: bool = False,
     log_y: bool = False,
+    marks: Sequence[Mark] = (),
+    dots: bool = False,
 ) -> str:
     """A line for each series of (x, y), in the order of its points, with a legend if there are several. A value that is
     not finite, or is not above 0 on a logarithmic axis, interrupts its line. Of long series the least and the greatest
-    value of each stretch are drawn.
+    value of each stretch are drawn. `marks` are values of x, left out beyond the lines; `dots` shows the points.
     """
     kept = {name: [_point(one, log_x, log_y) for one in points] for name, points in series.items()}
     found = [one for points in kept.values() for one in points if one is not None]
@@ -187,9 +189,12 @@ def line_chart(
     xs, ys = ([one[side] for one in found] for side in (0, 1))
     x_ticks, y_ticks = _ticks(min(xs), max(xs), 5, log_x), _ticks(min(ys), max(ys), 4, log_y)
     left = 8 + _CHAR * max(len(_number(one)) for one in y_ticks)
-    top = 20 if y_name else 8
-    base = top + _LINE_HEIGHT
     x_axis = _Axis(min(xs), max(xs), log_x, left + 4, WIDTH - 8)
+    marks = [one for one in marks if x_axis.low <= one.at <= x_axis.high]
+    bands = _bands([(x_axis.at(one.at), one.name) for one in marks])
+    above = 20 if y_name else 8
+    top = above + _BAND * max([band + 1 for band in bands], default=0)
+    base = top + _LINE_HEIGHT
     y_axis = _Axis(min([*ys, *y_ticks]), max([*ys, *y_ticks]), log_y, base, top)
     parts = [_frame(x_axis, y_axis, x_ticks, y_ticks, left)]
     parts += [f'<text x="0" y="11">{html_safe(y_name)}</text>'] if y_name else []
@@ -199,12 +204,15 @@ def line_chart(
         parts.append(f'<text x="{WIDTH}" y="{_short(bottom)}" text-anchor="end">{html_safe(x_name)}</text>')
     for number, (name, points) in enumerate(kept.items()):
         parts.append(_line(name if len(kept) > 1 else "", points, number, x_axis, y_axis))
+        parts += [_dots(points, number, x_axis, y_axis)] if dots else []
         if len(kept) > 1:
             bottom += 16
             stroke = _stroke(number)
             y = _short(bottom - 4)
             parts.append(f'<path d="M{_short(left)} {y}h24" {stroke}/>')
             parts.append(f'<text x="{_short(left + 30)}" y="{_short(bottom)}">{html_safe(name)}</text>')
+    for mark, band in zip(marks, bands, strict=True):
+        parts.append(_mark_line(mark, x_axis.at(mark.at), above + 4 + _BAND * band, base))
     what = f"{len(kept)} series; {x_name or 'x'} from {_number(min(xs))} to {_number(max(xs))}, "
     what += f"{y_name or 'y'} from {_number(min(ys))} to {_number(max(ys))}"
     return _svg(title, what, bottom + 6, parts)
@@ -241,6 +249,13 @@ def _line(name: str, points: Sequence[tuple[float, float] | None], number: int, 
         at = f'cx="{_short(x_axis.at(x))}" cy="{_short(y_axis.at(y))}"'
         dots.append(f'<circle {at} r="5"><title>{html_safe(values)}</title></circle>')
     return f'<path d="{path}" {_stroke(number)}/><g class="hit" fill="transparent">{"".join(dots)}</g>'
+
+
+def _dots(points: Sequence[tuple[float, float] | None], number: int, x_axis: _Axis, y_axis: _Axis) -> str:
+    """The points of a series, in its colour."""
+    places = [(_short(x_axis.at(one[0])), _short(y_axis.at(one[1]))) for one in points if one is not None]
+    circles = "".join(f'<circle cx="{x}" cy="{y}" r="3"/>' for x, y in places)
+    return f'<g fill="{_COLOURS[number % len(_COLOURS)]}" pointer-events="none">{circles}</g>'
 
 
 def _stroke(number: int) -> str:
