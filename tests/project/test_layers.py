@@ -123,6 +123,7 @@ TRAIN = {
     "view.decoder",
     "view.find.origins",
     "view.report.markdown.text",
+    "view.report.markdown.text",
     "view.terminal",
     "view.report.look",
     "view.layout",
