@@ -11,6 +11,7 @@ from pydantic import Field, field_validator, model_validator
 from sftdata.settings.groups import Settings, check_settings
 from sftdata.settings.other_names import Names
 from sftdata.settings.overrides import apply_override, read_settings
+from sfttrain.evaluate.settings import EvaluateSettings
 from sfttrain.trainer.other_names import TRAIN_NAMES
 from sfttrain.trainer.settings import check_trainer_settings
 from sfttrain.ways.presets import preset_names, with_preset
@@ -92,6 +93,15 @@ class TrainConfig(Settings):
         description="none: the first epoch in the order of the shards, each later one in another; length: short first",
     )
     eval_every: int = Field(0, ge=0, description="steps between validation losses; 0: only before and after training")
+    evaluate: EvaluateSettings = Field(
+        default_factory=EvaluateSettings, description="prompts to answer at each evaluation, and checks on the answers"
+    )
+    patience: int | None = Field(
+        None, ge=1, description="early stopping: evaluations in a row without a lower validation loss; needs eval_every"
+    )
+    keep: Literal["last", "best"] = Field(
+        "last", description="the model to save; best: that of the lowest validation loss, at eval_every"
+    )
     save_every: int = Field(0, ge=0, description="steps between checkpoints, the last two kept; 0: only on Ctrl-C")
     attn_implementation: str = Field(
         "auto", description="eager, sdpa, flash_attention_2, ...; auto: the best one available"
@@ -149,6 +159,11 @@ class TrainConfig(Settings):
     def _one_length(self) -> TrainConfig:
         if self.epochs is not None and self.max_steps is not None:
             raise ValueError("epochs and max_steps are both set; keep one of them")
+        if (self.patience is not None or self.keep == "best") and not self.eval_every:
+            name = "patience" if self.patience is not None else "keep"
+            raise ValueError(f"{name} compares validation losses, and eval_every is 0; set eval_every")
+        if self.keep == "best" and self.save_every not in (0, self.eval_every):
+            raise ValueError("keep: best saves a checkpoint at each evaluation; leave save_every out")
         if self.final_rate and self.schedule != "cosine":
             raise ValueError(
                 f"final_rate is where the cosine ends, and schedule is {self.schedule}; remove one of them"
@@ -175,7 +190,25 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> TrainConfig:
         # A model is a hub id unless there is such a folder next to the file.
         if isinstance(value, str) and (key != "model" or (path.parent / value).exists()):
             settings[key] = str(path.parent / value)
+    given = settings.get("evaluate")
+    if isinstance(given, Mapping):
+        settings["evaluate"] = beside(given, path.parent)
     return parse_config(settings, overrides, str(path))
+
+
+def beside(evaluate: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    """The settings of `evaluate` in a file, whose paths are relative to the folder that it is in."""
+    found = dict(evaluate)
+    if isinstance(found.get("prompts"), str):
+        found["prompts"] = str(folder / found["prompts"])
+    if isinstance(found.get("checks"), list):
+        found["checks"] = [
+            {**one, "json_schema": str(folder / one["json_schema"])}
+            if isinstance(one, Mapping) and isinstance(one.get("json_schema"), str)
+            else one
+            for one in found["checks"]
+        ]
+    return found
 
 
 def parse_config(settings: Mapping[str, Any], overrides: Sequence[str] = (), where: str = "config") -> TrainConfig:

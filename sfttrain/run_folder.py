@@ -49,6 +49,7 @@ from sfttrain.say import say
 
 RUN_JSON = "run.json"
 METRICS = "metrics.jsonl"
+ANSWERS = "answers.jsonl"
 WORK = ".sfttrain"
 # The files that a model is saved in, besides those of the tokenizer.
 _OF_MODEL = re.compile(
@@ -76,6 +77,11 @@ class RunFolder:
     def metrics(self) -> Path:
         """One JSON object per line: the steps and the validation losses."""
         return self.path / METRICS
+
+    @property
+    def answers(self) -> Path:
+        """One JSON object per line: what the model answered to a prompt after a step."""
+        return self.path / ANSWERS
 
     @property
     def saving(self) -> Path:
@@ -279,8 +285,10 @@ def _cut_back(folder: RunFolder) -> RunFolder:
     """The folder with its metrics and token counts as they were when the checkpoint was written."""
     lines = [line for line in read_metrics(folder.metrics) if line["step"] <= folder.first_step]
     if folder.is_main:
-        if folder.metrics.exists():
-            write_bytes(folder.metrics, "".join(json.dumps(line) + "\n" for line in lines).encode())
+        for file, kept in ((folder.metrics, lines), (folder.answers, read_metrics(folder.answers))):
+            if file.exists():
+                kept = [line for line in kept if line["step"] <= folder.first_step]
+                write_bytes(file, "".join(json.dumps(line) + "\n" for line in kept).encode())
         for checkpoint in checkpoints(folder.path):
             if step_of(checkpoint) > folder.first_step:  # the continued run writes its own
                 remove_checkpoint(checkpoint)
@@ -293,7 +301,7 @@ def _clear(path: Path, files: Mapping[str, str]) -> None:
     """Remove what an earlier run wrote, and nothing else; run.json, which says what that is, last."""
     for checkpoint in list(own_checkpoints(path)):
         remove_checkpoint(checkpoint)
-    remove_inside(path, [*files, METRICS])
+    remove_inside(path, [*files, METRICS, ANSWERS])
     remove_inside(path, [RUN_JSON])
 
 
@@ -333,8 +341,9 @@ def _refuse_foreign(path: Path, names: Collection[str], files: Mapping[str, str]
     for checkpoint in named_checkpoints(path):
         if read_record(checkpoint) is None:
             raise OutputError(str(checkpoint), "is not a checkpoint of sfttrain", MOVE_IT)
-    if is_taken(path / METRICS) and not (is_file(path / METRICS) and (path / RUN_JSON).exists()):
-        raise OutputError(str(path / METRICS), "was not written by sfttrain", MOVE_IT)
+    for name in (METRICS, ANSWERS):
+        if is_taken(path / name) and not (is_file(path / name) and (path / RUN_JSON).exists()):
+            raise OutputError(str(path / name), "was not written by sfttrain", MOVE_IT)
     of_model = [entry.name for entry in path.iterdir() if _OF_MODEL.fullmatch(entry.name)]
     for name in [*of_model, *names]:
         if name not in files and is_taken(inside(path, name)):

@@ -17,15 +17,14 @@ from sfttrain.check.files import check_files
 from sfttrain.check.findings import as_json, raise_first_fail, warnings_of
 from sfttrain.check.memory import check_memory
 from sfttrain.config import TrainConfig, resolve_config
-from sfttrain.data import TRAIN, VALIDATION, open_shards
-from sfttrain.evaluate.places import load_places
+from sfttrain.data import TRAIN, Shards, open_shards
 from sfttrain.hardware import check_devices, this_process
 from sfttrain.model import read_model_config
 from sfttrain.resume import shared_settings
 from sfttrain.run_folder import RunFolder, check_place, open_run_folder
 from sfttrain.say import say
 from sfttrain.summary import describe_start, summarize_end, summarize_start
-from sfttrain.trainer.batches import plan_batches
+from sfttrain.trainer.batches import BatchPlan, plan_batches
 from sfttrain.trainer.save import record_checkpoints, save_model, tokenizer_names
 from sfttrain.ways.rate import pick_rate
 
@@ -70,12 +69,7 @@ def run(config: TrainConfig | Mapping[str, Any] | str | Path, *, resume_command:
     config, memory = check_memory(config.model_copy(update={"learning_rate": rate.value}), shards, batches, model)
     checks.append(memory)
     raise_first_fail(checks)
-    row_order = {
-        "dataset_hash": shards.manifest.dataset_hash,
-        "rows_per_step": batches.rows_per_step,
-        "seed": config.seed,
-        "sort": config.sort,
-    }
+    row_order = _row_order(config, shards, batches)
     shared = shared_settings(config, row_order, process.world_size)
     with open_run_folder(config, shared, tokenizer_names(shards.manifest), is_main=process.is_main) as folder:
         folder.check_steps_left(batches.num_steps(config.epochs, config.max_steps))
@@ -83,6 +77,7 @@ def run(config: TrainConfig | Mapping[str, Any] | str | Path, *, resume_command:
         # These import torch, transformers and trl.
         from sfttrain.check.isolation import prove_loss_before_step_0
         from sfttrain.check.steps import say_time_after_two_steps
+        from sfttrain.evaluate.during import evaluate_during
         from sfttrain.trainer.build import build_trainer
         from sfttrain.trainer.finite import stop_where_not_finite
         from sfttrain.trainer.metrics import record_metrics
@@ -90,11 +85,11 @@ def run(config: TrainConfig | Mapping[str, Any] | str | Path, *, resume_command:
 
         trainer = build_trainer(config, shards, batches, resumes=folder.resume_from is not None)
         trainer.check_data = shards.check_unchanged
-        trainer.places = load_places(shards, VALIDATION) if trainer.eval_dataset is not None else None
         record_checkpoints(trainer, folder)
         proof = prove_loss_before_step_0(trainer)
         stop_where_not_finite(trainer, folder, shards)
         metrics = record_metrics(trainer, folder)
+        evaluations = evaluate_during(trainer, config, shards, folder)
         say_time_after_two_steps(trainer)
         stop = stop_on_signals(trainer)
         summary = {**row_order, **summarize_start(config, trainer, folder), "checks": as_json(checks)["checks"]}
@@ -111,14 +106,23 @@ def run(config: TrainConfig | Mapping[str, Any] | str | Path, *, resume_command:
                 end = summarize_end(trainer, folder, proof, metrics, time.monotonic() - started)
                 folder.write_summary({"status": "stopped", **summary, **end})
                 raise Interrupted(folder.how_to_resume(trainer.state.global_step, resume_command), stop.signum)
-            if trainer.eval_dataset is not None and metrics.last_validated_step != trainer.state.global_step:
-                trainer.evaluate()
+            evaluations.finish(metrics.last_validated_step)
             files = save_model(trainer, shards, folder, config, summary)
 
             end = summarize_end(trainer, folder, proof, metrics, time.monotonic() - started)
-            summary = {"status": "finished", **summary, **end, "files": files}
+            summary = {"status": "finished", **summary, **end, **evaluations.summary(), "files": files}
             folder.write_summary(summary)
     return Result(folder.path, summary)
+
+
+def _row_order(config: TrainConfig, shards: Shards, batches: BatchPlan) -> dict[str, Any]:
+    """What decides which sequence is trained in which step."""
+    return {
+        "dataset_hash": shards.manifest.dataset_hash,
+        "rows_per_step": batches.rows_per_step,
+        "seed": config.seed,
+        "sort": config.sort,
+    }
 
 
 @contextmanager

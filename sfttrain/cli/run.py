@@ -82,6 +82,9 @@ def run(
     except (OSError, ValueError):
         close_stdout()
         fail(f"the model is in {result.out}, but the result could not be printed: standard output is closed or full", 1)
+    if missed := [one for one in result.summary["answers"] if not one["met"]]:
+        bars = ", ".join(f"{one['name']} {one['share']:.2f}, at least {one['at_least']:.2f}" for one in missed)
+        fail(f"the model is in {result.out}, but its answers miss a bar: {bars}", 1)
 
 
 def leave_process_group() -> None:

@@ -29,6 +29,7 @@ def make_sft_config(
     the attention mask; either one alone silently trains on something else.
     """
     num_steps = batches.num_steps(config.epochs, config.max_steps)
+    save_every = config.eval_every if config.keep == "best" else config.save_every
     gpu, cpu = torch.cuda.is_available(), torch.accelerator.current_accelerator() is None
     defaults: dict[str, Any] = {
         "per_device_eval_batch_size": batches.rows_per_device,
@@ -51,8 +52,9 @@ def make_sft_config(
         "data_seed": config.seed,
         "eval_strategy": "steps" if validates and config.eval_every else "no",
         "eval_steps": config.eval_every or None,
-        "save_strategy": "steps" if config.save_every else "no",
-        "save_steps": config.save_every or 500,
+        "save_strategy": "steps" if save_every else "no",
+        "save_steps": save_every or 500,
+        **({"load_best_model_at_end": True, "metric_for_best_model": "eval_loss"} if config.keep == "best" else {}),
         "bf16": dtype == "bfloat16",
         "trust_remote_code": config.trust_remote_code,
         "use_liger_kernel": config.liger,

@@ -123,10 +123,10 @@ TRAIN = {
     "view.decoder",
     "view.find.origins",
     "view.report.markdown.text",
-    "view.report.markdown.text",
     "view.terminal",
     "view.report.look",
     "view.layout",
+    "view.summary",
     "view.html",
 }  # what sfttrain may import of sftdata
 # Slow to import: loaded by the function that uses them, or by a module that is itself loaded late.
@@ -136,6 +136,9 @@ LATE = {
     "sfttrain.check.steps",
     "sfttrain.find_lr.trial",
     "sfttrain.report.during",
+    "sfttrain.evaluate.answers",
+    "sfttrain.evaluate.during",
+    "sfttrain.evaluate.generate",
     "sfttrain.evaluate.scores",
     "sfttrain.trainer.attention",
     "sfttrain.trainer.build",

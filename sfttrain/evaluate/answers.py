@@ -1,0 +1,129 @@
+"""The answers to the prompts of a file, at each evaluation of a run. Imports torch and transformers."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from accelerate.utils import gather_object
+from transformers import TrainerCallback
+
+from sftdata.errors import ConfigError
+from sftdata.files.atomic import output_errors
+from sftdata.library.prompts import Prompt, read_prompts
+from sftdata.view.decoder import Decoder
+from sfttrain.data import Shards
+from sfttrain.evaluate.checks import Check, Outcome, Tally, make_checks, run_checks
+from sfttrain.evaluate.generate import generate
+from sfttrain.evaluate.places import TOKENIZER_JSON
+from sfttrain.evaluate.settings import EvaluateSettings
+from sfttrain.run_folder import RunFolder
+from sfttrain.say import say
+
+if TYPE_CHECKING:
+    from sfttrain.trainer.packed import PackedTrainer
+
+
+class Answering:
+    """The prompts of a file with what checks their answers, made ready once for any number of models.
+
+    Raises SftDataError where the file, a prompt or a check cannot be used.
+    """
+
+    def __init__(self, settings: EvaluateSettings, shards: Shards, seed: int) -> None:
+        self._settings = settings
+        self._seed = seed
+        self._end_ids = shards.manifest.tokenizer.end_of_turn_ids
+        self._decoder = Decoder.from_file(shards.tokenizer / TOKENIZER_JSON)
+        file = settings.prompts
+        self.prompts: list[Prompt] = [] if file is None else read_prompts(shards.path, file, like=settings.like)
+        self.checks: list[Check] = make_checks(settings.checks, self.prompts)
+        if self.checks and not self.prompts:
+            raise ConfigError("evaluate.checks", "check answers, and there are no prompts", "set evaluate.prompts")
+
+    def texts(self, model: Any, prompts: Sequence[Prompt]) -> list[str]:
+        """What the model answers to some of the prompts."""
+        answers = generate(
+            model,
+            [prompt.ids for prompt in prompts],
+            self._end_ids,
+            max_new_tokens=self._settings.max_new_tokens,
+            temperature=self._settings.temperature,
+            seed=self._seed,
+        )
+        return [self._decoder.decode(ids).strip() if ids else "" for ids in answers]
+
+    def checked(self, answers: Sequence[str]) -> tuple[list[dict[str, Outcome]], list[Tally]]:
+        """The outcomes of the checks for the answers to all prompts, and how many pass."""
+        return run_checks(self.checks, self.prompts, answers)
+
+
+class AnswersCallback(TrainerCallback):  # type: ignore[misc]
+    """Writes answers.jsonl and the tallies of checks to metrics.jsonl at each evaluation; without a validation split,
+    after training.
+    """
+
+    def __init__(self, trainer: PackedTrainer, folder: RunFolder, answering: Answering) -> None:
+        self._trainer = trainer
+        self._folder = folder
+        self._answering = answering
+        self.last: list[Tally] = []
+        self._tallies: dict[int, list[Tally]] = {}  # by step
+
+    def on_evaluate(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        self._answer(args, state.global_step)
+
+    def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        if self._trainer.eval_dataset is None and state.global_step >= state.max_steps:
+            self._answer(args, state.global_step)
+
+    def use(self, step: int) -> None:
+        """Have the tallies of a step as the last ones; the model, which is the one of that step, answers again if they
+        are not known. All processes must call it.
+        """
+        if step in self._tallies:
+            self.last = self._tallies[step]
+        else:
+            self._answer(self._trainer.args, step, writes=False)
+
+    def _answer(self, args: Any, step: int, *, writes: bool = True) -> None:
+        """Answer the prompts, each process its part."""
+        answering, trainer = self._answering, self._trainer
+        if not answering.prompts:
+            return
+        own = answering.prompts[args.process_index :: args.world_size]
+        model = trainer.accelerator.unwrap_model(trainer.model)
+        found = list(
+            zip(range(args.process_index, len(answering.prompts), args.world_size), answering.texts(model, own))
+        )
+        answers = [text for _, text in sorted(gather_object(found) if args.world_size > 1 else found)]
+        outcomes, self.last = answering.checked(answers)
+        self._tallies[step] = self.last
+        if not self._folder.is_main or not writes:
+            return
+        with output_errors(self._folder.answers), open(self._folder.answers, "a", encoding="utf-8") as file:
+            for prompt, answer, checks in zip(answering.prompts, answers, outcomes, strict=True):
+                line = {"step": step, "where": prompt.where, "messages": prompt.messages, "answer": answer}
+                passed = {name: one.passed for name, one in checks.items()}
+                file.write(json.dumps({**line, "reference": prompt.reference, "checks": passed}) + "\n")
+        if self.last:
+            shares = {one.name: one.share for one in self.last}
+            with output_errors(self._folder.metrics), open(self._folder.metrics, "a", encoding="utf-8") as file:
+                file.write(json.dumps({"step": step, "checks": shares}) + "\n")
+        for one in self.last:
+            say(f"step {step:,}: {one.in_words}")
+
+
+def answer_at_evaluations(
+    trainer: PackedTrainer, folder: RunFolder, settings: EvaluateSettings, shards: Shards, seed: int
+) -> AnswersCallback:
+    """Have the trainer answer the prompts at each evaluation. Raises SftDataError where they cannot be used, and
+    ConfigError where the weights are split over processes, which cannot generate together here.
+    """
+    if settings.prompts is not None and (trainer.is_fsdp_enabled or trainer.is_deepspeed_enabled):
+        what = "a model that is split over processes does not answer prompts during a run"
+        raise ConfigError("evaluate.prompts", what, "leave it out, and use `sfttrain eval` after the run")
+    callback = AnswersCallback(trainer, folder, Answering(settings, shards, seed))
+    trainer.add_callback(callback)
+    return callback

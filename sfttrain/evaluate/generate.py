@@ -1,0 +1,78 @@
+"""What a model answers to prompts. Imports torch and transformers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from transformers import GenerationConfig
+
+BATCH = 16  # prompts that are answered together
+
+
+def generate(
+    model: Any,
+    prompts: Sequence[Sequence[int]],
+    end_ids: Sequence[int],
+    *,
+    max_new_tokens: int,
+    temperature: float = 0.0,
+    seed: int = 0,
+) -> list[list[int]]:
+    """The ids of the answer to each prompt, without the token that ended it.
+
+    An answer ends at one of `end_ids` and of the model's own stop tokens. Nothing else of the model's generation config
+    counts: at temperature 0, each token is the most likely one. The random state is left as it was.
+    """
+    base = model.get_base_model() if hasattr(model, "get_base_model") else model
+    ends = list(dict.fromkeys([*end_ids, *_own_ends(base)]))
+    how = GenerationConfig(
+        do_sample=temperature > 0,
+        max_new_tokens=max_new_tokens,
+        eos_token_id=ends or None,
+        pad_token_id=ends[0] if ends else 0,
+        **({"temperature": temperature, "top_k": 0} if temperature > 0 else {}),
+    )
+    found: dict[int, list[int]] = {}
+    order = sorted(range(len(prompts)), key=lambda number: (len(prompts[number]), number))
+    devices = [base.device] if base.device.type == "cuda" else []
+    with _as_asked(base, how), torch.random.fork_rng(devices), torch.inference_mode():
+        torch.manual_seed(seed)
+        for start in range(0, len(order), BATCH):
+            numbers = order[start : start + BATCH]
+            longest = max(len(prompts[number]) for number in numbers)
+            ids = torch.full((len(numbers), longest), how.pad_token_id, dtype=torch.long)
+            mask = torch.zeros_like(ids)
+            for at, number in enumerate(numbers):
+                prompt = torch.as_tensor(list(prompts[number]))
+                ids[at, longest - len(prompt) :] = prompt
+                mask[at, longest - len(prompt) :] = 1
+            written = base.generate(input_ids=ids.to(base.device), attention_mask=mask.to(base.device))
+            for at, number in enumerate(numbers):
+                found[number] = _until_end(written[at, longest:].tolist(), ends)
+    return [found[number] for number in range(len(prompts))]
+
+
+@contextmanager
+def _as_asked(base: Any, how: GenerationConfig) -> Iterator[None]:
+    """The model with this generation config alone, not training, and with a cache."""
+    before, was_training, had_cache = base.generation_config, base.training, base.config.use_cache
+    base.generation_config, base.config.use_cache = how, True
+    base.eval()
+    try:
+        yield
+    finally:
+        base.generation_config, base.config.use_cache = before, had_cache
+        base.train(was_training)
+
+
+def _own_ends(base: Any) -> list[int]:
+    known = base.generation_config.eos_token_id if base.generation_config is not None else None
+    return [] if known is None else list(known) if isinstance(known, list) else [known]
+
+
+def _until_end(ids: list[int], ends: Sequence[int]) -> list[int]:
+    """The ids before the first end."""
+    return ids[: next((at for at, id_ in enumerate(ids) if id_ in ends), len(ids))]
