@@ -2,6 +2,7 @@
 
 OUT/run.json           how the run went, and the files of the model with their checksums: what a later run may replace
     metrics.jsonl      a line for each step and each validation
+    report.html        both as a page: see report/
     checkpoint-500/    see checkpoints.py
     .sfttrain/lock     held by the run
               saving/  the model is written here, then moved
@@ -44,6 +45,7 @@ from sfttrain.checkpoints import (
     remove_checkpoint,
 )
 from sfttrain.config import TrainConfig
+from sfttrain.report.mark import REPORT, is_own_report
 from sfttrain.resume import check_shared
 from sfttrain.say import say
 
@@ -301,7 +303,7 @@ def _clear(path: Path, files: Mapping[str, str]) -> None:
     """Remove what an earlier run wrote, and nothing else; run.json, which says what that is, last."""
     for checkpoint in list(own_checkpoints(path)):
         remove_checkpoint(checkpoint)
-    remove_inside(path, [*files, METRICS, ANSWERS])
+    remove_inside(path, [*files, METRICS, ANSWERS, REPORT])
     remove_inside(path, [RUN_JSON])
 
 
@@ -344,6 +346,8 @@ def _refuse_foreign(path: Path, names: Collection[str], files: Mapping[str, str]
     for name in (METRICS, ANSWERS):
         if is_taken(path / name) and not (is_file(path / name) and (path / RUN_JSON).exists()):
             raise OutputError(str(path / name), "was not written by sfttrain", MOVE_IT)
+    if is_taken(path / REPORT) and not is_own_report(path / REPORT):
+        raise OutputError(str(path / REPORT), "was not written by sfttrain, or has changed since", MOVE_IT)
     of_model = [entry.name for entry in path.iterdir() if _OF_MODEL.fullmatch(entry.name)]
     for name in [*of_model, *names]:
         if name not in files and is_taken(inside(path, name)):

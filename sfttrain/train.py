@@ -20,6 +20,7 @@ from sfttrain.config import TrainConfig, resolve_config
 from sfttrain.data import TRAIN, Shards, open_shards
 from sfttrain.hardware import check_devices, this_process
 from sfttrain.model import read_model_config
+from sfttrain.report.dataset import describe_dataset
 from sfttrain.resume import shared_settings
 from sfttrain.run_folder import RunFolder, check_place, open_run_folder
 from sfttrain.say import say
@@ -78,6 +79,7 @@ def run(config: TrainConfig | Mapping[str, Any] | str | Path, *, resume_command:
         from sfttrain.check.isolation import prove_loss_before_step_0
         from sfttrain.check.steps import say_time_after_two_steps
         from sfttrain.evaluate.during import evaluate_during
+        from sfttrain.report.during import reported
         from sfttrain.trainer.build import build_trainer
         from sfttrain.trainer.finite import stop_where_not_finite
         from sfttrain.trainer.metrics import record_metrics
@@ -93,12 +95,13 @@ def run(config: TrainConfig | Mapping[str, Any] | str | Path, *, resume_command:
         say_time_after_two_steps(trainer)
         stop = stop_on_signals(trainer)
         summary = {**row_order, **summarize_start(config, trainer, folder), "checks": as_json(checks)["checks"]}
+        summary["dataset"] = describe_dataset(shards)
         folder.write_summary({"status": "running", **summary})
         if process.is_main:
             start = describe_start(config, summary, shards, batches, checks[0].what, rate)
             say("\n".join([start, *warnings_of(checks)]))
 
-        with failure_recorded(folder, summary), training_errors(folder.path):
+        with reported(trainer, folder), failure_recorded(folder, summary), training_errors(folder.path):
             with stop:
                 trainer.train(resume_from_checkpoint=str(folder.resume_from) if folder.resume_from else None)
             shards.check_unchanged()

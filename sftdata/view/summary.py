@@ -13,7 +13,7 @@ from sftdata.errors import pluralize
 from sftdata.reasons import REASONS
 from sftdata.safe.control_chars import terminal_safe
 from sftdata.store.config_parts import given_lines
-from sftdata.store.manifest import Manifest, SplitStats
+from sftdata.store.manifest import Counts, Manifest, SplitStats
 from sftdata.view.layout import BOLD, PLAIN_WIDTH, Line, Table, paragraph, plain, shortened, width_of
 from sftdata.view.notes import notes_on
 from sftdata.view.outcome import DETAIL_WIDTH, Caution, Detail, Facts, Group, find_cautions, share_text
@@ -240,7 +240,7 @@ def mixture_table(manifest: Manifest) -> Table:
 def _funnel_table(manifest: Manifest, facts: Facts | None) -> Table:
     """From rows read to rows packed: a line for each reason, by stage, with what the ledger says of its rows."""
     counts = manifest.counts
-    stages = by_stage(manifest)
+    stages = by_stage(manifest.counts)
     wide = max((len(name) for name, _ in stages), default=0)
     rows = [("rows read", f"{counts.rows_read:,}", "", "", "")]
     shares = [1.0]
@@ -265,9 +265,9 @@ def _funnel_table(manifest: Manifest, facts: Facts | None) -> Table:
     )
 
 
-def by_stage(manifest: Manifest) -> list[tuple[str, list[tuple[str, int]]]]:
+def by_stage(counts: Counts) -> list[tuple[str, list[tuple[str, int]]]]:
     """Each stage that dropped rows, in the order of the stages, with its reasons and how many rows each has."""
-    dropped = manifest.counts.dropped
+    dropped = counts.dropped
     stages = sorted(dropped, key=lambda name: min(map(_place, dropped[name]), default=len(REASONS)))
     return [(name, sorted(dropped[name].items(), key=lambda item: _place(item[0]))) for name in stages]
 

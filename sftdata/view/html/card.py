@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 
 from sftdata.errors import pluralize
 from sftdata.safe.control_chars import html_safe
-from sftdata.store.manifest import Manifest
+from sftdata.store.manifest import Counts, Manifest
 from sftdata.view.figures import TEXT, Figures
 from sftdata.view.html.charts import Mark, histogram
 from sftdata.view.html.tables import Cell, bar_html, meter_html, number_cell, paged_table, table_html
@@ -83,7 +83,7 @@ def card_html(summary: Summary, figures: Figures | None = None) -> str:
     assert about is not None, "a summary of a dataset"
     parts = [head_html(about), tiles_html(about, figures), warnings_html(summary.warnings)]
     if about.split is None:
-        parts += [funnel_html(about.manifest, about.facts)]
+        parts += [funnel_html(about.manifest.counts, about.facts)]
     parts += [charts_html(figures, about.manifest.seq_len) if figures is not None else ""]
     parts += [splits_html(about)]
     if about.split is None:
@@ -167,14 +167,13 @@ def _warning(one: Caution) -> str:
     return f'<div class="warn"><b>Warning:</b> {html_safe(one.text)}{fix}</div>'
 
 
-def funnel_html(manifest: Manifest, facts: Facts | None = None) -> str:
+def funnel_html(counts: Counts, facts: Facts | None = None) -> str:
     """From rows read to rows packed: what each stage dropped, for which reason, with the first row and details."""
-    counts = manifest.counts
     read = counts.rows_read
     if not read:
         return ""
     parts = [_step("rows read", f"{read:,}", "", 1.0, "b")]
-    for stage, reasons in by_stage(manifest):
+    for stage, reasons in by_stage(counts):
         if len(reasons) > 1:
             lost = sum(number for _, number in reasons)
             name = f"{stage}: {len(reasons)} reasons"

@@ -56,7 +56,7 @@ class DroppedRows:
         read = self._manifest.counts.rows_read
         room = EXAMPLES_BYTES // max(1, sum(map(len, self._ledger.examples.values())))
         parts = []
-        for stage, reasons in by_stage(self._manifest):
+        for stage, reasons in by_stage(self._manifest.counts):
             for reason, number in reasons:
                 meaning, helps = REASONS.get(reason, ("", ""))[1], WHAT_HELPS.get(reason, "")
                 chosen = self._ledger.examples.get(reason, ())

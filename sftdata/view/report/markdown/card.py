@@ -182,7 +182,7 @@ def _funnel(manifest: Manifest, facts: Facts | None, names: Names) -> Iterator[s
         return
     yield "## Where the rows went"
     rows = [["rows read", "", f"{counts.rows_read:,}", "", "", ""]]
-    for stage, reasons in by_stage(manifest):
+    for stage, reasons in by_stage(manifest.counts):
         for reason, number in reasons:
             first = counts.examples.get(reason)
             shown = [cell(names.text(first)) if first else "", sentence(remark(reason, facts))]

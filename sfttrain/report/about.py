@@ -1,0 +1,151 @@
+"""The parts of a page on how a run was made: its settings, dataset, checks and versions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from sftdata.errors import pluralize
+from sftdata.safe.control_chars import html_safe
+from sftdata.settings.written import dotted_settings
+from sftdata.settings.yaml_line import flow
+from sftdata.view.html.card import funnel_html
+from sftdata.view.html.tables import Cell, number_cell, paged_table
+from sfttrain.config import TrainConfig
+from sfttrain.report.dataset import counts_of
+from sfttrain.report.names import Names
+
+ALL_CHANGED, PAGE_SETTINGS = 100, 20  # rows of a table that are shown at once
+NO_TEXT: Mapping[str, Any] = {}
+
+
+def settings_html(config: Mapping[str, Any], names: Names) -> str:
+    """The settings that differ from the defaults; the others are folded."""
+    if not config:
+        return "<p>run.json does not have the settings.</p>"
+    changed, others = split_settings(config)
+    folded = ""
+    if others:
+        about = f"{len(others):,} at their defaults"
+        table = _settings_table(others, names, PAGE_SETTINGS)
+        folded = f"<details class=folded><summary>{about}</summary>{table}</details>"
+    return _settings_table(changed, names, ALL_CHANGED) + folded
+
+
+def split_settings(config: Mapping[str, Any]) -> tuple[list[tuple[str, Any]], list[tuple[str, Any]]]:
+    """Settings by their dotted names: those that differ from the defaults, and the others."""
+    required = {"shards": "-", "model": "-", "out": "-"}
+    defaults = TrainConfig.model_validate(required).model_dump(mode="json")
+    changed: list[tuple[str, Any]] = []
+    others: list[tuple[str, Any]] = []
+    for name, value in config.items():
+        is_default = name not in required and name in defaults and defaults[name] == value
+        found = dotted_settings({name: value}) or [(name, value)]
+        (others if is_default else changed).extend(found)
+    return changed, others
+
+
+def _settings_table(settings: Sequence[tuple[str, Any]], names: Names, page_rows: int) -> str:
+    rows = (
+        [Cell(name, None, f"<b>{html_safe(name)}</b>"), Cell(flow(names.value(value)).strip())]
+        for name, value in settings
+    )
+    return paged_table(("setting", "value"), rows, total=len(settings), noun="setting", page_rows=page_rows, wide=(1,))
+
+
+def dataset_html(summary: Mapping[str, Any]) -> str:
+    """The dataset: its hash, its splits, and where its rows went."""
+    dataset = entry(summary, "dataset")
+    facts = [("dataset hash", summary.get("dataset_hash"))]
+    facts += [("tokenizer, sha256", dataset.get("tokenizer")), ("template, sha256", dataset.get("template"))]
+    seq_len = dataset.get("seq_len")
+    facts.append(("tokens of a sequence, at most", f"{seq_len:,}" if isinstance(seq_len, int) else None))
+    parts = [facts_table([(name, code(value)) for name, value in facts if isinstance(value, str)])]
+    splits = [(name, one) for name, one in entry(dataset, "splits").items() if isinstance(one, dict)]
+    if splits:
+        figures = ("samples", "sequences", "tokens", "trained_tokens")
+        rows = [[Cell(name), *(number_cell(_whole(one.get(figure))) for figure in figures)] for name, one in splits]
+        head = ("split", "samples", "sequences", "tokens", "trained tokens")
+        parts.append(paged_table(head, rows, total=len(rows), noun="split"))
+    counts = counts_of(dataset)
+    if counts is not None:
+        parts.append(f'<div class="card">{funnel_html(counts)}</div>')
+    return "".join(parts)
+
+
+def checks_html(summary: Mapping[str, Any], names: Names) -> str:
+    """What was checked before the first step, and what was found."""
+    checks = summary.get("checks")
+    found = [one for one in checks if isinstance(one, dict)] if isinstance(checks, list) else []
+    rows = [
+        [
+            Cell(text_in(one, "name")),
+            Cell(text_in(one, "status"), None, _status(text_in(one, "status"))),
+            Cell(names.text(text_in(one, "what"))),
+            Cell(names.text(text_in(one, "todo")) if one.get("status") != "pass" else ""),
+        ]
+        for one in found
+    ]
+    proof = entry(summary, "preflight")
+    if proof:
+        rows.append([Cell("isolation"), Cell("pass", None, _status("pass")), Cell(_proof_in_words(proof)), Cell("")])
+    if not rows:
+        return "<p>run.json does not say what was checked.</p>"
+    head: tuple[str, ...] = ("check", "result", "what was found", "what to do")
+    if not any(row[3].text for row in rows):
+        head, rows = head[:3], [row[:3] for row in rows]
+    return paged_table(head, rows, total=len(rows), noun="check", page_rows=ALL_CHANGED, wide=(2,))
+
+
+def _status(status: str) -> str:
+    return f"<b class=many>{html_safe(status)}</b>" if status != "pass" else html_safe(status)
+
+
+def _proof_in_words(proof: Mapping[str, Any]) -> str:
+    """What was proven of a packed sequence, as far as run.json says it."""
+    samples, packed, alone = (proof.get(name) for name in ("samples", "packed", "one_by_one"))
+    said = "samples of a sequence are separate"
+    if isinstance(samples, int):
+        said += f": {pluralize(samples, 'sample')} packed"
+    if isinstance(packed, float) and isinstance(alone, float):
+        said += f" have loss {packed:.6f}, one by one {alone:.6f}"
+    return said
+
+
+def versions_html(summary: Mapping[str, Any]) -> str:
+    """The versions of the programs, and the files of the model."""
+    versions = [(name, version) for name, version in entry(summary, "versions").items() if isinstance(version, str)]
+    rows = ([Cell(name), Cell(version)] for name, version in versions)
+    parts = [paged_table(("program", "version"), rows, total=len(versions), noun="program", page_rows=PAGE_SETTINGS)]
+    files = [(name, checksum) for name, checksum in entry(summary, "files").items() if isinstance(checksum, str)]
+    if files:
+        listed = ([Cell(name), Cell(checksum)] for name, checksum in files)
+        parts.append(paged_table(("file", "sha256"), listed, total=len(files), noun="file", wide=(1,)))
+    return "".join(parts)
+
+
+def facts_table(rows: Sequence[tuple[str, str]] | Iterator[tuple[str, str]]) -> str:
+    """Names and HTML beside each other."""
+    body = "".join(f"<tr><td class=l>{html_safe(name)}</td><td class=x>{html}</td></tr>" for name, html in rows)
+    return f'<div class="box"><table class="wide facts"><tbody>{body}</tbody></table></div>'
+
+
+def code(text: object) -> str:
+    """A text as it is written."""
+    return f"<code>{html_safe(str(text))}</code>"
+
+
+def entry(summary: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    """A group of run.json; empty where it has none."""
+    found = summary.get(name)
+    return found if isinstance(found, dict) else NO_TEXT
+
+
+def text_in(summary: Mapping[str, Any], name: str) -> str:
+    """A text of run.json; empty where it has none."""
+    found = summary.get(name)
+    return found if isinstance(found, str) else ""
+
+
+def _whole(value: object) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
