@@ -85,8 +85,8 @@ def describe_start(
         f"model  {config.model}: {kind}, {start['trained_parameters']:,} of {start['parameters']:,} parameters, "
         f"{start['dtype']}, {start['attn_implementation']}, {start['device']}; {model_check}",
         f"batch  {_describe_batches(batches, config.batch_tokens)}",
-        f"train  {length}, {config.schedule}, warmup {config.warmup:g}",
-        f"rate   {rate.in_words}",
+        f"train  {length}, learning rate {rate.value:g}, {config.schedule}, warmup {config.warmup:g}",
+        *([] if rate.is_set else [f"rate   {rate.in_words}"]),
     ]
     if start["resumed_from_step"]:
         lines.append(f"resume after step {start['resumed_from_step']:,}")

@@ -27,6 +27,7 @@ class Rate:
     value: float
     reason: str
     not_calibrated_for: str = ""
+    is_set: bool = False  # by the settings, not by the rule
 
     @property
     def in_words(self) -> str:
@@ -39,7 +40,7 @@ def pick_rate(config: TrainConfig, model: Any) -> Rate:
     """The learning rate of a run, from its settings or by the rule; `model` is the model's config."""
     if config.learning_rate is not None:
         preset = f", or by the preset {config.preset}" if config.preset else ""
-        return Rate(config.learning_rate, f"as set in the settings{preset}")
+        return Rate(config.learning_rate, f"as set in the settings{preset}", is_set=True)
     text = model.get_text_config()
     family, width = family_of(text), getattr(text, "hidden_size", None)
     if family is None or not isinstance(width, int) or width < 1:
