@@ -7,6 +7,7 @@ from pathlib import Path
 
 from sftdata.errors import pluralize
 from sftdata.safe.control_chars import html_safe
+from sftdata.view.html.card import part_html
 from sftdata.view.html.charts import Mark, line_chart
 from sftdata.view.html.tables import table_html
 from sftdata.view.report.look import Section, whole_page
@@ -20,7 +21,6 @@ def sweep_page(sweep: Sweep) -> bytes:
     title = f"Learning rate for {shown_name(config.model)} on {shown_name(config.shards)}"
     sections = [
         Section("losses", "Losses", _losses(sweep)),
-        Section("steps", "Steps of the longest runs", _curves(sweep)),
         Section("sweep", "How it was found", _about(sweep)),
     ]
     page = "<!doctype html>\n" + whole_page(title, _head(title, sweep), sections)
@@ -56,7 +56,7 @@ def _lowest(sweep: Sweep) -> float:
 
 
 def _losses(sweep: Sweep) -> str:
-    """The chart of losses over rates, a line for each round, and the table. What diverged is in the table alone."""
+    """The losses over rates, a line for each round, and over steps, and the table, which alone has what diverged."""
     series = {
         pluralize(steps, "step"): [
             (rate, trials[steps].loss or 0.0)
@@ -76,15 +76,15 @@ def _losses(sweep: Sweep) -> str:
         marks=marks,
         dots=True,
     )
-    return f"<div class=charts><div>{chart}</div></div>{table_html(table_of(sweep))}"
+    both = f"<div>{part_html('By learning rate')}{chart}</div><div>{part_html('By step')}{_curves(sweep)}</div>"
+    return f"<div class=charts>{both}</div>{table_html(table_of(sweep))}"
 
 
 def _curves(sweep: Sweep) -> str:
     """The training losses of the rates that were trained longest."""
     longest = sorted((one for one in sweep.last if one.curve), key=lambda one: one.rate)
     series = {f"{one.rate:g}": _points(one.curve) for one in longest}
-    chart = line_chart(series, title="Training loss by step", x_name="step", y_name="training loss")
-    return f"<div class=charts><div>{chart}</div></div>"
+    return line_chart(series, title="Training loss by step", x_name="step", y_name="training loss")
 
 
 def _points(losses: Sequence[float]) -> list[tuple[float, float]]:
@@ -96,13 +96,13 @@ def _about(sweep: Sweep) -> str:
     rounds = ", then ".join(f"{one.rates} rates for {pluralize(one.steps, 'step')}" for one in start.plan.rounds)
     facts = (
         f"Rates around {start.centre.in_words}.",
-        f"Rounds: {rounds}. Each run begins at the same weights, sees the same sequences in the same order, and has "
-        f"the whole schedule ({start.config.schedule}, warmup {start.config.warmup:g}).",
-        f"Judged by the validation loss: {start.shards.in_words}.",
+        f"Rounds: {rounds} (successive halving, arXiv 1502.07943). Each run begins at the same weights, sees the same "
+        f"sequences in the same order, and has the whole schedule ({start.config.schedule}, warmup "
+        f"{start.config.warmup:g}).",
+        f"The validation loss judges: {start.shards.in_words}.",
         f"A step trains {pluralize(start.batches.rows_per_step, 'sequence')}, about "
         f"{pluralize(start.batches.tokens_per_step, 'token')}; the run that the rate is for has "
         f"{pluralize(start.run_steps, 'step')}.",
-        "Rounds: successive halving, Jamieson and Talwalkar 2016 (arXiv 1502.07943).",
         f"Dataset {start.shards.manifest.dataset_hash[:12]}, seed {start.config.seed}.",
     )
     return f"<ul>{''.join(f'<li>{html_safe(fact)}</li>' for fact in facts)}</ul>"

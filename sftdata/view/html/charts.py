@@ -177,10 +177,12 @@ def line_chart(
     log_y: bool = False,
     marks: Sequence[Mark] = (),
     dots: bool = False,
+    faint: int = 0,
 ) -> str:
     """A line for each series of (x, y), in the order of its points, with a legend if there are several. A value that is
     not finite, or is not above 0 on a logarithmic axis, interrupts its line. Of long series the least and the greatest
     value of each stretch are drawn. `marks` are values of x, left out beyond the lines; `dots` shows the points.
+    The first `faint` series are thin and pale; the others have the colours as if those were not there.
     """
     kept = {name: [_point(one, log_x, log_y) for one in points] for name, points in series.items()}
     found = [one for points in kept.values() for one in points if one is not None]
@@ -188,6 +190,7 @@ def line_chart(
         return _svg(title, "no values", 20, ['<text x="0" y="14">no values</text>'])
     xs, ys = ([one[side] for one in found] for side in (0, 1))
     x_ticks, y_ticks = _ticks(min(xs), max(xs), 5, log_x), _ticks(min(ys), max(ys), 4, log_y)
+    x_ticks = [one for one in x_ticks if one >= min(xs)]  # the one below would be outside
     left = 8 + _CHAR * max(len(_number(one)) for one in y_ticks)
     x_axis = _Axis(min(xs), max(xs), log_x, left + 4, WIDTH - 8)
     marks = [one for one in marks if x_axis.low <= one.at <= x_axis.high]
@@ -203,11 +206,11 @@ def line_chart(
         bottom += 14
         parts.append(f'<text x="{WIDTH}" y="{_short(bottom)}" text-anchor="end">{html_safe(x_name)}</text>')
     for number, (name, points) in enumerate(kept.items()):
-        parts.append(_line(name if len(kept) > 1 else "", points, number, x_axis, y_axis))
+        stroke = _stroke(number, faint)
+        parts.append(_line(name if len(kept) > 1 else "", points, stroke, x_axis, y_axis))
         parts += [_dots(points, number, x_axis, y_axis)] if dots else []
         if len(kept) > 1:
             bottom += 16
-            stroke = _stroke(number)
             y = _short(bottom - 4)
             parts.append(f'<path d="M{_short(left)} {y}h24" {stroke}/>')
             parts.append(f'<text x="{_short(left + 30)}" y="{_short(bottom)}">{html_safe(name)}</text>')
@@ -225,7 +228,7 @@ def _point(point: tuple[float, float], log_x: bool, log_y: bool) -> tuple[float,
     return (x, y) if is_shown else None
 
 
-def _line(name: str, points: Sequence[tuple[float, float] | None], number: int, x_axis: _Axis, y_axis: _Axis) -> str:
+def _line(name: str, points: Sequence[tuple[float, float] | None], stroke: str, x_axis: _Axis, y_axis: _Axis) -> str:
     runs: list[list[tuple[float, float]]] = [[]]
     for one in points:
         if one is None:
@@ -248,7 +251,7 @@ def _line(name: str, points: Sequence[tuple[float, float] | None], number: int, 
         values = f"{name}: {_number(x)}, {_number(y)}" if name else f"{_number(x)}, {_number(y)}"
         at = f'cx="{_short(x_axis.at(x))}" cy="{_short(y_axis.at(y))}"'
         dots.append(f'<circle {at} r="5"><title>{html_safe(values)}</title></circle>')
-    return f'<path d="{path}" {_stroke(number)}/><g class="hit" fill="transparent">{"".join(dots)}</g>'
+    return f'<path d="{path}" {stroke}/><g class="hit" fill="transparent">{"".join(dots)}</g>'
 
 
 def _dots(points: Sequence[tuple[float, float] | None], number: int, x_axis: _Axis, y_axis: _Axis) -> str:
@@ -258,8 +261,12 @@ def _dots(points: Sequence[tuple[float, float] | None], number: int, x_axis: _Ax
     return f'<g fill="{_COLOURS[number % len(_COLOURS)]}" pointer-events="none">{circles}</g>'
 
 
-def _stroke(number: int) -> str:
-    """The line of a series: colours repeat, with other dashes."""
+def _stroke(number: int, faint: int = 0) -> str:
+    """The line of a series: colours repeat, with other dashes; the first `faint` ones are thin and pale."""
+    if number < faint:
+        colour = _COLOURS[number % len(_COLOURS)]
+        return f'fill="none" stroke="{colour}" stroke-opacity=".45" stroke-linejoin="round"'
+    number -= faint
     dash = _DASHES[number % len(_DASHES)] if number else ""
     dashes = f' stroke-dasharray="{dash}"' if dash else ""
     return f'fill="none" stroke="{_COLOURS[number % len(_COLOURS)]}" stroke-width="2" stroke-linejoin="round"{dashes}'

@@ -135,3 +135,16 @@ def test_a_logarithmic_axis_of_less_than_a_decade_has_round_numbers() -> None:
     svg = line_chart({"a": [(1, 2.1), (2, 3.8)]}, title="x", log_y=True)
     texts = [one.text for one in ET.fromstring(svg).iter("text")]
     assert texts[:3] == ["2.5", "3", "3.5"]
+
+
+def test_points_and_marks_of_a_line_chart():
+    series = {"8 steps": [(1e-3, 2.5), (1e-2, 2.0)], "32 steps": [(1e-2, 1.5)]}
+    svg = line_chart(series, title="sweep", log_x=True, dots=True, marks=[Mark(5e-3, "<5>"), Mark(1, "beyond")])
+    assert svg.count(' r="3"') == 3
+    assert "&lt;5&gt;" in svg and "beyond" not in svg
+    assert ' r="3"' not in line_chart(series, title="sweep")
+
+
+def test_the_axis_of_x_names_nothing_below_the_first_point():
+    svg = line_chart({"loss": [(1, 3), (2, 2), (8, 1)]}, title="x")
+    assert ">0<" not in svg.partition("<circle")[0]
