@@ -81,20 +81,24 @@ def checks_html(summary: Mapping[str, Any], names: Names) -> str:
         [
             Cell(text_in(one, "name")),
             Cell(text_in(one, "status"), None, _status(text_in(one, "status"))),
-            Cell(names.text(text_in(one, "what"))),
-            Cell(names.text(text_in(one, "todo")) if one.get("status") != "pass" else ""),
+            Cell("", None, _found(one, names)),
         ]
         for one in found
     ]
     proof = entry(summary, "preflight")
     if proof:
-        rows.append([Cell("isolation"), Cell("pass", None, _status("pass")), Cell(_proof_in_words(proof)), Cell("")])
+        rows.append([Cell("isolation"), Cell("pass"), Cell(_proof_in_words(proof))])
     if not rows:
         return "<p>run.json does not say what was checked.</p>"
-    head: tuple[str, ...] = ("check", "result", "what was found", "what to do")
-    if not any(row[3].text for row in rows):
-        head, rows = head[:3], [row[:3] for row in rows]
+    head = ("check", "result", "what was found")
     return paged_table(head, rows, total=len(rows), noun="check", page_rows=ALL_CHANGED, wide=(2,))
+
+
+def _found(check: Mapping[str, Any], names: Names) -> str:
+    """What a check found, and below it what to do where it did not pass."""
+    todo = text_in(check, "todo") if check.get("status") != "pass" else ""
+    below = f"<br><b>To do:</b> {html_safe(names.text(todo))}" if todo else ""
+    return html_safe(names.text(text_in(check, "what"))) + below
 
 
 def _status(status: str) -> str:

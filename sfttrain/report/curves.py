@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from statistics import median
 from typing import Any
 
@@ -17,7 +17,7 @@ from sfttrain.report.log import Curve, Log, number_in
 DOTTED = 40  # points of a curve, up to which each has a dot
 SMOOTHED_FROM, SMOOTHED_OVER = 40, 20  # points of a curve from which its trend is drawn too; stretches of a trend
 
-_FIGURES = ("loss", "accuracy", "perplexity", "bits_per_byte")
+_FIGURES = {"loss": "{:.4f}", "accuracy": "{:.1%}", "perplexity": "{:,.2f}", "bits_per_byte": "{:.3f}"}
 
 
 def curves_html(log: Log) -> str:
@@ -25,21 +25,21 @@ def curves_html(log: Log) -> str:
     boxes = []
     training, validation = log.curve("loss"), log.curve("validation_loss")
     series: dict[str, Curve] = {"training, each step": training} if training else {}
-    if len(training) >= SMOOTHED_FROM:
+    is_long = len(training) >= SMOOTHED_FROM
+    if is_long:
         series["training, trend"] = trend(training)
     if validation:
         series["validation"] = validation
     if series:
-        name = next(iter(series)) if len(series) == 1 else ""
-        boxes.append(_box("Loss" if not name else f"Loss: {name}", series))
-    if len(validation) > 1:
-        boxes.append(_box("Validation loss", {"": validation}))
-    for name, title in (("accuracy", "Token accuracy in validation"), ("bits_per_byte", "Bits per byte in validation")):
-        if len(found := log.validation_curve(name)) > 1:
-            boxes.append(_box(title, {"": found}))
+        boxes.append(
+            _box("Training and validation loss" if validation else "Training loss", series, faint=int(is_long))
+        )
+    found = {"Validation loss": validation, "Validation bits per byte": log.validation_curve("bits_per_byte")}
+    found["Validation accuracy, %"] = [(step, 100 * value) for step, value in log.validation_curve("accuracy")]
+    boxes += [_box(title, {"": points}, ends=True) for title, points in found.items() if len(points) > 1]
     for name, title in (("learning_rate", "Learning rate"), ("grad_norm", "Gradient norm")):
-        if found := log.curve(name):
-            boxes.append(_box(title, {"": found}))
+        if points := log.curve(name):
+            boxes.append(_box(title, {"": points}))
     speeds = {"all tokens": log.curve("tokens_per_second"), "trained tokens": log.curve("trained_tokens_per_second")}
     if speeds := {name: found for name, found in speeds.items() if found}:
         boxes.append(_box("Tokens per second", speeds))
@@ -48,15 +48,15 @@ def curves_html(log: Log) -> str:
     return f'<div class="card"><div class="charts">{"".join(boxes)}</div></div>'
 
 
-def _box(title: str, series: Mapping[str, Curve]) -> str:
-    """A chart below its title, with the first and the last value of a single curve."""
+def _box(title: str, series: Mapping[str, Curve], *, ends: bool = False, faint: int = 0) -> str:
+    """A chart below its title; with `ends`, of one curve, its first and last value are in the title."""
     about = ""
-    if len(series) == 1:
+    if ends:
         values = [y for _, y in next(iter(series.values())) if math.isfinite(y)]
         if len(values) > 1:
             about = f" {short(values[0])} \u2192 {short(values[-1])}"
     dots = all(len(points) <= DOTTED for points in series.values())
-    chart = line_chart(series, title=title, x_name="step", dots=dots)
+    chart = line_chart(series, title=title, x_name="step", dots=dots, faint=faint)
     return f"<div>{part_html(title, about)}{chart}</div>"
 
 
@@ -95,22 +95,18 @@ def _entry(group: Mapping[str, Any], name: str) -> dict[str, Any]:
 
 
 def _row(name: str, kind: str, first: dict[str, Any], last: dict[str, Any]) -> list[Cell]:
-    values = [(number_in(first, figure), number_in(last, figure)) for figure in _FIGURES]
     cells = [
-        Cell(_change(values[at], percent=figure == "accuracy"), values[at][1]) for at, figure in enumerate(_FIGURES)
+        Cell(_change(number_in(first, figure), number_in(last, figure), form), number_in(last, figure))
+        for figure, form in _FIGURES.items()
     ]
     tokens = number_in(last, "tokens")
     return [Cell(name), Cell(kind), *cells, number_cell(int(tokens) if math.isfinite(tokens) else None)]
 
 
-def _change(values: Sequence[float], *, percent: bool) -> str:
-    """`1.234 -> 0.987`, or one number where there is only one or both are the same."""
-    texts = list(dict.fromkeys(_figure(one, percent=percent) for one in values if math.isfinite(one)))
+def _change(first: float, last: float, form: str) -> str:
+    """`1.2345 \u2192 0.9876`, or one number where there is only one or both are the same."""
+    texts = dict.fromkeys(form.format(one) if abs(one) < 1e6 else f"{one:.2e}" for one in (first, last) if one == one)
     return " \u2192 ".join(texts) or "-"
-
-
-def _figure(value: float, *, percent: bool) -> str:
-    return f"{value:.1%}" if percent else f"{value:.4g}" if value < 1e6 else f"{value:.2e}"
 
 
 def short(number: float) -> str:
@@ -125,7 +121,7 @@ def typical_speed(log: Log, name: str = "tokens_per_second") -> float | None:
 
 
 def steps_in_words(log: Log, summary: Mapping[str, Any]) -> Iterator[str]:
-    """What is said below the curves."""
+    """What is said above the curves."""
     if log.problem:
         yield f"{log.problem[0].upper()}{log.problem[1:]}."
     lowest = min(((y, x) for x, y in log.curve("validation_loss") if math.isfinite(y)), default=None)

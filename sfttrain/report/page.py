@@ -40,7 +40,7 @@ def run_page(summary: Mapping[str, Any], log: Log) -> bytes:
     names = Names(config)
     title = title_of(summary, names)
     said = "".join(f"<p>{html_safe(text)}</p>" for text in steps_in_words(log, summary))
-    sections = [Section("curves", "Curves", curves_html(log) + said)]
+    sections = [Section("curves", "Curves", said + curves_html(log))]
     if validation := validation_html(log):
         sections.append(Section("validation", "Validation", validation))
     sections += [
@@ -120,11 +120,10 @@ def _tiles(summary: Mapping[str, Any], log: Log) -> Iterator[tuple[str, str]]:
             yield (f"{values[-1]:.4f}", f"{what}, {values[0]:.4f} at first" if len(values) > 1 else what)
     seconds = number_in(dict(summary), "seconds")
     if math.isfinite(seconds):
-        resumed = summary.get("resumed_from_step")
-        yield duration(seconds), f"since step {resumed:,}" if isinstance(resumed, int) and resumed else "in all"
-    speed = typical_speed(log)
-    if speed is not None:
-        yield short(speed), "tokens per second, median"
+        resumed, speed = summary.get("resumed_from_step"), typical_speed(log)
+        about = [f"since step {resumed:,}"] if isinstance(resumed, int) and resumed else []
+        about += [f"{short(speed)} tokens/s"] if speed is not None else []
+        yield duration(seconds), ", ".join(about) or "in all"
 
 
 def _end(summary: Mapping[str, Any], names: Names) -> str:
