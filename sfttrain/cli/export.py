@@ -17,6 +17,7 @@ The stop tokens are those that ended the trained answers. --merge makes one mode
 """
 EXAMPLES = """
 sfttrain export run --out model --merge
+sfttrain export run --out model --gguf q8_0
 """
 
 
@@ -24,6 +25,10 @@ def export(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="the folder of a finished run")],
     out: Annotated[Path, typer.Option(metavar="FOLDER", help="the folder to write")],
     merge: Annotated[bool, typer.Option("--merge", help="merge an adapter into its base")] = False,
+    gguf: Annotated[
+        str | None,
+        typer.Option(metavar="TYPE", help="write a GGUF file too: q8_0, f16, bf16 or f32; merges an adapter"),
+    ] = None,
     shards: Annotated[
         str | None, typer.Option(metavar="FOLDER", help="where the dataset of the run is now, if it was moved")
     ] = None,
@@ -37,7 +42,7 @@ def export(
 
     try:
         quiet_libraries()
-        done = write(run, out, merge=merge, shards=shards, base=base, overwrite=overwrite, on_step=say)
+        done = write(run, out, merge=merge, gguf=gguf, shards=shards, base=base, overwrite=overwrite, on_step=say)
     except SftDataError as error:
         fail(str(error), 1)
     except KeyboardInterrupt:

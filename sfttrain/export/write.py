@@ -14,9 +14,11 @@ from sftdata.errors import ConfigError
 from sftdata.files.atomic import write_bytes
 from sfttrain.export.card import Exported, model_card
 from sfttrain.export.folder import check_free, whole_folder, write_record
+from sfttrain.export.gguf.write import check_kind, write_gguf
 from sfttrain.export.source import ADAPTER_CONFIG, GENERATION_CONFIG, Source, open_run, trained_ends
 
 CARD = "README.md"
+GGUF_NAME = "model-{}.gguf"
 OF_ADAPTER = ("adapter_config.json", "adapter_model.safetensors", "adapter_model.bin")
 
 
@@ -34,6 +36,7 @@ def export(
     out: str | Path,
     *,
     merge: bool = False,
+    gguf: str | None = None,
     shards: str | None = None,
     base: str | None = None,
     overwrite: bool = False,
@@ -41,14 +44,18 @@ def export(
 ) -> Export:
     """Write the model of a finished run to a folder: weights, tokenizer and template, stop tokens, and a card.
 
-    `merge` makes one model of an adapter and its base. The folder is complete or absent. Raises a subclass of
-    SftDataError for what a user can put right.
+    `merge` makes one model of an adapter and its base. `gguf` is the type of the weights in a GGUF file beside them,
+    which needs one model, so it merges too. The folder is complete or absent. Raises a subclass of SftDataError for
+    what a user can put right.
     """
     os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
     target = Path(out)
     check_free(target, overwrite=overwrite)
+    if gguf is not None:
+        check_kind(gguf)
     source = open_run(Path(run), shards=shards, base=base)
-    merges = merge and source.is_adapter
+    merges = source.is_adapter and (merge or gguf is not None)
+    notes: list[str] = []
     with whole_folder(target, overwrite=overwrite) as folder:
         on_step("copying the files of the run")
         _copy(source, folder, without=OF_ADAPTER if merges else ())
@@ -59,10 +66,15 @@ def export(
             on_step("merging the adapter")
             dtype = save_merged(source, folder)
         ends = _write_stops(source, folder)
-        exported = Exported(target.resolve().name, source.is_adapter and not merges, dtype, ends)
+        name = target.resolve().name
+        if gguf is not None:
+            on_step(f"writing {GGUF_NAME.format(gguf)}")
+            notes += write_gguf(folder, folder / GGUF_NAME.format(gguf), gguf, [id_ for id_, _ in ends], name)
+        file = None if gguf is None else GGUF_NAME.format(gguf)
+        exported = Exported(name, source.is_adapter and not merges, dtype, ends, file)
         write_bytes(folder / CARD, model_card(source, exported).encode("utf-8", "backslashreplace"))
         write_record(folder, {"dataset_hash": source.dataset_hash})
-    return Export(target, ends, tuple(_notes(source, exported)))
+    return Export(target, ends, (*_notes(source, exported), *notes))
 
 
 def _copy(source: Source, folder: Path, *, without: tuple[str, ...]) -> None:
