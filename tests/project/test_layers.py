@@ -137,6 +137,8 @@ LATE = {
     "sfttrain.find_lr.trial",
     "sfttrain.report.during",
     "sfttrain.evaluate.answers",
+    "sfttrain.evaluate.beside.compare",
+    "sfttrain.evaluate.beside.models",
     "sfttrain.evaluate.during",
     "sfttrain.evaluate.generate",
     "sfttrain.evaluate.scores",

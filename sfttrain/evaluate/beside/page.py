@@ -1,0 +1,121 @@
+"""Figures and answers before and after training as one HTML page, in the frame of the data report.
+
+Nothing in it depends on the time or on the machine: the same models on the same shards give the same bytes.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from sftdata.errors import OutputError, pluralize
+from sftdata.files.atomic import write_bytes
+from sftdata.safe.control_chars import html_safe
+from sftdata.view.find.turns import SampleMessage
+from sftdata.view.html.messages import message_chat, messages_chat, pair_chat
+from sftdata.view.html.tables import table_html
+from sftdata.view.report.look import Section, whole_page
+from sfttrain.evaluate.beside.result import Answer, Comparison, Judged
+
+MARK = "<!doctype html>\n<!-- sfttrain eval -->\n"
+MAX_SHOWN = 200  # prompts with their answers
+BEFORE, AFTER = "before", "after"
+
+
+def write_page(comparison: Comparison, path: Path, *, overwrite: bool = False) -> None:
+    """Write the page, in place of an earlier one. Raises OutputError where something else is there."""
+    if path.exists() and not overwrite:
+        with path.open("rb") as file:
+            is_own = file.read(len(MARK)) == MARK.encode()
+        if not is_own:
+            raise OutputError(str(path), "was not written by sfttrain eval", "choose another --out, or --overwrite")
+    write_bytes(path, page(comparison))
+
+
+def page(comparison: Comparison) -> bytes:
+    """The page, with its doctype."""
+    after = comparison.models[-1]
+    title = f"{after.name} on {comparison.shards}"
+    if len(comparison.models) == 2:
+        title = f"{after.name} against {comparison.models[0].name} on {comparison.shards}"
+    sections = [Section("figures", "Figures", "".join(map(table_html, comparison.tables())) + _notes())]
+    if after.answers:
+        sections.append(Section("answers", "Answers", _answers(comparison)))
+    sections.append(Section("about", "How it was measured", _about(comparison)))
+    return (MARK + whole_page(title, _head(title, comparison), sections)).encode("utf-8", "backslashreplace")
+
+
+def _head(title: str, comparison: Comparison) -> str:
+    """The main figures, and which bars are missed."""
+    models = comparison.models
+    tiles = [
+        (_from_to(models, lambda one: f"{one.figures['loss']:.3f}"), f"loss on the {comparison.split} split"),
+        (_from_to(models, lambda one: f"{one.figures['accuracy']:.0%}"), "tokens right"),
+    ]
+    if models[-1].figures["bits_per_byte"] is not None:
+        tiles.append((_from_to(models, lambda one: f"{one.figures['bits_per_byte']:.3f}"), "bits per byte"))
+    for at, tally in enumerate(models[-1].tallies):
+        tiles.append((_from_to(models, lambda one, at=at: f"{one.tallies[at].share:.0%}"), f"pass {tally.name}"))
+    shown = "".join(f"<div><b>{html_safe(value)}</b><span>{html_safe(what)}</span></div>" for value, what in tiles)
+    missed = "".join(f"<div class=warn><p>Missed: {html_safe(one.in_words)}.</p></div>" for one in comparison.missed)
+    name = f'<div class="name" role="heading" aria-level="1">{html_safe(title)}</div>'
+    return f'<div class="card">{name}<div class="tiles">{shown}</div>{missed}</div>'
+
+
+def _from_to(models: tuple[Judged, ...], figure: object) -> str:
+    """`0.31 → 0.82`, or one figure."""
+    assert callable(figure)
+    return " → ".join(figure(one) for one in models)
+
+
+def _notes() -> str:
+    text = (
+        "Loss: mean negative log-likelihood of a trained token, in nats. Accuracy: trained tokens that are the model's "
+        "most likely one. Bits per byte: the loss of all trained tokens in bits over the bytes of their text in UTF-8; "
+        "special tokens and ends of turns count no bytes. A turn is a run of trained tokens, an answer as a rule."
+    )
+    return f'<p class="dim">{html_safe(text)}</p>'
+
+
+def _answers(comparison: Comparison) -> str:
+    """Each prompt with the answers of both models side by side, and the answer in the row."""
+    number = len(comparison.models[-1].answers)
+    parts = [_answered(comparison, at) for at in range(min(number, MAX_SHOWN))]
+    if number > MAX_SHOWN:
+        left = pluralize(number - MAX_SHOWN, "more prompt")
+        parts.append(f'<p class="dim">and {left}, which `--json` has</p>')
+    return f"<p>Answers to {pluralize(number, 'prompt')}.</p>{''.join(parts)}"
+
+
+def _answered(comparison: Comparison, at: int) -> str:
+    found = [one.answers[at] for one in comparison.models]
+    last = found[-1]
+    prompt = messages_chat([SampleMessage(role, text, False) for role, text in last.messages])
+    if len(found) == 1:
+        texts = message_chat("assistant", last.text)
+    else:
+        before, after = ([SampleMessage("assistant", one.text, False)] for one in found)
+        texts = pair_chat((BEFORE, AFTER), before, after)
+    reference = ""
+    if last.reference is not None:
+        reference = f"<p><b>in the row</b></p>{message_chat('assistant', last.reference)}"
+    outcomes = "".join(_outcomes(found, name) for name in last.checks)
+    return f'<div class="eg"><p><b>{html_safe(last.where)}</b></p>{prompt}{texts}{reference}{outcomes}</div>'
+
+
+def _outcomes(found: list[Answer], name: str) -> str:
+    """`json: no (is not JSON) → yes`."""
+    said = []
+    for one in found:
+        outcome = one.checks[name]
+        said.append("passes" if outcome.passed else f"does not pass ({outcome.detail})")
+    return f'<p class="dim">{html_safe(name)}: {html_safe(" → ".join(said))}</p>'
+
+
+def _about(comparison: Comparison) -> str:
+    tokens = comparison.models[-1].figures["tokens"]
+    facts = (
+        f"{tokens:,} trained tokens of the {comparison.split} split, each sample alone.",
+        "Prompts are id for id what the answers of the dataset were trained after.",
+        f"Dataset {comparison.dataset_hash[:12]}.",
+    )
+    return f"<ul>{''.join(f'<li>{html_safe(fact)}</li>' for fact in facts)}</ul>"

@@ -1,0 +1,135 @@
+"""What `sfttrain eval` finds: figures, answers and checks of one or two models, and how they are shown."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from sftdata.view.layout import Table
+from sfttrain.evaluate.checks import Outcome, Tally
+
+ALL = "all"
+
+
+class Answer(NamedTuple):
+    """The answer of a model to a prompt."""
+
+    where: str
+    messages: tuple[tuple[str, str], ...]  # role and text of the prompt's messages
+    reference: str | None
+    text: str
+    checks: Mapping[str, Outcome]
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """A model that was judged."""
+
+    name: str
+    figures: Mapping[str, Any]  # see figures.py
+    answers: tuple[Answer, ...]
+    tallies: tuple[Tally, ...]
+
+    def as_json(self) -> dict[str, Any]:
+        """For `--json`."""
+        answers = [
+            {
+                "where": one.where,
+                "answer": one.text,
+                "reference": one.reference,
+                "checks": {name: found._asdict() for name, found in one.checks.items()},
+            }
+            for one in self.answers
+        ]
+        return {
+            "model": self.name,
+            "figures": dict(self.figures),
+            "checks": [one.as_json() for one in self.tallies],
+            "answers": answers,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """The models in the order before, after; or one alone."""
+
+    shards: str
+    dataset_hash: str
+    split: str
+    models: tuple[Judged, ...]
+
+    @property
+    def missed(self) -> list[Tally]:
+        """The checks whose bar the last model misses."""
+        return [one for one in self.models[-1].tallies if not one.met]
+
+    def as_json(self) -> dict[str, Any]:
+        """For `--json`."""
+        return {
+            "ok": not self.missed,
+            "shards": self.shards,
+            "dataset_hash": self.dataset_hash,
+            "split": self.split,
+            "models": [one.as_json() for one in self.models],
+        }
+
+    def tables(self) -> list[Table]:
+        """The figures of all tokens, by source and by turn, and the checks."""
+        parts = [("", [(ALL, [one.figures for one in self.models])])]
+        for title, key in (("By source", "sources"), ("By turn of the conversation", "turns")):
+            names = list(dict.fromkeys(name for one in self.models for name in one.figures[key]))
+            if names and not (key == "sources" and len(names) == 1):
+                shown = [(last_part(name) if key == "sources" else name, name) for name in names]
+                parts.append(
+                    (title, [(show, [one.figures[key].get(name, {}) for one in self.models]) for show, name in shown])
+                )
+        tables = [_figures_table(title, rows, len(self.models)) for title, rows in parts]
+        return [*tables, *([_checks_table(self.models)] if self.models[-1].tallies else [])]
+
+
+def _figures_table(title: str, rows: list[tuple[str, list[Mapping[str, Any]]]], models: int) -> Table:
+    """A row for each source or turn; with two models, each figure is before and after."""
+    kinds = (
+        ("loss", "loss"),
+        ("accuracy", "accuracy"),
+        ("perplexity", "perplexity"),
+        ("bits per byte", "bits_per_byte"),
+    )
+    heads = [f"{name}{side}" for name, _ in kinds for side in (("",) if models == 1 else (" before", " after"))]
+    cells = [
+        (name, f"{found[-1].get('tokens', 0):,}", *(_number(key, one.get(key)) for _, key in kinds for one in found))
+        for name, found in rows
+    ]
+    return Table(("", "tokens", *heads), tuple(cells), frozenset([0]), title=title)
+
+
+def _checks_table(models: tuple[Judged, ...]) -> Table:
+    sides = ("",) if len(models) == 1 else (" before", " after")
+    rows = []
+    for at, last in enumerate(models[-1].tallies):
+        shares = [
+            f"{one.tallies[at].passed:,} of {one.tallies[at].answers:,} ({one.tallies[at].share:.2f})" for one in models
+        ]
+        bar = "-" if last.at_least is None else f"{last.at_least:.2f}"
+        rows.append((last.name, *shares, bar, "-" if last.at_least is None else "met" if last.met else "missed"))
+    head = ("check", *(f"pass{side}" for side in sides), "at least", "bar")
+    return Table(head, tuple(rows), frozenset([0, len(head) - 1]), title="Checks on the answers")
+
+
+def _number(key: str, value: float | None) -> str:
+    if value is None:
+        return "-"
+    return f"{value:.1%}" if key == "accuracy" else f"{value:,.2f}" if key == "perplexity" else f"{value:.4f}"
+
+
+def shown_name(name: str) -> str:
+    """A hub id, or the name of a folder without the path to it."""
+    path = Path(name)
+    return path.resolve().name if path.is_dir() else name
+
+
+def last_part(name: str) -> str:
+    """The last part of a path that begins at the root; another name as it is."""
+    return Path(name).name if name.startswith(("/", "~")) else name

@@ -1,0 +1,105 @@
+"""`sfttrain eval`: figures, answers and checks of a run beside its base, as JSON, as a page, and by the exit code."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+import sfttrain
+from sfttrain.cli.app import app
+
+pytestmark = pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing. is deprecated:FutureWarning")  # in peft
+EVIL = "<script>alert(1)</script>"
+
+
+@pytest.fixture(scope="module")
+def run(chats: Path, tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A LoRA run with prompts and checks in its settings."""
+    folder = tmp_path_factory.mktemp("run")
+    rows = [{"prompt": f"Hi {EVIL}", "completion": "Héllo 0"}, {"prompt": "Who?", "completion": "Me"}]
+    (folder / "prompts.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    checks = [{"name": "any", "regex": "", "at_least": 1.0}, {"name": "right", "exact": "reference"}]
+    evaluate = {"prompts": str(folder / "prompts.jsonl"), "max_new_tokens": 3, "checks": checks}
+    settings = {"shards": str(chats), "model": str(tiny_model), "out": str(folder / "out"), "batch_tokens": 512}
+    settings["dtype"] = "float32"
+    sfttrain.run({**settings, "max_steps": 2, "lora": True, "learning_rate": 1e-2, "evaluate": evaluate})
+    return folder / "out"
+
+
+def evaluated(*arguments: object) -> Any:
+    return CliRunner().invoke(app, ["eval", *map(str, arguments)])
+
+
+def test_a_run_and_its_base_have_the_figures_that_the_run_wrote(run: Path, tiny_model: Path, tmp_path: Path):
+    done = evaluated(run, "--against", tiny_model, "--out", tmp_path / "eval.html", "--json")
+    assert done.exit_code == 0, done.output
+    found = json.loads(done.stdout)
+    summary = json.loads((run / "run.json").read_text())
+    assert found["ok"] is True
+    for judged, written in zip(found["models"], ("first", "last"), strict=True):
+        expected = summary["validation"][written]
+        assert judged["figures"]["loss"] == pytest.approx(expected["loss"], rel=1e-5)
+        assert judged["figures"]["accuracy"] == pytest.approx(expected["accuracy"])
+        for name, figures in expected["turns"].items():
+            assert judged["figures"]["turns"][name]["bits_per_byte"] == pytest.approx(
+                figures["bits_per_byte"], rel=1e-5
+            )
+    answers = [json.loads(line) for line in (run / "answers.jsonl").read_text().splitlines()]
+    told = [one["answer"] for judged in found["models"] for one in judged["answers"]]
+    assert told == [line["answer"] for line in answers]
+
+
+def test_the_page_shows_answers_side_by_side_and_data_stays_text(run: Path, tiny_model: Path, tmp_path: Path):
+    page = tmp_path / "eval.html"
+    assert evaluated(run, "--against", tiny_model, "--out", page).exit_code == 0
+    text = page.read_text()
+    assert "Content-Security-Policy" in text
+    assert EVIL not in text
+    assert "&lt;script&gt;" in text
+    assert str(tmp_path) not in text and str(run.parent) not in text
+    assert "loss before" in text and "loss after" in text
+    first = page.read_bytes()
+    assert evaluated(run, "--against", tiny_model, "--out", page).exit_code == 0
+    assert page.read_bytes() == first
+
+
+def test_a_missed_bar_is_the_exit_code(run: Path, chats: Path, tmp_path: Path):
+    config = tmp_path / "bars.yaml"
+    checks = "[{name: numbers, regex: '^[0-9]+$', at_least: 0.6}]"
+    (tmp_path / "prompts.jsonl").write_text('{"prompt": "Who?"}\n')
+    config.write_text(
+        f"shards: {chats}\nmodel: {run}\nout: out\n"
+        f"evaluate: {{prompts: prompts.jsonl, max_new_tokens: 1, checks: {checks}}}\n"
+    )
+    done = evaluated(run, "--config", config, "--out", tmp_path / "eval.html")
+    assert done.exit_code == 1
+    assert "a bar is missed: numbers: 0 of 1 answers pass (0.00, at least 0.60)" in done.stderr.replace("\n", " ")
+    assert "Missed: numbers" in (tmp_path / "eval.html").read_text()
+
+
+def test_a_file_of_somebody_else_is_not_replaced(run: Path, tmp_path: Path):
+    (tmp_path / "mine.html").write_text("mine")
+    done = evaluated(run, "--out", tmp_path / "mine.html")
+    assert done.exit_code == 1
+    assert "was not written by sfttrain eval" in done.stderr.replace("\n", " ")
+    assert (tmp_path / "mine.html").read_text() == "mine"
+
+
+def test_a_model_that_is_no_run_needs_shards(tiny_model: Path, tmp_path: Path):
+    done = evaluated(tiny_model, "--out", tmp_path / "eval.html")
+    assert done.exit_code == 1
+    assert "give them with --shards" in done.stderr.replace("\n", " ")
+
+
+def test_without_the_package_lm_eval_is_refused_with_what_to_install(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("sfttrain.evaluate.beside.harness.find_spec", lambda name: None)
+    done = evaluated(run, "--out", tmp_path / "eval.html", "--lm-eval", "arc_easy")
+    assert done.exit_code == 1
+    assert 'pip install "lm-eval[hf]"' in done.stderr.replace("\n", " ")
+    assert not (tmp_path / "eval.html").exists()
