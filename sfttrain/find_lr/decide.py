@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 FIT = "a quadratic in the logarithm of the rate, as Bjorck et al. 2025 fit it (arXiv 2409.19913)"
+NOISE = 0.001  # a rate that is far too low can end this share above the start, which is not divergence
 FLAT = 0.005  # losses that differ by less than this share are about the same
 
 
@@ -47,7 +48,8 @@ def why_out(loss: float, start: float) -> str:
     """Why a rate is out after its validation loss; empty where it is not."""
     if not math.isfinite(loss):
         return f"diverged: the validation loss is {loss}"
-    return f"diverged: the validation loss {loss:.4g} is above {start:.4g} at the start" if loss > start else ""
+    is_above = loss > start * (1 + NOISE)
+    return f"diverged: the validation loss {loss:.4g} is above {start:.4g} at the start" if is_above else ""
 
 
 def go_on(trials: Sequence[Trial], number: int) -> list[float]:

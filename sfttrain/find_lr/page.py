@@ -99,7 +99,7 @@ def _about(sweep: Sweep) -> str:
         f"Rounds: {rounds} (successive halving, arXiv 1502.07943). Each run begins at the same weights, sees the same "
         f"sequences in the same order, and has the whole schedule ({start.config.schedule}, warmup "
         f"{start.config.warmup:g}).",
-        f"The validation loss judges: {start.shards.in_words}.",
+        f"{start.shards.in_words[:1].upper()}{start.shards.in_words[1:]}.",
         f"A step trains {pluralize(start.batches.rows_per_step, 'sequence')}, about "
         f"{pluralize(start.batches.tokens_per_step, 'token')}; the run that the rate is for has "
         f"{pluralize(start.run_steps, 'step')}.",

@@ -250,7 +250,7 @@ def in_words(start: Start) -> list[str]:
     lines = [
         f"rates  {', '.join(f'{rate:g}' for rate in plan.rates)}",
         f"centre {start.centre.in_words}",
-        f"judged by the validation loss, {start.start_loss:.4f} at the start: {start.shards.in_words}",
+        f"judged by the validation loss, {start.start_loss:.4f} at the start; {start.shards.in_words}",
         f"runs   {rounds}, each from the start weights, with the whole schedule{done}",
         f"cost   {pluralize(cost.steps, 'step')}, about {pluralize(cost.tokens, 'token')}, about "
         f"{time_in_words(cost.seconds)}",

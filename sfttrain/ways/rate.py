@@ -17,7 +17,7 @@ BASE, WIDTH, LORA_FACTOR = 5e-5, 2000, 10
 POWERS = {"Llama": 0.781, "Qwen": 0.0775}
 FITTED = (2048, 8192)  # the hidden sizes of Llama 3 from 1B to 70B; Qwen's lie within
 SOURCE = "Schulman et al. 2025, LoRA Without Regret"
-TRY_OTHERS = "try a third and three times this rate, and keep the one with the lowest validation loss"
+TRY_OTHERS = "compare some rates on your shards with `sfttrain find-lr`"
 
 
 @dataclass(frozen=True, slots=True)

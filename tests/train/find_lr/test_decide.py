@@ -19,6 +19,7 @@ def trial(rate: float, loss: float | None, steps: int = 40, out: str = "") -> Tr
 
 def test_a_rate_above_the_start_or_nan_is_out_and_why():
     assert why_out(2.0, 2.0) == ""
+    assert why_out(2.001, 2.0) == ""  # noise of a rate that is far too low
     assert why_out(2.5, 2.0) == "diverged: the validation loss 2.5 is above 2 at the start"
     assert why_out(math.nan, 2.0) == "diverged: the validation loss is nan"
     assert why_out(math.inf, 2.0) == "diverged: the validation loss is inf"
