@@ -102,7 +102,7 @@ def run(config: TrainConfig | Mapping[str, Any] | str | Path, *, resume_command:
             say("\n".join([start, *warnings_of(checks)]))
 
         with reported(trainer, folder), failure_recorded(folder, summary), training_errors(folder.path):
-            with stop:
+            with stop, metrics.view:
                 trainer.train(resume_from_checkpoint=str(folder.resume_from) if folder.resume_from else None)
             shards.check_unchanged()
             if stop.signum is not None and trainer.state.global_step < trainer.state.max_steps:

@@ -12,10 +12,10 @@ from transformers import TrainerCallback
 from sftdata.errors import ModelError
 from sftdata.files.atomic import output_errors
 from sfttrain.run_folder import RunFolder, read_metrics
-from sfttrain.say import on_terminal, say
+from sfttrain.say import say
 from sfttrain.trainer.packed import PackedTrainer
-
-SECONDS_BETWEEN_LINES = 10  # where stderr is not a terminal
+from sfttrain.watch.pace import Pace
+from sfttrain.watch.view import Step, make_view
 
 
 class MetricsCallback(TrainerCallback):  # type: ignore[misc]
@@ -24,14 +24,15 @@ class MetricsCallback(TrainerCallback):  # type: ignore[misc]
     def __init__(self, trainer: PackedTrainer, folder: RunFolder) -> None:
         self._trainer = trainer
         self._folder = folder
-        self._clock = time.monotonic()  # when the speed was last measured
-        self._tokens_then = 0
-        self._printed = -math.inf  # when a step was last printed
+        self._pace = Pace()
         self.losses: list[float] = []
         self.validation_losses: list[float] = []
         self.validations: list[dict[str, Any]] = []  # the figures of each validation, see evaluate/figures.py
         self.last_validated_step: int | None = None
-        for line in read_metrics(folder.metrics) if folder.resume_from else ():
+        earlier = read_metrics(folder.metrics) if folder.resume_from else []
+        losses = [line["loss"] for line in earlier if isinstance(line.get("loss"), float)]
+        self.view = make_view(losses, is_main=folder.is_main)
+        for line in earlier:
             if line["step"] == folder.first_step and "validation_loss" in line:  # killed after it, before it ended
                 self.validation_losses, self.last_validated_step = [line["validation_loss"]], line["step"]
                 self.validations = [line["validation"]] if "validation" in line else []
@@ -39,11 +40,11 @@ class MetricsCallback(TrainerCallback):  # type: ignore[misc]
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         # Trainer takes these from the checkpoint, so that other values on resume would be ignored.
         state.compute_steps(args, state.max_steps)
-        self._clock = time.monotonic()
+        self._pace.begin(time.monotonic(), state.global_step)
 
     def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         if state.global_step == 0:
-            self._clock = time.monotonic()  # leave the first validation out of the speed
+            self._pace.restart(time.monotonic())  # leave the first validation out of the speed
 
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **kwargs: Any) -> None:
         logs = logs or {}
@@ -59,32 +60,29 @@ class MetricsCallback(TrainerCallback):  # type: ignore[misc]
         loss = float(logs["loss"])
         self._check(loss, "the loss", state.global_step)
         self.losses.append(loss)
-        now, tokens = time.monotonic(), self._trainer.tokens
-        speed = (tokens - self._tokens_then) / max(now - self._clock, 1e-9)
-        self._clock, self._tokens_then = now, tokens
+        tokens, trained, rate = self._trainer.tokens, self._trainer.trained_tokens, logs.get("learning_rate")
+        step, max_steps = state.global_step, state.max_steps
+        speed = self._pace.measure(time.monotonic(), step=step, max_steps=max_steps, tokens=tokens, trained=trained)
         self._write(
             {
                 "step": state.global_step,
                 "epoch": state.epoch,
                 "loss": loss,
-                "learning_rate": logs.get("learning_rate"),
+                "learning_rate": rate,
                 "grad_norm": logs.get("grad_norm"),
                 "tokens": self._folder.tokens_before + tokens,
-                "trained_tokens": self._folder.trained_tokens_before + self._trainer.trained_tokens,
-                "tokens_per_second": round(speed, 1),
+                "trained_tokens": self._folder.trained_tokens_before + trained,
+                "tokens_per_second": round(speed.tokens_per_second, 1),
+                "trained_tokens_per_second": round(speed.trained_tokens_per_second, 1),
+                "seconds_left": round(speed.seconds_left, 1),
             }
         )
-        is_last = state.global_step >= state.max_steps
-        is_due = on_terminal() or now - self._printed >= SECONDS_BETWEEN_LINES
-        if is_last or is_due or len(self.losses) == 1:
-            self._printed = now
-            rate = logs.get("learning_rate") or 0.0
-            step = f"step {state.global_step:,}/{state.max_steps:,}"
-            self._print(state, f"{step}  loss {loss:.4f}  lr {rate:.2e}  {speed:,.0f} tokens/s")
+        self.view.step(Step(step, max_steps, loss, rate or 0.0, speed))
 
     def _log_validation(self, state: Any, loss: float) -> None:
         self._check(loss, "the validation loss", state.global_step)
         self.validation_losses.append(loss)
+        self.view.validated(loss)
         self.last_validated_step = state.global_step
         figures = self._trainer.figures
         line = {"step": state.global_step, "epoch": state.epoch or 0, "validation_loss": loss}
@@ -96,7 +94,7 @@ class MetricsCallback(TrainerCallback):  # type: ignore[misc]
         if figures.get("bits_per_byte") is not None:
             shown += f"  {figures['bits_per_byte']:.3f} bits per byte"
         self._print(state, f"step {state.global_step:,}: validation loss {loss:.4f}{shown}")
-        self._clock = time.monotonic()
+        self._pace.restart(time.monotonic())
 
     def _check(self, loss: float, name: str, step: int) -> None:
         if not math.isfinite(loss):

@@ -27,6 +27,8 @@ def test_every_step_and_every_validation_has_a_line(finished: sfttrain.Result):
         "tokens",
         "trained_tokens",
         "tokens_per_second",
+        "trained_tokens_per_second",
+        "seconds_left",
     }
 
 
