@@ -7,6 +7,7 @@ from typing import Any
 
 from sftdata.errors import ConfigError
 from sfttrain.evaluate.beside.models import read_given
+from sfttrain.hardware import has_gpu
 
 PACKAGE = "lm-eval"
 
@@ -25,13 +26,14 @@ def run_tasks(model: str, tasks: str, *, against: str | None = None, dtype: str 
     check_installed()
     import lm_eval  # type: ignore[import-not-found,unused-ignore]
 
+    device = "cuda" if has_gpu() else "cpu"  # its default is a GPU, whether there is one or not
     names = [name.strip() for name in tasks.split(",") if name.strip()]
     found: dict[str, dict[str, Any]] = {}
     for one in [name for name in (against, model) if name is not None]:
         given = read_given(one)
         arguments = {"pretrained": given.base, "dtype": dtype, **({"peft": given.name} if given.is_adapter else {})}
         try:
-            results = lm_eval.simple_evaluate(model="hf", model_args=arguments, tasks=names)
+            results = lm_eval.simple_evaluate(model="hf", model_args=arguments, tasks=names, device=device)
         except (KeyError, ValueError) as error:
             raise ConfigError("--lm-eval", str(error), "see `lm_eval ls tasks`") from error
         for task, figures in results["results"].items():

@@ -11,6 +11,8 @@ from sftdata.view.layout import Table
 from sfttrain.evaluate.checks import Outcome, Tally
 
 ALL = "all"
+ARROW = " -> "  # from before to after
+KINDS = {"loss": "loss", "accuracy": "accuracy", "bits per byte": "bits_per_byte", "perplexity": "perplexity"}
 
 
 class Answer(NamedTuple):
@@ -76,45 +78,38 @@ class Comparison:
         }
 
     def tables(self) -> list[Table]:
-        """The figures of all tokens, by source and by turn, and the checks."""
-        parts = [("", [(ALL, [one.figures for one in self.models])])]
+        """The figures of all tokens, of each source and turn where there are several, and the checks."""
+        tables = [_figures_table("", [(ALL, [one.figures for one in self.models])])]
         for title, key in (("By source", "sources"), ("By turn of the conversation", "turns")):
             names = list(dict.fromkeys(name for one in self.models for name in one.figures[key]))
-            if names and not (key == "sources" and len(names) == 1):
-                shown = [(last_part(name) if key == "sources" else name, name) for name in names]
-                parts.append(
-                    (title, [(show, [one.figures[key].get(name, {}) for one in self.models]) for show, name in shown])
-                )
-        tables = [_figures_table(title, rows, len(self.models)) for title, rows in parts]
+            if len(names) > 1:
+                rows = [(last_part(name), [one.figures[key].get(name, {}) for one in self.models]) for name in names]
+                tables.append(_figures_table(title, rows))
         return [*tables, *([_checks_table(self.models)] if self.models[-1].tallies else [])]
 
 
-def _figures_table(title: str, rows: list[tuple[str, list[Mapping[str, Any]]]], models: int) -> Table:
-    """A row for each source or turn; with two models, each figure is before and after."""
-    kinds = (
-        ("loss", "loss"),
-        ("accuracy", "accuracy"),
-        ("perplexity", "perplexity"),
-        ("bits per byte", "bits_per_byte"),
-    )
-    heads = [f"{name}{side}" for name, _ in kinds for side in (("",) if models == 1 else (" before", " after"))]
+def _figures_table(title: str, rows: list[tuple[str, list[Mapping[str, Any]]]]) -> Table:
+    """A row for each source or turn; of two models, each figure before and after."""
     cells = [
-        (name, f"{found[-1].get('tokens', 0):,}", *(_number(key, one.get(key)) for _, key in kinds for one in found))
+        (
+            name,
+            f"{found[-1].get('tokens', 0):,}",
+            *(ARROW.join(_number(key, one.get(key)) for one in found) for key in KINDS.values()),
+        )
         for name, found in rows
     ]
-    return Table(("", "tokens", *heads), tuple(cells), frozenset([0]), title=title)
+    perplexity = list(KINDS).index("perplexity") + 2
+    return Table(("", "tokens", *KINDS), tuple(cells), frozenset([0]), title=title, optional=frozenset([perplexity]))
 
 
 def _checks_table(models: tuple[Judged, ...]) -> Table:
-    sides = ("",) if len(models) == 1 else (" before", " after")
     rows = []
     for at, last in enumerate(models[-1].tallies):
-        shares = [
-            f"{one.tallies[at].passed:,} of {one.tallies[at].answers:,} ({one.tallies[at].share:.2f})" for one in models
-        ]
+        passed = ARROW.join(f"{one.tallies[at].passed:,}" for one in models)
+        share = ARROW.join(f"{one.tallies[at].share:.2f}" for one in models)
         bar = "-" if last.at_least is None else f"{last.at_least:.2f}"
-        rows.append((last.name, *shares, bar, "-" if last.at_least is None else "met" if last.met else "missed"))
-    head = ("check", *(f"pass{side}" for side in sides), "at least", "bar")
+        rows.append((last.name, passed, f"{last.answers:,}", share, bar, "" if last.met else "missed"))
+    head = ("check", "pass", "of", "share", "at least", "")
     return Table(head, tuple(rows), frozenset([0, len(head) - 1]), title="Checks on the answers")
 
 

@@ -61,7 +61,7 @@ def test_the_page_shows_answers_side_by_side_and_data_stays_text(run: Path, tiny
     assert EVIL not in text
     assert "&lt;script&gt;" in text
     assert str(tmp_path) not in text and str(run.parent) not in text
-    assert "loss before" in text and "loss after" in text
+    assert "<b>before</b>" in text and "<b>after</b>" in text
     first = page.read_bytes()
     assert evaluated(run, "--against", tiny_model, "--out", page).exit_code == 0
     assert page.read_bytes() == first
