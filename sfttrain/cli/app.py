@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sftdata.settings.command_line import CommandLine, command_line
 from sftdata.settings.help_page import Command
-from sfttrain.cli import check, evaluate, export, find_lr, presets, report, run
+from sfttrain.cli import chat, check, evaluate, export, find_lr, presets, report, run
 from sfttrain.config import TrainConfig
 
 
@@ -22,6 +22,7 @@ app.command(cls=run.RunCommand, help=run.HELP, epilog=run.EXAMPLES)(run.run)
 app.command(cls=run.RunCommand, help=check.HELP, epilog=check.EXAMPLES)(check.check)
 app.command("find-lr", cls=run.RunCommand, help=find_lr.HELP, epilog=find_lr.EXAMPLES)(find_lr.find_lr)
 app.command("eval", cls=Command, help=evaluate.HELP, epilog=evaluate.EXAMPLES)(evaluate.evaluate)
+app.command(cls=Command, help=chat.HELP, epilog=chat.EXAMPLES)(chat.chat)
 app.command(cls=Command, help=export.HELP, epilog=export.EXAMPLES)(export.export)
 app.command(cls=Command, help=report.HELP, epilog=report.EXAMPLES)(report.report)
 app.command(cls=Command, help=presets.HELP, epilog=presets.EXAMPLES)(presets.presets)

@@ -17,7 +17,7 @@ The stop tokens are those that ended the trained answers. --merge makes one mode
 """
 EXAMPLES = """
 sfttrain export run --out model --merge
-sfttrain export run --out model --gguf q8_0
+sfttrain export run --out model --gguf q8_0 --ollama
 """
 
 
@@ -29,6 +29,9 @@ def export(
         str | None,
         typer.Option(metavar="TYPE", help="write a GGUF file too: q8_0, f16, bf16 or f32; merges an adapter"),
     ] = None,
+    ollama: Annotated[
+        bool, typer.Option("--ollama", help="write a Modelfile for Ollama, and its GGUF file (q8_0 without --gguf)")
+    ] = False,
     shards: Annotated[
         str | None, typer.Option(metavar="FOLDER", help="where the dataset of the run is now, if it was moved")
     ] = None,
@@ -42,7 +45,9 @@ def export(
 
     try:
         quiet_libraries()
-        done = write(run, out, merge=merge, gguf=gguf, shards=shards, base=base, overwrite=overwrite, on_step=say)
+        done = write(
+            run, out, merge=merge, gguf=gguf, ollama=ollama, shards=shards, base=base, overwrite=overwrite, on_step=say
+        )
     except SftDataError as error:
         fail(str(error), 1)
     except KeyboardInterrupt:

@@ -15,9 +15,11 @@ from sftdata.files.atomic import write_bytes
 from sfttrain.export.card import Exported, model_card
 from sfttrain.export.folder import check_free, whole_folder, write_record
 from sfttrain.export.gguf.write import check_kind, write_gguf
+from sfttrain.export.ollama import write_modelfile
 from sfttrain.export.source import ADAPTER_CONFIG, GENERATION_CONFIG, Source, open_run, trained_ends
 
 CARD = "README.md"
+DEFAULT_KIND = "q8_0"
 GGUF_NAME = "model-{}.gguf"
 OF_ADAPTER = ("adapter_config.json", "adapter_model.safetensors", "adapter_model.bin")
 
@@ -37,6 +39,7 @@ def export(
     *,
     merge: bool = False,
     gguf: str | None = None,
+    ollama: bool = False,
     shards: str | None = None,
     base: str | None = None,
     overwrite: bool = False,
@@ -45,12 +48,13 @@ def export(
     """Write the model of a finished run to a folder: weights, tokenizer and template, stop tokens, and a card.
 
     `merge` makes one model of an adapter and its base. `gguf` is the type of the weights in a GGUF file beside them,
-    which needs one model, so it merges too. The folder is complete or absent. Raises a subclass of SftDataError for
-    what a user can put right.
+    which needs one model, so it merges too. `ollama` writes a Modelfile for that file, which is q8_0 where no type is
+    given. The folder is complete or absent. Raises a subclass of SftDataError for what a user can put right.
     """
     os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
     target = Path(out)
     check_free(target, overwrite=overwrite)
+    gguf = DEFAULT_KIND if ollama and gguf is None else gguf
     if gguf is not None:
         check_kind(gguf)
     source = open_run(Path(run), shards=shards, base=base)
@@ -70,6 +74,8 @@ def export(
         if gguf is not None:
             on_step(f"writing {GGUF_NAME.format(gguf)}")
             notes += write_gguf(folder, folder / GGUF_NAME.format(gguf), gguf, [id_ for id_, _ in ends], name)
+        if gguf is not None and ollama:
+            notes += write_modelfile(folder, GGUF_NAME.format(gguf), [text for _, text in ends])
         file = None if gguf is None else GGUF_NAME.format(gguf)
         exported = Exported(name, source.is_adapter and not merges, dtype, ends, file)
         write_bytes(folder / CARD, model_card(source, exported).encode("utf-8", "backslashreplace"))

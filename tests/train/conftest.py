@@ -172,6 +172,22 @@ def finished(shards: Path, tiny_model: Path, tmp_path_factory: pytest.TempPathFa
 
 
 @pytest.fixture(scope="session")
+def adapter(shards: Path, tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> sfttrain.Result:
+    """Two steps of an adapter."""
+    config = {
+        "shards": str(shards),
+        "model": str(tiny_model),
+        "out": str(tmp_path_factory.mktemp("adapter") / "out"),
+        "batch_tokens": 256,
+        "max_steps": 2,
+        "learning_rate": 1e-2,
+        "dtype": "float32",
+        "lora": {"r": 4},
+    }
+    return sfttrain.run(config)
+
+
+@pytest.fixture(scope="session")
 def loss_by_hand() -> Callable[[Path, list[Path]], float]:
     """The mean loss over the trained tokens of shards, sample by sample, in plain torch.
 
