@@ -29,7 +29,7 @@ class ChatModel:
             what = f"cannot be loaded ({first_line(error)[:200]})"
             raise ModelError(source, what, GIVE_A_MODEL) from error
         if self.tokenizer.chat_template is None:
-            raise ModelError(source, "has no chat template", "a model trained on texts alone is no model to chat with")
+            raise ModelError(source, "has no chat template", "give a model that was trained on chats")
         self.model.to("cuda" if torch.cuda.is_available() else "cpu")
 
     def _use_stops_of(self, source: str) -> None:

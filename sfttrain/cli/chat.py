@@ -83,7 +83,7 @@ class Talk:
         elif name == "/system":
             self.system, self.messages = rest.strip() or None, []
         else:
-            say(f"{name} is none of the commands: {COMMANDS}")
+            say(f"{name} is not a command; there are {COMMANDS}")
 
     def _ask(self, text: str) -> None:
         """Print the answer to a message. One that cannot be answered is taken back, and so is one that is stopped."""

@@ -56,7 +56,7 @@ _TEXTS = ("Hello", 'two\nlines, "quotes" and {{ .Role }}', "fünf 五 <b>&amp;</
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """The family of a chat template, and the system prompt that it writes where none is given."""
+    """The family of a chat template, and the system prompt that it adds where a conversation has no other."""
 
     family: Family
     system: str | None
@@ -83,7 +83,7 @@ def write_modelfile(folder: Path, gguf: str, ends: Sequence[str]) -> tuple[str, 
 
 
 def find_family(render: Render) -> Found:
-    """The family whose rendering is that of the chat template, on every probe. Raises ModelError where none is."""
+    """The family whose rendering is that of the chat template, on every probe. Raises ModelError where there is no such family."""
     from jinja2 import TemplateError
 
     try:

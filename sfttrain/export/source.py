@@ -58,7 +58,7 @@ def open_run(path: Path, *, shards: str | None = None, base: str | None = None) 
 
 
 def trained_ends(source: Source) -> tuple[int, ...]:
-    """The tokens that end trained answers, as they stand in the shards; of a run without its shards, the tokens at
+    """The tokens that end trained answers, as they appear in the shards; of a run without its shards, the tokens at
     which its model stops. Empty where texts were trained, which have no end of a turn.
     """
     if source.shards is None:

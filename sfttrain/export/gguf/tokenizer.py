@@ -95,7 +95,7 @@ def _scheme(content: Mapping[str, Any]) -> str:
         raise _refused(f"it changes texts before it encodes them ({normalizer.get('type')})")
     found = _SCHEMES.get(tuple(_parts(content.get("pre_tokenizer"))))
     if found is None or found[1] != bool(model.get("ignore_merges")):
-        raise _refused("how it splits texts into words is none of the ways that are known here")
+        raise _refused("it splits texts into words in a way that is not known here")
     return found[0]
 
 

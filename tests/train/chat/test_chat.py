@@ -38,7 +38,7 @@ def test_lines_of_a_pipe_are_messages_and_commands(finished: sfttrain.Result, as
     result = CliRunner().invoke(app, ["chat", str(finished.out)], input=lines)
     assert result.exit_code == 0, result.output
     assert result.stdout == "one\u241b[31m\ntwo\nthree\n"  # nothing of an answer controls the terminal
-    assert "/nonsense is none of the commands: /system TEXT, /reset, /quit" in result.stderr
+    assert "/nonsense is not a command; there are /system TEXT, /reset, /quit" in result.stderr
     first, answer = ("user", "Hello"), ("assistant", "one\x1b[31m")
     assert asked == [[first], [first, answer, ("user", "And?")], [("system", "Be brief."), first]]
 
