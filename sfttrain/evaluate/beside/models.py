@@ -1,12 +1,10 @@
-"""A model that is judged: a run, a folder or a hub id, with its adapter if it has one. Imports torch."""
+"""A model that is judged: a run, a folder or a hub id, with its adapter if it has one."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
 from typing import Any, NamedTuple
-
-import torch
 
 from sftdata.errors import ConfigError, ModelError, first_line
 from sfttrain.check.files import check_ids, check_tokenizer
@@ -61,6 +59,8 @@ def load_given(given: Given, shards: Shards, *, dtype: str, trust_remote_code: b
 
     Raises ModelError where it cannot be loaded, its adapter does not fit, or its tokenizer is not that of the shards.
     """
+    import torch
+
     dtype = pick_dtype(dtype)
     settings = {"shards": str(shards.path), "model": given.base, "out": "sfttrain-eval", "dtype": dtype}
     config: TrainConfig = parse_config({**settings, "trust_remote_code": trust_remote_code})
@@ -69,10 +69,8 @@ def load_given(given: Given, shards: Shards, *, dtype: str, trust_remote_code: b
     frozen = config.model_copy(update={"lora": LoraSettings.model_validate({})})
     model: Any = load_model(frozen, dtype, None)
     if given.is_adapter:
-        from peft import PeftModel
-
         try:
-            model = PeftModel.from_pretrained(model, given.name)
+            model.load_adapter(given.name)
         except Exception as error:  # peft and torch raise many types for weights that do not fit
             what = f"does not fit {given.base} ({first_line(error)[:200]})"
             raise ModelError(given.name, what, "give the folder of a run, or a model that is merged") from error
