@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from sftdata.errors import ConfigError, ModelError, first_line
+from sftdata.errors import ConfigError, ModelError, SftDataError, first_line
+from sfttrain.export.folder import RECORD
+from sfttrain.export.source import open_run
 
 GIVE_A_MODEL = "give the folder of a run or of an export, or a hub id"
 
@@ -25,6 +28,7 @@ class ChatModel:
             self.tokenizer = AutoTokenizer.from_pretrained(source)
             self.model = AutoModelForCausalLM.from_pretrained(source, dtype="auto").eval()
             self._use_stops_of(source)
+            self.arguments = _arguments(Path(source), self.tokenizer)
         except Exception as error:  # of files that fit no model, transformers raises almost anything
             what = f"cannot be loaded ({first_line(error)[:200]})"
             raise ModelError(source, what, GIVE_A_MODEL) from error
@@ -51,7 +55,11 @@ class ChatModel:
 
         try:
             found = self.tokenizer.apply_chat_template(
-                [dict(one) for one in messages], add_generation_prompt=True, tokenize=True, return_dict=True
+                [dict(one) for one in messages],
+                add_generation_prompt=True,
+                tokenize=True,
+                return_dict=True,
+                **self.arguments,
             )
         except TemplateError as error:
             raise ConfigError("the chat template", f"refuses these messages ({first_line(error)[:200]})") from error
@@ -89,6 +97,19 @@ class ChatModel:
                 **unused,
             )
         return str(self.tokenizer.decode(found[0, len(ids) :], skip_special_tokens=True))
+
+
+def _arguments(folder: Path, tokenizer: Any) -> dict[str, Any]:
+    """With what the template writes the prompt that was trained, as an export or the dataset of a run says."""
+    from sfttrain.export.prompts import ARGUMENTS, trained_arguments
+
+    if (folder / RECORD).is_file():
+        return dict(json.loads((folder / RECORD).read_bytes()).get(ARGUMENTS) or {})
+    try:
+        source = open_run(folder, checks=False)
+    except SftDataError:  # a model of another program
+        return {}
+    return dict(trained_arguments(None if source.shards is None else source.shards.manifest, tokenizer).values)
 
 
 def _streamer(tokenizer: Any, on_text: Callable[[str], None]) -> Any:

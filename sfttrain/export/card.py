@@ -30,6 +30,7 @@ class Exported:
     dtype: str | None  # of merged weights
     ends: Sequence[tuple[int, str]]  # ids and texts of the stop tokens
     gguf: str | None = None  # the name of the file
+    prompt_note: str | None = None  # where the template's default is another prompt than the one that was trained
 
 
 def model_card(source: Source, exported: Exported) -> str:
@@ -147,6 +148,8 @@ def _stops(source: Source, exported: Exported) -> Iterator[str]:
     if template is not None:
         named = "the tokenizer's own" if template.source == "auto" else code(without_folder(template.source))
         yield f"The chat template is {named}, with the sha256 {code(template.sha256)}."
+    if exported.prompt_note is not None:
+        yield f"Note: {sentence(exported.prompt_note)}."
     if exported.ends:
         listed = ", ".join(f"{code(text)} ({id_})" for id_, text in exported.ends)
         yield f"Answers end in {listed}: the stop tokens of `generation_config.json`."

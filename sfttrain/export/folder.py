@@ -1,4 +1,4 @@
-"""The folder of an export: complete or absent, and replaced only where it is an export that nobody has added to."""
+"""The folder of an export: complete or absent, and replaced only where it is an export to which nothing was added."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def whole_folder(out: Path, *, overwrite: bool) -> Iterator[Path]:
         made.mkdir()
         try:
             yield made
-            check_free(out, overwrite=overwrite)  # nobody else has written there meanwhile
+            check_free(out, overwrite=overwrite)  # nothing was written there meanwhile
             _replace(made, out)
         finally:
             shutil.rmtree(made, ignore_errors=True)

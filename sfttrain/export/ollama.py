@@ -63,15 +63,16 @@ class Found:
     keeps_space: bool  # white space around a text
 
 
-def write_modelfile(folder: Path, gguf: str, ends: Sequence[str]) -> tuple[str, ...]:
-    """Write the Modelfile beside a GGUF file; what should be said of it. Raises ModelError."""
-    from transformers import AutoTokenizer
-
-    tokenizer: Any = AutoTokenizer.from_pretrained(str(folder))
+def write_modelfile(
+    folder: Path, gguf: str, ends: Sequence[str], tokenizer: Any, arguments: Mapping[str, Any]
+) -> tuple[str, ...]:
+    """Write the Modelfile beside a GGUF file, for prompts that the chat template writes with these arguments; what
+    should be said of it. Raises ModelError.
+    """
 
     def render(messages: Messages) -> str:
         given = [dict(one) for one in messages]
-        return str(tokenizer.apply_chat_template(given, add_generation_prompt=True, tokenize=False))
+        return str(tokenizer.apply_chat_template(given, add_generation_prompt=True, tokenize=False, **arguments))
 
     if tokenizer.chat_template is None:
         raise ModelError("--ollama", "the model has no chat template", SERVE)
@@ -83,7 +84,7 @@ def write_modelfile(folder: Path, gguf: str, ends: Sequence[str]) -> tuple[str, 
 
 
 def find_family(render: Render) -> Found:
-    """The family whose rendering is that of the chat template, on every probe. Raises ModelError where there is no such family."""
+    """The family whose rendering is that of the chat template, on every probe. Raises ModelError without one."""
     from jinja2 import TemplateError
 
     try:

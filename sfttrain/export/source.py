@@ -41,8 +41,9 @@ class Source:
         return str(self.summary["dataset_hash"])
 
 
-def open_run(path: Path, *, shards: str | None = None, base: str | None = None) -> Source:
-    """A finished run. `shards` and `base` are where its dataset and the model that it began with are now.
+def open_run(path: Path, *, shards: str | None = None, base: str | None = None, checks: bool = True) -> Source:
+    """A finished run. `shards` and `base` are where its dataset and the model that it began with are now. Without
+    `checks`, the files of the model are not read.
 
     Raises ConfigError where the folder is not that of a finished run, ModelError where a file of its model is no longer
     as the run wrote it, DatasetError where `shards` is another dataset.
@@ -51,7 +52,7 @@ def open_run(path: Path, *, shards: str | None = None, base: str | None = None) 
     if summary["status"] != "finished":
         todo = "continue it with resume=true, then export it"
         raise ConfigError(str(path), f"has no trained model yet: the run is {summary['status']}", todo)
-    files = _checked_files(path, summary)
+    files = _checked_files(path, summary, checks=checks)
     changes = {key: value for key, value in (("shards", shards), ("model", base)) if value is not None}
     config = parse_config({**summary["config"], **changes}, (), str(path / RUN_JSON))
     return Source(path, summary, config, files, _open_dataset(config, summary, is_given=shards is not None))
@@ -94,7 +95,7 @@ def _read_summary(path: Path) -> dict[str, Any]:
     return found
 
 
-def _checked_files(path: Path, summary: Mapping[str, Any]) -> dict[str, str]:
+def _checked_files(path: Path, summary: Mapping[str, Any], *, checks: bool) -> dict[str, str]:
     """The files of the model with their checksums. Raises ModelError where one is not as the run wrote it."""
     listed = summary.get("files")
     if not isinstance(listed, dict) or not listed or not all(is_plain_name(name) for name in listed):
@@ -103,7 +104,7 @@ def _checked_files(path: Path, summary: Mapping[str, Any]) -> dict[str, str]:
         file = inside(path, name)
         if not is_file(file):
             raise ModelError(str(file), "is not there, though the run wrote it", "restore it, or train again")
-        if file_sha256(file) != checksum:
+        if checks and file_sha256(file) != checksum:
             raise ModelError(str(file), "was changed since the run wrote it", "restore it, or train again")
     return dict(listed)
 

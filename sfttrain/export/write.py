@@ -16,6 +16,7 @@ from sfttrain.export.card import Exported, model_card
 from sfttrain.export.folder import check_free, whole_folder, write_record
 from sfttrain.export.gguf.write import check_kind, write_gguf
 from sfttrain.export.ollama import write_modelfile
+from sfttrain.export.prompts import ARGUMENTS, trained_arguments
 from sfttrain.export.source import ADAPTER_CONFIG, GENERATION_CONFIG, Source, open_run, trained_ends
 
 CARD = "README.md"
@@ -51,6 +52,8 @@ def export(
     which needs one model, so it merges too. `ollama` writes a Modelfile for that file, which is q8_0 where no type is
     given. The folder is complete or absent. Raises a subclass of SftDataError for what a user can put right.
     """
+    from transformers import AutoTokenizer
+
     os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
     target = Path(out)
     check_free(target, overwrite=overwrite)
@@ -70,16 +73,20 @@ def export(
             on_step("merging the adapter")
             dtype = save_merged(source, folder)
         ends = _write_stops(source, folder)
+        tokenizer = AutoTokenizer.from_pretrained(str(folder))
+        arguments = trained_arguments(None if source.shards is None else source.shards.manifest, tokenizer)
         name = target.resolve().name
         if gguf is not None:
             on_step(f"writing {GGUF_NAME.format(gguf)}")
             notes += write_gguf(folder, folder / GGUF_NAME.format(gguf), gguf, [id_ for id_, _ in ends], name)
         if gguf is not None and ollama:
-            notes += write_modelfile(folder, GGUF_NAME.format(gguf), [text for _, text in ends])
+            notes += write_modelfile(
+                folder, GGUF_NAME.format(gguf), [text for _, text in ends], tokenizer, arguments.values
+            )
         file = None if gguf is None else GGUF_NAME.format(gguf)
-        exported = Exported(name, source.is_adapter and not merges, dtype, ends, file)
+        exported = Exported(name, source.is_adapter and not merges, dtype, ends, file, arguments.note)
         write_bytes(folder / CARD, model_card(source, exported).encode("utf-8", "backslashreplace"))
-        write_record(folder, {"dataset_hash": source.dataset_hash})
+        write_record(folder, {"dataset_hash": source.dataset_hash, ARGUMENTS: dict(arguments.values)})
     return Export(target, ends, (*_notes(source, exported), *notes))
 
 
@@ -118,6 +125,8 @@ def _notes(source: Source, exported: Exported) -> list[str]:
         named = json.loads((source.path / ADAPTER_CONFIG).read_bytes()).get("base_model_name_or_path")
         if named and Path(str(named)).exists():
             notes.append(f"{ADAPTER_CONFIG} names the base by its folder on this machine; --merge needs no base")
+    if exported.prompt_note is not None:
+        notes.append(exported.prompt_note)
     if not exported.ends:
         notes.append("no end of a turn was trained, so the stop tokens are those of the base")
     return notes

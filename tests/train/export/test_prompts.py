@@ -182,3 +182,25 @@ def test_llama_cpp_answers_as_transformers_does(trained: Trained, llama_cpp: dic
         ids = torch.tensor([prompt])
         found = model.generate(input_ids=ids, attention_mask=torch.ones_like(ids), max_new_tokens=8, do_sample=False)
         assert found[0, len(prompt) :].tolist() == answer
+
+
+def test_a_prompt_that_the_template_writes_with_an_argument_is_recorded_and_used_by_chat(
+    tiny_tokenizer: Path, tiny_model: Path, tmp_path: Path
+):
+    """Qwen3's template lets the model think by default; answers without reasoning were trained behind no thought."""
+    from sfttrain.chat.model import ChatModel
+
+    rows = [{"messages": [{"role": role, "content": text} for role, text in CHATS[0]]}]
+    (tmp_path / "chats.jsonl").write_text(json.dumps(rows[0]) + "\n")
+    how = {"tokenizer": tiny_tokenizer, "template": "qwen3", "out": tmp_path / "shards"}
+    dataset = prepare(tmp_path / "chats.jsonl", progress=False, **how)
+    settings = {"shards": tmp_path / "shards", "model": tiny_model, "out": tmp_path / "run"}
+    sfttrain.run({**{key: str(value) for key, value in settings.items()}, "max_steps": 1, "dtype": "float32"})
+    done = export(tmp_path / "run", tmp_path / "model")
+    assert json.loads((done.out / "export.json").read_text())["chat_template_kwargs"] == {"enable_thinking": False}
+    assert any('serve it with {"enable_thinking": false}' in note for note in done.notes)
+    sample = dataset.sample(0)
+    first = next(at for at, label in enumerate(sample.labels) if label != -100)
+    question = [{"role": "user", "content": CHATS[0][0][1]}]
+    for folder in (done.out, tmp_path / "run"):
+        assert ChatModel(str(folder)).prompt(question) == list(sample.input_ids[:first])
