@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, TypeGuard
 
 from pydantic import Field, field_validator, model_validator
 
@@ -18,6 +18,9 @@ from sfttrain.ways.presets import preset_names, with_preset
 
 FULL_RATE, LORA_RATE = 2e-5, 2e-4  # where nothing is known of the model: see ways/rate.py
 RSLORA_ALPHA = 8
+
+
+Tracker = Literal["tensorboard", "wandb", "trackio", "mlflow", "comet_ml", "clearml", "swanlab", "dvclive"]
 
 
 class LoraSettings(Settings):
@@ -115,6 +118,9 @@ class TrainConfig(Settings):
     )
     overwrite: bool = Field(False, description="replace an earlier run in out")
     trust_remote_code: bool = Field(False, description="let a hub model run its own code")
+    log_to: tuple[Tracker, ...] = Field(
+        (), description="trackers that get the losses, each with its package; nothing is sent to any other"
+    )
     trainer: dict[str, Any] = Field(
         default_factory=dict, description="other fields of TRL's SFTConfig, by their own names"
     )
@@ -136,6 +142,14 @@ class TrainConfig(Settings):
     def _switch_from_bool(cls, value: object) -> object:
         """YAML reads `on` and `off` as true and false."""
         return {True: "on", False: "off"}[value] if isinstance(value, bool) else value
+
+    @field_validator("log_to", mode="before")
+    @classmethod
+    def _trackers_from_text(cls, value: object) -> object:
+        """One name is a list of one, and `none` is none; a name counts once."""
+        if value is None or value == "none":
+            return ()
+        return (value,) if isinstance(value, str) else tuple(dict.fromkeys(value)) if _is_names(value) else value
 
     @field_validator("lora", mode="before")
     @classmethod
@@ -176,6 +190,10 @@ class TrainConfig(Settings):
         if self.learning_rate is not None:
             return self.learning_rate
         return FULL_RATE if self.lora is None else LORA_RATE
+
+
+def _is_names(value: object) -> TypeGuard[Sequence[str]]:
+    return isinstance(value, (list, tuple)) and all(isinstance(one, str) for one in value)
 
 
 def load_config(path: str | Path, overrides: Sequence[str] = ()) -> TrainConfig:

@@ -23,7 +23,6 @@ FREE = frozenset(
         "activation_offloading",
         "save_total_limit",
         "save_on_each_node",
-        "report_to",
         "run_name",
         "project",
         "skip_memory_metrics",

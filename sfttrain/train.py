@@ -27,6 +27,7 @@ from sfttrain.say import say
 from sfttrain.summary import describe_start, summarize_end, summarize_start
 from sfttrain.trainer.batches import BatchPlan, plan_batches
 from sfttrain.trainer.save import record_checkpoints, save_model, tokenizer_names
+from sfttrain.watch.trackers import check_trackers
 from sfttrain.ways.rate import pick_rate
 
 SMALL_BYTES = 64 << 20  # a disk with less space is full
@@ -63,6 +64,7 @@ def run(config: TrainConfig | Mapping[str, Any] | str | Path, *, resume_command:
     shards = open_shards(config.shards, checksums=process.local_rank == 0, needs_validation=config.eval_every > 0)
     batches = plan_batches(config, shards.manifest.splits[TRAIN], shards.manifest.seq_len, process.world_size)
     check_devices()
+    check_trackers(config.log_to)
     checks = check_files(config, shards)
     raise_first_fail(checks)
     model = read_model_config(config)

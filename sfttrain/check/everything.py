@@ -13,6 +13,7 @@ from sfttrain.data import TRAIN, open_shards
 from sfttrain.hardware import check_devices, this_process
 from sfttrain.model import read_model_config
 from sfttrain.trainer.batches import plan_batches
+from sfttrain.watch.trackers import check_trackers
 from sfttrain.ways.rate import pick_rate
 
 
@@ -28,6 +29,7 @@ def check(config: TrainConfig, *, on_found: Callable[[Iterable[Finding]], None] 
     shards = open_shards(config.shards, checksums=process.local_rank == 0, needs_validation=config.eval_every > 0)
     batches = plan_batches(config, shards.manifest.splits[TRAIN], shards.manifest.seq_len, process.world_size)
     check_devices()
+    check_trackers(config.log_to)
     found = check_files(config, shards)
     model = read_model_config(config)
     config = config.model_copy(update={"learning_rate": pick_rate(config, model).value})

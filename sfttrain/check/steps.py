@@ -23,7 +23,7 @@ from sfttrain.trainer.build import build_trainer
 from sfttrain.trainer.packed import PackedTrainer
 
 STEPS = 2
-REPORTED = ("report_to", "push_to_hub", "eval_on_start", "load_best_model_at_end")  # what a trial run does not do
+REPORTED = ("push_to_hub", "eval_on_start", "load_best_model_at_end")  # what a trial run does not do
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +81,7 @@ def check_steps(config: TrainConfig, shards: Shards, batches: BatchPlan, memory:
     """
     trainer_settings = {name: value for name, value in config.trainer.items() if name not in REPORTED}
     with tempfile.TemporaryDirectory(prefix="sfttrain-check-") as folder:
-        changes = {"out": folder, "max_steps": STEPS, "epochs": None, "eval_every": 0, "save_every": 0}
+        changes = {"out": folder, "max_steps": STEPS, "epochs": None, "eval_every": 0, "save_every": 0, "log_to": ()}
         trial = config.model_copy(update={**changes, "resume": False, "trainer": trainer_settings})
         plan = replace(batches, accumulation=1)
         trainer = build_trainer(trial, shards, plan, resumes=True)  # validates nothing before the first step

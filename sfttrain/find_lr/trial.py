@@ -92,6 +92,7 @@ def trainer_of(
             "warmup": config.warmup if config.warmup < 1 else min(0.99, config.warmup / run_steps),
             "eval_every": 0,
             "save_every": 0,
+            "log_to": (),
             "resume": False,
             "trainer": {name: value for name, value in config.trainer.items() if name not in REPORTED},
         }

@@ -46,6 +46,11 @@ class MetricsCallback(TrainerCallback):  # type: ignore[misc]
         if state.global_step == 0:
             self._pace.restart(time.monotonic())  # leave the first validation out of the speed
 
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        # A validation after the end of training would be too late for trackers: theirs ends with it.
+        if state.global_step >= state.max_steps and self._trainer.eval_dataset is not None:
+            control.should_evaluate = True
+
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **kwargs: Any) -> None:
         logs = logs or {}
         if "loss" in logs:

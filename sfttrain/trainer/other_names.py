@@ -6,7 +6,7 @@ from sftdata.settings.other_names import Names, OtherName, is_setting, names
 
 _IN_TRAINER = (
     "weight_decay optim adam_beta1 adam_beta2 adam_epsilon max_grad_norm logging_steps "
-    "report_to run_name label_smoothing_factor dataloader_num_workers "
+    "run_name label_smoothing_factor dataloader_num_workers "
     "per_device_eval_batch_size torch_compile deepspeed fsdp lr_scheduler_kwargs save_total_limit"
 )
 _IS_PREPARED = OtherName(instead="remove it: `sftdata prepare` decides it, when it makes the shards")
@@ -26,6 +26,7 @@ TRAIN_NAMES: Names = names(
     ),
     ("lr_scheduler lr_scheduler_type scheduler lr_schedule scheduler_type", is_setting("schedule")),
     ("warmup_ratio warmup_steps num_warmup_steps lr_warmup_steps warmup_fraction", is_setting("warmup")),
+    ("report_to logger loggers tracker trackers log_with", is_setting("log_to")),
     ("output_dir output_path save_dir out_dir output", is_setting("out")),
     ("model_name model_name_or_path model_id base_model pretrained_model_name_or_path model_path", is_setting("model")),
     (

@@ -37,6 +37,7 @@ DECIDED_BY = {
     "activation_checkpointing": "activation_checkpointing",
     "neftune_noise_alpha": "neftune",
     "use_liger_kernel": "liger",
+    "report_to": "log_to",
 }
 # Fields of SFTConfig with only one right value for packed, masked shards: any other value trains on something else.
 FIXED = frozenset(

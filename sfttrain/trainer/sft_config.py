@@ -36,7 +36,6 @@ def make_sft_config(
         "logging_steps": 1,
         "save_total_limit": 2,
         "eval_on_start": validates and not resumes,
-        "report_to": "none",
         "dataloader_pin_memory": gpu,
     }
     decided: dict[str, Any] = {
@@ -57,6 +56,7 @@ def make_sft_config(
         **({"load_best_model_at_end": True, "metric_for_best_model": "eval_loss"} if config.keep == "best" else {}),
         "bf16": dtype == "bfloat16",
         "trust_remote_code": config.trust_remote_code,
+        "report_to": list(config.log_to),
         "use_liger_kernel": config.liger,
         _checkpointing_name(): checkpointing,
     }
@@ -74,7 +74,9 @@ def make_sft_config(
         "use_cpu": cpu,  # by default, several processes on CPUs would each train alone
         "ddp_backend": "gloo" if cpu and batches.world_size > 1 else None,
     }
-    return SFTConfig(**{**defaults, **config.trainer, **decided, **fixed})
+    made = SFTConfig(**{**defaults, **config.trainer, **decided, **fixed})
+    made.report_to = list(config.log_to)  # transformers adds kubeflow where its address is in the environment
+    return made
 
 
 def _schedule(config: TrainConfig) -> dict[str, Any]:

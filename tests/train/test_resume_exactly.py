@@ -138,4 +138,5 @@ def assert_same(runs: Runs, weights: str) -> None:
 
 
 def without_speed(line: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in line.items() if name != "tokens_per_second"}
+    timed = ("tokens_per_second", "trained_tokens_per_second", "seconds_left")
+    return {name: value for name, value in line.items() if name not in timed}

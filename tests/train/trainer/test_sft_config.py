@@ -14,7 +14,7 @@ BASE = {"shards": "data", "model": "org/name", "out": "out"}
 def test_settings_of_the_trainer_override_the_defaults():
     batches = BatchPlan(1, 1, 1, 10.0, 4, 64)
     settings = {"eval_on_start": True, "logging_steps": 7, "save_total_limit": 5}
-    config = parse_config({**BASE, "trainer": {**settings, "report_to": "none"}})
+    config = parse_config({**BASE, "trainer": settings})
     args = make_sft_config(config, batches, "float32", validates=False, resumes=False)
     assert {name: getattr(args, name) for name in settings} == settings
 
