@@ -1,7 +1,7 @@
-// What llama.cpp is fed and answers, through node-llama-cpp: JSON on stdin, JSON on stdout.
+// What llama.cpp is fed and answers, through node-llama-cpp: JSON on stdin, JSON into the file that is named.
 //   {folder, model, conversations: [[{role, content}]], prompts: [text], tokens}
 //   -> {template, beginsWithBos, fed: [ids], encoded: [ids], answers: [ids]}
-import {readFileSync} from "node:fs";
+import {readFileSync, writeFileSync} from "node:fs";
 import {join} from "node:path";
 import {pathToFileURL} from "node:url";
 
@@ -34,5 +34,5 @@ for (const prompt of asked.prompts) {
     encoded.push(ids);
     answers.push(answer);
 }
-console.log(JSON.stringify({template, beginsWithBos: model.tokens.shouldPrependBosToken, fed, encoded, answers}));
+writeFileSync(process.argv[2], JSON.stringify({template, beginsWithBos: model.tokens.shouldPrependBosToken, fed, encoded, answers}));
 process.exit(0);

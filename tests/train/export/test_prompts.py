@@ -135,7 +135,7 @@ def test_transformers_serve_is_fed_the_prompts(trained: Trained, tmp_path: Path)
 
 
 @pytest.fixture(scope="module")
-def llama_cpp(trained: Trained) -> dict[str, Any]:
+def llama_cpp(trained: Trained, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """What llama.cpp says of the GGUF file: see llama_cpp.mjs."""
     pytest.importorskip("gguf", reason="the extra `gguf` is not installed")
     folder = os.environ.get("SFTDATA_LLAMA_CPP", "")
@@ -156,11 +156,17 @@ def llama_cpp(trained: Trained) -> dict[str, Any]:
         "tokens": 8,
     }
     script = Path(__file__).with_name("llama_cpp.mjs")
+    out = tmp_path_factory.mktemp("llama_cpp") / "found.json"
     run = subprocess.run(
-        [node, str(script)], input=json.dumps(asked), capture_output=True, text=True, encoding="utf-8", timeout=300
+        [node, str(script), str(out)],
+        input=json.dumps(asked),
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        timeout=300,
     )
     assert run.returncode == 0, run.stderr
-    found: dict[str, Any] = json.loads(run.stdout.splitlines()[-1])
+    found: dict[str, Any] = json.loads(out.read_text())
     return found
 
 
