@@ -17,7 +17,7 @@ GIVE_A_MODEL = "give the folder of a run or of an export, or a hub id"
 class ChatModel:
     """A model with its tokenizer and template."""
 
-    def __init__(self, source: str) -> None:
+    def __init__(self, source: str, *, trust_remote_code: bool = False) -> None:
         """Load a folder of a run or an export, or a hub id. Raises ModelError."""
         import torch
         from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -25,8 +25,10 @@ class ChatModel:
         if source.startswith(("/", ".", "~")) and not Path(source).is_dir():
             raise ModelError(source, "is not a folder", GIVE_A_MODEL)
         try:
-            self.tokenizer = AutoTokenizer.from_pretrained(source)
-            self.model = AutoModelForCausalLM.from_pretrained(source, dtype="auto").eval()
+            self.tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=trust_remote_code)
+            self.model = AutoModelForCausalLM.from_pretrained(
+                source, dtype="auto", trust_remote_code=trust_remote_code
+            ).eval()
             self._use_stops_of(source)
             self.arguments = _arguments(Path(source), self.tokenizer)
         except Exception as error:  # of files that fit no model, transformers raises almost anything
@@ -41,7 +43,7 @@ class ChatModel:
         from transformers import GenerationConfig
 
         if Path(source, "generation_config.json").is_file():
-            self.model.generation_config = GenerationConfig.from_pretrained(source)
+            self.model.generation_config = GenerationConfig.from_pretrained(source, trust_remote_code=False)
 
     @property
     def stop_ids(self) -> tuple[int, ...]:

@@ -35,13 +35,16 @@ def chat(
     temperature: Annotated[float, typer.Option(min=0, help="0: always the likeliest token")] = 0.0,
     max_tokens: Annotated[int, typer.Option(min=1, help="the most tokens of an answer")] = 512,
     seed: Annotated[int | None, typer.Option(help="for the same answers with a temperature")] = None,
+    trust_remote_code: Annotated[
+        bool, typer.Option("--trust-remote-code", help="let a model run the code that comes with it")
+    ] = False,
 ) -> None:
     """Read messages and print answers until the input ends."""
     try:
         quiet_libraries()
         from sfttrain.chat.model import ChatModel
 
-        found = ChatModel(model)
+        found = ChatModel(model, trust_remote_code=trust_remote_code)
         if seed is not None:
             import torch
 

@@ -32,7 +32,7 @@ def save_merged(source: Source, folder: Path) -> str:
     plain = config.model_copy(update={"lora": lora, "dropout": None})
     base = load_model(plain, "float32", None)
     try:
-        adapted = PeftModel.from_pretrained(base, str(source.path)).eval()
+        adapted = PeftModel.from_pretrained(base, str(source.path), trust_remote_code=False).eval()
     except Exception as error:  # peft and torch raise many types for weights that do not fit
         what = f"does not fit {config.model} ({first_line(error)[:200]})"
         raise ModelError(str(source.path), what, "give the model that it was trained on as --base") from error

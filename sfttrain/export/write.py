@@ -73,7 +73,7 @@ def export(
             on_step("merging the adapter")
             dtype = save_merged(source, folder)
         ends = _write_stops(source, folder)
-        tokenizer = AutoTokenizer.from_pretrained(str(folder))
+        tokenizer = AutoTokenizer.from_pretrained(str(folder), trust_remote_code=False)
         arguments = trained_arguments(None if source.shards is None else source.shards.manifest, tokenizer)
         name = target.resolve().name
         if gguf is not None:

@@ -53,7 +53,7 @@ def write_gguf(folder: Path, path: Path, kind: str, ends: Sequence[int], name: s
     from gguf import GGMLQuantizationType, GGUFWriter, LlamaFileType
     from transformers import AutoConfig
 
-    config = AutoConfig.from_pretrained(str(folder))
+    config = AutoConfig.from_pretrained(str(folder), trust_remote_code=False)
     architecture = architecture_of(config)
     vocabulary = read_vocabulary(folder, config.vocab_size, ends)
     tensors = list(_tensors(folder, architecture, GGMLQuantizationType[kind.upper()]))
