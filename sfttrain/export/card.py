@@ -18,7 +18,8 @@ from sfttrain.export.source import Source
 
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+", re.ASCII)
 _PLACES = ("shards", "out", "resume")  # settings that say where something is, and nothing of the model
-_STEPS = {"read": 0, "curate": 1, "encode": 2, "pack": 3}
+_IN_ORDER = ("read", "format", "validate", "filter", "privacy", "dedup", "decontaminate", "encode", "pack", "mixture")
+_STEPS = {name: at for at, name in enumerate(_IN_ORDER)}
 
 
 @dataclass(frozen=True, slots=True)
