@@ -1,4 +1,4 @@
-# make demo    raw example data in, a trained model out, its answers before and after (about 10 minutes)
+# make demo    raw example data in, a trained model out, its answers before and after, as a page
 # make test    lint, types and all tests: what CI runs
 # make fuzz    new random input for readers, schemas, templates and verify, for ten minutes
 # make properties   the property tests on new random examples
@@ -44,9 +44,13 @@ demo: $(READY)
 	@mkdir -p .cache/tmp
 	$(BIN)/python examples/demo/fetch_model.py .cache/demo/model
 	$(BIN)/sftdata prepare examples/demo/prepare.yaml --overwrite
+	$(BIN)/sftdata prepare examples/demo/heldout.yaml --overwrite
 	$(BIN)/sftdata verify .cache/demo/shards
+	$(BIN)/sfttrain check examples/demo/train.yaml
 	$(BIN)/sfttrain run examples/demo/train.yaml
-	$(BIN)/python examples/demo/evaluate.py
+	$(BIN)/sfttrain eval .cache/demo/run --against .cache/demo/model --config examples/demo/eval.yaml --split train \
+	  --out .cache/demo/eval.html
+	$(BIN)/sfttrain export .cache/demo/run --out .cache/demo/export --merge --overwrite
 
 # The tests of a file run in one process, the files in as many as there are processors, at most 4.
 test: lint types browser

@@ -1,13 +1,18 @@
-"""The demo's data is what the README and evaluate.py say it is."""
+"""The demo's data is what the README and the demo's settings say it is."""
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import re
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
+
+import sftdata
+from sftdata.store.ledger import read_ledger
 
 DEMO = Path(__file__).resolve().parents[2] / "examples" / "demo"
 VALUES = {
@@ -52,8 +57,8 @@ def shingles(text: str) -> set[str]:
     return {" ".join(found[i : i + 5]) for i in range(len(found) - 4)}
 
 
-def test_there_are_310_conversations_to_train_on_and_40_held_out() -> None:
-    assert (len(read("train.jsonl")), len(read("heldout.jsonl"))) == (310, 40)
+def test_there_are_646_conversations_to_train_on_and_40_held_out() -> None:
+    assert (len(read("train.jsonl")), len(read("heldout.jsonl"))) == (646, 40)
 
 
 @pytest.mark.parametrize("name", ["train.jsonl", "heldout.jsonl"])
@@ -87,3 +92,40 @@ def test_messages_are_not_templated() -> None:
 def test_every_intent_is_in_both_files() -> None:
     for name in ("train.jsonl", "heldout.jsonl"):
         assert {answer["intent"] for _, answer in read(name)} == VALUES["intent"]
+
+
+def test_the_demo_trains_on_no_held_out_message_by_its_own_settings(tiny_tokenizer: Path, tmp_path: Path) -> None:
+    settings = yaml.safe_load((DEMO / "prepare.yaml").read_text(encoding="utf-8"))
+    assert settings["decontaminate"] == {"against": ["heldout.jsonl"]}
+    against = {"against": [str(DEMO / "heldout.jsonl")]}
+    first_of_heldout = (DEMO / "heldout.jsonl").read_text(encoding="utf-8").splitlines()[0]
+    leaked = tmp_path / "leaked.jsonl"
+    leaked.write_text((DEMO / "train.jsonl").read_text(encoding="utf-8") + first_of_heldout + "\n", encoding="utf-8")
+    out = str(tmp_path / "out")
+    sftdata.prepare(str(leaked), tokenizer=str(tiny_tokenizer), out=out, progress=False, decontaminate=against)
+    rows = read_ledger(tmp_path / "out").to_pylist()
+    dropped = [(Path(row["where"]).name, row["reason"]) for row in rows if row["reason"]]
+    assert dropped == [("leaked.jsonl:647", "contaminated")]
+
+
+def test_both_files_are_prepared_with_one_system_prompt_and_judged_by_the_lists_of_values() -> None:
+    train, heldout, judged = (
+        yaml.safe_load((DEMO / name).read_text(encoding="utf-8"))
+        for name in ("prepare.yaml", "heldout.yaml", "eval.yaml")
+    )
+    assert train["sources"][0]["system"] == heldout["sources"][0]["system"]
+    schema = judged["evaluate"]["checks"][0]["json_schema"]
+    listed = {key: set(one["enum"]) for key, one in schema["properties"].items() if "enum" in one}
+    assert listed == {key: VALUES[key] for key in ("intent", "urgency", "sentiment")}
+
+
+def test_a_check_compares_one_key_of_the_answer() -> None:
+    spec = importlib.util.spec_from_file_location("demo_checks", DEMO / "checks.py")
+    assert spec is not None and spec.loader is not None
+    checks = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(checks)
+    row = {"messages": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": '{"intent": "refund"}'}]}
+    assert checks.intent('{"intent": "refund", "product": "tent"}', row)
+    assert not checks.intent('{"intent": "billing"}', row)
+    assert not checks.intent("refund", row)
+    assert not checks.intent('["intent"]', row)

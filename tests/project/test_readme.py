@@ -103,9 +103,12 @@ STEPS = {
     "demo": [
         "python examples/demo/fetch_model.py .cache/demo/model",
         "sftdata prepare examples/demo/prepare.yaml --overwrite",
+        "sftdata prepare examples/demo/heldout.yaml --overwrite",
         "sftdata verify .cache/demo/shards",
+        "sfttrain check examples/demo/train.yaml",
         "sfttrain run examples/demo/train.yaml",
-        "python examples/demo/evaluate.py",
+        "sfttrain eval .cache/demo/run --against .cache/demo/model --config examples/demo/eval.yaml --split train \\",
+        "sfttrain export .cache/demo/run --out .cache/demo/export --merge --overwrite",
     ],
     "fuzz": ["python tests/fuzz/fuzz.py --minutes 10"],
     "test": [
