@@ -94,6 +94,18 @@ TRAIN_VALUES: dict[str, tuple[Any, Any]] = {
     "dtype": ("bf16", "bfloat16"),
     "resume": (True, True),
     "overwrite": (True, True),
+    "lora.rslora": (True, True),
+    "lora.dora": (True, True),
+    "lora.quantize": (4, "nf4"),
+    "neftune": (5, 5.0),
+    "activation_checkpointing": (True, "on"),
+    "liger": (True, True),
+    "dropout.residual": (0.1, 0.1),
+    "dropout.attention": (0.1, 0.1),
+    "dropout.embedding": (0.1, 0.1),
+    "preset": ("lora", "lora"),
+    "final_rate": (0.1, 0.1),
+    "log_to": (["tensorboard"], ("tensorboard",)),
 }
 PREPARE_BASE = {"tokenizer": "t", "sources": ["a.jsonl"], "out": "o"}
 TRAIN_BASE = {"shards": "s", "model": "m", "out": "o"}
