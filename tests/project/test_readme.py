@@ -14,7 +14,7 @@ from documents import PAGES, ROOT, Page
 from hypothesis import settings
 from pydantic import BaseModel
 
-IN_TABLES = ("filters", "privacy", "dedup.semantic")  # groups of settings that have tables of their own
+IN_TABLES = ("filters", "privacy", "dedup.semantic", "evaluate.checks")  # groups of settings that have tables of their own
 
 
 def settings_of(model: type[BaseModel]) -> Iterator[str]:
@@ -36,7 +36,7 @@ def _classes(annotation: object) -> Iterator[type]:
 
 def keys_of(value: object, prefix: str = "") -> set[str]:
     """Every key of nested settings, dotted; entries of lists share theirs."""
-    if isinstance(value, list):
+    if isinstance(value, list) and value:
         return set().union(*(keys_of(item, prefix) for item in value))
     if not isinstance(value, dict):
         return {prefix.rstrip(".")}
