@@ -162,10 +162,14 @@ def training_errors(out: Path) -> Iterator[None]:
     except torch.OutOfMemoryError as error:
         hint = "set activation_checkpointing=on, train with lora, or prepare shorter rows (pack.seq_len)"
         raise ModelError("the GPU", "does not have enough memory for a step", hint) from error
-    except (SafetensorError, RuntimeError) as error:
+    except SftDataError:
+        raise
+    except Exception as error:  # that of a full disk is RuntimeError in torch, and Exception itself in tokenizers
         todo = "free some space, then continue with resume=true"
         if "No space left" in str(error) or "os error 28" in str(error):
             raise OutputError(str(out), "the disk is full", todo) from error
+        if not isinstance(error, (SafetensorError, RuntimeError)):
+            raise
         if "inline_container" not in str(error) and "PytorchStreamWriter" not in str(error):
             raise
         # torch does not say why it could not write a file.
