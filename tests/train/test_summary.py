@@ -40,13 +40,17 @@ def test_run_json_has_the_keys_that_readers_of_earlier_runs_know(finished: sfttr
         "resumed_from_step",
         "changes",
         "checks",
+        "dataset",
         "preflight",
         "steps",
         "epochs",
         "losses",
+        "validation",
         "tokens",
         "trained_tokens",
         "seconds",
+        "best",
+        "answers",
         "files",
     ]
 

@@ -23,13 +23,14 @@ def test_the_model_has_learned(finished: sfttrain.Result):
     assert recorded["train_last"] < recorded["train_first"]
 
 
-def test_only_the_model_run_json_and_metrics_are_left(finished: sfttrain.Result):
+def test_only_the_model_run_json_metrics_and_the_report_are_left(finished: sfttrain.Result):
     assert sorted(path.name for path in finished.out.iterdir()) == [
         "chat_template.jinja",
         "config.json",
         "generation_config.json",
         "metrics.jsonl",
         "model.safetensors",
+        "report.html",
         "run.json",
         "tokenizer.json",
         "tokenizer_config.json",
