@@ -14,7 +14,7 @@ from documents import PAGES, ROOT, Page
 from hypothesis import settings
 from pydantic import BaseModel
 
-IN_TABLES = ("filters", "privacy", "dedup.semantic", "evaluate.checks")  # groups of settings that have tables of their own
+IN_TABLES = ("filters", "privacy", "dedup.semantic", "evaluate.checks")  # groups with tables of their own
 
 
 def settings_of(model: type[BaseModel]) -> Iterator[str]:
