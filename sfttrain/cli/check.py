@@ -13,6 +13,7 @@ from sftdata.errors import SftDataError
 from sftdata.settings.layout import columns_of_terminal
 from sfttrain.check.everything import check as check_all
 from sfttrain.check.findings import Finding, as_json, lines, verdict
+from sfttrain.cli.arguments import KeyValues, Model, Preset, Target, overrides
 from sfttrain.cli.run import fail, leave_process_group, quiet_libraries, read_config
 from sfttrain.hardware import this_process
 
@@ -28,20 +29,16 @@ sfttrain check train.yaml --json
 
 
 def check(
-    target: Annotated[str, typer.Argument(metavar="CONFIG.yaml|SHARDS", help="a settings file, or a folder of shards")],
-    settings: Annotated[
-        list[str] | None,
-        typer.Argument(metavar="[KEY=VALUE]...", help="settings by their dotted names, such as lora.r=8"),
-    ] = None,
-    model: Annotated[str | None, typer.Option(metavar="NAME", help="a local folder or a hub id")] = None,
-    preset: Annotated[str | None, typer.Option(metavar="NAME", help="see `sfttrain presets`")] = None,
+    target: Target,
+    settings: KeyValues = None,
+    model: Model = None,
+    preset: Preset = None,
     as_object: Annotated[bool, typer.Option("--json", help="print one JSON object")] = False,
 ) -> None:
     """Check, print a line for each finding, and exit with 1 where one fails."""
-    options = [f"{key}={value}" for key, value in (("model", model), ("preset", preset)) if value is not None]
     try:
         quiet_libraries()
-        config = read_config(target, [*(settings or ()), *options], out="sfttrain-check")
+        config = read_config(target, overrides(settings, model=model, preset=preset), out="sfttrain-check")
         is_main = this_process().is_main
         findings = check_all(config, on_found=_print if is_main and not as_object else _ignore)
     except SftDataError as error:

@@ -36,9 +36,7 @@ def evaluate(
     ] = None,
     split: Annotated[str, typer.Option(help="the split of the shards")] = "validation",
     out: Annotated[Path, typer.Option(metavar="FILE", help="where to write the page")] = Path("eval.html"),
-    dtype: Annotated[
-        str | None, typer.Option(help="the compute dtype [default: as the run was told to, else auto]")
-    ] = None,
+    dtype: Annotated[str | None, typer.Option(help="the compute dtype [default: that of the run, else auto]")] = None,
     lm_eval: Annotated[
         str | None, typer.Option("--lm-eval", metavar="TASKS", help="tasks of lm-evaluation-harness too, with commas")
     ] = None,

@@ -9,6 +9,7 @@ import typer
 
 from sftdata.errors import SftDataError
 from sftdata.settings.layout import columns_of_terminal, fold
+from sfttrain.cli.arguments import KeyValues, Model, Preset, Target, overrides
 from sfttrain.cli.run import fail, quiet_libraries, read_config
 from sfttrain.find_lr.decide import Trial
 from sfttrain.find_lr.plan import parse_budget
@@ -29,14 +30,11 @@ sfttrain find-lr train.yaml --out lr --budget 400steps
 
 
 def find_lr(
-    target: Annotated[str, typer.Argument(metavar="CONFIG.yaml|SHARDS", help="a settings file, or a folder of shards")],
+    target: Target,
     out: Annotated[str, typer.Option(metavar="FOLDER", help="the folder for find_lr.json and find_lr.html")],
-    settings: Annotated[
-        list[str] | None,
-        typer.Argument(metavar="[KEY=VALUE]...", help="settings by their dotted names, such as lora.r=8"),
-    ] = None,
-    model: Annotated[str | None, typer.Option(metavar="NAME", help="a local folder or a hub id")] = None,
-    preset: Annotated[str | None, typer.Option(metavar="NAME", help="see `sfttrain presets`")] = None,
+    settings: KeyValues = None,
+    model: Model = None,
+    preset: Preset = None,
     budget: Annotated[
         str | None, typer.Option(metavar="NUMBER", help="the most that it may cost: 400, 400steps, 2Mtokens")
     ] = None,
@@ -44,10 +42,9 @@ def find_lr(
     as_object: Annotated[bool, typer.Option("--json", help="print find_lr.json at the end")] = False,
 ) -> None:
     """Sweep, and print what was found."""
-    options = [f"{key}={value}" for key, value in (("model", model), ("preset", preset)) if value is not None]
     try:
         quiet_libraries()
-        config = read_config(target, [*(settings or ()), *options], out=out)
+        config = read_config(target, overrides(settings, model=model, preset=preset), out=out)
         limit = None if budget is None else parse_budget(budget)
         sweep = find_rate(config, Path(out), budget=limit, dry_run=dry_run, on_start=_say_start, on_trial=_say_trial)
     except SftDataError as error:

@@ -16,6 +16,7 @@ import typer
 from sftdata.errors import ConfigError, SftDataError, pluralize
 from sftdata.settings.catalog import settings_of
 from sftdata.settings.help_page import Command
+from sfttrain.cli.arguments import KeyValues, Model, Preset, Target, overrides
 from sfttrain.config import TrainConfig, load_config, parse_config
 from sfttrain.hardware import this_process
 from sfttrain.say import say
@@ -43,26 +44,21 @@ class RunCommand(Command):
 
 
 def run(
-    target: Annotated[str, typer.Argument(metavar="CONFIG.yaml|SHARDS", help="a settings file, or a folder of shards")],
-    settings: Annotated[
-        list[str] | None,
-        typer.Argument(metavar="[KEY=VALUE]...", help="settings by their dotted names, such as lora.r=8"),
-    ] = None,
-    model: Annotated[str | None, typer.Option(metavar="NAME", help="a local folder or a hub id")] = None,
-    preset: Annotated[str | None, typer.Option(metavar="NAME", help="see `sfttrain presets`")] = None,
+    target: Target,
+    settings: KeyValues = None,
+    model: Model = None,
+    preset: Preset = None,
     out: Annotated[str | None, typer.Option(metavar="FOLDER", help="the folder for the trained model")] = None,
     allow_changes: Annotated[
         bool, typer.Option("--allow-changes", help="resume with other settings than before")
     ] = False,
 ) -> None:
     """Train, print the result, and exit with a code that says how it ended."""
-    options = [
-        f"{key}={value}" for key, value in (("model", model), ("preset", preset), ("out", out)) if value is not None
-    ]
     try:
         quiet_libraries()
-        options += ["allow_changes=true"] if allow_changes else []
-        config = read_config(target, [*(settings or ()), *options])
+        changes = "true" if allow_changes else None
+        given = overrides(settings, model=model, preset=preset, out=out, allow_changes=changes)
+        config = read_config(target, given)
         result = train(config, resume_command=resume_command(sys.argv[1:]))
     except SftDataError as error:
         message, code = str(error), 1
