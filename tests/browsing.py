@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 LOCAL = ("file:", "data:", "blob:", "about:")
 HOW_TO_INSTALL = "no browser is here: `apt-get install chromium`, or `.venv/bin/playwright install chromium`"
@@ -110,3 +112,15 @@ def exported(notebook: Any, theme: str = "light") -> str:
     for url in (exporter.mathjax_url, exporter.require_js_url):
         page = page.replace(f'<script src="{url}"> </script>', "").replace(f'<script src="{url}"></script>', "")
     return str(page)
+
+
+def shard_tokens(folder: Path) -> list[tuple[int, bool]]:
+    """The id of each token, and whether it is trained, read with pyarrow alone."""
+    tokens: list[tuple[int, bool]] = []
+    for shard in sorted(folder.glob("*/*.arrow")):
+        with pa.OSFile(str(shard)) as file:
+            table = pa.ipc.open_stream(file).read_all()
+        for row in table.to_pylist():
+            used = sum(row["seq_lengths"])
+            tokens += [(id_, label != -100) for id_, label in zip(row["input_ids"][:used], row["labels"][:used])]
+    return tokens

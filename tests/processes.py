@@ -19,3 +19,19 @@ def is_alive(pid: int) -> bool:
     except (FileNotFoundError, ProcessLookupError):  # it has ended meanwhile
         return False
     return stat.rpartition(")")[2].split()[0] != "Z"
+
+
+def read_terminal(above: int, below: int) -> bytes:
+    """All that a process writes to its end of a pseudo-terminal, `below`, until it ends. Closes both ends."""
+    os.close(below)
+    said = b""
+    while True:
+        try:
+            part = os.read(above, 1 << 16)
+        except OSError:  # the other end is closed
+            break
+        if not part:
+            break
+        said += part
+    os.close(above)
+    return said

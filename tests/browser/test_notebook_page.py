@@ -6,9 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
 import pytest
-from browsing import CONTRASTS, notebook_page
+from browsing import CONTRASTS, notebook_page, shard_tokens
 
 import sftdata
 
@@ -52,18 +51,6 @@ def pages(dataset: sftdata.Dataset, tmp_path_factory: pytest.TempPathFactory) ->
     for theme in ("light", "dark"):
         (folder / f"{theme}.html").write_text(notebook_page(cells, theme), encoding="utf-8")
     return {theme: folder / f"{theme}.html" for theme in ("light", "dark")}
-
-
-def shard_tokens(folder: Path) -> list[tuple[int, bool]]:
-    """The id of each token, and whether it is trained, read with pyarrow alone."""
-    tokens: list[tuple[int, bool]] = []
-    for shard in sorted(folder.glob("*/*.arrow")):
-        with pa.OSFile(str(shard)) as file:
-            table = pa.ipc.open_stream(file).read_all()
-        for row in table.to_pylist():
-            used = sum(row["seq_lengths"])
-            tokens += [(id_, label != -100) for id_, label in zip(row["input_ids"][:used], row["labels"][:used])]
-    return tokens
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])

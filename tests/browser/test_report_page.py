@@ -6,9 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
 import pytest
-from browsing import CONTRASTS
+from browsing import CONTRASTS, shard_tokens
 
 import sftdata
 
@@ -128,18 +127,6 @@ def test_the_coloured_tokens_are_the_labels_of_the_shards(
     marked = sorted((int(number), is_green) for ids, is_green, _ in shown for number in ids.split())
     assert marked == sorted(shard_tokens(dataset.path))  # all samples are shown, in another order
     assert {is_trained for _, is_trained in marked} == {False, True}
-
-
-def shard_tokens(folder: Path) -> list[tuple[int, bool]]:
-    """The id of each token, and whether it is trained, read with pyarrow alone."""
-    tokens: list[tuple[int, bool]] = []
-    for shard in sorted(folder.glob("*/*.arrow")):
-        with pa.OSFile(str(shard)) as file:
-            table = pa.ipc.open_stream(file).read_all()
-        for row in table.to_pylist():
-            used = sum(row["seq_lengths"])
-            tokens += [(id_, label != -100) for id_, label in zip(row["input_ids"][:used], row["labels"][:used])]
-    return tokens
 
 
 @pytest.mark.parametrize("width", [1280, 390])

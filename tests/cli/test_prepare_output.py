@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 from command_line import call
+from processes import read_terminal
 
 from sftdata.view.layout import width_of
 
@@ -66,17 +67,7 @@ def on_terminal(folder: Path, command: list[str], width: int, **environment: str
         cwd=folder,
         env={**kept, "TERM": "xterm-256color", **environment},
     )
-    os.close(below)
-    said = b""
-    while True:
-        try:
-            part = os.read(above, 1 << 16)
-        except OSError:  # the other end is closed
-            break
-        if not part:
-            break
-        said += part
-    os.close(above)
+    said = read_terminal(above, below)
     assert run.wait(timeout=120) == 0, said
     return said.decode().replace("\r\n", "\n")
 

@@ -156,6 +156,16 @@ def settings(shards: Path, tiny_model: Path, tmp_path: Path) -> Callable[..., di
     return make
 
 
+@pytest.fixture
+def weightless(tiny_model: Path, tmp_path: Path) -> Path:
+    """The model's config and tokenizer without weights: what is refused here is refused before weights are loaded."""
+    folder = tmp_path / "weightless"
+    folder.mkdir()
+    for name in ("config.json", "tokenizer.json"):
+        shutil.copy(tiny_model / name, folder)
+    return folder
+
+
 @pytest.fixture(scope="session")
 def finished(shards: Path, tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> sfttrain.Result:
     """One epoch of full training."""

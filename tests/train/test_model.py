@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,16 +15,6 @@ from sfttrain.check.findings import raise_first_fail
 from sfttrain.config import parse_config
 from sfttrain.data import open_shards
 from sfttrain.model import add_stop_ids, read_vocabulary
-
-
-@pytest.fixture
-def weightless(tiny_model: Path, tmp_path: Path) -> Path:
-    """The model's config and tokenizer without weights: what is refused here is refused before weights are loaded."""
-    folder = tmp_path / "weightless"
-    folder.mkdir()
-    for name in ("config.json", "tokenizer.json"):
-        shutil.copy(tiny_model / name, folder)
-    return folder
 
 
 @pytest.fixture

@@ -17,16 +17,6 @@ from sfttrain.data import open_shards
 
 
 @pytest.fixture
-def weightless(tiny_model: Path, tmp_path: Path) -> Path:
-    """The model's config and tokenizer without weights."""
-    folder = tmp_path / "weightless"
-    folder.mkdir()
-    for name in ("config.json", "tokenizer.json"):
-        shutil.copy(tiny_model / name, folder)
-    return folder
-
-
-@pytest.fixture
 def found(settings: Callable[..., dict[str, Any]], weightless: Path) -> Callable[..., dict[str, Finding]]:
     """The findings by name, of the model in `weightless` and these shards."""
 

@@ -16,6 +16,7 @@ import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
+from processes import read_terminal
 
 from sftdata.safe.terminal import safe_console
 from sfttrain.watch.pace import Pace, Speed
@@ -156,17 +157,7 @@ def test_on_a_terminal_a_run_draws_its_losses_and_leaves_the_cursor(
     environment = {**os.environ, "TERM": "xterm-256color", "COLUMNS": "100", "HF_HUB_DISABLE_TELEMETRY": "1"}
     command = [sys.executable, "-m", "sfttrain", "run", str(tmp_path / "run.yaml")]
     run = subprocess.Popen(command, stdout=below, stderr=below, stdin=below, env=environment)
-    os.close(below)
-    said = b""
-    while True:
-        try:
-            part = os.read(above, 1 << 16)
-        except OSError:  # the other end is closed
-            break
-        if not part:
-            break
-        said += part
-    os.close(above)
+    said = read_terminal(above, below)
     assert run.wait(timeout=120) == 0, said
     text = said.decode()
     assert "tokens/s (" in text
