@@ -132,3 +132,12 @@ def pick_attention(name: str, dtype: str) -> str | None:
         return name
     flash = torch.cuda.is_available() and dtype == "bfloat16" and is_flash_attn_2_available()
     return "flash_attention_2" if flash else None
+
+
+def process_bytes(name: str) -> int | None:
+    """A size of this process in bytes, as Linux says: VmRSS, what it holds, or VmHWM, its peak; None elsewhere."""
+    try:
+        lines = Path("/proc/self/status").read_text().splitlines()
+        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(f"{name}:"))
+    except (OSError, ValueError, IndexError, StopIteration):
+        return None

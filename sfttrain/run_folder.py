@@ -33,6 +33,7 @@ from sftdata.files.inside import (
     remove_inside,
 )
 from sftdata.files.lock import FolderLock
+from sftdata.files.report_files import REPORT_NAME
 from sfttrain.checkpoints import (
     TRAINER_STATE,
     check_checkpoint,
@@ -45,7 +46,7 @@ from sfttrain.checkpoints import (
     remove_checkpoint,
 )
 from sfttrain.config import TrainConfig
-from sfttrain.report.mark import REPORT, is_own_report
+from sfttrain.report.mark import is_own_report
 from sfttrain.resume import check_shared
 from sfttrain.say import say
 
@@ -303,7 +304,7 @@ def _clear(path: Path, files: Mapping[str, str]) -> None:
     """Remove what an earlier run wrote, and nothing else; run.json, which says what that is, last."""
     for checkpoint in list(own_checkpoints(path)):
         remove_checkpoint(checkpoint)
-    remove_inside(path, [*files, METRICS, ANSWERS, REPORT])
+    remove_inside(path, [*files, METRICS, ANSWERS, REPORT_NAME])
     remove_inside(path, [RUN_JSON])
 
 
@@ -346,8 +347,8 @@ def _refuse_foreign(path: Path, names: Collection[str], files: Mapping[str, str]
     for name in (METRICS, ANSWERS):
         if is_taken(path / name) and not (is_file(path / name) and (path / RUN_JSON).exists()):
             raise OutputError(str(path / name), "was not written by sfttrain", MOVE_IT)
-    if is_taken(path / REPORT) and not is_own_report(path / REPORT):
-        raise OutputError(str(path / REPORT), "was not written by sfttrain, or has changed since", MOVE_IT)
+    if is_taken(path / REPORT_NAME) and not is_own_report(path / REPORT_NAME):
+        raise OutputError(str(path / REPORT_NAME), "was not written by sfttrain, or has changed since", MOVE_IT)
     of_model = [entry.name for entry in path.iterdir() if _OF_MODEL.fullmatch(entry.name)]
     for name in [*of_model, *names]:
         if name not in files and is_taken(inside(path, name)):

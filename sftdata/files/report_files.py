@@ -11,7 +11,8 @@ import re
 from pathlib import Path
 from typing import NamedTuple
 
-from sftdata.files.inside import is_file
+from sftdata.errors import OutputError
+from sftdata.files.inside import is_file, is_taken
 
 REPORT_NAME, CARD_NAME = "report.html", "README.md"
 REPORT_NAMES = (REPORT_NAME, CARD_NAME)
@@ -38,12 +39,38 @@ def with_mark(kind: str, manifest_hash: str, body: bytes) -> bytes:
 
 def read_mark(path: Path) -> ReportMark | None:
     """The mark of a file; None if it is no regular file, or not one that `sftdata report` wrote. Raises OSError."""
+    found = read_head(path, _MARK)
+    return None if found is None else ReportMark(found[0][1].decode(), found[1])
+
+
+def read_head(path: Path, head: re.Pattern[bytes]) -> tuple[re.Match[bytes], bool] | None:
+    """The head of a file, whose last group is the checksum of what follows, and whether that is right.
+
+    None if it is no regular file, or has no such head. Raises OSError.
+    """
     if not is_file(path):
         return None
     with open(path, "rb") as file:
         content = file.read(_MAX_BYTES + 1)
-    match = _MARK.match(content)
+    match = head.match(content)
     if match is None or len(content) > _MAX_BYTES:
         return None
-    is_unchanged = hashlib.sha256(content[match.end() :]).hexdigest() == match[2].decode()
-    return ReportMark(match[1].decode(), is_unchanged)
+    return match, hashlib.sha256(content[match.end() :]).hexdigest() == match[head.groups].decode()
+
+
+def check_place(target: Path, folder: Path, name: str, holds: str) -> bool:
+    """Whether a file is where a report is to be written. `name` is that of a report in `folder`, `holds` what it is.
+
+    Raises OutputError for another place in that folder, and for what is no regular file.
+    """
+    place, own = target.parent.resolve() / target.name, folder.resolve()
+    if place != own / name and (own in place.parents or place == own):
+        todo = f"name a file in another folder, or leave -o out for {name} in it"
+        raise OutputError(str(target), f"lies in the folder of {holds}", todo)
+    if not is_taken(target):
+        return False
+    if target.is_dir():
+        raise OutputError(str(target), "is a folder", f"name a file, such as {target / name}")
+    if not target.is_file():
+        raise OutputError(str(target), "is not a regular file", "name another file")
+    return True

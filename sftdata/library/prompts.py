@@ -169,7 +169,7 @@ def _answers_reason(manifest: Manifest) -> bool:
 
 
 def _refused(where: str, drop: Drop) -> SourceError:
-    return SourceError(where, f"cannot be a prompt: {drop.detail or drop.reason}", "mend the row, or remove it")
+    return SourceError(where, f"cannot be a prompt: {drop.detail or drop.reason}", "fix the row, or remove it")
 
 
 def named_value(row: Mapping[str, Any], path: Sequence[str]) -> Any:

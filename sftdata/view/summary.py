@@ -4,6 +4,7 @@ notebooks and reprs share it.
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -368,3 +369,8 @@ def _data(manifest: Manifest, splits: Mapping[str, SplitStats], facts: Facts | N
         "by": facts.by if facts is not None else None,
         "groups": [one._asdict() for one in facts.groups] if facts is not None else [],
     }
+
+
+def last_part(path: str) -> str:
+    """The last part of a path of any system."""
+    return re.split(r"[\\/]", path.rstrip("\\/"))[-1] or path

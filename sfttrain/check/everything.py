@@ -1,4 +1,4 @@
-"""All checks of a run, one after the other, for `sfttrain check` and for Python."""
+"""All checks of a run in turn, for `sfttrain check` and for Python."""
 
 from __future__ import annotations
 

@@ -17,6 +17,7 @@ from sfttrain.check.isolation import prove_loss_before_step_0
 from sfttrain.check.memory import TO_DO, gigabytes
 from sfttrain.config import TrainConfig
 from sfttrain.data import Shards
+from sfttrain.hardware import process_bytes
 from sfttrain.say import say
 from sfttrain.trainer.batches import BatchPlan
 from sfttrain.trainer.build import build_trainer
@@ -123,7 +124,7 @@ def reset_peak() -> int | None:
         Path("/proc/self/clear_refs").write_text("5")
     except OSError:
         return None
-    return _status("VmRSS")
+    return process_bytes("VmRSS")
 
 
 def with_peak(memory: Finding, trainer: Any, before: int | None) -> Finding:
@@ -131,7 +132,7 @@ def with_peak(memory: Finding, trainer: Any, before: int | None) -> Finding:
     if torch.cuda.is_available():
         peak: int | None = int(torch.cuda.max_memory_allocated())
     else:
-        highest = _status("VmHWM")
+        highest = process_bytes("VmHWM")
         weights = sum(one.numel() * one.element_size() for one in trainer.model.parameters())
         peak = None if before is None or highest is None else highest - before + weights
     if peak is None or "total" not in memory.figures:
@@ -142,15 +143,6 @@ def with_peak(memory: Finding, trainer: Any, before: int | None) -> Finding:
     if peak > free and memory.status == "pass":
         return replace(memory, status="warn", what=what, todo=TO_DO, figures=figures)
     return replace(memory, what=what, figures=figures)
-
-
-def _status(name: str) -> int | None:
-    """A size of this process in bytes, as Linux says; None elsewhere."""
-    try:
-        lines = Path("/proc/self/status").read_text().splitlines()
-        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(f"{name}:"))
-    except (OSError, ValueError, IndexError, StopIteration):
-        return None
 
 
 def in_words(seconds: float) -> str:

@@ -147,12 +147,12 @@ def _validator(schema: Mapping[str, Any] | str) -> Any:
         except ValueError as error:
             raise ConfigError(where, f"is not JSON ({error})", "give the path of a JSON schema") from error
     if not isinstance(found, (dict, bool)):
-        raise ConfigError(where, "is not a JSON schema: it is no object", "mend the schema")
+        raise ConfigError(where, "is not a JSON schema: it is no object", "fix the schema")
     kind = jsonschema.validators.validator_for(found, default=jsonschema.Draft202012Validator)
     try:
         kind.check_schema(found)
     except jsonschema.SchemaError as error:
-        raise ConfigError(where, f"is not a JSON schema ({_short(error.message)})", "mend the schema") from error
+        raise ConfigError(where, f"is not a JSON schema ({_short(error.message)})", "fix the schema") from error
     return kind(found, registry=Registry())  # references lead to places in the schema, never to the network
 
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class PatienceCallback(TrainerCallback):  # type: ignore[misc]
-    """Ends training after so many evaluations in a row without a lower validation loss.
+    """Ends training after this number of evaluations in a row without a lower validation loss.
 
     It goes by the evaluations in the trainer's state, which a checkpoint has; transformers' EarlyStoppingCallback
     counts for itself, and would begin anew in a run that is continued.

@@ -53,7 +53,7 @@ def why_out(loss: float, start: float) -> str:
 
 
 def go_on(trials: Sequence[Trial], number: int) -> list[float]:
-    """The rates of the best trials, at most so many, from the lowest to the highest; none that diverged."""
+    """The rates of the best trials, up to this number, from the lowest to the highest, without those that diverged."""
     return sorted(one.rate for one in sorted(trials, key=lambda one: one.order)[:number] if not one.is_out)
 
 

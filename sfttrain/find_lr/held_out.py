@@ -106,5 +106,5 @@ def _most(split: SplitStats) -> int:
 
 
 def _drawn(rows: int, number: int, seed: int) -> tuple[int, ...]:
-    """So many of the sequences, drawn by the seed, in the order of the shards."""
+    """This number of the sequences, drawn by the seed, in the order of the shards."""
     return tuple(sorted(int(one) for one in epoch_order(rows, 1, seed)[:number]))

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from sftdata.errors import pluralize
 from sftdata.safe.control_chars import html_safe
-from sftdata.view.html.card import part_html
+from sftdata.view.html.card import boxes_html, name_html, part_html
 from sftdata.view.html.charts import Mark, line_chart
 from sftdata.view.html.tables import table_html
 from sftdata.view.report.look import Section, whole_page
@@ -43,12 +43,10 @@ def _head(title: str, sweep: Sweep) -> str:
         (f"{sweep.start.start_loss:.4f}", "validation loss at the start"),
         (f"{_lowest(sweep):.4f}", f"the lowest, after {pluralize(sweep.start.plan.last_steps, 'step')}"),
     )
-    shown = "".join(f"<div><b>{html_safe(value)}</b><span>{html_safe(what)}</span></div>" for value, what in tiles)
     said = "".join(f"<p>{html_safe(f'{word.capitalize()}: {text}')}.</p>" for word, text in recommendation_lines(sweep))
     paste = f"<p>To paste: <code class=set>learning_rate={found.rate:g}</code></p>"
     edge = " class=warn" if found.edge else ""
-    name = f'<div class="name" role="heading" aria-level="1">{html_safe(title)}</div>'
-    return f'<div class="card">{name}<div class="tiles">{shown}</div><div{edge}>{said}</div>{paste}</div>'
+    return f'<div class="card">{name_html(title)}{boxes_html(tiles)}<div{edge}>{said}</div>{paste}</div>'
 
 
 def _lowest(sweep: Sweep) -> float:

@@ -57,7 +57,7 @@ class Record:
         return None if found is None else float(found)
 
     def trial(self, rate: float, steps: int) -> Trial | None:
-        """The trial of a rate over so many steps, if it is done."""
+        """The trial of a rate over this number of steps, if it is done."""
         return next((one for one in self.trials() if one.rate == rate and one.steps == steps), None)
 
     def trials(self) -> list[Trial]:

@@ -22,8 +22,8 @@ def lengths_of(sweep: Sweep) -> list[int]:
 
 
 def table_of(sweep: Sweep) -> Table:
-    """A row for each rate: its validation losses, and what became of it. The bar is how far the last of them came down
-    from the start, the best rate's being full.
+    """A row for each rate: its validation losses, and what happened to it. The bar is how far the last of them came
+    down from the start, the best rate's being full.
     """
     lengths, rates = lengths_of(sweep), trials_of(sweep)
     best = sweep.recommendation.best if sweep.recommendation else None

@@ -57,7 +57,7 @@ def measure(config: TrainConfig, shards: Shards, batches: BatchPlan) -> Measured
 def train_rate(
     config: TrainConfig, shards: Shards, batches: BatchPlan, rate: float, steps: int, start_loss: float
 ) -> Trial:
-    """Train from the start weights at a rate, for so many steps of the whole schedule, and judge it.
+    """Train from the start weights at a rate, for this number of steps of the whole schedule, and judge it.
 
     A rate whose loss is NaN or infinite, or above that of the start weights, is out. Raises as `run` does where
     something else goes wrong.
@@ -78,7 +78,7 @@ def train_rate(
 def trainer_of(
     config: TrainConfig, shards: Shards, batches: BatchPlan, rate: float, steps: int
 ) -> Iterator[PackedTrainer]:
-    """The trainer of a run with this rate and so many steps, in a folder that is then removed.
+    """The trainer of a run with this rate and number of steps, in a folder that is then removed.
 
     The warmup has the same share of the steps as in the run.
     """

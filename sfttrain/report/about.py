@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from sftdata.errors import pluralize
 from sftdata.safe.control_chars import html_safe
 from sftdata.settings.written import dotted_settings
-from sftdata.settings.yaml_line import flow
 from sftdata.view.html.card import funnel_html
-from sftdata.view.html.tables import Cell, number_cell, paged_table
+from sftdata.view.html.tables import (
+    ALL_CHANGED,
+    PAGE_SETTINGS,
+    Cell,
+    facts_table,
+    number_cell,
+    paged_table,
+    settings_tables,
+)
+from sftdata.view.html.text import code
 from sfttrain.config import TrainConfig
 from sfttrain.report.dataset import counts_of
 from sfttrain.report.names import Names
 
-ALL_CHANGED, PAGE_SETTINGS = 100, 20  # rows of a table that are shown at once
 NO_TEXT: Mapping[str, Any] = {}
 
 
@@ -23,13 +30,8 @@ def settings_html(config: Mapping[str, Any], names: Names) -> str:
     """The settings that differ from the defaults; the others are folded."""
     if not config:
         return "<p>run.json does not have the settings.</p>"
-    changed, others = split_settings(config)
-    folded = ""
-    if others:
-        about = f"{len(others):,} at their defaults"
-        table = _settings_table(others, names, PAGE_SETTINGS)
-        folded = f"<details class=folded><summary>{about}</summary>{table}</details>"
-    return _settings_table(changed, names, ALL_CHANGED) + folded
+    changed, others = ([(name, names.value(value)) for name, value in some] for some in split_settings(config))
+    return settings_tables(changed, others)
 
 
 def split_settings(config: Mapping[str, Any]) -> tuple[list[tuple[str, Any]], list[tuple[str, Any]]]:
@@ -43,14 +45,6 @@ def split_settings(config: Mapping[str, Any]) -> tuple[list[tuple[str, Any]], li
         found = dotted_settings({name: value}) or [(name, value)]
         (others if is_default else changed).extend(found)
     return changed, others
-
-
-def _settings_table(settings: Sequence[tuple[str, Any]], names: Names, page_rows: int) -> str:
-    rows = (
-        [Cell(name, None, f"<b>{html_safe(name)}</b>"), Cell(flow(names.value(value)).strip())]
-        for name, value in settings
-    )
-    return paged_table(("setting", "value"), rows, total=len(settings), noun="setting", page_rows=page_rows, wide=(1,))
 
 
 def dataset_html(summary: Mapping[str, Any]) -> str:
@@ -106,7 +100,7 @@ def _status(status: str) -> str:
 
 
 def _proof_in_words(proof: Mapping[str, Any]) -> str:
-    """What was proven of a packed sequence, as far as run.json says it."""
+    """What was proven of a packed sequence, with what run.json says of it."""
     samples, packed, alone = (proof.get(name) for name in ("samples", "packed", "one_by_one"))
     said = "samples of a sequence are separate"
     if isinstance(samples, int):
@@ -126,17 +120,6 @@ def versions_html(summary: Mapping[str, Any]) -> str:
         listed = ([Cell(name), Cell(checksum)] for name, checksum in files)
         parts.append(paged_table(("file", "sha256"), listed, total=len(files), noun="file", wide=(1,)))
     return "".join(parts)
-
-
-def facts_table(rows: Sequence[tuple[str, str]] | Iterator[tuple[str, str]]) -> str:
-    """Names and HTML beside each other."""
-    body = "".join(f"<tr><td class=l>{html_safe(name)}</td><td class=x>{html}</td></tr>" for name, html in rows)
-    return f'<div class="box"><table class="wide facts"><tbody>{body}</tbody></table></div>'
-
-
-def code(text: object) -> str:
-    """A text as it is written."""
-    return f"<code>{html_safe(str(text))}</code>"
 
 
 def entry(summary: Mapping[str, Any], name: str) -> Mapping[str, Any]:

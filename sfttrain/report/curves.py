@@ -115,7 +115,7 @@ def short(number: float) -> str:
 
 
 def typical_speed(log: Log, name: str = "tokens_per_second") -> float | None:
-    """The median of a speed over all steps; None where none is known."""
+    """The median of a speed over all steps; None where no speed is known."""
     values = [value for _, value in log.curve(name) if math.isfinite(value)]
     return median(values) if values else None
 

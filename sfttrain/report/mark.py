@@ -6,11 +6,9 @@ import hashlib
 import re
 from pathlib import Path
 
-from sftdata.files.inside import is_file
+from sftdata.files.report_files import read_head
 
-REPORT = "report.html"
 _MARK = re.compile(rb"<!doctype html>\n<!-- sfttrain report, sha256 ([0-9a-f]{64}) -->\n")
-_MAX_BYTES = 32 << 20  # far above what a report has
 
 
 def with_mark(body: bytes) -> bytes:
@@ -20,13 +18,5 @@ def with_mark(body: bytes) -> bytes:
 
 def is_own_report(path: Path) -> bool:
     """Whether a file is a report of a run, as it was written. Raises OSError."""
-    if not is_file(path):
-        return False
-    with open(path, "rb") as file:
-        content = file.read(_MAX_BYTES + 1)
-    match = _MARK.match(content)
-    return (
-        match is not None
-        and len(content) <= _MAX_BYTES
-        and hashlib.sha256(content[match.end() :]).hexdigest() == match[1].decode()
-    )
+    found = read_head(path, _MARK)
+    return found is not None and found[1]

@@ -6,6 +6,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from sftdata.view.summary import last_part
+
 _PATHS = ("shards", "model", "out", "resume")  # settings
 _ABSOLUTE = re.compile(r"[/\\~]|[A-Za-z]:[/\\]")
 _IN_TEXT = re.compile(r"(?<![\w.:/\\<~-])(?:~|[A-Za-z]:)?[/\\](?:[^\s/\\:,;'\"]+[/\\])+(?=[^\s/\\:,;'\"])")
@@ -35,8 +37,3 @@ class Names:
         if isinstance(value, Mapping):
             return {name: self.value(one) for name, one in value.items()}
         return [self.value(one) for one in value] if isinstance(value, (list, tuple)) else value
-
-
-def last_part(path: str) -> str:
-    """The last part of a path."""
-    return re.split(r"[/\\]", path.rstrip("/\\"))[-1] or path

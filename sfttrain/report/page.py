@@ -10,8 +10,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from sftdata.safe.control_chars import html_safe
+from sftdata.view.html.card import boxes_html, name_html
 from sftdata.view.report.look import Section, whole_page
-from sftdata.view.summary import in_millions
+from sftdata.view.summary import in_millions, last_part
 from sfttrain.report.about import (
     checks_html,
     dataset_html,
@@ -22,7 +23,7 @@ from sfttrain.report.about import (
 )
 from sfttrain.report.curves import curves_html, short, steps_in_words, typical_speed, validation_html
 from sfttrain.report.log import Log, number_in
-from sfttrain.report.names import Names, last_part
+from sfttrain.report.names import Names
 
 MAX_ROWS = 20  # rows by file:line that a page shows of a step whose loss is not finite
 ENDS = {
@@ -61,14 +62,10 @@ def title_of(summary: Mapping[str, Any], names: Names) -> str:
 
 
 def _head(title: str, summary: Mapping[str, Any], log: Log, names: Names) -> str:
-    name = f'<div class="name" role="heading" aria-level="1">{html_safe(title)}</div>'
     chips = "".join(f"<span>{html_safe(text)}</span>" for text in _chips(summary))
-    tiles = "".join(
-        f"<div><b>{html_safe(value)}</b><span>{html_safe(what)}</span></div>" for value, what in _tiles(summary, log)
-    )
     return (
-        f'<div class="card">{name}<p>{html_safe(_method(summary))}</p><div class="chips">{chips}</div>'
-        f'<div class="tiles">{tiles}</div>{_end(summary, names)}</div>'
+        f'<div class="card">{name_html(title)}<p>{html_safe(_method(summary))}</p><div class="chips">{chips}</div>'
+        f"{boxes_html(_tiles(summary, log))}{_end(summary, names)}</div>"
     )
 
 

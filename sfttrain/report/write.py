@@ -9,8 +9,9 @@ from typing import Any
 from sftdata.errors import ConfigError, OutputError
 from sftdata.files.atomic import write_bytes
 from sftdata.files.inside import is_file, is_taken
+from sftdata.files.report_files import REPORT_NAME, check_place
 from sfttrain.report.log import read_log
-from sfttrain.report.mark import REPORT, is_own_report, with_mark
+from sfttrain.report.mark import is_own_report, with_mark
 from sfttrain.report.page import run_page
 from sfttrain.run_folder import METRICS, RUN_JSON
 
@@ -25,7 +26,7 @@ def write_report(run: str | Path, path: str | Path | None = None, *, overwrite: 
     """
     folder = Path(run)
     summary = read_summary(folder)
-    target = folder / REPORT if path is None else Path(path)
+    target = folder / REPORT_NAME if path is None else Path(path)
     _check_target(folder, target, overwrite=overwrite)
     write_bytes(target, report_bytes(summary, folder))
     return target
@@ -58,16 +59,7 @@ def read_summary(folder: Path) -> dict[str, Any]:
 
 def _check_target(folder: Path, target: Path, *, overwrite: bool) -> None:
     """Raise OutputError where a report must not be written: over another file of the run, or what is no report."""
-    place, own = target.parent.resolve() / target.name, folder.resolve()
-    if place != own / REPORT and (own in place.parents or place == own):
-        what = f"lies in the folder of the run, which has {REPORT} for it"
-        raise OutputError(str(target), what, f"name a file in another folder, or leave -o out for {REPORT} in it")
-    if not is_taken(target):
-        return
-    if target.is_dir():
-        raise OutputError(str(target), "is a folder", f"name a file, such as {target / REPORT}")
-    if not target.is_file():
-        raise OutputError(str(target), "is not a regular file", "name another file")
-    if not overwrite and not is_own_report(target):
+    is_there = check_place(target, folder, REPORT_NAME, f"the run, which has {REPORT_NAME} for it")
+    if is_there and not overwrite and not is_own_report(target):
         what = "was not written by `sfttrain report`, or has changed since, so it is kept"
         raise OutputError(str(target), what, "name another file with -o, or give --overwrite")

@@ -70,7 +70,7 @@ def build_trainer(config: TrainConfig, shards: Shards, batches: BatchPlan, *, re
 
 
 def _check_processes(args: SFTConfig, batches: BatchPlan) -> None:
-    """Raise ConfigError where processes do not train together, or not as they were told to."""
+    """Raise ConfigError where processes do not train together, or not in the way that was set."""
     if args.world_size != batches.world_size:
         what = f"{batches.world_size} processes were started, but {args.world_size} of them train together"
         raise ConfigError("trainer", what, "start them with torchrun or accelerate launch")

@@ -1,7 +1,7 @@
 """The order in which the sequences are trained, the same on every machine, and which of them a step takes.
 
 Several processes must take the same number of batches. Where the sequences do not divide evenly, blanks, without any
-trained token, fill the last batches: no sequence is dropped, and none is trained twice.
+trained token, fill the last batches: no sequence is dropped or trained twice.
 """
 
 from __future__ import annotations

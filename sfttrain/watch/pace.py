@@ -30,7 +30,7 @@ class Pace:
         self._since = now
 
     def begin(self, now: float, steps: int) -> None:
-        """A run begins after so many steps."""
+        """A run begins after this number of steps."""
         self._since, self._steps = now, steps
 
     def measure(self, now: float, *, step: int, max_steps: int, tokens: int, trained: int) -> Speed:

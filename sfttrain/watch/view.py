@@ -8,11 +8,11 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Protocol
 
 from sftdata.safe.terminal import safe_console
+from sfttrain.hardware import process_bytes
 from sfttrain.say import on_terminal, say
 from sfttrain.watch.pace import Speed
 
@@ -221,8 +221,4 @@ def memory_bytes() -> int | None:
     torch = sys.modules.get("torch")
     if torch is not None and torch.cuda.is_available():
         return int(torch.cuda.memory_reserved())
-    try:
-        lines = Path("/proc/self/status").read_text().splitlines()
-        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmRSS:"))
-    except (OSError, ValueError, IndexError, StopIteration):
-        return None
+    return process_bytes("VmRSS")

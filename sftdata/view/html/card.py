@@ -6,7 +6,7 @@ all, and a report has them among others. Texts and numbers are those of the summ
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from sftdata.errors import pluralize
 from sftdata.safe.control_chars import html_safe
@@ -98,11 +98,7 @@ def head_html(about: Subject) -> str:
     name = about.name if about.split is None else f"{about.split} of {about.name}"
     chips = [text for line in about_dataset(manifest, short_names([manifest.tokenizer.source])[0]) for text in line]
     shown = "".join(f"<span>{html_safe(text)}</span>" for text in chips)
-    return (
-        f'<div class="name" role="heading" aria-level="3">{html_safe(name)}</div>'
-        f"<p>{html_safe(packed_sentence(about))}</p>"
-        f'<div class="chips">{shown}</div>'
-    )
+    return f'{name_html(name, level=3)}<p>{html_safe(packed_sentence(about))}</p><div class="chips">{shown}</div>'
 
 
 def packed_sentence(about: Subject) -> str:
@@ -120,8 +116,12 @@ def packed_sentence(about: Subject) -> str:
 
 def tiles_html(about: Subject, figures: Figures | None = None) -> str:
     """The numbers of a dataset, each in a box."""
-    tiles = tiles_of(about, figures)
-    boxes = "".join(f"<div><b>{html_safe(value)}</b><span>{html_safe(name)}</span></div>" for value, name in tiles)
+    return boxes_html(tiles_of(about, figures))
+
+
+def boxes_html(tiles: Iterable[tuple[str, str]]) -> str:
+    """Numbers and what they are, each in a box."""
+    boxes = "".join(f"<div><b>{html_safe(value)}</b><span>{html_safe(what)}</span></div>" for value, what in tiles)
     return f'<div class="tiles">{boxes}</div>'
 
 
@@ -288,6 +288,11 @@ def notes_html(summary: Summary) -> str:
 def commands_html(commands: Sequence[str]) -> str:
     """Commands to continue with."""
     return "".join(f'<p><code class="set">{html_safe(one)}</code></p>' for one in commands)
+
+
+def name_html(name: str, *, level: int = 1) -> str:
+    """The name of a card, a heading of this level."""
+    return f'<div class="name" role="heading" aria-level="{level}">{html_safe(name)}</div>'
 
 
 def part_html(title: str, more: str = "", html: str = "") -> str:

@@ -9,14 +9,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from sftdata.errors import pluralize
 from sftdata.safe.control_chars import html_safe
+from sftdata.settings.yaml_line import flow
 from sftdata.view.layout import Table, shortened
 
 MAX_ROWS, MAX_BYTES = 1_000, 200_000  # of a table that pages
 PAGE_ROWS = 10
+ALL_CHANGED, PAGE_SETTINGS = 100, 20  # rows of a table of settings that are shown at once
 MAX_CELL = 200  # characters of a text in a cell
 _LONG = 40  # characters of a text whose column is kept wide on a narrow page
 
@@ -215,3 +217,23 @@ def _cell(cell: Cell, is_wide: bool) -> str:
         value = f"{cell.value:.6g}" if cell.value != int(cell.value) else str(int(cell.value))
         return f"<td data-v={value}>{inside}</td>"
     return f"<td class={'x' if is_wide else 'l'}>{inside}</td>"
+
+
+def settings_tables(changed: Sequence[tuple[str, Any]], others: Sequence[tuple[str, Any]]) -> str:
+    """Settings by their dotted names: those that differ from the defaults, and folded, the others."""
+    folded = ""
+    if others:
+        about = f"{len(others):,} at their defaults"
+        folded = f"<details class=folded><summary>{about}</summary>{_settings_table(others, PAGE_SETTINGS)}</details>"
+    return (_settings_table(changed, ALL_CHANGED) if changed else "<p>All settings are the defaults.</p>") + folded
+
+
+def _settings_table(settings: Sequence[tuple[str, Any]], page_rows: int) -> str:
+    rows = ([Cell(name, None, f"<b>{html_safe(name)}</b>"), Cell(flow(value))] for name, value in settings)
+    return paged_table(("setting", "value"), rows, total=len(settings), noun="setting", page_rows=page_rows, wide=(1,))
+
+
+def facts_table(rows: Iterable[tuple[str, str]]) -> str:
+    """Names and HTML beside each other."""
+    body = "".join(f"<tr><td class=l>{html_safe(name)}</td><td class=x>{html}</td></tr>" for name, html in rows)
+    return f'<div class="box"><table class="wide facts"><tbody>{body}</tbody></table></div>'

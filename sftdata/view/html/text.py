@@ -6,7 +6,7 @@ import re
 import unicodedata
 from html import escape
 
-from sftdata.safe.control_chars import INVISIBLE, char_name, visible_char
+from sftdata.safe.control_chars import INVISIBLE, char_name, html_safe, visible_char
 
 _MARKED = re.compile(f"[ \n\t\ufffd{INVISIBLE}]")
 _SPACE = re.compile(r"<[^>]*>| +|\t|\n")
@@ -60,3 +60,8 @@ def _mark(match: re.Match[str]) -> str:
         return f'<i class="r" title="U+FFFD: invalid bytes">{char}</i>'
     inside = visible_char(char) if unicodedata.category(char) == "Cc" else char
     return f'<i class="u" data-c="{char_name(char)}">{escape(inside)}</i>'
+
+
+def code(text: str) -> str:
+    """A name, a setting or a command."""
+    return f"<code>{html_safe(text)}</code>"

@@ -12,10 +12,11 @@ from sftdata.safe.control_chars import html_safe
 from sftdata.view.find.texts import InputTexts, RowText
 from sftdata.view.find.turns import SampleMessage
 from sftdata.view.html.messages import messages_chat, pair_chat
+from sftdata.view.html.text import code
 from sftdata.view.outcome import share_text
 from sftdata.view.report.gather import NEAR, PAIRS, SAME, Ledger, numbers_of, rows_at
 from sftdata.view.report.samples import Rows
-from sftdata.view.report.texts import MAX_BYTES, Masked, Names, chat, code, cut
+from sftdata.view.report.texts import MAX_BYTES, Masked, Names, chat, cut
 from sftdata.view.summary import by_stage
 
 PAIR_CHARS, PAIR_BYTES = 8_000, 12_000  # of each of two texts; of both as HTML

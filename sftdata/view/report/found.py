@@ -11,9 +11,10 @@ from sftdata.errors import pluralize
 from sftdata.safe.control_chars import html_safe
 from sftdata.store.manifest import Manifest
 from sftdata.view.html.tables import Cell, number_cell, paged_table
+from sftdata.view.html.text import code
 from sftdata.view.report.dropped import DroppedRows
 from sftdata.view.report.gather import HIT, Ledger
-from sftdata.view.report.texts import Masked, Names, code
+from sftdata.view.report.texts import Masked, Names
 
 MAX_TABLE = 200  # rows of a table
 BESIDE = 3  # rows beside the items that they hold

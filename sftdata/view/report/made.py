@@ -3,37 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 from sftdata.errors import pluralize
 from sftdata.reasons import REASONS
-from sftdata.safe.control_chars import html_safe
-from sftdata.settings.yaml_line import flow
 from sftdata.store.manifest import HASH_KEY, Manifest, read_payload
 from sftdata.view.dataset import Dataset
 from sftdata.view.decoder import Decoder
 from sftdata.view.html.card import part_html
 from sftdata.view.html.cells import split_settings
-from sftdata.view.html.tables import Cell, number_cell, paged_table
-from sftdata.view.report.texts import code, cut
+from sftdata.view.html.tables import Cell, facts_table, number_cell, paged_table, settings_tables
+from sftdata.view.html.text import code
+from sftdata.view.report.texts import cut
 
 MAX_SHOWN, MAX_CHARS = 12, 200  # prompts or tokens, and characters of each
-ALL_CHANGED, PAGE_SETTINGS = 100, 20  # rows of a table that are shown at once
 
 
 def settings_html(manifest: Manifest) -> str:
     """The settings that differ from the defaults; the others are folded."""
-    changed, others = split_settings(manifest)
-    folded = ""
-    if others:
-        about = f"{len(others):,} at their defaults"
-        folded = f"<details class=folded><summary>{about}</summary>{_settings_table(others, PAGE_SETTINGS)}</details>"
-    return (_settings_table(changed, ALL_CHANGED) if changed else "<p>All settings are the defaults.</p>") + folded
-
-
-def _settings_table(settings: Sequence[tuple[str, Any]], page_rows: int) -> str:
-    rows = ([Cell(name, None, f"<b>{html_safe(name)}</b>"), Cell(flow(value))] for name, value in settings)
-    return paged_table(("setting", "value"), rows, total=len(settings), noun="setting", page_rows=page_rows, wide=(1,))
+    return settings_tables(*split_settings(manifest))
 
 
 def template_html(dataset: Dataset, manifest: Manifest) -> str:
@@ -51,7 +38,7 @@ def template_html(dataset: Dataset, manifest: Manifest) -> str:
     text_sources = sorted(manifest.text_sources)
     if text_sources:
         said += f" Plain text, without a template: {', '.join(map(code, text_sources[:MAX_SHOWN]))}."
-    return f"<p>{said}</p>{_table(_proven(dataset.decoder, manifest))}{_left_out(manifest)}"
+    return f"<p>{said}</p>{facts_table(_proven(dataset.decoder, manifest))}{_left_out(manifest)}"
 
 
 def _proven(decoder: Decoder, manifest: Manifest) -> Iterator[tuple[str, str]]:
@@ -114,10 +101,4 @@ def hashes_html(dataset: Dataset) -> str:
     versions = ([Cell(name), Cell(version)] for name, version in manifest.versions.items())
     programs = paged_table(("program", "version"), versions, total=len(manifest.versions), noun="program")
     again = "The same data, settings and versions give the same hashes, with any number of workers."
-    return f"<p>{again}</p>{_table(hashes)}{part_html('Files')}{listed}{part_html('Versions')}{programs}"
-
-
-def _table(rows: Iterator[tuple[str, str]] | Sequence[tuple[str, str]]) -> str:
-    """Names and HTML beside each other."""
-    body = "".join(f"<tr><td class=l>{html_safe(name)}</td><td class=x>{html}</td></tr>" for name, html in rows)
-    return f'<div class="box"><table class="wide facts"><tbody>{body}</tbody></table></div>'
+    return f"<p>{again}</p>{facts_table(hashes)}{part_html('Files')}{listed}{part_html('Versions')}{programs}"

@@ -10,21 +10,15 @@ from typing import Any
 
 from sftdata.curate.privacy.details import Details
 from sftdata.curate.privacy.settings import PrivacyConfig
-from sftdata.safe.control_chars import html_safe
 from sftdata.store.manifest import Manifest
 from sftdata.view.find.texts import RowText
 from sftdata.view.find.turns import SampleMessage
 from sftdata.view.html.messages import message_chat
 from sftdata.view.outcome import Facts
-from sftdata.view.summary import short_names
+from sftdata.view.summary import last_part, short_names
 
 MAX_CHARS, MAX_BYTES = 700, 2_500  # of a row's text, and of its HTML: a mark for a character has many bytes
 _ABSOLUTE = re.compile(r"(?:[/~]|[A-Za-z]:[\\/]|file:).", re.DOTALL)
-
-
-def code(text: str) -> str:
-    """A name, a setting or a command."""
-    return f"<code>{html_safe(text)}</code>"
 
 
 def cut(text: str, max_chars: int = MAX_CHARS) -> str:
@@ -129,7 +123,7 @@ def _last_part(name: str) -> str:
     """A name that is still that of a place on a machine, by its last part."""
     if not _ABSOLUTE.match(name):
         return name
-    return re.split(r"[\\/]", name.rstrip("\\/"))[-1] or name
+    return last_part(name)
 
 
 class Masked:

@@ -8,8 +8,7 @@ from pathlib import Path
 
 from sftdata.errors import ConfigError, OutputError
 from sftdata.files.atomic import MANIFEST_NAME, file_sha256, write_bytes
-from sftdata.files.inside import is_taken
-from sftdata.files.report_files import CARD_NAME, REPORT_NAME, read_mark, with_mark
+from sftdata.files.report_files import CARD_NAME, REPORT_NAME, check_place, read_mark, with_mark
 from sftdata.view.dataset import Dataset, open_dataset
 from sftdata.view.report.markdown.card import dataset_card
 from sftdata.view.report.page import report_page
@@ -64,17 +63,9 @@ def check_target(dataset: Dataset, target: Path, name: str, *, overwrite: bool) 
 
     `name` is that of the report in a folder of a dataset, which holds no other files.
     """
-    folder = dataset.path.resolve()
-    place = target.parent.resolve() / target.name
-    if place != folder / name and (folder in place.parents or place == folder):
-        what = f"lies in the folder of the dataset, which holds only what its manifest lists, and {name}"
-        raise OutputError(str(target), what, f"name a file in another folder, or leave -o out for {name} in it")
-    if not is_taken(target):
+    holds = f"the dataset, which holds only what its manifest lists, and {name}"
+    if not check_place(target, dataset.path, name, holds):
         return
-    if target.is_dir():
-        raise OutputError(str(target), "is a folder", f"name a file, such as {target / name}")
-    if not target.is_file():
-        raise OutputError(str(target), "is not a regular file", "name another file")
     mark = read_mark(target)
     if (mark is None or not mark.is_unchanged) and not overwrite:
         what = "was not written by `sftdata report`" if mark is None else "was changed since `sftdata report` wrote it"

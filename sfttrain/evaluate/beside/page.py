@@ -5,12 +5,14 @@ Nothing in it depends on the time or on the machine: the same models on the same
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from sftdata.errors import OutputError, pluralize
 from sftdata.files.atomic import write_bytes
 from sftdata.safe.control_chars import html_safe
 from sftdata.view.find.turns import SampleMessage
+from sftdata.view.html.card import boxes_html, name_html
 from sftdata.view.html.messages import message_chat, messages_chat, pair_chat
 from sftdata.view.html.tables import table_html
 from sftdata.view.report.look import Section, whole_page
@@ -54,16 +56,13 @@ def _head(title: str, comparison: Comparison) -> str:
     if models[-1].figures["bits_per_byte"] is not None:
         tiles.append((_from_to(models, lambda one: f"{one.figures['bits_per_byte']:.3f}"), "bits per byte"))
     for at, tally in enumerate(models[-1].tallies):
-        tiles.append((_from_to(models, lambda one, at=at: f"{one.tallies[at].share:.0%}"), f"pass {tally.name}"))
-    shown = "".join(f"<div><b>{html_safe(value)}</b><span>{html_safe(what)}</span></div>" for value, what in tiles)
+        tiles.append((" → ".join(f"{one.tallies[at].share:.0%}" for one in models), f"pass {tally.name}"))
     missed = "".join(f"<div class=warn><p>Missed: {html_safe(one.in_words)}.</p></div>" for one in comparison.missed)
-    name = f'<div class="name" role="heading" aria-level="1">{html_safe(title)}</div>'
-    return f'<div class="card">{name}<div class="tiles">{shown}</div>{missed}</div>'
+    return f'<div class="card">{name_html(title)}{boxes_html(tiles)}{missed}</div>'
 
 
-def _from_to(models: tuple[Judged, ...], figure: object) -> str:
+def _from_to(models: tuple[Judged, ...], figure: Callable[[Judged], str]) -> str:
     """`0.31 → 0.82`, or one figure."""
-    assert callable(figure)
     return " → ".join(figure(one) for one in models)
 
 
