@@ -51,6 +51,7 @@ from sfttrain.resume import check_shared
 from sfttrain.say import say
 
 RUN_JSON = "run.json"
+ADAPTER_CONFIG = "adapter_config.json"  # in a folder whose model is an adapter
 METRICS = "metrics.jsonl"
 ANSWERS = "answers.jsonl"
 WORK = ".sfttrain"

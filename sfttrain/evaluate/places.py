@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -104,11 +104,14 @@ def _sequences(
     number = 0
     for entry in entries:
         for at in range(entry.rows):
-            row = numpy[number]
+            yield entry.path, at, samples_of(numpy[number])
             number += 1
-            edges = np.cumsum(row["seq_lengths"])[:-1]
-            parts = zip(np.split(row["input_ids"], edges), np.split(row["labels"], edges), strict=True)
-            yield entry.path, at, list(parts)
+
+
+def samples_of(row: Mapping[str, Ids]) -> list[tuple[Ids, Ids]]:
+    """The ids and labels of each sample of a sequence, from its columns as arrays."""
+    edges = np.cumsum(row["seq_lengths"])[:-1]
+    return list(zip(np.split(row["input_ids"], edges), np.split(row["labels"], edges), strict=True))
 
 
 def runs_of(labels: Ids) -> list[tuple[int, int]]:

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import torch
 
 from sfttrain.evaluate.figures import Sums
-from sfttrain.evaluate.places import IGNORE, Ids, Places
+from sfttrain.evaluate.places import IGNORE, Ids, Places, samples_of
 
 BATCH_TOKENS = 4096  # of samples that are scored together, with what pads them
 CHUNK = 1024  # positions whose logits are in memory as float32 together
@@ -104,9 +104,7 @@ def evaluate(model: Any, rows: Any, places: Places, *, on_sequence: Any = None) 
     sums = Sums.none(places.size)
     try:
         for number, row in enumerate(rows.with_format("numpy")):
-            edges = np.cumsum(row["seq_lengths"])[:-1]
-            samples = list(zip(np.split(row["input_ids"], edges), np.split(row["labels"], edges), strict=True))
-            scores = score_samples(model, samples)
+            scores = score_samples(model, samples_of(row))
             loss = np.concatenate([one.loss for one in scores])
             correct = np.concatenate([one.correct for one in scores])
             sums += Sums.of(places.cells_of([number]), loss, correct, places.size)

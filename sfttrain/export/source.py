@@ -13,9 +13,8 @@ from sftdata.files.atomic import file_sha256
 from sftdata.files.inside import inside, is_file, is_plain_name
 from sfttrain.config import TrainConfig, parse_config
 from sfttrain.data import TRAIN, Shards, open_shards
-from sfttrain.run_folder import RUN_JSON
+from sfttrain.run_folder import ADAPTER_CONFIG, RUN_JSON
 
-ADAPTER_CONFIG = "adapter_config.json"
 GENERATION_CONFIG = "generation_config.json"
 IGNORE = -100
 

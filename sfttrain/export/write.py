@@ -17,12 +17,13 @@ from sfttrain.export.folder import check_free, whole_folder, write_record
 from sfttrain.export.gguf.write import check_kind, write_gguf
 from sfttrain.export.ollama import write_modelfile
 from sfttrain.export.prompts import ARGUMENTS, trained_arguments
-from sfttrain.export.source import ADAPTER_CONFIG, GENERATION_CONFIG, Source, open_run, trained_ends
+from sfttrain.export.source import GENERATION_CONFIG, Source, open_run, trained_ends
+from sfttrain.run_folder import ADAPTER_CONFIG
 
 CARD = "README.md"
 DEFAULT_KIND = "q8_0"
 GGUF_NAME = "model-{}.gguf"
-OF_ADAPTER = ("adapter_config.json", "adapter_model.safetensors", "adapter_model.bin")
+OF_ADAPTER = (ADAPTER_CONFIG, "adapter_model.safetensors", "adapter_model.bin")
 
 
 @dataclass(frozen=True, slots=True)

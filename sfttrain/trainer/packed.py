@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
-from inspect import signature
 from typing import Any
 
 import numpy as np
@@ -195,10 +194,9 @@ class PackedTrainer(SFTTrainer):  # type: ignore[misc]
 
     def _can_score_trained_only(self) -> bool:
         """Whether the loss is the plain one, on a CPU, of a model that can skip positions."""
-        base = self.accelerator.unwrap_model(self.model)
-        base = base.get_base_model() if hasattr(base, "get_base_model") else base
         plain = self.args.loss_type == "nll" and self.label_smoother is None and not self.aux_loss_enabled
-        return plain and self.args.device.type == "cpu" and "logits_to_keep" in signature(type(base).forward).parameters
+        on_cpu = self.args.device.type == "cpu"
+        return plain and on_cpu and keeps_some_logits(self.accelerator.unwrap_model(self.model))
 
     def prediction_step(self, model: Any, inputs: Any, prediction_loss_only: bool, ignore_keys: Any = None) -> Any:
         """The mean loss of one batch. The scores of its tokens are added to the sums of `evaluation_loop`.

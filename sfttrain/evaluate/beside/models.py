@@ -13,9 +13,7 @@ from sfttrain.config import LoraSettings, TrainConfig, parse_config
 from sfttrain.data import Shards
 from sfttrain.hardware import pick_dtype
 from sfttrain.model import load_model, read_model_config
-from sfttrain.run_folder import RUN_JSON
-
-ADAPTER_CONFIG = "adapter_config.json"
+from sfttrain.run_folder import ADAPTER_CONFIG, RUN_JSON
 
 
 class Given(NamedTuple):
