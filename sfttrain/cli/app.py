@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from sftdata.settings.command_line import CommandLine, command_line
 from sftdata.settings.help_page import Command
 from sfttrain.cli import chat, check, evaluate, export, find_lr, presets, report, run
-from sfttrain.config import TrainConfig
+
+if TYPE_CHECKING:
+    from sfttrain.config import TrainConfig
 
 
 class Training(CommandLine):
@@ -13,6 +17,8 @@ class Training(CommandLine):
 
     def settings(self) -> type[TrainConfig]:
         """The settings of `sfttrain run`."""
+        from sfttrain.config import TrainConfig
+
         return TrainConfig
 
 

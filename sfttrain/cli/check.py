@@ -5,17 +5,17 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterable
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from sftdata.errors import SftDataError
 from sftdata.settings.layout import columns_of_terminal
-from sfttrain.check.everything import check as check_all
-from sfttrain.check.findings import Finding, as_json, lines, verdict
 from sfttrain.cli.arguments import KeyValues, Model, Preset, Target, overrides
 from sfttrain.cli.run import fail, leave_process_group, quiet_libraries, read_config
-from sfttrain.hardware import this_process
+
+if TYPE_CHECKING:
+    from sfttrain.check.findings import Finding
 
 HELP = """Check a model and shards before training: tokenizer, template, ids, context, labels, samples kept apart.
 
@@ -36,6 +36,10 @@ def check(
     as_object: Annotated[bool, typer.Option("--json", help="print one JSON object")] = False,
 ) -> None:
     """Check, print a line for each finding, and exit with 1 where one fails."""
+    from sfttrain.check.everything import check as check_all
+    from sfttrain.check.findings import as_json, verdict
+    from sfttrain.hardware import this_process
+
     try:
         quiet_libraries()
         config = read_config(target, overrides(settings, model=model, preset=preset), out="sfttrain-check")
@@ -57,6 +61,8 @@ def check(
 
 
 def _print(findings: Iterable[Finding]) -> None:
+    from sfttrain.check.findings import lines
+
     width = columns_of_terminal() if sys.stdout.isatty() else 10_000
     print("\n".join(lines(findings, width)), flush=True)
 

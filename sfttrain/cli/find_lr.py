@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -11,11 +11,11 @@ from sftdata.errors import SftDataError
 from sftdata.settings.layout import columns_of_terminal, fold
 from sfttrain.cli.arguments import KeyValues, Model, Preset, Target, overrides
 from sfttrain.cli.run import fail, quiet_libraries, read_config
-from sfttrain.find_lr.decide import Trial
-from sfttrain.find_lr.plan import parse_budget
-from sfttrain.find_lr.record import PAGE, RECORD
-from sfttrain.find_lr.sweep import Start, Sweep, find_rate, in_words
 from sfttrain.say import say
+
+if TYPE_CHECKING:
+    from sfttrain.find_lr.decide import Trial
+    from sfttrain.find_lr.sweep import Start, Sweep
 
 HELP = """Find a learning rate: train several for a few steps each, and compare their validation losses.
 
@@ -42,6 +42,10 @@ def find_lr(
     as_object: Annotated[bool, typer.Option("--json", help="print find_lr.json at the end")] = False,
 ) -> None:
     """Sweep, and print what was found."""
+    from sfttrain.find_lr.plan import parse_budget
+    from sfttrain.find_lr.record import RECORD
+    from sfttrain.find_lr.sweep import find_rate
+
     try:
         quiet_libraries()
         config = read_config(target, overrides(settings, model=model, preset=preset), out=out)
@@ -60,6 +64,8 @@ def find_lr(
 
 
 def _say_start(start: Start) -> None:
+    from sfttrain.find_lr.sweep import in_words
+
     say("\n".join(in_words(start)))
 
 
@@ -71,6 +77,7 @@ def _say_trial(trial: Trial, number: int) -> None:
 def _print_result(sweep: Sweep, out: Path) -> None:
     """Print the table, the recommendation, and the setting to paste."""
     from sftdata.view.terminal import print_lines
+    from sfttrain.find_lr.record import PAGE
     from sfttrain.find_lr.shown import recommendation_lines, table_of
 
     width = columns_of_terminal()

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import yaml
-
 from sftdata.settings.layout import columns_of_terminal, fold
-from sfttrain.ways.presets import load_preset, preset_names
 
 HELP = """List the presets: what each is for, where it is from, and its settings.
 
@@ -19,6 +16,10 @@ sfttrain check shards --model HuggingFaceTB/SmolLM2-135M-Instruct --preset lora
 
 def presets() -> None:
     """Print every preset."""
+    import yaml
+
+    from sfttrain.ways.presets import load_preset, preset_names
+
     width = columns_of_terminal()
     blocks = []
     for name in preset_names():

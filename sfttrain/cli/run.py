@@ -9,19 +9,18 @@ import sys
 import warnings
 from contextlib import suppress
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
 from sftdata.errors import ConfigError, SftDataError, pluralize
-from sftdata.settings.catalog import settings_of
 from sftdata.settings.help_page import Command
 from sfttrain.cli.arguments import KeyValues, Model, Preset, Target, overrides
-from sfttrain.config import TrainConfig, load_config, parse_config
-from sfttrain.hardware import this_process
 from sfttrain.say import say
-from sfttrain.train import Interrupted, Result
-from sfttrain.train import run as train
+
+if TYPE_CHECKING:
+    from sfttrain.config import TrainConfig
+    from sfttrain.train import Result
 
 HELP = """Train on shards, with settings from a YAML file or the command line.
 
@@ -38,6 +37,9 @@ class RunCommand(Command):
 
     def more_sections(self) -> list[tuple[str, list[tuple[str, str]]]]:
         """The settings, those of groups by their dotted names."""
+        from sftdata.settings.catalog import settings_of
+        from sfttrain.config import TrainConfig
+
         return [
             ("Settings, for the file or as KEY=VALUE", [(one.key, one.in_words) for one in settings_of(TrainConfig)])
         ]
@@ -54,6 +56,10 @@ def run(
     ] = False,
 ) -> None:
     """Train, print the result, and exit with a code that says how it ended."""
+    from sfttrain.hardware import this_process
+    from sfttrain.train import Interrupted
+    from sfttrain.train import run as train
+
     try:
         quiet_libraries()
         changes = "true" if allow_changes else None
@@ -118,6 +124,8 @@ def read_config(target: str, overrides: list[str], out: str | None = None) -> Tr
 
     `out` is the output folder where the command line needs none.
     """
+    from sfttrain.config import load_config, parse_config
+
     path = Path(target)
     if path.suffix in (".yaml", ".yml") and not path.is_dir():
         return load_config(path, overrides)

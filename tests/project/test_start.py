@@ -14,12 +14,23 @@ LOADED = {"torch", "transformers", "datasets", "pyarrow", "numpy", "pydantic", "
 
 
 @pytest.mark.parametrize(
-    ("arguments", "by_typer"),
-    [(["--help"], set()), (["--version"], set()), (["prepare", "--help"], {"pydantic"}), (["check"], {"pydantic"})],
+    ("package", "arguments", "by_typer"),
+    [
+        ("sftdata", ["--help"], set()),
+        ("sftdata", ["--version"], set()),
+        ("sftdata", ["prepare", "--help"], {"pydantic"}),
+        ("sftdata", ["check"], {"pydantic"}),
+        ("sfttrain", ["--help"], set()),
+        ("sfttrain", ["--version"], set()),
+        ("sfttrain", ["run", "--help"], {"pydantic"}),
+        ("sfttrain", ["eval", "--help"], {"pydantic"}),
+    ],
 )
-def test_help_and_version_load_no_library_but_the_command_line(arguments: list[str], by_typer: set[str]) -> None:
+def test_help_and_version_load_no_library_but_the_command_line(
+    package: str, arguments: list[str], by_typer: set[str]
+) -> None:
     code = (
-        "import sys\nfrom sftdata.cli.app import main\n"
+        f"import sys\nfrom {package}.cli.app import main\n"
         "try:\n    main()\nexcept SystemExit:\n    print('loaded', *sys.modules)"
     )
     run = subprocess.run([sys.executable, "-c", code, *arguments], cwd=ROOT, capture_output=True, text=True)
