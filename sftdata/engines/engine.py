@@ -6,6 +6,7 @@ prepare  ->  Engine (map, group, collect, look, give)  ->  tasks  ->  Launcher (
 from __future__ import annotations
 
 import hashlib
+import secrets
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -80,7 +81,7 @@ class TaskEngine:
         self._launcher = launcher
         self._progress = progress or NoProgress()
         self._salt = salt
-        self._unkeyed = 0
+        self._unkeyed, self._run_name = 0, secrets.token_hex(4)  # a lost node may still write for an earlier run
         self._given: set[Path] = set()  # files of pieces that are no rows of the data
         self._used: set[Path] = set()
 
@@ -146,7 +147,7 @@ class TaskEngine:
         name = key
         if name is None:
             self._unkeyed += 1
-            name = f"unkeyed-{self._unkeyed}"
+            name = f"unkeyed-{self._run_name}-{self._unkeyed}"
         return Task(parts, beside, self._new_file(stage.name, name), key)
 
     def _num_rows(self, task: Task) -> int:

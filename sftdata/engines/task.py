@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,7 +15,7 @@ import pyarrow.compute as pc
 from xxhash import xxh3_128
 
 from sftdata.engines.stage import AnyStage, NamesFiles, Piece
-from sftdata.files.atomic import file_sha256, output_errors
+from sftdata.files.atomic import file_sha256, output_errors, unfinished_name
 
 # Files that one task maps at a time: Linux allows four times as many for a process, its libraries included.
 MAX_MAPS = 1 << 14
@@ -138,7 +137,7 @@ def table_writer(path: Path, schema: pa.Schema) -> Iterator[Callable[[pa.Table],
 
     Raises OutputError where the disk is full or may not be written.
     """
-    hidden = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    hidden = unfinished_name(path)
     with output_errors(path):
         try:
             with pa.OSFile(str(hidden), "wb") as sink, pa.ipc.new_file(sink, schema) as writer:

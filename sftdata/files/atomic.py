@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import errno
 import hashlib
-import itertools
 import os
+import secrets
 from collections.abc import Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
@@ -37,7 +37,6 @@ MANIFEST_NAME = "manifest.json"  # the file that makes a folder a dataset; writt
 _READ_BYTES = 1 << 20
 CACHED_BYTES = 64 << 20  # of the end of a file being written that may stay in the page cache
 LARGE_BYTES = 1 << 20  # from this size on, a write is hashed in a second thread
-_serial = itertools.count()
 
 
 class Sink:
@@ -115,7 +114,7 @@ def atomic_write(path: str | Path) -> Iterator[Sink]:
     Missing folders are created. Raises OutputError if the file cannot be written, for example because the disk is full.
     """
     path = Path(path)
-    hidden = path.with_name(f".{path.name}.{os.getpid()}-{next(_serial)}.tmp")
+    hidden = unfinished_name(path)
     with output_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
@@ -128,6 +127,13 @@ def atomic_write(path: str | Path) -> Iterator[Sink]:
         finally:
             hidden.unlink(missing_ok=True)
         sync_folder(path.parent)
+
+
+def unfinished_name(path: Path) -> Path:
+    """A name beside `path` for a file that is not whole yet. No other process has it, on any machine: two may write
+    the same file where a node was thought to be lost.
+    """
+    return path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
 
 
 def write_bytes(path: str | Path, data: bytes) -> str:

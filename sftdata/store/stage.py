@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from sftdata.files.atomic import output_errors
+from sftdata.files.atomic import output_errors, unfinished_name
 from sftdata.store.pack import Packing, Strategy
 from sftdata.store.shards import Shard, ShardStats, place_samples, write_shard
 from sftdata.store.tokens import TokenColumns
@@ -71,7 +70,7 @@ class WriteShards:
             raise ValueError("samples have different lengths from those that they were packed by")
         packing = Packing(row, index, 1 + int(row.max()))
         shard = Shard(tokens, members["record_id"].combine_chunks(), packing, self.seq_len)
-        temporary = Path(self.folder, f".{os.getpid()}-{members['shard'][0]}.arrow")
+        temporary = unfinished_name(Path(self.folder, f"{members['shard'][0]}.arrow"))
         stats = write_shard(temporary, shard)
         with output_errors(temporary):
             temporary.replace(shard_path(self.folder, stats))
