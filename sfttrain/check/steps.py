@@ -18,7 +18,7 @@ from sfttrain.check.memory import TO_DO, gigabytes
 from sfttrain.config import TrainConfig
 from sfttrain.data import Shards
 from sfttrain.hardware import process_bytes
-from sfttrain.say import say
+from sfttrain.say import duration, say
 from sfttrain.trainer.batches import BatchPlan
 from sfttrain.trainer.build import build_trainer
 from sfttrain.trainer.packed import PackedTrainer
@@ -67,7 +67,7 @@ class SayTime(Clock):
         left = state.max_steps - state.global_step
         if len(self.steps) == STEPS and left > 0 and state.is_world_process_zero:
             a_step = min(step.forward_backward + step.optimizer for step in self.steps)
-            say(f"time   about {in_words(left * a_step)} for the {pluralize(left, 'step')} left, without validation")
+            say(f"time   about {duration(left * a_step)} for the {pluralize(left, 'step')} left, without validation")
 
 
 def say_time_after_two_steps(trainer: PackedTrainer) -> None:
@@ -108,7 +108,7 @@ def time_finding(config: TrainConfig, batches: BatchPlan, steps: list[StepTime])
     measured = " and ".join(f"{step.forward_backward + step.optimizer:.2g} s" for step in steps)
     per_pass = batches.rows_per_device
     what = (
-        f"about {in_words(seconds)} for {pluralize(num_steps, 'step')} of {batches.rows_per_step:,} "
+        f"about {duration(seconds)} for {pluralize(num_steps, 'step')} of {batches.rows_per_step:,} "
         f"{plural('sequence', batches.rows_per_step)}, without validation (two steps of {per_pass} took {measured})"
     )
     figures = {"seconds": seconds, "steps": num_steps, "measured": [asdict(step) for step in steps]}
@@ -143,14 +143,6 @@ def with_peak(memory: Finding, trainer: Any, before: int | None) -> Finding:
     if peak > free and memory.status == "pass":
         return replace(memory, status="warn", what=what, todo=TO_DO, figures=figures)
     return replace(memory, what=what, figures=figures)
-
-
-def in_words(seconds: float) -> str:
-    """`45 s`, `12 min`, `3.5 h`, `2.1 days`: two digits say as much as an estimate knows."""
-    for size, unit in ((86_400, "days"), (3_600, "h"), (60, "min")):
-        if seconds >= 1.5 * size:
-            return f"{seconds / size:.2g} {unit}" if seconds < 100 * size else f"{seconds / size:,.0f} {unit}"
-    return f"{seconds:.2g} s" if seconds < 10 else f"{seconds:.0f} s"
 
 
 def _now() -> float:

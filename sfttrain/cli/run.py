@@ -16,7 +16,7 @@ import typer
 from sftdata.errors import ConfigError, SftDataError, pluralize
 from sftdata.settings.help_page import Command
 from sfttrain.cli.arguments import KeyValues, Model, Preset, Target, overrides
-from sfttrain.say import say
+from sfttrain.say import duration, say
 
 if TYPE_CHECKING:
     from sfttrain.config import TrainConfig
@@ -153,7 +153,7 @@ def print_result(result: Result) -> None:
         first, last = losses[f"{kind}_first"], losses[f"{kind}_last"]
         if last is not None:
             print(f"{kind} loss {first:.4f} -> {last:.4f}")
-    print(f"saved in {result.out} after {summary['seconds']:.0f} s", flush=True)
+    print(f"saved in {result.out} after {duration(summary['seconds'])}", flush=True)
 
 
 def fail(message: str, code: int) -> NoReturn:

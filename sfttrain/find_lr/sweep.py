@@ -24,6 +24,7 @@ from sfttrain.find_lr.record import Record
 from sfttrain.hardware import check_devices, this_process
 from sfttrain.model import read_model_config
 from sfttrain.resume import shared_settings
+from sfttrain.say import duration
 from sfttrain.trainer.batches import BatchPlan, plan_batches
 from sfttrain.ways.rate import Rate, pick_rate
 
@@ -242,8 +243,6 @@ def _cost(plan: Plan, batches: BatchPlan, measured: Any) -> Cost:
 
 def in_words(start: Start) -> list[str]:
     """What is said before the first rate is trained: the rates, who judges them, the rounds, and the cost."""
-    from sfttrain.check.steps import in_words as time_in_words  # imports torch
-
     plan, cost = start.plan, start.cost
     rounds = ", ".join(f"{one.rates} of {pluralize(one.steps, 'step')}" for one in plan.rounds)
     done = f"; {pluralize(start.done, 'run')} of an earlier sweep are there" if start.done else ""
@@ -253,11 +252,11 @@ def in_words(start: Start) -> list[str]:
         f"judged by the validation loss, {start.start_loss:.4f} at the start; {start.shards.in_words}",
         f"runs   {rounds}, each from the start weights, with the whole schedule{done}",
         f"cost   {pluralize(cost.steps, 'step')}, about {pluralize(cost.tokens, 'token')}, about "
-        f"{time_in_words(cost.seconds)}",
+        f"{duration(cost.seconds)}",
     ]
     if plan.max_more:
         lines.append(
             f"       at most {pluralize(cost.most_steps, 'step')}, {pluralize(cost.most_tokens, 'token')}, "
-            f"{time_in_words(cost.most_seconds)}, if the minimum is at an edge"
+            f"{duration(cost.most_seconds)}, if the minimum is at an edge"
         )
     return lines

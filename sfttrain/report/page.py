@@ -24,6 +24,7 @@ from sfttrain.report.about import (
 from sfttrain.report.curves import curves_html, short, steps_in_words, typical_speed, validation_html
 from sfttrain.report.log import Log, number_in
 from sfttrain.report.names import Names
+from sfttrain.say import duration
 
 MAX_ROWS = 20  # rows by file:line that a page shows of a step whose loss is not finite
 ENDS = {
@@ -137,12 +138,3 @@ def _end(summary: Mapping[str, Any], names: Names) -> str:
         more = f" and {len(rows) - MAX_ROWS:,} more" if len(rows) > MAX_ROWS else ""
         said.append(html_safe(f"Rows of that step: {shown}{more}"))
     return f'<div class="warn">{"<br>".join(said)}</div>'
-
-
-def duration(seconds: float) -> str:
-    """`45 s`, `12 min 30 s`, `3 h 05 min`."""
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    minutes, rest = divmod(whole, 60)
-    return f"{minutes} min {rest:02} s" if minutes < 60 else f"{minutes // 60:,} h {minutes % 60:02} min"

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from sftdata.safe.terminal import safe_console
 from sfttrain.hardware import process_bytes
-from sfttrain.say import on_terminal, say
+from sfttrain.say import duration, on_terminal, say
 from sfttrain.watch.pace import Speed
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ class Step:
     def in_words(self) -> str:
         """One line."""
         line = f"{self.count}  loss {self.loss:.4f}  lr {self.learning_rate:.2e}  {self.speed_in_words}"
-        return f"{line}  {clock(self.speed.seconds_left)} left" if self.step < self.max_steps else line
+        return f"{line}  {duration(self.speed.seconds_left)} left" if self.step < self.max_steps else line
 
     @property
     def count(self) -> str:
@@ -174,7 +174,7 @@ def lines_of(
 ) -> list[str]:
     """The three lines of the live view; the loss curve has at most `sparks` characters."""
     share = f"{step.step / max(step.max_steps, 1):.0%}"
-    left = [f"{clock(step.speed.seconds_left)} left"] if step.step < step.max_steps else []
+    left = [f"{duration(step.speed.seconds_left)} left"] if step.step < step.max_steps else []
     loss = [f"loss {step.loss:.4f}", *filter(None, [sparkline(losses, sparks)])]
     loss += [f"validation {validation:.4f}"] if validation is not None else []
     speed = [f"lr {step.learning_rate:.2e}", step.speed_in_words]
@@ -205,15 +205,6 @@ def can_draw(encoding: str) -> bool:
     except (LookupError, UnicodeError):
         return False
     return True
-
-
-def clock(seconds: float) -> str:
-    """`0:07`, `12:30`, `1:02:03`, `2 d 03:10`."""
-    minutes, rest = divmod(round(min(seconds, 1e9)), 60)
-    hours, minutes = divmod(minutes, 60)
-    if hours >= 48:
-        return f"{hours // 24:,} d {hours % 24:02}:{minutes:02}"
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
 def memory_bytes() -> int | None:

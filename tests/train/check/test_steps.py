@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 import sfttrain
-from sfttrain.check.steps import StepTime, in_words, time_finding
+from sfttrain.check.steps import StepTime, time_finding
 from sfttrain.config import parse_config
 from sfttrain.trainer.batches import BatchPlan
 
@@ -20,14 +20,6 @@ def test_the_time_of_a_run_is_that_of_its_passes_and_its_optimizer_steps():
     found = time_finding(config, batches, [StepTime(5.0, 3.0), StepTime(2.0, 1.0)])
     assert found.figures["seconds"] == 900
     assert found.what.startswith("about 15 min for 100 steps of 8 sequences, without validation")
-
-
-@pytest.mark.parametrize(
-    ("seconds", "words"),
-    [(0.31, "0.31 s"), (9.4, "9.4 s"), (45, "45 s"), (100, "1.7 min"), (5_400, "1.5 h"), (200_000, "2.3 days")],
-)
-def test_times_in_words(seconds: float, words: str):
-    assert in_words(seconds) == words
 
 
 def test_a_run_says_after_two_steps_how_long_it_will_take(

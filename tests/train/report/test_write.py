@@ -21,7 +21,7 @@ from sfttrain.report.about import split_settings
 from sfttrain.report.curves import trend
 from sfttrain.report.log import read_log
 from sfttrain.report.names import Names
-from sfttrain.report.page import duration, run_page
+from sfttrain.report.page import run_page
 from sfttrain.report.write import write_report
 
 Settings = Callable[..., dict[str, Any]]
@@ -182,13 +182,6 @@ def test_settings_that_differ_from_the_defaults_are_told_from_the_others():
 )
 def test_a_page_names_no_folder_of_the_machine(text: str, shown: str):
     assert Names({"shards": "/data/my shards", "out": 3}).text(text) == shown
-
-
-@pytest.mark.parametrize(
-    ("seconds", "words"), [(0.4, "0 s"), (59.4, "59 s"), (61, "1 min 01 s"), (3_700, "1 h 01 min")]
-)
-def test_durations_are_words(seconds: float, words: str):
-    assert duration(seconds) == words
 
 
 def test_a_trend_is_the_medians_of_twenty_stretches():

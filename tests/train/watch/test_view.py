@@ -20,7 +20,7 @@ from processes import read_terminal
 
 from sftdata.safe.terminal import safe_console
 from sfttrain.watch.pace import Pace, Speed
-from sfttrain.watch.view import Lines, Live, Silent, Step, can_draw, clock, lines_of, make_view, sparkline
+from sfttrain.watch.view import Lines, Live, Silent, Step, can_draw, lines_of, make_view, sparkline
 
 SPEED = Speed(2250.4, 580.4, 3723.0)
 STEP = Step(120, 565, 1.23456, 2.4e-4, SPEED)
@@ -28,13 +28,13 @@ LAST = Step(565, 565, 1.0, 0.0, Speed(2000.0, 500.0, 0.0))
 
 
 def test_a_step_is_one_line():
-    assert STEP.in_words == "step 120/565  loss 1.2346  lr 2.40e-04  2,250 tokens/s (580 trained)  1:02:03 left"
+    assert STEP.in_words == "step 120/565  loss 1.2346  lr 2.40e-04  2,250 tokens/s (580 trained)  1 h 02 min left"
     assert LAST.in_words == "step 565/565  loss 1.0000  lr 0.00e+00  2,000 tokens/s (500 trained)"
 
 
 def test_the_live_view_has_three_lines():
     assert lines_of(STEP, [3.0, 2.0, 1.0], 1.5, 1_940_000_000, 10) == [
-        "  step 120/565  21%  1:02:03 left",
+        "  step 120/565  21%  1 h 02 min left",
         "  loss 1.2346  █▅▁  validation 1.5000",
         "  lr 2.40e-04  2,250 tokens/s (580 trained)  memory 1.9 GB",
     ]
@@ -66,21 +66,6 @@ def test_a_curve_is_a_line_of_bars(values: list[float], width: int, drawn: str):
 @given(st.lists(st.floats(-1e30, 1e30)), st.integers(-3, 50))
 def test_any_losses_give_a_curve_of_at_most_its_width(values: list[float], width: int):
     assert len(sparkline(values, width)) <= max(width, 0)
-
-
-@pytest.mark.parametrize(
-    ("seconds", "shown"),
-    [
-        (0.2, "0:00"),
-        (59.6, "1:00"),
-        (750, "12:30"),
-        (3723, "1:02:03"),
-        (47 * 3600, "47:00:00"),
-        (51 * 3600 + 600, "2 d 03:10"),
-    ],
-)
-def test_time_is_a_clock(seconds: float, shown: str):
-    assert clock(seconds) == shown
 
 
 def test_bars_are_drawn_where_they_can_be_written():
