@@ -19,6 +19,7 @@ import orjson
 from sftdata.records.record import Drop
 
 _AFTER_KEY = 0x3A22  # `":` as a little-endian word
+_BACKSLASH = ord("\\")
 _SAMPLE = 1 << 14  # bytes of a block in which to look for what a program that writes JSON does everywhere, or never
 
 
@@ -29,11 +30,19 @@ class Repeated(dict[str, Any]):
 
 
 def keys_written(block: bytes) -> int:
-    """How often a quotation mark is followed by a colon. -1 if keys may have a space between the two."""
+    """How often a quotation mark is followed by a colon, those in texts, behind one backslash, left out. -1 if keys may
+    have a space between the two.
+    """
     if b'" :' in block[:_SAMPLE]:
         return -1
-    words = (np.frombuffer(block, "<u2", (len(block) - at) // 2, at) for at in (0, 1) if len(block) > at)
-    return sum(int(np.count_nonzero(word == _AFTER_KEY)) for word in words)
+    codes = np.frombuffer(block, np.uint8)
+    number = 0
+    for at in range(min(2, len(block))):
+        words = np.frombuffer(block, "<u2", (len(block) - at) // 2, at)
+        places = 2 * np.flatnonzero(words == _AFTER_KEY) + at
+        is_key = (codes[places - 1] != _BACKSLASH) | (codes[places - 2] == _BACKSLASH)  # which may end in a backslash
+        number += int(np.count_nonzero(is_key))
+    return number
 
 
 def find_repeated(lines: Sequence[bytes], values: Sequence[object], written: int) -> Mapping[int, Drop]:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from sftdata.config import SourceConfig
 from sftdata.errors import SourceError
 from sftdata.read import plan_units, read_raw
+from sftdata.read.readers.repeated_keys import keys_written
 from sftdata.records.record import Drop
 
 GOOD = '{"messages": [{"role": "user", "content": "q"}, {"role": "assistant", "content": "a"}]}'
@@ -71,6 +72,24 @@ def test_the_detail_names_the_key(file):
 )
 def test_a_line_that_loses_nothing_is_kept(file, raw_rows, line):
     assert written(raw_rows, file, line, GOOD) == [(json.loads(line), None), (json.loads(GOOD), None)]
+
+
+@pytest.mark.parametrize(
+    ("text", "keys"),
+    [
+        ('{"a":1,"b":{"c":2}}', 3),
+        ('{"a":"say \\":","b":"{\\"x\\":1}"}', 2),  # quotation marks in texts are escaped
+        ('{"a\\\\":"b"}', 1),  # a backslash at the end of a key is, and the mark behind it is not
+        ('"a":', 1),
+        ('"', 0),
+        ("", 0),
+        ('{"a" :1}', -1),
+    ],
+)
+def test_keys_are_counted_and_what_looks_like_one_in_a_text_is_not(text, keys):
+    assert keys_written(text.encode()) == keys
+    if keys >= 0:
+        assert keys_written(f"\n{text}".encode()) == keys
 
 
 def test_blank_and_broken_lines_are_beside_it(file, raw_rows):
