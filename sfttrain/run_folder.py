@@ -46,11 +46,11 @@ from sfttrain.checkpoints import (
     remove_checkpoint,
 )
 from sfttrain.config import TrainConfig
-from sfttrain.report.mark import is_own_report
+from sfttrain.report.mark import REPORT, check_own
 from sfttrain.resume import check_shared
 from sfttrain.say import say
+from sfttrain.summary import RUN_JSON, run_in
 
-RUN_JSON = "run.json"
 ADAPTER_CONFIG = "adapter_config.json"  # in a folder whose model is an adapter
 METRICS = "metrics.jsonl"
 ANSWERS = "answers.jsonl"
@@ -317,11 +317,8 @@ def _earlier_files(path: Path) -> dict[str, str]:
     run_json = path / RUN_JSON
     if not is_taken(run_json):
         return {}
-    try:
-        earlier = json.loads(run_json.read_bytes()) if is_file(run_json) else None
-    except (ValueError, RecursionError):
-        earlier = None
-    if not isinstance(earlier, dict) or not isinstance(earlier.get("status"), str) or "dataset_hash" not in earlier:
+    earlier = run_in(run_json.read_bytes()) if is_file(run_json) else None
+    if earlier is None:
         raise OutputError(str(run_json), "was not written by sfttrain, or is damaged", MOVE_IT)
     lists = [listed for key in ("files", "replaced") if isinstance(listed := earlier.get(key), dict)]
     return {
@@ -335,9 +332,10 @@ def _earlier_files(path: Path) -> dict[str, str]:
 def _is_finished(path: Path) -> bool:
     """Whether the last run in a folder has saved its model."""
     try:
-        return bool(json.loads((path / RUN_JSON).read_bytes())["status"] == "finished")
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        found = run_in((path / RUN_JSON).read_bytes())
+    except OSError:
         return False
+    return found is not None and found["status"] == "finished"
 
 
 def _refuse_foreign(path: Path, names: Collection[str], files: Mapping[str, str]) -> None:
@@ -348,8 +346,8 @@ def _refuse_foreign(path: Path, names: Collection[str], files: Mapping[str, str]
     for name in (METRICS, ANSWERS):
         if is_taken(path / name) and not (is_file(path / name) and (path / RUN_JSON).exists()):
             raise OutputError(str(path / name), "was not written by sfttrain", MOVE_IT)
-    if is_taken(path / REPORT_NAME) and not is_own_report(path / REPORT_NAME):
-        raise OutputError(str(path / REPORT_NAME), "was not written by sfttrain, or has changed since", MOVE_IT)
+    if is_taken(path / REPORT_NAME):
+        check_own(path / REPORT_NAME, REPORT, MOVE_IT)
     of_model = [entry.name for entry in path.iterdir() if _OF_MODEL.fullmatch(entry.name)]
     for name in [*of_model, *names]:
         if name not in files and is_taken(inside(path, name)):

@@ -1,25 +1,30 @@
-"""What is known of a run, for run.json, and what is printed of it before its first step."""
+"""What is known of a run: for run.json, in the run.json of an earlier one, and as printed before the first step."""
 
 from __future__ import annotations
 
+import json
 import platform
 from collections.abc import Mapping
 from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sftdata.errors import pluralize
+from sftdata.errors import ConfigError, pluralize
+from sftdata.files.inside import is_taken
 from sfttrain.config import LoraSettings, TrainConfig
 from sfttrain.data import TRAIN, VALIDATION, Shards
-from sfttrain.run_folder import RunFolder
 from sfttrain.trainer.batches import BatchPlan
 
 if TYPE_CHECKING:
     from sfttrain.check.isolation import ProofCallback
+    from sfttrain.run_folder import RunFolder
     from sfttrain.trainer.metrics import MetricsCallback
     from sfttrain.trainer.packed import PackedTrainer
     from sfttrain.ways.rate import Rate
 
+RUN_JSON = "run.json"
+_MAX_BYTES = 32 << 20  # far above what a run.json has
 PACKAGES = ("sftdata", "torch", "transformers", "trl", "peft", "accelerate", "datasets", "tokenizers")
 
 
@@ -66,6 +71,49 @@ def summarize_end(
     }
 
 
+def read_run(folder: Path) -> dict[str, Any]:
+    """The content of the run.json of a run, which has at least its status and its dataset_hash.
+
+    Raises ConfigError where there is none, it cannot be read, sfttrain did not write it, or it is damaged.
+    """
+    path, todo = folder / RUN_JSON, "give the folder that `sfttrain run` wrote (its setting out)"
+    try:
+        if not folder.is_dir():
+            raise ConfigError(str(folder), "is not a folder" if is_taken(folder) else "does not exist", todo)
+        if not path.is_file():
+            raise ConfigError(str(folder), f"has no {RUN_JSON}, so it is not the folder of a run", todo)
+        data = path.read_bytes() if path.stat().st_size <= _MAX_BYTES else b""
+    except OSError as error:
+        raise ConfigError(str(path), f"cannot be read: {error.strerror}", "make it readable") from error
+    found = run_in(data)
+    if found is None:
+        raise no_run(path)
+    return found
+
+
+def run_in(data: bytes) -> dict[str, Any] | None:
+    """The content of a run.json; None where sfttrain did not write it, or it is damaged."""
+    try:
+        found = json.loads(data)
+    except (ValueError, RecursionError):
+        return None
+    is_run = isinstance(found, dict) and all(isinstance(found.get(key), str) for key in ("status", "dataset_hash"))
+    return found if is_run else None
+
+
+def settings_of_run(folder: Path, run: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings in the content of a run.json. Raises ConfigError where it has none."""
+    found = run.get("config")
+    if not isinstance(found, dict):
+        raise no_run(folder / RUN_JSON)
+    return found
+
+
+def no_run(path: Path) -> ConfigError:
+    """The error for a run.json that is not as sfttrain writes it."""
+    return ConfigError(str(path), "was not written by sfttrain, or is damaged", "restore it, or train again")
+
+
 def describe_start(
     config: TrainConfig, start: Mapping[str, Any], shards: Shards, batches: BatchPlan, model_check: str, rate: Rate
 ) -> str:
@@ -79,7 +127,7 @@ def describe_start(
     kind = "full training" if config.lora is None else f"{_adapter(config.lora)} of rank {config.lora.r}"
     length = _length(config)
     lines = [
-        f"data   {shards.path}: {pluralize(train.samples, 'sample')} in {pluralize(train.rows, 'row')}, "
+        f"data   {shards.shown}: {pluralize(train.samples, 'sample')} in {pluralize(train.rows, 'row')}, "
         f"{pluralize(train.tokens, 'token')}, "
         f"{train.trained_tokens:,} of them trained{held_out}",
         f"model  {config.model}: {kind}, {start['trained_parameters']:,} of {start['parameters']:,} parameters, "

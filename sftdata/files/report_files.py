@@ -65,8 +65,13 @@ def check_place(target: Path, folder: Path, name: str, holds: str) -> bool:
     """
     place, own = target.parent.resolve() / target.name, folder.resolve()
     if place != own / name and (own in place.parents or place == own):
-        todo = f"name a file in another folder, or leave -o out for {name} in it"
+        todo = f"name a file in another folder, or {name} in it"
         raise OutputError(str(target), f"lies in the folder of {holds}", todo)
+    return is_there(target, name)
+
+
+def is_there(target: Path, name: str) -> bool:
+    """Whether a file is at a place for a report. Raises OutputError for what is no regular file."""
     if not is_taken(target):
         return False
     if target.is_dir():

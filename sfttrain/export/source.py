@@ -13,7 +13,8 @@ from sftdata.files.atomic import file_sha256
 from sftdata.files.inside import inside, is_file, is_plain_name
 from sfttrain.config import TrainConfig, parse_config
 from sfttrain.data import TRAIN, Shards, open_shards
-from sfttrain.run_folder import ADAPTER_CONFIG, RUN_JSON
+from sfttrain.run_folder import ADAPTER_CONFIG
+from sfttrain.summary import RUN_JSON, read_run, settings_of_run
 
 GENERATION_CONFIG = "generation_config.json"
 IGNORE = -100
@@ -47,13 +48,14 @@ def open_run(path: Path, *, shards: str | None = None, base: str | None = None, 
     Raises ConfigError where the folder is not that of a finished run, ModelError where a file of its model is no longer
     as the run wrote it, DatasetError where `shards` is another dataset.
     """
-    summary = _read_summary(path)
+    summary = read_run(path)
     if summary["status"] != "finished":
         todo = "continue it with resume=true, then export it"
         raise ConfigError(str(path), f"has no trained model yet: the run is {summary['status']}", todo)
+    settings = settings_of_run(path, summary)
     files = _checked_files(path, summary, checks=checks)
     changes = {key: value for key, value in (("shards", shards), ("model", base)) if value is not None}
-    config = parse_config({**summary["config"], **changes}, (), str(path / RUN_JSON))
+    config = parse_config({**settings, **changes}, (), str(path / RUN_JSON))
     return Source(path, summary, config, files, _open_dataset(config, summary, is_given=shards is not None))
 
 
@@ -77,21 +79,6 @@ def trained_ends(source: Source) -> tuple[int, ...]:
         is_last = (labels != IGNORE) & np.append(labels[1:] == IGNORE, True)
         seen.update(np.unique(ids[is_last]).tolist())
     return tuple(id_ for id_ in ends if id_ in seen) or tuple(ends)
-
-
-def _read_summary(path: Path) -> dict[str, Any]:
-    """The content of run.json. Raises ConfigError."""
-    file = path / RUN_JSON
-    try:
-        found = json.loads(file.read_bytes()) if is_file(file) else None
-    except (OSError, ValueError, RecursionError) as error:
-        raise ConfigError(str(file), "is damaged", "restore it, or train again") from error
-    if found is None:
-        raise ConfigError(str(path), f"is not the folder of a run: it has no {RUN_JSON}", "give the out of a run")
-    needed: dict[str, type] = {"status": str, "dataset_hash": str, "config": dict}
-    if not isinstance(found, dict) or any(not isinstance(found.get(key), kind) for key, kind in needed.items()):
-        raise ConfigError(str(file), "was not written by sfttrain, or is damaged", "restore it, or train again")
-    return found
 
 
 def _checked_files(path: Path, summary: Mapping[str, Any], *, checks: bool) -> dict[str, str]:

@@ -13,18 +13,19 @@ from sftdata.view.html.tables import table_html
 from sftdata.view.report.look import Section, whole_page
 from sfttrain.find_lr.shown import lengths_of, recommendation_lines, table_of, trials_of
 from sfttrain.find_lr.sweep import Sweep
+from sfttrain.report.mark import FIND_LR, with_mark
 
 
 def sweep_page(sweep: Sweep) -> bytes:
-    """The page, with its doctype."""
+    """The page, with its head."""
     config = sweep.start.config
     title = f"Learning rate for {shown_name(config.model)} on {shown_name(config.shards)}"
     sections = [
         Section("losses", "Losses", _losses(sweep)),
         Section("sweep", "How it was found", _about(sweep)),
     ]
-    page = "<!doctype html>\n" + whole_page(title, _head(title, sweep), sections)
-    return page.encode("utf-8", "backslashreplace")
+    page = whole_page(title, _head(title, sweep), sections)
+    return with_mark(FIND_LR, page.encode("utf-8", "backslashreplace"))
 
 
 def shown_name(name: str) -> str:

@@ -5,7 +5,6 @@ It is written after each run, whole or not at all, so that a sweep that was stop
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -16,6 +15,7 @@ from sftdata.errors import OutputError
 from sftdata.files.atomic import write_bytes
 from sftdata.files.inside import is_taken
 from sfttrain.find_lr.decide import Trial
+from sfttrain.report.mark import FIND_LR, check_own
 
 RECORD, PAGE = "find_lr.json", "find_lr.html"
 KIND = "sfttrain find-lr"
@@ -34,11 +34,9 @@ class Record:
         self.folder = folder
         self.content: dict[str, Any] = {"kind": KIND, "status": "running", "sweep": _as_json(sweep), "trials": []}
         earlier = self._earlier()
-        self._check_page(earlier)
-        if earlier is None:
-            return
-        self.content["pages"] = earlier.get("pages", [])
-        if overwrite:
+        if is_taken(folder / PAGE):
+            check_own(folder / PAGE, FIND_LR, MOVE_IT)
+        if earlier is None or overwrite:
             return
         differing = [
             name for name in self.content["sweep"] if earlier["sweep"].get(name) != self.content["sweep"][name]
@@ -79,9 +77,7 @@ class Record:
         write_bytes(self.folder / RECORD, (json.dumps(self.content, indent=1, ensure_ascii=False) + "\n").encode())
 
     def save_page(self, page: bytes) -> Path:
-        """Write the page, after its checksum, by which a later sweep knows it. Raises OutputError."""
-        known = self.content.get("pages", [])
-        self.update(pages=[*known[-1:], hashlib.sha256(page).hexdigest()])  # if this stops here, it is the one before
+        """Write the page. Raises OutputError."""
         write_bytes(self.folder / PAGE, page)
         return self.folder / PAGE
 
@@ -100,16 +96,6 @@ class Record:
         if not is_ours:
             raise OutputError(str(path), "was not written by `sfttrain find-lr`", MOVE_IT)
         return dict(content)
-
-    def _check_page(self, earlier: Mapping[str, Any] | None) -> None:
-        """Raise OutputError where the page of a sweep would replace something else."""
-        path = self.folder / PAGE
-        if not is_taken(path):
-            return
-        known = () if earlier is None else earlier.get("pages", ())
-        is_plain = path.is_file() and not path.is_symlink()
-        if not is_plain or hashlib.sha256(path.read_bytes()).hexdigest() not in known:
-            raise OutputError(str(path), "was not written by `sfttrain find-lr`, or has changed since", MOVE_IT)
 
 
 def _as_json(content: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,4 +1,7 @@
-"""The head of a run's report, which says that it is ours, and whether it is as it was written."""
+"""The head of a page that sfttrain writes: of which command it is, and the checksum of what follows.
+
+So a page is replaced where it is as it was written, and one that somebody has changed is kept.
+"""
 
 from __future__ import annotations
 
@@ -6,17 +9,23 @@ import hashlib
 import re
 from pathlib import Path
 
+from sftdata.errors import OutputError
+from sftdata.files.atomic import output_errors
 from sftdata.files.report_files import read_head
 
-_MARK = re.compile(rb"<!doctype html>\n<!-- sfttrain report, sha256 ([0-9a-f]{64}) -->\n")
+REPORT, EVAL, FIND_LR = "report", "eval", "find-lr"  # the commands that write pages
+_MARK = re.compile(rb"<!doctype html>\n<!-- sfttrain ([a-z-]+), sha256 ([0-9a-f]{64}) -->\n")
 
 
-def with_mark(body: bytes) -> bytes:
-    """A page with its head."""
-    return f"<!doctype html>\n<!-- sfttrain report, sha256 {hashlib.sha256(body).hexdigest()} -->\n".encode() + body
+def with_mark(command: str, body: bytes) -> bytes:
+    """A page of a command, with its head."""
+    return f"<!doctype html>\n<!-- sfttrain {command}, sha256 {hashlib.sha256(body).hexdigest()} -->\n".encode() + body
 
 
-def is_own_report(path: Path) -> bool:
-    """Whether a file is a report of a run, as it was written. Raises OSError."""
-    found = read_head(path, _MARK)
-    return found is not None and found[1]
+def check_own(path: Path, command: str, todo: str) -> None:
+    """Raise OutputError where what is at a path is not a page of this command, as it was written."""
+    with output_errors(path):
+        found = read_head(path, _MARK)
+    if found is None or found[0][1] != command.encode() or not found[1]:
+        what = f"was not written by `sfttrain {command}`, or has changed since, so it is kept"
+        raise OutputError(str(path), what, todo)

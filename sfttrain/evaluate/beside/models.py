@@ -6,14 +6,15 @@ import json
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from sftdata.errors import ConfigError, ModelError, first_line
+from sftdata.errors import ModelError, first_line
 from sfttrain.check.files import check_ids, check_tokenizer
 from sfttrain.check.findings import raise_first_fail
 from sfttrain.config import LoraSettings, TrainConfig, parse_config
 from sfttrain.data import Shards
 from sfttrain.hardware import pick_dtype
 from sfttrain.model import load_model, read_model_config
-from sfttrain.run_folder import ADAPTER_CONFIG, RUN_JSON
+from sfttrain.run_folder import ADAPTER_CONFIG
+from sfttrain.summary import RUN_JSON, read_run, settings_of_run
 
 
 class Given(NamedTuple):
@@ -42,14 +43,8 @@ def read_given(name: str) -> Given:
 
 def run_settings(name: str) -> dict[str, Any] | None:
     """The settings of the run in a folder; None where no run is. Raises ConfigError where run.json is damaged."""
-    path = Path(name) / RUN_JSON
-    if not path.is_file():
-        return None
-    try:
-        found = json.loads(path.read_bytes())["config"]
-        return dict(found)
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-        raise ConfigError(str(path), "was not written by sfttrain, or is damaged", "restore it") from error
+    folder = Path(name)
+    return settings_of_run(folder, read_run(folder)) if (folder / RUN_JSON).is_file() else None
 
 
 def load_given(given: Given, shards: Shards, *, dtype: str, trust_remote_code: bool) -> Any:

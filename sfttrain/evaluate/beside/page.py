@@ -5,11 +5,12 @@ Nothing in it depends on the time or on the machine: the same models on the same
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from sftdata.errors import OutputError, pluralize
 from sftdata.files.atomic import write_bytes
+from sftdata.files.report_files import check_place, is_there
 from sftdata.safe.control_chars import html_safe
 from sftdata.view.find.turns import SampleMessage
 from sftdata.view.html.card import boxes_html, name_html
@@ -17,24 +18,33 @@ from sftdata.view.html.messages import message_chat, messages_chat, pair_chat
 from sftdata.view.html.tables import table_html
 from sftdata.view.report.look import Section, whole_page
 from sfttrain.evaluate.beside.result import Answer, Comparison, Judged
+from sfttrain.report.mark import EVAL, check_own, with_mark
 
-MARK = "<!doctype html>\n<!-- sfttrain eval -->\n"
+PAGE = "eval.html"
 MAX_SHOWN = 200  # prompts with their answers
 BEFORE, AFTER = "before", "after"
 
 
-def write_page(comparison: Comparison, path: Path, *, overwrite: bool = False) -> None:
-    """Write the page, in place of an earlier one. Raises OutputError where something else is there."""
-    if path.exists() and not overwrite:
-        with path.open("rb") as file:
-            is_own = file.read(len(MARK)) == MARK.encode()
-        if not is_own:
-            raise OutputError(str(path), "was not written by sfttrain eval", "choose another --out, or --overwrite")
+def check_target(path: Path, models: Sequence[str], shards: str | Path, *, overwrite: bool = False) -> None:
+    """Raise OutputError where the page must not be written: in the dataset, over a file in the folder of a model, or
+    what is no page of this command as it was written, unless `overwrite` is set.
+    """
+    own, place = Path(shards).resolve(), path.parent.resolve()
+    if own == place or own in place.parents:
+        raise OutputError(str(path), "lies in the folder of the dataset", "choose another --out")
+    for folder in filter(Path.is_dir, map(Path, models)):
+        check_place(path, folder, PAGE, f"a model, which has {PAGE} for it")
+    if is_there(path, PAGE) and not overwrite:
+        check_own(path, EVAL, "choose another --out, or give --overwrite")
+
+
+def write_page(comparison: Comparison, path: Path) -> None:
+    """Write the page, where `check_target` allows it. Raises OutputError."""
     write_bytes(path, page(comparison))
 
 
 def page(comparison: Comparison) -> bytes:
-    """The page, with its doctype."""
+    """The page, with its head."""
     after = comparison.models[-1]
     title = f"{after.name} on {comparison.shards}"
     if len(comparison.models) == 2:
@@ -43,7 +53,8 @@ def page(comparison: Comparison) -> bytes:
     if after.answers:
         sections.append(Section("answers", "Answers", _answers(comparison)))
     sections.append(Section("about", "How it was measured", _about(comparison)))
-    return (MARK + whole_page(title, _head(title, comparison), sections)).encode("utf-8", "backslashreplace")
+    whole = whole_page(title, _head(title, comparison), sections)
+    return with_mark(EVAL, whole.encode("utf-8", "backslashreplace"))
 
 
 def _head(title: str, comparison: Comparison) -> str:

@@ -189,6 +189,17 @@ def test_files_of_somebody_else_are_left_alone(sweep_of: Callable[..., Sweep], t
     assert (tmp_path / "lr" / name).read_text() == "mine"
 
 
+def test_a_page_that_was_edited_is_kept(sweep_of: Callable[..., Sweep], tmp_path: Path):
+    sweep_of(learning_rate=1e-3)
+    page = tmp_path / "lr" / "find_lr.html"
+    sweep_of(learning_rate=1e-3)  # as it was written: written again
+    page.write_bytes(edited := page.read_bytes() + b"<!-- a note of mine -->")
+    for changes in ({}, {"overwrite": True}):
+        with pytest.raises(OutputError, match="find-lr`, or has changed since, so it is kept; move it away"):
+            sweep_of(learning_rate=1e-3, **changes)
+    assert page.read_bytes() == edited
+
+
 def test_several_processes_are_refused(sweep_of: Callable[..., Sweep], monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("WORLD_SIZE", "2")
     with pytest.raises(ConfigError, match="start it without torchrun"):

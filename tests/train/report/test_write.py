@@ -153,7 +153,7 @@ def test_a_file_that_is_no_report_is_kept(run: Path, tmp_path: Path):
 def test_a_run_refuses_a_report_that_is_not_its_own_and_replaces_one_that_is(settings: Settings, tmp_path: Path):
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "report.html").write_text("mine")
-    with pytest.raises(OutputError, match=r"report.html: was not written by sfttrain, or has changed since"):
+    with pytest.raises(OutputError, match=r"report.html: was not written by `sfttrain report`, or has changed since"):
         sfttrain.run(settings())
     (tmp_path / "out" / "report.html").unlink()
     sfttrain.run(settings())

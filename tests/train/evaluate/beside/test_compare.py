@@ -85,8 +85,55 @@ def test_a_file_of_somebody_else_is_not_replaced(run: Path, tmp_path: Path):
     (tmp_path / "mine.html").write_text("mine")
     done = evaluated(run, "--out", tmp_path / "mine.html")
     assert done.exit_code == 1
-    assert "was not written by sfttrain eval" in done.stderr.replace("\n", " ")
+    assert "was not written by `sfttrain eval`" in done.stderr.replace("\n", " ")
     assert (tmp_path / "mine.html").read_text() == "mine"
+
+
+def test_a_page_that_was_edited_is_kept_and_nothing_is_computed_before_that_is_said(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    page = tmp_path / "eval.html"
+    assert evaluated(run, "--out", page).exit_code == 0
+    edited = page.read_bytes().replace(b"</main>", b"<p>a note of mine</p></main>")
+    page.write_bytes(edited)
+    with monkeypatch.context() as context:
+        context.setattr("sfttrain.evaluate.beside.compare.compare", None)
+        done = evaluated(run, "--out", page)
+    assert done.exit_code == 1
+    assert f"{page}: was not written by `sfttrain eval`, or has changed since, so it is kept" in done.stderr.replace(
+        "\n", " "
+    )
+    assert page.read_bytes() == edited
+    assert evaluated(run, "--out", page, "--overwrite").exit_code == 0
+    assert b"a note of mine" not in page.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("place", "said"),
+    [
+        ("{run}/run.json", "lies in the folder of a model, which has eval.html for it"),
+        ("{run}/checkpoint-2/eval.html", "lies in the folder of a model"),
+        ("{shards}/eval.html", "lies in the folder of the dataset"),
+        ("{tmp}", "is a folder"),
+        ("{run}/report.html", "lies in the folder of a model"),
+    ],
+)
+def test_a_page_goes_neither_over_files_of_a_model_nor_into_the_dataset(
+    run: Path, chats: Path, tmp_path: Path, place: str, said: str
+):
+    out = place.format(run=run, shards=chats, tmp=tmp_path)
+    before = Path(run, "run.json").read_bytes()
+    done = evaluated(run, "--out", out, "--overwrite")
+    assert done.exit_code == 1
+    assert said in done.stderr.replace("\n", " ")
+    assert Path(run, "run.json").read_bytes() == before
+
+
+def test_the_page_of_another_command_is_kept(run: Path, tmp_path: Path):
+    (tmp_path / "page.html").write_bytes((run / "report.html").read_bytes())
+    done = evaluated(run, "--out", tmp_path / "page.html")
+    assert done.exit_code == 1
+    assert "was not written by `sfttrain eval`" in done.stderr.replace("\n", " ")
 
 
 def test_a_model_that_is_no_run_needs_shards(tiny_model: Path, tmp_path: Path):
