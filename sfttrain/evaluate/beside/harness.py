@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from typing import Any
 
-from sftdata.errors import ConfigError
-from sfttrain.evaluate.beside.models import read_given
+from sftdata.errors import ConfigError, first_line
+from sfttrain.evaluate.beside.models import Given, read_given
+from sfttrain.evaluate.beside.result import TaskFigure
 from sfttrain.hardware import has_gpu
 
 PACKAGE = "lm-eval"
+STDERR = "_stderr"  # behind the name of a metric: its standard error
 
 
 def check_installed() -> None:
@@ -18,8 +22,10 @@ def check_installed() -> None:
         raise ConfigError("--lm-eval", f"needs the package {PACKAGE}", f'install it: pip install "{PACKAGE}[hf]"')
 
 
-def run_tasks(model: str, tasks: str, *, against: str | None = None, dtype: str = "auto") -> dict[str, dict[str, Any]]:
-    """The results of each model on tasks, by `MODEL TASK`, as lm_eval.simple_evaluate gives them.
+def run_tasks(
+    models: Sequence[str], tasks: str, *, dtype: str = "auto", trust_remote_code: bool = False
+) -> tuple[TaskFigure, ...]:
+    """The figures of the models on tasks, whose names have commas between them.
 
     Raises ConfigError where the package is not installed, or a task is not known to it.
     """
@@ -28,14 +34,50 @@ def run_tasks(model: str, tasks: str, *, against: str | None = None, dtype: str 
 
     device = "cuda" if has_gpu() else "cpu"  # its default is a GPU, whether there is one or not
     names = [name.strip() for name in tasks.split(",") if name.strip()]
-    found: dict[str, dict[str, Any]] = {}
-    for one in [name for name in (against, model) if name is not None]:
-        given = read_given(one)
-        arguments = {"pretrained": given.base, "dtype": dtype, **({"peft": given.name} if given.is_adapter else {})}
+    found = []
+    for given in map(read_given, models):
+        arguments = {**_arguments(given), "dtype": dtype, "trust_remote_code": trust_remote_code}
         try:
-            results = lm_eval.simple_evaluate(model="hf", model_args=arguments, tasks=names, device=device)
+            results = lm_eval.simple_evaluate(
+                model="hf", model_args=arguments, tasks=names, device=device, log_samples=False
+            )
         except (KeyError, ValueError) as error:
-            raise ConfigError("--lm-eval", str(error), "see `lm_eval ls tasks`") from error
-        for task, figures in results["results"].items():
-            found[f"{one} {task}"] = {key: value for key, value in figures.items() if key != "alias"}
-    return found
+            # A KeyError shows its message in quotes.
+            what = first_line(ValueError(*error.args))
+            raise ConfigError("--lm-eval", what, "see `lm_eval ls tasks`") from error
+        found.append(results["results"])
+    return figures_of_tasks(found)
+
+
+def _arguments(given: Given) -> dict[str, str]:
+    """What its class for models of transformers calls a model, and an adapter for one."""
+    return {"pretrained": given.base, **({"peft": given.name} if given.is_adapter else {})}
+
+
+def figures_of_tasks(results: Sequence[Mapping[str, Mapping[str, Any]]]) -> tuple[TaskFigure, ...]:
+    """The figures in the `results` of models, in the order of the first one, groups of tasks among them.
+
+    A metric is there as `acc,none`: its name and the filter of the answers. `acc_stderr,none` is its standard error, or
+    `N/A`. What else is there (name, alias, sample_len, sample_count) is no metric.
+    """
+    keys = dict.fromkeys((task, key) for one in results for task, figures in one.items() for key in figures)
+    found = []
+    for task, key in keys:
+        metric, comma, answers = key.partition(",")
+        if not comma or metric.endswith(STDERR):
+            continue
+        values = tuple(_number(one.get(task, {}).get(key)) for one in results)
+        errors = tuple(_number(one.get(task, {}).get(f"{metric}{STDERR},{answers}")) for one in results)
+        samples = next((one[task].get("sample_len") for one in results if task in one), None)
+        if any(value is not None for value in values):
+            found.append(TaskFigure(task, metric, answers, values, errors, samples))
+    return tuple(found)
+
+
+def _number(value: Any) -> float | None:
+    """A figure; None for `N/A`, a NaN, and one that is not there. Figures may be those of numpy."""
+    try:
+        found = float(value)
+    except (TypeError, ValueError):
+        return None
+    return found if math.isfinite(found) else None

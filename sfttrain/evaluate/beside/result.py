@@ -53,6 +53,17 @@ class Judged:
         }
 
 
+class TaskFigure(NamedTuple):
+    """A metric of a task of lm-evaluation-harness, of each model."""
+
+    task: str
+    metric: str
+    filter: str  # how answers were read; "none": as they are
+    values: tuple[float | None, ...]
+    stderr: tuple[float | None, ...]
+    samples: int | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Comparison:
     """The models in the order before, after; or one alone."""
@@ -61,6 +72,7 @@ class Comparison:
     dataset_hash: str
     split: str
     models: tuple[Judged, ...]
+    tasks: tuple[TaskFigure, ...] = ()
 
     @property
     def missed(self) -> list[Tally]:
@@ -75,6 +87,7 @@ class Comparison:
             "dataset_hash": self.dataset_hash,
             "split": self.split,
             "models": [one.as_json() for one in self.models],
+            **({"lm_eval": [one._asdict() for one in self.tasks]} if self.tasks else {}),
         }
 
     def tables(self) -> list[Table]:
@@ -85,7 +98,8 @@ class Comparison:
             if len(names) > 1:
                 rows = [(last_part(name), [one.figures[key].get(name, {}) for one in self.models]) for name in names]
                 tables.append(_figures_table(title, rows))
-        return [*tables, *([_checks_table(self.models)] if self.models[-1].tallies else [])]
+        tables += [_checks_table(self.models)] if self.models[-1].tallies else []
+        return [*tables, *([_tasks_table(self.tasks)] if self.tasks else [])]
 
 
 def _figures_table(title: str, rows: list[tuple[str, list[Mapping[str, Any]]]]) -> Table:
@@ -111,6 +125,20 @@ def _checks_table(models: tuple[Judged, ...]) -> Table:
         rows.append((last.name, passed, f"{last.answers:,}", share, bar, "" if last.met else "missed"))
     head = ("check", "pass", "of", "share", "at least", "")
     return Table(head, tuple(rows), frozenset([0, len(head) - 1]), title="Checks on the answers")
+
+
+def _tasks_table(tasks: tuple[TaskFigure, ...]) -> Table:
+    rows = []
+    for one in tasks:
+        metric = one.metric if one.filter == "none" else f"{one.metric} ({one.filter})"
+        samples = "-" if one.samples is None else f"{one.samples:,}"
+        rows.append((one.task, metric, samples, *(_task_numbers(found) for found in (one.values, one.stderr))))
+    head = ("task", "metric", "samples", "value", "standard error")
+    return Table(head, tuple(rows), frozenset([0, 1]), title="Tasks of lm-evaluation-harness", optional=frozenset([4]))
+
+
+def _task_numbers(numbers: tuple[float | None, ...]) -> str:
+    return ARROW.join("-" if number is None else f"{number:.4f}" for number in numbers)
 
 
 def _number(key: str, value: float | None) -> str:
