@@ -33,10 +33,23 @@ def this_process() -> Process:
     )
 
 
+def check_alone(command: str, why: str = "") -> None:
+    """Raise ConfigError where a launcher started several processes of a command that runs in one."""
+    count = this_process().world_size
+    if count > 1:
+        what = f"runs in one process, and {count} were started{why}"
+        raise ConfigError(f"sfttrain {command}", what, "start it without torchrun or accelerate launch")
+
+
 def check_devices() -> None:
-    """Raise ConfigError where one process sees several GPUs, which TRL cannot use."""
+    """Raise ConfigError where one process sees several GPUs, which TRL cannot use, or was started for several."""
     import torch
 
+    on_cpus = os.environ.get("ACCELERATE_USE_CPU", "").lower() == "true"
+    if on_cpus and "MASTER_ADDR" in os.environ and "WORLD_SIZE" not in os.environ:
+        what = "was asked for several processes, and starts one where it is to use CPUs (use_cpu, --cpu)"
+        hint = "start it with `torchrun --nproc-per-node 2 -m sfttrain run ...`, or set num_processes to 1"
+        raise ConfigError("accelerate launch", what, hint)
     count = torch.cuda.device_count()
     if count > 1 and "WORLD_SIZE" not in os.environ:
         hint = f"start it with `torchrun --nproc-per-node {count} -m sfttrain run ...`, or set CUDA_VISIBLE_DEVICES=0"

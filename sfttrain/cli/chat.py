@@ -11,6 +11,7 @@ import typer
 from sftdata.errors import SftDataError
 from sftdata.safe.control_chars import INVISIBLE, visible_char
 from sfttrain.cli.run import fail, quiet_libraries
+from sfttrain.hardware import check_alone
 from sfttrain.say import say
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ def chat(
     """Read messages and print answers until the input ends."""
     try:
         quiet_libraries()
+        check_alone("chat")
         from sfttrain.chat.model import ChatModel
 
         found = ChatModel(model, trust_remote_code=trust_remote_code)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,6 +12,7 @@ import typer
 from sftdata.errors import ConfigError, SftDataError
 from sftdata.settings.layout import columns_of_terminal
 from sfttrain.cli.run import fail, quiet_libraries, read_config
+from sfttrain.hardware import check_alone
 from sfttrain.say import say
 
 HELP = """Judge a model on shards: loss, accuracy, perplexity and bits per byte, overall, by source and by turn.
@@ -41,17 +43,22 @@ def evaluate(
         str | None, typer.Option("--lm-eval", metavar="TASKS", help="tasks of lm-evaluation-harness too, with commas")
     ] = None,
     trust_remote_code: Annotated[bool, typer.Option("--trust-remote-code", help="as the setting of a run")] = False,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="replace a file that is no such page")] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="replace a file that is no such page, or has changed")
+    ] = False,
     as_object: Annotated[bool, typer.Option("--json", help="print one JSON object")] = False,
 ) -> None:
     """Judge, write the page, print the figures, and exit with 1 where a bar is missed."""
     try:
         quiet_libraries()
+        check_alone("eval")
         given = _settings(model, config, shards, prompts)
         from sfttrain.evaluate.beside.compare import compare
         from sfttrain.evaluate.beside.harness import check_installed, run_tasks
-        from sfttrain.evaluate.beside.page import write_page
+        from sfttrain.evaluate.beside.page import check_target, write_page
 
+        models = [one for one in (against, model) if one]
+        check_target(out, models, given["shards"], overwrite=overwrite)
         if lm_eval is not None:
             check_installed()
         found = compare(
@@ -65,8 +72,11 @@ def evaluate(
             trust_remote_code=trust_remote_code,
             on_step=_ignore if as_object else say,
         )
-        write_page(found, out, overwrite=overwrite)
-        tasks = {} if lm_eval is None else run_tasks(model, lm_eval, against=against, dtype=dtype or given["dtype"])
+        write_page(found, out)
+        if lm_eval is not None:  # if that fails, the page is there without it
+            tasks = run_tasks(models, lm_eval, dtype=dtype or given["dtype"], trust_remote_code=trust_remote_code)
+            found = replace(found, tasks=tasks)
+            write_page(found, out)
     except SftDataError as error:
         if as_object:
             print(json.dumps({"ok": False, "error": str(error)}, indent=2))
@@ -75,10 +85,9 @@ def evaluate(
     except KeyboardInterrupt:
         fail("stopped", 130)
     if as_object:
-        more = {"lm_eval": tasks} if lm_eval is not None else {}
-        print(json.dumps({**found.as_json(), **more}, indent=2, ensure_ascii=False), flush=True)
+        print(json.dumps(found.as_json(), indent=2, ensure_ascii=False), flush=True)
     else:
-        _print(found, tasks, out)
+        _print(found, out)
     if found.missed:
         fail("a bar is missed: " + "; ".join(one.in_words for one in found.missed), 1)
 
@@ -107,12 +116,10 @@ def _ignore(text: str) -> None:
     """Nothing but the result is printed."""
 
 
-def _print(found: Any, tasks: dict[str, Any], out: Path) -> None:
+def _print(found: Any, out: Path) -> None:
     from sftdata.view.terminal import print_lines
 
     for table in found.tables():
         print_lines(table.styled(columns_of_terminal()))
         print()
-    for name, figures in tasks.items():
-        print(f"lm-eval  {name}: " + ", ".join(f"{key} {value}" for key, value in figures.items()))
     print(f"page     {out}", flush=True)

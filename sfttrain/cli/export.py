@@ -9,6 +9,7 @@ import typer
 
 from sftdata.errors import SftDataError
 from sfttrain.cli.run import fail, quiet_libraries
+from sfttrain.hardware import check_alone
 from sfttrain.say import say
 
 HELP = """Write the model of a run to a folder that others serve: weights, tokenizer, template, stop tokens, model card.
@@ -45,6 +46,7 @@ def export(
 
     try:
         quiet_libraries()
+        check_alone("export")
         done = write(
             run, out, merge=merge, gguf=gguf, ollama=ollama, shards=shards, base=base, overwrite=overwrite, on_step=say
         )

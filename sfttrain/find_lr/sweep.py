@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from sftdata.errors import ConfigError, ModelError, pluralize
+from sftdata.errors import ModelError, pluralize
 from sftdata.files.atomic import output_errors
 from sftdata.files.lock import FolderLock
 from sfttrain.check.files import check_files
@@ -21,7 +21,7 @@ from sfttrain.find_lr.decide import Recommendation, Trial, go_on, recommend, unp
 from sfttrain.find_lr.held_out import SweepShards, shards_to_sweep
 from sfttrain.find_lr.plan import Budget, Plan, make_plan
 from sfttrain.find_lr.record import Record
-from sfttrain.hardware import check_devices, this_process
+from sfttrain.hardware import check_alone, check_devices
 from sfttrain.model import read_model_config
 from sfttrain.resume import shared_settings
 from sfttrain.say import duration
@@ -139,9 +139,7 @@ def find_rate(
 
 def _begin(config: TrainConfig, budget: Budget | None) -> Start:
     """What the files say: the sequences, the batches, the rates and the rounds; the cost is not measured yet."""
-    if this_process().world_size > 1:
-        what = "runs in one process; the rate is right for several too, since batch_tokens counts all of their tokens"
-        raise ConfigError("find-lr", what, "start it without torchrun or accelerate launch")
+    check_alone("find-lr", "; the rate is right for several too, since batch_tokens counts all of their tokens")
     opened = open_shards(config.shards)
     shards = shards_to_sweep(opened, config.seed)
     run_batches = plan_batches(config, opened.manifest.splits[TRAIN], opened.manifest.seq_len, 1)
