@@ -15,7 +15,7 @@ from sfttrain.hardware import check_ways, pick_attention, pick_dtype
 from sfttrain.model import load_model, load_tokenizer, lora_config
 from sfttrain.trainer.attention import use_by_sample
 from sfttrain.trainer.batches import BatchPlan
-from sfttrain.trainer.order import EpochOrder
+from sfttrain.trainer.order import EpochOrder, refuse_other_orders
 from sfttrain.trainer.packed import PackedTrainer
 from sfttrain.trainer.sft_config import make_sft_config
 from sfttrain.ways.noise import add_noise
@@ -74,14 +74,18 @@ def _check_processes(args: SFTConfig, batches: BatchPlan) -> None:
     if args.world_size != batches.world_size:
         what = f"{batches.world_size} processes were started, but {args.world_size} of them train together"
         raise ConfigError("trainer", what, "start them with torchrun or accelerate launch")
-    asked = os.environ.get("ACCELERATE_USE_FSDP", "").lower() == "true"
-    if asked and args.distributed_state.distributed_type == DistributedType.MULTI_CPU:
-        what = "accelerate shards a model on GPUs alone, and these processes run on CPUs"
-        raise ConfigError("distributed_type: FSDP", what, "start them with torchrun, or on GPUs")
+    kind = args.distributed_state.distributed_type
+    for name in ("FSDP", "DEEPSPEED"):
+        asked = os.environ.get(f"ACCELERATE_USE_{name}", "").lower() == "true"
+        if asked and kind in (DistributedType.NO, DistributedType.MULTI_CPU):
+            run = "these processes run on CPUs" if args.world_size > 1 else f"this process runs on {args.device.type}"
+            what = f"accelerate shards a model on GPUs alone, and {run}"
+            raise ConfigError(f"distributed_type: {name}", what, "start them with torchrun, or on GPUs")
 
 
 def _order(config: TrainConfig, shards: Shards, batches: BatchPlan) -> EpochOrder:
     """In which order the sequences are trained. Where one process trains alone, its last batch may be smaller."""
+    refuse_other_orders(config, shards, batches)
     per_round = batches.rows_per_device * batches.world_size if batches.world_size > 1 else 1
     lengths = shards.lengths(TRAIN) if config.sort == "length" else None
     return EpochOrder(batches.num_rows, per_round, config.seed, lengths)
