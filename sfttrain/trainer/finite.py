@@ -1,4 +1,6 @@
-"""A loss or gradient that is NaN or infinite ends the run before the weights are changed. Imports torch."""
+"""A loss or gradient that is NaN or infinite ends the run before the weights are changed, and so does such a validation
+loss before it is written down. Imports torch.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +32,8 @@ class NotFiniteError(ModelError):
 
 
 class FiniteCallback(TrainerCallback):  # type: ignore[misc]
-    """Looks at the losses of a step, and at the norm of its gradient, before the optimizer uses them.
+    """Looks at the losses of a step, and at the norm of its gradient, before the optimizer uses them, and at the loss
+    of each validation before other callbacks do.
 
     All processes raise together, also where one alone has seen such a loss, so that none waits for another.
     """
@@ -60,9 +63,16 @@ class FiniteCallback(TrainerCallback):  # type: ignore[misc]
         rows = self._shards.where(TRAIN, [row for one in passes for row in one])
         raise NotFiniteError(f"step {state.global_step + 1}", f"{what}, with {_some(rows)}", self._todo(rows[0]), rows)
 
+    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **kwargs: Any) -> None:
+        """Raise ModelError for a validation loss. That of a step is finite, as those of its forward passes are."""
+        loss = float((logs or {}).get("eval_loss", 0.0))
+        if not math.isfinite(loss):
+            what = f"the validation loss is {loss}"
+            raise ModelError(f"step {state.global_step}", what, "lower learning_rate, or set dtype=float32")
+
     def _todo(self, row: str) -> str:
         """What to do, and from where the run can be continued."""
-        look = shlex.join(["sftdata", "why", str(self._shards.path), row])
+        look = shlex.join(["sftdata", "why", self._shards.shown, row])
         todo = f"look at them (`{look}`), lower learning_rate, or set dtype=float32"
         saved = checkpoints(self._folder.path)
         return f"{todo}, and continue from {saved[-1].name} with resume=true --allow-changes" if saved else todo

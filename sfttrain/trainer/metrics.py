@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-import math
 import time
 from typing import Any
 
 from transformers import TrainerCallback
 
-from sftdata.errors import ModelError
 from sftdata.files.atomic import output_errors
 from sfttrain.run_folder import RunFolder, read_metrics
 from sfttrain.say import say
@@ -19,7 +17,7 @@ from sfttrain.watch.view import Step, make_view
 
 
 class MetricsCallback(TrainerCallback):  # type: ignore[misc]
-    """Writes metrics.jsonl and prints progress. Raises ModelError where a loss is NaN or infinite."""
+    """Writes metrics.jsonl and prints progress."""
 
     def __init__(self, trainer: PackedTrainer, folder: RunFolder) -> None:
         self._trainer = trainer
@@ -63,7 +61,6 @@ class MetricsCallback(TrainerCallback):  # type: ignore[misc]
 
     def _log_step(self, state: Any, logs: dict[str, Any]) -> None:
         loss = float(logs["loss"])
-        self._check(loss, "the loss", state.global_step)
         self.losses.append(loss)
         tokens, trained, rate = self._trainer.tokens, self._trainer.trained_tokens, logs.get("learning_rate")
         step, max_steps = state.global_step, state.max_steps
@@ -85,7 +82,6 @@ class MetricsCallback(TrainerCallback):  # type: ignore[misc]
         self.view.step(Step(step, max_steps, loss, rate or 0.0, speed))
 
     def _log_validation(self, state: Any, loss: float) -> None:
-        self._check(loss, "the validation loss", state.global_step)
         self.validation_losses.append(loss)
         self.view.validated(loss)
         self.last_validated_step = state.global_step
@@ -100,10 +96,6 @@ class MetricsCallback(TrainerCallback):  # type: ignore[misc]
             shown += f"  {figures['bits_per_byte']:.3f} bits per byte"
         self._print(state, f"step {state.global_step:,}: validation loss {loss:.4f}{shown}")
         self._pace.restart(time.monotonic())
-
-    def _check(self, loss: float, name: str, step: int) -> None:
-        if not math.isfinite(loss):
-            raise ModelError(f"step {step}", f"{name} is {loss}", "lower learning_rate, or set dtype=float32")
 
     def _write(self, metrics: dict[str, Any]) -> None:
         if self._folder.is_main:
