@@ -7,6 +7,20 @@ import os
 from sftdata.safe.addresses import mask_credentials, safe_address
 from sftdata.safe.control_chars import one_line
 
+_names: dict[str, str] = {}  # of folders that users know by another name, such as an address
+
+
+def call_folder(folder: str, name: str) -> None:
+    """Say what users call a folder: errors name it so."""
+    _names[folder] = name
+
+
+def with_known_names(text: str) -> str:
+    """A text in which folders have the names by which users know them."""
+    for folder, name in _names.items():
+        text = text.replace(folder, name)
+    return text
+
 
 class SftDataError(Exception):
     """A problem with the user's input: where it is, what is wrong, and a hint on how to fix it.
@@ -15,6 +29,7 @@ class SftDataError(Exception):
     """
 
     def __init__(self, where: str, what: str, hint: str = "") -> None:
+        where, what, hint = (with_known_names(text) for text in (where, what, hint))
         self.where = safe_address(where)
         self.what = mask_credentials(what)
         self.hint = mask_credentials(hint)

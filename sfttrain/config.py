@@ -60,7 +60,7 @@ class TrainConfig(Settings):
     other_names: ClassVar[Names] = TRAIN_NAMES
     listed_by: ClassVar = "sfttrain run --help"
 
-    shards: str = Field(description="a folder that `sftdata prepare` wrote")
+    shards: str = Field(description="a folder that `sftdata prepare` wrote, or its address on a store")
     model: str = Field(description="a local folder or a hub id")
     out: str = Field(description="the folder for the trained model, its checkpoints and its metrics")
     preset: str | None = Field(
@@ -206,7 +206,8 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> TrainConfig:
     for key in ("shards", "model", "out", "resume"):
         value = settings.get(key)
         # A model is a hub id unless there is such a folder next to the file.
-        if isinstance(value, str) and (key != "model" or (path.parent / value).exists()):
+        is_path = isinstance(value, str) and not (key == "shards" and "://" in value)
+        if is_path and (key != "model" or (path.parent / value).exists()):
             settings[key] = str(path.parent / value)
     given = settings.get("evaluate")
     if isinstance(given, Mapping):

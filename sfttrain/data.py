@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
-from sftdata.errors import ConfigError, DatasetError
+from sftdata.errors import ConfigError, DatasetError, with_known_names
+from sftdata.files.copies import copy_of
+from sftdata.remote.mirror import fetch_all, fits, local_folder
 from sftdata.store.checked import TOKENIZER_FILE, check_file, check_shard, check_tokenizer, unlisted_files
 from sftdata.store.manifest import Manifest, hash_of_shards
+from sfttrain.fetched_rows import FetchedRows
 
 if TYPE_CHECKING:
+    import pyarrow as pa
     from datasets import Dataset
 
 TRAIN = "train"
@@ -32,6 +36,11 @@ class Shards:
     stamps: dict[str, Stamp] = field(default_factory=dict)  # of each shard, taken before it was checked
 
     @property
+    def shown(self) -> str:
+        """Where the dataset is, as a command takes it: its folder, or its address on a store."""
+        return with_known_names(str(self.path))
+
+    @property
     def tokenizer(self) -> Path:
         """The folder with the tokenizer and chat template that encoded the samples."""
         return self.path / TOKENIZER
@@ -39,8 +48,10 @@ class Shards:
     def check_unchanged(self) -> None:
         """Raise DatasetError where a shard is no longer what it was when the run began.
 
-        A shard whose size and times are the same is not read again.
+        A shard whose size and times are the same is not read again. A copy of one on a store is what its checksum says.
         """
+        if copy_of(self.path) is not None:
+            return
         for shard in self.manifest.shards:
             stamp = stamp_of(self.path / shard.path)
             if stamp == self.stamps.get(shard.path):
@@ -64,6 +75,8 @@ class Shards:
         shards = [shard for shard in self.manifest.shards if shard.split == split and shard.rows]
         if not shards:
             return None
+        if not fits(self.path, [shard.path for shard in self.manifest.shards]):
+            return cast("Dataset", FetchedRows(self.path, self.manifest, shards))
         for shard in shards:
             check_shard(self.path, shard, self.manifest)
         rows = concatenate_datasets([Dataset.from_file(str(self.path / shard.path)) for shard in shards])
@@ -74,8 +87,8 @@ class Shards:
         import pyarrow.compute as pc
 
         rows = self.rows(split)
-        found = [] if rows is None else pc.list_value_length(rows.data.column("input_ids")).to_pylist()
-        return [int(length) for length in found]
+        chunks = [] if rows is None else _chunks(rows, "input_ids")
+        return [int(length) for chunk in chunks for length in pc.list_value_length(chunk).to_pylist()]
 
     def where(self, split: str, sequences: Sequence[int]) -> list[str]:
         """The rows of the input in some sequences of a split, by file and line; each once, in their order.
@@ -98,7 +111,7 @@ class Shards:
             starts = list(accumulate((shard.rows for shard in shards), initial=0))
             shard_of = {number: bisect_right(starts, number) - 1 for number in sequences}
             return [f"{shards[at].path}, sequence {number - starts[at]}" for number, at in shard_of.items()]
-        counts = pc.list_value_length(rows.data.column("seq_lengths")).to_pylist()
+        counts = [count for chunk in _chunks(rows, "seq_lengths") for count in pc.list_value_length(chunk).to_pylist()]
         ends = list(accumulate(counts))
         samples = (sample for number in sequences for sample in range(ends[number] - counts[number], ends[number]))
         return list(dict.fromkeys(origins.where_of(sample) for sample in samples))
@@ -111,14 +124,15 @@ def open_shards(path: str | Path, *, checksums: bool = True, needs_validation: b
     (`checksums=False` skips reading the files for that), or nothing would be trained; ConfigError where
     `needs_validation` is set and there is no validation split.
     """
-    folder = Path(path)
+    folder = local_folder(path)
     manifest = Manifest.load(folder)
+    is_here = fetch_all(folder, [shard.path for shard in manifest.shards])
     stamps = {shard.path: stamp_of(folder / shard.path) for shard in manifest.shards}
     if manifest.dataset_hash != hash_of_shards(manifest.shards):
         what = "its dataset_hash does not match its shards"
         raise DatasetError(str(folder), what, "prepare the dataset again")
     if checksums:
-        _check_files(folder, manifest)
+        _check_files(folder, manifest, checks_shards=is_here)
     train = manifest.splits.get(TRAIN)
     if train is None or train.rows == 0:
         raise DatasetError(str(folder), "its train split has no rows", "see its ledger for why rows were dropped")
@@ -140,9 +154,16 @@ def stamp_of(path: Path) -> Stamp:
     return (status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino)
 
 
-def _check_files(folder: Path, manifest: Manifest) -> None:
-    """Raise DatasetError where a shard or a file of the tokenizer differs from its entry in the manifest."""
-    for shard in manifest.shards:
+def _chunks(rows: Any, column: str) -> Iterator[pa.Array]:
+    """A column of the rows of a split, in parts."""
+    yield from rows.chunks(column) if isinstance(rows, FetchedRows) else rows.data.column(column).chunks
+
+
+def _check_files(folder: Path, manifest: Manifest, *, checks_shards: bool) -> None:
+    """Raise DatasetError where a shard or a file of the tokenizer differs from its entry in the manifest. Shards that
+    are fetched one by one are compared then.
+    """
+    for shard in manifest.shards if checks_shards else ():
         shard.check(folder)
         check_shard(folder, shard, manifest)
     for path in unlisted_files(folder, manifest, TOKENIZER):

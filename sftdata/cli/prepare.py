@@ -45,7 +45,9 @@ _DATASET, _RUN, _PRINTED = "What is made", "How it runs", "What is printed"
 Tokenizer = Annotated[
     str | None, typer.Option(metavar="NAME", help="folder or hub id of the tokenizer", rich_help_panel=_DATASET)
 ]
-Out = Annotated[str | None, typer.Option(metavar="FOLDER", help="output folder", rich_help_panel=_DATASET)]
+Out = Annotated[
+    str | None, typer.Option(metavar="FOLDER", help="output folder, or its address", rich_help_panel=_DATASET)
+]
 SeqLen = Annotated[
     int | None,
     typer.Option(metavar="N", help="maximum tokens of a sequence [default: 2048]", rich_help_panel=_DATASET),
@@ -179,12 +181,12 @@ def _check_by(by: str | None, config: Config) -> None:
 
 def _report(config: Config) -> tuple[str | None, SftDataError | None]:
     """Write the report of the finished dataset: where it is, or why it could not be written."""
-    from sftdata.errors import SftDataError
+    from sftdata.errors import SftDataError, with_known_names
     from sftdata.view.report.write import write_report
 
     folder = config.resolve_path(config.out.path)
     try:
-        return str(write_report(shortest_path(folder), data=config.resolve_path("."))), None
+        return with_known_names(str(write_report(shortest_path(folder), data=config.resolve_path(".")))), None
     except SftDataError as error:
         return None, error
 
@@ -193,12 +195,13 @@ def _summary(
     config: Config, manifest: Manifest, by: str | None, progress: Remembered, seconds: float, *, is_reported: bool
 ) -> Summary:
     """The summary of the finished dataset, with what its ledger says, the time it took, and how to go on."""
+    from sftdata.remote.mirror import local_folder
     from sftdata.view.outcome import read_facts
     from sftdata.view.summary import summarize
 
     folder = config.resolve_path(config.out.path)
     shown = shortest_path(folder)
-    facts = read_facts(folder, manifest, by)
+    facts = read_facts(local_folder(folder), manifest, by)
     summary = summarize(shown, manifest, facts=facts, commands=_next(shown, config, manifest, is_reported=is_reported))
     time_taken = f"{seconds:.1f} s, {manifest.counts.rows_read / max(seconds, 1e-3):,.0f} rows/s"
     stages = [

@@ -23,7 +23,16 @@ if TYPE_CHECKING:
 
 CONFIG_SUFFIXES = (".yaml", ".yml")
 
-DatasetFolder = Annotated[Path, typer.Argument(metavar="DATASET", help="a folder written by prepare")]
+
+def _plain_path(place: str) -> str:
+    """A path without what says nothing, such as a slash at its end; an address as it is."""
+    return place if "://" in place else str(Path(place))
+
+
+DatasetFolder = Annotated[
+    str,
+    typer.Argument(metavar="DATASET", help="a folder written by prepare, or its address", callback=_plain_path),
+]
 
 READING = "How the data files are read"  # a group of options
 Items = Annotated[
@@ -280,6 +289,8 @@ def as_json_text(value: object) -> str:
 
 def shortest_path(path: str) -> str:
     """A path relative to the current folder where it lies in it, else as it is."""
+    if "://" in path:
+        return path
     here = Path.cwd()
     absolute = Path(path) if Path(path).is_absolute() else here / path
     return str(absolute.relative_to(here)) if absolute.is_relative_to(here) and absolute != here else path

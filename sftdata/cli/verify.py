@@ -10,6 +10,8 @@ import typer
 from sftdata.cli.shared import DatasetFolder, as_json_text, show, user_errors
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from sftdata.store.verify import DatasetStats
     from sftdata.view.summary import Summary
 
@@ -21,19 +23,21 @@ def verify(
     """Verify a dataset from its files alone. Checks checksums, counts and masks; exits with 1 at the first error."""
     with user_errors():
         from sftdata.errors import DatasetError
+        from sftdata.remote.mirror import local_folder
         from sftdata.store.verify import verify as run
 
         try:
-            stats = run(folder)
+            place = local_folder(folder)
+            stats = run(place)
         except DatasetError as error:
             if as_json:
                 fault = {"where": error.where, "what": error.what, "hint": error.hint}
-                print(as_json_text({"schema_version": 1, "dataset": str(folder), "is_valid": False, "fault": fault}))
+                print(as_json_text({"schema_version": 1, "dataset": folder, "is_valid": False, "fault": fault}))
             raise
         if as_json:
-            print(as_json_text(_data(str(folder), stats)))
+            print(as_json_text(_data(folder, stats)))
         else:
-            show(_summary(str(folder), stats))
+            show(_summary(folder, place, stats))
 
 
 def _checks(stats: DatasetStats) -> list[tuple[str, int, str]]:
@@ -64,8 +68,8 @@ def _data(folder: str, stats: DatasetStats) -> dict[str, object]:
     return {"schema_version": 1, "dataset": folder, "is_valid": True, "checks": checks, **numbers}
 
 
-def _summary(folder: str, stats: DatasetStats) -> Summary:
-    """The checks as a list with a mark for each."""
+def _summary(folder: str, place: Path, stats: DatasetStats) -> Summary:
+    """The checks as a list with a mark for each. `place` is where the dataset is on this machine."""
     from sftdata.store.config_parts import given_lines
     from sftdata.store.manifest import Manifest
     from sftdata.view.layout import Table
@@ -74,5 +78,5 @@ def _summary(folder: str, stats: DatasetStats) -> Summary:
     mark = "\u2713" if (sys.stdout.encoding or "").lower().startswith("utf") else "ok"
     rows = tuple((mark, name, f"{number:,}", text) for name, number, text in _checks(stats))
     table = Table(("", "", "", ""), rows, frozenset({0, 1, 3}), has_head=False)
-    given = given_lines(Manifest.load(folder).parts)
+    given = given_lines(Manifest.load(place).parts)
     return Summary(f"{folder}: all checks passed", tuple(given), (table,))

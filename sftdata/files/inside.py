@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 
 from sftdata.errors import OutputError
+from sftdata.files.atomic import atomic_write
 
+_COPY_BYTES = 8 << 20
 MAX_NAME_CHARS = 1000
 
 
@@ -72,7 +75,23 @@ def move_into(source: Path, folder: Path, name: str) -> None:
     """Move a file to its place below `folder`, over a file or a link that is there. Raises OutputError, OSError."""
     target = inside(folder, name)
     target.parent.mkdir(parents=True, exist_ok=True)
-    source.replace(target)
+    move(source, target)
+
+
+def move(source: Path, target: Path) -> None:
+    """Rename a file; on another file system, write it there, where it appears whole or not at all, and remove it here.
+
+    Raises OSError, OutputError.
+    """
+    try:
+        source.replace(target)
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+        with open(source, "rb") as file, atomic_write(target) as sink:
+            while data := file.read(_COPY_BYTES):
+                sink.write(data)
+        source.unlink()
 
 
 def remove_inside(folder: Path, names: Iterable[str]) -> None:

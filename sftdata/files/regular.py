@@ -7,6 +7,7 @@ import stat
 from pathlib import Path
 
 from sftdata.errors import DatasetError, plural
+from sftdata.files.copies import ensure
 
 RESTORE = "prepare the dataset again, or restore the file"
 MAX_SHOWN_CHARS = 200  # of what a file says, in a message
@@ -26,6 +27,7 @@ def regular_file(path: str | Path, inside: str | Path | None = None, size_bytes:
     that size. Raises DatasetError if not, or if the file does not exist or may not be read.
     """
     shown = shorten(str(path))
+    ensure(path)
     try:
         real = Path(os.path.realpath(path, strict=True))
         status = real.stat()

@@ -76,7 +76,7 @@ def make_manifest(
         tokenizer=_tokenizer_entry(written_address(config.tokenizer), encoder, stats),
         template=template,
         encoding=_encoding_entry(stats, joined),
-        config=config.model_dump(mode="json", exclude={"out": {"path"}}),
+        config=config.model_dump(mode="json", exclude={"out": {"path", "work"}}),
         versions=describe_versions(semantic=config.dedup.semantic is not None),
         counts=ledger.counts,
         notes=tuple(map(mask, [*notes, *unjudged])),

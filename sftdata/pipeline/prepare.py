@@ -31,9 +31,9 @@ from sftdata.pipeline.encoding import (
 )
 from sftdata.pipeline.ledger_rows import write_error_log, write_ledger
 from sftdata.pipeline.mixture import choose_validation, drop_over_max_records, mix_sources
+from sftdata.pipeline.on_store.workspace import open_workspace
 from sftdata.pipeline.packing import pack_samples, write_shards
 from sftdata.pipeline.read import find_sources, notes_on_losses, read_rows, refuse_losses
-from sftdata.pipeline.workspace import Workspace
 from sftdata.progress import NoProgress, Progress, Steps
 from sftdata.records.faults import going_without
 from sftdata.store.manifest import Manifest
@@ -68,7 +68,7 @@ def prepare(
     check_settings_together(config)
     with (
         Details(config.privacy).in_errors(),
-        Workspace(config, overwrite=overwrite, fresh=fresh, keep_work=keep_work) as work,
+        open_workspace(config, overwrite=overwrite, fresh=fresh, keep_work=keep_work) as work,
         find_sources(config, work.rows, progress) as sources,
         open_launcher(workers, work.pieces, is_small=sources.is_small(config), preload=PRELOAD) as launcher,
     ):

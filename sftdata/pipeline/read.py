@@ -27,18 +27,18 @@ from sftdata.progress import NoProgress, Progress
 from sftdata.read.advice import FIXABLE, speakers
 from sftdata.read.diagnose import NOT_DATA, loss_notes, no_rows_error
 from sftdata.read.file_names import distinct_names
-from sftdata.read.file_stamps import Stamp, stamp_of
+from sftdata.read.file_stamps import Stamps, stamp_of
 from sftdata.read.formats.convert import RowFormat
 from sftdata.read.formats.fields import at_path, key_list
 from sftdata.read.formats.roles import is_same_name
 from sftdata.read.python_rows import BATCH_ROWS, is_split, number_of_rows, write_rows
-from sftdata.read.readers.open_files import is_url
 from sftdata.read.readers.parse_json import parse_text
 from sftdata.read.sources import plan_units, read_raw
 from sftdata.read.stage import ADDRESS, Read, row_format, unit_identities
-from sftdata.read.units import RawRow, Unit
+from sftdata.read.units import RawRow, Stored, Unit
 from sftdata.records.end_tokens import EndTokens
 from sftdata.records.faults import INTERNAL_ERROR, going_without
+from sftdata.remote.stores import is_url
 from sftdata.safe.addresses import safe_address, written_address
 from sftdata.settings.given_rows import WrittenRows
 
@@ -66,10 +66,15 @@ class Sources(NamedTuple):
         return list(dict.fromkeys(path for unit in self.units for path in unit.paths))
 
     def is_small(self, config: Config) -> bool:
-        """Whether one process is done before a pool of them has started. A remote or compressed file may be large."""
-        if config.dedup.semantic is not None or any(is_url(unit.path) or unit.compression for unit in self.units):
+        """Whether one process is done before a pool of them has started. A compressed file may be large, and so may one
+        on a store that does not say its size.
+        """
+        is_open = any(unit.compression or (is_url(unit.path) and unit.stored is None) for unit in self.units)
+        if config.dedup.semantic is not None or is_open:
             return False
-        return sum(Path(path).stat().st_size for path in self.paths) <= SMALL_BYTES
+        stored = {unit.path: unit.stored.size_bytes for unit in self.units if unit.stored is not None}
+        sizes = (stored[path] if path in stored else Path(path).stat().st_size for path in self.paths)
+        return sum(sizes) <= SMALL_BYTES
 
 
 @contextmanager
@@ -207,7 +212,7 @@ def read_rows(
 
 
 def _tasks(
-    units: Sequence[Unit], stamps: Sequence[tuple[Stamp, ...] | None], identities: Sequence[str | None]
+    units: Sequence[Unit], stamps: Sequence[Stamps], identities: Sequence[str | None]
 ) -> tuple[list[str | None], list[int]]:
     """The keys of the tasks that read these units, and how many units each of them reads: of very many small files
     several, so that neither tasks nor mapped files grow with their number.
@@ -217,7 +222,8 @@ def _tasks(
     left = 0  # bytes that the last group may still take
     for unit, stamp, identity in zip(units, stamps, identities, strict=True):
         is_part = unit.start > 0 or unit.end is not None
-        size = UNIT_BYTES if is_part else sum(file.size_bytes for file in stamp or ())
+        stamps_of = (stamp,) if isinstance(stamp, Stored) else stamp or ()
+        size = UNIT_BYTES if is_part else sum(file.size_bytes for file in stamps_of)
         if not groups or size > left or len(groups[-1]) == most or (identity is None) != (groups[-1][0] is None):
             groups.append([])
             left = UNIT_BYTES

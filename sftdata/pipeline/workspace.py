@@ -30,6 +30,7 @@ from sftdata.files.inside import (
     is_folder,
     is_plain_name,
     is_taken,
+    move,
     move_into,
     refuse_link,
     refuse_odd,
@@ -58,8 +59,9 @@ class Workspace:
 
     If the block ends early, an older dataset is as it was, there is no new one, and the work so far is kept for the
     next run. `fresh` removes earlier work first; `keep_work` keeps it after success too. `config` names the folder, and
-    identifies the run. Raises OutputError where the folder holds a dataset and `overwrite` is off, holds something else
-    or a link where the dataset or the work would be, cannot be written, or another run works in it.
+    identifies the run; `out` is written to in its place, and `bulk` has the work in place of OUT/.work. Raises
+    OutputError where the folder holds a dataset and `overwrite` is off, holds something else or a link where the
+    dataset or the work would be, cannot be written, or another run works in it.
 
     Removed are the files that a manifest of a dataset lists, reports of that dataset as they were written, and the work
     folder's own. No link in the folder is followed, and no name in a file leads out of it.
@@ -72,20 +74,20 @@ class Workspace:
         overwrite: bool = False,
         fresh: bool = False,
         keep_work: bool = False,
+        out: Path | None = None,
+        bulk: Path | None = None,
     ) -> None:
-        out = config.resolve_path(config.out.path)
-        if "://" in out:
-            raise OutputError(out, "is an address, not a folder", "write to a local folder, and copy the dataset")
-        self.out = Path(out)
+        self.out = Path(config.resolve_path(config.out.path)) if out is None else out
         self._config = hashlib.sha256(json.dumps(config.model_dump(mode="json"), sort_keys=True).encode()).hexdigest()
         self._overwrite = overwrite
         self._fresh = fresh
         self._keep_work = keep_work
         self._work = self.out / WORK_NAME
-        self.pieces = self._work / "pieces"
-        self.shards = self._work / "shards"
-        self.new = self._work / "new"
-        self.rows = self._work / "rows"
+        self._bulk = bulk or self._work
+        self.pieces = self._bulk / "pieces"
+        self.shards = self._bulk / "shards"
+        self.new = self._bulk / "new"
+        self.rows = self._bulk / "rows"
         self._publishing = self._work / "publishing.json"
         self._lock = FolderLock(self._work / LOCK_NAME, self.out)
         self._created_out = False
@@ -96,6 +98,7 @@ class Workspace:
             self._created_out = not self.out.exists()
             try:
                 self._work.mkdir(parents=True, exist_ok=True)
+                self._bulk.mkdir(parents=True, exist_ok=True)
             except FileNotFoundError as error:  # such as a folder below /proc
                 raise OutputError(str(self.out), "the folder cannot be made", "choose another output folder") from error
             self._lock.acquire()
@@ -125,6 +128,7 @@ class Workspace:
         shutil.rmtree(self.pieces, ignore_errors=True)
         self._publishing.unlink(missing_ok=True)  # as late as this: a run killed just now can be continued
         self._lock.remove()
+        remove_if_empty(self._bulk)
         remove_if_empty(self._work)
         if kind is not None and self._created_out:
             remove_if_empty(self.out)
@@ -159,8 +163,8 @@ class Workspace:
             (self.out / MANIFEST_NAME).unlink(missing_ok=True)
             remove_inside(self.out, outdated)
             for name, place in moves.items():
-                move_into(self._work / place, self.out, name)
-            (self.new / MANIFEST_NAME).replace(self.out / MANIFEST_NAME)
+                move_into(self._bulk / place, self.out, name)
+            move(self.new / MANIFEST_NAME, self.out / MANIFEST_NAME)
             sync_folder(self.out)
 
     def _keep_what_is_better(self, manifest: Manifest) -> None:
@@ -238,14 +242,15 @@ class Workspace:
         Raises OutputError where a link is in the work folder.
         """
         refuse_odd(self._work)
+        refuse_odd(self._bulk)
         for folder in (self.pieces, self.shards):
             folder.mkdir(exist_ok=True)
         if not (self.out / MANIFEST_NAME).exists():
             for name, place in self._interrupted().get("files", {}).items():
-                if place is not None and place.startswith(f"{self.shards.name}/") and not (self._work / place).exists():
+                if place is not None and place.startswith(f"{self.shards.name}/") and not (self._bulk / place).exists():
                     published = inside(self.out, name)
                     if is_file(published):
-                        published.replace(self._work / place)
+                        move(published, self._bulk / place)
         if self._fresh:
             shutil.rmtree(self.pieces, ignore_errors=True)
             shutil.rmtree(self.shards, ignore_errors=True)
@@ -257,6 +262,7 @@ class Workspace:
             (self._work, ".*.tmp"),
             (self.pieces, "*/.*.tmp"),
             (self.pieces, "*.function"),
+            (self.pieces, "*.node"),
             (self.shards, ".*"),
         )
         for folder, pattern in unfinished:
@@ -285,20 +291,30 @@ class Workspace:
         """The files of the dataset that is in the folder. Raises OutputError where its manifest cannot be read."""
         if not is_taken(self.out / MANIFEST_NAME):
             return []
-        from sftdata.store.manifest import Manifest
-
         refuse_link(self.out / MANIFEST_NAME)
-        try:
-            names = [entry.path for entry in Manifest.load(self.out).listed_files()]
-        except DatasetError as error:
-            what = f"holds a dataset that cannot be replaced ({error.where} {error.what})"
-            raise OutputError(str(self.out), what, "name another folder, or remove it yourself") from error
+        names = files_of_dataset(self.out, str(self.out))
         for name in names:
-            if not _is_of_dataset(name):
-                what = f"its {MANIFEST_NAME} lists {name[:100]!r}, which no dataset has, so it is not replaced"
-                raise OutputError(str(self.out), what, "name another folder, or remove it yourself")
             inside(self.out, name)
         return names
+
+
+def files_of_dataset(folder: Path, shown: str) -> list[str]:
+    """The files that the manifest in a folder lists. `shown` is what the dataset is called.
+
+    Raises OutputError where the manifest cannot be read, or lists what no dataset has.
+    """
+    from sftdata.store.manifest import Manifest
+
+    try:
+        names = [entry.path for entry in Manifest.load(folder).listed_files()]
+    except DatasetError as error:
+        what = f"holds a dataset that cannot be replaced ({error.where} {error.what})"
+        raise OutputError(shown, what, "name another folder, or remove it yourself") from error
+    for name in names:
+        if not _is_of_dataset(name):
+            what = f"its {MANIFEST_NAME} lists {name[:100]!r}, which no dataset has, so it is not replaced"
+            raise OutputError(shown, what, "name another folder, or remove it yourself")
+    return names
 
 
 def _is_of_dataset(name: object) -> bool:

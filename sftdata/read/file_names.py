@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from sftdata.read.not_data import why_not_data
 from sftdata.read.readers.open_files import COMPRESSIONS
-from sftdata.read.units import Unit
+from sftdata.read.units import Stored, Unit
 
 KIND_OF = {
     ".jsonl": "jsonl",
@@ -44,6 +44,7 @@ class File(NamedTuple):
     name: str
     tables: tuple[str, ...] = ()
     indices: tuple[str, ...] = ()
+    stored: Stored | None = None
 
 
 def kind_of(name: str) -> tuple[str, str | None] | None:

@@ -10,8 +10,11 @@ from typing import NamedTuple
 from xxhash import xxh3_128
 
 from sftdata.errors import SourceError
-from sftdata.read.readers.open_files import is_url, unreadable
-from sftdata.read.units import Unit
+from sftdata.read.readers.open_files import unreadable
+from sftdata.read.readers.store_files import stored_now
+from sftdata.read.units import Stored, Unit
+from sftdata.remote.stores import is_url
+from sftdata.safe.addresses import safe_address
 
 _READ_BYTES = 1 << 18
 _FILES_OF_THREAD = 16  # at a time: of very many small files, handing over each alone costs more than reading it
@@ -26,9 +29,16 @@ class Stamp(NamedTuple):
     inode: int
 
 
-def stamp_of(unit: Unit) -> tuple[Stamp, ...] | None:
-    """The stamps of a unit's files; None for a remote file. Raises SourceError if a file is gone."""
-    return None if is_url(unit.path) else tuple(_stamp(path, unit) for path in unit.paths)
+# Of the files of a unit; of one on a store, what the store says of it, if anything.
+Stamps = tuple[Stamp, ...] | Stored | None
+
+
+def stamp_of(unit: Unit) -> Stamps:
+    """The stamps of a unit's files; of one on a store, what the store said when it was found, if anything.
+
+    Raises SourceError if a file is gone.
+    """
+    return unit.stored if is_url(unit.path) else tuple(_stamp(path, unit) for path in unit.paths)
 
 
 def _stamp(path: str, unit: Unit) -> Stamp:
@@ -41,14 +51,15 @@ def _stamp(path: str, unit: Unit) -> Stamp:
     return Stamp(stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino)
 
 
-def check_unchanged(unit: Unit, stamp: tuple[Stamp, ...] | None) -> None:
-    """Raise SourceError if a file of a unit changed since it got this stamp."""
-    if stamp_of(unit) != stamp:
+def check_unchanged(unit: Unit, stamp: Stamps) -> None:
+    """Raise SourceError if a file of a unit changed since it got this stamp. Of one on a store, the store is asked."""
+    if (stamp_of(unit) if not isinstance(stamp, Stored) else stored_now(unit.path)) != stamp:
         raise SourceError(unit.name, "changed while it was being read", "run again when nothing writes to it")
 
 
 def unit_checksums(units: Sequence[Unit]) -> list[str | None]:
-    """For each unit, a checksum of the bytes that its rows are read from; None for remote files.
+    """For each unit, a checksum of the bytes that its rows are read from. Of a file on a store, which is read only
+    once, a checksum of its address, size and ETag; None where the store gives no ETag.
 
     A part of a JSON-lines file has the checksum of that part, so a change elsewhere in the file does not affect it.
     """
@@ -61,10 +72,21 @@ def unit_checksums(units: Sequence[Unit]) -> list[str | None]:
     with ThreadPoolExecutor() as threads:
         found = [key for keys in threads.map(lambda some: [_checksum(*one) for one in some], several) for key in keys]
     whole_keys, part_keys = dict(zip(wholes, found)), dict(zip(parts, found[len(wholes) :]))
+    remote_keys = {unit: _remote_checksum(unit) for unit in units if is_url(unit.path)}
     return [
-        part_keys.get(unit) or ("".join(whole_keys[path] for path in unit.paths) if unit.path in whole_keys else None)
+        remote_keys.get(unit)
+        or part_keys.get(unit)
+        or ("".join(whole_keys[path] for path in unit.paths) if unit.path in whole_keys else None)
         for unit in units
     ]
+
+
+def _remote_checksum(unit: Unit) -> str | None:
+    """What equal bytes at an address have in common, without reading them; None where that is not known."""
+    if unit.stored is None or not unit.stored.is_content:
+        return None
+    said = (safe_address(unit.path), unit.stored.version, str(unit.stored.size_bytes))
+    return xxh3_128("\0".join(said).encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def _checksum(path: str, unit: Unit, start: int, end: int | None) -> str:

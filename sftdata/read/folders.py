@@ -11,8 +11,9 @@ from sftdata.errors import SourceError, plural, pluralize
 from sftdata.read.file_names import SUFFIXES, File, kind_of, why_skipped
 from sftdata.read.not_data import MANIFEST, is_checkpoint, is_prepared, is_skipped_folder
 from sftdata.read.readers.hub import local_splits
-from sftdata.read.readers.open_files import is_url, open_unit
+from sftdata.read.readers.open_files import open_unit
 from sftdata.read.splits import Choice, first_names, may_be_for_tests, splits_by_name
+from sftdata.remote.stores import is_url
 
 Note = Callable[[str], None]
 _PREPARED = "is a dataset that sftdata prepared, not raw data"

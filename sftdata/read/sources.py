@@ -17,7 +17,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from sftdata.errors import SourceError
-from sftdata.read.file_names import SUFFIXES, File, before_wildcard, kind_of, why_skipped
+from sftdata.read.file_names import SUFFIXES, File, kind_of, why_skipped
 from sftdata.read.folders import Folder, Note
 from sftdata.read.formats.shapes.known import check_columns
 from sftdata.read.not_data import MANIFEST, is_prepared, why_not_data
@@ -25,10 +25,12 @@ from sftdata.read.readers.delimited import read_delimited
 from sftdata.read.readers.json_files import read_json
 from sftdata.read.readers.json_lines import count_lines, read_json_lines
 from sftdata.read.readers.local_files import files_below, files_matching, what_else
-from sftdata.read.readers.open_files import is_url, store_errors, unreadable
+from sftdata.read.readers.open_files import unreadable
+from sftdata.read.readers.store_files import find_stored, stored_now
 from sftdata.read.readers.tables import read_arrow, read_parquet, read_saved, row_groups
 from sftdata.read.splits import Choice, first_names
 from sftdata.read.units import RawRow, Source, Unit
+from sftdata.remote.stores import is_object_store, is_url, refuse_credentials
 
 __all__ = ["RawRow", "Source", "Unit", "lines_in", "plan_units", "read_raw"]
 
@@ -196,25 +198,22 @@ def _suggest_path(path: Path) -> str:
 
 def _remote_files(url: str, choice: Choice, note: Note) -> list[File]:
     """The files at a URL: one file, a folder, or a glob."""
-    import fsspec
-
-    name = posixpath.basename(urlsplit(url).path) or urlsplit(url).netloc
+    if is_object_store(url):
+        refuse_credentials(url, SourceError)
     if url.startswith(("http://", "https://")):
-        return [_check_alone(File(url, name))]
-    is_glob = glob.has_magic(url)
-    with store_errors(url):
-        store, path = fsspec.url_to_fs(url)
-        # for a path to a file, find returns that file
-        paths = list(filter(store.isfile, store.glob(path))) if is_glob else store.find(path)
-    if paths == [path]:
-        return [_check_alone(File(url, name))]
-    base = before_wildcard(path) or "/"
-    names = [posixpath.relpath(item, base) for item in paths]
-    if is_glob:
-        found = [File(store.unstrip_protocol(item), name) for item, name in zip(paths, names)]
-        return _data_files(url, found, note)
-    names = [name for name in names if not name.startswith(".") and "/." not in name]
-    return Folder(store.unstrip_protocol(path), names, choice, note).data_files()
+        return [_check_alone(File(url, posixpath.basename(urlsplit(url).path) or urlsplit(url).netloc))]
+    found = find_stored(url)
+    if [*found.files] == [found.path]:
+        stored = found.files[found.path] or stored_now(url)
+        name = posixpath.basename(urlsplit(url).path) or urlsplit(url).netloc
+        return [_check_alone(File(url, name, stored=stored))]
+    named = [*found.named()]
+    if glob.has_magic(url):
+        return _data_files(url, [File(address, name, stored=stored) for name, address, stored in named], note)
+    names = [name for name, _, _ in named if not name.startswith(".") and "/." not in name]
+    stored_of = {address: stored for _, address, stored in named}
+    files = Folder(found.base_address, names, choice, note).data_files()
+    return [file._replace(stored=stored_of.get(file.path)) for file in files]
 
 
 def _hub_files(dataset: str, source: Source, choice: Choice) -> list[File]:
@@ -238,6 +237,8 @@ def _split_file(file: File, source: int, unit_bytes: int) -> Iterator[Unit]:
         yield Unit(source, file.path, name, "saved", None, 0, None, file.tables, file.indices)
         return
     edges: list[int] = [0]
+    if file.stored is not None and file.stored.size_bytes == 0:
+        return
     if not is_url(file.path):
         try:
             size = Path(file.path).stat().st_size
@@ -250,7 +251,7 @@ def _split_file(file: File, source: int, unit_bytes: int) -> Iterator[Unit]:
     if kind == "parquet" and compression is None:
         edges = _row_group_edges(row_groups(file.path, file.name), unit_bytes)
     for start, end in zip(edges, [*edges[1:], None], strict=False):
-        yield Unit(source, file.path, name, kind, compression, start, end)
+        yield Unit(source, file.path, name, kind, compression, start, end, stored=file.stored)
 
 
 def _row_group_edges(groups: list[tuple[int, int]], unit_bytes: int) -> list[int]:

@@ -11,7 +11,7 @@ from typing import Any, Protocol, cast
 
 import pyarrow as pa
 
-from sftdata.read.file_stamps import Stamp, check_unchanged, unit_checksums
+from sftdata.read.file_stamps import Stamps, check_unchanged, unit_checksums
 from sftdata.read.formats.convert import RowFormat, convert
 from sftdata.read.formats.fields import at_path
 from sftdata.read.formats.plain import plain_row
@@ -83,7 +83,7 @@ class Read:
     sources: tuple[Source, ...]
     key_of: Callable[[Record], bytes]  # KEY_BYTES bytes, equal for equal content
     check_calls: bool = False  # check tool calls against the declared schemas
-    stamps: tuple[tuple[Stamp, ...] | None, ...] = ()  # of the units' files, which must not change during the run
+    stamps: tuple[Stamps, ...] = ()  # of the units' files, which must not change during the run
     record_filter: RecordFilter | None = None  # applied to records that pass the checks
     end_tokens: EndTokens | None = None  # stripped from the end of answers before the filter; None: nothing is
     calls_written: str = "always"  # by the template: see RowFormat
@@ -240,7 +240,7 @@ class _LineCounter:
 def unit_identities(units: Sequence[Unit], sources: Sequence[Source], check_calls: bool) -> list[str | None]:
     """For each unit, a key that is equal for equal rows: the bytes and how they are read, but not where they are.
 
-    None for remote files.
+    None for files on a store that gives no ETags.
     """
     identities: list[str | None] = []
     for unit, content in zip(units, unit_checksums(units), strict=True):

@@ -37,6 +37,14 @@ class Source(Protocol):
     def subset(self) -> str | None: ...
 
 
+class Stored(NamedTuple):
+    """What a store says of a file: both change when another file takes its place."""
+
+    size_bytes: int
+    version: str  # its ETag or generation, or the time of its last change; empty where the store gives none
+    is_content: bool  # whether equal versions of one address are equal bytes, as equal ETags are
+
+
 class Unit(NamedTuple):
     """One piece of reading work: a file of a source, or a part of it.
 
@@ -54,6 +62,7 @@ class Unit(NamedTuple):
     end: int | None = None
     tables: tuple[str, ...] = ()  # the Arrow files of a saved Dataset with indices; its path is its state.json
     indices: tuple[str, ...] = ()  # the files that say which of their rows it has, and in which order
+    stored: Stored | None = None  # of a file on a store, when it was found; None where the store does not say
 
     @property
     def paths(self) -> tuple[str, ...]:

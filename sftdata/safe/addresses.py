@@ -95,6 +95,22 @@ def hide(address: str, text: str) -> str:
     return mask_credentials(_USER.sub(f"{MASK}@", text))
 
 
+def carries_credentials(address: str) -> bool:
+    """Whether an address has a user with a password, or a parameter or another part that may be a token.
+
+    The name of a container (`abfs://CONTAINER@ACCOUNT...`) or of a user alone (`sftp://USER@HOST`) is none.
+    """
+    for url in _urls(_ONE_SLASH.sub(r"\1/", address))[1]:
+        scheme, rest = _split(url)
+        user, rest = _split_user(scheme, rest)
+        path, query, _ = _split_query(scheme, rest)
+        if ":" in user or any(not _is_kept(pair) for pair in re.split(r"[&;]", query) if pair):
+            return True
+        if _PATH_PARAMETER.search(path) or _NESTED.search(path):
+            return True
+    return bool(_TOKEN.search(address))
+
+
 def _urls(address: str) -> tuple[str, list[str]]:
     """What stands before the first URL in an address, and the URLs, which `::` joins."""
     first = _SCHEME.search(address)

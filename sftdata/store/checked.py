@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 
 import pyarrow as pa
 
 from sftdata.errors import DatasetError, pluralize
 from sftdata.files.atomic import MANIFEST_NAME, file_sha256
+from sftdata.files.copies import copy_of, ensure
 from sftdata.files.inside import is_link
 from sftdata.files.regular import regular_file
 from sftdata.files.report_files import CARD_NAME, REPORT_NAMES, read_mark
@@ -102,6 +103,9 @@ def unlisted_files(folder: Path, manifest: Manifest, below: str = "") -> Iterato
         raise DatasetError(str(error.filename), f"cannot be read ({error.strerror})", "change its permissions")
 
     listed = {entry.path for entry in manifest.listed_files()} | {MANIFEST_NAME}
+    if (copied := copy_of(folder)) is not None:
+        yield from _unlisted_on_store(folder, copied.names(), listed, f"{below}/" if below else "")
+        return
     for parent, folders, files in os.walk(folder / below, onerror=fail):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         links = [name for name in folders if is_link(Path(parent, name))]
@@ -111,6 +115,17 @@ def unlisted_files(folder: Path, manifest: Manifest, below: str = "") -> Iterato
                 continue
             if path.parent != folder or name not in REPORT_NAMES or not _is_own_report(folder, path):
                 yield path
+
+
+def _unlisted_on_store(folder: Path, names: Iterable[str], listed: Collection[str], below: str) -> Iterator[Path]:
+    """The same of a folder on a store, by the names of its files."""
+    for name in names:
+        is_hidden = any(part.startswith(".") for part in name.split("/"))
+        if is_hidden or name in listed or not name.startswith(below):
+            continue
+        ensure(folder / name)
+        if name not in REPORT_NAMES or not _is_own_report(folder, folder / name):
+            yield folder / name
 
 
 def _is_own_report(folder: Path, path: Path) -> bool:

@@ -15,6 +15,7 @@ from sftdata.errors import DatasetError
 from sftdata.files.atomic import MANIFEST_NAME
 from sftdata.files.regular import shorten
 from sftdata.reasons import REASONS
+from sftdata.remote.mirror import local_folder
 from sftdata.store.checked import TOKENIZER_FILE, check_tokenizer, checked_rows, unlisted_files
 from sftdata.store.consistency import (
     check_columns,
@@ -56,7 +57,7 @@ def verify(folder: str | Path) -> DatasetStats:
     valid fate, and the counts match the manifest. Each sample of each shard passes `proof.Proof` and is in the ledger
     once, with its number of tokens. Memory: a batch of a shard and a few narrow columns of the ledger.
     """
-    folder = Path(folder)
+    folder = local_folder(folder)
     manifest = Manifest.load(folder)
     check_manifest(folder, manifest)
     is_hashed = check_hash(folder)

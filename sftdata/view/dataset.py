@@ -18,6 +18,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from sftdata.errors import NoSuchNameError, pluralize
+from sftdata.files.copies import name_of
+from sftdata.remote.mirror import local_folder
 from sftdata.store.checked import check_tokenizer, open_shard
 from sftdata.store.ledger import DROPPED
 from sftdata.store.manifest import Manifest, ShardEntry
@@ -93,7 +95,7 @@ class Dataset:
     @property
     def name(self) -> str:
         """What it is called: its folder, and the split."""
-        name = self.path.resolve().name
+        name = name_of(self.path)
         return name if self.split_name is None else f"{self.split_name} of {name}"
 
     def __len__(self) -> int:
@@ -219,7 +221,7 @@ class Dataset:
 
     def summary(self) -> Summary:
         """The contents of the dataset, or of this split, from the manifest alone."""
-        return summarize(self.path.resolve().name, self.manifest, self.split_name)
+        return summarize(name_of(self.path), self.manifest, self.split_name)
 
     @cached_property
     def decoder(self) -> Decoder:
@@ -292,7 +294,8 @@ class Dataset:
 
 def open_dataset(path: str | Path) -> Dataset:
     """Open a folder written by `sftdata prepare`. Raises DatasetError if it is not a dataset."""
-    return Dataset(Path(path), Manifest.load(Path(path)))
+    folder = local_folder(path)
+    return Dataset(folder, Manifest.load(folder))
 
 
 def _locate(ends: Sequence[int], at: int) -> tuple[int, int]:

@@ -13,7 +13,7 @@ from typing import Any, SupportsIndex, overload
 
 import pyarrow.compute as pc
 
-from sftdata.errors import DatasetError, plural, pluralize
+from sftdata.errors import DatasetError, plural, pluralize, with_known_names
 from sftdata.files.regular import shorten
 from sftdata.reasons import REASONS
 from sftdata.safe.control_chars import terminal_safe
@@ -256,7 +256,7 @@ def _commands(
     folder: Path, manifest: Manifest, row: Mapping[str, Any], kept: Mapping[str, Any] | None
 ) -> Iterator[str]:
     """The commands that show more of a row, and of the row that it repeats."""
-    inspect = f"sftdata inspect {shlex.quote(str(folder))}"
+    inspect = f"sftdata inspect {shlex.quote(with_known_names(str(folder)))}"
     shown = row if row["fate"] == PACKED else kept
     if shown is not None and shown["fate"] == PACKED:
         yield terminal_safe(f"{inspect} --where {shlex.quote(shown['where'])}")

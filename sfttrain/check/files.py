@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from sftdata.errors import ModelError, pluralize
+from sftdata.files.copies import ensure
 from sfttrain.check.findings import Finding, Status, of_error
 from sfttrain.config import TrainConfig
 from sfttrain.data import TRAIN, Shards
@@ -194,6 +195,7 @@ def longest_sample(shards: Shards) -> int:
     longest = 0
     for shard in shards.manifest.shards:
         if shard.rows:
+            ensure(shards.path / shard.path)
             with pa.memory_map(str(shards.path / shard.path)) as source, pa.ipc.open_stream(source) as stream:
                 for batch in stream:
                     most = pc.max(pc.list_flatten(batch.column("seq_lengths"))).as_py()

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
+from sftdata.files.copies import name_of
 from sftdata.store.manifest import Counts
 from sfttrain.data import Shards
 
@@ -16,7 +16,7 @@ def describe_dataset(shards: Shards) -> dict[str, Any]:
     """The entry `dataset` of run.json, from a manifest."""
     manifest = shards.manifest
     return {
-        "name": Path(shards.path).resolve().name,
+        "name": name_of(shards.path),
         "hash": manifest.dataset_hash,
         "seq_len": manifest.seq_len,
         "tokenizer": manifest.tokenizer.sha256,

@@ -13,6 +13,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sftdata.errors import ConfigError
+from sftdata.remote.mirror import SIZE_VARIABLE, fits
+from sfttrain.config import TrainConfig
+from sfttrain.data import Shards
 from sfttrain.trainer.batches import BatchPlan
 
 Ints = NDArray[np.int64]
@@ -102,3 +106,16 @@ class WithBlanks:
         if self._is_numbered:
             found = [{**row, NUMBER: number} for row, number in zip(found, real, strict=True)]
         return [*found, *(dict(self._blank) for _ in range(len(numbers) - len(real)))]
+
+
+def refuse_other_orders(config: TrainConfig, shards: Shards, batches: BatchPlan) -> None:
+    """Raise ConfigError where shards that are fetched one by one would be trained in another order than theirs: each
+    sequence would fetch a shard.
+    """
+    if fits(shards.path, [shard.path for shard in shards.manifest.shards]):
+        return
+    setting = "sort" if config.sort == "length" else "epochs"
+    if setting == "sort" or batches.num_steps(config.epochs, config.max_steps) > batches.steps_per_epoch:
+        size = sum(shard.size_bytes for shard in shards.manifest.shards)
+        what = "needs all shards at once, and they do not fit into the cache of this machine together"
+        raise ConfigError(setting, what, f"let it hold more, with {SIZE_VARIABLE}={size // 10**9 + 1}")

@@ -19,11 +19,12 @@ ROOMS: dict[str, set[str]] = {
     "records": {"errors"},
     "settings": {"errors", "safe"},
     "files": {"errors"},
+    "remote": {"safe", "errors", "files"},
     # The four kinds of stages know nothing of each other.
-    "read": {"safe", "errors", "records", "settings"},
+    "read": {"safe", "errors", "records", "settings", "remote"},
     "curate": {"safe", "errors", "records", "settings"},
     "encode": {"errors", "records", "files"},
-    "store": {"errors", "reasons", "records", "files"},
+    "store": {"errors", "reasons", "records", "files", "remote"},
     # Engines know no stage.
     "engines": {"errors", "progress", "files"},
     # The settings of curation are beside its stages, and defaults that encoding has itself are in its options.
@@ -43,6 +44,7 @@ ROOMS: dict[str, set[str]] = {
         "records",
         "settings",
         "files",
+        "remote",
         "read",
         "curate",
         "encode",
@@ -51,7 +53,10 @@ ROOMS: dict[str, set[str]] = {
         "config",
     },
     # Texts of rows are read again as prepare read them.
-    "view": {"safe", "errors", "reasons", "records", "settings", "files", "store", "read", "curate", "config"},
+    "view": {
+        *("safe", "errors", "reasons", "records", "settings", "files", "remote"),
+        *("store", "read", "curate", "config"),
+    },
     "audit": {
         "safe",
         "errors",
@@ -86,6 +91,7 @@ ROOMS: dict[str, set[str]] = {
     "cli": {
         "safe",
         "errors",
+        "remote.mirror",
         "reasons",
         "progress",
         "records",
@@ -117,6 +123,7 @@ TRAIN = {
     "safe",
     "settings",
     "files",
+    "remote.mirror",
     "store.manifest",
     "store.checked",
     "library.prompts",

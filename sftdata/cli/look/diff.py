@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -21,8 +20,8 @@ class DiffCommand(Command):
 
 
 def diff(
-    before: Annotated[Path, typer.Argument(metavar="BEFORE", help="a folder written by prepare")],
-    after: Annotated[Path, typer.Argument(metavar="AFTER", help="another one, such as a later one")],
+    before: Annotated[str, typer.Argument(metavar="BEFORE", help="a folder written by prepare, or its address")],
+    after: Annotated[str, typer.Argument(metavar="AFTER", help="another one, such as a later one")],
     as_json: Annotated[bool, typer.Option("--json", help="print JSON, with every row that changed")] = False,
     no_pager: Annotated[bool, typer.Option("--no-pager", help="print everything at once on a terminal too")] = False,
 ) -> None:

@@ -47,15 +47,16 @@ def report(
     what is trained, to search and filter.
     """
     with user_errors():
+        from sftdata.errors import with_known_names
         from sftdata.view.report.write import write_report
 
         written = write_report(folder, output, data=data, overwrite=overwrite, markdown=markdown, license=license)
-        size = written.stat().st_size
+        size, shown = written.stat().st_size, with_known_names(str(written))
         if as_json:
-            facts = {"schema_version": 1, "dataset": str(folder), "report": str(written), "size_bytes": size}
+            facts = {"schema_version": 1, "dataset": folder, "report": shown, "size_bytes": size}
             print(as_json_text(facts))
         elif not quiet:
             from sftdata.safe.control_chars import terminal_safe
 
             about = f"{size:,} bytes, a dataset card" if markdown else f"{size / 1e6:,.2f} MB, to open in a browser"
-            print(terminal_safe(f"{written}: {about}"))
+            print(terminal_safe(f"{shown}: {about}"))

@@ -31,12 +31,14 @@ def why(
     differences marked.
     """
     with user_errors():
+        from sftdata.remote.mirror import local_folder
         from sftdata.safe.terminal import safe_console
         from sftdata.store.manifest import Manifest
         from sftdata.view.terminal import print_lines
         from sftdata.view.why import explain_rows
 
+        place = local_folder(folder)
         console = safe_console()
         width = console.width if sys.stdout.isatty() else None  # a pipe gets the lines of texts as they are
-        for number, one in enumerate(explain_rows(Path(folder), Manifest.load(folder), row, data)):
+        for number, one in enumerate(explain_rows(place, Manifest.load(place), row, data)):
             print_lines([*([[]] if number else []), *one.lines(width)], console)

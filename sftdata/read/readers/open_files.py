@@ -14,7 +14,7 @@ from typing import IO, TYPE_CHECKING, cast
 import zstandard
 
 from sftdata.errors import SourceError
-from sftdata.safe.addresses import hide
+from sftdata.remote.stores import is_url, store_errors, what_went_wrong
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
@@ -39,16 +39,6 @@ _MAGIC_BYTES = (
     (b"\xff\xfe", "is UTF-16 text", "save it as UTF-8"),
     (b"\xfe\xff", "is UTF-16 text", "save it as UTF-8"),
 )
-# What fsspec needs for the addresses that begin so.
-_PACKAGES = {
-    **dict.fromkeys(("http", "https"), "aiohttp"),
-    **dict.fromkeys(("s3", "s3a"), "s3fs"),
-    **dict.fromkeys(("gs", "gcs"), "gcsfs"),
-    **dict.fromkeys(("az", "abfs", "abfss", "adl"), "adlfs"),
-    **dict.fromkeys(("ssh", "sftp"), "paramiko"),
-    "smb": "smbprotocol",
-    "webdav": "webdav4",
-}
 _LFS_POINTER = b"version https://git-lfs"
 
 
@@ -87,13 +77,9 @@ def _damaged(name: str, compression: str | None, error: Exception) -> SourceErro
 
 def unreadable(name: str, error: Exception, address: str = "") -> SourceError:
     """The error for a file that the system or the store cannot read. Credentials in its address are left out."""
-    if isinstance(error, ImportError) and is_url(address):
-        protocol = address.partition("://")[0].rpartition("::")[2].lower()
-        package = _PACKAGES.get(protocol)
-        why = hide(address, " ".join(str(error).split()))
-        what = f"needs a package that is not installed ({package or why})"
-        return SourceError(name, what, f"pip install {package}" if package else "install it")
-    reason = getattr(error, "strerror", None) or " ".join(hide(address, str(error)).split()) or type(error).__name__
+    if is_url(address):
+        return SourceError(name, *what_went_wrong(address, error))
+    reason = getattr(error, "strerror", None) or " ".join(str(error).split()) or type(error).__name__
     return SourceError(name, f"cannot be read ({reason})", "check the path and your permissions")
 
 
@@ -116,20 +102,6 @@ def reject_lfs_pointer(head: bytes, name: str) -> None:
         raise SourceError(name, "is a Git LFS pointer, not the data itself", "run `git lfs pull` in the repository")
 
 
-def is_url(path: str) -> bool:
-    """Whether a path is on a remote store (`s3://`, `https://`, `memory://`), not on the local disk."""
-    return "://" in path
-
-
-@contextlib.contextmanager
-def store_errors(url: str) -> Iterator[None]:
-    """Turn any exception of a store's client into a SourceError. Use only around calls of fsspec."""
-    try:
-        yield
-    except Exception as error:  # noqa: BLE001 - the clients of HTTP, S3 and the hub share no base class
-        raise unreadable(url, error, url) from None  # a cause would still show the credentials
-
-
 def _open_raw(path: str) -> IO[bytes]:
     if not is_url(path):
         return open(path, "rb", buffering=0)
@@ -140,11 +112,14 @@ def _open_raw(path: str) -> IO[bytes]:
 
 
 class StoreFile(io.RawIOBase):
-    """A file of an fsspec store that raises its failures as SourceError."""
+    """A file of an fsspec store that raises its failures as SourceError, an end before its size among them."""
 
     def __init__(self, file: IO[bytes], url: str) -> None:
         self._file = file
         self._url = url
+        size = getattr(file, "size", None)  # as the store gave it; some streams have none
+        self._size = size if isinstance(size, int) else None
+        self._at = 0
 
     def readable(self) -> bool:
         return True
@@ -157,14 +132,19 @@ class StoreFile(io.RawIOBase):
         with store_errors(self._url):
             data = self._file.read(len(view))
         view[: len(data)] = data
+        self._at += len(data)
+        if not data and len(view) and self._size is not None and self._at < self._size:
+            what = f"ended after {self._at:,} of {self._size:,} bytes: the store cut the download short"
+            raise SourceError(self._url, what, "run the same command again, which goes on where this one stopped")
         return len(data)
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
         with store_errors(self._url):
-            return self._file.seek(offset, whence)
+            self._at = self._file.seek(offset, whence)
+        return self._at
 
     def tell(self) -> int:
-        return self._file.tell()
+        return self._at
 
     def close(self) -> None:
         if not self.closed:

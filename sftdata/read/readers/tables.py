@@ -21,9 +21,10 @@ from sftdata.read.readers.arrow_values import (
     reject_same_names,
     repeats_values,
 )
-from sftdata.read.readers.open_files import HEAD_BYTES, is_url, open_unit, read_whole, reject_lfs_pointer
+from sftdata.read.readers.open_files import HEAD_BYTES, open_unit, read_whole, reject_lfs_pointer
 from sftdata.read.units import RawRow, Unit
 from sftdata.records.record import Drop
+from sftdata.remote.stores import is_url
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from sftdata.errors import pluralize
+from sftdata.errors import pluralize, with_known_names
 from sftdata.safe.control_chars import terminal_safe
 from sftdata.view.find.beside import alone
 from sftdata.view.find.search import Query, first_place
@@ -96,7 +96,8 @@ def _dropped(row: Mapping[str, Any], text: RowText, width: int | None) -> Iterat
 
 def next_line(dataset: Dataset, command: str, *arguments: str) -> Line:
     """A command that shows more."""
-    shown = " ".join(shlex.quote(part) for part in ("sftdata", command, str(dataset.path), *arguments))
+    place = with_known_names(str(dataset.path))
+    shown = " ".join(shlex.quote(part) for part in ("sftdata", command, place, *arguments))
     return [("next:  ", DIM), (terminal_safe(shown), "")]
 
 

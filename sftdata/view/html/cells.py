@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from sftdata.errors import DatasetError
+from sftdata.files.copies import name_of
 from sftdata.files.parquet_file import read_row_groups
 from sftdata.safe.control_chars import html_safe
 from sftdata.settings.written import dotted_settings, settings_tables
@@ -46,7 +47,7 @@ def dataset_html(dataset: Dataset) -> str:
         facts, figures = read_card(dataset)
     except DatasetError as error:
         note = f"Only what the manifest says: {error}"
-    name = dataset.path.resolve().name
+    name = name_of(dataset.path)
     return summary_html(summarize(name, dataset.manifest, dataset.split_name, facts), figures, note)
 
 

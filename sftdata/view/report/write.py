@@ -8,6 +8,7 @@ from pathlib import Path
 
 from sftdata.errors import ConfigError, OutputError
 from sftdata.files.atomic import MANIFEST_NAME, file_sha256, write_bytes
+from sftdata.files.copies import ensure, send
 from sftdata.files.report_files import CARD_NAME, REPORT_NAME, check_place, read_mark, with_mark
 from sftdata.view.dataset import Dataset, open_dataset
 from sftdata.view.report.markdown.card import dataset_card
@@ -35,7 +36,8 @@ def write_report(
     _check_arguments(data, license, markdown=markdown)
     dataset = open_dataset(folder)
     name = CARD_NAME if markdown else REPORT_NAME
-    target = Path(folder, name) if path is None else Path(path)
+    target = Path(dataset.path, name) if path is None else Path(path)
+    ensure(target)  # of a dataset on a store
     check_target(dataset, target, name, overwrite=overwrite)
     if markdown:
         card = dataset_card(dataset, license.lower() if license else None)
@@ -43,6 +45,7 @@ def write_report(
     else:
         body = report_page(dataset, data)
     write_bytes(target, with_mark(name, file_sha256(dataset.path / MANIFEST_NAME), body))
+    send(target)
     return target
 
 

@@ -19,6 +19,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from sftdata.errors import with_known_names
 from sftdata.store.checked import check_file
 from sftdata.view.find.compare.keys import Ints, NarrowLedger, joined, row_names
 
@@ -120,7 +121,7 @@ def compare(before: Dataset, after: Dataset) -> Diff:
     ours, theirs = before.manifest, after.manifest
     is_other = ours.tokenizer.sha256 != theirs.tokenizer.sha256
     return Diff(
-        names=(str(before.path), str(after.path)),
+        names=(with_known_names(str(before.path)), with_known_names(str(after.path))),
         same_shards=ours.dataset_hash == theirs.dataset_hash,
         same_rows=pairs.num_same,
         changes=tuple(pairs.changes()),

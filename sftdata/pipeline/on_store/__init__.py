@@ -1,0 +1,1 @@
+"""A dataset that is written to a store."""

@@ -1,0 +1,141 @@
+"""The workspace of a run whose dataset goes to a store, or whose work is in another folder than its dataset.
+
+For a store, the dataset is made in a folder of this machine, whole, and uploaded from there: WORK/NAME/dataset. WORK is
+`out.work`, or a folder in the user's cache.
+"""
+
+from __future__ import annotations
+
+import secrets
+import shutil
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+from sftdata.config import Config
+from sftdata.errors import OutputError
+from sftdata.files.atomic import MANIFEST_NAME, output_errors, write_bytes
+from sftdata.files.inside import remove_inside
+from sftdata.files.report_files import REPORT_NAME, REPORT_NAMES, read_mark
+from sftdata.pipeline.workspace import Workspace, files_of_dataset
+from sftdata.remote.cache import cache_folder, name_for
+from sftdata.remote.folder import RemoteFolder
+from sftdata.remote.publish import Files, Publication, ToUpload
+from sftdata.remote.stores import is_url
+
+if TYPE_CHECKING:
+    from sftdata.store.manifest import Manifest
+
+_MAX_REPORT_BYTES = 32 << 20
+
+
+def open_workspace(config: Config, *, overwrite: bool, fresh: bool, keep_work: bool) -> Workspace:
+    """The workspace of a run, to be used with `with`. Raises OutputError as Workspace does."""
+    out, root = config.resolve_path(config.out.path), None
+    if config.out.work is not None:
+        if is_url(config.out.work):
+            hint = "name a local folder, or one that is shared"
+            raise OutputError(config.out.work, "is an address, and the work of a run is in a folder", hint)
+        root = Path(config.resolve_path(config.out.work))
+    if is_url(out):
+        home = (root or cache_folder() / "work") / name_for(out)
+        return StoreWorkspace(config, out, home, overwrite=overwrite, fresh=fresh, keep_work=keep_work)
+    bulk = None if root is None else root / name_for(str(Path(out).resolve()))
+    return Workspace(config, overwrite=overwrite, fresh=fresh, keep_work=keep_work, bulk=bulk)
+
+
+class StoreWorkspace(Workspace):
+    """Where a run works whose dataset goes to a store: see Workspace, and `remote.publish` for what is promised there.
+
+    If the store fails, what was made stays in `home`, and the same run uploads what is missing.
+    """
+
+    def __init__(
+        self, config: Config, address: str, home: Path, *, overwrite: bool, fresh: bool, keep_work: bool
+    ) -> None:
+        self._folder = RemoteFolder(address, OutputError)
+        self._home = home
+        self._may_replace = overwrite
+        # What is in the local folder is of an earlier run to the same address, or of this one.
+        super().__init__(config, overwrite=True, fresh=fresh, keep_work=keep_work, out=home / "dataset")
+
+    def __enter__(self) -> Workspace:
+        self._publication().check_free()
+        return super().__enter__()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        super().__exit__(kind, error, trace)
+        if kind is None and not self._keep_work:
+            shutil.rmtree(self._home, ignore_errors=True)
+
+    def refuse_sources(self, paths: Iterable[str]) -> None:
+        """Raise OutputError where a file that is read lies in the output folder."""
+        paths = [*paths]
+        inside = next((path for path in paths if path.startswith(f"{self._folder.address}/")), None)
+        if inside is not None:
+            raise OutputError(str(self._folder), f"{inside}, a file of the sources, lies in it", "name another folder")
+        super().refuse_sources(paths)
+
+    def publish(self, manifest: Manifest) -> None:
+        """Make the dataset whole here, and write it to the store, its manifest last. Raises OutputError."""
+        if not manifest.shards and self._folder.get(MANIFEST_NAME) is not None:
+            what = "no row was packed, so the dataset that is there is kept"
+            raise OutputError(str(self._folder), what, "see the reasons above")
+        super().publish(manifest)
+        entries = manifest.listed_files()
+        files = {
+            entry.path: ToUpload(self.out / entry.path, entry.size_bytes, entry.sha256)
+            for entry in sorted(entries, key=lambda entry: entry.path)
+        }
+        self._publication().publish(files, (self.out / MANIFEST_NAME).read_bytes())
+        with output_errors(self.out):
+            remove_inside(self.out, [MANIFEST_NAME, *files])
+
+    def _clear(self) -> None:
+        """A dataset that an earlier run made here, and did not upload, is made of its shards again."""
+        (self.out / MANIFEST_NAME).unlink(missing_ok=True)
+        super()._clear()
+
+    def _publication(self) -> Publication:
+        return Publication(
+            self._folder,
+            self._owner(),
+            overwrite=self._may_replace,
+            files_of=self._files_of,
+            own_reports=self._own_reports,
+        )
+
+    def _owner(self) -> str:
+        """What tells this run from those of others: chosen once, and kept while its work is."""
+        path = self._home / "run"
+        with output_errors(path):
+            if not path.exists():
+                write_bytes(path, secrets.token_hex(16).encode())
+            return path.read_text()
+
+    def _files_of(self, manifest: bytes) -> list[str]:
+        """The files that a manifest on the store lists. Raises OutputError where it is none of a dataset."""
+        with tempfile.TemporaryDirectory() as folder:
+            Path(folder, MANIFEST_NAME).write_bytes(manifest)
+            return files_of_dataset(Path(folder), str(self._folder))
+
+    def _own_reports(self, there: Files) -> list[str]:
+        """The reports that `sftdata report` wrote there. Raises OutputError for a page that somebody changed."""
+        found = []
+        for name in REPORT_NAMES:
+            data = self._folder.read(name, _MAX_REPORT_BYTES) if name in there else None
+            if data is None:
+                continue
+            with tempfile.TemporaryDirectory() as folder:
+                Path(folder, name).write_bytes(data)
+                mark = read_mark(Path(folder, name))
+            if mark is not None and mark.is_unchanged:
+                found.append(name)
+            elif name == REPORT_NAME:
+                what = "was changed, or was not written by `sftdata report`, so it is not removed with the old dataset"
+                raise OutputError(self._folder.at(name), what, "move it away, and run the same command again")
+        return found

@@ -1,0 +1,159 @@
+"""A dataset on a store is read as one in a folder is: each file once it is needed, compared with its checksum."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import sftdata
+from sftdata.errors import ConfigError, DatasetError
+from sftdata.remote.folder import RemoteFolder
+from sfttrain.config import parse_config
+from sfttrain.data import open_shards
+from sfttrain.trainer.batches import plan_batches
+from sfttrain.trainer.order import refuse_other_orders
+
+ROWS = [{"prompt": f"What is {n}?", "completion": f"It is {n}, of course."} for n in range(60)]
+
+
+@pytest.fixture
+def dataset(store: Any, tiny_tokenizer: Path, tmp_path: Path) -> str:
+    """The address of a dataset of several shards."""
+    out = {"path": store.at("out"), "shard_tokens": 300}
+    data = tmp_path / "rows.jsonl"
+    data.write_text("".join(json.dumps(row) + "\n" for row in ROWS))
+    sftdata.prepare(str(data), tokenizer=tiny_tokenizer, out=out, pack={"seq_len": 64}, workers=1, progress=False)
+    return str(out["path"])
+
+
+@pytest.fixture
+def fetched(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The names of the files that are fetched."""
+    names: list[str] = []
+    download = RemoteFolder.download
+
+    def noting(self: RemoteFolder, name: str, *arguments: Any) -> None:
+        names.append(name)
+        download(self, name, *arguments)
+
+    monkeypatch.setattr(RemoteFolder, "download", noting)
+    return names
+
+
+def test_only_what_is_looked_at_is_fetched_and_once(dataset: str, fetched: list[str]) -> None:
+    ds = sftdata.open(dataset)
+    assert ds.name == "out"
+    assert fetched == []
+    first = ds[0]
+    assert fetched == [ds.shards[0].path, "tokenizer/tokenizer.json"]
+    assert "It is" in first.samples[0].text
+    assert ds.why("rows.jsonl:7")
+    assert "ledger/00000.parquet" in fetched
+    before = [*fetched]
+    assert sftdata.open(dataset)[0].samples[0].text == first.samples[0].text
+    assert fetched == before
+    assert len({*fetched}) == len(fetched)
+
+
+def test_copies_take_no_more_than_the_limit_and_come_again(
+    dataset: str, fetched: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shards = sftdata.open(dataset).shards
+    largest = max(entry.size_bytes for entry in sftdata.open(dataset).manifest.listed_files())
+    limit = largest + 2 * shards[0].size_bytes
+    monkeypatch.setenv("SFTDATA_CACHE_GB", str(limit / 1e9))
+    sftdata.verify(dataset)
+    held = list((tmp_path / "cache" / "datasets").glob("*/train/*"))
+    assert sum(path.stat().st_size for path in held) <= limit
+    assert len(held) < len(shards)
+    assert len({*fetched}) < len(fetched)
+    monkeypatch.setenv("SFTDATA_CACHE_GB", "much")
+    with pytest.raises(ConfigError, match="is no number"):
+        open_shards(dataset)
+
+
+def test_a_file_that_is_another_than_the_manifest_says_is_never_kept(store: Any, dataset: str, tmp_path: Path) -> None:
+    ds = sftdata.open(dataset)
+    name = ds.shards[0].path
+    data = store.read(f"out/{name}")
+    store.put(f"out/{name}", data[:-8] + b"\1" * 8)
+    with pytest.raises(DatasetError, match=rf"out/{name}: does not match its checksum in the manifest"):
+        ds[0]
+    store.put(f"out/{name}", data[:-8])
+    with pytest.raises(DatasetError, match=rf"ended after {len(data) - 8:,} of {len(data):,} bytes"):
+        ds[0]
+    assert [*(tmp_path / "cache" / "datasets").glob("*/train/*")] == []
+    store.put(f"out/{name}", data)
+    assert ds[0].samples
+
+
+def test_a_reader_of_a_dataset_that_is_replaced_gets_its_own_rows_or_an_error(
+    store: Any, dataset: str, tiny_tokenizer: Path, tmp_path: Path
+) -> None:
+    old = sftdata.open(dataset)
+    text = old[0].samples[0].text
+    data = tmp_path / "rows.jsonl"
+    data.write_text("".join(json.dumps(row) + "\n" for row in ROWS[:30]))
+    out = {"path": dataset, "shard_tokens": 300}
+    settings = {"pack": {"seq_len": 64}, "workers": 1, "progress": False, "overwrite": True}
+    sftdata.prepare(str(data), tokenizer=tiny_tokenizer, out=out, **settings)
+    assert old[0].samples[0].text == text  # which was fetched before
+    with pytest.raises(DatasetError, match=r"does not match its checksum|ended after|does not exist"):
+        list(old)
+    assert len(sftdata.open(dataset).ledger) == 30
+
+
+def test_training_reads_the_rows_of_the_store(dataset: str, fetched: list[str]) -> None:
+    shards = open_shards(dataset)
+    rows = shards.rows("train")
+    assert rows is not None
+    assert len(rows) == sum(shard.rows for shard in shards.manifest.shards)
+    assert sorted(fetched) == sorted([shard.path for shard in shards.manifest.shards] + [
+        entry.path for entry in shards.manifest.files if entry.path.startswith("tokenizer/")
+    ])  # fmt: skip
+    assert shards.shown == dataset
+    shards.check_unchanged()
+
+
+def test_training_fetches_shards_one_by_one_where_they_do_not_fit_together(
+    dataset: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    all_at_once = open_shards(dataset)
+    whole = all_at_once.rows("train")
+    assert whole is not None
+    expected, shards = whole[:], all_at_once.manifest.shards
+    shutil.rmtree(tmp_path / "cache" / "datasets")
+    limit = sum(shard.size_bytes for shard in shards) - 1
+    monkeypatch.setattr("sftdata.remote.mirror.limit_bytes", lambda: limit)
+    opened = open_shards(dataset)
+    rows: Any = opened.rows("train")
+    assert rows[:] == expected
+    assert [row["seq_lengths"] for row in rows] == expected["seq_lengths"]
+    assert rows.select([5, 0])[0]["labels"] == expected["labels"][5]
+    assert rows.with_format("numpy")[-1]["input_ids"].tolist() == expected["input_ids"][-1]
+    assert opened.lengths("train") == [len(ids) for ids in expected["input_ids"]]
+    assert opened.where("train", [2]) == all_at_once.where("train", [2])
+    assert sum(batch.num_rows for batch in rows.data.to_batches(max_chunksize=2)) == len(rows)
+    assert len([*(tmp_path / "cache" / "datasets").glob("*/train/*")]) < len(shards)
+    settings = {"shards": dataset, "model": "m", "out": "o"}
+    plan = plan_batches(parse_config(settings), opened.manifest.splits["train"], opened.manifest.seq_len, 1)
+    for more, named in (({"epochs": 1}, None), ({"epochs": 2}, "epochs"), ({"sort": "length"}, "sort")):
+        config = parse_config({**settings, **more})
+        if named is None:
+            refuse_other_orders(config, opened, plan)
+        else:
+            with pytest.raises(ConfigError, match=rf"{named}: needs all shards at once.*SFTDATA_CACHE_GB=1"):
+                refuse_other_orders(config, opened, plan)
+
+
+def test_what_is_no_dataset(store: Any) -> None:
+    with pytest.raises(
+        DatasetError, match=r"none: has no manifest\.json, so it is no dataset, or one that is being wr"
+    ):
+        sftdata.open(store.at("none"))
+    with pytest.raises(DatasetError, match="has a password, a token or a signature in its address"):
+        sftdata.open("memory://u:hidden@x/out")
