@@ -24,9 +24,6 @@ from sftdata.store.manifest import FileEntry
 ROWS_AT_A_TIME = 1 << 16  # changes no byte of the ledger
 MAX_LOGGED = 1_000  # rows in the log of errors
 
-_STAGES = pa.array([stage_of(reason) for reason in REASON_NAMES], pa.string())
-_REASONS = pa.array(REASON_NAMES, pa.string())
-
 
 class LedgerRows:
     """Makes the ledger of a run. `sources` are their paths as configured, `keep` the columns they keep; `details`
@@ -44,6 +41,8 @@ class LedgerRows:
         self._rows = rows
         self._details = details
         self._sources = pa.array(sources, pa.string())
+        self._stages = pa.array([stage_of(reason) for reason in REASON_NAMES], pa.string())
+        self._reasons = pa.array(REASON_NAMES, pa.string())
         self._keep, self._kept = keep_columns(keep), rows.column("keep")
         is_placed = samples.shard != NOWHERE
         times = np.where(is_placed, samples.copies, 1)
@@ -71,8 +70,8 @@ class LedgerRows:
             "where": table.where(rows),
             "record_id": table.record_ids(rows),
             "fate": pa.array([DROPPED, PACKED], pa.string()).take(pa.array(is_packed.astype(np.int8))),
-            "stage": _STAGES.take(reason),
-            "reason": _REASONS.take(reason),
+            "stage": self._stages.take(reason),
+            "reason": self._reasons.take(reason),
             "detail": pa.array(map(self._detail, rows.tolist()), pa.string()),
             "duplicate_of": self._repeated(rows),
             "similarity": pa.array(table.similarity[rows], mask=np.isnan(table.similarity[rows])),
