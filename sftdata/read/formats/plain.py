@@ -47,24 +47,20 @@ def plain_row(value: object, how: RowFormat) -> tuple[PlainRecord, tuple[str, ..
     if type(turns) is not list:
         return None
     try:
+        role, content = ("role", "content") if "role" in turns[0] else ("from", "value")
+        names, texts = [], []
         for turn in turns:
-            if len(turn) != 2:
-                return None
-        if "role" in turns[0]:
-            names = tuple([turn["role"] for turn in turns])
-            texts = [turn["content"] for turn in turns]
-        else:
-            names = tuple([turn["from"] for turn in turns])
-            texts = [turn["value"] for turn in turns]
-        own = tuple(how.roles.items()) if how.roles else ()
-        shape = _shape(names, tuple(value), column, how.keep, own, how.merge_same_role)
-        if shape is None:
-            return None
-        for text in texts:
-            if not text or text.isspace():
+            text = turn[content]
+            if len(turn) != 2 or not text or text.isspace():
                 return None
             if (not text.isascii() or "\0" in text) and find_bad_character(text) is not None:
                 return None
+            names.append(turn[role])
+            texts.append(text)
+        own = tuple(how.roles.items()) if how.roles else ()
+        shape = _shape(tuple(names), tuple(value), column, how.keep, own, how.merge_same_role)
+        if shape is None:
+            return None
     except (TypeError, LookupError, AttributeError):
         return None
     roles, answers, others = shape
