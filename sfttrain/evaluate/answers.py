@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from accelerate.utils import gather_object
 from transformers import TrainerCallback
 
 from sftdata.errors import ConfigError
-from sftdata.files.atomic import output_errors
+from sftdata.files.atomic import output_errors, write_bytes
 from sftdata.library.prompts import Prompt, read_prompts
 from sftdata.view.decoder import Decoder
 from sfttrain.data import Shards
@@ -18,7 +19,7 @@ from sfttrain.evaluate.checks import Check, Outcome, Tally, make_checks, run_che
 from sfttrain.evaluate.generate import generate
 from sfttrain.evaluate.places import TOKENIZER_JSON
 from sfttrain.evaluate.settings import EvaluateSettings
-from sfttrain.run_folder import RunFolder
+from sfttrain.run_folder import RunFolder, read_metrics
 from sfttrain.say import say
 
 if TYPE_CHECKING:
@@ -67,6 +68,7 @@ class AnswersCallback(TrainerCallback):  # type: ignore[misc]
     def __init__(self, trainer: PackedTrainer, folder: RunFolder, answering: Answering) -> None:
         self._trainer = trainer
         self._folder = folder
+        self._first_step = folder.first_step  # read now: the checkpoint may be removed later
         self._answering = answering
         self.last: list[Tally] = []
         self._tallies: dict[int, list[Tally]] = {}  # by step
@@ -80,14 +82,14 @@ class AnswersCallback(TrainerCallback):  # type: ignore[misc]
 
     def use(self, step: int) -> None:
         """Have the tallies of a step as the last ones; the model, which is the one of that step, answers again if they
-        are not known. All processes must call it.
+        are not known, as in a run that is continued after its last evaluation. All processes must call it.
         """
         if step in self._tallies:
             self.last = self._tallies[step]
         else:
-            self._answer(self._trainer.args, step, writes=False)
+            self._answer(self._trainer.args, step)
 
-    def _answer(self, args: Any, step: int, *, writes: bool = True) -> None:
+    def _answer(self, args: Any, step: int) -> None:
         """Answer the prompts, each process its part."""
         answering, trainer = self._answering, self._trainer
         if not answering.prompts:
@@ -100,19 +102,35 @@ class AnswersCallback(TrainerCallback):  # type: ignore[misc]
         answers = [text for _, text in sorted(gather_object(found) if args.world_size > 1 else found)]
         outcomes, self.last = answering.checked(answers)
         self._tallies[step] = self.last
-        if not self._folder.is_main or not writes:
+        if not self._folder.is_main:
             return
-        with output_errors(self._folder.answers), open(self._folder.answers, "a", encoding="utf-8") as file:
-            for prompt, answer, checks in zip(answering.prompts, answers, outcomes, strict=True):
-                line = {"step": step, "where": prompt.where, "messages": prompt.messages, "answer": answer}
-                passed = {name: one.passed for name, one in checks.items()}
-                file.write(json.dumps({**line, "reference": prompt.reference, "checks": passed}) + "\n")
+        lines = []
+        for prompt, answer, checks in zip(answering.prompts, answers, outcomes, strict=True):
+            line = {"step": step, "where": prompt.where, "messages": prompt.messages, "answer": answer}
+            passed = {name: one.passed for name, one in checks.items()}
+            lines.append({**line, "reference": prompt.reference, "checks": passed})
+        self._append(self._folder.answers, "answer", lines)
         if self.last:
             shares = {one.name: one.share for one in self.last}
-            with output_errors(self._folder.metrics), open(self._folder.metrics, "a", encoding="utf-8") as file:
-                file.write(json.dumps({"step": step, "checks": shares}) + "\n")
+            self._append(self._folder.metrics, "checks", [{"step": step, "checks": shares}])
         for one in self.last:
             say(f"step {step:,}: {one.in_words}")
+
+    def _append(self, path: Path, key: str, lines: list[dict[str, Any]]) -> None:
+        """Append the lines of a step, which have this key, unless the run that is continued has written all of them.
+
+        It may have been killed after this step, while or after it wrote them. Raises OutputError.
+        """
+        step = lines[0]["step"]
+        with output_errors(path):
+            if self._folder.resume_from is not None and step <= self._first_step:
+                known = read_metrics(path)
+                kept = [line for line in known if line["step"] != step or key not in line]
+                if len(known) - len(kept) == len(lines):
+                    return
+                write_bytes(path, "".join(json.dumps(line) + "\n" for line in kept).encode())
+            with open(path, "a", encoding="utf-8") as file:
+                file.writelines(json.dumps(line) + "\n" for line in lines)
 
 
 def answer_at_evaluations(

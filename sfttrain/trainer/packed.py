@@ -67,6 +67,7 @@ class PackedTrainer(SFTTrainer):  # type: ignore[misc]
         self.places: Places | None = None  # of the trained tokens of the validation split, for figures by source
         self.figures: dict[str, Any] = {}  # of the last evaluation, see evaluate/figures.py
         self._sums = Sums.none(len(TURNS))  # of this process's part of an evaluation
+        self.is_over = False  # the run that is continued had ended before its last step: only its model is left to save
         self.check_data: Callable[[], None] = lambda: None  # raises where the rows are no longer what they were
         self.recorded_checkpoint: Callable[[int], AbstractContextManager[None]] = lambda step: nullcontext()
         super().__init__(*args, **kwargs)
@@ -111,9 +112,9 @@ class PackedTrainer(SFTTrainer):  # type: ignore[misc]
     def get_batch_samples(self, epoch_iterator: Any, num_batches: int, device: Any) -> tuple[list[Any], Any]:
         """The batches of one optimizer step and the number of their trained tokens over all processes.
 
-        None where a run continues after its last step: only its model is left to save.
+        None where a run continues after its last step.
         """
-        if self.state.global_step >= self.state.max_steps:
+        if self.is_over or self.state.global_step >= self.state.max_steps:
             return [], None
         self.check_data()
         batches, trained = super().get_batch_samples(epoch_iterator, num_batches, device)

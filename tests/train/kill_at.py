@@ -22,6 +22,7 @@ import torch
 import sfttrain.checkpoints
 import sfttrain.run_folder
 from sfttrain.cli.app import main
+from sfttrain.evaluate.answers import AnswersCallback
 from sfttrain.trainer.packed import PackedTrainer
 
 
@@ -63,10 +64,26 @@ def half_an_optimizer() -> None:
     torch.save = half
 
 
+def half_the_answers() -> None:
+    """The process is killed while it writes the second of several answers after the last step."""
+
+    def half(self: AnswersCallback, path: Path, key: str, lines: list[dict[str, Any]]) -> None:
+        if self._trainer.state.global_step >= self._trainer.state.max_steps:
+            with path.open("a") as file:
+                file.write(json.dumps(lines[0]) + "\n" + json.dumps(lines[1])[:20])
+            die()
+
+    AnswersCallback._append = half
+
+
 POINTS: dict[str, Callable[[], None]] = {
     "never": lambda: None,
     "pass 6": lambda: dies_before(PackedTrainer, "training_step", 6),
     "pass 3": lambda: dies_before(PackedTrainer, "training_step", 3),
+    "in step 3": lambda: dies_before(
+        PackedTrainer, "training_step", when=lambda self, *args: self.state.global_step == 2
+    ),
+    "half the answers": half_the_answers,
     "in the second epoch": lambda: dies_before(
         PackedTrainer, "training_step", when=lambda self, *args: self.state.global_step == 7
     ),
