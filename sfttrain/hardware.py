@@ -38,7 +38,7 @@ def check_alone(command: str, why: str = "") -> None:
     count = this_process().world_size
     if count > 1:
         what = f"runs in one process, and {count} were started{why}"
-        raise ConfigError(f"sfttrain {command}", what, "start it without torchrun or accelerate launch")
+        raise ConfigError(command, what, "start it without torchrun or accelerate launch")
 
 
 def check_devices() -> None:

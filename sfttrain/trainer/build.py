@@ -8,7 +8,7 @@ from accelerate.utils import DistributedType
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
 from trl import SFTConfig
 
-from sftdata.errors import ConfigError, ModelError
+from sftdata.errors import ConfigError, ModelError, first_line
 from sfttrain.config import TrainConfig
 from sfttrain.data import TRAIN, VALIDATION, Shards
 from sfttrain.hardware import check_ways, pick_attention, pick_dtype
@@ -42,6 +42,8 @@ def build_trainer(config: TrainConfig, shards: Shards, batches: BatchPlan, *, re
         )
     except (ValueError, TypeError) as error:
         raise ConfigError("trainer", " ".join(str(error).split()), "see TRL's SFTConfig") from error
+    except ImportError as error:  # of DeepSpeed, which accelerate launch asks for
+        raise ConfigError("trainer", first_line(error), "install the package, or start it without that") from error
     _check_processes(args, batches)
     model = load_model(config, dtype, pick_attention(config.attn_implementation, dtype))
     if args.device.type == "cpu" and config.attn_implementation == "auto":
