@@ -33,6 +33,7 @@ _STORES = {
     "smb": _Store("smbprotocol"),
     "webdav": _Store("webdav4"),
 }
+_OF_SERVER = {errno.EIO, errno.EBUSY, getattr(errno, "EREMOTEIO", 121)}  # for which a client gives up at last
 _AGAIN = "run the same command again, which goes on where this one stopped"
 # What the exceptions of stores' clients are called, in whatever module, that say the store did not answer in time.
 _TIMEOUTS = {"TimeoutError", "FSTimeoutError", "ReadTimeoutError", "ConnectTimeoutError", "ServerTimeoutError"}
@@ -101,7 +102,7 @@ def what_went_wrong(address: str, error: Exception, doing: str = "read") -> tupl
     if isinstance(error, PermissionError) and store.credentials:
         return f"access is denied ({reason})", f"check your permissions, and the credentials: {store.credentials}"
     number = error.errno if isinstance(error, OSError) else None
-    if names & _BROKEN or isinstance(error, ConnectionError) or number in (errno.EIO, errno.EBUSY):
+    if names & _BROKEN or isinstance(error, ConnectionError) or number in _OF_SERVER:
         return f"the store failed ({reason})", _AGAIN
     if isinstance(error, NotImplementedError):
         return f"is on a kind of store that cannot be {doing} like this", "name another store, or a folder"
