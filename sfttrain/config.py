@@ -206,8 +206,9 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> TrainConfig:
     for key in ("shards", "model", "out", "resume"):
         value = settings.get(key)
         # A model is a hub id unless there is such a folder next to the file.
-        is_path = isinstance(value, str) and not (key == "shards" and "://" in value)
-        if is_path and (key != "model" or (path.parent / value).exists()):
+        if key == "shards" and isinstance(value, str) and "://" in value:
+            continue
+        if isinstance(value, str) and (key != "model" or (path.parent / value).exists()):
             settings[key] = str(path.parent / value)
     given = settings.get("evaluate")
     if isinstance(given, Mapping):

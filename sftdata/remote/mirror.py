@@ -70,8 +70,9 @@ def fetch_all(folder: Path, names: Sequence[str]) -> bool:
     copied = copies.copy_of(folder)
     if not fits(folder, names):
         return False
-    for name in names if copied is not None else ():
-        copied.fetch(name)
+    if copied is not None:
+        for name in names:
+            copied.fetch(name)
     return True
 
 
