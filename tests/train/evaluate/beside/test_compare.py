@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -140,6 +141,83 @@ def test_a_model_that_is_no_run_needs_shards(tiny_model: Path, tmp_path: Path):
     done = evaluated(tiny_model, "--out", tmp_path / "eval.html")
     assert done.exit_code == 1
     assert "give them with --shards" in done.stderr.replace("\n", " ")
+
+
+# What `simple_evaluate` of lm-eval 0.4.13 returns for a task with two filters, a group of two tasks, and a metric
+# without a standard error: see its docs/python-api.md and lm_eval/result_schema.py.
+RESULTS = """
+{
+  "results": {
+    "gsm8k": {
+      "alias": "gsm8k", "name": "gsm8k", "sample_len": 1319,
+      "exact_match,strict-match": %s, "exact_match_stderr,strict-match": 0.0125,
+      "exact_match,flexible-extract": 0.375, "exact_match_stderr,flexible-extract": "N/A"
+    },
+    "arc": {
+      "alias": "arc", "name": "arc", "sample_len": 3548, "sample_count": {"acc,none": 3548},
+      "acc,none": 0.5, "acc_stderr,none": 0.0084
+    },
+    "arc_easy": {"alias": " - arc_easy", "name": "arc_easy", "sample_len": 2376, "acc,none": 0.5625},
+    "broken": {"alias": "broken", "name": "broken", "sample_len": 0, "acc,none": NaN, "acc_stderr,none": "N/A"}
+  },
+  "groups": {"arc": {"alias": "arc", "name": "arc", "sample_len": 3548, "acc,none": 0.5}},
+  "group_subtasks": {"arc": ["arc_easy", "arc_challenge"]},
+  "configs": {}, "versions": {"gsm8k": 3.0}, "n-shot": {"gsm8k": 5}, "higher_is_better": {"arc": {"acc": true}},
+  "n-samples": {"gsm8k": {"original": 1319, "effective": 1319}}, "config": {"model": "hf"}, "date": 1.0
+}
+"""
+STAND_IN = """
+import json, pathlib
+calls = []
+def simple_evaluate(model, model_args, tasks, device, log_samples):
+    calls.append((model, model_args, tasks, device, log_samples))
+    if tasks == ["nonsense"]:
+        raise KeyError("Unknown task: nonsense")
+    folder = pathlib.Path(__file__).parent
+    (folder / "calls.json").write_text(json.dumps(calls))
+    return json.loads((folder / f"{len(calls)}.json").read_text())
+"""
+
+
+@pytest.fixture
+def lm_eval(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A package of that name, which returns recorded results for the first model and the second."""
+    folder = tmp_path / "path"
+    folder.mkdir()
+    (folder / "lm_eval.py").write_text(STAND_IN)
+    for number, share in enumerate(("0.125", "0.25"), start=1):
+        (folder / f"{number}.json").write_text(RESULTS % share)
+    monkeypatch.delitem(sys.modules, "lm_eval", raising=False)
+    monkeypatch.syspath_prepend(str(folder))
+    return folder
+
+
+def test_tasks_of_lm_eval_are_figures_before_and_after(run: Path, tiny_model: Path, lm_eval: Path, tmp_path: Path):
+    arguments = (run, "--against", tiny_model, "--out", tmp_path / "eval.html", "--lm-eval", "gsm8k, arc")
+    done = evaluated(*arguments, "--json")
+    assert done.exit_code == 0, done.output
+    names = ("task", "metric", "filter", "values", "stderr", "samples")
+    assert [tuple(one[name] for name in names) for one in json.loads(done.stdout)["lm_eval"]] == [
+        ("gsm8k", "exact_match", "strict-match", [0.125, 0.25], [0.0125, 0.0125], 1319),
+        ("gsm8k", "exact_match", "flexible-extract", [0.375, 0.375], [None, None], 1319),
+        ("arc", "acc", "none", [0.5, 0.5], [0.0084, 0.0084], 3548),
+        ("arc_easy", "acc", "none", [0.5625, 0.5625], [None, None], 2376),
+    ]
+    shared = {"dtype": "float32", "trust_remote_code": False}
+    assert json.loads((lm_eval / "calls.json").read_text()) == [
+        ["hf", {"pretrained": str(tiny_model), **shared}, ["gsm8k", "arc"], "cpu", False],
+        ["hf", {"pretrained": str(tiny_model), "peft": str(run), **shared}, ["gsm8k", "arc"], "cpu", False],
+    ]
+    page = (tmp_path / "eval.html").read_text()
+    assert "Tasks of lm-evaluation-harness" in page
+    assert "exact_match (strict-match)" in page
+
+
+def test_a_task_that_lm_eval_does_not_know_is_refused_and_the_page_is_there(run: Path, lm_eval: Path, tmp_path: Path):
+    done = evaluated(run, "--out", tmp_path / "eval.html", "--lm-eval", "nonsense")
+    assert done.exit_code == 1
+    assert "--lm-eval: Unknown task: nonsense; see `lm_eval ls tasks`" in done.stderr.replace("\n", " ")
+    assert (tmp_path / "eval.html").exists()
 
 
 def test_without_the_package_lm_eval_is_refused_with_what_to_install(
