@@ -39,7 +39,7 @@ from sftdata.records.faults import going_without
 from sftdata.store.manifest import Manifest
 
 # Modules that workers need. pyarrow imports pandas at its first array; here that happens once for all workers.
-PRELOAD = ("pandas", "pyarrow.compute", "pydantic", "jinja2", "orjson", "xxhash", "fastokens", "tokenizers")
+PRELOAD = ("pandas", "pyarrow.compute", "pydantic.main", "jinja2.sandbox", "orjson", "xxhash", "fastokens", "tokenizers")
 
 
 def prepare(
@@ -103,10 +103,11 @@ def prepare(
 
         to_write = pack_samples(rows, samples, engine, config)
         steps.done("pack", rows.num_live, samples.num_sequences, "sequence")
-        with ThreadPoolExecutor(1) as thread:
-            ledger = thread.submit(lambda: write_ledger(rows, samples, config, work.new))
+        with ThreadPoolExecutor(2) as threads:
+            ledger = threads.submit(lambda: write_ledger(rows, samples, config, work.new))
+            tokenizer = threads.submit(lambda: write_tokenizer(encoder, work.new))
             shards = write_shards(to_write, samples, engine, config, work.shards)
-        files = [*write_tokenizer(encoder, work.new), *write_error_log(rows, work.new)]
+        files = [*tokenizer.result(), *write_error_log(rows, work.new)]
         parts = Parts(notes, shards, ledger.result(), files, mixture)
         manifest = make_manifest(config, encoder, rows, samples, stats, parts)
         work.publish(manifest)
