@@ -5,13 +5,18 @@ from __future__ import annotations
 import json
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import HealthCheck, settings
 
 # The helpers that lie beside this file (importlib mode adds no folder to the path).
 sys.path.insert(0, str(Path(__file__).resolve().parent))
+
+if TYPE_CHECKING:
+    from ray_cluster import RayCluster
 
 os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
 os.environ["HF_HUB_OFFLINE"] = "1"
@@ -72,6 +77,20 @@ def tiny_tokenizer(tmp_path_factory: pytest.TempPathFactory) -> Path:
     }
     (folder / "tokenizer_config.json").write_text(json.dumps(config), encoding="utf-8")
     return folder
+
+
+@pytest.fixture(scope="session")
+def ray_cluster() -> Iterator[RayCluster]:
+    """A Ray cluster on this machine. Tests that ask for it skip where the extra `ray` is absent."""
+    from ray_cluster import ENVIRONMENT, RayCluster
+
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in ENVIRONMENT.items():  # before ray is imported
+            patch.setenv(name, value)
+        pytest.importorskip("ray", reason="the extra `ray` is not installed")
+        tests = Path(__file__).resolve().parent
+        with RayCluster(tests, tests / "engines", tests / "pipeline") as cluster:
+            yield cluster
 
 
 @pytest.fixture(scope="session")

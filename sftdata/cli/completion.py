@@ -81,6 +81,11 @@ def encoders(incomplete: str) -> list[str]:
     return [name for name in _values("encoder") if name.startswith(incomplete)]
 
 
+def engines(incomplete: str) -> list[str]:
+    """The engines of prepare."""
+    return [name for name in ("local", "ray") if name.startswith(incomplete)]
+
+
 def _settings(with_groups: bool = False) -> Iterator[Setting]:
     from sftdata.config import Config
     from sftdata.settings.catalog import settings_of, short_form

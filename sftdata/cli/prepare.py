@@ -8,7 +8,7 @@ import time
 from dataclasses import replace
 from itertools import count
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -84,6 +84,23 @@ Workers = Annotated[
     int | None,
     typer.Option(min=1, metavar="N", help="number of processes [default: one per core]", rich_help_panel=_RUN),
 ]
+Engine = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="local, or ray: a Ray cluster; the bytes are the same [default: local]",
+        rich_help_panel=_RUN,
+        autocompletion=completion.engines,
+    ),
+]
+RayAddress = Annotated[
+    str | None,
+    typer.Option(
+        metavar="HOST:PORT",
+        help="the Ray cluster, or auto for the one of this machine [default: Ray on this machine alone]",
+        rich_help_panel=_RUN,
+    ),
+]
 Fresh = Annotated[bool, typer.Option("--fresh", help="ignore cached work and start over", rich_help_panel=_RUN)]
 KeepWork = Annotated[
     bool,
@@ -120,6 +137,8 @@ def prepare(
     report: Report = False,
     workers: Workers = None,
     encoder: Encoder = None,
+    engine: Engine = None,
+    ray_address: RayAddress = None,
     fresh: Fresh = False,
     keep_work: KeepWork = False,
     by: By = None,
@@ -140,13 +159,10 @@ def prepare(
         try:
             with shown_progress(is_quiet=quiet) as shown:
                 progress = Remembered(shown)
+                where: dict[str, Any] = {"workers": workers, "ray_address": ray_address}
+                where |= {} if engine is None else {"engine": engine}
                 manifest = run(
-                    config,
-                    workers=workers,
-                    overwrite=overwrite,
-                    fresh=fresh,
-                    keep_work=keep_work,
-                    progress=progress,
+                    config, **where, overwrite=overwrite, fresh=fresh, keep_work=keep_work, progress=progress
                 )
         except KeyboardInterrupt:
             fail("stopped; no dataset was written, run the same command again to continue", 130)

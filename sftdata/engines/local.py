@@ -160,12 +160,17 @@ def _clean_start() -> Iterator[None]:
 
 def _start_worker(alive: Connection) -> None:
     """What a worker does first."""
+    settle_worker()
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    threading.Thread(target=_end_with, args=(alive,), daemon=True).start()
+
+
+def settle_worker() -> None:
+    """Make this process, in its main thread, one that works for another one: one thread, and Ctrl-C is not its own."""
     os.environ.update(_WORKER_ENVIRONMENT)
     gc.freeze()  # rows are many small objects and hardly ever cycles: collect rarely, and never what was preloaded
     gc.set_threshold(100_000, 50, 50)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    threading.Thread(target=_end_with, args=(alive,), daemon=True).start()
 
 
 def _end_with(alive: Connection) -> None:
@@ -175,9 +180,16 @@ def _end_with(alive: Connection) -> None:
 
 
 def _call(path: Path, arguments: tuple[Any, ...]) -> Any:
-    """Call the pickled function in a worker. An exception that cannot be sent becomes a RuntimeError."""
-    try:
+    """Call the pickled function in a worker."""
+    with errors_to_send():
         return _load(path)(*arguments)
+
+
+@contextmanager
+def errors_to_send() -> Iterator[None]:
+    """Turn an exception that cannot be sent to another process into a RuntimeError that says the same."""
+    try:
+        yield
     except BaseException as error:
         try:
             pickle.loads(pickle.dumps(error))

@@ -14,7 +14,7 @@ from sftdata.view.dataset import Dataset, open_dataset
 from sftdata.view.layout import PLAIN_WIDTH, plain
 from sftdata.view.summary import summarize, warning_lines
 
-_OPTIONS = ("workers", "overwrite", "fresh", "keep_work", "progress")
+_OPTIONS = ("workers", "engine", "ray_address", "overwrite", "fresh", "keep_work", "progress")
 
 
 def prepare(
@@ -23,6 +23,8 @@ def prepare(
     tokenizer: str | os.PathLike[str] | None = None,
     out: str | os.PathLike[str] | dict[str, Any] | None = None,
     workers: int | None = None,
+    engine: str = "local",
+    ray_address: str | None = None,
     overwrite: bool = False,
     fresh: bool = False,
     keep_work: bool = False,
@@ -45,9 +47,12 @@ def prepare(
     They take the place of those in `data`. The settings of a source (columns, format, system, keep, ...) are those of
     all sources in `data`, as is `split` where it is a text.
 
-    `workers` processes are used (default: one per core); their number changes no byte. A dataset in `out` is replaced
-    only with `overwrite`. A run that was stopped is continued when it is called again with the same data and settings;
-    `fresh` ignores what is there, `keep_work` keeps it for a run with other settings.
+    `workers` processes are used (default: one per core). With `engine="ray"` they are those of a Ray cluster, whose
+    address is `ray_address` ("auto": the one that this machine belongs to), or of this machine where there is none.
+    Neither changes a byte.
+
+    A dataset in `out` is replaced only with `overwrite`. A run that was stopped is continued when it is called again
+    with the same data and settings; `fresh` ignores what is there, `keep_work` keeps it for a run with other settings.
 
     `progress` is shown by default, where the program runs: on a terminal, in a notebook, else as lines on stderr, with
     the warnings that `Dataset.summary` has. False shows nothing; an object of the protocol `sftdata.Progress` gets it.
@@ -60,7 +65,8 @@ def prepare(
     given = {**{name: value for name, value in named.items() if value is not None}, **settings}
     config: Config = config_of(data, given, "prepare", options=_OPTIONS)
     with shown_progress(progress) as shown:
-        manifest = run(config, workers=workers, overwrite=overwrite, fresh=fresh, keep_work=keep_work, progress=shown)
+        where: dict[str, Any] = {"workers": workers, "engine": engine, "ray_address": ray_address}
+        manifest = run(config, **where, overwrite=overwrite, fresh=fresh, keep_work=keep_work, progress=shown)
         folder = config.resolve_path(config.out.path)
         for line in plain(warning_lines(summarize(folder, manifest).warnings, PLAIN_WIDTH)):
             shown.note(line)

@@ -200,10 +200,15 @@ def describe_versions(*, semantic: bool) -> dict[str, str]:
     return {"sftdata": __version__, **{name: metadata.version(name) for name in tools}}
 
 
-def program_key() -> str:
-    """A checksum of this program and its tools: work of another version is not used again."""
-    digest = hashlib.sha256(json.dumps(describe_versions(semantic=False)).encode())
+def program_versions() -> dict[str, str]:
+    """The versions of the tools, and a checksum of this program: where all are equal, equal work has equal results."""
+    digest = hashlib.sha256()
     package = Path(__file__).parents[1]
     for path in sorted(package.rglob("*.py")):
         digest.update(f"{path.relative_to(package).as_posix()}\0".encode() + path.read_bytes())
-    return digest.hexdigest()
+    return {**describe_versions(semantic=False), "the source code of sftdata": digest.hexdigest()[:32]}
+
+
+def program_key() -> str:
+    """A checksum of this program and its tools: work of another version is not used again."""
+    return hashlib.sha256(json.dumps(program_versions()).encode()).hexdigest()

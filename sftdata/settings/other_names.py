@@ -169,6 +169,8 @@ PREPARE_NAMES: Names = names(
         OtherName(option="--workers"),
     ),
     ("overwrite overwrite_cache overwrite_output_dir overwrite_output force", OtherName(option="--overwrite")),
+    ("engine executor backend_engine", OtherName(option="--engine")),
+    ("ray_address", OtherName(option="--ray-address")),
     ("fresh", OtherName(option="--fresh")),
     ("keep_work", OtherName(option="--keep-work")),
     ("shuffle shuffle_dataset", OtherName(instead="remove it: rows are always in an order that only the seed decides")),

@@ -23,6 +23,7 @@ from pathlib import Path
 
 import numpy as np
 from corpus import write_corpus
+from engines import RAY_ITSELF, peaks_and_seconds
 from measure import machine, output, timed, timed_with_memory
 from peers import LLAMA_FACTORY, LlamaFactory, Trl
 
@@ -254,6 +255,37 @@ def bench_growth(work: Path, args: argparse.Namespace) -> Iterator[Line]:
         yield f"peak memory of all processes{name}, {args.records:,} records", f"{peak / 1e9:.2f} GB", "1.20 GB"
 
 
+def bench_engines(work: Path, args: argparse.Namespace) -> Iterator[Line]:
+    """Each engine with one worker and with two, by turns; and Ray on all records: its memory, and its share of time."""
+    data, large = work / "engines.jsonl", work / "large.jsonl"
+    records = args.records // 5
+    write_corpus(data, MIX, records)
+    seconds: dict[tuple[str, int], list[float]] = {(engine, n): [] for engine in ("local", "ray") for n in (1, 2)}
+    for _ in range(min(args.runs, 3)):
+        for (engine, workers), took in seconds.items():
+            more = ["--engine", engine, "--workers", str(workers)]
+            took.append(timed(prepare_command(work / "out", str(data), *more)))
+    for engine in ("local", "ray"):
+        one, two = (statistics.median(seconds[engine, workers]) for workers in (1, 2))
+        yield f"--engine {engine}, one worker, {records:,} records", f"{one:.1f} s, {records / one:,.0f} rows/s", ""
+        yield f"--engine {engine}, two workers, {records:,} records", f"{two:.1f} s, {records / two:,.0f} rows/s", ""
+        yield f"--engine {engine}, two workers against one", f"{one / two:.2f} times as fast", "1.6 times"
+    if not large.exists():
+        write_corpus(large, MIX, args.records)
+    shutil.rmtree(work / "out", ignore_errors=True)
+    script = str(Path(__file__).with_name("engines.py"))
+    command = [sys.executable, script, str(large), str(TOKENIZER), str(work / "out"), "2"]
+    took_s, peaks, used, printed = peaks_and_seconds(command)
+    figures = json.loads(printed.splitlines()[-1])
+    name = f"--engine ray, two workers, {args.records:,} records"
+    yield name, f"{took_s:.0f} s, {args.records / took_s:,.0f} rows/s", ""
+    yield f"{name}, peak memory", ", ".join(f"{kind} {size / 1e9:.2f} GB" for kind, size in peaks.items()), ""
+    share = used.get(RAY_ITSELF, 0.0) / sum(used.values())
+    idle = 1 - figures["in_calls"] / (2 * figures["seconds"])
+    yield f"{name}, share of processor time in Ray itself", f"{share:.1%}", ""
+    yield f"{name}, share of the workers' time outside of tasks", f"{idle:.1%}", ""
+
+
 PARTS: dict[str, Callable[[Path, argparse.Namespace], Iterator[Line]]] = {
     "large": bench_large,
     "growth": bench_growth,
@@ -263,6 +295,7 @@ PARTS: dict[str, Callable[[Path, argparse.Namespace], Iterator[Line]]] = {
     "startup": bench_startup,
     "encoders": bench_encoders,
     "packing": bench_packing,
+    "engines": bench_engines,
 }
 
 if __name__ == "__main__":

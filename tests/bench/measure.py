@@ -56,8 +56,9 @@ def timed_with_memory(command: list[str]) -> tuple[float, float]:
 
 
 @contextmanager
-def started(command: list[str]) -> Iterator[subprocess.Popen[bytes]]:
-    process = subprocess.Popen(command, env=ENVIRONMENT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+def started(command: list[str], *, is_read: bool = False) -> Iterator[subprocess.Popen[bytes]]:
+    output = subprocess.PIPE if is_read else subprocess.DEVNULL
+    process = subprocess.Popen(command, env=ENVIRONMENT, stdout=output, stderr=subprocess.DEVNULL)
     try:
         yield process
     finally:

@@ -76,6 +76,16 @@ def panic(_: int) -> None:
     raise Panic("this and that")
 
 
+# What a call raises: the function, the exception, its message, and what its traceback has.
+EXCEPTIONS = {
+    "a user's mistake": (users_mistake, SourceError, "a.jsonl: is bad; fix it", "in users_mistake"),
+    "a bug": (bug, ZeroDivisionError, "division by zero", "in bug"),
+    "cannot be unpickled": (not_unpicklable, RuntimeError, "TwoArguments: this and that", "not_unpicklable"),
+    "cannot be pickled": (not_picklable, RuntimeError, "Local: this and that", "in not_picklable"),
+    "is not an Exception": (panic, RuntimeError, "Panic: this and that", "in panic"),
+}
+
+
 def kill_this_worker(_: int) -> None:
     assert multiprocessing.parent_process() is not None  # else this would end the tests
     os.kill(os.getpid(), signal.SIGKILL)

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pool_calls
 import pytest
-from pool_calls import LoadedOnce, visits
+from pool_calls import EXCEPTIONS, LoadedOnce, visits
 from processes import is_alive
 
 from sftdata.engines import local
@@ -104,15 +104,6 @@ def test_the_function_is_loaded_once_by_each_worker(pool: ProcessPool, folder: P
     assert {number for number, _ in loads} == {0}  # each is the first of its worker
     assert {pid for _, pid in loads} == {pid for _, pid in results}
     assert [path for path in folder.parent.iterdir() if path != folder] == []  # nothing stays of the function
-
-
-EXCEPTIONS = {
-    "a user's mistake": (pool_calls.users_mistake, SourceError, "a.jsonl: is bad; fix it", "in users_mistake"),
-    "a bug": (pool_calls.bug, ZeroDivisionError, "division by zero", "in bug"),
-    "cannot be unpickled": (pool_calls.not_unpicklable, RuntimeError, "TwoArguments: this and that", "not_unpicklable"),
-    "cannot be pickled": (pool_calls.not_picklable, RuntimeError, "Local: this and that", "in not_picklable"),
-    "is not an Exception": (pool_calls.panic, RuntimeError, "Panic: this and that", "in panic"),
-}
 
 
 @pytest.mark.parametrize("case", EXCEPTIONS)

@@ -16,7 +16,14 @@ from sftdata.store.manifest import Manifest
 from sftdata.view.summary import summarize
 
 SEQ_LEN = 64
-KEYWORDS = ("overwrite", "fresh", "keep_work", "progress")  # of the pipeline's prepare; all others are settings
+KEYWORDS = (
+    "engine",
+    "ray_address",
+    "overwrite",
+    "fresh",
+    "keep_work",
+    "progress",
+)  # of the pipeline's prepare; all others are settings
 
 
 def prepare(out: Path, tokenizer: Path, sources: list[Any], workers: int = 1, **settings: Any) -> sftdata.Manifest:

@@ -1,16 +1,18 @@
 """A dataset does not depend on the engine or the processes that made it.
 
-One run has every curation stage on, and is made in this process, by pools, and by an engine that keeps all in memory.
+One run has every curation stage on, and is made in this process, by pools, by an engine that keeps all in memory, and
+by Ray on one node and on two, where results come in another order, and where workers and nodes are lost.
 """
 
 from __future__ import annotations
 
 import multiprocessing
+import os
 import shutil
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -21,6 +23,9 @@ from runs import ledger, prepare, tree
 
 import sftdata
 from sftdata.engines.stage import GroupStage, Stage
+
+if TYPE_CHECKING:
+    from ray_cluster import RayCluster
 
 ENGINES = ("this process", "forkserver", "spawn", "memory")
 
@@ -82,25 +87,40 @@ def write_sources(folder: Path) -> list[dict[str, Any]]:
     ]
 
 
-def made_by(engine: str, out: Path, tokenizer: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Make the dataset in OUT, from sources beside it."""
-    settings = everything(write_lines(out.parent / "exam.jsonl", [chat(QUESTION, "72")]))
+def made_by(
+    engine: str, folder: Path, tokenizer: Path, ray_address: str | None = None, *, is_kept: bool = False
+) -> dict[str, str]:
+    """Make the dataset from sources in a folder, and remove it unless it is kept; its files."""
+    out = folder / "out"
+    settings = everything(write_lines(folder / "exam.jsonl", [chat(QUESTION, "72")]))
     settings |= {"pack": {"seq_len": 128}, "overlong": "split", "shard_tokens": 1000}
-    with monkeypatch.context() as patch:
+    with pytest.MonkeyPatch.context() as patch:
         patch.setattr("sftdata.pipeline.read.UNIT_BYTES", 700)
         if engine == "memory":
             patch.setattr("sftdata.pipeline.prepare.TaskEngine", MemoryEngine)
-        elif engine != "this process":
+        elif engine in ("forkserver", "spawn"):
             patch.setattr(multiprocessing, "get_all_start_methods", lambda: [engine])
-        workers = 2 if engine in ("forkserver", "spawn") else 1
-        prepare(out, tokenizer, write_sources(out.parent), workers, **settings)
+        elif engine == "ray":
+            settings |= {"engine": "ray", "ray_address": ray_address}
+        workers = 2 if engine in ("forkserver", "spawn", "ray") else 1
+        prepare(out, tokenizer, write_sources(folder), workers, **settings)
+    found = tree(out)
+    if not is_kept:
+        shutil.rmtree(out)
+    return found
 
 
-@pytest.fixture
-def made_here(tiny_tokenizer: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the sources are. Their paths are in the manifest."""
+    return tmp_path_factory.mktemp("engines")
+
+
+@pytest.fixture(scope="module")
+def made_here(tiny_tokenizer: Path, folder: Path) -> dict[str, str]:
     """The files of the dataset that this process made, in which every stage has left something."""
-    out = tmp_path / "out"
-    made_by("this process", out, tiny_tokenizer, monkeypatch)
+    found = made_by("this process", folder, tiny_tokenizer, is_kept=True)
+    out = folder / "out"
     sftdata.verify(out)
     rows = ledger(out)
     assert {row["reason"] for row in rows} == {
@@ -127,23 +147,63 @@ def made_here(tiny_tokenizer: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert manifest.encoding.split_conversations == 1
     assert len(manifest.mixture) == 2
     assert len(manifest.shards) > 4
-    found = tree(out)
     shutil.rmtree(out)
     return found
 
 
 @pytest.mark.parametrize("engine", ENGINES[1:])
 def test_the_engine_changes_no_byte(
-    made_here: dict[str, str],
-    tiny_tokenizer: Path,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    worker_pids: set[int],
-    engine: str,
+    made_here: dict[str, str], folder: Path, tiny_tokenizer: Path, worker_pids: set[int], engine: str
 ) -> None:
     if engine != "memory" and engine not in multiprocessing.get_all_start_methods():
         pytest.skip(f"this system has no {engine}")
     assert worker_pids == set()
-    made_by(engine, tmp_path / "out", tiny_tokenizer, monkeypatch)
+    found = made_by(engine, folder, tiny_tokenizer)
     assert bool(worker_pids) == (engine != "memory")
-    assert tree(tmp_path / "out") == made_here
+    assert found == made_here
+
+
+@pytest.fixture
+def on_ray(
+    ray_cluster: RayCluster, folder: Path, tiny_tokenizer: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[[str, int], dict[str, str]]:
+    """Makes the dataset with a launcher of `ray_launchers` on a number of nodes; its files."""
+    import ray_launchers
+
+    monkeypatch.setattr(ray_launchers.Counted, "folder", tmp_path, raising=False)
+    monkeypatch.setattr(ray_launchers.Counted, "cluster", ray_cluster, raising=False)
+
+    def make(launcher: str, nodes: int) -> dict[str, str]:
+        ray_cluster.have(nodes)
+        ray_launchers.Counted.pids.clear()
+        ray_launchers.Counted.nodes.clear()
+        monkeypatch.setattr("sftdata.engines.ray.RayLauncher", getattr(ray_launchers, launcher))
+        found = made_by("ray", folder, tiny_tokenizer, ray_cluster.address)
+        assert os.getpid() not in ray_launchers.Counted.pids
+        return found
+
+    return make
+
+
+@pytest.mark.parametrize(("launcher", "nodes"), [("Counted", 1), ("LastFirst", 2)])
+def test_ray_on_one_node_or_two_changes_no_byte(
+    made_here: dict[str, str], on_ray: Callable[[str, int], dict[str, str]], launcher: str, nodes: int
+) -> None:
+    from ray_launchers import Counted
+
+    assert on_ray(launcher, nodes) == made_here
+    assert len(Counted.nodes) == nodes
+
+
+def test_workers_that_are_killed_change_no_byte(
+    made_here: dict[str, str], on_ray: Callable[[str, int], dict[str, str]], tmp_path: Path
+) -> None:
+    assert on_ray("OneKilled", 1) == made_here
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["encode", "write"]
+
+
+def test_a_node_that_is_lost_changes_no_byte(
+    made_here: dict[str, str], on_ray: Callable[[str, int], dict[str, str]], tmp_path: Path
+) -> None:
+    assert on_ray("NodeLost", 2) == made_here
+    assert (tmp_path / "elsewhere").exists()
