@@ -42,6 +42,9 @@ padding:.15em .3em;margin:0;max-width:100%}
 .sftv .reason[open]>summary::before{content:"\\25be\\a0"}
 .sftv .reason>p{margin:.2em .7em}
 .sftv .eg{border-top:1px solid rgba(128,128,128,.25);padding:.3em .7em .6em;overflow-wrap:anywhere}
+.sftv .wraps :is(td.l,td.x){overflow-wrap:anywhere;min-width:7em}
+@media(max-width:500px){.sftv .wraps :is(th,td){white-space:normal;padding-right:.5em;font-size:11px}
+.sftv .wraps :is(td.l,td.x){min-width:4em}}
 .sftv .tools[hidden],.sftv .one[hidden]{display:none}
 .sftv .samples>.k{position:sticky;top:.4em;z-index:3;background:Canvas;display:block;width:fit-content;margin-left:auto}
 .sftv.report .cut i{display:none}
@@ -50,7 +53,7 @@ padding:.15em .3em;margin:0;max-width:100%}
 .sftv.report{font-size:11px}
 .sftv .m,.sftv table,.sftv code,.sftv .head,.sftv small,.sftv .cut{font-size:10px}
 .sftv em{font-size:10px}
-.sftv .one,.sftv .m,.sftv .warn,.sftv tr,.sftv svg{break-inside:avoid}
+.sftv .one,.sftv .m,.sftv .warn,.sftv tr,.sftv svg,.sftv .whole{break-inside:avoid}
 .sftv .m,.sftv .c,.sftv .m details{display:block;width:auto}
 .sftv h2,.sftv .part,.sftv summary,.sftv .eg>p{break-after:avoid}
 .sftv h2{margin-top:1.2em}

@@ -6,6 +6,7 @@ Nothing in it depends on the time or on the machine: the same models on the same
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from sftdata.errors import OutputError, pluralize
@@ -14,15 +15,18 @@ from sftdata.files.report_files import check_place, is_there
 from sftdata.safe.control_chars import html_safe
 from sftdata.view.find.turns import SampleMessage
 from sftdata.view.html.card import boxes_html, name_html
-from sftdata.view.html.messages import message_chat, messages_chat, pair_chat
+from sftdata.view.html.messages import message_chat, messages_chat
 from sftdata.view.html.tables import table_html
+from sftdata.view.layout import shortened
 from sftdata.view.report.look import Section, whole_page
-from sfttrain.evaluate.beside.result import Answer, Comparison, Judged
+from sfttrain.evaluate.beside.result import ARROW, Answer, Comparison, Judged
 from sfttrain.report.mark import EVAL, check_own, with_mark
 
 PAGE = "eval.html"
 MAX_SHOWN = 200  # prompts with their answers
+MAX_TILE = 24  # characters of the name of a check in a box
 BEFORE, AFTER = "before", "after"
+_ARROW = " → "
 
 
 def check_target(path: Path, models: Sequence[str], shards: str | Path, *, overwrite: bool = False) -> None:
@@ -49,7 +53,7 @@ def page(comparison: Comparison) -> bytes:
     title = f"{after.name} on {comparison.shards}"
     if len(comparison.models) == 2:
         title = f"{after.name} against {comparison.models[0].name} on {comparison.shards}"
-    sections = [Section("figures", "Figures", "".join(map(table_html, comparison.tables())) + _notes())]
+    sections = [Section("figures", "Figures", _figures(comparison))]
     if after.answers:
         sections.append(Section("answers", "Answers", _answers(comparison)))
     sections.append(Section("about", "How it was measured", _about(comparison)))
@@ -67,14 +71,24 @@ def _head(title: str, comparison: Comparison) -> str:
     if models[-1].figures["bits_per_byte"] is not None:
         tiles.append((_from_to(models, lambda one: f"{one.figures['bits_per_byte']:.3f}"), "bits per byte"))
     for at, tally in enumerate(models[-1].tallies):
-        tiles.append((" → ".join(f"{one.tallies[at].share:.0%}" for one in models), f"pass {tally.name}"))
+        name = shortened(tally.name, MAX_TILE)
+        tiles.append((_ARROW.join(f"{one.tallies[at].share:.0%}" for one in models), f"pass {name}"))
     missed = "".join(f"<div class=warn><p>Missed: {html_safe(one.in_words)}.</p></div>" for one in comparison.missed)
     return f'<div class="card">{name_html(title)}{boxes_html(tiles)}{missed}</div>'
 
 
 def _from_to(models: tuple[Judged, ...], figure: Callable[[Judged], str]) -> str:
     """`0.31 → 0.82`, or one figure."""
-    return " → ".join(figure(one) for one in models)
+    return _ARROW.join(figure(one) for one in models)
+
+
+def _figures(comparison: Comparison) -> str:
+    """The tables that a terminal shows, whose figures may break behind the arrow on a phone."""
+    shown = []
+    for table in comparison.tables():
+        rows = ((name, *(one.replace(ARROW, _ARROW) for one in cells)) for name, *cells in table.rows)
+        shown.append(table_html(replace(table, rows=tuple(rows))))
+    return f"<div class=wraps>{''.join(shown)}</div>{_notes()}"
 
 
 def _notes() -> str:
@@ -100,16 +114,21 @@ def _answered(comparison: Comparison, at: int) -> str:
     found = [one.answers[at] for one in comparison.models]
     last = found[-1]
     prompt = messages_chat([SampleMessage(role, text, False) for role, text in last.messages])
-    if len(found) == 1:
-        texts = message_chat("assistant", last.text)
-    else:
-        before, after = ([SampleMessage("assistant", one.text, False)] for one in found)
-        texts = pair_chat((BEFORE, AFTER), before, after)
+    texts = _text(last)
+    if len(found) == 2:
+        sides = (f"<div><b>{name}</b>{_text(one)}</div>" for name, one in zip((BEFORE, AFTER), found, strict=True))
+        texts = f'<div class="pair">{"".join(sides)}</div>'
     reference = ""
     if last.reference is not None:
         reference = f"<p><b>in the row</b></p>{message_chat('assistant', last.reference)}"
     outcomes = "".join(_outcomes(found, name) for name in last.checks)
-    return f'<div class="eg"><p><b>{html_safe(last.where)}</b></p>{prompt}{texts}{reference}{outcomes}</div>'
+    head = f"<p><b>{html_safe(last.where)}</b></p>"
+    return f'<div class="eg">{head}{prompt}<div class="whole">{texts}</div>{reference}{outcomes}</div>'
+
+
+def _text(answer: Answer) -> str:
+    """An answer, whole: two of them have little in common that could be marked."""
+    return message_chat("assistant", answer.text) if answer.text else '<p class="dim">(no text)</p>'
 
 
 def _outcomes(found: list[Answer], name: str) -> str:
@@ -118,7 +137,7 @@ def _outcomes(found: list[Answer], name: str) -> str:
     for one in found:
         outcome = one.checks[name]
         said.append("passes" if outcome.passed else f"does not pass ({outcome.detail})")
-    return f'<p class="dim">{html_safe(name)}: {html_safe(" → ".join(said))}</p>'
+    return f'<p class="dim">{html_safe(name)}: {html_safe(_ARROW.join(said))}</p>'
 
 
 def _about(comparison: Comparison) -> str:

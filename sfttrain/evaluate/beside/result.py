@@ -108,7 +108,7 @@ def _figures_table(title: str, rows: list[tuple[str, list[Mapping[str, Any]]]]) 
         (
             name,
             f"{found[-1].get('tokens', 0):,}",
-            *(ARROW.join(_number(key, one.get(key)) for one in found) for key in KINDS.values()),
+            *(_from_to([_number(key, one.get(key)) for one in found]) for key in KINDS.values()),
         )
         for name, found in rows
     ]
@@ -138,7 +138,12 @@ def _tasks_table(tasks: tuple[TaskFigure, ...]) -> Table:
 
 
 def _task_numbers(numbers: tuple[float | None, ...]) -> str:
-    return ARROW.join("-" if number is None else f"{number:.4f}" for number in numbers)
+    return _from_to(["-" if number is None else f"{number:.4f}" for number in numbers])
+
+
+def _from_to(numbers: list[str]) -> str:
+    """`0.31 -> 0.82`; one `-` where nothing is known."""
+    return ARROW.join(numbers) if set(numbers) != {"-"} else "-"
 
 
 def _number(key: str, value: float | None) -> str:
