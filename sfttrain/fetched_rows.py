@@ -81,6 +81,12 @@ class FetchedRows:
         for number in range(len(self._shards)):
             yield from self._table(number)[name].chunks
 
+    def first(self) -> Any:
+        """The first row, as the datasets.Dataset that a library asks for which reads no others."""
+        from datasets import Dataset
+
+        return Dataset.from_dict(self[:1])
+
     def _copy(self) -> FetchedRows:
         found = FetchedRows(self._folder, self._manifest, self._shards)
         found._chosen, found._is_numpy, found._open = self._chosen, self._is_numpy, self._open

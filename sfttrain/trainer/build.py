@@ -11,6 +11,7 @@ from trl import SFTConfig
 from sftdata.errors import ConfigError, ModelError, first_line
 from sfttrain.config import TrainConfig
 from sfttrain.data import TRAIN, VALIDATION, Shards
+from sfttrain.fetched_rows import FetchedRows
 from sfttrain.hardware import check_ways, pick_attention, pick_dtype
 from sfttrain.model import load_model, load_tokenizer, lora_config
 from sfttrain.trainer.attention import use_by_sample
@@ -30,7 +31,7 @@ def build_trainer(config: TrainConfig, shards: Shards, batches: BatchPlan, *, re
     check_ways(quantize=config.lora is not None and config.lora.quantize != "none", liger=config.liger)
     dtype = pick_dtype(config.dtype)
     checkpointing = config.activation_checkpointing == "on"
-    validation = shards.rows(VALIDATION)
+    train, validation = shards.rows(TRAIN), shards.rows(VALIDATION)
     try:
         args = make_sft_config(
             config,
@@ -53,8 +54,8 @@ def build_trainer(config: TrainConfig, shards: Shards, batches: BatchPlan, *, re
         trainer = PackedTrainer(
             model=model,
             args=args,
-            train_dataset=shards.rows(TRAIN),
-            eval_dataset=validation,
+            train_dataset=train.first() if isinstance(train, FetchedRows) else train,
+            eval_dataset=validation.first() if isinstance(validation, FetchedRows) else validation,
             processing_class=load_tokenizer(shards),
             peft_config=adapter,
             order=_order(config, shards, batches),
@@ -62,6 +63,7 @@ def build_trainer(config: TrainConfig, shards: Shards, batches: BatchPlan, *, re
         )
     except ValueError as error:  # a target module that does not exist, or settings that TRL refuses together
         raise ModelError(config.model, " ".join(str(error).split()), "change the setting it names") from error
+    trainer.train_dataset, trainer.eval_dataset = train, validation
     if not any(parameter.requires_grad for parameter in trainer.model.parameters()):
         raise ModelError(config.model, "none of its parameters would be trained", "check lora.target_modules")
     if config.neftune is not None:
