@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from documents import MODELS, PAGES, ROOT, Page
-from sessions import Printed, Session, environment_of, missing
+from sessions import Printed, Session, missing
 
 SOURCES = ("sftdata", "sfttrain", "templates", "examples", "Makefile", "constraints.txt", "pyproject.toml", "LICENSE")
 
@@ -21,6 +21,7 @@ class Runner:
     folder: Path
     tokenizers: Path | None
     tiny: Path
+    environment: dict[str, str]
     done: dict[str, list[str]] = field(default_factory=dict)
 
     def problems(self, page: Page) -> list[str]:
@@ -33,7 +34,7 @@ class Runner:
     def _run(self, page: Page) -> Iterator[str]:
         folder = self.folder / page.name
         self._prepare(page, folder)
-        session = Session(folder, environment_of(self.folder / "hf"))
+        session = Session(folder, self.environment)
         printed: list[Printed] = []
         try:
             for block in page.blocks:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pytest
 from entries import file_entry
+from ready_process import QUIET, TRAINING, python_that_is_ready
 from samples import SAMPLE_SCHEMA, build_shard
 
 import sfttrain
@@ -103,6 +105,20 @@ def one_thread() -> None:
     import torch
 
     torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def python() -> Iterator[list[str]]:
+    """A command that does what `python` does, in a process that has loaded what a run imports; see ready_process.py."""
+    with python_that_is_ready(TRAINING, {**os.environ, **QUIET, "OMP_NUM_THREADS": "1"}) as command:
+        yield command
+
+
+@pytest.fixture(scope="session")
+def torchrun(python: list[str]) -> list[str]:
+    """The command that runs what follows, as for `python`, in two processes."""
+    launch = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "--no-python"]
+    return [*python, *launch, *python]
 
 
 @pytest.fixture(scope="session")

@@ -18,8 +18,13 @@ import sfttrain
 EXAMPLES = Path(__file__).parents[2] / "examples" / "distributed"
 ON_CPUS = str(Path(__file__).with_name("on_cpus.py"))
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
-ACCELERATE = [sys.executable, "-m", "accelerate.commands.launch"]
+LAUNCH = [sys.executable, "-m", "accelerate.commands.launch", "--config_file"]
 Settings = Callable[..., dict[str, Any]]
+
+
+def accelerate(python: list[str], file: str) -> list[str]:
+    """The command by which accelerate runs what follows, as for `python`, with one of the example files."""
+    return [*python, *LAUNCH[1:], str(EXAMPLES / file), "--no_python", *python]
 
 
 def run(command: list[str], config: dict[str, Any], folder: Path) -> subprocess.CompletedProcess[str]:
@@ -54,15 +59,17 @@ def alone(settings: Settings, tmp_path: Path) -> list[tuple[int, float]]:
 
 
 def test_ddp_by_accelerate(settings: Settings, tmp_path: Path, alone: list[tuple[int, float]]):
-    launch = [*ACCELERATE, "--config_file", str(EXAMPLES / "ddp.yaml"), "-m", "sfttrain"]
+    launch = [*LAUNCH, str(EXAMPLES / "ddp.yaml"), "-m", "sfttrain"]
     done = run(launch, settings(max_steps=4, schedule="constant"), tmp_path)
     assert done.stdout.count("trained 4 steps on") == 1  # one process says it
     assert losses(tmp_path / "out") == [(step, pytest.approx(loss, rel=1e-5)) for step, loss in alone]
 
 
-def test_fsdp2_by_accelerate_with_a_checkpoint(settings: Settings, tmp_path: Path, alone: list[tuple[int, float]]):
+def test_fsdp2_by_accelerate_with_a_checkpoint(
+    settings: Settings, tmp_path: Path, python: list[str], alone: list[tuple[int, float]]
+):
     read = tmp_path / "read.jsonl"
-    launch = [*ACCELERATE, "--config_file", str(EXAMPLES / "fsdp2.yaml"), ON_CPUS, str(read)]
+    launch = [*accelerate(python, "fsdp2.yaml"), ON_CPUS, str(read)]
     run(launch, settings(max_steps=2, save_every=1, schedule="constant"), tmp_path)
     run(launch, settings(max_steps=4, schedule="constant", resume=True), tmp_path)
     assert losses(tmp_path / "out") == [(step, pytest.approx(loss, rel=1e-5)) for step, loss in alone]
@@ -76,22 +83,23 @@ def test_fsdp2_by_accelerate_with_a_checkpoint(settings: Settings, tmp_path: Pat
     assert max(float((ours[name] - whole[name]).abs().max()) for name in whole) < 1e-4
 
 
-def test_sharding_that_accelerate_would_leave_out_on_cpus_is_refused(settings: Settings, tmp_path: Path):
+def test_sharding_that_accelerate_would_leave_out_on_cpus_is_refused(
+    settings: Settings, tmp_path: Path, python: list[str]
+):
     (tmp_path / "train.yaml").write_text(json.dumps(settings()))
-    launch = [*ACCELERATE, "--config_file", str(EXAMPLES / "fsdp2.yaml"), "-m", "sfttrain", "run"]
+    launch = [*accelerate(python, "fsdp2.yaml"), "-m", "sfttrain", "run"]
     command = [*launch, str(tmp_path / "train.yaml")]
     done = subprocess.run(command, capture_output=True, text=True, env=ENVIRONMENT, timeout=240)
     assert done.returncode == 1
     assert "sfttrain: distributed_type: FSDP: accelerate shards a model on GPUs alone, and these pro" in done.stderr
 
 
-def test_each_process_reads_only_its_sequences(settings: Settings, tmp_path: Path):
+def test_each_process_reads_only_its_sequences(settings: Settings, tmp_path: Path, torchrun: list[str]):
     """One each in turn: the first process reads the 1st, the 3rd, ..., the other one the rest."""
     read = tmp_path / "read.jsonl"
-    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", ON_CPUS]
     config = settings(epochs=1, trainer={"per_device_train_batch_size": 1, "eval_on_start": False})
     del config["max_steps"]
-    run([*launch, str(read)], config, tmp_path)
+    run([*torchrun, ON_CPUS, str(read)], config, tmp_path)
     lines = [json.loads(line) for line in read.read_text().splitlines()]
     numbers = {rank: [line[1] for line in lines if line[0] == rank and isinstance(line[1], list)] for rank in (0, 1)}
     assert numbers[0][:9] == [[0], [2], [4], [6], [8], [10], [12], [14], [16]]

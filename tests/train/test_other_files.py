@@ -168,14 +168,15 @@ main()
 """
 
 
-def command(mode: str, config: dict[str, Any], *more: str) -> list[str]:
+def command(python: list[str], mode: str, config: dict[str, Any], *more: str) -> list[str]:
     settings = [f"{key}={json.dumps(value)}" for key, value in config.items() if key != "shards"]
-    return [sys.executable, "-c", PROGRAM, mode, "run", config["shards"], *settings, *more]
+    return [*python, "-c", PROGRAM, mode, "run", config["shards"], *settings, *more]
 
 
 def test_two_runs_do_not_share_a_folder(settings: Settings, out: Path):
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
-    with subprocess.Popen(command("wait", settings()), text=True, env=ENVIRONMENT, **pipes) as process:
+    real = [sys.executable]  # it is gone when it is killed
+    with subprocess.Popen(command(real, "wait", settings()), text=True, env=ENVIRONMENT, **pipes) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "waiting\n"
         for changes in ({}, {"overwrite": True}, {"resume": True}):
@@ -186,9 +187,11 @@ def test_two_runs_do_not_share_a_folder(settings: Settings, out: Path):
     assert sfttrain.run(settings(overwrite=True)).summary["status"] == "finished"
 
 
-def test_a_run_killed_while_it_moves_its_model_is_replaced_or_continued(settings: Settings, out: Path):
+def test_a_run_killed_while_it_moves_its_model_is_replaced_or_continued(
+    settings: Settings, out: Path, python: list[str]
+):
     config = settings(save_every=1)
-    done = subprocess.run(command("kill", config), capture_output=True, env=ENVIRONMENT, check=False)
+    done = subprocess.run(command(python, "kill", config), capture_output=True, env=ENVIRONMENT, check=False)
     assert done.returncode == -signal.SIGKILL
     assert json.loads((out / "run.json").read_text())["status"] == "saving"
     moved = [path.name for path in out.iterdir() if path.name in {*OF_MODEL, "tokenizer_config.json"}]
@@ -196,7 +199,8 @@ def test_a_run_killed_while_it_moves_its_model_is_replaced_or_continued(settings
     result = sfttrain.run({**config, "resume": True, "max_steps": 3})
     assert result.summary["resumed_from_step"] == 2
     assert {*OF_MODEL} <= {path.name for path in out.iterdir()}
-    done = subprocess.run(command("kill", config, "overwrite=true"), capture_output=True, env=ENVIRONMENT, check=False)
+    again = command(python, "kill", config, "overwrite=true")
+    done = subprocess.run(again, capture_output=True, env=ENVIRONMENT, check=False)
     assert done.returncode == -signal.SIGKILL
     assert sfttrain.run({**config, "overwrite": True}).summary["status"] == "finished"
 
@@ -268,7 +272,7 @@ def test_a_full_disk_is_one_sentence(settings: Settings, out: Path, size: str):
         works = False
     if not works:
         pytest.skip("this machine does not let a test mount a file system")
-    call = [*wrapper, *command("run", settings(save_every=1))]
+    call = [*wrapper, *command([sys.executable], "run", settings(save_every=1))]  # in its own view of the disks
     done = subprocess.run(call, capture_output=True, text=True, env=ENVIRONMENT, check=False)
     said = [line for line in done.stderr.splitlines() if line.startswith("sfttrain: ")]
     assert done.returncode == 1, done.stderr

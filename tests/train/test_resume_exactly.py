@@ -30,13 +30,16 @@ def model_with_dropout(tiny_model: Path, tmp_path_factory: pytest.TempPathFactor
 
 
 class Runs:
-    """Runs of the same settings in folders of their own: one that is left alone, and one that is killed."""
+    """Runs of the same settings in folders of their own: one that is left alone, and one that is killed.
 
-    def __init__(self, folder: Path, config: dict[str, Any], processes: int = 1) -> None:
+    `command` starts them, as `python` would.
+    """
+
+    def __init__(self, folder: Path, config: dict[str, Any], command: list[str], *, together: bool) -> None:
         self.folder = folder
         self.config = config
-        self.launch = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
-        self.launch = self.launch if processes > 1 else []
+        self.command = command
+        self.together = together
 
     def run(self, name: str, point: str, *, killed_rank: int = 0) -> int:
         """Start or continue the run of this name; its exit code."""
@@ -44,9 +47,10 @@ class Runs:
         config.write_text(json.dumps({**self.config, "out": str(self.folder / name), "resume": True}))
         arguments = [str(KILL_AT), point, str(self.folder / f"{name}.jsonl"), "run", str(config)]
         environment = {**ENVIRONMENT, "KILLED_RANK": str(killed_rank)}
-        command = [sys.executable, *self.launch, *arguments]
-        done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=240)
-        assert done.returncode == 0 or "Traceback" not in done.stderr or self.launch, done.stderr
+        # What is left alone has an order of its own for sets of texts, which the processes of `python` share.
+        command = [sys.executable] if name == "alone" and not self.together else self.command
+        done = subprocess.run([*command, *arguments], capture_output=True, text=True, env=environment, timeout=240)
+        assert done.returncode == 0 or "Traceback" not in done.stderr or self.together, done.stderr
         return done.returncode
 
     def trained(self, name: str) -> list[list[Any]]:
@@ -70,12 +74,18 @@ def checkpoints(out: Path) -> dict[int, str]:
 
 
 @pytest.fixture
-def runs(settings: Callable[..., dict[str, Any]], model_with_dropout: Path, tmp_path: Path) -> Callable[..., Runs]:
-    def make(processes: int = 1, **changes: Any) -> Runs:
+def runs(
+    settings: Callable[..., dict[str, Any]],
+    model_with_dropout: Path,
+    tmp_path: Path,
+    python: list[str],
+    torchrun: list[str],
+) -> Callable[..., Runs]:
+    def make(together: bool = False, **changes: Any) -> Runs:
         trainer = {"per_device_train_batch_size": 1}
         config = settings(model=str(model_with_dropout), epochs=EPOCHS, save_every=1, eval_every=3, trainer=trainer)
         del config["max_steps"]
-        return Runs(tmp_path, {**config, **changes}, processes)
+        return Runs(tmp_path, {**config, **changes}, torchrun if together else python, together=together)
 
     return make
 
@@ -112,7 +122,7 @@ def test_killed_with_an_adapter_and_dropout(runs: Callable[..., Runs]):
 
 
 def test_killed_with_two_processes(runs: Callable[..., Runs]):
-    two = runs(processes=2, save_every=2)
+    two = runs(together=True, save_every=2)
     assert two.run("alone", "never") == 0
     assert two.run("killed", "no scheduler") != 0
     assert checkpoints(two.folder / "killed") == {2: WHOLE, 4: HALF}

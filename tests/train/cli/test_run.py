@@ -104,12 +104,12 @@ def test_the_resume_command_is_the_command_with_resume():
 
 
 def test_ctrl_c_leaves_a_checkpoint_and_prints_the_command_that_continues(
-    shards: Path, tiny_model: Path, tmp_path: Path
+    shards: Path, tiny_model: Path, tmp_path: Path, python: list[str]
 ):
     out = tmp_path / "out"
     settings = ["batch_tokens=64", "max_steps=60", "learning_rate=1e-3", "dtype=float32"]
     arguments = ["run", str(shards), "--model", str(tiny_model), "--out", str(out), *settings]
-    command = [sys.executable, "-m", "sfttrain"]
+    command = [*python, "-m", "sfttrain"]
     process = subprocess.Popen([*command, *arguments], stderr=subprocess.PIPE, text=True, env=ENVIRONMENT)
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline and process.poll() is None and len(metrics(out)) < 3:
@@ -151,12 +151,14 @@ main()
 """
 
 
-def test_a_second_ctrl_c_stops_at_once_and_run_json_says_interrupted(shards: Path, tiny_model: Path, tmp_path: Path):
+def test_a_second_ctrl_c_stops_at_once_and_run_json_says_interrupted(
+    shards: Path, tiny_model: Path, tmp_path: Path, python: list[str]
+):
     out = tmp_path / "out"
     settings = ["batch_tokens=256", "max_steps=9", "learning_rate=1e-3", "dtype=float32", "save_every=1"]
     arguments = ["run", str(shards), "--model", str(tiny_model), "--out", str(out), *settings]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    with subprocess.Popen([sys.executable, "-c", WAITS, *arguments], text=True, env=ENVIRONMENT, **pipes) as process:
+    with subprocess.Popen([*python, "-c", WAITS, *arguments], text=True, env=ENVIRONMENT, **pipes) as process:
         assert process.stdout and process.stderr
         assert process.stdout.readline() == "waiting\n"
         assert json.loads((out / "run.json").read_text())["status"] == "running"
@@ -169,21 +171,22 @@ def test_a_second_ctrl_c_stops_at_once_and_run_json_says_interrupted(shards: Pat
     summary = json.loads((out / "run.json").read_text())
     assert summary["status"] == "interrupted"
     assert (out / "checkpoint-1" / "trainer_state.json").exists()
-    again = [sys.executable, "-m", "sfttrain", *arguments, "resume=true"]
+    again = [*python, "-m", "sfttrain", *arguments, "resume=true"]
     done = subprocess.run(again, capture_output=True, text=True, env=ENVIRONMENT, timeout=120)
     assert done.returncode == 0, done.stderr
     assert json.loads((out / "run.json").read_text())["status"] == "finished"
     assert [line["step"] for line in steps(out)] == [*range(1, 10)]
 
 
-def test_two_processes_train_with_the_same_loss_as_one(settings: Callable[..., dict[str, Any]], tmp_path: Path):
+def test_two_processes_train_with_the_same_loss_as_one(
+    settings: Callable[..., dict[str, Any]], tmp_path: Path, torchrun: list[str]
+):
     import sfttrain
 
     alone = sfttrain.run(settings(out=str(tmp_path / "alone"), max_steps=3, batch_tokens=10**6, schedule="constant"))
     config = tmp_path / "train.yaml"
     config.write_text(json.dumps(settings(max_steps=3, batch_tokens=10**6, schedule="constant")))
-    launch = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "sfttrain", "run"]
-    command = [sys.executable, *launch, str(config)]
+    command = [*torchrun, "-m", "sfttrain", "run", str(config)]
     done = subprocess.run(command, capture_output=True, text=True, env=ENVIRONMENT, timeout=240)
     assert done.returncode == 0, done.stderr
     together, one = steps(tmp_path / "out"), steps(alone.out)
@@ -193,17 +196,16 @@ def test_two_processes_train_with_the_same_loss_as_one(settings: Callable[..., d
 
 
 def test_two_processes_continue_from_their_checkpoint_and_one_alone_does_not(
-    settings: Callable[..., dict[str, Any]], tmp_path: Path
+    settings: Callable[..., dict[str, Any]], tmp_path: Path, torchrun: list[str]
 ):
     import sfttrain
     from sftdata.errors import ConfigError
 
     config = settings(max_steps=2, batch_tokens=10**6, save_every=1, schedule="constant")
-    launch = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "sfttrain", "run"]
 
     def together(**changes: Any) -> subprocess.CompletedProcess[str]:
         (tmp_path / "train.yaml").write_text(json.dumps({**config, **changes}))
-        command = [sys.executable, *launch, str(tmp_path / "train.yaml")]
+        command = [*torchrun, "-m", "sfttrain", "run", str(tmp_path / "train.yaml")]
         return subprocess.run(command, capture_output=True, text=True, env=ENVIRONMENT, timeout=240)
 
     done = together()
@@ -223,7 +225,7 @@ def test_two_processes_continue_from_their_checkpoint_and_one_alone_does_not(
 
 
 @pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="the names of threads are read from Linux's /proc")
-def test_no_thread_of_a_process_group_is_left_when_a_run_ends():
+def test_no_thread_of_a_process_group_is_left_when_a_run_ends(python: list[str]):
     program = """
 from pathlib import Path
 import torch
@@ -243,5 +245,5 @@ print(threads() > 0)
 leave_process_group()
 print(threads(), distributed.is_initialized())
 """
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env=ENVIRONMENT, timeout=120)
+    done = subprocess.run([*python, "-c", program], capture_output=True, text=True, env=ENVIRONMENT, timeout=120)
     assert done.stdout == "True\n0 False\n", done.stderr

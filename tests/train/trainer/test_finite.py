@@ -7,7 +7,6 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -108,11 +107,12 @@ def test_a_gradient_that_is_not_finite_names_all_rows_of_the_step(
     assert losses(tmp_path / "out") == []
 
 
-def test_two_processes_end_together_with_exit_code_1(poisoned_settings: Callable[..., dict[str, Any]], tmp_path: Path):
+def test_two_processes_end_together_with_exit_code_1(
+    poisoned_settings: Callable[..., dict[str, Any]], tmp_path: Path, torchrun: list[str]
+):
     trainer = {"per_device_train_batch_size": 1}
     (tmp_path / "train.yaml").write_text(json.dumps(poisoned_settings(trainer=trainer, save_every=0)))
-    launch = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "sfttrain", "run"]
-    command = [sys.executable, *launch, str(tmp_path / "train.yaml")]
+    command = [*torchrun, "-m", "sfttrain", "run", str(tmp_path / "train.yaml")]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=240)
     assert done.returncode == 1

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 from collections.abc import Callable
 from itertools import accumulate, pairwise
 from pathlib import Path
@@ -19,7 +18,6 @@ import sfttrain
 
 ROWS_PER_STEP, EPOCHS, RATE = 4, 2, 3e-3
 EPSILON = 1e-6  # of AdamW: with 1e-8, gradients as small as the rounding errors of float32 decide the sign of a step
-TWO = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "sfttrain", "run"]
 # Nine sequences: steps of 4, 4 and 1, so that the last accumulation of an epoch is partial, and one of two processes
 # has no sequence there. The second epoch is in the order that seed 0 draws for nine sequences.
 SECOND_EPOCH = [7, 0, 1, 6, 3, 4, 5, 2, 8]
@@ -114,14 +112,19 @@ def test_four_sequences_in_one_forward_pass(nine: Path, tiny_model: Path, nine_s
 
 @pytest.mark.parametrize("per_device", [1, 2])
 def test_two_processes(
-    nine: Path, tiny_model: Path, nine_settings: Callable[..., dict[str, Any]], tmp_path: Path, per_device: int
+    nine: Path,
+    tiny_model: Path,
+    nine_settings: Callable[..., dict[str, Any]],
+    tmp_path: Path,
+    torchrun: list[str],
+    per_device: int,
 ):
     """Two accumulated, or two in one forward pass; gradients are clipped by the norm over all."""
     config = nine_settings("adamw_torch", 1.0)
     config["trainer"]["per_device_train_batch_size"] = per_device
     (tmp_path / "train.yaml").write_text(json.dumps(config))
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    command = [*TWO, str(tmp_path / "train.yaml")]
+    command = [*torchrun, "-m", "sfttrain", "run", str(tmp_path / "train.yaml")]
     done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=240)
     assert done.returncode == 0, done.stderr
     assert_same(tmp_path / "out", plain_loop(nine, tiny_model, "adamw_torch", 1.0))

@@ -135,12 +135,12 @@ def test_lines_that_are_wider_than_the_terminal_are_cut(monkeypatch: pytest.Monk
 
 @pytest.mark.skipif(sys.platform == "win32", reason="pseudo-terminals are of Unix")
 def test_on_a_terminal_a_run_draws_its_losses_and_leaves_the_cursor(
-    settings: Callable[..., dict[str, Any]], tmp_path: Path
+    settings: Callable[..., dict[str, Any]], tmp_path: Path, python: list[str]
 ):
     (tmp_path / "run.yaml").write_text(yaml.safe_dump(settings(max_steps=6, eval_every=3)))
     above, below = pty.openpty()
     environment = {**os.environ, "TERM": "xterm-256color", "COLUMNS": "100", "HF_HUB_DISABLE_TELEMETRY": "1"}
-    command = [sys.executable, "-m", "sfttrain", "run", str(tmp_path / "run.yaml")]
+    command = [*python, "-m", "sfttrain", "run", str(tmp_path / "run.yaml")]
     run = subprocess.Popen(command, stdout=below, stderr=below, stdin=below, env=environment)
     said = read_terminal(above, below)
     assert run.wait(timeout=120) == 0, said
