@@ -84,10 +84,7 @@ def evaluate(
         fail(str(error), 1)
     except KeyboardInterrupt:
         fail("stopped", 130)
-    if as_object:
-        print(json.dumps(found.as_json(), indent=2, ensure_ascii=False), flush=True)
-    else:
-        _print(found, out)
+    _print(found, out, as_object=as_object)
     if found.missed:
         fail("a bar is missed: " + "; ".join(one.in_words for one in found.missed), 1)
 
@@ -116,9 +113,12 @@ def _ignore(text: str) -> None:
     """Nothing but the result is printed."""
 
 
-def _print(found: Any, out: Path) -> None:
+def _print(found: Any, out: Path, *, as_object: bool) -> None:
     from sftdata.view.terminal import print_lines
 
+    if as_object:
+        print(json.dumps(found.as_json(), indent=2, ensure_ascii=False), flush=True)
+        return
     for table in found.tables():
         print_lines(table.styled(columns_of_terminal()))
         print()
