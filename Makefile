@@ -52,10 +52,10 @@ demo: $(READY)
 	  --out .cache/demo/eval.html
 	$(BIN)/sfttrain export .cache/demo/run --out .cache/demo/export --merge --overwrite
 
-# The tests of a file run in one process, the files in as many as there are processors, at most 4.
+# The tests of a file run in one process, the files in as many as there are processors, at most 4; slow files first.
 test: lint types browser
 	@mkdir -p .cache/tmp
-	$(BIN)/python -m pytest --numprocesses=auto --maxprocesses=4 --dist=loadfile
+	$(BIN)/python -m pytest --numprocesses=auto --maxprocesses=4 --dist=loadfile --no-loadscope-reorder
 
 # Where this fails, or without root, the tests in the browser are skipped, and say what to install. apt-get must not
 # see our TMPDIR: it works as a user who may not write there.

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,7 +15,8 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 # The helpers that lie beside this file (importlib mode adds no folder to the path).
-sys.path.insert(0, str(Path(__file__).resolve().parent))
+TESTS = Path(__file__).resolve().parent
+sys.path.insert(0, str(TESTS))
 
 if TYPE_CHECKING:
     from ray_cluster import RayCluster
@@ -21,6 +24,7 @@ if TYPE_CHECKING:
 os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # the processes of pytest share the cores, and matrices are tiny
 
 # A slow machine is no failure, and the same code passes or fails everywhere. `make properties` looks for new examples.
 settings.register_profile("sftdata", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -39,6 +43,36 @@ CORPUS = [
     "system user assistant tool: You are a helpful assistant. What is the capital of France? Paris.",
     'A JSON object: {"name": "lamp", "price": 12.5, "tags": ["light", "desk"]}\n',
 ] * 20
+
+
+# What takes longest, files and folders: begun last, one of them would keep one process when the others have ended.
+SLOW = (
+    "project/test_pages.py",
+    "project/test_pages_that_follow.py",
+    "pipeline/test_faults.py",
+    "project/test_recipes.py",
+    "train",
+    "browser",
+)
+
+
+@cache
+def slowness(path: Path) -> int:
+    """The place of a test file among SLOW, or the last one."""
+    inside = path.resolve().relative_to(TESTS)
+    names = {inside.as_posix(), *(folder.as_posix() for folder in inside.parents)}
+    return next((place for place, name in enumerate(SLOW) if name in names), len(SLOW))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Slow files first. `make test` keeps this order; xdist alone would begin with the files that have most tests."""
+    items.sort(key=lambda item: slowness(item.path))
+
+
+def pytest_collection_finish() -> None:
+    """Python does not look for garbage among all modules and tests again and again."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")
