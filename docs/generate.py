@@ -10,6 +10,7 @@ import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import pyarrow as pa
@@ -27,6 +28,9 @@ from sfttrain.config import TrainConfig
 DOCS = Path(__file__).resolve().parent
 MARKED = re.compile(r"(<!-- table ([a-z_. ]+) -->\n)(.*?)(<!-- end -->)", flags=re.DOTALL)
 RESULTS = DOCS.parent / "tests" / "bench" / "RESULTS.md"
+GSM8K = DOCS / "results" / "gsm8k.json"
+SIDES = {"sfttrain": "sfttrain", "trl": "TRL"}  # of docs/results
+POINT = {"trained_tokens": ",.0f", "seconds": ".0f", "loss": ".3f"}
 MEASURED = (  # what docs/speed.md shows of the results, in their words
     "sftdata prepare, 20,000 records, whole process",
     "TRL SFTTrainer, 20,000 records, two processes, without its imports",
@@ -138,11 +142,69 @@ def ledger_table() -> str:
     return table(["column", "type"], rows)
 
 
+def cells_in(page: Path) -> list[list[str]]:
+    """The lines of the tables of a page, with their heads, as their cells."""
+    lines = page.read_text(encoding="utf-8").splitlines()
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if line[:1] == "|"]
+
+
 def speed_table() -> str:
     """Figures of the last benchmark; of a measurement that was made twice, the first."""
-    lines = [line.strip("|").split("|") for line in RESULTS.read_text(encoding="utf-8").splitlines() if line[:1] == "|"]
-    figures = {cells[0].strip(): cells[1].strip() for cells in reversed(lines)}
+    figures = {cells[0]: cells[1] for cells in reversed(cells_in(RESULTS))}
     return table(["measured", "figure"], [[text(name), text(figures[name])] for name in MEASURED if name in figures])
+
+
+def of_sides() -> Iterator[tuple[str, list[dict[str, Any]]]]:
+    """The sides of docs/results with their runs, one for each seed."""
+    runs = json.loads(GSM8K.read_text(encoding="utf-8"))["runs"]
+    for side, name in SIDES.items():
+        yield name, [run for run in runs if run["side"] == side]
+
+
+def between(values: Iterable[float], form: str) -> str:
+    """The mean of values, and what they lie between."""
+    found = sorted(values)
+    return f"{fmean(found):{form}} ({found[0]:{form}} to {found[-1]:{form}})"
+
+
+def results_table() -> str:
+    """What the runs of docs/results took, and where they ended."""
+    rows = []
+    for name, runs in of_sides():
+        last = [run["points"][-1] for run in runs]
+        speeds = [(b["trained_tokens"] - a["trained_tokens"]) / (b["seconds"] - a["seconds"]) for a, b in ends_of(runs)]
+        rows.append(
+            [
+                name,
+                between((one["loss"] for one in last), ".3f"),
+                between((one["trained_tokens"] for one in last), ",.0f"),
+                between((one["seconds"] for one in last), ".0f"),
+                between((run["processor_seconds"] for run in runs), ".0f"),
+                between(speeds, ".0f"),
+            ]
+        )
+    heads = ["", "loss at the end", "trained tokens", "seconds", "processor seconds", "trained tokens/s while training"]
+    return table(heads, rows)
+
+
+def ends_of(runs: Iterable[Mapping[str, Any]]) -> Iterator[tuple[Mapping[str, Any], Mapping[str, Any]]]:
+    """The first and the last point of each run: the first steps' start-up is before both."""
+    for run in runs:
+        yield run["points"][0], run["points"][-1]
+
+
+def points_table() -> str:
+    """The loss at each checkpoint of the runs of docs/results, the mean of the seeds."""
+    sides = [runs for _, runs in of_sides()]
+    rows = []
+    for number, first in enumerate(sides[0][0]["points"]):
+        row = [f"{first['step']}"]
+        for runs in sides:
+            points = [run["points"][number] for run in runs]
+            row += [f"{fmean(one[name] for one in points):{form}}" for name, form in POINT.items()]
+        rows.append(row)
+    heads = [f"{side}: {name.replace('_', ' ')}" for side in SIDES.values() for name in POINT]
+    return table(["step", *heads], rows)
 
 
 SINGLE: dict[str, Callable[[], str]] = {
@@ -151,6 +213,8 @@ SINGLE: dict[str, Callable[[], str]] = {
     "columns": columns_table,
     "ledger": ledger_table,
     "speed": speed_table,
+    "results": results_table,
+    "results.points": points_table,
 }
 
 

@@ -7,6 +7,7 @@ one. Needs playwright and a Chromium, as the tests in a browser do.
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import sys
@@ -14,9 +15,11 @@ import tempfile
 from collections.abc import Sequence
 from itertools import islice
 from pathlib import Path
+from statistics import fmean
 from typing import Any, NamedTuple
 
 import sftdata
+from sftdata.view.html.charts import CHART_CSS, line_chart
 
 PICTURES = Path(__file__).resolve().parent
 ROOT = PICTURES.parents[1]
@@ -30,6 +33,8 @@ MARKS = ("<think>", "</think>", "<tool_call>", "</tool_call>", "<tool_response>"
 # A text in a row of masks.jsonl, and the template that the row is shown in.
 MASKS = {"chat": ("sunset", "chatml"), "tool_call": ("umbrella", "qwen2.5"), "reasoning": ("17 x 6", "qwen3")}
 DEMO_ROWS = 90
+RESULTS = PICTURES.parent / "results" / "gsm8k.json"
+SIDES = {"sfttrain": "sfttrain on packed shards", "trl": "TRL's SFTTrainer on the raw file"}
 MAX_BYTES, SCALES = 150_000, (2, 1.75, 1.5, 1.25, 1)  # of a picture; pixels of it for one of a page
 _PAGE = """<!doctype html><meta charset="utf-8"><body style="margin:0;background:{ground};color:{text};
 font-family:system-ui,sans-serif"><div id="all" style="padding:12px 16px">{html}</div>"""
@@ -69,7 +74,7 @@ def make(browser: Any, tokenizer: Path, folder: Path, scales: Sequence[float] = 
         copy_tokenizer(tokenizer.resolve(), Path(work, MODEL))
         os.chdir(work)  # a name of a model is a folder here, and is shown as on the hub
         try:
-            for picture in [*of_dataset(), *of_masks()]:
+            for picture in [*of_dataset(), *of_masks(), *of_results()]:
                 made += [taken(browser, picture, theme, before / folder, scales) for theme in THEMES]
         finally:
             os.chdir(before)
@@ -125,6 +130,24 @@ def of_masks() -> list[Picture]:
         )
         (sample, *_) = dataset.samples.search(text)
         found.append(Picture(f"masks_{name}", framed(sample._repr_html_()), 760))
+    return found
+
+
+def of_results() -> list[Picture]:
+    """The loss in docs/results, the mean of the seeds, against trained tokens and against time."""
+    figures = json.loads(RESULTS.read_text(encoding="utf-8"))
+    start = {"trained_tokens": 0, "seconds": 0, "loss": figures["before"]}
+    found = []
+    for axis, x_name in (("trained_tokens", "trained tokens"), ("seconds", "seconds since the command was started")):
+        curves = {}
+        for side, name in SIDES.items():
+            runs = [[start, *run["points"]] for run in figures["runs"] if run["side"] == side]
+            points = zip(*runs, strict=True)
+            curves[name] = [(fmean(one[axis] for one in some), fmean(one["loss"] for one in some)) for some in points]
+        chart = line_chart(curves, title="Loss on answers", x_name=x_name, y_name="loss on answers", dots=True)
+        found.append(
+            Picture(f"results_{axis}", framed(f'<style>{CHART_CSS}</style><div class="sftv">{chart}</div>'), 510)
+        )
     return found
 
 
