@@ -149,6 +149,7 @@ def _connected(address: str, workers: int | None) -> Iterator[None]:
     if is_local:
         # Ports of this machine alone, and a password of this run's own: Ray would write one into the home folder.
         switches |= {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
+        switches["RAY_worker_niceness"] = "0"  # as in a pool; Ray's workers give way to all else on the machine
     else:
         _knock(address)
     with _environment(switches), _short_folder() as folder:
