@@ -57,8 +57,8 @@ def shingles(text: str) -> set[str]:
     return {" ".join(found[i : i + 5]) for i in range(len(found) - 4)}
 
 
-def test_there_are_646_conversations_to_train_on_and_40_held_out() -> None:
-    assert (len(read("train.jsonl")), len(read("heldout.jsonl"))) == (646, 40)
+def test_there_are_1036_conversations_to_train_on_and_40_held_out() -> None:
+    assert (len(read("train.jsonl")), len(read("heldout.jsonl"))) == (1036, 40)
 
 
 @pytest.mark.parametrize("name", ["train.jsonl", "heldout.jsonl"])
@@ -105,7 +105,7 @@ def test_the_demo_trains_on_no_held_out_message_by_its_own_settings(tiny_tokeniz
     sftdata.prepare(str(leaked), tokenizer=str(tiny_tokenizer), out=out, progress=False, decontaminate=against)
     rows = read_ledger(tmp_path / "out").to_pylist()
     dropped = [(Path(row["where"]).name, row["reason"]) for row in rows if row["reason"]]
-    assert dropped == [("leaked.jsonl:647", "contaminated")]
+    assert dropped == [("leaked.jsonl:1037", "contaminated")]
 
 
 def test_both_files_are_prepared_with_one_system_prompt_and_judged_by_the_lists_of_values() -> None:

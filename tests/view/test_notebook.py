@@ -50,7 +50,7 @@ def test_the_notebook_shows_what_it_says(checkout: Path, folder: str):
     nbclient.NotebookClient(notebook, timeout=120, resources={"metadata": {"path": str(checkout / folder)}}).execute()
     shown = {cell.id: cell.outputs for cell in notebook.cells if cell.cell_type == "code"}
     page = {name: outputs[-1]["data"]["text/html"] for name, outputs in shown.items() if "data" in outputs[-1]}
-    assert "646 conversations packed into" in page["open"]
+    assert "1,036 conversations packed into" in page["open"]
     assert page["sequence"].count('class="sample"') > 1 and page["sample"].count('class="sample"') == 1
     assert "<|im_end|>" in shown["values"][-1]["text"]
     assert "refund" in page["search"] and '<div class="paged"' in page["search"]
