@@ -228,7 +228,8 @@ def _knock(address: str) -> None:
 
 def _unreachable(address: str, why: str) -> ConfigError:
     if address == LOCAL:
-        return ConfigError("Ray", f"does not start on this machine: {why}", "or leave --engine ray out")
+        hint = "run the same command again, or without --engine ray, which one machine does not need"
+        return ConfigError("Ray", f"does not start on this machine ({why})", hint)
     what = "no Ray cluster runs on this machine" if address == "auto" else "no Ray cluster can be reached there"
     hint = "start one with `ray start --head`, or leave the address out for Ray on this machine alone"
     return ConfigError(address, f"{what} ({why})", hint)
