@@ -41,7 +41,7 @@ class LastFirst(Counted):
 
 
 class OneKilled(Counted):
-    """In two stages the worker that is asked first is killed when it has done its work, and nobody has heard of it."""
+    """In two stages the worker that is asked first is killed after its work, before it can say so."""
 
     def run(self, function: Callable[..., Any], calls: Sequence[tuple[Any, ...]]) -> Iterator[tuple[int, Any]]:
         name = function.args[0].name  # type: ignore[attr-defined]
