@@ -140,7 +140,10 @@ def test_user_errors_are_one_line_with_exit_code_1_and_leave_no_dataset(
         (["a.jsonl", "--out", "a.jsonl/o"], "a part of this path is a file"),
         (["a.jsonl", "--out", "taken"], "is not empty and holds no dataset (it has thesis.tex)"),
         (["a.jsonl", "--out", "/proc/o"], "/proc/o: the folder cannot be made"),
-        (["a.jsonl", "--out", "s3://key:word@bucket/o"], "s3://bucket/o: has a password, a token or a signature in its address"),
+        (
+            ["a.jsonl", "--out", "s3://key:word@bucket/o"],
+            "s3://bucket/o: has a password, a token or a signature in its address",
+        ),
         (["a.jsonl", "--out", "o", "--tokenizer", "nowhere/at/all"], "nowhere/at/all: there is no such folder"),
         (["a.jsonl", "--out", "o", "--tokenizer", "open"], "writes no end-of-turn token"),
         (["a.jsonl", "--out", "o", "template=chatmll"], "chatmll: is neither a built-in template nor a readable file"),
