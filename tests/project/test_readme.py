@@ -115,6 +115,6 @@ STEPS = {
         "ruff check .",
         "ruff format --check .",
         "mypy",
-        "python -m pytest --numprocesses=auto --maxprocesses=4 --dist=loadfile",
+        "python -m pytest --numprocesses=auto --maxprocesses=4 --dist=loadfile --no-loadscope-reorder",
     ],
 }
