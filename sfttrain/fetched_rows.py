@@ -15,7 +15,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from sftdata.store.checked import open_shard
+from sftdata.store.checked import check_file, open_shard
 from sftdata.store.manifest import Manifest, ShardEntry
 
 COLUMNS = ["input_ids", "labels", "seq_lengths"]
@@ -104,6 +104,7 @@ class FetchedRows:
         if shard not in self._open:
             while len(self._open) >= OPEN_SHARDS:
                 self._open.popitem(last=False)
+            check_file(self._folder, self._shards[shard])
             self._open[shard] = open_shard(self._folder, self._shards[shard], self._manifest)
         self._open.move_to_end(shard)
         return self._open[shard]

@@ -51,7 +51,8 @@ def mirror(address: str) -> Path:
     name = f"{name_for(folder.address)}-{hashlib.sha256(manifest).hexdigest()[:16]}"
     root = cache_folder().resolve() / "datasets" / name
     with _cache_errors(root):
-        if not (root / MANIFEST_NAME).exists():
+        held = root / MANIFEST_NAME
+        if not held.exists() or held.read_bytes() != manifest:
             write_bytes(root / MANIFEST_NAME, manifest)
     copies.register(root, Mirror(folder, root, manifest))
     return root
@@ -76,6 +77,13 @@ def fetch_all(folder: Path, names: Sequence[str]) -> bool:
     return True
 
 
+def fetch_again(folder: Path) -> None:
+    """Let every file of a copy come from the store once more when it is next asked for. Nothing, of other folders."""
+    copied = copies.copy_of(folder)
+    if isinstance(copied, Mirror):
+        copied.forget()
+
+
 class Mirror:
     """The copy of one dataset: see `copies.Copied`."""
 
@@ -83,6 +91,11 @@ class Mirror:
         self._folder = folder
         self._root = root
         self._listed = _listed_files(manifest)
+        self._doubted: set[str] = set()  # what is fetched also where a copy is there
+
+    def forget(self) -> None:
+        """Fetch each file once more. Until then its copy stays, for other processes that use it."""
+        self._doubted = {*self._listed, *REPORT_NAMES}
 
     @property
     def address(self) -> str:
@@ -95,21 +108,26 @@ class Mirror:
     def fetch(self, name: str) -> None:
         path = self._root / name
         entry = self._listed.get(name)
-        if (entry is None and name not in REPORT_NAMES) or path.exists():
+        is_doubted = name in self._doubted
+        if (entry is None and name not in REPORT_NAMES) or (path.exists() and not is_doubted):
             return
         if entry is None:
             data = self._folder.read(name, _MAX_REPORT_BYTES)
             if data is not None:
                 write_bytes(path, data)
+            elif is_doubted:
+                path.unlink(missing_ok=True)
+            self._doubted.discard(name)
             return
         size_bytes, sha256 = entry
         with _cache_errors(self._root):
             (self._root / _LOCKS).mkdir(exist_ok=True)
             lock = FileLock(self._root / _LOCKS / hashlib.sha256(name.encode()).hexdigest())
             with lock:  # of several processes that need a file, one fetches it
-                if not path.exists():
+                if is_doubted or not path.exists():
                     make_room(self._root.parent, size_bytes, self._root)
                     self._folder.download(name, path, size_bytes, sha256)
+                    self._doubted.discard(name)
 
     def names(self) -> list[str]:
         return sorted(self._folder.files())

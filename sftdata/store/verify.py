@@ -15,7 +15,7 @@ from sftdata.errors import DatasetError
 from sftdata.files.atomic import MANIFEST_NAME
 from sftdata.files.regular import shorten
 from sftdata.reasons import REASONS
-from sftdata.remote.mirror import local_folder
+from sftdata.remote.mirror import fetch_again, local_folder
 from sftdata.store.checked import TOKENIZER_FILE, check_tokenizer, checked_rows, unlisted_files
 from sftdata.store.consistency import (
     check_columns,
@@ -55,9 +55,11 @@ def verify(folder: str | Path) -> DatasetStats:
 
     The folder has exactly the listed files, with their checksums. The manifest is consistent. Each ledger row has one
     valid fate, and the counts match the manifest. Each sample of each shard passes `proof.Proof` and is in the ledger
-    once, with its number of tokens. Memory: a batch of a shard and a few narrow columns of the ledger.
+    once, with its number of tokens. Of a dataset on a store every file is fetched for this.
+    Memory: a batch of a shard and a few narrow columns of the ledger.
     """
     folder = local_folder(folder)
+    fetch_again(folder)
     manifest = Manifest.load(folder)
     check_manifest(folder, manifest)
     is_hashed = check_hash(folder)

@@ -91,6 +91,47 @@ def test_a_file_that_is_another_than_the_manifest_says_is_never_kept(store: Any,
     assert ds[0].samples
 
 
+def test_verify_says_what_is_on_the_store_now(store: Any, dataset: str, tmp_path: Path) -> None:
+    assert sftdata.verify(dataset).packed == 60
+    shard = sftdata.open(dataset).shards[0].path
+    data = store.read(f"out/{shard}")
+    (copy,) = (tmp_path / "cache" / "datasets").glob(f"*/{shard}")
+    copy.write_bytes(data[:-8] + b"\1" * 8)
+    assert sftdata.verify(dataset).packed == 60  # what is wrong is the copy alone
+    assert copy.read_bytes() == data
+    for damaged in (data[:1], data[:-8] + b"\1" * 8, None):
+        store.system.rm_file(store.at(f"out/{shard}"))
+        if damaged is not None:
+            store.put(f"out/{shard}", damaged)
+        with pytest.raises(DatasetError, match=rf"out/{shard}: (ended after 1 of|does not match|does not exist)"):
+            sftdata.verify(dataset)
+    store.put(f"out/{shard}", data)
+    store.system.rm_file(store.at("out/ledger/00000.parquet"))
+    with pytest.raises(DatasetError, match=r"out/ledger/00000\.parquet: does not exist"):
+        sftdata.verify(dataset)
+
+
+def flip_a_token(shard: Path, ids: list[int]) -> None:
+    """Change the last token of a row in a shard into its neighbor, at the same size."""
+    data, held = shard.read_bytes(), b"".join(id_.to_bytes(4, "little") for id_ in ids)
+    at = data.index(held) + len(held) - 4
+    shard.write_bytes(data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :])
+
+
+def test_training_sees_that_a_copy_was_changed(dataset: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened = open_shards(dataset)
+    rows, shards = opened.rows("train"), opened.manifest.shards
+    assert rows is not None
+    (copy,) = (tmp_path / "cache" / "datasets").glob(f"*/{shards[0].path}")
+    flip_a_token(copy, rows[0]["input_ids"][:8])
+    with pytest.raises(DatasetError, match=r"does not match its checksum in the manifest.*while a run trains on it"):
+        opened.check_unchanged()
+    monkeypatch.setattr("sftdata.remote.mirror.limit_bytes", lambda: sum(shard.size_bytes for shard in shards) - 1)
+    one_by_one: Any = open_shards(dataset).rows("train")
+    with pytest.raises(DatasetError, match="does not match its checksum in the manifest"):
+        one_by_one[0]
+
+
 def test_a_reader_of_a_dataset_that_is_replaced_gets_its_own_rows_or_an_error(
     store: Any, dataset: str, tiny_tokenizer: Path, tmp_path: Path
 ) -> None:
