@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,15 @@ from sftdata.encode.record_encoder import EncodeSettings, RecordEncoder
 from sftdata.encode.tokenizer.load import load_tokenizer
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))  # importlib mode does not do this
+
+
+@pytest.fixture(scope="module", autouse=True)
+def forget(request: pytest.FixtureRequest) -> Iterator[None]:
+    """An encoder for each template takes some 10 MB: what a module keeps of them goes with its last test."""
+    yield
+    for value in vars(request.module).values():
+        if hasattr(value, "cache_clear") and value.__module__ == request.module.__name__:
+            value.cache_clear()
 
 
 @pytest.fixture(scope="session")
