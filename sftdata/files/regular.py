@@ -29,8 +29,11 @@ def regular_file(path: str | Path, inside: str | Path | None = None, size_bytes:
     shown = shorten(str(path))
     ensure(path)
     try:
-        real = Path(os.path.realpath(path, strict=True))
-        status = real.stat()
+        try:
+            real, status = _real_file(path)
+        except FileNotFoundError:  # another process may have made room for its own copies just now
+            ensure(path)
+            real, status = _real_file(path)
         may_read = os.access(real, os.R_OK)
     except (FileNotFoundError, NotADirectoryError) as error:
         raise DatasetError(shown, "does not exist", RESTORE) from error
@@ -52,6 +55,11 @@ def regular_file(path: str | Path, inside: str | Path | None = None, size_bytes:
     if status.st_size == 0:
         raise DatasetError(shown, "is empty", RESTORE)
     return status
+
+
+def _real_file(path: str | Path) -> tuple[Path, os.stat_result]:
+    real = Path(os.path.realpath(path, strict=True))
+    return real, real.stat()
 
 
 def shorten(text: str, max_chars: int = MAX_SHOWN_CHARS) -> str:

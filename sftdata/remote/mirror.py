@@ -1,8 +1,8 @@
 """A dataset on a store, as a folder of this machine that has a file once it is asked for.
 
 The copies are in the cache, CACHE/datasets, each under the address and the checksum of its manifest: a dataset that was
-replaced on the store is another one here. The files of all copies together stay below a number of bytes: the oldest are
-removed first, and come again when they are needed.
+replaced on the store is another one here. The files of all copies together stay below a number of bytes: those that
+nobody asked for longest are removed first, and come again when they are needed.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import contextlib
 import hashlib
 import json
 import os
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,8 @@ SIZE_VARIABLE = "SFTDATA_CACHE_GB"
 DEFAULT_GB = 100.0
 _MAX_MANIFEST_BYTES = 32 << 20
 _MAX_REPORT_BYTES = 32 << 20
-_LOCKS = ".locks"
+_LOCKS = ".locks"  # beside each lock there is a file whose time says when a copy was last asked for
+_ABANDONED_S = 600  # for which nothing was written to an unfinished file: who wrote it is gone
 
 
 def local_folder(place: str | Path) -> Path:
@@ -110,6 +112,8 @@ class Mirror:
         entry = self._listed.get(name)
         is_doubted = name in self._doubted
         if (entry is None and name not in REPORT_NAMES) or (path.exists() and not is_doubted):
+            if entry is not None:
+                _mark_used(self._root, name)
             return
         if entry is None:
             data = self._folder.read(name, _MAX_REPORT_BYTES)
@@ -121,13 +125,14 @@ class Mirror:
             return
         size_bytes, sha256 = entry
         with _cache_errors(self._root):
-            (self._root / _LOCKS).mkdir(exist_ok=True)
-            lock = FileLock(self._root / _LOCKS / hashlib.sha256(name.encode()).hexdigest())
-            with lock:  # of several processes that need a file, one fetches it
+            lock = _lock_of(self._root, name)
+            lock.parent.mkdir(exist_ok=True)
+            with FileLock(lock):  # of several processes that need a file, one fetches it
                 if is_doubted or not path.exists():
                     make_room(self._root.parent, size_bytes, self._root)
                     self._folder.download(name, path, size_bytes, sha256)
                     self._doubted.discard(name)
+        _mark_used(self._root, name)
 
     def names(self) -> list[str]:
         return sorted(self._folder.files())
@@ -137,24 +142,48 @@ class Mirror:
 
 
 def make_room(cache: Path, size_bytes: int, using: Path) -> None:
-    """Remove the oldest files of the copies in the cache until another one of this size fits below the limit; those of
-    the copy in use last, but for its manifest and its tokenizer, which are kept.
+    """Remove files of the copies in the cache, those first that nobody asked for longest, until another one of this
+    size fits below the limit; those of the copy in use last, but for its manifest and its tokenizer, which are kept. So
+    is what another process is just writing.
 
     What a process has open stays readable for it.
     """
-    files = []
+    used, files = 0, []
     for path in cache.glob("*/*/*"):
         with contextlib.suppress(OSError):  # another process makes room too
             status = path.stat()
-            is_needed = path.is_relative_to(using / "tokenizer") or path.parent.name == _LOCKS
-            files += [] if is_needed else [(path.is_relative_to(using), status.st_mtime_ns, status.st_size, path)]
-    used = sum(size for _, _, size, _ in files)
+            if path.is_relative_to(using / "tokenizer") or path.parent.name == _LOCKS:
+                continue
+            used += status.st_size
+            is_unfinished = path.name.startswith(".") and path.suffix == ".tmp"
+            if not is_unfinished or time.time() - status.st_mtime > _ABANDONED_S:
+                files.append((path.is_relative_to(using), _last_used(path, status), status.st_size, path))
     for _, _, size, path in sorted(files):
         if used + size_bytes <= limit_bytes():
             return
         with contextlib.suppress(OSError):  # on Windows, what is open stays
             path.unlink()
         used -= size
+
+
+def _lock_of(root: Path, name: str) -> Path:
+    return root / _LOCKS / hashlib.sha256(name.encode()).hexdigest()
+
+
+def _mark_used(root: Path, name: str) -> None:
+    """Note that a copy is asked for now. Its own times stay: by them a process knows the file that it has compared."""
+    with contextlib.suppress(OSError):  # a cache that others fill may be read-only
+        _lock_of(root, name).with_suffix(".used").touch()
+
+
+def _last_used(path: Path, status: os.stat_result) -> int:
+    """When a copy was last asked for, or else written, in nanoseconds."""
+    root = path.parents[1]
+    mark = _lock_of(root, path.relative_to(root).as_posix()).with_suffix(".used")
+    try:
+        return max(status.st_mtime_ns, mark.stat().st_mtime_ns)
+    except OSError:
+        return status.st_mtime_ns
 
 
 def limit_bytes() -> int:

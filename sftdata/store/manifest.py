@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, FailFast, Field, ValidationError, fi
 
 from sftdata.errors import DatasetError, pluralize
 from sftdata.files.atomic import MANIFEST_NAME, file_sha256, write_bytes
-from sftdata.files.copies import ensure
+from sftdata.files.copies import copy_of
 from sftdata.files.inside import is_plain_name
 from sftdata.files.regular import regular_file, shorten
 from sftdata.files.strict_json import read_object
@@ -73,8 +73,7 @@ class FileEntry(Entry):
         """
         path = Path(folder, self.path)
         hint = "copy it again from the original dataset, or prepare the dataset again"
-        ensure(path)
-        if not os.path.lexists(path):
+        if copy_of(folder) is None and not os.path.lexists(path):
             raise DatasetError(str(path), "is listed in the manifest, but does not exist", hint)
         regular_file(path, folder, self.size_bytes)
         if file_sha256(path) != self.sha256:

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import os
 import shutil
 from pathlib import Path
 from typing import Any
 
+import fsspec
 import pytest
 
 import sftdata
 from sftdata.errors import ConfigError, DatasetError
+from sftdata.files.regular import regular_file
 from sftdata.remote.folder import RemoteFolder
+from sftdata.remote.mirror import make_room, mirror
 from sfttrain.config import parse_config
 from sfttrain.data import open_shards
 from sfttrain.trainer.batches import plan_batches
@@ -189,6 +194,56 @@ def test_training_fetches_shards_one_by_one_where_they_do_not_fit_together(
         else:
             with pytest.raises(ConfigError, match=rf"{named}: needs all shards at once.*SFTDATA_CACHE_GB=1"):
                 refuse_other_orders(config, opened, plan)
+
+
+def test_room_is_made_of_what_nobody_asked_for_longest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SFTDATA_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr("sftdata.remote.mirror.limit_bytes", lambda: 45)
+    place = fsspec.filesystem("memory")
+    files = {f"train/{name}": name.encode() * 10 for name in "abc"}
+    listed = [
+        {"path": path, "size_bytes": 10, "sha256": hashlib.sha256(data).hexdigest()} for path, data in files.items()
+    ]
+    place.pipe({f"/room/{path}": data for path, data in files.items()})
+    place.pipe_file("/room/manifest.json", json.dumps({"shards": listed}).encode())
+    root = mirror("memory://room")
+    for age, path in enumerate(files):
+        regular_file(root / path)
+        for one in (root / path, *(root / ".locks").glob("*.used")):
+            os.utime(one, ns=(10**18, 10**18 + age))
+    before = (root / "train" / "a").stat()
+    regular_file(root / "train" / "a")  # the oldest, which is asked for again
+    assert (root / "train" / "a").stat().st_ctime_ns == before.st_ctime_ns
+    writing, left = root / "train" / ".d.0a.tmp", root / "train" / ".e.0b.tmp"
+    for path in (writing, left):
+        path.write_bytes(b"1234")
+    os.utime(left, ns=(10**18 + 9, 10**18 + 9))
+    make_room(root.parent, 17, root.parent / "another")  # 38 bytes are held
+    assert sorted(path.name for path in (root / "train").iterdir()) == [".d.0a.tmp", ".e.0b.tmp", "a", "c"]
+    make_room(root.parent, 27, root.parent / "another")
+    assert sorted(path.name for path in (root / "train").iterdir()) == [".d.0a.tmp", ".e.0b.tmp", "a"]
+    make_room(root.parent, 28, root.parent / "another")
+    assert sorted(path.name for path in (root / "train").iterdir()) == [".d.0a.tmp", "a"]
+    place.rm("/room", recursive=True)
+
+
+def test_a_copy_that_made_room_before_it_was_opened_comes_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    class OfAnother:
+        address = "memory://x"
+
+        def fetch(self, name: str) -> None:
+            asked.append(name)
+            if len(asked) == 2:  # what came at first was removed by another process
+                (tmp_path / name).write_bytes(b"12345")
+
+    copied: Any = OfAnother()
+    monkeypatch.setattr("sftdata.files.copies._copies", {tmp_path: copied})
+    assert regular_file(tmp_path / "a").st_size == 5
+    assert asked == ["a", "a"]
 
 
 def test_what_is_no_dataset(store: Any) -> None:
