@@ -311,13 +311,13 @@ def files_of_dataset(folder: Path, shown: str) -> list[str]:
         what = f"holds a dataset that cannot be replaced ({error.where} {error.what})"
         raise OutputError(shown, what, "name another folder, or remove it yourself") from error
     for name in names:
-        if not _is_of_dataset(name):
+        if not is_of_dataset(name):
             what = f"its {MANIFEST_NAME} lists {name[:100]!r}, which no dataset has, so it is not replaced"
             raise OutputError(shown, what, "name another folder, or remove it yourself")
     return names
 
 
-def _is_of_dataset(name: object) -> bool:
+def is_of_dataset(name: object) -> bool:
     """Whether a name is one that a file of a dataset can have."""
     return isinstance(name, str) and is_plain_name(name) and _FILES.fullmatch(name) is not None
 
@@ -328,7 +328,7 @@ def _are_notes(notes: Mapping[str, Any]) -> bool:
     return (
         isinstance(notes.get("config"), str)
         and isinstance(files, dict)
-        and all(name in REPORT_NAMES or _is_of_dataset(name) for name in files)
+        and all(name in REPORT_NAMES or is_of_dataset(name) for name in files)
         and all(
             place is None or (is_plain_name(place) and _PLACES.fullmatch(place) is not None) for place in files.values()
         )

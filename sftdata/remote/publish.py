@@ -53,7 +53,8 @@ class Publication:
     """A run that writes to a folder on a store. `owner` tells it from other runs, and is the same when it is run again.
 
     `files_of` gives the files that a manifest lists, and raises OutputError for one that is none of a dataset's;
-    `own_reports` those of the folder's files that belong to the dataset besides.
+    `may_own` says whether a name is one that a file of a dataset, or a report of it, can have: no other is removed,
+    whatever a file on the store says. `own_reports` gives those of the folder's files that are of the dataset besides.
     """
 
     def __init__(
@@ -63,12 +64,14 @@ class Publication:
         *,
         overwrite: bool,
         files_of: Callable[[bytes], Iterable[str]],
+        may_own: Callable[[str], bool],
         own_reports: Callable[[Files], Iterable[str]] = lambda files: (),
     ) -> None:
         self._folder = folder
         self._owner = owner
         self._overwrite = overwrite
         self._files_of = files_of
+        self._may_own = may_own
         self._own_reports = own_reports
 
     def check_free(self) -> None:
@@ -90,7 +93,7 @@ class Publication:
         if replaces and before.files and self._folder.read(MANIFEST_NAME, _MAX_MANIFEST_BYTES) == manifest:
             self._clean(there)  # which is all that was left to do
             return
-        note = self._claim(files, old, before, is_direct=not replaces and (before.is_direct or not before.files))
+        note = self._claim(files, old, there, before, is_direct=not replaces and (before.is_direct or not before.files))
         if replaces:
             self._upload({f"{STAGED}/{file.sha256}": file for file in files.values()}, there)
             self._folder.remove([MANIFEST_NAME])
@@ -117,14 +120,17 @@ class Publication:
         missing = [name for name, file in files.items() if not _is_whole(there, name, file)]
         _in_threads(lambda name: self._folder.upload(files[name].path, name), missing)
 
-    def _claim(self, files: Mapping[str, ToUpload], old: set[str], before: _Note, *, is_direct: bool) -> _Note:
+    def _claim(
+        self, files: Mapping[str, ToUpload], old: set[str], there: Files, before: _Note, *, is_direct: bool
+    ) -> _Note:
         """Say on the store that this run writes, and which files are there or will be: no later run takes one of them
         for somebody else's. Files of a run that was stopped that are to have other content are removed first, so that a
         file under its name has the content that the note says.
         """
         wanted = {name: file.sha256 for name, file in files.items()}
         if is_direct:
-            self._folder.remove(name for name, sha256 in before.files.items() if wanted.get(name) != sha256)
+            others = {name for name, sha256 in before.files.items() if wanted.get(name) != sha256}
+            self._folder.remove(sorted(there.keys() & others))
         note = _Note(self._owner, {**dict.fromkeys([*before.files, *old], ""), **wanted}, is_direct)
         data = json.dumps(note._asdict()).encode()
         if not self._folder.create(NOTE_NAME, data):
@@ -137,13 +143,10 @@ class Publication:
         data = self._folder.read(NOTE_NAME, _MAX_NOTE_BYTES)
         if data is None:
             return _Note(self._owner, {}, False)
-        try:
-            said = json.loads(data)
-            files = {str(name): str(text) for name, text in said["files"].items()}
-            note = _Note(str(said["owner"]), files, said["is_direct"] is True)
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+        note = _parsed(data)
+        if note is None or not all(map(self._may_own, note.files)):
             hint = "name another folder, or remove that file if no run is to be continued"
-            raise OutputError(self._folder.at(NOTE_NAME), "was not written by a run", hint) from error
+            raise OutputError(self._folder.at(NOTE_NAME), "was not written by a run", hint)
         if note.owner != self._owner and not self._overwrite:
             what = "another run is writing into this folder, or was stopped while it did"
             hint = "wait for it, or run it again where it ran; --overwrite takes its place (in Python: overwrite=True)"
@@ -170,7 +173,8 @@ class Publication:
     def _check_whole(self, files: Mapping[str, ToUpload]) -> None:
         """Every file has its size, and no other run has taken this one's place, as far as can be seen."""
         data = self._folder.read(NOTE_NAME, _MAX_NOTE_BYTES)
-        if data is None or json.loads(data).get("owner") != self._owner:
+        note = None if data is None else _parsed(data)
+        if note is None or note.owner != self._owner:
             what = "another run took the place of this one while it wrote"
             raise OutputError(str(self._folder), what, "let one of them finish, and run this one again")
         there = self._folder.files()
@@ -178,6 +182,16 @@ class Publication:
             if not _is_whole(there, name, file):
                 what = "is not there, or has another size, after it was written"
                 raise OutputError(self._folder.at(name), what, "run the same command again")
+
+
+def _parsed(data: bytes) -> _Note | None:
+    """What a file says as a note of a run; None where no run can have written it."""
+    try:
+        said = json.loads(data)
+        files = {str(name): str(text) for name, text in said["files"].items()}
+        return _Note(str(said["owner"]), files, said["is_direct"] is True)
+    except (ValueError, RecursionError, KeyError, TypeError, AttributeError):
+        return None
 
 
 def _in_threads(call: Callable[[str], None], names: Iterable[str]) -> None:

@@ -67,6 +67,30 @@ def test_what_is_no_dataset_is_kept(store: Any, data: Path, tiny_tokenizer: Path
     assert store.names() == ["out/notes.txt"]
 
 
+@pytest.mark.parametrize(
+    "note",
+    [
+        {"owner": "x", "files": {"../victim.txt": "0"}, "is_direct": True},
+        {"owner": "x", "files": {"notes.txt": "0"}, "is_direct": True},
+        {"owner": "x", "files": {"train/../../victim.txt": "0"}, "is_direct": False},
+        {"owner": "x", "files": {"/victim.txt": "0"}, "is_direct": True},
+        {"owner": "x", "files": ["notes.txt"], "is_direct": True},
+        "[" * 100_000,
+    ],
+)
+def test_a_note_on_the_store_makes_nothing_removed_that_is_not_of_a_dataset(
+    data: Path, tiny_tokenizer: Path, tmp_path: Path, note: Any
+) -> None:
+    out = tmp_path / "store" / "out"
+    out.mkdir(parents=True)
+    for path in (tmp_path / "store" / "victim.txt", out / "notes.txt"):
+        path.write_text("mine")
+    (out / ".publishing.json").write_text(note if isinstance(note, str) else json.dumps(note))
+    with pytest.raises(OutputError, match=r"out/\.publishing\.json: was not written by a run; name another folder"):
+        make(data, tiny_tokenizer, f"file://{out}", overwrite=True)
+    assert sorted(files_of(tmp_path / "store")) == ["out/.publishing.json", "out/notes.txt", "victim.txt"]
+
+
 class StoppedError(Exception):
     """In place of a process that is killed, or a store that is gone."""
 

@@ -19,7 +19,7 @@ from sftdata.errors import OutputError
 from sftdata.files.atomic import MANIFEST_NAME, output_errors, write_bytes
 from sftdata.files.inside import remove_inside
 from sftdata.files.report_files import REPORT_NAME, REPORT_NAMES, read_mark
-from sftdata.pipeline.workspace import Workspace, files_of_dataset
+from sftdata.pipeline.workspace import Workspace, files_of_dataset, is_of_dataset
 from sftdata.remote.cache import cache_folder, name_for
 from sftdata.remote.folder import RemoteFolder
 from sftdata.remote.publish import Files, Publication, ToUpload
@@ -106,6 +106,7 @@ class StoreWorkspace(Workspace):
             self._owner(),
             overwrite=self._may_replace,
             files_of=self._files_of,
+            may_own=lambda name: name in REPORT_NAMES or is_of_dataset(name),
             own_reports=self._own_reports,
         )
 
