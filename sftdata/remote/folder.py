@@ -54,10 +54,12 @@ class RemoteFolder:
 
     def files(self) -> dict[str, Object]:
         """Every file below the folder by name, hidden ones too; empty where there is no such folder."""
+        from sftdata.remote.listing import files_below
+
         with self._errors(""):
             self._store.invalidate_cache()
             try:
-                found = self._store.find(self._path, detail=True)
+                found = files_below(self._store, self._path)
             except FileNotFoundError:
                 return {}
         return {

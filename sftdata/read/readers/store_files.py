@@ -12,7 +12,7 @@ from sftdata.remote.stores import store_errors
 
 # What clients of stores call the version of an object: its content's, or the time at which it was written.
 _CONTENT = ("ETag", "etag", "generation", "md5Hash", "content_md5")
-_WRITTEN = ("mtime", "LastModified", "last_modified", "updated", "modified", "created")
+_WRITTEN = ("mtime", "LastModified", "last_modified", "Last-Modified", "updated", "modified", "created")
 
 
 class Found(NamedTuple):
@@ -40,11 +40,13 @@ def find_stored(url: str) -> Found:
     """
     import fsspec
 
+    from sftdata.remote.listing import files_below, files_matching
+
     is_glob = glob.has_magic(url)
     with store_errors(url):
         store, path = fsspec.url_to_fs(url)
         store.invalidate_cache()  # what this process saw earlier may have changed
-        found: Mapping[str, Any] = (store.glob if is_glob else store.find)(path, detail=True)
+        found = files_matching(store, path) if is_glob else files_below(store, path)
         files = {name: info for name, info in found.items() if info.get("type", "file") == "file"}
         return Found(
             path,
@@ -55,13 +57,20 @@ def find_stored(url: str) -> Found:
 
 
 def stored_now(url: str) -> Stored | None:
-    """What the store says of a file at this moment. Raises SourceError where it does not answer."""
+    """What the store says of a file at this moment; None where it says nothing of files, or not their size.
+
+    Raises SourceError where it does not answer.
+    """
     import fsspec
 
     with store_errors(url):
         store, path = fsspec.url_to_fs(url)
         store.invalidate_cache()
-        return _stored(store.info(path))
+        try:
+            info = store.info(path)
+        except NotImplementedError:
+            return None
+        return _stored(info)
 
 
 def _stored(info: Mapping[str, Any]) -> Stored | None:
