@@ -201,7 +201,10 @@ def _remote_files(url: str, choice: Choice, note: Note) -> list[File]:
     if is_object_store(url):
         refuse_credentials(url, SourceError)
     if url.startswith(("http://", "https://")):
-        return [_check_alone(File(url, posixpath.basename(urlsplit(url).path) or urlsplit(url).netloc))]
+        file = _check_alone(File(url, posixpath.basename(urlsplit(url).path) or urlsplit(url).netloc))
+        stored = stored_now(url)
+        # a server that makes a page as it is asked for may give 0 for its size, and that file is not empty
+        return [file._replace(stored=stored if stored is not None and stored.size_bytes else None)]
     found = find_stored(url)
     if [*found.files] == [found.path]:
         stored = found.files[found.path] or stored_now(url)

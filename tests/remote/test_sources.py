@@ -106,6 +106,29 @@ def test_a_file_that_changes_while_it_is_read_is_an_error(
         made_of(address, tiny_tokenizer, tmp_path / "out")
 
 
+@pytest.mark.parametrize("later", [lines(ROWS).replace(b"What", b"WHAT"), lines(ROWS[:39]), lines(ROWS)])
+def test_a_file_on_the_web_that_changes_while_it_is_read_is_an_error(
+    tiny_tokenizer: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, later: bytes
+) -> None:
+    pytest.importorskip("aiohttp", reason="the extra `s3` is not installed")
+    found, path = store_files.stored_now, "/data/a.jsonl"
+    with FaultyStore() as server:
+        server.files[path] = lines(ROWS)
+
+        def late(url: str) -> Any:
+            seen = found(url)
+            server.files[path] = later
+            return seen
+
+        monkeypatch.setattr("sftdata.read.sources.stored_now", late)
+        address = f"{server.address}{path}?token=hidden-from-all"
+        if later == lines(ROWS):
+            assert len(made_of(address, tiny_tokenizer, tmp_path / "out").ledger) == 40
+            return
+        with pytest.raises(SourceError, match=r"a\.jsonl: changed while it was being read"):
+            made_of(address, tiny_tokenizer, tmp_path / "out")
+
+
 @pytest.fixture
 def faulty(s3_environment: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[FaultyStore]:
     """An S3 store that fails as it is told, and a client that gives up soon."""
