@@ -40,17 +40,19 @@ class ToUpload(NamedTuple):
 
 
 class _Note(NamedTuple):
-    """What a run says on the store while it writes: its files by name, with their checksums, those of an older dataset
-    with none; and whether they are uploaded under their names, where no dataset was before.
+    """What a run says on the store while it writes: its settings; its files by name, with their checksums, those of an
+    older dataset with none; and whether they are uploaded under their names, where no dataset was before.
     """
 
     owner: str
+    config: str
     files: dict[str, str]
     is_direct: bool
 
 
 class Publication:
-    """A run that writes to a folder on a store. `owner` tells it from other runs, and is the same when it is run again.
+    """A run that writes to a folder on a store. `owner` tells it from other runs, and is the same when it is run again;
+    `config` tells its settings from others.
 
     `files_of` gives the files that a manifest lists, and raises OutputError for one that is none of a dataset's;
     `may_own` says whether a name is one that a file of a dataset, or a report of it, can have: no other is removed,
@@ -61,6 +63,7 @@ class Publication:
         self,
         folder: RemoteFolder,
         owner: str,
+        config: str,
         *,
         overwrite: bool,
         files_of: Callable[[bytes], Iterable[str]],
@@ -69,6 +72,7 @@ class Publication:
     ) -> None:
         self._folder = folder
         self._owner = owner
+        self._config = config
         self._overwrite = overwrite
         self._files_of = files_of
         self._may_own = may_own
@@ -131,7 +135,7 @@ class Publication:
         if is_direct:
             others = {name for name, sha256 in before.files.items() if wanted.get(name) != sha256}
             self._folder.remove(sorted(there.keys() & others))
-        note = _Note(self._owner, {**dict.fromkeys([*before.files, *old], ""), **wanted}, is_direct)
+        note = _Note(self._owner, self._config, {**dict.fromkeys([*before.files, *old], ""), **wanted}, is_direct)
         data = json.dumps(note._asdict()).encode()
         if not self._folder.create(NOTE_NAME, data):
             self._note()
@@ -142,7 +146,7 @@ class Publication:
         """What a run that writes here said, if it is this one or may be replaced. Raises OutputError for another's."""
         data = self._folder.read(NOTE_NAME, _MAX_NOTE_BYTES)
         if data is None:
-            return _Note(self._owner, {}, False)
+            return _Note(self._owner, "", {}, False)
         note = _parsed(data)
         if note is None or not all(map(self._may_own, note.files)):
             hint = "name another folder, or remove that file if no run is to be continued"
@@ -157,7 +161,7 @@ class Publication:
         """The files of the dataset that is there. Raises OutputError where the folder may not be written to."""
         reports = {*self._own_reports(there)}
         if MANIFEST_NAME in there:
-            if not self._overwrite and not note.files:
+            if not self._overwrite and note.config != self._config:  # the run that was stopped may go on
                 what = "holds a dataset already"
                 hint = "name another folder, or replace it with --overwrite (in Python: overwrite=True)"
                 raise OutputError(str(self._folder), what, hint)
@@ -189,7 +193,7 @@ def _parsed(data: bytes) -> _Note | None:
     try:
         said = json.loads(data)
         files = {str(name): str(text) for name, text in said["files"].items()}
-        return _Note(str(said["owner"]), files, said["is_direct"] is True)
+        return _Note(str(said["owner"]), str(said.get("config")), files, said["is_direct"] is True)
     except (ValueError, RecursionError, KeyError, TypeError, AttributeError):
         return None
 

@@ -139,6 +139,30 @@ def test_while_a_dataset_is_replaced_it_is_the_old_one_or_none(
     assert [name for name in store.names() if name.startswith("out/.")] == []
 
 
+@pytest.mark.parametrize("is_replaced", [False, True])
+def test_a_run_with_other_settings_than_one_that_was_stopped_replaces_no_dataset(
+    store: Any, data: Path, tiny_tokenizer: Path, monkeypatch: pytest.MonkeyPatch, is_replaced: bool
+) -> None:
+    if is_replaced:  # while the new files are staged
+        make(data, tiny_tokenizer, store.at("out"))
+    with monkeypatch.context() as patch:
+        if is_replaced:
+            stop_at(patch, "upload", 1, lambda name: True)
+        else:  # when all is done but for the note
+            stop_at(patch, "remove", 0, lambda name: name == ".publishing.json")
+        with pytest.raises(StoppedError):
+            make(data, tiny_tokenizer, store.at("out"), seed=1, overwrite=is_replaced)
+    manifest = store.read("out/manifest.json")
+    with pytest.raises(OutputError, match="out: holds a dataset already"):
+        make(data, tiny_tokenizer, store.at("out"), seed=7)
+    assert store.read("out/manifest.json") == manifest
+    sftdata.verify(store.at("out"))
+    make(data, tiny_tokenizer, store.at("out"), seed=1)  # the run that was stopped goes on
+    assert (store.read("out/manifest.json") == manifest) != is_replaced
+    sftdata.verify(store.at("out"))
+    assert [name for name in store.names() if name.startswith("out/.")] == []
+
+
 def test_another_machine_takes_the_place_of_a_stopped_run_with_overwrite(
     store: Any, data: Path, tiny_tokenizer: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -104,6 +104,7 @@ class StoreWorkspace(Workspace):
         return Publication(
             self._folder,
             self._owner(),
+            self._config,
             overwrite=self._may_replace,
             files_of=self._files_of,
             may_own=lambda name: name in REPORT_NAMES or is_of_dataset(name),
