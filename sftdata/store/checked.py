@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from sftdata.errors import DatasetError, pluralize
+from sftdata.errors import DatasetError, pluralize, with_known_names
 from sftdata.files.atomic import MANIFEST_NAME, file_sha256
 from sftdata.files.copies import copy_of, ensure
 from sftdata.files.inside import is_link
@@ -139,7 +139,7 @@ def _is_own_report(folder: Path, path: Path) -> bool:
     if mark is None:
         return False
     is_card = path.name == CARD_NAME
-    command = ["sftdata", "report", str(folder), *(["--markdown"] if is_card else [])]
+    command = ["sftdata", "report", with_known_names(str(folder)), *(["--markdown"] if is_card else [])]
     command += [] if mark.is_unchanged else ["--overwrite"]
     again = f"write it again with `{shlex.join(command)}`"
     if mark.manifest_hash != file_sha256(folder / MANIFEST_NAME):

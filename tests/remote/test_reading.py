@@ -246,6 +246,17 @@ def test_a_copy_that_made_room_before_it_was_opened_comes_again(
     assert asked == ["a", "a"]
 
 
+def test_a_command_with_an_address_works_when_it_is_pasted(store: Any, tiny_tokenizer: Path, tmp_path: Path) -> None:
+    data = tmp_path / "rows.jsonl"
+    data.write_text(json.dumps(ROWS[0]) + "\n")
+    address = store.at("my data")
+    sftdata.prepare(str(data), tokenizer=tiny_tokenizer, out=address, workers=1, progress=False).report()
+    store.put("my data/report.html", store.read("my data/report.html") + b"more")
+    with pytest.raises(DatasetError) as raised:
+        sftdata.verify(address)
+    assert f"`sftdata report '{address}' --overwrite`" in str(raised.value)
+
+
 def test_what_is_no_dataset(store: Any) -> None:
     with pytest.raises(
         DatasetError, match=r"none: has no manifest\.json, so it is no dataset, or one that is being wr"

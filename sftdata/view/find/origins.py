@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from sftdata.errors import DatasetError, pluralize
+from sftdata.errors import DatasetError, pluralize, with_known_names
 from sftdata.store.ledger import PACKED, checked_ledger
 from sftdata.store.manifest import Manifest, ShardEntry
 
@@ -63,7 +64,8 @@ def load_origins(folder: Path, manifest: Manifest, shards: Sequence[ShardEntry])
     num_samples = sum(one.samples for one in shards)
     if len(parent) != num_samples:
         what = f"gives the places of {pluralize(len(parent), 'sample')}, but the shards have {num_samples:,}"
-        raise DatasetError(str(folder / "ledger"), what, f"run `sftdata verify {folder}`")
+        command = shlex.join(["sftdata", "verify", with_known_names(str(folder))])
+        raise DatasetError(str(folder / "ledger"), what, f"run `{command}`")
     order = np.lexsort((index, row, shard))  # as samples are numbered
     joined = {name: pa.chunked_array(parts, pa.string()).combine_chunks() for name, parts in columns.items()}
     return Origins(joined["where"], joined["source"].dictionary_encode(), joined["record_id"], parent[order])
