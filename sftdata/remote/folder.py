@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from sftdata.errors import SftDataError
 from sftdata.files.atomic import atomic_write
-from sftdata.remote.stores import is_object_store, refuse_credentials, store_errors
+from sftdata.remote.stores import is_object_store, refuse_credentials, refuse_other_address, store_errors
 from sftdata.safe.addresses import safe_address
 
 _CHUNK_BYTES = 8 << 20
@@ -26,14 +25,15 @@ class RemoteFolder:
     """A folder on a store. Every call asks the store: nothing is remembered of what is there.
 
     Each verb raises `raised` where the store fails, without credentials in its message; so does an address that has a
-    password or a token in it.
+    password or a token in it, or what is left out where it is shown.
     """
 
     def __init__(self, address: str, raised: type[SftDataError]) -> None:
         refuse_credentials(address, raised)
+        self.address = address.rstrip("/")
+        refuse_other_address(self.address, raised)
         import fsspec
 
-        self.address = address.rstrip("/")
         self._raised = raised
         with store_errors(self.address, raised):
             self._store, path = fsspec.url_to_fs(self.address)
@@ -160,13 +160,6 @@ class RemoteFolder:
         for name in names:
             with self._errors(name), contextlib.suppress(FileNotFoundError):
                 self._store.rm_file(self._of(name))
-
-    def sha256(self, name: str) -> str:
-        """The checksum of a file, which is read for it."""
-        digest = hashlib.sha256()
-        for data in self.chunks(name):
-            digest.update(data)
-        return digest.hexdigest()
 
     def _make_parent(self, name: str) -> None:
         """Make the folder of a file. Object stores have none, and a bucket that is not there is never made."""

@@ -67,6 +67,17 @@ def refuse_credentials(address: str, raised: type[SftDataError]) -> None:
     raise raised(safe_address(address), what, f"take them out of the address, and {where}")
 
 
+def refuse_other_address(address: str, raised: type[SftDataError]) -> None:
+    """Raise an error where the address of a dataset, as it is written and shown, would be the one of another place."""
+    if safe_address(address) == address:
+        return
+    what = "has a user, a # or another part in its address that is left out where addresses are written and shown"
+    user = "user" if protocol_of(address) == "hdfs" else "username"
+    variable = f"FSSPEC_{protocol_of(address).upper()}"
+    hint = f'take it out of the address; a user can be named by {variable}=\'{{"{user}": "NAME"}}\' in the environment'
+    raise raised(address, what, hint)
+
+
 @contextmanager
 def store_errors(address: str, raised: type[SftDataError] = SourceError, shown: str = "") -> Iterator[None]:
     """Turn any exception of a store's client into an error without credentials. Use only around calls of fsspec.

@@ -13,7 +13,7 @@ import fsspec
 import pytest
 
 import sftdata
-from sftdata.errors import ConfigError, DatasetError
+from sftdata.errors import ConfigError, DatasetError, OutputError
 from sftdata.files.regular import regular_file
 from sftdata.remote.folder import RemoteFolder
 from sftdata.remote.mirror import make_room, mirror
@@ -255,6 +255,17 @@ def test_a_command_with_an_address_works_when_it_is_pasted(store: Any, tiny_toke
     with pytest.raises(DatasetError) as raised:
         sftdata.verify(address)
     assert f"`sftdata report '{address}' --overwrite`" in str(raised.value)
+
+
+@pytest.mark.parametrize("address", ["sftp://me@host/data", "memory://b/run#1", "memory://b/run?"])
+def test_an_address_that_would_be_shown_as_another_is_refused(
+    tiny_tokenizer: Path, tmp_path: Path, address: str
+) -> None:
+    with pytest.raises(DatasetError, match="has a user, a # or another part in its address that is left out"):
+        sftdata.open(address)
+    (tmp_path / "rows.jsonl").write_text(json.dumps(ROWS[0]) + "\n")
+    with pytest.raises(OutputError, match="has a user, a # or another part in its address that is left out"):
+        sftdata.prepare(str(tmp_path / "rows.jsonl"), tokenizer=tiny_tokenizer, out=address, progress=False)
 
 
 def test_what_is_no_dataset(store: Any) -> None:
