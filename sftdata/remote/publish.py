@@ -94,7 +94,9 @@ class Publication:
             what = "was not written by sftdata, and the new dataset has a file of that name"
             raise OutputError(self._folder.at(name), what, "move it away, and run the same command again")
         replaces = MANIFEST_NAME in there
-        if replaces and before.files and self._folder.read(MANIFEST_NAME, _MAX_MANIFEST_BYTES) == manifest:
+        # A run with --overwrite may be to mend what has the right name and size, and wrong content.
+        is_done = before.is_direct and not self._overwrite and not _not_whole(there, files)
+        if replaces and is_done and self._folder.read(MANIFEST_NAME, _MAX_MANIFEST_BYTES) == manifest:
             self._clean(there)  # which is all that was left to do
             return
         note = self._claim(files, old, there, before, is_direct=not replaces and (before.is_direct or not before.files))
@@ -181,11 +183,9 @@ class Publication:
         if note is None or note.owner != self._owner:
             what = "another run took the place of this one while it wrote"
             raise OutputError(str(self._folder), what, "let one of them finish, and run this one again")
-        there = self._folder.files()
-        for name, file in files.items():
-            if not _is_whole(there, name, file):
-                what = "is not there, or has another size, after it was written"
-                raise OutputError(self._folder.at(name), what, "run the same command again")
+        for name in _not_whole(self._folder.files(), files):
+            what = "is not there, or has another size, after it was written"
+            raise OutputError(self._folder.at(name), what, "run the same command again")
 
 
 def _parsed(data: bytes) -> _Note | None:
@@ -203,6 +203,11 @@ def _in_threads(call: Callable[[str], None], names: Iterable[str]) -> None:
     with ThreadPoolExecutor(THREADS) as threads:
         for _ in threads.map(call, sorted(names)):
             pass
+
+
+def _not_whole(there: Files, files: Mapping[str, ToUpload]) -> list[str]:
+    """The files that are not on the store with their size."""
+    return [name for name, file in files.items() if not _is_whole(there, name, file)]
 
 
 def _is_whole(there: Files, name: str, file: ToUpload) -> bool:

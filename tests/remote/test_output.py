@@ -163,6 +163,41 @@ def test_a_run_with_other_settings_than_one_that_was_stopped_replaces_no_dataset
     assert [name for name in store.names() if name.startswith("out/.")] == []
 
 
+@pytest.mark.parametrize("stops", ["upload", "copy", "before the note is removed"])
+@pytest.mark.parametrize("goes_on_with_overwrite", [False, True])
+def test_a_damaged_dataset_is_mended_by_a_run_that_was_stopped(
+    store: Any, data: Path, tiny_tokenizer: Path, monkeypatch: pytest.MonkeyPatch, stops: str,
+    goes_on_with_overwrite: bool,
+) -> None:  # fmt: skip
+    make(data, tiny_tokenizer, store.at("out"))
+    shards = [name for name in store.names() if name.startswith("out/train/")]
+    whole = [store.read(name) for name in shards]
+    store.put(shards[0], bytes(len(whole[0])))  # of the same size
+    store.put(shards[1], b"x")
+    with monkeypatch.context() as patch:
+        verb = "remove" if stops.startswith("before") else stops
+        stop_at(patch, verb, 0, lambda name: verb != "remove" or name == ".publishing.json")
+        with pytest.raises(StoppedError):
+            make(data, tiny_tokenizer, store.at("out"), overwrite=True)
+    make(data, tiny_tokenizer, store.at("out"), overwrite=goes_on_with_overwrite)
+    assert [store.read(name) for name in shards] == whole
+    assert [name for name in store.names() if name.startswith("out/.")] == []
+
+
+def test_a_shard_that_was_cut_after_the_manifest_was_written_is_written_again(
+    store: Any, data: Path, tiny_tokenizer: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        stop_at(patch, "remove", 0, lambda name: name == ".publishing.json")
+        with pytest.raises(StoppedError):
+            make(data, tiny_tokenizer, store.at("out"))
+    [shard, *_] = [name for name in store.names() if name.startswith("out/train/")]
+    whole = store.read(shard)
+    store.put(shard, b"x")
+    make(data, tiny_tokenizer, store.at("out"))
+    assert store.read(shard) == whole
+
+
 def test_another_machine_takes_the_place_of_a_stopped_run_with_overwrite(
     store: Any, data: Path, tiny_tokenizer: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
