@@ -98,7 +98,8 @@ class Workspace:
             self._created_out = not self.out.exists()
             try:
                 self._work.mkdir(parents=True, exist_ok=True)
-                self._bulk.mkdir(parents=True, exist_ok=True)
+                refuse_link(self._bulk)  # in a folder for work that others may write to, too
+                self._bulk.mkdir(mode=0o700, parents=True, exist_ok=True)
             except FileNotFoundError as error:  # such as a folder below /proc
                 raise OutputError(str(self.out), "the folder cannot be made", "choose another output folder") from error
             self._lock.acquire()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ from command_line import call
 
 import sftdata
 from sftdata.errors import OutputError, SourceError
+from sftdata.files.lock import FolderLock
 from sftdata.remote.folder import RemoteFolder
 
 ROWS = [{"prompt": f"What is {n}?", "completion": f"It is {n}, of course."} for n in range(12)]
@@ -276,6 +279,65 @@ def test_the_work_of_a_run_is_where_it_is_told_and_the_dataset_is_the_same(
     sftdata.prepare({**settings, "out": out}, workers=1, overwrite=True, progress=False)
     assert files_of(tmp_path / "b") == files_of(tmp_path / "a")
     assert [*(tmp_path / "work").iterdir()] == []
+
+
+@pytest.mark.parametrize("to_store", [False, True])
+@pytest.mark.parametrize("place", ["", "dataset"])
+def test_a_link_where_the_work_would_be_is_refused_and_nothing_behind_it_is_removed(
+    data: Path, tiny_tokenizer: Path, tmp_path: Path, to_store: bool, place: str
+) -> None:
+    if place and not to_store:
+        pytest.skip("the work for a local folder is in one folder")
+    out = {"path": f"file://{tmp_path / 'b'}" if to_store else str(tmp_path / "b"), "work": str(tmp_path / "work")}
+    settings = {"tokenizer": str(tiny_tokenizer), "sources": [str(data)], "pack": {"seq_len": 64}, "out": out}
+    sftdata.prepare(settings, workers=1, keep_work=True, progress=False)
+    [folder] = (tmp_path / "work").iterdir()
+    shutil.rmtree(folder)
+    for name in ("new", "rows", "shards", "pieces"):
+        (tmp_path / "mine" / name).mkdir(parents=True)
+        (tmp_path / "mine" / name / "file").write_text("mine")
+    (folder / place).parent.mkdir(exist_ok=True)
+    (folder / place).symlink_to(tmp_path / "mine", target_is_directory=True)
+    with pytest.raises(OutputError, match="is a link, and nothing is written to or removed from what it leads to"):
+        sftdata.prepare(settings, workers=1, overwrite=True, progress=False)
+    assert sorted(files_of(tmp_path / "mine")) == ["new/file", "pieces/file", "rows/file", "shards/file"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such modes")
+def test_the_work_of_a_run_is_readable_for_its_user_alone(data: Path, tiny_tokenizer: Path, tmp_path: Path) -> None:
+    settings = {"tokenizer": str(tiny_tokenizer), "sources": [str(data)], "pack": {"seq_len": 64}}
+    for place in ("a", f"file://{tmp_path / 'b'}"):
+        out = {"path": place if "://" in place else str(tmp_path / place), "work": str(tmp_path / "work")}
+        sftdata.prepare({**settings, "out": out}, workers=1, keep_work=True, progress=False)
+    assert [path.stat().st_mode & 0o777 for path in (tmp_path / "work").iterdir()] == [0o700, 0o700]
+
+
+def test_a_run_that_is_refused_leaves_nothing_on_this_machine(
+    store: Any, data: Path, tiny_tokenizer: Path, tmp_path: Path
+) -> None:
+    store.put("out/notes.txt", b"mine")
+    with pytest.raises(OutputError, match="is not empty and holds no dataset"):
+        make(data, tiny_tokenizer, store.at("out"))
+    assert [*(tmp_path / "cache" / "work").iterdir()] == []
+
+
+def test_a_run_that_ends_keeps_the_work_of_one_that_begins(
+    store: Any, data: Path, tiny_tokenizer: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    release, begun = FolderLock.remove, []
+
+    def released(self: FolderLock) -> None:
+        release(self)
+        [home] = (tmp_path / "cache" / "work").iterdir()
+        begun.append(home / "dataset" / ".work" / "lock")
+        begun[0].write_text("")
+        (home / "run").write_text("of the next run")
+
+    monkeypatch.setattr(FolderLock, "remove", released)
+    make(data, tiny_tokenizer, store.at("out"))
+    [lock] = begun
+    assert lock.exists()
+    assert (lock.parents[2] / "run").read_text() == "of the next run"
 
 
 def test_the_commands_say_the_address(store: Any, data: Path, tiny_tokenizer: Path, tmp_path: Path) -> None:

@@ -6,8 +6,8 @@ For a store, the dataset is made in a folder of this machine, whole, and uploade
 
 from __future__ import annotations
 
+import contextlib
 import secrets
-import shutil
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from sftdata.config import Config
 from sftdata.errors import OutputError
 from sftdata.files.atomic import MANIFEST_NAME, output_errors, write_bytes
-from sftdata.files.inside import remove_inside
+from sftdata.files.inside import refuse_link, remove_if_empty, remove_inside
 from sftdata.files.report_files import REPORT_NAME, REPORT_NAMES, read_mark
 from sftdata.pipeline.workspace import Workspace, files_of_dataset, is_of_dataset
 from sftdata.remote.cache import cache_folder, name_for
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from sftdata.store.manifest import Manifest
 
 _MAX_REPORT_BYTES = 32 << 20
+_OWNER_NAME = "run"
 
 
 def open_workspace(config: Config, *, overwrite: bool, fresh: bool, keep_work: bool) -> Workspace:
@@ -62,15 +63,31 @@ class StoreWorkspace(Workspace):
         super().__init__(config, overwrite=True, fresh=fresh, keep_work=keep_work, out=home / "dataset")
 
     def __enter__(self) -> Workspace:
-        self._publication().check_free()
+        with output_errors(self._home):
+            refuse_link(self._home)
+            refuse_link(self.out)
+            is_new = not self._home.exists()
+            self._home.mkdir(mode=0o700, parents=True, exist_ok=True)
+        try:
+            self._publication().check_free()
+        except BaseException:
+            if is_new:  # nothing was made here that a later run could use
+                (self._home / _OWNER_NAME).unlink(missing_ok=True)
+                remove_if_empty(self._home)
+            raise
         return super().__enter__()
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        is_done = kind is None and not self._keep_work
+        if is_done:  # while the lock is held: once it is released, this may be the work of another run
+            (self._home / _OWNER_NAME).unlink(missing_ok=True)
         super().__exit__(kind, error, trace)
-        if kind is None and not self._keep_work:
-            shutil.rmtree(self._home, ignore_errors=True)
+        if is_done:
+            with contextlib.suppress(OSError):  # another run is making its work here
+                for folder in (*sorted(self.out.glob("*/")), self.out, self._home):
+                    remove_if_empty(folder)
 
     def refuse_sources(self, paths: Iterable[str]) -> None:
         """Raise OutputError where a file that is read lies in the output folder."""
@@ -113,7 +130,7 @@ class StoreWorkspace(Workspace):
 
     def _owner(self) -> str:
         """What tells this run from those of others: chosen once, and kept while its work is."""
-        path = self._home / "run"
+        path = self._home / _OWNER_NAME
         with output_errors(path):
             if not path.exists():
                 write_bytes(path, secrets.token_hex(16).encode())
