@@ -74,11 +74,25 @@ def _walk(
             return
         raise OSError(errno.EBUSY, "a folder was removed while it was listed") from error
     for info in listing:
-        path = info["name"]
-        if info.get("type") != "directory":
+        path, kind = info["name"], info.get("type", "file")
+        if kind not in ("file", "directory") and not path.rpartition("/")[2].startswith("."):
+            info = _behind(store, path)
+            kind = info["type"]
+            if kind == "directory" and may_enter(path):
+                raise OSError(errno.EINVAL, f"{path} is a link to a folder, and those are not followed on a store")
+        if kind != "directory":
             yield path, info
-        elif path.rstrip("/") != folder.rstrip("/") and may_enter(path.rstrip("/")):
+        elif not info.get("islink") and path.rstrip("/") != folder.rstrip("/") and may_enter(path.rstrip("/")):
             yield from _walk(store, path.rstrip("/"), may_enter, is_first=False)
+
+
+def _behind(store: Any, path: str) -> Any:
+    """What a store says of the file or the folder that a link leads to. Raises OSError for anything else."""
+    if (info := _info(store, path)) is None:
+        raise OSError(errno.EINVAL, f"{path} is a link that leads nowhere")
+    if info.get("type") not in ("file", "directory"):
+        raise OSError(errno.EINVAL, f"{path} is neither a file nor a folder")
+    return info
 
 
 def _info(store: Any, path: str) -> Any:

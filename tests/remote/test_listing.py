@@ -12,6 +12,7 @@ from fsspec.implementations.local import LocalFileSystem
 
 import sftdata
 from sftdata.errors import OutputError, SourceError
+from sftdata.read.readers.store_files import _before_wildcard
 from sftdata.remote.listing import files_below, files_matching
 
 ROWS = [{"prompt": f"What is {n}?", "completion": f"It is {n}, of course."} for n in range(12)]
@@ -93,3 +94,60 @@ def test_a_path_is_a_folder_or_a_file_or_nothing(store: Any) -> None:
     assert [*files_below(store.system, root)] == [f"{root}/in/a.jsonl"]
     assert [*files_below(store.system, f"{root}/in/a.jsonl")] == [f"{root}/in/a.jsonl"]
     assert files_below(store.system, f"{root}/none") == {}
+
+
+def test_two_keys_with_one_normalised_name_are_an_error(store: Any, tiny_tokenizer: Path, tmp_path: Path) -> None:
+    row = json.dumps(ROWS[0]).encode() + b"\n"
+    if store.address.startswith("memory"):
+        pytest.skip("this store normalises names itself")
+    store.put("x/a.jsonl", row)
+    store.put("x//a.jsonl", json.dumps(ROWS[1]).encode() + b"\n")
+    with pytest.raises(SourceError, match=r"data/x: has a file whose path is '.*/data/x//a\.jsonl', and an empty part"):
+        sftdata.prepare(store.at("x"), tokenizer=tiny_tokenizer, out=tmp_path / "out", progress=False)
+
+
+def test_what_a_console_puts_into_a_new_folder_is_no_file(store: Any, tiny_tokenizer: Path, tmp_path: Path) -> None:
+    if store.address.startswith("memory"):
+        pytest.skip("this store has folders")
+    for name in ("rows/", "rows/in/", "out/"):
+        store.put(name, b"")
+    store.put("rows/in/a.jsonl", json.dumps(ROWS[0]).encode() + b"\n")
+    settings: dict[str, Any] = {"tokenizer": tiny_tokenizer, "progress": False, "workers": 1}
+    assert len(sftdata.prepare(store.at("rows"), out=store.at("out"), **settings).ledger) == 1
+
+
+def test_a_link_to_a_file_is_read_as_on_the_disk(folder: Path, tiny_tokenizer: Path, tmp_path: Path) -> None:
+    (tmp_path / "more.jsonl").write_text(json.dumps({"prompt": "More?", "completion": "Yes, more."}) + "\n")
+    (folder / "more.jsonl").symlink_to(tmp_path / "more.jsonl")
+    for number, address in enumerate((str(folder), f"file://{folder}")):
+        made = sftdata.prepare(address, tokenizer=tiny_tokenizer, out=tmp_path / str(number), progress=False, workers=1)
+        assert len(made.ledger) == 13
+
+
+@pytest.mark.parametrize("place", ["", "/*/*.jsonl"])
+@pytest.mark.parametrize(
+    ("target", "message"),
+    [("elsewhere", "is a link to a folder, and those are not followed"), ("nowhere", "is a link that leads nowhere")],
+)
+def test_a_link_to_a_folder_or_to_nothing_is_an_error(
+    folder: Path, tiny_tokenizer: Path, tmp_path: Path, place: str, target: str, message: str
+) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (folder / "link").symlink_to(tmp_path / target)
+    with pytest.raises(SourceError, match=rf"rows/link {message}"):
+        sftdata.prepare(f"file://{folder}{place}", tokenizer=tiny_tokenizer, out=tmp_path / "out", progress=False)
+
+
+@pytest.mark.parametrize(
+    ("url", "address"),
+    [
+        ("hdfs:///", "hdfs:///a.jsonl"),
+        ("hdfs:///*.jsonl", "hdfs:///a.jsonl"),
+        ("hdfs://host/", "hdfs://host/a.jsonl"),
+        ("memory://", "memory://a.jsonl"),
+        ("memory://*.jsonl", "memory://a.jsonl"),
+        ("s3://bucket/x/", "s3://bucket/x/a.jsonl"),
+    ],
+)
+def test_an_address_of_a_whole_store_gives_those_of_its_files(url: str, address: str) -> None:
+    assert f"{_before_wildcard(url)}/a.jsonl" == address

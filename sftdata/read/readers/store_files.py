@@ -7,8 +7,10 @@ import posixpath
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
+from sftdata.errors import SourceError
 from sftdata.read.units import Stored
 from sftdata.remote.stores import store_errors
+from sftdata.safe.addresses import safe_address
 
 # What clients of stores call the version of an object: its content's, or the time at which it was written.
 _CONTENT = ("ETag", "etag", "generation", "md5Hash", "content_md5")
@@ -26,10 +28,15 @@ class Found(NamedTuple):
     def named(self) -> Iterator[tuple[str, str, Stored | None]]:
         """The name of each file, relative to the folder of the address or before its first wildcard, and its address.
 
-        Addresses begin as the one that was given: what a store writes of a path may lack the host.
+        Addresses begin as the one that was given: what a store writes of a path may lack the host. Raises SourceError
+        for a name that is another file's once it is normalised, such as x//a.jsonl.
         """
+        base = self.base.rstrip("/")
         for path, stored in self.files.items():
-            name = posixpath.relpath(path, self.base or "/")
+            name = path[len(base) :].removeprefix("/")
+            if not path.startswith(base) or {"", ".", ".."} & set(name.split("/")):
+                what = f"has a file whose path is {path!r}, and an empty part, . or .. is none of a file's name"
+                raise SourceError(safe_address(self.base_address), what, "rename it, or name the others with a glob")
             yield name, f"{self.base_address}/{name}", stored
 
 
@@ -51,7 +58,7 @@ def find_stored(url: str) -> Found:
         return Found(
             path,
             _before_wildcard(path) if is_glob else path,
-            _before_wildcard(url) if is_glob else url.rstrip("/"),
+            _before_wildcard(url) if is_glob else _without_slash(url),
             {name: _stored(info) for name, info in sorted(files.items())},
         )
 
@@ -89,4 +96,10 @@ def _before_wildcard(path: str) -> str:
     head, mark, tail = path.rpartition("://")
     while glob.has_magic(tail):
         tail = posixpath.dirname(tail)
-    return f"{head}{mark}{tail.rstrip('/')}" if tail.strip("/") or not mark else f"{head}:/"
+    return _without_slash(f"{head}{mark}{tail}")
+
+
+def _without_slash(path: str) -> str:
+    """A path or an address to which a slash and a name can be added: hdfs:///, whose host is empty, gives hdfs://."""
+    head, mark, tail = path.rpartition("://")
+    return f"{head}{mark}{tail.rstrip('/')}" if tail or not mark else f"{head}:/"
