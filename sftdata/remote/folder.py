@@ -30,6 +30,8 @@ class RemoteFolder:
 
     def __init__(self, address: str, raised: type[SftDataError]) -> None:
         refuse_credentials(address, raised)
+        if not address.partition("://")[2].strip("/"):
+            raise raised(safe_address(address), "names a whole store, not a folder on it", "add the name of a folder")
         self.address = address.rstrip("/")
         refuse_other_address(self.address, raised)
         import fsspec

@@ -151,3 +151,11 @@ def test_a_link_to_a_folder_or_to_nothing_is_an_error(
 )
 def test_an_address_of_a_whole_store_gives_those_of_its_files(url: str, address: str) -> None:
     assert f"{_before_wildcard(url)}/a.jsonl" == address
+
+
+@pytest.mark.parametrize("address", ["memory://", "hdfs:///", "file:///"])
+def test_a_whole_store_is_no_output_folder(address: str, folder: Path, tiny_tokenizer: Path) -> None:
+    with pytest.raises(
+        OutputError, match=rf"{address}: names a whole store, not a folder on it; add the name of a fol"
+    ):
+        sftdata.prepare(folder, tokenizer=tiny_tokenizer, out=address, progress=False)
