@@ -10,10 +10,6 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from fsspec.asyn import AsyncFileSystem
-from fsspec.spec import AbstractFileSystem
-from fsspec.utils import glob_translate
-
 Infos = dict[str, Any]
 
 
@@ -38,6 +34,8 @@ def files_below(store: Any, folder: str) -> Infos:
 
 def files_matching(store: Any, pattern: str) -> Infos:
     """What a store says of each file that a glob matches, by path. Raises what the client of the store does."""
+    from fsspec.utils import glob_translate
+
     parts = pattern.split("/")
     first = next((index for index, part in enumerate(parts) if re.search(r"[*?\[]", part)), len(parts) - 1)
     root = "/".join(parts[:first]) or ("/" if pattern.startswith("/") else "")
@@ -58,6 +56,9 @@ def files_matching(store: Any, pattern: str) -> Infos:
 
 def _lists_at_once(store: Any) -> bool:
     """Whether a store lists all files below a folder in a way of its own, and not folder by folder."""
+    from fsspec.asyn import AsyncFileSystem
+    from fsspec.spec import AbstractFileSystem
+
     kind = type(store)
     has_own = getattr(kind, "_find", AsyncFileSystem._find) is not AsyncFileSystem._find
     return has_own or kind.find is not AbstractFileSystem.find
