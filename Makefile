@@ -55,7 +55,8 @@ demo: $(READY)
 # The tests of a file run in one process, the files in as many as there are processors, at most 4; slow files first.
 test: lint types browser
 	@mkdir -p .cache/tmp
-	$(BIN)/python -m pytest --numprocesses=auto --maxprocesses=4 --dist=loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest --numprocesses=auto --maxprocesses=4 --dist=loadfile --no-loadscope-reorder -m "not ray"
+	$(BIN)/python -m pytest -m ray
 
 # Where this fails, or without root, the tests in the browser are skipped, and say what to install. apt-get must not
 # see our TMPDIR: it works as a user who may not write there.

@@ -18,9 +18,13 @@ from hypothesis import HealthCheck, settings
 TESTS = Path(__file__).resolve().parent
 sys.path.insert(0, str(TESTS))
 
+from ray_cluster import ENVIRONMENT  # noqa: E402
+
 if TYPE_CHECKING:
     from ray_cluster import RayCluster
 
+# Ray reads these when it is imported, and other libraries that tests import do that where it is installed.
+os.environ.update(ENVIRONMENT)
 os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
@@ -65,8 +69,14 @@ def slowness(path: Path) -> int:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Slow files first. `make test` keeps this order; xdist alone would begin with the files that have most tests."""
+    """Slow files first. `make test` keeps this order; xdist alone would begin with the files that have most tests.
+
+    Tests that connect to a Ray cluster get the mark `ray`: `make test` runs them in one process, with one cluster.
+    """
     items.sort(key=lambda item: slowness(item.path))
+    for item in items:
+        if "ray_cluster" in getattr(item, "fixturenames", ()):
+            item.add_marker("ray")
 
 
 def pytest_collection_finish() -> None:
@@ -116,15 +126,12 @@ def tiny_tokenizer(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def ray_cluster() -> Iterator[RayCluster]:
     """A Ray cluster on this machine. Tests that ask for it skip where the extra `ray` is absent."""
-    from ray_cluster import ENVIRONMENT, RayCluster
+    from ray_cluster import RayCluster
 
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in ENVIRONMENT.items():  # before ray is imported
-            patch.setenv(name, value)
-        pytest.importorskip("ray", reason="the extra `ray` is not installed")
-        tests = Path(__file__).resolve().parent
-        with RayCluster(tests, tests / "engines", tests / "pipeline") as cluster:
-            yield cluster
+    pytest.importorskip("ray", reason="the extra `ray` is not installed")
+    tests = Path(__file__).resolve().parent
+    with RayCluster(tests, tests / "engines", tests / "pipeline") as cluster:
+        yield cluster
 
 
 @pytest.fixture(scope="session")

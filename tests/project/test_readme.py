@@ -115,6 +115,7 @@ STEPS = {
         "ruff check .",
         "ruff format --check .",
         "mypy",
-        "python -m pytest --numprocesses=auto --maxprocesses=4 --dist=loadfile --no-loadscope-reorder",
+        'python -m pytest --numprocesses=auto --maxprocesses=4 --dist=loadfile --no-loadscope-reorder -m "not ray"',
+        "python -m pytest -m ray",
     ],
 }
