@@ -2,7 +2,7 @@
 
 The copies are in the cache, CACHE/datasets, each under the address and the checksum of its manifest: a dataset that was
 replaced on the store is another one here. The files of all copies together stay below a number of bytes: those that
-nobody asked for longest are removed first, and come again when they are needed.
+were last asked for longest ago are removed first, and come again when they are needed.
 """
 
 from __future__ import annotations
@@ -142,9 +142,9 @@ class Mirror:
 
 
 def make_room(cache: Path, size_bytes: int, using: Path) -> None:
-    """Remove files of the copies in the cache, those first that nobody asked for longest, until another one of this
-    size fits below the limit; those of the copy in use last, but for its manifest and its tokenizer, which are kept. So
-    is what another process is just writing.
+    """Remove files of the copies in the cache, those first that were last asked for longest ago, until another one of
+    this size fits below the limit; those of the copy in use last, but for its manifest and its tokenizer, which are
+    kept. So is what another process is just writing.
 
     What a process has open stays readable for it.
     """

@@ -18,6 +18,7 @@ SETTINGS = ["dedup={near: on}", "filters=default", "privacy=redact"]
 # Runs `prepare` on a pool, and prints what is different after it.
 PROGRAM = """
 import gc, json, multiprocessing, os, signal, sys, threading
+import pandas  # pyarrow imports it, and with it comes six, which adds a finder of modules
 import sftdata
 from counted_pool import CountedPool
 from sftdata.engines import local
