@@ -10,7 +10,7 @@ import pickle
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
@@ -72,13 +72,15 @@ class ProcessPool:
     def __init__(self, size: int, folder: Path, preload: Sequence[str] = ()) -> None:
         self._folder = folder
         context = _start_method(preload)
+        environment = dict(os.environ)  # the server of the workers has that of its start, maybe for an earlier pool
         with _clean_start():
             if context.get_start_method() == "forkserver":
                 forkserver.ensure_running()  # it imports while this process does something else
             # The read end is given to every worker: when the write end closes, or the process that holds it is gone,
             # all of them see the end of the pipe.
             reading, self._alive = context.Pipe(duplex=False)
-            self._executor = ProcessPoolExecutor(size, context, initializer=_start_worker, initargs=(reading,))
+            given = (reading, environment)
+            self._executor = ProcessPoolExecutor(size, context, initializer=_start_worker, initargs=given)
 
     def __enter__(self) -> ProcessPool:
         return self
@@ -158,8 +160,10 @@ def _clean_start() -> Iterator[None]:
             os.environ["PYTHONSAFEPATH"] = before
 
 
-def _start_worker(alive: Connection) -> None:
+def _start_worker(alive: Connection, environment: Mapping[str, str]) -> None:
     """What a worker does first."""
+    os.environ.clear()
+    os.environ.update(environment)
     settle_worker()
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     threading.Thread(target=_end_with, args=(alive,), daemon=True).start()

@@ -364,3 +364,17 @@ def test_files_in_the_current_folder_named_like_libraries_are_not_run_in_workers
     )
     assert (done.stdout, done.returncode) == ("[(2, 1), (3, 1)]\n", 0), done.stderr
     assert not (tmp_path / "run").exists()
+
+
+def test_workers_have_the_environment_of_now_not_of_the_first_pool(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Credentials that a notebook sets after a first run count in the next one."""
+    monkeypatch.setenv("A_SECRET_KEY", "old")
+    monkeypatch.setenv("NO_MORE", "there")
+    with ProcessPool(1, tmp_path) as pool:
+        assert [*pool.run(os.getenv, [("A_SECRET_KEY",)])] == [(0, "old")]
+    monkeypatch.setenv("A_SECRET_KEY", "new")
+    monkeypatch.delenv("NO_MORE")
+    with ProcessPool(1, tmp_path) as pool:
+        assert sorted(pool.run(os.getenv, [("A_SECRET_KEY",), ("NO_MORE",)])) == [(0, "new"), (1, None)]
