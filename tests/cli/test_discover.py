@@ -83,7 +83,7 @@ def test_each_setting_is_explained_and_what_is_shown_can_be_pasted(key: str, tmp
     pasted = yaml.safe_load(in_file[1])
     top = key.partition(".")[0]
     settings = {**BASE, **pasted}
-    if top == "out" and key == "out.shard_tokens":
+    if top == "out" and key in ("out.shard_tokens", "out.work"):
         settings["out"] = {"path": "shards", **pasted["out"]}
     (tmp_path / "prepare.yaml").write_text(yaml.safe_dump(settings), encoding="utf-8")
     changed = load_config(tmp_path / "prepare.yaml")
