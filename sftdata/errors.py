@@ -94,7 +94,7 @@ def first_line(error: BaseException) -> str:
 
 
 def is_fault_of_library(error: BaseException) -> bool:
-    """Whether a library failed, and the program was not told to stop. A panic of a library in Rust is no Exception."""
+    """Whether a library failed, and nothing asked the program to stop. A panic of a library in Rust is no Exception."""
     return isinstance(error, Exception) or type(error).__name__ == "PanicException"
 
 

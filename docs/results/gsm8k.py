@@ -26,14 +26,14 @@ SEEDS, STEPS, SAVE_EVERY = (0, 1, 2), 32, 4
 RATE = 0.0013  # what sfttrain's rule says for LoRA on a Llama of hidden size 576
 SEQ_LEN = 2048  # about nine rows; TRL's batch has eight
 JUDGED, TEST_EVERY = (4, 8, 16, 24, 32), 33  # checkpoints that are judged, each on 40 of the 1,319 test rows
-SIDES = {"sfttrain": "sfttrain on packed shards", "trl": "TRL SFTTrainer on the raw file"}
+SIDES = ("sfttrain", "trl")
 
 
 def measure(model: Path, train: Path, test: Path, work: Path) -> None:
     """Run both sides for each seed by turns, judge their checkpoints, and write the figures."""
     work.mkdir(parents=True, exist_ok=True)
     for number, seed in enumerate(SEEDS):
-        for side in list(SIDES)[:: 1 if number % 2 == 0 else -1]:
+        for side in SIDES[:: 1 if number % 2 == 0 else -1]:
             run_once(side, seed, model, train, work)
     runs = []
     for side in SIDES:

@@ -33,6 +33,7 @@ _MESSAGES = {
     errno.ELOOP: ("a link in this path leads back to itself", "choose another output folder"),
     errno.EIO: ("the disk reports an I/O error", "check the disk, or choose another output folder"),
 }
+MAX_MANIFEST_BYTES = 32 << 20  # enough for 100,000 shards
 MANIFEST_NAME = "manifest.json"  # the file that makes a folder a dataset; written last
 _READ_BYTES = 1 << 20
 CACHED_BYTES = 64 << 20  # of the end of a file being written that may stay in the page cache

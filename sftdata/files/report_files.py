@@ -16,7 +16,7 @@ from sftdata.files.inside import is_file, is_taken
 
 REPORT_NAME, CARD_NAME = "report.html", "README.md"
 REPORT_NAMES = (REPORT_NAME, CARD_NAME)
-_MAX_BYTES = 32 << 20  # far above what a report has
+MAX_REPORT_BYTES = 32 << 20  # far above what a report has
 _HEADS = {REPORT_NAME: (b"<!doctype html>\n<!-- ", b" -->\n"), CARD_NAME: (b"---\n# ", b"\n")}
 _MARK = re.compile(
     rb"(?:<!doctype html>\n<!--|---\n#) sftdata report of ([0-9a-f]{64}), sha256 ([0-9a-f]{64})(?: -->)?\n"
@@ -51,9 +51,9 @@ def read_head(path: Path, head: re.Pattern[bytes]) -> tuple[re.Match[bytes], boo
     if not is_file(path):
         return None
     with open(path, "rb") as file:
-        content = file.read(_MAX_BYTES + 1)
+        content = file.read(MAX_REPORT_BYTES + 1)
     match = head.match(content)
-    if match is None or len(content) > _MAX_BYTES:
+    if match is None or len(content) > MAX_REPORT_BYTES:
         return None
     return match, hashlib.sha256(content[match.end() :]).hexdigest() == match[head.groups].decode()
 

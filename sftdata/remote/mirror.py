@@ -20,17 +20,15 @@ from filelock import FileLock
 
 from sftdata.errors import ConfigError, DatasetError
 from sftdata.files import copies
-from sftdata.files.atomic import MANIFEST_NAME, write_bytes
+from sftdata.files.atomic import MANIFEST_NAME, MAX_MANIFEST_BYTES, write_bytes
 from sftdata.files.inside import is_plain_name
-from sftdata.files.report_files import REPORT_NAMES
+from sftdata.files.report_files import MAX_REPORT_BYTES, REPORT_NAMES
 from sftdata.remote.cache import cache_folder, name_for
 from sftdata.remote.folder import RemoteFolder
 from sftdata.remote.stores import is_url
 
 SIZE_VARIABLE = "SFTDATA_CACHE_GB"
 DEFAULT_GB = 100.0
-_MAX_MANIFEST_BYTES = 32 << 20
-_MAX_REPORT_BYTES = 32 << 20
 _LOCKS = ".locks"  # beside each lock there is a file whose time says when a copy was last asked for
 _ABANDONED_S = 600  # for which nothing was written to an unfinished file: who wrote it is gone
 
@@ -46,7 +44,7 @@ def local_folder(place: str | Path) -> Path:
 def mirror(address: str) -> Path:
     """The copy of the dataset at an address, with its manifest. Raises DatasetError."""
     folder = RemoteFolder(address, DatasetError)
-    manifest = folder.read(MANIFEST_NAME, _MAX_MANIFEST_BYTES)
+    manifest = folder.read(MANIFEST_NAME, MAX_MANIFEST_BYTES)
     if manifest is None:
         what = f"has no {MANIFEST_NAME}, so it is no dataset, or one that is being written"
         raise DatasetError(str(folder), what, "check the address, or wait until it is written")
@@ -116,7 +114,7 @@ class Mirror:
                 _mark_used(self._root, name)
             return
         if entry is None:
-            data = self._folder.read(name, _MAX_REPORT_BYTES)
+            data = self._folder.read(name, MAX_REPORT_BYTES)
             if data is not None:
                 write_bytes(path, data)
             elif is_doubted:

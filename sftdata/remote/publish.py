@@ -19,13 +19,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 from sftdata.errors import OutputError
-from sftdata.files.atomic import MANIFEST_NAME
+from sftdata.files.atomic import MANIFEST_NAME, MAX_MANIFEST_BYTES
 from sftdata.remote.folder import Object, RemoteFolder
 
 NOTE_NAME = ".publishing.json"
 STAGED = ".new"
 _MAX_NOTE_BYTES = 64 << 20
-_MAX_MANIFEST_BYTES = 32 << 20
 THREADS = 8  # that upload and copy
 
 Files = Mapping[str, Object]
@@ -96,7 +95,7 @@ class Publication:
         replaces = MANIFEST_NAME in there
         # A run with --overwrite may be to mend what has the right name and size, and wrong content.
         is_done = before.is_direct and not self._overwrite and not _not_whole(there, files)
-        if replaces and is_done and self._folder.read(MANIFEST_NAME, _MAX_MANIFEST_BYTES) == manifest:
+        if replaces and is_done and self._folder.read(MANIFEST_NAME, MAX_MANIFEST_BYTES) == manifest:
             self._clean(there)  # which is all that was left to do
             return
         note = self._claim(files, old, there, before, is_direct=not replaces and (before.is_direct or not before.files))
@@ -167,7 +166,7 @@ class Publication:
                 what = "holds a dataset already"
                 hint = "name another folder, or replace it with --overwrite (in Python: overwrite=True)"
                 raise OutputError(str(self._folder), what, hint)
-            data = self._folder.read(MANIFEST_NAME, _MAX_MANIFEST_BYTES)
+            data = self._folder.read(MANIFEST_NAME, MAX_MANIFEST_BYTES)
             return {*self._files_of(data or b"")}
         known = {NOTE_NAME, *note.files, *reports}
         others = [name for name in sorted(there) if name not in known and not name.startswith(f"{STAGED}/")]

@@ -13,7 +13,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import BaseModel, ConfigDict, FailFast, Field, ValidationError, field_validator, model_validator
 
 from sftdata.errors import DatasetError, pluralize
-from sftdata.files.atomic import MANIFEST_NAME, file_sha256, write_bytes
+from sftdata.files.atomic import MANIFEST_NAME, MAX_MANIFEST_BYTES, file_sha256, write_bytes
 from sftdata.files.copies import copy_of
 from sftdata.files.inside import is_plain_name
 from sftdata.files.regular import regular_file, shorten
@@ -23,7 +23,6 @@ from sftdata.store.shards import ShardStats
 from sftdata.store.shards import SplitStats as SplitStats
 
 SCHEMA_VERSION = 1
-MAX_BYTES = 32 << 20  # of a manifest: enough for 100,000 shards
 MAX_VOCAB_SIZE = 1 << 24  # a mask over the vocabulary stays small
 HASH_KEY = "manifest_hash"  # sha256 of the rest of the manifest, see `hash_of_manifest`
 
@@ -393,4 +392,4 @@ def read_payload(folder: str | Path) -> dict[str, Any]:
     if not os.path.lexists(path):
         what = f"contains no {MANIFEST_NAME}, so it is not a complete dataset"
         raise DatasetError(str(folder), what, "run `sftdata prepare` until it finishes")
-    return read_object(path, folder, MAX_BYTES)
+    return read_object(path, folder, MAX_MANIFEST_BYTES)

@@ -18,7 +18,7 @@ from sftdata.config import Config
 from sftdata.errors import OutputError
 from sftdata.files.atomic import MANIFEST_NAME, output_errors, write_bytes
 from sftdata.files.inside import refuse_link, remove_if_empty, remove_inside
-from sftdata.files.report_files import REPORT_NAME, REPORT_NAMES, read_mark
+from sftdata.files.report_files import MAX_REPORT_BYTES, REPORT_NAME, REPORT_NAMES, read_mark
 from sftdata.pipeline.workspace import Workspace, files_of_dataset, is_of_dataset
 from sftdata.remote.cache import cache_folder, name_for
 from sftdata.remote.folder import RemoteFolder
@@ -28,7 +28,6 @@ from sftdata.remote.stores import is_url
 if TYPE_CHECKING:
     from sftdata.store.manifest import Manifest
 
-_MAX_REPORT_BYTES = 32 << 20
 _OWNER_NAME = "run"
 
 
@@ -146,7 +145,7 @@ class StoreWorkspace(Workspace):
         """The reports that `sftdata report` wrote there. Raises OutputError for a page that somebody changed."""
         found = []
         for name in REPORT_NAMES:
-            data = self._folder.read(name, _MAX_REPORT_BYTES) if name in there else None
+            data = self._folder.read(name, MAX_REPORT_BYTES) if name in there else None
             if data is None:
                 continue
             with tempfile.TemporaryDirectory() as folder:
