@@ -1,4 +1,4 @@
-"""What a run shows of its steps: on a terminal a live view of three lines, else a line every ten seconds at most."""
+"""What a run shows of its steps: on a terminal a live view of three lines, else a line for each."""
 
 from __future__ import annotations
 
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.text import Text
 
-SECONDS_BETWEEN_LINES = 10  # where stderr is not a terminal
 _DRAW_EVERY = 0.1  # seconds
 _BARS = "▁▂▃▄▅▆▇█"
 MAX_SPARKS = 40  # characters of a loss curve
@@ -99,17 +98,11 @@ class Silent:
 
 
 class Lines(Silent):
-    """A line for the first and the last step, and between them for one that comes late enough after the last line."""
-
-    def __init__(self, every_s: float = SECONDS_BETWEEN_LINES) -> None:
-        self._every_s, self._printed = every_s, -math.inf
+    """A line for each logged step: `trainer.logging_steps` says which are."""
 
     def step(self, step: Step) -> None:
-        """Print a line, if it is due."""
-        now = time.monotonic()
-        if step.step >= step.max_steps or now - self._printed >= self._every_s:
-            self._printed = now
-            say(step.in_words)
+        """Print the line."""
+        say(step.in_words)
 
 
 class Live(Silent):

@@ -90,12 +90,13 @@ def test_a_run_that_continues_counts_its_own_steps():
     assert pace.measure(4.0, step=52, max_steps=60, tokens=8, trained=4) == Speed(2.0, 1.0, 16.0)
 
 
-def test_lines_are_far_apart_but_for_the_first_and_the_last(capsys: pytest.CaptureFixture[str]):
-    with Lines(every_s=10_000) as view:
+def test_where_there_is_no_terminal_each_logged_step_is_a_line(capsys: pytest.CaptureFixture[str]):
+    with Lines() as view:
         for step in (Step(1, 3, 2.0, 0.1, SPEED), Step(2, 3, 1.9, 0.1, SPEED), Step(3, 3, 1.8, 0.1, SPEED)):
             view.step(step)
     assert [line[:22] for line in capsys.readouterr().err.splitlines()] == [
         "step 1/3  loss 2.0000 ",
+        "step 2/3  loss 1.9000 ",
         "step 3/3  loss 1.8000 ",
     ]
 
