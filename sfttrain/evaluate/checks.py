@@ -12,6 +12,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import numpy as np
+
 from sftdata.errors import ConfigError
 from sftdata.library.prompts import Prompt, named_value
 
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 
 REFERENCE = "reference"  # stands for the answer in the row itself
 MAX_DETAIL = 200  # characters
+NO_JSON = "is not JSON"
 
 
 class Outcome(NamedTuple):
@@ -117,11 +120,9 @@ def _exact(column: str, answer: str, prompt: Prompt) -> Outcome:
     """Equal texts, but for white space around them; an object or a list is equal to the same value as JSON."""
     reference = _reference(column, prompt)
     if isinstance(reference, (Mapping, list)):
-        try:
-            same = json.loads(answer) == reference
-        except ValueError:
-            return Outcome(False, "is not JSON")
-        return Outcome(same, None if same else f"expected {_short(json.dumps(reference, ensure_ascii=False))}")
+        found = _schema(_validator({"const": reference}), answer, prompt)  # in JSON, true is not 1, and 1.0 is
+        expected = f"expected {_short(json.dumps(reference, ensure_ascii=False))}"
+        return Outcome(False, expected) if found.detail not in (None, NO_JSON) else found
     text = reference if isinstance(reference, str) else json.dumps(reference)
     same = answer.strip() == text.strip()
     return Outcome(same, None if same else f"expected {_short(text)}")
@@ -162,11 +163,13 @@ def _schema(validator: Any, answer: str, prompt: Prompt) -> Outcome:
     try:
         value = json.loads(answer, parse_constant=_no_constant)
     except (ValueError, RecursionError):
-        return Outcome(False, "is not JSON")
+        return Outcome(False, NO_JSON)
     try:
         error = next(iter(validator.iter_errors(value)), None)
     except Unresolvable as problem:
         return Outcome(False, _short(f"the schema refers to {problem.ref}, which is not in it"))
+    except RecursionError:
+        return Outcome(False, "is nested too deeply to be compared with the schema")
     return Outcome(error is None, None if error is None else _short(f"{error.json_path}: {error.message}"))
 
 
@@ -195,9 +198,9 @@ def _function(function: Callable[..., Any], answer: str, prompt: Prompt) -> Outc
         found = function(answer, dict(prompt.row))
     except Exception as error:  # noqa: BLE001  # a user's function may raise anything; it is in the outcome
         return Outcome(False, _short(f"{type(error).__name__}: {error}"))
-    if not isinstance(found, bool):
+    if not isinstance(found, (bool, np.bool_)):
         return Outcome(False, f"the function returned {type(found).__name__}, not true or false")
-    return Outcome(found, None if found else "the function says no")
+    return Outcome(bool(found), None if found else "the function says no")
 
 
 def _short(text: str) -> str:

@@ -39,6 +39,10 @@ def passes(answer: str, asked: Prompt | None = None, **check: Any) -> bool:
         ('{"b": [1], "a": 2}', {"a": 2, "b": [1]}, True),
         ('{"a": 2}', {"a": 2, "b": [1]}, False),
         ("a: 2", {"a": 2}, False),
+        ('{"a": true}', {"a": 1}, False),  # as JSON has it, where Python has them equal
+        ('{"a": 1.0}', {"a": 1}, True),
+        ("[" * 100_000, [1], False),
+        ("[" * 500 + "]" * 500, [[]], False),
     ],
 )
 def test_an_exact_match_is_of_texts_or_of_values_as_json(answer: str, row: Any, passed: bool):
@@ -63,6 +67,12 @@ def test_a_json_schema_judges_the_answer_as_json(answer: str, passed: bool):
     assert passes(answer, json_schema=SCHEMA) is passed
 
 
+@pytest.mark.parametrize("answer", ["[" * 100_000, "[" * 900 + "]" * 900])
+def test_an_answer_that_is_nested_too_deeply_does_not_pass_and_ends_no_run(answer: str):
+    nested = {"$defs": {"list": {"type": "array", "items": {"$ref": "#/$defs/list"}}}, "$ref": "#/$defs/list"}
+    assert not passes(answer, json_schema=nested)
+
+
 def test_a_reference_of_a_schema_never_leads_to_the_network():
     assert not passes("1", json_schema={"$ref": "https://example.com/schema.json"})
 
@@ -74,6 +84,11 @@ def test_a_function_gets_the_answer_and_the_row(tmp_path: Path, monkeypatch: pyt
     assert passes("four", prompt(length=4), function="my_checks:same")
     assert not passes("three", prompt(length=4), function="my_checks:same")
     assert not passes("three", prompt(), function="my_checks:same")  # raises KeyError
+    (tmp_path / "its_numpy.py").write_text(
+        "import numpy\n\ndef long(answer, row):\n    return numpy.int64(len(answer)) > 4\n"
+    )
+    assert passes("three", function="its_numpy:long")
+    assert not passes("four", function="its_numpy:long")
 
 
 @pytest.mark.parametrize(
