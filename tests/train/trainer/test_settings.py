@@ -23,6 +23,21 @@ def test_a_field_that_a_setting_decides_is_refused_with_the_name_of_the_setting(
         config_with(num_train_epochs=3)
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "setting"),
+    [("train_sampling_strategy", "group_by_length", "sort"), ("bf16_full_eval", True, "dtype")],
+)
+def test_what_would_be_ignored_or_change_the_saved_weights_is_refused(name: str, value: object, setting: str):
+    """The order of the sequences is not Trainer's, and an evaluation after training would leave its dtype behind."""
+    with pytest.raises(ConfigError, match=f"trainer.{name} is decided by {setting}"):
+        config_with(**{name: value})
+
+
+def test_the_last_batch_of_an_epoch_cannot_be_dropped():
+    with pytest.raises(ConfigError, match=r"trainer\.dataloader_drop_last cannot be set"):
+        config_with(dataloader_drop_last=True)
+
+
 @pytest.mark.parametrize("name", ["packing", "padding_free", "max_length", "dataset_kwargs", "assistant_only_loss"])
 def test_what_packed_shards_need_cannot_be_changed(name: str):
     with pytest.raises(ConfigError, match=f"trainer.{name} cannot be set"):
