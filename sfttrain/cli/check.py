@@ -12,7 +12,7 @@ import typer
 from sftdata.errors import SftDataError
 from sftdata.settings.layout import columns_of_terminal
 from sfttrain.cli.arguments import KeyValues, Model, Preset, Target, overrides
-from sfttrain.cli.run import fail, leave_process_group, quiet_libraries, read_config
+from sfttrain.cli.run import fail, leave_process_group, quiet_libraries, read_config, refuse
 
 if TYPE_CHECKING:
     from sfttrain.check.findings import Finding
@@ -46,10 +46,7 @@ def check(
         is_main = this_process().is_main
         findings = check_all(config, on_found=_print if is_main and not as_object else _ignore)
     except SftDataError as error:
-        if as_object:
-            print(json.dumps({"ok": False, "checks": [], "error": str(error)}, indent=2))
-            raise typer.Exit(1) from error
-        fail(str(error), 1)
+        refuse(error, as_object=as_object, checks=[])
     except KeyboardInterrupt:
         fail("stopped", 130)
     leave_process_group()

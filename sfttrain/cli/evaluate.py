@@ -11,7 +11,7 @@ import typer
 
 from sftdata.errors import ConfigError, SftDataError
 from sftdata.settings.layout import columns_of_terminal
-from sfttrain.cli.run import fail, quiet_libraries, read_config
+from sfttrain.cli.run import fail, quiet_libraries, read_config, refuse
 from sfttrain.hardware import check_alone
 from sfttrain.say import say
 
@@ -78,10 +78,7 @@ def evaluate(
             found = replace(found, tasks=tasks)
             write_page(found, out)
     except SftDataError as error:
-        if as_object:
-            print(json.dumps({"ok": False, "error": str(error)}, indent=2))
-            raise typer.Exit(1) from error
-        fail(str(error), 1)
+        refuse(error, as_object=as_object)
     except KeyboardInterrupt:
         fail("stopped", 130)
     _print(found, out, as_object=as_object)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,7 +11,7 @@ import typer
 from sftdata.errors import SftDataError
 from sftdata.settings.layout import columns_of_terminal, fold
 from sfttrain.cli.arguments import KeyValues, Model, Preset, Target, overrides
-from sfttrain.cli.run import fail, quiet_libraries, read_config
+from sfttrain.cli.run import fail, quiet_libraries, read_config, refuse
 from sfttrain.say import say
 
 if TYPE_CHECKING:
@@ -39,7 +40,9 @@ def find_lr(
         str | None, typer.Option(metavar="NUMBER", help="the most that it may cost: 400, 400steps, 2Mtokens")
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="say what it will cost, and stop")] = False,
-    as_object: Annotated[bool, typer.Option("--json", help="print find_lr.json at the end")] = False,
+    as_object: Annotated[
+        bool, typer.Option("--json", help="print find_lr.json at the end; with --dry-run the plan and its cost")
+    ] = False,
 ) -> None:
     """Sweep, and print what was found."""
     from sfttrain.find_lr.plan import parse_budget
@@ -52,13 +55,13 @@ def find_lr(
         limit = None if budget is None else parse_budget(budget)
         sweep = find_rate(config, Path(out), budget=limit, dry_run=dry_run, on_start=_say_start, on_trial=_say_trial)
     except SftDataError as error:
-        fail(str(error), 1)
+        refuse(error, as_object=as_object)
     except KeyboardInterrupt:
         fail("stopped; the same command goes on from the last finished run", 130)
-    if dry_run:
-        return
     if as_object:
-        print((Path(out) / RECORD).read_text(encoding="utf-8"), end="", flush=True)
+        found = sweep.start.as_json() if dry_run else json.loads((Path(out) / RECORD).read_bytes())
+        print(json.dumps(found, indent=1, ensure_ascii=False), flush=True)
+    if dry_run or as_object:
         return
     _print_result(sweep, Path(out))
 

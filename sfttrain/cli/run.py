@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import gc
+import json
 import os
 import shlex
 import sys
 import warnings
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
@@ -154,6 +155,14 @@ def print_result(result: Result) -> None:
         if last is not None:
             print(f"{kind} loss {first:.4f} -> {last:.4f}")
     print(f"saved in {result.out} after {duration(summary['seconds'])}", flush=True)
+
+
+def refuse(error: SftDataError, *, as_object: bool, **more: Any) -> NoReturn:
+    """Print a user error, as a sentence to stderr or as an object of JSON to stdout, and exit with 1."""
+    if not as_object:
+        fail(str(error), 1)
+    print(json.dumps({"ok": False, **more, "error": str(error)}, indent=2, ensure_ascii=False), flush=True)
+    raise typer.Exit(1)
 
 
 def fail(message: str, code: int) -> NoReturn:

@@ -24,6 +24,7 @@ from sfttrain.find_lr.record import Record
 from sfttrain.hardware import check_alone, check_devices
 from sfttrain.model import read_model_config
 from sfttrain.resume import shared_settings
+from sfttrain.run_folder import check_place
 from sfttrain.say import duration
 from sfttrain.trainer.batches import BatchPlan, plan_batches
 from sfttrain.ways.rate import Rate, pick_rate
@@ -62,6 +63,10 @@ class Start:
     start_loss: float = math.nan  # the validation loss of the start weights
     done: int = 0  # trials that an earlier sweep has left
 
+    def as_json(self) -> dict[str, Any]:
+        """The plan and what it will cost."""
+        return {"plan": asdict(self.plan), "cost": asdict(self.cost), "start_loss": self.start_loss, "done": self.done}
+
 
 @dataclass(frozen=True, slots=True)
 class Sweep:
@@ -95,6 +100,7 @@ def find_rate(
     right, and ModelError where every rate diverged.
     """
     os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
+    check_place(config.model_copy(update={"out": str(folder), "overwrite": False}))
     begun = _begin(config, budget)
     with ExitStack() as stack:
         if not dry_run:

@@ -49,6 +49,30 @@ def test_a_sweep_from_a_settings_file(config: Path, tmp_path: Path, monkeypatch:
     assert json.loads(again.stdout)["trials"] == record["trials"]
 
 
+def test_json_has_the_plan_of_a_dry_run_and_the_error(config: Path, tmp_path: Path):
+    arguments = ["find-lr", str(config), "--out", str(tmp_path / "lr"), "--json"]
+    planned = CliRunner().invoke(app, [*arguments, "--dry-run"])
+    assert planned.exit_code == 0, planned.output
+    found = json.loads(planned.stdout)
+    assert found["plan"]["rounds"] == [{"rates": 7, "steps": 8}]
+    assert found["cost"]["steps"] == 56
+    refused = CliRunner().invoke(app, [*arguments, "--budget", "2 hours"])
+    assert refused.exit_code == 1
+    assert json.loads(refused.stdout)["error"].startswith("--budget: '2 hours' is not a number of steps or tokens")
+
+
+@pytest.mark.parametrize("place", ["shards", "model"])
+def test_the_dataset_and_the_model_are_no_place_for_a_sweep(
+    config: Path, tmp_path: Path, settings: Settings, place: str
+):
+    folder = Path(settings()[place])
+    before = sorted(folder.rglob("*"))
+    result = CliRunner().invoke(app, ["find-lr", str(config), "--out", str(folder)])
+    assert result.exit_code == 1
+    assert f"is the {'dataset' if place == 'shards' else 'model'}'s folder; choose another folder" in result.stderr
+    assert sorted(folder.rglob("*")) == before
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
