@@ -76,6 +76,7 @@ class RunFolder:
     files: dict[str, str] = field(default_factory=dict)  # of the model in the folder, with their checksums
     is_finished: bool = True  # the run that is continued had saved its model
     changes: tuple[str, ...] = ()  # what this run has otherwise than the one that it continues, in words
+    replaces: bool = False  # an earlier run is still here: see clear_earlier
 
     @property
     def metrics(self) -> Path:
@@ -114,6 +115,13 @@ class RunFolder:
         if self.is_main and planned not in (None, num_steps) and self.settings.get("schedule") != "constant":
             lengths = f"the earlier run had {pluralize(planned, 'step')} in all, this one has {num_steps:,}"
             say(f"note   {lengths}, so from here on the learning rate is that of another schedule")
+
+    def clear_earlier(self) -> None:
+        """Remove the earlier run that this one replaces: it stays until this one can train. Raises OutputError."""
+        if self.is_main and self.replaces:
+            with output_errors(self.path):
+                _clear(self.path, self.files)
+            self.files.clear()
 
     def write_summary(self, summary: Mapping[str, Any]) -> None:
         """Write run.json, complete or not at all. Raises OutputError."""
@@ -157,8 +165,8 @@ class RunFolder:
 def open_run_folder(
     config: TrainConfig, settings: Mapping[str, Any], names: Collection[str], *, is_main: bool
 ) -> Iterator[RunFolder]:
-    """The folder `config.out` while a run works in it: cleared of an earlier run, or cut back to the checkpoint to
-    continue from.
+    """The folder `config.out` while a run works in it, cut back to the checkpoint to continue from. An earlier run that
+    this one replaces is still there: see `RunFolder.clear_earlier`.
 
     `settings` are those that a continued run must share, and `names` the files that the run will write besides the
     model. Only the main process of several changes anything.
@@ -255,8 +263,7 @@ def _prepared(config: TrainConfig, settings: Mapping[str, Any], names: Collectio
         if not config.overwrite and not config.resume:
             hint = "set resume=true to continue it, overwrite=true to replace it, or choose another out"
             raise ConfigError(str(path), "holds an earlier run", hint)
-        _clear(path, files)
-        files = {}
+        return RunFolder(path, is_main, settings=settings, files=files, replaces=True)
     return RunFolder(path, is_main, settings=settings, files=files)
 
 

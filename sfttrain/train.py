@@ -13,11 +13,12 @@ from typing import Any
 
 from sftdata.errors import ModelError, OutputError, SftDataError
 from sftdata.files.atomic import output_errors
-from sfttrain.check.files import check_files
+from sfttrain.check.files import check_files, context_of
 from sfttrain.check.findings import as_json, raise_first_fail, warnings_of
 from sfttrain.check.memory import check_memory
 from sfttrain.config import TrainConfig, resolve_config
 from sfttrain.data import TRAIN, Shards, open_shards
+from sfttrain.evaluate.asked import read_asked
 from sfttrain.hardware import check_devices, this_process
 from sfttrain.model import read_model_config
 from sfttrain.report.dataset import describe_dataset
@@ -74,6 +75,8 @@ def run(config: TrainConfig | Mapping[str, Any] | str | Path, *, resume_command:
     raise_first_fail(checks)
     row_order = _row_order(config, shards, batches)
     shared = shared_settings(config, row_order, process.world_size)
+    asked = read_asked(config.evaluate, shards)
+    asked.check_room(config.model, context_of(model.get_text_config()))
     with open_run_folder(config, shared, tokenizer_names(shards.manifest), is_main=process.is_main) as folder:
         folder.check_steps_left(batches.num_steps(config.epochs, config.max_steps))
 
@@ -93,11 +96,12 @@ def run(config: TrainConfig | Mapping[str, Any] | str | Path, *, resume_command:
         proof = prove_loss_before_step_0(trainer)
         stop_where_not_finite(trainer, folder, shards)
         metrics = record_metrics(trainer, folder)
-        evaluations = evaluate_during(trainer, config, shards, folder)
+        evaluations = evaluate_during(trainer, config, shards, folder, asked)
         say_time_after_two_steps(trainer)
         stop = stop_on_signals(trainer)
         summary = {**row_order, **summarize_start(config, trainer, folder), "checks": as_json(checks)["checks"]}
         summary["dataset"] = describe_dataset(shards)
+        folder.clear_earlier()
         folder.write_summary({"status": "running", **summary})
         if process.is_main:
             start = describe_start(config, summary, shards, batches, checks[0].what, rate)

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable
+from typing import Any
 
-from sfttrain.check.files import check_files
-from sfttrain.check.findings import Finding
+from sftdata.errors import SftDataError
+from sfttrain.check.files import check_files, context_of
+from sfttrain.check.findings import Finding, of_error
 from sfttrain.check.memory import check_memory
 from sfttrain.config import TrainConfig
-from sfttrain.data import TRAIN, open_shards
+from sfttrain.data import TRAIN, Shards, open_shards
+from sfttrain.evaluate.asked import read_asked
 from sfttrain.hardware import check_devices, this_process
 from sfttrain.model import read_model_config
 from sfttrain.trainer.batches import plan_batches
@@ -34,6 +37,7 @@ def check(config: TrainConfig, *, on_found: Callable[[Iterable[Finding]], None] 
     model = read_model_config(config)
     config = config.model_copy(update={"learning_rate": pick_rate(config, model).value})
     config, memory = check_memory(config, shards, batches, model)
+    found += check_prompts(config, shards, model)
     on_found(found)
     if any(one.status == "fail" for one in [*found, memory]):
         on_found([memory])
@@ -43,3 +47,15 @@ def check(config: TrainConfig, *, on_found: Callable[[Iterable[Finding]], None] 
     measured = check_steps(config, shards, batches, memory)
     on_found(measured)
     return [*found, *measured]
+
+
+def check_prompts(config: TrainConfig, shards: Shards, model: Any) -> list[Finding]:
+    """Whether the prompts of the settings can be answered by this model, and the checks made; nothing without any."""
+    if config.evaluate.prompts is None and not config.evaluate.checks:
+        return []
+    try:
+        asked = read_asked(config.evaluate, shards)
+        asked.check_room(config.model, context_of(model.get_text_config()))
+    except SftDataError as error:
+        return [of_error("prompts", error)]
+    return [asked.finding]

@@ -153,9 +153,11 @@ def check_ids(config: TrainConfig, shards: Shards, model: Any) -> Finding:
     return Finding(name, "pass", what, figures=figures)
 
 
-def check_context(config: TrainConfig, shards: Shards, model: Any) -> Finding:
-    """The longest sample against the longest context of the model. Positions begin anew with each sample."""
-    name, longest = "context", longest_sample(shards)
+def check_context(config: TrainConfig, shards: Shards, model: Any, split: str | None = None) -> Finding:
+    """The longest sample, of a split or of all, against the longest context of the model. Positions begin anew with
+    each sample.
+    """
+    name, longest = "context", longest_sample(shards, split)
     text = model.get_text_config()
     limit = context_of(text)
     figures = {"longest_sample": longest, "context": limit}
@@ -187,14 +189,14 @@ def context_of(model: Any) -> int | None:
     return limit
 
 
-def longest_sample(shards: Shards) -> int:
-    """The tokens of the longest sample, of all splits."""
+def longest_sample(shards: Shards, split: str | None = None) -> int:
+    """The tokens of the longest sample, of a split or of all."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
     longest = 0
     for shard in shards.manifest.shards:
-        if shard.rows:
+        if shard.rows and split in (None, shard.split):
             ensure(shards.path / shard.path)
             with pa.memory_map(str(shards.path / shard.path)) as source, pa.ipc.open_stream(source) as stream:
                 for batch in stream:

@@ -12,13 +12,13 @@ from transformers import TrainerCallback
 
 from sftdata.errors import ConfigError
 from sftdata.files.atomic import output_errors, write_bytes
-from sftdata.library.prompts import Prompt, read_prompts
+from sftdata.library.prompts import Prompt
 from sftdata.view.decoder import Decoder
 from sfttrain.data import Shards
-from sfttrain.evaluate.checks import Check, Outcome, Tally, make_checks, run_checks
+from sfttrain.evaluate.asked import Asked
+from sfttrain.evaluate.checks import Outcome, Tally, run_checks
 from sfttrain.evaluate.generate import generate
 from sfttrain.evaluate.places import TOKENIZER_JSON
-from sfttrain.evaluate.settings import EvaluateSettings
 from sfttrain.run_folder import RunFolder, read_metrics
 from sfttrain.say import say
 
@@ -27,21 +27,14 @@ if TYPE_CHECKING:
 
 
 class Answering:
-    """The prompts of a file with what checks their answers, made ready once for any number of models.
+    """Has any number of models answer the same prompts, and checks their answers."""
 
-    Raises SftDataError where the file, a prompt or a check cannot be used.
-    """
-
-    def __init__(self, settings: EvaluateSettings, shards: Shards, seed: int) -> None:
-        self._settings = settings
+    def __init__(self, asked: Asked, shards: Shards, seed: int) -> None:
+        self._settings = asked.settings
         self._seed = seed
         self._end_ids = shards.manifest.tokenizer.end_of_turn_ids
         self._decoder = Decoder.from_file(shards.tokenizer / TOKENIZER_JSON)
-        file = settings.prompts
-        self.prompts: list[Prompt] = [] if file is None else read_prompts(shards.path, file, like=settings.like)
-        self.checks: list[Check] = make_checks(settings.checks, self.prompts)
-        if self.checks and not self.prompts:
-            raise ConfigError("evaluate.checks", "check answers, and there are no prompts", "set evaluate.prompts")
+        self.prompts, self.checks = asked.prompts, asked.checks
 
     def texts(self, model: Any, prompts: Sequence[Prompt]) -> list[str]:
         """What the model answers to some of the prompts."""
@@ -134,14 +127,14 @@ class AnswersCallback(TrainerCallback):  # type: ignore[misc]
 
 
 def answer_at_evaluations(
-    trainer: PackedTrainer, folder: RunFolder, settings: EvaluateSettings, shards: Shards, seed: int
+    trainer: PackedTrainer, folder: RunFolder, asked: Asked, shards: Shards, seed: int
 ) -> AnswersCallback:
-    """Have the trainer answer the prompts at each evaluation. Raises SftDataError where they cannot be used, and
-    ConfigError where the weights are split over processes, which cannot generate together here.
+    """Have the trainer answer the prompts at each evaluation. Raises ConfigError where the weights are split over
+    processes, which cannot generate together here.
     """
-    if settings.prompts is not None and (trainer.is_fsdp_enabled or trainer.is_deepspeed_enabled):
+    if asked.prompts and (trainer.is_fsdp_enabled or trainer.is_deepspeed_enabled):
         what = "a model that is split over processes does not answer prompts during a run"
         raise ConfigError("evaluate.prompts", what, "leave it out, and use `sfttrain eval` after the run")
-    callback = AnswersCallback(trainer, folder, Answering(settings, shards, seed))
+    callback = AnswersCallback(trainer, folder, Answering(asked, shards, seed))
     trainer.add_callback(callback)
     return callback

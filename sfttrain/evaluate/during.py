@@ -12,6 +12,7 @@ from sfttrain.checkpoints import TRAINER_STATE, is_complete
 from sfttrain.config import TrainConfig
 from sfttrain.data import VALIDATION, Shards
 from sfttrain.evaluate.answers import AnswersCallback, answer_at_evaluations
+from sfttrain.evaluate.asked import Asked
 from sfttrain.evaluate.places import load_places
 from sfttrain.run_folder import RunFolder
 from sfttrain.say import say
@@ -99,11 +100,13 @@ class Evaluations:
         return {"best": best, "answers": [one.as_json() for one in self._answers.last]}
 
 
-def evaluate_during(trainer: PackedTrainer, config: TrainConfig, shards: Shards, folder: RunFolder) -> Evaluations:
-    """Prepare what a run does at its evaluations. Raises SftDataError where prompts or checks cannot be used."""
+def evaluate_during(
+    trainer: PackedTrainer, config: TrainConfig, shards: Shards, folder: RunFolder, asked: Asked
+) -> Evaluations:
+    """Prepare what a run does at its evaluations. Raises ConfigError where it cannot be done."""
     if trainer.eval_dataset is not None:
         trainer.places = load_places(shards, VALIDATION)
-    answers = answer_at_evaluations(trainer, folder, config.evaluate, shards, config.seed)
+    answers = answer_at_evaluations(trainer, folder, asked, shards, config.seed)
     if config.patience is not None:
         trainer.add_callback(PatienceCallback(config.patience))
         trainer.is_over = _is_out_of_patience(folder, config.patience)

@@ -9,6 +9,8 @@ from typing import Any
 import torch
 from transformers import GenerationConfig
 
+from sfttrain.check.files import context_of
+
 BATCH = 16  # prompts that are answered together
 
 
@@ -23,25 +25,24 @@ def generate(
 ) -> list[list[int]]:
     """The ids of the answer to each prompt, without the token that ended it.
 
-    An answer ends at one of `end_ids` and of the model's own stop tokens. Nothing else of the model's generation config
-    counts: at temperature 0, each token is the most likely one. The random state is left as it was.
+    An answer ends at one of `end_ids` and of the model's own stop tokens, and where the model's context is full: a
+    prompt must leave room in it. Nothing else of the model's generation config counts: at temperature 0, each token is
+    the most likely one. The random state is left as it was.
     """
     base = model.get_base_model() if hasattr(model, "get_base_model") else model
     ends = list(dict.fromkeys([*end_ids, *_own_ends(base)]))
     how = GenerationConfig(
         do_sample=temperature > 0,
-        max_new_tokens=max_new_tokens,
         eos_token_id=ends or None,
         pad_token_id=ends[0] if ends else 0,
         **({"temperature": temperature, "top_k": 0} if temperature > 0 else {}),
     )
     found: dict[int, list[int]] = {}
-    order = sorted(range(len(prompts)), key=lambda number: (len(prompts[number]), number))
     devices = [base.device] if base.device.type == "cuda" else []
     with _as_asked(base, how), torch.random.fork_rng(devices), torch.inference_mode():
         torch.manual_seed(seed)
-        for start in range(0, len(order), BATCH):
-            numbers = order[start : start + BATCH]
+        for numbers, room in batches_of(list(map(len, prompts)), max_new_tokens, _context(base)):
+            how.max_new_tokens = room
             longest = max(len(prompts[number]) for number in numbers)
             ids = torch.full((len(numbers), longest), how.pad_token_id, dtype=torch.long)
             mask = torch.zeros_like(ids)
@@ -53,6 +54,24 @@ def generate(
             for at, number in enumerate(numbers):
                 found[number] = _until_end(written[at, longest:].tolist(), ends)
     return [found[number] for number in range(len(prompts))]
+
+
+def batches_of(lengths: Sequence[int], wanted: int, context: int | None) -> Iterator[tuple[list[int], int]]:
+    """The numbers of the prompts to answer together, of about one length, and the most tokens of their answers.
+
+    A prompt of which less than `wanted` tokens are left to the end of the context is answered alone.
+    """
+    order = sorted(range(len(lengths)), key=lambda number: (lengths[number], number))
+    roomy = [number for number in order if context is None or lengths[number] + wanted <= context]
+    for start in range(0, len(roomy), BATCH):
+        yield roomy[start : start + BATCH], wanted
+    for number in order[len(roomy) :]:
+        assert context is not None, "a prompt is without room in it"
+        yield [number], context - lengths[number]
+
+
+def _context(base: Any) -> int | None:
+    return context_of(base.config.get_text_config())
 
 
 @contextmanager

@@ -10,7 +10,8 @@ from typing import Any
 from sftdata.errors import ConfigError
 from sfttrain.data import VALIDATION, Shards, open_shards
 from sfttrain.evaluate.answers import Answering
-from sfttrain.evaluate.beside.models import Given, load_given, read_given
+from sfttrain.evaluate.asked import read_asked
+from sfttrain.evaluate.beside.models import Given, check_context_of, load_given, read_given
 from sfttrain.evaluate.beside.result import Answer, Comparison, Judged, shown_name
 from sfttrain.evaluate.places import Places, load_places
 from sfttrain.evaluate.scores import evaluate
@@ -43,7 +44,10 @@ def compare(
         has = "prepare it with split.validation, or give --split train"
         raise ConfigError(str(shards), f"has no {split} split", has)
     given = [read_given(name) for name in (against, model) if name is not None]
-    answering = Answering(settings or EvaluateSettings.model_validate({}), opened, seed)
+    asked = read_asked(settings or EvaluateSettings.model_validate({}), opened)
+    for one in given:
+        check_context_of(one, opened, split, asked, trust_remote_code=trust_remote_code)
+    answering = Answering(asked, opened, seed)
     places = load_places(opened, split)
     judged = []
     for one in given:

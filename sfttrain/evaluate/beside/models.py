@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from sftdata.errors import ModelError, first_line
-from sfttrain.check.files import check_ids, check_tokenizer
+from sfttrain.check.files import check_context, check_ids, check_tokenizer, context_of
 from sfttrain.check.findings import raise_first_fail
 from sfttrain.config import LoraSettings, TrainConfig, parse_config
 from sfttrain.data import Shards
+from sfttrain.evaluate.asked import Asked
 from sfttrain.hardware import pick_dtype
 from sfttrain.model import load_model, read_model_config
 from sfttrain.run_folder import ADAPTER_CONFIG
@@ -47,6 +48,16 @@ def run_settings(name: str) -> dict[str, Any] | None:
     return settings_of_run(folder, read_run(folder)) if (folder / RUN_JSON).is_file() else None
 
 
+def check_context_of(given: Given, shards: Shards, split: str, asked: Asked, *, trust_remote_code: bool) -> None:
+    """Raise ModelError where a sample of the split is longer than the model's context, and SourceError where a prompt
+    fills it. The weights are not read.
+    """
+    config = _config(given, shards, trust_remote_code=trust_remote_code)
+    model = read_model_config(config)
+    raise_first_fail([check_context(config, shards, model, split)])
+    asked.check_room(given.base, context_of(model.get_text_config()))
+
+
 def load_given(given: Given, shards: Shards, *, dtype: str, trust_remote_code: bool) -> Any:
     """The model, ready to be judged, on the GPU where there is one.
 
@@ -55,8 +66,7 @@ def load_given(given: Given, shards: Shards, *, dtype: str, trust_remote_code: b
     import torch
 
     dtype = pick_dtype(dtype)
-    settings = {"shards": str(shards.path), "model": given.base, "out": "sfttrain-eval", "dtype": dtype}
-    config: TrainConfig = parse_config({**settings, "trust_remote_code": trust_remote_code})
+    config = _config(given, shards, dtype=dtype, trust_remote_code=trust_remote_code)
     raise_first_fail([check_tokenizer(config, shards), check_ids(config, shards, read_model_config(config))])
     # Frozen weights are loaded in the compute dtype.
     frozen = config.model_copy(update={"lora": LoraSettings.model_validate({})})
@@ -68,3 +78,8 @@ def load_given(given: Given, shards: Shards, *, dtype: str, trust_remote_code: b
             what = f"does not fit {given.base} ({first_line(error)[:200]})"
             raise ModelError(given.name, what, "give the folder of a run, or a model that is merged") from error
     return model.eval().to("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def _config(given: Given, shards: Shards, **settings: Any) -> TrainConfig:
+    """The settings with which the model is read."""
+    return parse_config({"shards": str(shards.path), "model": given.base, "out": "sfttrain-eval", **settings})

@@ -67,6 +67,32 @@ def test_a_check_that_fails_says_what_to_do_and_is_exit_code_1(shards: Path, tin
     assert json.loads(as_json.stdout)["ok"] is False
 
 
+def test_prompts_and_checks_are_tried(settings: Callable[..., dict[str, Any]], tmp_path: Path, tiny_tokenizer: Path):
+    import yaml
+
+    import sftdata
+
+    rows = [{"prompt": "Hi", "completion": "Hello"}, {"prompt": "Who?"}]
+    (tmp_path / "prompts.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    sftdata.prepare(
+        {"tokenizer": str(tiny_tokenizer), "sources": [str(tmp_path / "prompts.jsonl")], "out": str(tmp_path / "data")}
+    )
+
+    def checked(check: str, *more: str) -> Any:
+        given = settings(
+            shards=str(tmp_path / "data"), evaluate={"prompts": "prompts.jsonl", "checks": [{"exact": check}]}
+        )
+        (tmp_path / "train.yaml").write_text(yaml.safe_dump(given))
+        return run(str(tmp_path / "train.yaml"), *more)
+
+    failed = checked("reference")
+    assert failed.exit_code == 1
+    assert "fail  prompts    prompts.jsonl:2: has no answer of its own" in failed.stdout
+    assert "isolation" not in failed.stdout  # the model is not loaded
+    found = {one["name"]: one for one in json.loads(checked("prompt", "--json").stdout)["checks"]}
+    assert (found["prompts"]["status"], found["prompts"]["figures"]) == ("pass", {"prompts": 2, "checks": 1})
+
+
 def test_a_model_that_mixes_samples_fails_the_check(shards: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch):
     from transformers.models.llama.modeling_llama import LlamaModel
 

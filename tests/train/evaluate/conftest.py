@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,22 @@ import sftdata
 def chat(*turns: str) -> str:
     roles = ("user", "assistant") * len(turns)
     return json.dumps({"messages": [{"role": role, "content": text} for role, text in zip(roles, turns)]})
+
+
+@pytest.fixture(scope="session")
+def short_gpt2(tmp_path_factory: pytest.TempPathFactory, tiny_tokenizer: Path) -> Path:
+    """A model that has 48 positions and none beyond them."""
+    import torch
+    from transformers import GPT2Config, GPT2LMHeadModel
+
+    torch.manual_seed(0)
+    config = GPT2Config(
+        vocab_size=640, n_positions=48, n_embd=32, n_layer=2, n_head=2, bos_token_id=None, eos_token_id=0
+    )
+    folder = tmp_path_factory.mktemp("short_gpt2")
+    GPT2LMHeadModel(config).save_pretrained(folder)
+    shutil.copy(tiny_tokenizer / "tokenizer.json", folder)
+    return folder
 
 
 @pytest.fixture(scope="session")

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import sfttrain
-from sftdata.errors import ConfigError
+from sftdata.errors import ConfigError, SftDataError
 from sfttrain.evaluate.during import evaluations_since_lowest
 
 Settings = Callable[..., dict[str, Any]]
@@ -75,6 +75,32 @@ def test_a_check_without_its_reference_is_refused_by_the_row_before_training(
     evaluate = {"prompts": str(prompts), "checks": [{"exact": "reference"}]}
     with pytest.raises(ConfigError, match=r"prompts\.jsonl:2: has no answer of its own"):
         sfttrain.run(settings(shards=str(chats), evaluate=evaluate))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"evaluate": {"prompts": "{folder}/gone.jsonl"}}, "gone.jsonl"),
+        ({"evaluate": {"prompts": "{folder}/prompts.jsonl", "checks": [{"exact": "label"}]}}, "has no 'label'"),
+        (
+            {"evaluate": {"prompts": "{folder}/long.jsonl"}},
+            r"long\.jsonl:1: has 2,010 tokens, and .* sees 256, so it cannot",
+        ),
+        ({"lora": {"target_modules": ["none"]}}, "none"),
+        ({"dropout": {"residual": 0.1}}, "has no residual dropout"),
+    ],
+)
+def test_a_run_that_cannot_begin_leaves_the_one_that_it_was_to_replace(
+    chats: Path, prompts: Path, settings: Settings, changes: dict[str, Any], message: str
+):
+    (prompts.parent / "long.jsonl").write_text(json.dumps({"prompt": "word " * 400}) + "\n")
+    earlier = sfttrain.run(settings(shards=str(chats), max_steps=1))
+    before = {path.name: path.read_bytes() for path in earlier.out.iterdir()}
+    if (given := changes.get("evaluate")) is not None:
+        changes = {"evaluate": {**given, "prompts": given["prompts"].format(folder=prompts.parent)}}
+    with pytest.raises(SftDataError, match=message):
+        sfttrain.run(settings(shards=str(chats), overwrite=True, **changes))
+    assert {path.name: path.read_bytes() for path in earlier.out.iterdir()} == before
 
 
 @pytest.mark.parametrize(
