@@ -173,10 +173,9 @@ def command(python: list[str], mode: str, config: dict[str, Any], *more: str) ->
     return [*python, "-c", PROGRAM, mode, "run", config["shards"], *settings, *more]
 
 
-def test_two_runs_do_not_share_a_folder(settings: Settings, out: Path):
+def test_two_runs_do_not_share_a_folder(settings: Settings, out: Path, python: list[str]):
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
-    real = [sys.executable]  # it is gone when it is killed
-    with subprocess.Popen(command(real, "wait", settings()), text=True, env=ENVIRONMENT, **pipes) as process:
+    with subprocess.Popen(command(python, "wait", settings()), text=True, env=ENVIRONMENT, **pipes) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "waiting\n"
         for changes in ({}, {"overwrite": True}, {"resume": True}):
@@ -184,6 +183,7 @@ def test_two_runs_do_not_share_a_folder(settings: Settings, out: Path):
                 sfttrain.run(settings(**changes))
         assert json.loads((out / "run.json").read_text())["status"] == "running"
         process.kill()
+        assert process.stdout.read() == ""  # until it is gone
     assert sfttrain.run(settings(overwrite=True)).summary["status"] == "finished"
 
 
@@ -260,23 +260,48 @@ def test_of_a_strangers_tokenizer_only_data_goes_along(settings: Settings, shard
     assert "auto_map" not in (out / "tokenizer_config.json").read_text()
 
 
-# With the sizes at which the disk is full while a checkpoint, its optimizer, and the model are written.
-@pytest.mark.parametrize("size", ["60k", "300k", "600k", "900k"])
-def test_a_full_disk_is_one_sentence(settings: Settings, out: Path, size: str):
-    out.mkdir()
-    script = f'mount -t tmpfs -o size={size} none "$0" && "$@"; code=$?; ls -A "$0"; exit $code'
-    wrapper = ["unshare", "-rm", "sh", "-c", script, str(out)]
+# Runs into a folder that is a disk of its own, one run for each size: its exit code, stderr, and what it leaves there.
+DISKS = """
+import json, os, subprocess, sys
+from contextlib import redirect_stderr
+from io import StringIO
+from sfttrain.cli.app import main
+
+out, sizes, *sys.argv[1:] = sys.argv[1:]
+for size in sizes.split(","):
+    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "none", out], check=True)
+    code, said = None, StringIO()
     try:
-        works = subprocess.run([*wrapper, "true"], capture_output=True, check=False).returncode == 0
+        with redirect_stderr(said):
+            main()
+    except SystemExit as end:
+        code = end.code
+    print(json.dumps([size, code, said.getvalue(), os.listdir(out)]))
+    subprocess.run(["umount", "--lazy", out], check=True)
+"""
+
+
+def test_a_full_disk_is_one_sentence(settings: Settings, out: Path):
+    """Of the sizes at which the disk is full while a checkpoint, its optimizer, and the model are written."""
+    sizes = ["60k", "300k", "600k", "900k"]
+    out.mkdir()
+    own_disks = ["unshare", "-rm"]
+    try:
+        mount = [*own_disks, "mount", "-t", "tmpfs", "none", str(out)]
+        works = subprocess.run(mount, capture_output=True, check=False).returncode == 0
     except FileNotFoundError:
         works = False
     if not works:
         pytest.skip("this machine does not let a test mount a file system")
-    call = [*wrapper, *command([sys.executable], "run", settings(save_every=1))]  # in its own view of the disks
-    done = subprocess.run(call, capture_output=True, text=True, env=ENVIRONMENT, check=False)
-    said = [line for line in done.stderr.splitlines() if line.startswith("sfttrain: ")]
-    assert done.returncode == 1, done.stderr
-    assert len(said) == 1
-    assert "the disk is full; free some space" in said[0]
-    assert "Traceback" not in done.stderr
-    assert "model.safetensors" not in done.stdout.split()
+    config = settings(save_every=1)
+    arguments = [f"{key}={json.dumps(value)}" for key, value in config.items() if key != "shards"]
+    call = [*own_disks, sys.executable, "-c", DISKS, str(out), ",".join(sizes), "run", config["shards"], *arguments]
+    done = subprocess.run(call, capture_output=True, text=True, env=ENVIRONMENT, check=True)
+    found = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("[")]
+    assert [size for size, *_ in found] == sizes
+    for size, code, stderr, left in found:
+        said = [line for line in stderr.splitlines() if line.startswith("sfttrain: ")]
+        assert (code, len(said)) == (1, 1), (size, stderr)
+        assert "the disk is full; free some space" in said[0]
+        assert "Traceback" not in stderr
+        assert "model.safetensors" not in left

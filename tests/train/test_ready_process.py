@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 from processes import is_alive
-from ready_process import python_that_is_ready
+from ready_process import IS_POSSIBLE, python_that_is_ready
 
-pytestmark = pytest.mark.skipif(not hasattr(os, "pidfd_open"), reason="elsewhere than on Linux, it is `python`")
+pytestmark = pytest.mark.skipif(not IS_POSSIBLE, reason="elsewhere than on Linux, it is `python`")
 
 
 @pytest.fixture(scope="module")
@@ -58,21 +58,8 @@ def test_what_is_drawn_at_random_is_drawn_anew(ready: list[str]) -> None:
 def test_an_error_has_its_traceback(ready: list[str]) -> None:
     done = run(ready, "-c", "1 / 0")
     assert done.returncode == 1
-    assert done.stderr.startswith("Traceback (most recent call last):\n")
+    assert "Traceback (most recent call last):\n" in done.stderr
     assert done.stderr.endswith("ZeroDivisionError: division by zero\n")
-
-
-@pytest.mark.parametrize(
-    ("close", "found"), [(">&-", "[0, 2] True"), ("2>&-", "[0, 1] False"), ("<&-", "[1, 2] False")]
-)
-def test_a_stream_that_is_closed_is_closed(ready: list[str], tmp_path: Path, close: str, found: str) -> None:
-    code = (
-        "import os, pathlib, sys; open_ones = [n for n in (0, 1, 2) if os.path.exists(f'/proc/self/fd/{n}')];"
-        "pathlib.Path('found').write_text(f'{open_ones} {sys.stdout is None}')"
-    )
-    shell = ["bash", "-c", f'"$@" {close}', "-", *ready, "-c", code]
-    subprocess.run(shell, cwd=tmp_path, timeout=60, check=True)
-    assert (tmp_path / "found").read_text() == found
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGABRT])

@@ -84,11 +84,12 @@ def test_a_user_error_is_one_sentence_and_exit_code_1(arguments: list[str], mess
     ],
 )
 def test_output_that_nobody_reads_ends_no_run(
-    settings: Callable[..., dict[str, Any]], tmp_path: Path, close: str, code: int, said: str
+    settings: Callable[..., dict[str, Any]], tmp_path: Path, python: list[str], close: str, code: int, said: str
 ):
     config = settings(out="out", save_every=1)
     arguments = [f"{key}={json.dumps(value)}" for key, value in config.items() if key != "shards"]
-    command = shlex.join([sys.executable, "-m", "sfttrain", "run", config["shards"], *arguments])
+    program = [sys.executable] if close.endswith("&-") else python  # what stands in for Python needs all three streams
+    command = shlex.join([*program, "-m", "sfttrain", "run", config["shards"], *arguments])
     shell = ["bash", "-o", "pipefail", "-c", f"{command} {close}"]
     done = subprocess.run(shell, capture_output=True, text=True, env=ENVIRONMENT, cwd=tmp_path, timeout=120)
     assert done.returncode == code, done.stderr
