@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
 
 from sftdata.audit.checks import RecordChecks
 from sftdata.audit.excerpts import HIDDEN, excerpt, printable
@@ -32,7 +31,8 @@ from sftdata.audit.suggestions import Suggestions
 from sftdata.audit.texts import NearTexts, SemanticTexts, Texts
 from sftdata.config import Config, EvaluationConfig, SourceConfig, parse_config
 from sftdata.curate.contamination import ContaminationSettings, EvaluationIndex, find_contamination, searched_texts
-from sftdata.curate.duplicates.exact import content_key, first_occurrences
+from sftdata.curate.duplicates.exact import content_key
+from sftdata.curate.duplicates.grouping import find_repeats
 from sftdata.curate.duplicates.near import Verdict
 from sftdata.curate.duplicates.settings import NearConfig
 from sftdata.curate.privacy.details import Details
@@ -51,7 +51,7 @@ from sftdata.read.stage import row_of
 from sftdata.read.units import RawRow, Unit
 from sftdata.records.end_tokens import EndTokens
 from sftdata.records.faults import INTERNAL_ERROR, detail_of, fault_text, going_without, is_fault
-from sftdata.records.record import KEY_BYTES, Record
+from sftdata.records.record import Record
 
 MAX_EXAMPLES = 3  # of each kind of finding
 UNUSED_SETTINGS: Mapping[str, Any] = {"tokenizer": "", "out": ""}  # required by Config, but not used by an audit
@@ -267,13 +267,12 @@ class _AuditRun:
         """Compare records: find exact duplicates, near-duplicates among the rest, then semantic duplicates."""
         if not self._row:
             return
-        keys = pa.FixedSizeBinaryArray.from_buffers(
-            pa.binary(KEY_BYTES), len(self._row), [None, pa.py_buffer(bytes(self._keys))]
-        )
-        first = first_occurrences(keys)[0]
-        is_repeat = first != np.arange(len(first))
-        for number in np.flatnonzero(is_repeat).tolist():
-            self._count_duplicate("duplicate", number, int(first[number]), "the same as", self._near_texts)
+        keys = np.frombuffer(bytes(self._keys), np.uint64).reshape(len(self._row), -1)
+        repeats = find_repeats(keys, np.arange(len(keys)))
+        is_repeat = np.zeros(len(keys), np.bool_)
+        is_repeat[repeats.row] = True
+        for number, first in zip(repeats.row.tolist(), repeats.first.tolist()):
+            self._count_duplicate("duplicate", number, first, "the same as", self._near_texts)
         near = self._near_texts.compare(is_repeat)
         for number, fault in self._near_texts.faults.items():
             self._count_finding(

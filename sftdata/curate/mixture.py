@@ -54,7 +54,7 @@ def check_shares(sources: Sequence[SourceShare]) -> None:
 
 
 def mix(
-    source: Ints,
+    source: Ints | npt.NDArray[np.int32],
     hashes: npt.NDArray[np.uint64],
     trained_tokens: Ints,
     live: npt.NDArray[np.bool_],

@@ -13,6 +13,7 @@ from sftdata.curate.guarded import Guarded
 from sftdata.curate.stage import Decontaminate, items_key
 from sftdata.engines.engine import Engine
 from sftdata.errors import SourceError, pluralize
+from sftdata.pipeline.columns.in_files import in_batches
 from sftdata.pipeline.rows import RowTable
 from sftdata.read.diagnose import evaluation_advice
 from sftdata.read.file_names import distinct_names
@@ -41,11 +42,12 @@ def drop_contaminated(rows: RowTable, engine: Engine, config: Config, scratch: P
     index = EvaluationIndex.build(items, settings)
     index.write(folder)
     stage = Decontaminate(str(folder), settings, items_key((item.where, item.text) for item in items))
-    compared = engine.collect(engine.map(Guarded(stage), rows.pieces, rows.dropped()), ["hit", "fault"])
-    rows.drop_faults(compared["fault"])
-    hits = compared["hit"]
-    found = np.flatnonzero(hits.is_valid().to_numpy())
-    rows.drop(found, "contaminated", dict(zip(found.tolist(), hits.drop_null().to_pylist())))
+    for first, table in in_batches(engine, engine.map(Guarded(stage), rows.pieces, rows.dropped()), ["hit", "fault"]):
+        rows.drop_faults(table["fault"], np.arange(first, first + table.num_rows))
+        hits = table["hit"]
+        found = first + np.flatnonzero(hits.is_valid().to_numpy())
+        if len(found):
+            rows.drop(found, "contaminated", hits.drop_null().combine_chunks())
     return notes + unsearchable(index)
 
 

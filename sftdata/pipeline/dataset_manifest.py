@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from importlib import metadata
 from pathlib import Path
@@ -19,7 +20,7 @@ from sftdata.curate.privacy.details import Details
 from sftdata.encode.record_encoder import RecordEncoder
 from sftdata.encode.stats import ARGUMENTS, AS_TEXT, EncodingStats
 from sftdata.pipeline.encoding import note_marks
-from sftdata.pipeline.rows import RowTable
+from sftdata.pipeline.rows import LIVE, REASON_NAMES, RowTable
 from sftdata.pipeline.samples import SampleTable
 from sftdata.read.formats.convert import JOINED
 from sftdata.read.formats.tool_schemas import UNJUDGED, unjudged_note
@@ -170,14 +171,14 @@ def count_calls(rows: RowTable, config: Config) -> tuple[list[CallsEntry], list[
 
 def _count_names(name: str, rows: RowTable, config: Config) -> Iterator[tuple[str, str, int]]:
     """For each source and each name in a column of JSON lists: the number of rows."""
-    column = rows.column(name)
-    given = column.is_valid().to_numpy(zero_copy_only=False)
-    for number, source in enumerate(config.sources):
-        chosen = column.filter(pa.array(given & (rows.source == number)))
-        counts: dict[str, int] = {}
-        for pair in chosen.value_counts().to_pylist():
-            for one in json.loads(pair["values"]):
-                counts[one] = counts.get(one, 0) + pair["counts"]
+    counted: list[Counter[str]] = [Counter() for _ in config.sources]
+    for entries, texts in rows.texts[name].parts():
+        sources = rows.source_of(entries)
+        for number in np.unique(sources).tolist():
+            for pair in texts.filter(pa.array(sources == number)).value_counts().to_pylist():
+                for one in json.loads(pair["values"]):
+                    counted[number][one] += pair["counts"]
+    for source, counts in zip(config.sources, counted):
         yield from ((source.path, one, counts[one]) for one in sorted(counts))
 
 
@@ -185,12 +186,11 @@ def count_private(rows: RowTable, config: Config) -> dict[str, int]:
     """Personal data found, by kind: in the packed rows, and in those dropped for it."""
     if config.privacy.mode == "off":
         return {}
-    column = rows.column("private")
-    counts: dict[str, int] = {}
-    for row in np.flatnonzero(column.is_valid().to_numpy(zero_copy_only=False)).tolist():
-        if rows.live[row] or rows.is_dropped_for(row, "private_data"):
-            for kind, number in json.loads(column[row].as_py()).items():
-                counts[kind] = counts.get(kind, 0) + number
+    counts: Counter[str] = Counter()
+    for entries, texts in rows.texts["private"].parts():
+        is_counted = np.isin(rows.reason[entries], [LIVE, REASON_NAMES.index("private_data")])
+        for text in texts.filter(pa.array(is_counted)).to_pylist():
+            counts.update(json.loads(text))
     return dict(sorted(counts.items()))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from functools import partial
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -11,22 +12,25 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+from xxhash import xxh3_128_digest
 
 from sftdata.config import Config
 from sftdata.curate.duplicates import embedding
 from sftdata.curate.duplicates.caps import cap_evidence, over_cap
-from sftdata.curate.duplicates.exact import key_bytes
-from sftdata.curate.duplicates.near import Verdict, assign_parts, preference_order
-from sftdata.curate.duplicates.prefix import drop_shared_prefixes as shared_prefixes
+from sftdata.curate.duplicates.exact import key_integers
+from sftdata.curate.duplicates.near import assign_parts, keys_by_band, preference_order
+from sftdata.curate.duplicates.prefix import PREFIX_BYTES
 from sftdata.curate.duplicates.semantic import find_semantic_duplicates
-from sftdata.curate.duplicates.settings import Keep, SemanticConfig
+from sftdata.curate.duplicates.settings import NearConfig, SemanticConfig
 from sftdata.curate.guarded import Guarded
 from sftdata.curate.stage import COMPARED_SCHEMA, VECTORS_SCHEMA, CompareNear, Embed, PrefixKeys, Sign
 from sftdata.engines.engine import Engine
 from sftdata.engines.stage import Piece
 from sftdata.errors import ConfigError, pluralize
 from sftdata.files.atomic import file_sha256
-from sftdata.pipeline.rows import Ints, RowTable, kept_values
+from sftdata.pipeline.columns.in_files import in_batches
+from sftdata.pipeline.columns.texts import coded
+from sftdata.pipeline.rows import RowTable, kept_values
 
 
 def drop_exact_duplicates(rows: RowTable, config: Config) -> None:
@@ -47,23 +51,12 @@ def drop_near_duplicates(rows: RowTable, engine: Engine, config: Config, scratch
     if settings is None:
         return []
     signed = engine.map(Guarded(Sign(settings)), rows.pieces, rows.dropped())
-    rows.drop_faults(engine.collect(signed, ["fault"])["fault"])
-    signatures, has_one, preference = _vectors(engine, signed, rows.size, "<u2", settings.keep, scratch / "signatures")
-    nodes = preference[has_one[preference]]
-    part, rank = np.full(rows.size, -1, np.int32), np.zeros(rows.size, np.int64)
-    part[nodes], rank[nodes] = assign_parts(signatures, nodes, settings.threshold), np.arange(len(nodes))
-    beside = pa.table({"part": part, "rank": rank, "row": np.arange(rows.size)})
+    beside = _to_compare(rows, engine, signed, settings, scratch / "keys")
     compared = engine.group("part", CompareNear(settings), signed, beside)
-    verdict = Verdict.of_rows(rows.size)
-    if compared:
-        found = engine.collect(compared, COMPARED_SCHEMA.names)
-        row = found["row"].to_numpy()
-        verdict.duplicate_of[row] = found["duplicate_of"].to_numpy()
-        verdict.similarity[row] = found["similarity"].to_numpy()
-        verdict.cluster[row] = found["cluster"].to_numpy()
-        verdict.limited[row] = found["limited"].to_numpy(zero_copy_only=False)
-    rows.drop_similar(verdict, "near_duplicate")
-    number = int(np.count_nonzero(verdict.limited))
+    del beside
+    found = engine.collect(compared, COMPARED_SCHEMA.names) if compared else COMPARED_SCHEMA.empty_table()
+    rows.drop_similar(found, "near_duplicate")
+    number = int(np.count_nonzero(found["limited"].to_numpy()))
     if not number:
         return []
     have = "shares" if number == 1 else "share"
@@ -73,17 +66,49 @@ def drop_near_duplicates(rows: RowTable, engine: Engine, config: Config, scratch
     ]
 
 
+def _to_compare(
+    rows: RowTable, engine: Engine, signed: Sequence[Piece], settings: NearConfig, scratch: Path
+) -> pa.Table:
+    """What the comparing stage needs beside each row, and drops those that could not be signed. Of each signature only
+    its keys are needed here, and they are in the file `scratch`, a band after the other.
+    """
+    keys: npt.NDArray[np.uint64] = np.empty((0, rows.size), np.uint64)  # until there is a signature
+    has_one = np.zeros(rows.size, np.bool_)
+    answer_chars = np.zeros(rows.size, np.int64) if settings.keep == "longest_answer" else None
+    for first, table in in_batches(engine, signed, [*VECTORS_SCHEMA.names, "fault"]):
+        here = slice(first, first + table.num_rows)
+        rows.drop_faults(table["fault"], np.arange(here.start, here.stop))
+        if answer_chars is not None:
+            answer_chars[here] = table["answer_chars"].to_numpy()
+        has_one[here], vectors = _vectors(table["vector"].combine_chunks(), "<u2")
+        if len(vectors):
+            of_bands = keys_by_band(vectors, settings.threshold)
+            if not len(keys):
+                keys = np.memmap(scratch, np.uint64, "w+", shape=(len(of_bands), rows.size))
+            for band, values in zip(keys, of_bands):
+                band[here][has_one[here]] = values
+    nodes = np.flatnonzero(has_one)
+    if answer_chars is not None:
+        nodes = nodes[preference_order(settings.keep, answer_chars[nodes])]
+    part = np.full(rows.size, -1, np.int32)
+    part[nodes] = assign_parts(np.asarray(keys), nodes)
+    rank = np.zeros(rows.size, np.int32)
+    rank[nodes] = np.arange(len(nodes), dtype=np.int32)
+    return pa.table({"part": part, "rank": rank, "row": np.arange(rows.size, dtype=np.int32)})
+
+
 def drop_shared_prefixes(rows: RowTable, engine: Engine, config: Config) -> None:
     """Drop the live rows whose prompt begins like that of an earlier live row."""
     if config.dedup.prefix is None:
         return
     keyed = engine.map(Guarded(PrefixKeys(config.dedup.prefix.chars)), rows.pieces, rows.dropped())
-    found = engine.collect(keyed, ["prefix", "fault"])
-    rows.drop_faults(found["fault"])
-    column = found["prefix"].combine_chunks()
-    present = column.is_valid().to_numpy(zero_copy_only=False)
-    keys = key_bytes(column).view(np.uint64)
-    rows.drop_repeats(shared_prefixes(keys, present, np.flatnonzero(rows.live)), "shared_prefix")
+    keys, present = np.empty((rows.size, PREFIX_BYTES // 8), np.uint64), np.empty(rows.size, np.bool_)
+    for first, table in in_batches(engine, keyed, ["prefix", "fault"]):
+        here = slice(first, first + table.num_rows)
+        rows.drop_faults(table["fault"], np.arange(here.start, here.stop))
+        column = table["prefix"].combine_chunks()
+        keys[here], present[here] = key_integers(column), column.is_valid().to_numpy(zero_copy_only=False)
+    rows.drop_repeats_of(keys, present, "shared_prefix")
 
 
 def drop_semantic_duplicates(rows: RowTable, engine: Engine, config: Config, scratch: Path) -> None:
@@ -96,21 +121,32 @@ def drop_semantic_duplicates(rows: RowTable, engine: Engine, config: Config, scr
     settings = with_model_folder(config, config.dedup.semantic)
     stage = Embed(settings.model, model_key(Path(settings.model)), settings.on)
     embedded = engine.map(stage, rows.pieces, rows.dropped())
-    vectors, has_one, preference = _vectors(engine, embedded, rows.size, "<f4", settings.keep, scratch / "embeddings")
-    verdict = find_semantic_duplicates(vectors, has_one, preference, settings.threshold)
-    rows.drop_similar(verdict, "semantic_duplicate")
+    matrix: npt.NDArray[np.float32] = np.empty((rows.size, 0), np.float32)  # until the first vector's length is known
+    has_one, answer_chars = np.zeros(rows.size, np.bool_), np.zeros(rows.size, np.int64)
+    for first, table in in_batches(engine, embedded, VECTORS_SCHEMA.names):
+        here = slice(first, first + table.num_rows)
+        answer_chars[here] = table["answer_chars"].to_numpy()
+        has_one[here], vectors = _vectors(table["vector"].combine_chunks(), "<f4")
+        if len(vectors):
+            if matrix.shape[1] == 0:
+                matrix = np.memmap(scratch / "embeddings", "<f4", "w+", shape=(rows.size, vectors.shape[1]))
+            matrix[here][has_one[here]] = vectors
+    preference = preference_order(settings.keep, answer_chars)
+    verdict = find_semantic_duplicates(matrix, has_one, preference, settings.threshold)
+    columns = {name: getattr(verdict, name) for name in ("duplicate_of", "similarity", "cluster")}
+    rows.drop_similar(pa.table({"row": np.arange(rows.size), **columns}), "semantic_duplicate")
 
 
 def drop_over_caps(rows: RowTable, config: Config) -> None:
     """Drop the live rows over a cap, counted in their order. Raises ConfigError where no row has the column."""
     for cap in config.dedup.caps:
-        values = pa.array(kept_values(rows, cap.column), pa.string())
-        if values.null_count == len(values):
+        keys, present = np.zeros((rows.size, 2), np.uint64), np.zeros(rows.size, np.bool_)
+        for row, value in kept_values(rows, cap.column):
+            keys[row], present[row] = np.frombuffer(xxh3_128_digest(value.encode()), np.uint64), True
+        if not present.any():
             raise ConfigError("dedup.caps", f"no row has the column {cap.column}", "name a column of your data")
-        numbers = over_cap(values, np.flatnonzero(rows.live), cap.max_records)
-        over = np.flatnonzero(numbers)
-        details = {row: cap_evidence(cap.column, int(numbers[row]), cap.max_records) for row in over.tolist()}
-        rows.drop(over, "over_cap", details)
+        over, numbers = over_cap(keys, np.flatnonzero(rows.live & present), cap.max_records)
+        rows.drop(over, "over_cap", coded(numbers, partial(cap_evidence, cap.column, max_records=cap.max_records)))
 
 
 def with_model_folder(config: Config, settings: SemanticConfig) -> SemanticConfig:
@@ -130,29 +166,11 @@ def model_key(folder: Path) -> str:
     return digest.hexdigest()
 
 
-def _vectors(
-    engine: Engine, pieces: Sequence[Piece], num_rows: int, dtype: str, keep: Keep, scratch: Path
-) -> tuple[npt.NDArray[Any], npt.NDArray[np.bool_], Ints]:
-    """What Sign or Embed gave: a matrix with a vector for each row, mapped from the file `scratch`; which rows have
-    one; and the rows in the order in which they are preferred.
-    """
-    matrix: npt.NDArray[Any] = np.empty((num_rows, 0), dtype)  # until the first vector's length is known
-    has_one = np.zeros(num_rows, np.bool_)
-    answer_chars = np.zeros(num_rows, np.int64)
-    row = 0
-    for piece in pieces:
-        table = engine.collect([piece], VECTORS_SCHEMA.names)
-        here = slice(row, row + table.num_rows)
-        row += table.num_rows
-        answer_chars[here] = table["answer_chars"].to_numpy()
-        column = table["vector"].combine_chunks()
-        has_one[here] = valid = column.is_valid().to_numpy(zero_copy_only=False)
-        if not valid.any():
-            continue
-        edges = np.frombuffer(column.buffers()[1], np.int32)[column.offset :][[0, len(column)]]  # nulls take no bytes
-        flat = np.frombuffer(column.buffers()[2], np.uint8)[slice(*edges)]
-        vectors = flat.view(dtype).reshape(np.count_nonzero(valid), -1)
-        if matrix.shape[1] == 0:
-            matrix = np.memmap(scratch, dtype, "w+", shape=(num_rows, vectors.shape[1]))
-        matrix[here][valid] = vectors
-    return matrix, has_one, preference_order(keep, answer_chars)
+def _vectors(column: pa.Array, dtype: str) -> tuple[npt.NDArray[np.bool_], npt.NDArray[Any]]:
+    """Which rows have a vector of those that Sign or Embed gave, and these vectors, one after the other."""
+    valid = column.is_valid().to_numpy(zero_copy_only=False)
+    if not valid.any():
+        return valid, np.empty((0, 0), dtype)
+    edges = np.frombuffer(column.buffers()[1], np.int32)[column.offset :][[0, len(column)]]  # nulls take no bytes
+    flat = np.frombuffer(column.buffers()[2], np.uint8)[slice(*edges)]
+    return valid, flat.view(dtype).reshape(np.count_nonzero(valid), -1)

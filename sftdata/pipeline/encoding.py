@@ -26,12 +26,11 @@ from sftdata.encode.tokenizer.stops import with_stops
 from sftdata.encode.ways_out import REASONS, as_lines, find_ways_out, fitting_templates
 from sftdata.engines.engine import Engine, Launcher
 from sftdata.engines.local import ThisProcess
-from sftdata.engines.stage import Piece
 from sftdata.errors import TemplateError
 from sftdata.files.atomic import write_bytes
 from sftdata.pipeline.read import Sources, rows_again
-from sftdata.pipeline.rows import REASON_NAMES, RowTable
-from sftdata.pipeline.samples import SAMPLE_COLUMNS, SampleTable
+from sftdata.pipeline.rows import REASON_NAMES, Ints, RowTable
+from sftdata.pipeline.samples import SampleTable, SmallInts
 from sftdata.progress import Progress
 from sftdata.read.formats.tool_schemas import check_tool_calls
 from sftdata.read.stage import row_format, row_of
@@ -182,11 +181,11 @@ def encode_rows(
     are encoded again with tokenizers. What reading stripped from these rows is counted with the rest.
     """
     stripped, beside = _stripped_ends(rows), _beside(rows, config, encoder)
-    encoded, columns, stats = _encoded(rows, engine, encoder, beside)
+    samples, stats = _encoded(rows, engine, encoder, beside)
     if stats.backends_disagree:
         progress.note("fastokens gives other ids than tokenizers for some of this text: encoding with tokenizers")
         encoder = RecordEncoder(replace(encoder.settings, backend="tokenizers"))
-        encoded, columns, stats = _encoded(rows, engine, encoder, beside)
+        samples, stats = _encoded(rows, engine, encoder, beside)
     for tokens in stripped:
         own = [token for token in tokens if encoder.probes.control.id_of(token) is not None]
         stats.control_strings.update((token, "assistant") for token in own)
@@ -196,7 +195,6 @@ def encode_rows(
         stats.ways_out = find_ways_out(stats, encoder.settings)
     for line in as_lines(stats.ways_out):
         progress.note(line)
-    samples = SampleTable(encoded, columns)
     samples.drop_refused(rows)
     return samples, stats
 
@@ -211,9 +209,10 @@ def suggest_settings(
     dropped = {reason: rows.is_row & (rows.reason == REASON_NAMES.index(reason)) for reason in READ_SETTINGS}
     if not any(chosen.any() for chosen in dropped.values()):
         return
-    near = rows.line <= MAX_LINE
-    calls = pc.match_substring(rows.column("calls"), "parsed: ")
-    has_calls = calls.fill_null(False).to_numpy(zero_copy_only=False)
+    near = rows.line(np.arange(rows.size)) <= MAX_LINE
+    has_calls = np.zeros(rows.size, np.bool_)
+    for entries, texts in rows.texts["calls"].parts():
+        has_calls[entries[pc.match_substring(texts, "parsed: ").to_numpy(zero_copy_only=False)]] = True
     for reason, settings in READ_SETTINGS.items():
         was_read = reason in REASONS  # by the present settings, and refused by the template
         chosen = dropped[reason] & near & (has_calls | (not was_read))
@@ -266,20 +265,18 @@ class _Trial:
 
 def _stripped_ends(rows: RowTable) -> list[list[str]]:
     """The end tokens that reading stripped from each answer of the live rows."""
-    column = rows.column("stripped")
     ends: list[list[str]] = []
-    if column.null_count < len(column):
-        for text in column.filter(pa.array(rows.live)).drop_null().to_pylist():
+    for entries, texts in rows.texts["stripped"].parts():
+        for text in texts.filter(pa.array(rows.live[entries])).to_pylist():
             ends += json.loads(text)
     return ends
 
 
 def _encoded(
     rows: RowTable, engine: Engine, encoder: RecordEncoder, beside: pa.Table
-) -> tuple[Sequence[Piece], pa.Table, EncodingStats]:
-    encoded = engine.map(Encode(encoder), rows.pieces, beside)
-    columns = engine.collect(encoded, ["stats", *SAMPLE_COLUMNS])
-    return encoded, columns, EncodingStats.joined(columns["stats"].drop_null().to_pylist())
+) -> tuple[SampleTable, EncodingStats]:
+    samples = SampleTable(engine.map(Encode(encoder), rows.pieces, beside), engine)
+    return samples, EncodingStats.joined(samples.stats)
 
 
 def drop_overlong(rows: RowTable, samples: SampleTable, config: Config) -> None:
@@ -296,7 +293,7 @@ def note_marks(rows: RowTable, samples: SampleTable, encoder: RecordEncoder, sta
     has_end[samples.marked(FOREIGN_END, is_packed=False)] = True
     repeats = np.flatnonzero(rows.reason == REASON_NAMES.index("duplicate"))
     has_end[repeats] = has_end[rows.duplicate_of[repeats]]
-    found = {"foreign_ends": np.flatnonzero(has_end)}
+    found: dict[str, Ints | SmallInts] = {"foreign_ends": np.flatnonzero(has_end)}
     stats.foreign_ends = len(found["foreign_ends"])
     prompt = None if not encoder.template.source else added_system(encoder.probes)
     if prompt is not None and len(lacking := samples.marked(NO_SYSTEM)):

@@ -14,7 +14,7 @@ from sftdata.curate.privacy.details import Details
 from sftdata.curate.split import TRAIN, VALIDATION
 from sftdata.files.atomic import write_bytes
 from sftdata.pipeline.rows import LIVE, REASON_NAMES, Ints, RowTable
-from sftdata.pipeline.samples import NOWHERE, SampleTable
+from sftdata.pipeline.samples import NOWHERE, SampleTable, SmallInts
 from sftdata.reasons import stage_of
 from sftdata.records.faults import ERROR_LOG
 from sftdata.safe.addresses import mask_credentials
@@ -43,49 +43,60 @@ class LedgerRows:
         self._sources = pa.array(sources, pa.string())
         self._stages = pa.array([stage_of(reason) for reason in REASON_NAMES], pa.string())
         self._reasons = pa.array(REASON_NAMES, pa.string())
-        self._keep, self._kept = keep_columns(keep), rows.column("keep")
-        is_placed = samples.shard != NOWHERE
-        times = np.where(is_placed, samples.copies, 1)
-        self._num_tokens = samples.sums(samples.num_tokens * times, rows.size)
-        self._num_trained = samples.sums(samples.num_trained * times, rows.size)
-        self._num_places = samples.sums(times * is_placed, rows.size)
-        self._ends = np.concatenate([[0], np.cumsum(self._num_places)])
-        self._samples, self._placed = samples, samples.placed()
+        self._keep = keep_columns(keep)
+        self._samples = samples
 
     def tables(self) -> Iterator[pa.Table]:
         """One row for each row of the input, in its order, some at a time."""
-        rows = np.flatnonzero(self._rows.is_row)
-        for start in range(0, len(rows), ROWS_AT_A_TIME):
-            yield self._table(rows[start : start + ROWS_AT_A_TIME])
+        for first in range(0, self._rows.size, ROWS_AT_A_TIME):
+            last = min(first + ROWS_AT_A_TIME, self._rows.size)
+            if self._rows.is_row[first:last].any():
+                yield self._table(first, last)
 
-    def _table(self, rows: Ints) -> pa.Table:
-        table = self._rows
+    def _table(self, first: int, last: int) -> pa.Table:
+        """The rows among the entries from `first` on and before `last`."""
+        table, samples = self._rows, self._samples
+        rows = first + np.flatnonzero(table.is_row[first:last])
         codes = table.reason[rows]
         is_packed = codes == LIVE
         reason = pa.array(codes, mask=is_packed)
         sides = pa.array(table.validation[rows].astype(np.int8), mask=~is_packed)
-        has_tokens = self._num_tokens[rows] > 0
+        begin, end = samples.of_rows(first, last)
+        is_placed = samples.shard[begin:end] != NOWHERE
+        times = np.where(is_placed, samples.copies[begin:end], 1)
+        owner = samples.row[begin:end] - first
+
+        def sums(values: Ints | SmallInts) -> Ints:
+            """Numbers of samples, summed for each of the rows."""
+            found = np.zeros(last - first, np.int64)
+            np.add.at(found, owner, values)
+            return found[rows - first]
+
+        num_tokens = sums(np.multiply(samples.num_tokens[begin:end], times, dtype=np.int64))
+        num_trained = sums(np.multiply(samples.num_trained[begin:end], times, dtype=np.int64))
+        similarity = table.similarity(rows)
         columns = {
-            "source": self._sources.take(pa.array(table.source[rows])),
+            "source": self._sources.take(pa.array(table.source_of(rows))),
             "where": table.where(rows),
             "record_id": table.record_ids(rows),
             "fate": pa.array([DROPPED, PACKED], pa.string()).take(pa.array(is_packed.astype(np.int8))),
             "stage": self._stages.take(reason),
             "reason": self._reasons.take(reason),
-            "detail": pa.array(map(self._detail, rows.tolist()), pa.string()),
+            "detail": self._detail_of(rows, first, last),
             "duplicate_of": self._repeated(rows),
-            "similarity": pa.array(table.similarity[rows], mask=np.isnan(table.similarity[rows])),
+            "similarity": pa.array(similarity, mask=np.isnan(similarity)),
             "split": pa.array([TRAIN, VALIDATION], pa.string()).take(sides),
-            **self._places_of(rows),
-            "num_tokens": pa.array(self._num_tokens[rows], mask=~has_tokens),
-            "num_trained_tokens": pa.array(self._num_trained[rows], mask=~has_tokens),
+            **self._places_of(begin, end, sums(times * is_placed)),
+            "num_tokens": pa.array(num_tokens, mask=num_tokens == 0),
+            "num_trained_tokens": pa.array(num_trained, mask=num_tokens == 0),
         }
-        return pa.table({**columns, **self._kept_columns(rows)})
+        return pa.table({**columns, **self._kept_columns(rows, first, last)})
 
-    def _detail(self, row: int) -> str | None:
-        """Why a row is dropped, as it may be written."""
-        detail = self._rows.detail.get(row)
-        return None if detail is None else self._details(detail)
+    def _detail_of(self, rows: Ints, first: int, last: int) -> pa.Array:
+        """Why rows are dropped, as it may be written."""
+        texts = dict(self._rows.details.between(first, last))
+        details = (texts.get(row) for row in rows.tolist())
+        return pa.array([None if text is None else self._details(text) for text in details], pa.string())
 
     def _repeated(self, rows: Ints) -> pa.Array:
         """`where` of the row that each duplicate repeats."""
@@ -94,21 +105,21 @@ class LedgerRows:
         order = pa.array(np.cumsum(is_repeat) - 1, mask=~is_repeat)
         return self._rows.where(repeats[is_repeat]).take(order)
 
-    def _places_of(self, rows: Ints) -> dict[str, pa.Array]:
-        """Lists with an entry for each sample of a row: its place and what proves it; null without samples."""
-        first, last = int(self._ends[rows[0]]), int(self._ends[rows[-1] + 1])
-        starts = np.append(self._ends[rows], last) - first
-        is_null = np.append(self._num_places[rows] == 0, False)
-        offsets = pa.array(starts.astype(np.int32), mask=is_null)
-        columns = self._samples.ledger_columns(*(numbers[first:last] for numbers in self._placed))
+    def _places_of(self, begin: int, end: int, num_places: Ints) -> dict[str, pa.Array]:
+        """Lists with an entry for each sample of a row: its place and what proves it; null without samples. The samples
+        are the entries from `begin` on and before `end`.
+        """
+        starts = np.concatenate([[0], np.cumsum(num_places)]).astype(np.int32)
+        offsets = pa.array(starts, mask=np.append(num_places == 0, False))
+        columns = self._samples.ledger_columns(begin, end)
         return {name: pa.ListArray.from_arrays(offsets, values) for name, values in columns.items()}
 
-    def _kept_columns(self, rows: Ints) -> dict[str, pa.Array]:
+    def _kept_columns(self, rows: Ints, first: int, last: int) -> dict[str, pa.Array]:
         """What the sources' `keep` asks for."""
         if not self._keep:
             return {}
-        texts = self._kept.take(pa.array(rows)).to_pylist()
-        values = [json.loads(text) if text else {} for text in texts]
+        texts = self._rows.kept(first, last)
+        values = [json.loads(text) if text else {} for text in map(texts.__getitem__, (rows - first).tolist())]
         return {
             column: pa.array([self._kept_text(row.get(name)) for row in values], pa.string())
             for name, column in self._keep.items()

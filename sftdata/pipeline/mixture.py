@@ -9,6 +9,7 @@ from xxhash import xxh3_64_intdigest
 from sftdata.config import Config
 from sftdata.curate.mixture import SourceShare, mix
 from sftdata.errors import ConfigError
+from sftdata.pipeline.columns.texts import coded
 from sftdata.pipeline.rows import RowTable, kept_values
 from sftdata.pipeline.samples import SampleTable
 from sftdata.store.manifest import MixtureEntry
@@ -21,8 +22,11 @@ def drop_over_max_records(rows: RowTable, samples: SampleTable, config: Config) 
     shares = [SourceShare(max_records=source.max_records) for source in config.sources]
     trained = samples.sums(samples.num_trained, rows.size)
     over = np.flatnonzero(mix(rows.source, rows.id_hashes, trained, rows.live, shares).over_max)
-    limits = [f"{source.path} gives {source.max_records or 0:,} at most" for source in config.sources]
-    rows.drop(over, "over_max_records", {row: limits[rows.source[row]] for row in over.tolist()})
+
+    def limit(number: int) -> str:
+        return f"{config.sources[number].path} gives {config.sources[number].max_records or 0:,} at most"
+
+    rows.drop(over, "over_max_records", coded(rows.source[over], limit))
 
 
 def choose_validation(rows: RowTable, config: Config) -> None:
@@ -30,9 +34,9 @@ def choose_validation(rows: RowTable, config: Config) -> None:
     values: npt.NDArray[np.uint64] | None = None
     present: npt.NDArray[np.bool_] | None = None
     if config.split.validation and config.split.by != "content":
-        texts = kept_values(rows, config.split.by)
-        values = np.array([0 if text is None else xxh3_64_intdigest(text.encode()) for text in texts], np.uint64)
-        present = np.array([text is not None for text in texts], np.bool_)
+        values, present = np.zeros(rows.size, np.uint64), np.zeros(rows.size, np.bool_)
+        for row, text in kept_values(rows, config.split.by):
+            values[row], present[row] = xxh3_64_intdigest(text.encode()), True
         if not (present & rows.live).any():
             what = f"no row that could be packed has the column {config.split.by}"
             raise ConfigError("split.by", what, "write content, or a column of your data")

@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 
 from sftdata.config import Config
+from sftdata.curate.duplicates.grouping import MAX_NODES
 from sftdata.curate.split import TRAIN
 from sftdata.engines.engine import Engine
 from sftdata.errors import ConfigError
+from sftdata.pipeline.columns.in_files import in_batches
 from sftdata.pipeline.rows import RowTable
 from sftdata.pipeline.samples import SampleTable
 from sftdata.store.manifest import ShardEntry
@@ -28,8 +31,10 @@ def pack_samples(rows: RowTable, samples: SampleTable, engine: Engine, config: C
         raise ConfigError("split.validation", held, "hold out fewer, so that some are left to train on")
     to_pack = samples.to_pack(rows)
     pack = PackSamples(config.pack.seq_len, config.pack.strategy, config.seed)
-    placed = engine.group("shard", pack, samples.pieces, to_pack)
-    samples.take_places(engine.collect(placed, PLACED_SCHEMA.names) if placed else PLACED_SCHEMA.empty_table())
+    position = np.arange(to_pack.num_rows, dtype=np.int32 if to_pack.num_rows <= MAX_NODES else np.int64)
+    placed = engine.group("shard", pack, samples.pieces, to_pack.append_column("position", pa.array(position)))
+    del position
+    samples.take_places(table for _, table in in_batches(engine, placed, PLACED_SCHEMA.names))
     return samples.to_write(to_pack)
 
 

@@ -21,8 +21,10 @@ from sftdata.curate.privacy.details import Details
 from sftdata.curate.stage import FilterAndRedact
 from sftdata.engines.engine import Engine
 from sftdata.errors import ConfigError, SourceError, pluralize
+from sftdata.files import copies
 from sftdata.files.atomic import output_errors
-from sftdata.pipeline.rows import REASON_NAMES, ROW_COLUMNS, RowTable
+from sftdata.pipeline.columns.in_files import in_batches
+from sftdata.pipeline.rows import REASON_NAMES, RowTable
 from sftdata.progress import NoProgress, Progress
 from sftdata.read.advice import FIXABLE, speakers
 from sftdata.read.diagnose import NOT_DATA, loss_notes, no_rows_error
@@ -115,7 +117,10 @@ def plan_config(
             file, written = _write_given(source, folder, keep, partial(note, number), progress or NoProgress())
             given[number] = sources[number] = source.model_copy(update={"rows": written})
             split = None if is_split(source.rows) else source.split
-            located[number] = source.model_copy(update={"rows": written, "path": str(file), "split": split})
+            copies.send(file)
+            located[number] = source.model_copy(
+                update={"rows": written, "path": copies.address_of(file), "split": split}
+            )
 
     try:
         units = plan_units(located, unit_bytes, note=note)
@@ -202,10 +207,10 @@ def read_rows(
     keys, sizes = _tasks(units, stamps, identities)
     given = engine.give(pa.table({"unit": np.arange(len(units))}), keys, sizes)
     pieces = engine.map(stage, given, _addresses(units))
-    kept = ["keep"] if any(source.keep for source in sources) else []
-    rows = RowTable(pieces, units, names, engine.collect(pieces, [*ROW_COLUMNS, *kept]))
+    rows = RowTable(pieces, units, names, engine, is_keeping=any(source.keep for source in sources))
     if (rows.reason == REASON_NAMES.index(INTERNAL_ERROR)).any():
-        rows.drop_faults(engine.collect(pieces, ["fault"])["fault"])
+        for first, table in in_batches(engine, pieces, ["fault"]):
+            rows.drop_faults(table["fault"], np.arange(first, first + table.num_rows))
     _refuse_unreadable(found, rows)
     _refuse_unmapped(found)
     return rows

@@ -10,7 +10,10 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
+from sftdata.files import copies
 from sftdata.files.atomic import output_errors, unfinished_name
+from sftdata.records.ids import hex_strings
+from sftdata.records.record import KEY_BYTES
 from sftdata.store.pack import Packing, Strategy
 from sftdata.store.shards import Shard, ShardStats, place_samples, write_shard
 from sftdata.store.tokens import TokenColumns
@@ -42,10 +45,11 @@ class PackSamples:
 
     def __call__(self, members: pa.Table, table: pa.Table) -> Iterator[pa.Table]:
         """One row per sample."""
-        packing = place_samples(members, self.seq_len, self.strategy, self.seed)
-        yield pa.table(
-            {"position": members["position"], "row": packing.row, "index": packing.index}, schema=PLACED_SCHEMA
-        )
+        at = members.schema.get_field_index("record_id")
+        samples = members.set_column(at, "record_id", _id_texts(members))
+        packing = place_samples(samples, self.seq_len, self.strategy, self.seed)
+        position = members["position"].cast(pa.int64())
+        yield pa.table({"position": position, "row": packing.row, "index": packing.index}, schema=PLACED_SCHEMA)
 
 
 @dataclass(frozen=True)
@@ -69,18 +73,28 @@ class WriteShards:
         if not np.array_equal(tokens.lengths, members["num_tokens"].to_numpy()):
             raise ValueError("samples have different lengths from those that they were packed by")
         packing = Packing(row, index, 1 + int(row.max()))
-        shard = Shard(tokens, members["record_id"].combine_chunks(), packing, self.seq_len)
+        shard = Shard(tokens, _id_texts(members), packing, self.seq_len)
         temporary = unfinished_name(Path(self.folder, f"{members['shard'][0]}.arrow"))
         stats = write_shard(temporary, shard)
+        path = shard_path(self.folder, stats)
         with output_errors(temporary):
-            temporary.replace(shard_path(self.folder, stats))
+            temporary.replace(path)
+        copies.send(path)
         yield pa.table({"stats": [json.dumps(stats._asdict())]}, schema=WRITTEN_SCHEMA)
 
     def is_reusable(self, result: pa.Table) -> bool:
         """Whether the file of the shard still exists."""
         stats = ShardStats(**json.loads(result["stats"][0].as_py()))
         path = shard_path(self.folder, stats)
+        copies.ensure(path)
         return path.is_file() and path.stat().st_size == stats.size_bytes
+
+
+def _id_texts(members: pa.Table) -> pa.Array:
+    """The record ids of samples, which come as KEY_BYTES bytes each, as shards hold them."""
+    ids = members["record_id"].combine_chunks()
+    data = np.frombuffer(ids.buffers()[1], np.uint8).reshape(-1, KEY_BYTES)[ids.offset :][: len(ids)]
+    return hex_strings(data, np.ones(len(ids), np.bool_)).cast(pa.string())
 
 
 def shard_path(folder: str | Path, stats: ShardStats) -> Path:

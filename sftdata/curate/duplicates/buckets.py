@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any, NamedTuple
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
-Ints = npt.NDArray[np.int64]
-Int32s = npt.NDArray[np.int32]
+from sftdata.curate.duplicates.grouping import MAX_NODES, Int32s, Ints, UInt64s, groups_of_equal
 
-BANDS_AT_ONCE = 2
+ItemT = TypeVar("ItemT")
+ResultT = TypeVar("ResultT")
+
+AT_ONCE = 2  # bands
 MAX_MISSED = 0.005  # the share of pairs right at the threshold that may share no bucket
 
 
@@ -51,74 +55,92 @@ class Buckets(NamedTuple):
 
     @staticmethod
     def of(members: Int32s, sizes: Ints, count: int) -> Buckets:
-        """Buckets of these sizes, end to end, over `count` nodes."""
+        """Buckets of these sizes, end to end, over `count` nodes. Raises ValueError where there are too many places."""
+        if len(members) > MAX_NODES:
+            raise ValueError(f"{len(members):,} places in buckets are too many to compare; {MAX_NODES:,} can be")
         ends = np.repeat(np.cumsum(sizes), sizes).astype(np.int32)
         places = np.argsort(members, kind="stable").astype(np.int32)
         counts = np.bincount(members, minlength=count)
         return Buckets(members, ends, places, np.concatenate([[0], np.cumsum(counts)]))
 
 
-def component_parts(signatures: npt.NDArray[np.uint16], rows: Ints, banding: Banding, parts: int) -> Int32s:
-    """The part of each node, from 0; -1 if it shares a bucket with no other node. Node i is signatures[rows[i]].
+def component_parts(bands: Iterable[Callable[[], UInt64s]], count: int, parts: int) -> Int32s:
+    """The part of each of `count` nodes, from 0; -1 if it shares a bucket with no other node.
 
-    A connected component (nodes linked by a chain of shared buckets) is never split, so nodes that share a bucket are
-    always in the same part. There are at most `parts` parts, with about the same number of pairs each.
+    Each of the bands gives the keys of the nodes, see `band_keys`, in an array that is overwritten. A connected
+    component (nodes linked by a chain of shared buckets) is never split, so nodes that share a bucket are always in the
+    same part. There are at most `parts` parts, with about the same number of pairs each. Memory: 60 bytes for each
+    node, and 40 for each that is in a bucket of one band.
     """
-    members, sizes = sort_into_buckets(signatures, rows, banding)
-    label = _components(members, sizes, len(rows))
-    later = np.repeat(np.cumsum(sizes), sizes) - np.arange(len(members)) - 1  # nodes after each in its bucket
-    pairs = np.bincount(label[members], weights=later, minlength=len(rows))  # in each component, at its label
-    before = np.cumsum(pairs) - pairs
-    part: Int32s = np.minimum(before * parts // max(pairs.sum(), 1), parts - 1).astype(np.int32)[label]
-    alone = np.ones(len(rows), np.bool_)
-    alone[members] = False
+    root = np.arange(count, dtype=np.int32)  # of each node: a node before it that it is linked to, or itself
+    later = np.zeros(count, np.int64)  # of each node: the nodes after it in its buckets
+    alone = np.ones(count, np.bool_)
+    for members, sizes in _some_ahead(lambda keys: groups_of_equal(keys()), bands):
+        _link(root, members, sizes)
+        later[members] += np.repeat(np.cumsum(sizes), sizes) - np.arange(len(members)) - 1
+        alone[members] = False
+    while not np.array_equal(label := root[root], root):
+        root = label
+    pairs = np.bincount(root, weights=later, minlength=count)  # in each component, at its first node
+    del later
+    last = max(pairs.sum(), 1)
+    before = np.cumsum(pairs)
+    before -= pairs
+    before *= parts
+    before //= last
+    part: Int32s = np.minimum(before, parts - 1, out=before).astype(np.int32)[root]
     part[alone] = -1
     return part
 
 
-def _components(members: Int32s, sizes: Ints, count: int) -> Int32s:
-    """For each node, the first node of its component: hooking and pointer jumping until nothing changes (Shiloach and
-    Vishkin 1982).
+def _link(root: Int32s, members: Int32s, sizes: Ints) -> None:
+    """Link the members of each bucket: union-find, with the smallest node of each set as its root, for all buckets at a
+    time. A root is linked to the smallest of the roots that it meets in a bucket, until each bucket has one.
     """
-    label = np.arange(count, dtype=np.int32)
     starts = np.cumsum(sizes) - sizes
     while len(members):
-        own = label[members]
+        own = root[members]
+        while not np.array_equal(above := root[own], own):
+            own = above
+        root[members] = own
         least = np.repeat(np.minimum.reduceat(own, starts), sizes)
-        found = label.copy()
-        np.minimum.at(found, own, least)
-        np.minimum.at(found, members, least)
-        found = found[found]
-        if np.array_equal(found, label):
-            break
-        label = found
-    return label
+        differs = own != least
+        if not differs.any():
+            return
+        np.minimum.at(root, own[differs], least[differs])
+
+
+def _some_ahead(function: Callable[[ItemT], ResultT], items: Iterable[ItemT]) -> Iterator[ResultT]:
+    """The function's results for items, in order; AT_ONCE of them are in work or in memory."""
+    with ThreadPoolExecutor(AT_ONCE) as threads:  # numpy releases the GIL
+        waiting: deque[Future[ResultT]] = deque()
+        for item in items:
+            if len(waiting) == AT_ONCE:
+                yield waiting.popleft().result()
+            waiting.append(threads.submit(function, item))
+        while waiting:
+            yield waiting.popleft().result()
 
 
 def sort_into_buckets(signatures: npt.NDArray[np.uint16], rows: Ints, banding: Banding) -> tuple[Int32s, Ints]:
     """The members and sizes of all buckets that hold two or more nodes, band by band. Node i is signatures[rows[i]]."""
     starts = range(0, banding.bands * banding.width, banding.width)
-    with ThreadPoolExecutor(BANDS_AT_ONCE) as threads:  # numpy releases the GIL
-        found = list(
-            threads.map(lambda start: _buckets_of_band(signatures[rows, start : start + banding.width]), starts)
+    found = list(
+        _some_ahead(
+            lambda start: groups_of_equal(_keys(signatures[rows, start : start + banding.width])),
+            starts,
         )
+    )
     return np.concatenate([members for members, _ in found]), np.concatenate([sizes for _, sizes in found])
 
 
-def _buckets_of_band(signatures: npt.NDArray[np.uint16]) -> tuple[Int32s, Ints]:
-    """The members and sizes of the buckets of one band."""
-    low = np.uint64((1 << len(signatures).bit_length()) - 1)
-    # Key and node in one integer sort in half the time of an argsort. Because keys lose their low bits, a few more
-    # nodes share a bucket by chance; the comparison sorts them out like any other pair.
-    keys_and_nodes = np.sort((_keys(signatures) & ~low) | np.arange(len(signatures), dtype=np.uint64))
-    is_same = (keys_and_nodes[1:] & ~low) == (keys_and_nodes[:-1] & ~low)
-    like_previous = np.concatenate([[False], is_same])[: len(keys_and_nodes)]
-    like_next = np.concatenate([is_same, [False]])[: len(keys_and_nodes)]
-    sizes = np.flatnonzero(like_previous & ~like_next) - np.flatnonzero(like_next & ~like_previous) + 1
-    return (keys_and_nodes[like_previous | like_next] & low).astype(np.int32), sizes
+def band_keys(signatures: npt.NDArray[np.uint16], banding: Banding) -> UInt64s:
+    """The key of each signature in each band, [bands, signatures]: equal in a band for those that share a bucket."""
+    bands, width = banding
+    return np.stack([_keys(signatures[:, band * width : (band + 1) * width]) for band in range(bands)])
 
 
-def _keys(signatures: npt.NDArray[np.uint16]) -> npt.NDArray[np.uint64]:
+def _keys(signatures: npt.NDArray[np.uint16]) -> UInt64s:
     """A hash of each row, computed over four numbers at a time."""
     count, width = signatures.shape
     padded = np.zeros((count, -(-width // 4) * 4), np.uint16)

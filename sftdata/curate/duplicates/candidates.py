@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from sftdata.curate.duplicates.buckets import Buckets, Ints, sorted_unique
+from sftdata.curate.duplicates.buckets import Buckets, sorted_unique
+from sftdata.curate.duplicates.grouping import Ints
 
 _NODES_AT_ONCE, _PAIRS_AT_ONCE = 512, 1 << 16
 _LONG = 256  # nodes in a bucket, above which it pays to find out that the bucket is settled

@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
 
-from sftdata.curate.duplicates.exact import first_occurrences
+from sftdata.curate.duplicates.grouping import Ints, find_repeats
 
 
-def over_cap(values: pa.Array, preference: npt.NDArray[np.int64], max_records: int) -> npt.NDArray[np.int64]:
-    """For every row over the cap, its number among the rows of its value (from 1); 0 for rows that are kept.
+def over_cap(keys: npt.NDArray[np.uint64], rows: Ints, max_records: int) -> tuple[Ints, Ints]:
+    """The rows over the cap, in the order in which rows are given, and the number of each among the rows of its value,
+    from 1.
 
-    Rows are counted in the order of `preference`. Rows that are not in it, and rows without a value, are neither
-    counted nor dropped.
+    Given are the rows that have a value and are to be counted; `keys` are hashes of the values of all rows, [rows, 2].
     """
-    numbers = np.zeros(len(values), np.int64)
-    _, earlier = first_occurrences(values.take(pa.array(preference)))
-    numbers[preference] = np.where(earlier >= max_records, earlier + 1, 0)
-    return numbers
+    repeats = find_repeats(keys, rows)
+    is_over = repeats.number >= max_records
+    return repeats.row[is_over], repeats.number[is_over] + 1
 
 
 def cap_evidence(column: str, number: int, max_records: int) -> str:

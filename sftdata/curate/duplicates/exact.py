@@ -12,7 +12,6 @@ import numpy as np
 import numpy.typing as npt
 import orjson
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from sftdata.records.record import KEY_BYTES, Message, Record, is_plain
 
@@ -85,52 +84,23 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def first_occurrences(keys: pa.Array) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """For every key, the position of its first occurrence, and its own occurrence number from 0.
+def repeat_ids(keys: npt.NDArray[np.uint64], numbers: npt.NDArray[np.int64]) -> npt.NDArray[np.uint64]:
+    """The ids of records that repeat earlier ones: hashes of their keys, [records, 2], and of how many are before each.
 
-    Both arrays have one entry per key; a null key is its own first occurrence.
+    The id of any other record is its key. So a record's canonical content and its occurrence number decide its id, and
+    it is the same in every run.
     """
-    codes_with_nulls = pc.dictionary_encode(keys).indices
-    valid = codes_with_nulls.is_valid().to_numpy(zero_copy_only=False)
-    positions = np.flatnonzero(valid)
-    codes = codes_with_nulls.drop_null().to_numpy(zero_copy_only=False).astype(np.int64)
-    first = np.arange(len(keys), dtype=np.int64)
-    occurrence = np.zeros(len(keys), np.int64)
-    if len(codes):
-        order = np.argsort(codes, kind="stable")
-        sorted_codes = codes[order]
-        starts = np.flatnonzero(np.diff(sorted_codes, prepend=-1))
-        sizes = np.diff(np.append(starts, len(order)))
-        first[positions[order]] = np.repeat(positions[order[starts]], sizes)
-        occurrence[positions[order]] = np.arange(len(order)) - np.repeat(starts, sizes)
-    return first, occurrence
+    data = keys.tobytes()
+    ids = bytearray(len(data))
+    for start, number in zip(range(0, len(data), KEY_BYTES), numbers.tolist()):
+        content = data[start : start + KEY_BYTES] + number.to_bytes(8, "little")
+        ids[start : start + KEY_BYTES] = hashlib.blake2b(content, digest_size=KEY_BYTES).digest()
+    return np.frombuffer(ids, np.uint64).reshape(-1, 2)
 
 
-def record_ids(keys: pa.Array, occurrence: npt.NDArray[np.int64]) -> npt.NDArray[np.uint8]:
-    """The ids of records, one row of KEY_BYTES bytes each. A record's canonical content and its occurrence number
-    decide its id, so it is the same in every run. Zeros if the key is null.
-    """
-    ids = key_bytes(keys)
-    for row in np.flatnonzero(occurrence).tolist():
-        content = ids[row].tobytes() + int(occurrence[row]).to_bytes(8, "little")
-        ids[row] = np.frombuffer(hashlib.blake2b(content, digest_size=KEY_BYTES).digest(), np.uint8)
-    return ids
-
-
-def key_bytes(keys: pa.Array) -> npt.NDArray[np.uint8]:
-    """Keys as an array, one row of KEY_BYTES bytes each; zeros if null."""
-    filled = keys.fill_null(bytes(KEY_BYTES))
+def key_integers(keys: pa.Array) -> npt.NDArray[np.uint64]:
+    """Keys of KEY_BYTES bytes as two integers each, [keys, 2]; zeros if null. A view where none is null."""
+    filled = keys if keys.null_count == 0 else keys.fill_null(bytes(KEY_BYTES))
     first = filled.offset * KEY_BYTES
     flat = np.frombuffer(filled.buffers()[1], np.uint8)[first : first + len(keys) * KEY_BYTES]
-    return flat.reshape(len(keys), KEY_BYTES).copy()
-
-
-def hex_strings(values: npt.NDArray[np.uint8], valid: npt.NDArray[np.bool_]) -> pa.Array:
-    """Rows of bytes as hex strings; null if not valid."""
-    codes = values[valid]
-    digits = np.frombuffer(b"0123456789abcdef", np.uint8)
-    text = np.stack([digits[codes >> 4], digits[codes & 15]], axis=-1)
-    offsets = np.concatenate([[0], np.cumsum(valid * (2 * values.shape[1]))])
-    validity = pa.py_buffer(np.packbits(valid, bitorder="little").tobytes())
-    buffers = [validity, pa.py_buffer(offsets.astype(np.int64)), pa.py_buffer(np.ascontiguousarray(text))]
-    return pa.Array.from_buffers(pa.large_string(), len(valid), buffers)
+    return flat.view(np.uint64).reshape(len(keys), KEY_BYTES // 8)

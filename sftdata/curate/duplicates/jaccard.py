@@ -9,7 +9,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from sftdata.curate.duplicates.buckets import Ints, sorted_unique
+from sftdata.curate.duplicates.buckets import sorted_unique
+from sftdata.curate.duplicates.grouping import Ints
 from sftdata.curate.words import Hashes
 
 # Rows -> their shingles, concatenated, with repeats, and the offsets of the rows in them.

@@ -9,13 +9,21 @@ from __future__ import annotations
 from array import array
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from sftdata.curate.duplicates.buckets import Buckets, Ints, choose_banding, component_parts, sort_into_buckets
+from sftdata.curate.duplicates.buckets import (
+    Buckets,
+    band_keys,
+    choose_banding,
+    component_parts,
+    sort_into_buckets,
+)
 from sftdata.curate.duplicates.candidates import Candidates
+from sftdata.curate.duplicates.grouping import Ints
 from sftdata.curate.duplicates.jaccard import FetchShingles, Jaccard
 from sftdata.curate.duplicates.settings import Keep, NearConfig
 from sftdata.curate.words import Hashes, message_text, shingle_hashes
@@ -108,13 +116,19 @@ def preference_order(keep: Keep, answer_lengths: Ints) -> Ints:
     return np.argsort(-answer_lengths, kind="stable")
 
 
-def assign_parts(signatures: Signatures, nodes: Ints, threshold: float) -> npt.NDArray[np.int32]:
-    """The part, from 0, in which each of these rows is compared; -1 if it shares a bucket with no other row.
+def keys_by_band(signatures: Signatures, threshold: float) -> npt.NDArray[np.uint64]:
+    """What `assign_parts` needs of each signature: [bands, signatures]."""
+    return band_keys(signatures, choose_banding(threshold, NUM_HASHES))
+
+
+def assign_parts(keys: npt.NDArray[np.uint64], nodes: Ints) -> npt.NDArray[np.int32]:
+    """The part, from 0, in which each of these rows is compared; -1 if it shares a bucket with no other row. `keys` are
+    those of all rows, by band, and may be memory-mapped.
 
     Rows of different parts share no bucket, so `find_near_duplicates` on each part alone gives the same verdict as on
-    all rows at once. Memory: besides the signatures, which may be memory-mapped, at most 400 bytes per row.
+    all rows at once. Memory as for `component_parts`.
     """
-    return component_parts(np.asarray(signatures), nodes, choose_banding(threshold, NUM_HASHES), PARTS)
+    return component_parts([partial(np.take, of_band, nodes) for of_band in keys], len(nodes), PARTS)
 
 
 def find_near_duplicates(

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sftdata.curate.duplicates.buckets import Banding, Buckets, choose_banding, component_parts, sort_into_buckets
+from sftdata.curate.duplicates.buckets import (
+    Banding,
+    Buckets,
+    band_keys,
+    choose_banding,
+    component_parts,
+    sort_into_buckets,
+)
 from sftdata.curate.duplicates.near import NUM_HASHES
 
 
@@ -44,6 +53,12 @@ def signatures(draw: st.DrawFn) -> np.ndarray:
     )  # each shares a number with the ones before and after
 
 
+def parts_of(numbers: np.ndarray, rows: np.ndarray, parts: int) -> np.ndarray:
+    """The parts, with a band for each column."""
+    keys = band_keys(numbers, Banding(numbers.shape[1], 1))
+    return component_parts([partial(np.take, band, rows) for band in keys], len(rows), parts)
+
+
 def linked(rows: np.ndarray) -> list[set[int]]:
     """For each row, the rows of its component: linked by rows that agree in a column."""
     groups = [{row} for row in range(len(rows))]
@@ -62,7 +77,7 @@ def test_nodes_linked_by_a_chain_of_buckets_share_a_part_and_lone_nodes_have_non
     numbers: np.ndarray, parts: int, data: st.DataObject
 ) -> None:
     rows = np.array(data.draw(st.permutations(range(len(numbers)))))
-    found = component_parts(numbers, rows, Banding(numbers.shape[1], 1), parts)  # a band for each column
+    found = parts_of(numbers, rows, parts)
     part_of = dict(zip(rows.tolist(), found.tolist(), strict=True))
     for row, group in enumerate(linked(numbers)):
         assert {part_of[other] for other in group} == {part_of[row]}
@@ -74,7 +89,7 @@ def test_nodes_linked_by_a_chain_of_buckets_share_a_part_and_lone_nodes_have_non
 @settings(max_examples=300, deadline=None)
 def test_no_two_nodes_that_share_a_bucket_are_in_different_parts(numbers: np.ndarray, parts: int) -> None:
     banding, rows = Banding(numbers.shape[1], 1), np.arange(len(numbers))
-    part = component_parts(numbers, rows, banding, parts)
+    part = parts_of(numbers, rows, parts)
     members, sizes = sort_into_buckets(numbers, rows, banding)
     for bucket in np.split(members, np.cumsum(sizes)[:-1]):
         assert len(set(part[bucket].tolist())) <= 1
@@ -82,13 +97,13 @@ def test_no_two_nodes_that_share_a_bucket_are_in_different_parts(numbers: np.nda
 
 def test_parts_have_about_as_many_pairs_each() -> None:
     numbers = np.repeat(np.arange(100, dtype=np.uint16), 3)[:, None]  # a hundred buckets of three
-    part = component_parts(numbers, np.arange(300), Banding(1, 1), 10)
+    part = parts_of(numbers, np.arange(300), 10)
     assert np.bincount(part).tolist() == [30] * 10
 
 
 def test_a_component_is_never_cut_however_large_it_is() -> None:
     numbers = np.array([0] * 50 + [1, 1, 2], np.uint16)[:, None]
-    part = component_parts(numbers, np.arange(53), Banding(1, 1), 10)
+    part = parts_of(numbers, np.arange(53), 10)
     assert len(set(part[:50].tolist())) == 1
     assert part[50] == part[51] != part[0]
     assert part[52] == -1

@@ -13,10 +13,8 @@ from hypothesis import strategies as st
 from sftdata.curate.duplicates.exact import (
     canonical,
     content_key,
-    first_occurrences,
-    hex_strings,
-    key_bytes,
-    record_ids,
+    key_integers,
+    repeat_ids,
 )
 from sftdata.records.record import Message, Record, ToolCall
 
@@ -100,26 +98,17 @@ def test_the_canonical_form_is_its_own_canonical_form(text: str) -> None:
     assert canonical(canonical(text)) == canonical(text)
 
 
-@settings(deadline=None)
-@given(st.lists(st.sampled_from([None, b"a" * 16, b"b" * 16, b"c" * 16]), max_size=30))
-def test_first_occurrences_are_those_of_a_simple_loop(keys: list[bytes | None]) -> None:
-    first, occurrence = first_occurrences(pa.array(keys, pa.binary(16)))
-    for at, key in enumerate(keys):
-        earlier = [other for other in range(at) if key is not None and keys[other] == key]
-        assert first[at] == (earlier[0] if earlier else at)
-        assert occurrence[at] == len(earlier)
+def test_the_id_of_a_repeat_is_a_hash_of_key_and_number() -> None:
+    keys = [bytes(range(16)), b"\xff" * 16]
+    found = repeat_ids(np.frombuffer(b"".join(keys), np.uint64).reshape(2, 2), np.array([1, 300]))
+    expected = [
+        hashlib.blake2b(keys[0] + b"\1" + bytes(7), digest_size=16),
+        hashlib.blake2b(keys[1] + b"\x2c\1" + bytes(6), digest_size=16),
+    ]
+    assert [row.tobytes() for row in found] == [one.digest() for one in expected]
 
 
-def test_an_id_is_the_key_in_hex_and_for_repeats_a_hash_of_key_and_number() -> None:
-    key = bytes(range(16))
-    keys = pa.array([None, key, key], pa.binary(16))
-    ids = record_ids(keys, np.array([0, 0, 1]))
-    repeat = hashlib.blake2b(key + b"\1" + bytes(7), digest_size=16).hexdigest()
-    valid = np.array([False, True, True])
-    assert hex_strings(ids, valid).to_pylist() == [None, key.hex(), repeat]
-    assert hex_strings(ids[:0], valid[:0]).to_pylist() == []
-
-
-def test_key_bytes_of_a_slice_are_those_of_its_own_rows() -> None:
-    keys = pa.array([b"a" * 16, None, b"b" * 16], pa.binary(16)).slice(1)
-    assert [row.tobytes() for row in key_bytes(keys)] == [bytes(16), b"b" * 16]
+def test_the_integers_of_a_slice_of_keys_are_those_of_its_own_rows() -> None:
+    for first, keys in ((b"a" * 16, [None, b"b" * 16]), (None, [b"c" * 16, b"b" * 16])):
+        found = key_integers(pa.array([first, *keys], pa.binary(16)).slice(1))
+        assert [row.tobytes() for row in found] == [key or bytes(16) for key in keys]

@@ -21,6 +21,7 @@ from sftdata.curate.duplicates.near import (
     Verdict,
     assign_parts,
     find_near_duplicates,
+    keys_by_band,
     preference_order,
     sign_texts,
 )
@@ -69,7 +70,7 @@ def compare_by_parts(texts: list[str], preference: list[int], threshold: float) 
     near = NearConfig(threshold=threshold)
     order = np.array(preference, np.int64)
     nodes = order[signed.is_signed[order]]
-    part = assign_parts(signed.signatures, nodes, threshold)
+    part = assign_parts(keys_by_band(signed.signatures, threshold), nodes)
     verdict = Verdict.of_rows(len(texts))
     for number in set(part[part >= 0].tolist()):
         rows = nodes[part == number]
@@ -238,7 +239,7 @@ def test_many_groups_are_compared_in_many_parts_with_the_same_verdict() -> None:
     at_once = compare(texts, preference, threshold=0.6)
     assert np.count_nonzero(at_once.duplicate_of >= 0) > 40
     signatures = sign_texts(texts, 3).signatures
-    assert len(set(assign_parts(signatures, np.array(preference), 0.6).tolist())) > 10
+    assert len(set(assign_parts(keys_by_band(signatures, 0.6), np.array(preference)).tolist())) > 10
     assert same_verdict(compare_by_parts(texts, preference, 0.6), at_once)
 
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import numpy as np
-
-from sftdata.curate.duplicates.prefix import drop_shared_prefixes, prefix_key
+from sftdata.curate.duplicates.prefix import prefix_key
 from sftdata.curate.duplicates.settings import PrefixConfig
 from sftdata.records.record import Message, Record
 
@@ -31,12 +29,3 @@ def test_shorter_prompts_and_system_prompts_are_not_compared():
 
 def test_two_hundred_characters_are_the_default():
     assert PrefixConfig().chars == 200
-
-
-def test_the_preferred_row_of_a_prefix_is_kept_and_rows_without_a_key_are_ignored():
-    one, two = [1, 2], [1, 3]
-    keys = np.array([one, two, one, one, two, one], np.uint64)
-    present = np.array([True, True, True, False, True, True])
-    assert drop_shared_prefixes(keys, present, np.arange(6)).tolist() == [-1, -1, 0, -1, 1, 0]
-    assert drop_shared_prefixes(keys, present, np.array([5, 4, 3, 2, 1])).tolist() == [-1, 4, 5, -1, -1, -1]
-    assert drop_shared_prefixes(keys[:0], present[:0], np.arange(0)).tolist() == []
