@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any, cast
 
 from sftdata.errors import ConfigError, DatasetError, with_known_names
 from sftdata.files.copies import copy_of
-from sftdata.remote.mirror import fetch_all, fits, local_folder
+from sftdata.remote.mirror import local_folder
 from sftdata.store.checked import TOKENIZER_FILE, check_file, check_shard, check_tokenizer, unlisted_files
 from sftdata.store.manifest import Manifest, hash_of_shards
-from sfttrain.fetched_rows import FetchedRows
+from sfttrain.fetched_rows import FetchedRows, OpenShards, Stamp, stamp_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -24,16 +24,14 @@ VALIDATION = "validation"
 TOKENIZER = "tokenizer"  # the folder of the dataset's tokenizer
 
 
-Stamp = tuple[int, ...]  # what of a file's status changes whenever its content does
-
-
 @dataclass(frozen=True, slots=True)
 class Shards:
-    """A complete dataset on disk."""
+    """A complete dataset, on disk or on a store."""
 
     path: Path
     manifest: Manifest
     stamps: dict[str, Stamp] = field(default_factory=dict)  # of each shard, taken before it was checked
+    opened: dict[str, OpenShards] = field(default_factory=dict)  # of each split that is read from a store
 
     @property
     def shown(self) -> str:
@@ -46,17 +44,16 @@ class Shards:
         return self.path / TOKENIZER
 
     def check_unchanged(self) -> None:
-        """Raise DatasetError where a shard is no longer what it was when the run began.
+        """Raise DatasetError where a shard is no longer what it was when it was checked.
 
-        A shard whose size and times are the same is not read again; nor is a copy that made room for others, whose rows
-        stay as they were, or one of those that are fetched, and compared, one by one.
+        A shard whose size and times are the same is not read again. Nor is a copy that made room for others: its rows
+        stay as they were where they are open.
         """
-        is_copy = copy_of(self.path) is not None
-        if is_copy and not fits(self.path, [shard.path for shard in self.manifest.shards]):
-            return
         for shard in self.manifest.shards:
+            if self.is_fetched and shard.path not in self.stamps:  # it was not read yet
+                continue
             stamp = stamp_of(self.path / shard.path)
-            if stamp == self.stamps.get(shard.path) or (is_copy and not stamp):
+            if stamp == self.stamps.get(shard.path) or (self.is_fetched and not stamp):
                 continue
             try:
                 shard.check(self.path)
@@ -66,19 +63,27 @@ class Shards:
                 raise DatasetError(error.where, what, todo) from error
             self.stamps[shard.path] = stamp
 
+    @property
+    def is_fetched(self) -> bool:
+        """Whether the dataset is on a store, so that a shard comes, and is checked, when it is read."""
+        return copy_of(self.path) is not None
+
     def rows(self, split: str) -> Dataset | None:
         """The packed rows of a split, memory-mapped; None where it has none.
 
         Columns: input_ids, labels (-100 where not trained) and seq_lengths (the lengths of the samples in a row).
-        Raises DatasetError for a shard that is not one (see `checked_rows`), unless it passed in this process.
+        Raises DatasetError for a shard that is not one (see `checked_rows`), unless it passed in this process; for a
+        dataset on a store, when its rows are read.
         """
         from datasets import Dataset, concatenate_datasets
 
         shards = [shard for shard in self.manifest.shards if shard.split == split and shard.rows]
         if not shards:
             return None
-        if not fits(self.path, [shard.path for shard in self.manifest.shards]):
-            return cast("Dataset", FetchedRows(self.path, self.manifest, shards))
+        if self.is_fetched:
+            if split not in self.opened:
+                self.opened[split] = OpenShards(self.path, self.manifest, shards, self.stamps)
+            return cast("Dataset", FetchedRows(self.opened[split]))
         for shard in shards:
             check_shard(self.path, shard, self.manifest)
         rows = concatenate_datasets([Dataset.from_file(str(self.path / shard.path)) for shard in shards])
@@ -120,7 +125,8 @@ class Shards:
 
 
 def open_shards(path: str | Path, *, checksums: bool = True, needs_validation: bool = False) -> Shards:
-    """Open the dataset in a folder, after checking every file that training reads against the manifest.
+    """Open the dataset in a folder, after checking every file that training reads against the manifest. The shards of
+    one on a store are checked when they are read.
 
     Raises DatasetError where there is no manifest, its schema version is unknown, a file differs from its checksum
     (`checksums=False` skips reading the files for that), or nothing would be trained; ConfigError where
@@ -128,8 +134,8 @@ def open_shards(path: str | Path, *, checksums: bool = True, needs_validation: b
     """
     folder = local_folder(path)
     manifest = Manifest.load(folder)
-    is_here = fetch_all(folder, [shard.path for shard in manifest.shards])
-    stamps = {shard.path: stamp_of(folder / shard.path) for shard in manifest.shards}
+    is_here = copy_of(folder) is None
+    stamps = {shard.path: stamp_of(folder / shard.path) for shard in manifest.shards if is_here}
     if manifest.dataset_hash != hash_of_shards(manifest.shards):
         what = "its dataset_hash does not match its shards"
         raise DatasetError(str(folder), what, "prepare the dataset again")
@@ -147,23 +153,14 @@ def open_shards(path: str | Path, *, checksums: bool = True, needs_validation: b
     return Shards(folder, manifest, stamps)
 
 
-def stamp_of(path: Path) -> Stamp:
-    """Size and times of a file; empty where there is none."""
-    try:
-        status = path.stat()
-    except OSError:
-        return ()
-    return (status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino)
-
-
 def _chunks(rows: Any, column: str) -> Iterator[pa.Array]:
     """A column of the rows of a split, in parts."""
     yield from rows.chunks(column) if isinstance(rows, FetchedRows) else rows.data.column(column).chunks
 
 
 def _check_files(folder: Path, manifest: Manifest, *, checks_shards: bool) -> None:
-    """Raise DatasetError where a shard or a file of the tokenizer differs from its entry in the manifest. Shards that
-    are fetched one by one are compared then.
+    """Raise DatasetError where a shard, if `checks_shards`, or a file of the tokenizer differs from its entry in the
+    manifest.
     """
     for shard in manifest.shards if checks_shards else ():
         shard.check(folder)

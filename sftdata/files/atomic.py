@@ -64,6 +64,10 @@ class Sink:
         self.size_bytes += view.nbytes
         return view.nbytes
 
+    def reserve(self, size_bytes: int) -> None:
+        """Let the file have this size from now on, before it is written: who counts the bytes in its folder sees it."""
+        self._file.truncate(size_bytes)
+
     def _start_sync(self, size: int) -> None:
         """Start to flush the bytes just written, so that the final fsync has little left to do.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -38,8 +39,20 @@ class RemoteFolder:
 
         self._raised = raised
         with store_errors(self.address, raised):
-            self._store, path = fsspec.url_to_fs(self.address)
+            self._client, path = fsspec.url_to_fs(self.address)
         self._path = path.rstrip("/")
+        self._process = os.getpid()
+
+    @property
+    def _store(self) -> Any:
+        """The store's client: another one in each process, since none of them works in a fork of its own."""
+        if self._process != os.getpid():
+            import fsspec
+
+            with store_errors(self.address, self._raised):
+                self._client, _ = fsspec.url_to_fs(self.address)
+            self._process = os.getpid()
+        return self._client
 
     def __str__(self) -> str:
         return safe_address(self.address)
@@ -109,12 +122,23 @@ class RemoteFolder:
                     return
                 yield data
 
-    def download(self, name: str, target: Path, size_bytes: int, sha256: str) -> None:
-        """Copy a file to the local disk, where it appears whole or not at all.
+    def download(
+        self,
+        name: str,
+        target: Path,
+        size_bytes: int,
+        sha256: str,
+        room: contextlib.AbstractContextManager[None],
+    ) -> None:
+        """Copy a file to the local disk, where it appears whole or not at all. `room` is left once the file has its
+        place.
 
         Raises where it has another size or checksum. Raises OutputError where it cannot be written.
         """
-        with atomic_write(target) as sink:
+        with contextlib.ExitStack() as stack:
+            with room:
+                sink = stack.enter_context(atomic_write(target))
+                sink.reserve(size_bytes)
             for data in self.chunks(name):
                 sink.write(data)
             if sink.size_bytes < size_bytes:
@@ -122,6 +146,19 @@ class RemoteFolder:
             if sink.size_bytes != size_bytes or sink.sha256 != sha256:
                 what = "does not match its checksum in the manifest: its content has changed"
                 raise self._raised(self.at(name), what, "run again if it is being replaced, or prepare it again")
+
+    def fetch(self, name: str, target: Path) -> None:
+        """Copy a file to the local disk, where it appears with the size that the store says, or not at all; nothing where
+        there is none. Raises OutputError where it cannot be written.
+        """
+        found = self.get(name)
+        if found is None:
+            return
+        with atomic_write(target) as sink:
+            for data in self.chunks(name):
+                sink.write(data)
+            if found.size_bytes is not None and sink.size_bytes != found.size_bytes:
+                self._cut(name, sink.size_bytes, found.size_bytes)
 
     def upload(self, source: Path, name: str) -> None:
         """Copy a file of the local disk to the store, over what is there. Raises where the store has another size."""

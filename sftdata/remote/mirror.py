@@ -1,36 +1,28 @@
 """A dataset on a store, as a folder of this machine that has a file once it is asked for.
 
 The copies are in the cache, CACHE/datasets, each under the address and the checksum of its manifest: a dataset that was
-replaced on the store is another one here. The files of all copies together stay below a number of bytes: those that
-were last asked for longest ago are removed first, and come again when they are needed.
+replaced on the store is another one here. The files of all copies together stay below a number of bytes: see room.py.
 """
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
-import os
-import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from filelock import FileLock
 
-from sftdata.errors import ConfigError, DatasetError
+from sftdata.errors import DatasetError, call_folder
 from sftdata.files import copies
 from sftdata.files.atomic import MANIFEST_NAME, MAX_MANIFEST_BYTES, write_bytes
 from sftdata.files.inside import is_plain_name
 from sftdata.files.report_files import MAX_REPORT_BYTES, REPORT_NAMES
+from sftdata.remote import room
 from sftdata.remote.cache import cache_folder, name_for
 from sftdata.remote.folder import RemoteFolder
 from sftdata.remote.stores import is_url
-
-SIZE_VARIABLE = "SFTDATA_CACHE_GB"
-DEFAULT_GB = 100.0
-_LOCKS = ".locks"  # beside each lock there is a file whose time says when a copy was last asked for
-_ABANDONED_S = 600  # for which nothing was written to an unfinished file: who wrote it is gone
 
 
 def local_folder(place: str | Path) -> Path:
@@ -50,31 +42,25 @@ def mirror(address: str) -> Path:
         raise DatasetError(str(folder), what, "check the address, or wait until it is written")
     name = f"{name_for(folder.address)}-{hashlib.sha256(manifest).hexdigest()[:16]}"
     root = cache_folder().resolve() / "datasets" / name
-    with _cache_errors(root):
+    with room.cache_errors(root.parent):
         held = root / MANIFEST_NAME
         if not held.exists() or held.read_bytes() != manifest:
             write_bytes(root / MANIFEST_NAME, manifest)
     copies.register(root, Mirror(folder, root, manifest))
+    call_folder(str(root), str(folder))
     return root
 
 
-def fits(folder: Path, names: Iterable[str]) -> bool:
-    """Whether the cache may hold these files of a copy together; True for an ordinary folder. Raises ConfigError."""
-    copied = copies.copy_of(folder)
-    return not isinstance(copied, Mirror) or copied.size_of(names) <= limit_bytes()
-
-
-def fetch_all(folder: Path, names: Sequence[str]) -> bool:
-    """Fetch these files of a copy, if the cache may hold them together. Whether they are there: always, for an
-    ordinary folder. Raises DatasetError.
-    """
-    copied = copies.copy_of(folder)
-    if not fits(folder, names):
-        return False
-    if copied is not None:
-        for name in names:
-            copied.fetch(name)
-    return True
+def hold(folder: Path, name: str) -> BinaryIO | None:
+    """Fetch a file of a copy, and keep it until what is returned is closed: see `room.hold`. Raises DatasetError."""
+    held = room.hold(folder, name)
+    try:
+        copies.ensure(folder / name)
+    except BaseException:
+        if held is not None:
+            held.close()
+        raise
+    return held
 
 
 def fetch_again(folder: Path) -> None:
@@ -101,17 +87,13 @@ class Mirror:
     def address(self) -> str:
         return str(self._folder)
 
-    def size_of(self, names: Iterable[str]) -> int:
-        """The bytes of these files together."""
-        return sum(self._listed[name][0] for name in names if name in self._listed)
-
     def fetch(self, name: str) -> None:
         path = self._root / name
         entry = self._listed.get(name)
         is_doubted = name in self._doubted
         if (entry is None and name not in REPORT_NAMES) or (path.exists() and not is_doubted):
             if entry is not None:
-                _mark_used(self._root, name)
+                room.mark_used(self._root, name)
             return
         if entry is None:
             data = self._folder.read(name, MAX_REPORT_BYTES)
@@ -122,15 +104,13 @@ class Mirror:
             self._doubted.discard(name)
             return
         size_bytes, sha256 = entry
-        with _cache_errors(self._root):
-            lock = _lock_of(self._root, name)
-            lock.parent.mkdir(exist_ok=True)
-            with FileLock(lock):  # of several processes that need a file, one fetches it
-                if is_doubted or not path.exists():
-                    make_room(self._root.parent, size_bytes, self._root)
-                    self._folder.download(name, path, size_bytes, sha256)
-                    self._doubted.discard(name)
-        _mark_used(self._root, name)
+        cache = self._root.parent
+        with room.cache_errors(cache), FileLock(room.lock_of(self._root, name)):  # of several processes, one fetches it
+            if is_doubted or not path.exists():
+                made = room.room_for(cache, size_bytes, self._root)
+                self._folder.download(name, path, size_bytes, sha256, made)
+                self._doubted.discard(name)
+        room.mark_used(self._root, name)
 
     def names(self) -> list[str]:
         return sorted(self._folder.files())
@@ -138,62 +118,8 @@ class Mirror:
     def send(self, name: str) -> None:
         self._folder.upload(self._root / name, name)
 
-
-def make_room(cache: Path, size_bytes: int, using: Path) -> None:
-    """Remove files of the copies in the cache, those first that were last asked for longest ago, until another one of
-    this size fits below the limit; those of the copy in use last, but for its manifest and its tokenizer, which are
-    kept. So is what another process is just writing.
-
-    What a process has open stays readable for it.
-    """
-    used, files = 0, []
-    for path in cache.glob("*/*/*"):
-        with contextlib.suppress(OSError):  # another process makes room too
-            status = path.stat()
-            if path.is_relative_to(using / "tokenizer") or path.parent.name == _LOCKS:
-                continue
-            used += status.st_size
-            is_unfinished = path.name.startswith(".") and path.suffix == ".tmp"
-            if not is_unfinished or time.time() - status.st_mtime > _ABANDONED_S:
-                files.append((path.is_relative_to(using), _last_used(path, status), status.st_size, path))
-    for _, _, size, path in sorted(files):
-        if used + size_bytes <= limit_bytes():
-            return
-        with contextlib.suppress(OSError):  # on Windows, what is open stays
-            path.unlink()
-        used -= size
-
-
-def _lock_of(root: Path, name: str) -> Path:
-    return root / _LOCKS / hashlib.sha256(name.encode()).hexdigest()
-
-
-def _mark_used(root: Path, name: str) -> None:
-    """Note that a copy is asked for now. Its own times stay: by them a process knows the file that it has compared."""
-    with contextlib.suppress(OSError):  # a cache that others fill may be read-only
-        _lock_of(root, name).with_suffix(".used").touch()
-
-
-def _last_used(path: Path, status: os.stat_result) -> int:
-    """When a copy was last asked for, or else written, in nanoseconds."""
-    root = path.parents[1]
-    mark = _lock_of(root, path.relative_to(root).as_posix()).with_suffix(".used")
-    try:
-        return max(status.st_mtime_ns, mark.stat().st_mtime_ns)
-    except OSError:
-        return status.st_mtime_ns
-
-
-def limit_bytes() -> int:
-    """How many bytes the files of copies may have together. Raises ConfigError where the variable is no number."""
-    said = os.environ.get(SIZE_VARIABLE) or str(DEFAULT_GB)
-    try:
-        size = int(float(said) * 1e9)
-    except (ValueError, OverflowError) as error:
-        raise ConfigError(SIZE_VARIABLE, f"is no number ({said[:40]!r})", "give gigabytes, such as 50") from error
-    if size <= 0:
-        raise ConfigError(SIZE_VARIABLE, f"is not above 0 ({said[:40]!r})", "give gigabytes, such as 50")
-    return size
+    def remove(self, name: str) -> None:
+        self._folder.remove([name])
 
 
 def _listed_files(manifest: bytes) -> dict[str, tuple[int, str]]:
@@ -213,13 +139,3 @@ def _listed_files(manifest: bytes) -> dict[str, tuple[int, str]]:
         for one in found
         if is_plain_name(one.get("path")) and isinstance(one.get("size_bytes"), int)
     }
-
-
-@contextlib.contextmanager
-def _cache_errors(root: Path) -> Iterator[None]:
-    """Turn errors of this machine's disk into one that says how to name another folder for the cache."""
-    try:
-        yield
-    except OSError as error:
-        what = f"cannot hold copies of what is on a store ({error.strerror or error})"
-        raise DatasetError(str(root.parent.parent), what, "name another folder in SFTDATA_CACHE") from error

@@ -157,9 +157,12 @@ def check_context(config: TrainConfig, shards: Shards, model: Any, split: str | 
     """The longest sample, of a split or of all, against the longest context of the model. Positions begin anew with
     each sample.
     """
-    name, longest = "context", longest_sample(shards, split)
-    text = model.get_text_config()
-    limit = context_of(text)
+    name, text = "context", model.get_text_config()
+    limit, most = context_of(text), shards.manifest.seq_len
+    if shards.is_fetched and limit is not None and most <= limit:  # no shard is fetched to say more
+        what = f"no sample has more tokens than a sequence, {most:,}, and the model sees {limit:,}"
+        return Finding(name, "pass", what, figures={"seq_len": most, "context": limit})
+    longest = longest_sample(shards, split)
     figures = {"longest_sample": longest, "context": limit}
     if limit is None:
         what = f"config.json of the model names no longest context; the longest sample has {longest:,} tokens"
@@ -208,10 +211,14 @@ def longest_sample(shards: Shards, split: str | None = None) -> int:
 def check_labels(shards: Shards) -> Finding:
     """Each label is the id at its place, or -100, and each id is in the vocabulary.
 
-    Raises DatasetError where not. Opening the shards has checked it of files that have not changed since.
+    Raises DatasetError where not. Opening the shards has checked it of files that have not changed since. Of a dataset
+    on a store, it is checked when its rows are read.
     """
     from sftdata.store.checked import check_shard
 
+    if shards.is_fetched:
+        what = "each shard is compared with its checksum, and its labels with the vocabulary, before it is trained"
+        return Finding("labels", "pass", what)
     for shard in shards.manifest.shards:
         check_shard(shards.path, shard, shards.manifest)
     tokens = sum(shard.tokens for shard in shards.manifest.shards)

@@ -78,6 +78,8 @@ def trained_ends(source: Source) -> tuple[int, ...]:
         ids, labels = (batch.column(name).flatten().to_numpy() for name in ("input_ids", "labels"))
         is_last = (labels != IGNORE) & np.append(labels[1:] == IGNORE, True)
         seen.update(np.unique(ids[is_last]).tolist())
+        if seen.issuperset(ends):
+            break
     return tuple(id_ for id_ in ends if id_ in seen) or tuple(ends)
 
 

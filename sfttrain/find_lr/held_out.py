@@ -51,7 +51,7 @@ class SweepShards(Shards):
     @property
     def whole(self) -> Shards:
         """The dataset with all of its sequences."""
-        return Shards(self.path, self.manifest, self.stamps)
+        return Shards(self.path, self.manifest, self.stamps, self.opened)
 
     @property
     def train_stats(self) -> SplitStats:
@@ -89,7 +89,8 @@ def shards_to_sweep(shards: Shards, seed: int) -> SweepShards:
     validation = shards.manifest.splits.get(VALIDATION)
     if validation is not None and validation.rows and validation.trained_tokens:
         number = min(validation.rows, _most(validation))
-        return SweepShards(shards.path, shards.manifest, shards.stamps, None, _drawn(validation.rows, number, seed))
+        judges = _drawn(validation.rows, number, seed)
+        return SweepShards(shards.path, shards.manifest, shards.stamps, shards.opened, None, judges)
     train = shards.manifest.splits[TRAIN]
     if train.rows < 2:
         what = "has one sequence and no validation split, so nothing is left to judge a rate by"
@@ -97,7 +98,7 @@ def shards_to_sweep(shards: Shards, seed: int) -> SweepShards:
     number = min(max(1, round(SHARE * train.rows)), _most(train))
     held = _drawn(train.rows, number, seed)
     left = tuple(sorted(set(range(train.rows)) - set(held)))
-    return SweepShards(shards.path, shards.manifest, shards.stamps, left, held, TRAIN)
+    return SweepShards(shards.path, shards.manifest, shards.stamps, shards.opened, left, held, TRAIN)
 
 
 def _most(split: SplitStats) -> int:

@@ -16,7 +16,7 @@ from sfttrain.hardware import check_ways, pick_attention, pick_dtype
 from sfttrain.model import load_model, load_tokenizer, lora_config
 from sfttrain.trainer.attention import use_by_sample
 from sfttrain.trainer.batches import BatchPlan
-from sfttrain.trainer.order import EpochOrder, refuse_other_orders
+from sfttrain.trainer.order import EpochOrder, plan_fetching
 from sfttrain.trainer.packed import PackedTrainer
 from sfttrain.trainer.sft_config import make_sft_config
 from sfttrain.ways.noise import add_noise
@@ -32,6 +32,10 @@ def build_trainer(config: TrainConfig, shards: Shards, batches: BatchPlan, *, re
     dtype = pick_dtype(config.dtype)
     checkpointing = config.activation_checkpointing == "on"
     train, validation = shards.rows(TRAIN), shards.rows(VALIDATION)
+    shown = train, validation
+    if isinstance(train, FetchedRows):
+        plan_fetching(config, batches, train, validation)
+        shown = train.first(), None if validation is None else train.first()
     try:
         args = make_sft_config(
             config,
@@ -54,8 +58,8 @@ def build_trainer(config: TrainConfig, shards: Shards, batches: BatchPlan, *, re
         trainer = PackedTrainer(
             model=model,
             args=args,
-            train_dataset=train.first() if isinstance(train, FetchedRows) else train,
-            eval_dataset=validation.first() if isinstance(validation, FetchedRows) else validation,
+            train_dataset=shown[0],
+            eval_dataset=shown[1],
             processing_class=load_tokenizer(shards),
             peft_config=adapter,
             order=_order(config, shards, batches),
@@ -89,7 +93,6 @@ def _check_processes(args: SFTConfig, batches: BatchPlan) -> None:
 
 def _order(config: TrainConfig, shards: Shards, batches: BatchPlan) -> EpochOrder:
     """In which order the sequences are trained. Where one process trains alone, its last batch may be smaller."""
-    refuse_other_orders(config, shards, batches)
     per_round = batches.rows_per_device * batches.world_size if batches.world_size > 1 else 1
     lengths = shards.lengths(TRAIN) if config.sort == "length" else None
     return EpochOrder(batches.num_rows, per_round, config.seed, lengths)

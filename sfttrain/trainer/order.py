@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sftdata.errors import ConfigError
-from sftdata.remote.mirror import SIZE_VARIABLE, fits
+from sftdata.remote.room import SIZE_VARIABLE, more_room, room_bytes
 from sfttrain.config import TrainConfig
-from sfttrain.data import Shards
+from sfttrain.fetched_rows import FetchedRows
 from sfttrain.trainer.batches import BatchPlan
 
 Ints = NDArray[np.int64]
@@ -108,14 +108,34 @@ class WithBlanks:
         return [*found, *(dict(self._blank) for _ in range(len(numbers) - len(real)))]
 
 
-def refuse_other_orders(config: TrainConfig, shards: Shards, batches: BatchPlan) -> None:
-    """Raise ConfigError where shards that are fetched one by one would be trained in another order than theirs: each
-    sequence would fetch a shard.
+def plan_fetching(config: TrainConfig, batches: BatchPlan, train: FetchedRows, validation: FetchedRows | None) -> None:
+    """Say which shards of a store a run reads, and whether they all stay here until it ends.
+
+    Where they do not fit into the cache together, they are fetched one by one. Raises ConfigError where the cache is
+    too small for that, and where the sequences are trained in another order than that of the shards, as each of them
+    would fetch a shard then.
     """
-    if fits(shards.path, [shard.path for shard in shards.manifest.shards]):
+    steps = batches.num_steps(config.epochs, config.max_steps)
+    setting = "sort" if config.sort == "length" else "epochs" if steps > batches.steps_per_epoch else ""
+    reads = [(train, len(train) if setting else steps * batches.rows_per_step)]
+    if validation is not None:
+        reads.append((validation, len(validation)))
+    needed = {(rows.shards, number) for rows, count in reads for number in rows.shards_of_first(count)}
+    splits = {shards for shards, _ in needed}
+    size = sum(shards.entries[number].size_bytes for shards, number in needed)
+    room = room_bytes(train.shards.folder.parent)
+    for shards in splits:
+        shards.last = max(number for of, number in needed if of is shards)
+        shards.fit_together = size <= room
+    if size <= room:
         return
-    setting = "sort" if config.sort == "length" else "epochs"
-    if setting == "sort" or batches.num_steps(config.epochs, config.max_steps) > batches.steps_per_epoch:
-        size = sum(shard.size_bytes for shard in shards.manifest.shards)
+    if setting:
         what = "needs all shards at once, and they do not fit into the cache of this machine together"
-        raise ConfigError(setting, what, f"let it hold more, with {SIZE_VARIABLE}={size // 10**9 + 1}")
+        raise ConfigError(setting, what, more_room(size))
+    # A process may have the batches of the next step, and one more, before another one has its next.
+    a_round = batches.rows_per_device * batches.world_size
+    apart = 0 if batches.world_size == 1 else batches.rows_per_step + 2 * a_round
+    at_once = sum(shards.bytes_at_once(apart) for shards in splits)
+    if at_once > room:
+        what = f"lets the cache hold {room:,} bytes, and the shards that are open at once have {at_once:,}"
+        raise ConfigError(SIZE_VARIABLE, what, more_room(at_once))

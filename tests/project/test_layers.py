@@ -124,6 +124,7 @@ TRAIN = {
     "settings",
     "files",
     "remote.mirror",
+    "remote.room",
     "store.manifest",
     "store.checked",
     "library.prompts",

@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-import os
 import shutil
+from concurrent.futures import wait
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import fsspec
+import pyarrow as pa
 import pytest
 
 import sftdata
 from sftdata.errors import ConfigError, DatasetError, OutputError
 from sftdata.files.regular import regular_file
 from sftdata.remote.folder import RemoteFolder
-from sftdata.remote.mirror import make_room, mirror
 from sfttrain.config import parse_config
 from sfttrain.data import open_shards
+from sfttrain.fetched_rows import FetchedRows, OpenShards
 from sfttrain.trainer.batches import plan_batches
-from sfttrain.trainer.order import refuse_other_orders
+from sfttrain.trainer.order import plan_fetching
 
 ROWS = [{"prompt": f"What is {n}?", "completion": f"It is {n}, of course."} for n in range(60)]
 
@@ -78,7 +79,7 @@ def test_copies_take_no_more_than_the_limit_and_come_again(
     assert len({*fetched}) < len(fetched)
     monkeypatch.setenv("SFTDATA_CACHE_GB", "much")
     with pytest.raises(ConfigError, match="is no number"):
-        open_shards(dataset)
+        open_shards(dataset).rows("train")
 
 
 def test_a_file_that_is_another_than_the_manifest_says_is_never_kept(store: Any, dataset: str, tmp_path: Path) -> None:
@@ -123,18 +124,19 @@ def flip_a_token(shard: Path, ids: list[int]) -> None:
     shard.write_bytes(data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :])
 
 
-def test_training_sees_that_a_copy_was_changed(dataset: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_training_sees_that_a_copy_was_changed(dataset: str, tmp_path: Path) -> None:
     opened = open_shards(dataset)
     rows, shards = opened.rows("train"), opened.manifest.shards
     assert rows is not None
+    first = rows[0]["input_ids"][:8]
+    opened.check_unchanged()
     (copy,) = (tmp_path / "cache" / "datasets").glob(f"*/{shards[0].path}")
-    flip_a_token(copy, rows[0]["input_ids"][:8])
+    flip_a_token(copy, first)
     with pytest.raises(DatasetError, match=r"does not match its checksum in the manifest.*while a run trains on it"):
         opened.check_unchanged()
-    monkeypatch.setattr("sftdata.remote.mirror.limit_bytes", lambda: sum(shard.size_bytes for shard in shards) - 1)
-    one_by_one: Any = open_shards(dataset).rows("train")
+    again: Any = open_shards(dataset).rows("train")
     with pytest.raises(DatasetError, match="does not match its checksum in the manifest"):
-        one_by_one[0]
+        again[0]
 
 
 def test_a_reader_of_a_dataset_that_is_replaced_gets_its_own_rows_or_an_error(
@@ -153,78 +155,86 @@ def test_a_reader_of_a_dataset_that_is_replaced_gets_its_own_rows_or_an_error(
     assert len(sftdata.open(dataset).ledger) == 30
 
 
-def test_training_reads_the_rows_of_the_store(dataset: str, fetched: list[str]) -> None:
-    shards = open_shards(dataset)
-    rows = shards.rows("train")
-    assert rows is not None
-    assert len(rows) == sum(shard.rows for shard in shards.manifest.shards)
-    assert sorted(fetched) == sorted([shard.path for shard in shards.manifest.shards] + [
-        entry.path for entry in shards.manifest.files if entry.path.startswith("tokenizer/")
-    ])  # fmt: skip
-    assert shards.shown == dataset
-    shards.check_unchanged()
-
-
-def test_training_fetches_shards_one_by_one_where_they_do_not_fit_together(
-    dataset: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    all_at_once = open_shards(dataset)
-    whole = all_at_once.rows("train")
-    assert whole is not None
-    expected, shards = whole[:], all_at_once.manifest.shards
-    shutil.rmtree(tmp_path / "cache" / "datasets")
-    limit = sum(shard.size_bytes for shard in shards) - 1
-    monkeypatch.setattr("sftdata.remote.mirror.limit_bytes", lambda: limit)
+def test_training_fetches_a_shard_when_its_rows_are_read(dataset: str, fetched: list[str], tmp_path: Path) -> None:
     opened = open_shards(dataset)
+    shards = opened.manifest.shards
     rows: Any = opened.rows("train")
-    assert rows[:] == expected
+    assert len(rows) == sum(shard.rows for shard in shards)
+    assert {name.partition("/")[0] for name in fetched} == {"tokenizer"}
+    assert opened.shown == dataset
+    for shard in shards:
+        (tmp_path / "whole" / shard.path).parent.mkdir(parents=True, exist_ok=True)
+        fsspec.filesystem(dataset.partition(":")[0]).get_file(
+            f"{dataset}/{shard.path}", tmp_path / "whole" / shard.path
+        )
+    expected = pa.concat_tables(
+        pa.ipc.open_stream((tmp_path / "whole" / shard.path).read_bytes()).read_all() for shard in shards
+    ).to_pydict()
+    rows.shards.last = 0  # nothing is fetched ahead
+    assert rows[0]["labels"] == expected["labels"][0]
+    assert [name for name in fetched if name.startswith("train/")] == [shards[0].path]
+    assert {name: expected[name] for name in rows.column_names} == rows[:]
     assert [row["seq_lengths"] for row in rows] == expected["seq_lengths"]
     assert rows.select([5, 0])[0]["labels"] == expected["labels"][5]
     assert rows.with_format("numpy")[-1]["input_ids"].tolist() == expected["input_ids"][-1]
     assert opened.lengths("train") == [len(ids) for ids in expected["input_ids"]]
-    assert opened.where("train", [2]) == all_at_once.where("train", [2])
     assert sum(batch.num_rows for batch in rows.data.to_batches(max_chunksize=2)) == len(rows)
-    assert len([*(tmp_path / "cache" / "datasets").glob("*/train/*")]) < len(shards)
-    settings = {"shards": dataset, "model": "m", "out": "o"}
-    plan = plan_batches(parse_config(settings), opened.manifest.splits["train"], opened.manifest.seq_len, 1)
-    for more, named in (({"epochs": 1}, None), ({"epochs": 2}, "epochs"), ({"sort": "length"}, "sort")):
-        config = parse_config({**settings, **more})
-        if named is None:
-            refuse_other_orders(config, opened, plan)
-        else:
-            with pytest.raises(ConfigError, match=rf"{named}: needs all shards at once.*SFTDATA_CACHE_GB=1"):
-                refuse_other_orders(config, opened, plan)
+    assert [name for name in fetched if name.startswith("train/")] == [shard.path for shard in shards]
+    opened.check_unchanged()
 
 
-def test_room_is_made_of_what_nobody_asked_for_longest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SFTDATA_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr("sftdata.remote.mirror.limit_bytes", lambda: 45)
-    place = fsspec.filesystem("memory")
-    files = {f"train/{name}": name.encode() * 10 for name in "abc"}
-    listed = [
-        {"path": path, "size_bytes": 10, "sha256": hashlib.sha256(data).hexdigest()} for path, data in files.items()
+def test_what_follows_is_fetched_ahead_and_no_further_than_it_is_read(dataset: str, fetched: list[str]) -> None:
+    opened = open_shards(dataset)
+    rows: Any = opened.rows("train")
+    paths = [shard.path for shard in opened.manifest.shards]
+    assert len(paths) > 6
+    for fit_together, last, ahead in ((True, 2, 2), (True, 6, 4), (False, 6, 1)):
+        rows.shards.last, rows.shards.fit_together = last, fit_together
+        shutil.rmtree(opened.path / "train", ignore_errors=True)
+        fetched.clear()
+        rows.shards.close()
+        rows[0]
+        wait(rows.shards._ahead.values())
+        rows.shards._ahead.clear()
+        assert sorted(fetched) == paths[: 1 + ahead]
+
+
+def test_shards_that_do_not_fit_together_are_open_one_at_a_time(dataset: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened = open_shards(dataset)
+    shards, rows = opened.manifest.shards, opened.rows("train")
+    assert isinstance(rows, FetchedRows)
+    two = sum(sorted(shard.size_bytes for shard in shards)[-2:])
+    monkeypatch.setattr("sftdata.remote.room.limit_bytes", lambda: two)
+    settings = {"shards": dataset, "model": "m", "out": "o", "epochs": 1}
+    config = parse_config(settings)
+    batches = plan_batches(config, opened.manifest.splits["train"], opened.manifest.seq_len, 1)
+    plan_fetching(config, batches, rows, None)
+    read = [row["seq_lengths"] for row in rows]
+    wait(rows.shards._ahead.values())
+    held = [*(opened.path / "train").iterdir()]
+    assert sum(path.stat().st_size for path in held) <= two
+    assert [sum(lengths) for lengths in read] == opened.lengths("train")
+    for more, named in (({"epochs": 2}, "epochs"), ({"sort": "length"}, "sort")):
+        with pytest.raises(ConfigError, match=rf"{named}: needs all shards at once.*SFTDATA_CACHE_GB=1"):
+            plan_fetching(parse_config({**settings, **more}), batches, rows, None)
+    monkeypatch.setattr("sftdata.remote.room.limit_bytes", lambda: max(shard.size_bytes for shard in shards) - 1)
+    with pytest.raises(
+        ConfigError, match=r"SFTDATA_CACHE_GB: lets the cache hold [\d,]+ bytes, and the shards that are"
+    ):
+        plan_fetching(config, batches, rows, None)
+
+
+def test_how_many_bytes_are_open_at_once(tmp_path: Path) -> None:
+    """Shards of 4, 1, 1 and 6 rows, with a byte for each ten rows: 40, 10, 10 and 60."""
+    shards: Any = [
+        SimpleNamespace(path=str(at), rows=rows, size_bytes=10 * rows) for at, rows in enumerate((4, 1, 1, 6))
     ]
-    place.pipe({f"/room/{path}": data for path, data in files.items()})
-    place.pipe_file("/room/manifest.json", json.dumps({"shards": listed}).encode())
-    root = mirror("memory://room")
-    for age, path in enumerate(files):
-        regular_file(root / path)
-        for one in (root / path, *(root / ".locks").glob("*.used")):
-            os.utime(one, ns=(10**18, 10**18 + age))
-    before = (root / "train" / "a").stat()
-    regular_file(root / "train" / "a")  # the oldest, which is asked for again
-    assert (root / "train" / "a").stat().st_ctime_ns == before.st_ctime_ns
-    writing, left = root / "train" / ".d.0a.tmp", root / "train" / ".e.0b.tmp"
-    for path in (writing, left):
-        path.write_bytes(b"1234")
-    os.utime(left, ns=(10**18 + 9, 10**18 + 9))
-    make_room(root.parent, 17, root.parent / "another")  # 38 bytes are held
-    assert sorted(path.name for path in (root / "train").iterdir()) == [".d.0a.tmp", ".e.0b.tmp", "a", "c"]
-    make_room(root.parent, 27, root.parent / "another")
-    assert sorted(path.name for path in (root / "train").iterdir()) == [".d.0a.tmp", ".e.0b.tmp", "a"]
-    make_room(root.parent, 28, root.parent / "another")
-    assert sorted(path.name for path in (root / "train").iterdir()) == [".d.0a.tmp", "a"]
-    place.rm("/room", recursive=True)
+    manifest: Any = None
+    opened = OpenShards(tmp_path / "x", manifest, shards, {})
+    #                     alone, 1 apart, 2 apart, 3 apart: from the end of the first, over both small ones, to the last
+    assert [opened.bytes_at_once(rows) for rows in (0, 1, 2, 3)] == [60, 70, 80, 120]
+    opened.last = 1
+    assert [opened.bytes_at_once(rows) for rows in (0, 1, 9)] == [40, 50, 50]
 
 
 def test_a_copy_that_made_room_before_it_was_opened_comes_again(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
+from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import NamedTuple
 from urllib.parse import parse_qs, urlsplit
@@ -20,11 +21,14 @@ class Faults(NamedTuple):
 
 
 class FaultyStore:
-    """The server, by its address; `files` and `faults` by path, such as /bucket/name."""
+    """The server, by its address; `files` and `faults` by path, such as /bucket/name. `on_sent` is called with the path
+    of each file that is asked for, its first byte that is sent, and how many are.
+    """
 
     def __init__(self) -> None:
         self.files: dict[str, bytes] = {}
         self.faults: dict[str, Faults] = {}
+        self.on_sent: Callable[[str, int, int], None] = lambda path, first, count: None
         self.ended = threading.Event()
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (_Handler,), {"store": self}))
         self._server.daemon_threads = True
@@ -68,11 +72,13 @@ class _Handler(BaseHTTPRequestHandler):
             first = int((self.headers.get("Range") or "bytes=0-").partition("=")[2].partition("-")[0])
             self._answer(206, data[first:100], etag=data)
         else:
-            self._answer(200 if not self.headers.get("Range") else 206, self._asked(data), etag=data, cut=faults.cut)
+            first, asked = self._asked(data)
+            self.store.on_sent(parts.path, first, len(asked))
+            self._answer(200 if not self.headers.get("Range") else 206, asked, etag=data, cut=faults.cut)
 
-    def _asked(self, data: bytes) -> bytes:
+    def _asked(self, data: bytes) -> tuple[int, bytes]:
         first, _, last = (self.headers.get("Range") or "bytes=0-").partition("=")[2].partition("-")
-        return data[int(first) : int(last) + 1 if last else None]
+        return int(first), data[int(first) : int(last) + 1 if last else None]
 
     def _answer(
         self, status: int, body: bytes, *, has_body: bool = True, etag: bytes | None = None, cut: bool = False
