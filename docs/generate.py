@@ -28,7 +28,9 @@ from sfttrain.config import TrainConfig
 DOCS = Path(__file__).resolve().parent
 MARKED = re.compile(r"(<!-- table ([a-z_. ]+) -->\n)(.*?)(<!-- end -->)", flags=re.DOTALL)
 RESULTS = DOCS.parent / "tests" / "bench" / "RESULTS.md"
+TRAINING = RESULTS.with_name("TRAINING.md")
 GSM8K = DOCS / "results" / "gsm8k.json"
+RATES = DOCS / "results" / "rates.json"
 SIDES = {"sfttrain": "sfttrain", "trl": "TRL"}  # of docs/results
 POINT = {"trained_tokens": ",.0f", "seconds": ".0f", "loss": ".3f"}
 MEASURED = (  # what docs/speed.md shows of the results, in their words
@@ -154,6 +156,12 @@ def speed_table() -> str:
     return table(["measured", "figure"], [[text(name), text(figures[name])] for name in MEASURED if name in figures])
 
 
+def training_table() -> str:
+    """Trained tokens per second of sfttrain and others, of the last benchmark."""
+    heads, _, *rows = cells_in(TRAINING)
+    return table(heads, rows)
+
+
 def of_sides() -> Iterator[tuple[str, list[dict[str, Any]]]]:
     """The sides of docs/results with their runs, one for each seed."""
     runs = json.loads(GSM8K.read_text(encoding="utf-8"))["runs"]
@@ -207,14 +215,33 @@ def points_table() -> str:
     return table(["step", *heads], rows)
 
 
+def rates_table() -> str:
+    """The loss of whole runs by their learning rate, beside the rate that find-lr recommends."""
+    rows = [
+        [
+            name,
+            f"{found['recommended']:.2g}",
+            f"{found['best_of_grid']:.2g}",
+            f"{found['factor']:g}",
+            "; ".join(
+                f"{rate}: {'diverged' if loss is None else f'{loss:.3f}'}" for rate, loss in found["losses"].items()
+            ),
+        ]
+        for name, found in json.loads(RATES.read_text(encoding="utf-8")).items()
+    ]
+    return table(["task", "find-lr says", "best of the grid", "factor", "validation loss of whole runs"], rows)
+
+
 SINGLE: dict[str, Callable[[], str]] = {
     "filters": filters_table,
     "formats": formats_table,
     "columns": columns_table,
     "ledger": ledger_table,
     "speed": speed_table,
+    "speed.training": training_table,
     "results": results_table,
     "results.points": points_table,
+    "results.rates": rates_table,
 }
 
 
