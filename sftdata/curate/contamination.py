@@ -14,7 +14,7 @@ Each record is checked on its own against an index of the items, so workers need
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -31,6 +31,7 @@ EXCERPT_CHARS = 200
 _FILTER_SLOTS = 8  # of the filter, for every n-gram
 _COMMON = 64  # items that may hold an n-gram before it is counted once for all records that hold the same of these
 _KEPT_COUNTS = 64  # such counts in memory
+_CHARS_AT_ONCE = 1 << 18
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +109,7 @@ class EvaluationIndex:
     short_hashes: Hashes  # of items that may be contained, sorted; short_items and short_lengths are parallel
     short_items: npt.NDArray[np.int32]
     short_lengths: npt.NDArray[np.int32]  # in words
+    first_words: Hashes  # of items that have words, but no n-gram; distinct, sorted
 
     @staticmethod
     def build(items: Iterable[EvaluationItem], settings: ContaminationSettings) -> EvaluationIndex:
@@ -116,6 +118,7 @@ class EvaluationIndex:
         ngrams: list[Hashes] = []
         whole: list[tuple[int, int]] = []  # (hash, item)
         short: list[tuple[int, int, int]] = []  # (hash, item, number of words)
+        firsts: list[int] = []  # words
         size = settings.ngram_words
         for item in items:
             words, _ = word_hashes([item.text])
@@ -123,6 +126,8 @@ class EvaluationIndex:
             wheres.append(item.where)
             ngrams.append(np.unique(ngram_hashes(words, size)))
             whole.extend((one, number) for one in text_hash(words, item.text).tolist())
+            if 0 < len(words) < size:
+                firsts.append(int(words[0]))
             if size <= 2 * len(words) < 2 * size:
                 short.append((int(ngram_hashes(words, len(words))[0]), number, len(words)))
         offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum([len(one) for one in ngrams], dtype=np.int64)])
@@ -145,6 +150,7 @@ class EvaluationIndex:
             short_hashes=np.array([one for one, _, _ in short], np.uint64),
             short_items=np.array([item for _, item, _ in short], np.int32),
             short_lengths=np.array([length for _, _, length in short], np.int32),
+            first_words=np.unique(np.array(firsts, np.uint64)),
         )
 
     def write(self, folder: Path) -> None:
@@ -254,7 +260,45 @@ _ARRAYS = (
     "short_hashes",
     "short_items",
     "short_lengths",
+    "first_words",
 )
+
+
+def may_hold_items(records: Sequence[Sequence[str]], index: EvaluationIndex) -> Iterator[int]:
+    """Of records, each given as its turns, the numbers of those that `find_contamination` may find something in, in
+    order: they hold an n-gram of an item, a word with which an item without n-grams begins, or a turn without words.
+    Many records are looked at together, which takes a small part of the time.
+    """
+    start = 0
+    while start < len(records):
+        end, chars = start, 0
+        while end < len(records) and chars <= _CHARS_AT_ONCE:
+            chars += sum(map(len, records[end]))
+            end += 1
+        yield from (start + np.flatnonzero(_may_hold(records[start:end], index))).tolist()
+        start = end
+
+
+def _may_hold(records: Sequence[Sequence[str]], index: EvaluationIndex) -> npt.NDArray[np.bool_]:
+    """Which records may hold items. An n-gram of the end of a record and the beginning of the next is no loss."""
+    words, offsets = word_hashes([turn for turns in records for turn in turns])
+    record = np.repeat(np.arange(len(records)), list(map(len, records)))  # of each turn
+    found = np.zeros(len(records), np.bool_)
+    found[record[np.diff(offsets) == 0]] = True
+    of_word = np.repeat(record, np.diff(offsets))
+    found[of_word[_among(words, index.first_words)]] = True
+    ngrams = ngram_hashes(words, index.settings.ngram_words)
+    places = np.flatnonzero(index.ngram_filter[_slots(ngrams, len(index.ngram_filter))])
+    found[of_word[places[_among(ngrams[places], index.distinct)]]] = True
+    return found
+
+
+def _among(hashes: Hashes, known: Hashes) -> npt.NDArray[np.bool_]:
+    """Which of these hashes are among the known ones, which are sorted."""
+    if not len(known):
+        return np.zeros(len(hashes), np.bool_)
+    is_known: npt.NDArray[np.bool_] = known[np.minimum(np.searchsorted(known, hashes), len(known) - 1)] == hashes
+    return is_known
 
 
 def find_contamination(turns: Sequence[str], index: EvaluationIndex) -> Hit | None:

@@ -17,7 +17,13 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from sftdata.curate.contamination import ContaminationSettings, EvaluationIndex, find_contamination, searched_texts
+from sftdata.curate.contamination import (
+    ContaminationSettings,
+    EvaluationIndex,
+    find_contamination,
+    may_hold_items,
+    searched_texts,
+)
 from sftdata.curate.duplicates.embedding import Encoder, SentenceEncoder, embed
 from sftdata.curate.duplicates.jaccard import MappedLists
 from sftdata.curate.duplicates.near import NUM_HASHES, answer_chars, find_near_duplicates, sign_texts
@@ -238,8 +244,10 @@ class Decontaminate:
         from sftdata.curate.privacy.redact import redact  # compiles large patterns
 
         hits: list[str | None] = [None] * table.num_rows
-        for row, record in live_records(table):
-            if hit := find_contamination(searched_texts(record), self.index):
+        searched = [(row, searched_texts(record)) for row, record in live_records(table)]
+        for number in may_hold_items([turns for _, turns in searched], self.index):
+            row, turns = searched[number]
+            if hit := find_contamination(turns, self.index):
                 hits[row] = redact(str(hit))[0]
         yield pa.table({"hit": hits}, schema=HITS_SCHEMA)
 

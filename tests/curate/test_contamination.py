@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sftdata.curate import contamination
 from sftdata.curate.contamination import (
     ContaminationSettings,
     EvaluationIndex,
@@ -18,6 +19,7 @@ from sftdata.curate.contamination import (
     Hit,
     find_contamination,
     item_text,
+    may_hold_items,
     searched_texts,
 )
 from sftdata.records.record import Message, Record
@@ -122,6 +124,29 @@ def brute_force(turn: str, items: list[str], size: int, overlap: float) -> float
 
 
 sentences = st.lists(st.sampled_from("abcde"), min_size=3, max_size=14).map(" ".join)
+
+
+short_texts = st.lists(st.sampled_from(["a", "b", "c", "d", "!", "É"]), max_size=9).map(" ".join)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(short_texts, max_size=6), st.lists(st.lists(short_texts, max_size=3), max_size=6), st.integers(1, 30))
+def test_no_record_that_holds_an_item_is_passed_by(items: list[str], records: list[list[str]], chars: int) -> None:
+    settings = ContaminationSettings(ngram_words=4, overlap=0.1)
+    index = EvaluationIndex.build([EvaluationItem(f"f:{n}", item) for n, item in enumerate(items)], settings)
+    holding = [number for number, turns in enumerate(records) if find_contamination(turns, index)]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(contamination, "_CHARS_AT_ONCE", chars)  # records looked at together
+        looked_at = list(may_hold_items(records, index))
+    assert set(holding) <= set(looked_at)
+    assert looked_at == sorted(set(looked_at))
+
+
+def test_records_without_a_word_of_the_items_are_passed_by() -> None:
+    item = EvaluationItem("f:1", "one two three four five six seven eight nine")
+    index = EvaluationIndex.build([item, EvaluationItem("f:2", "ten eleven")], ContaminationSettings())
+    records = [["one two three four five six seven nine", "eight"], ["ten is a number"], ["!!!"], [item.text], []]
+    assert list(may_hold_items(records, index)) == [1, 2, 3]
 
 
 @settings(max_examples=300, deadline=None)
