@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from sftdata.curate.duplicates.grouping import groups_of_equal
 from sftdata.curate.words import splitmix64
 
 TRAIN, VALIDATION = "train", "validation"
@@ -40,7 +41,20 @@ def joined_hashes(hashes: npt.NDArray[np.uint64], groupings: Sequence[npt.NDArra
 
     A record that is grouped only with records of the same hash keeps its hash. Where different hashes are joined, the
     smallest is hashed again, because the minimum of several uniform hashes is not uniform.
+
+    Memory: 30 bytes for each record, and 100 for each that shares a hash or a value with another one.
     """
+    grouped = np.zeros(len(hashes), np.bool_)
+    for values in (hashes, *groupings):
+        members, _ = groups_of_equal(splitmix64(values.astype(np.uint64)))  # all that are equal, and a few more
+        grouped[members] = True
+    joined = hashes.copy()
+    joined[grouped] = _joined(hashes[grouped], [values[grouped] for values in groupings])
+    return joined
+
+
+def _joined(hashes: npt.NDArray[np.uint64], groupings: Sequence[npt.NDArray[Any]]) -> npt.NDArray[np.uint64]:
+    """`joined_hashes`, by following the links of all records until nothing changes."""
     codes = [np.unique(values, return_inverse=True)[1].reshape(-1) for values in (hashes, *groupings)]
     least = hashes.copy()
     while True:

@@ -15,6 +15,7 @@ from typing import Any, Protocol, TypeVar
 import numpy as np
 import pyarrow as pa
 
+from sftdata.engines.grouped import GroupedRows, GroupTask, rows_by_key
 from sftdata.engines.stage import AnyStage, GroupStage, Piece, Stage
 from sftdata.engines.task import Part, Task, copied, earlier_result, run_task, table_bytes, table_writer, task_key
 from sftdata.errors import pluralize
@@ -99,17 +100,11 @@ class TaskEngine:
         """See Engine.group."""
         keys = beside[key].combine_chunks().fill_null(-1).to_numpy(zero_copy_only=False)
         starts = np.cumsum([0, *(piece.num_rows for piece in table)])
-        order = np.argsort(keys, kind="stable")
-        values, first = np.unique(keys[order], return_index=True)
+        grouped = GroupedRows(table, starts[:-1], beside)
         tasks = []
-        for value, begin, end in zip(values, first, [*first[1:], len(order)], strict=True):
-            if value < 0:
-                continue
-            rows = order[begin:end]
-            owner = np.searchsorted(starts, rows, side="right") - 1
-            cuts = [*np.flatnonzero(np.diff(owner, prepend=-1)), len(rows)]
-            parts: list[Part] = [(table[owner[a]], rows[a:b] - starts[owner[a]]) for a, b in zip(cuts, cuts[1:])]
-            tasks.append(self._task(stage, parts, beside.take(pa.array(rows))))
+        for rows in rows_by_key(keys):
+            task = self._task(stage, grouped.parts(rows), grouped.columns(rows))
+            tasks.append(GroupTask(grouped, rows, task.out, task.key))
         return self._run(stage, tasks)
 
     def collect(self, table: Sequence[Piece], columns: Sequence[str]) -> pa.Table:
@@ -150,8 +145,10 @@ class TaskEngine:
             name = f"unkeyed-{self._run_name}-{self._unkeyed}"
         return Task(parts, beside, self._new_file(stage.name, name), key)
 
-    def _num_rows(self, task: Task) -> int:
+    def _num_rows(self, task: Task | GroupTask) -> int:
         """The rows of the data that a task works on; 0 where that is known once it is done."""
+        if isinstance(task, GroupTask):
+            return task.num_rows
         if any(piece.path in self._given for piece, _ in task.parts[:1]):
             return 0
         return sum(piece.num_rows if rows is None else len(rows) for piece, rows in task.parts)
@@ -165,9 +162,9 @@ class TaskEngine:
         self._used.add(path)
         return path
 
-    def _run(self, stage: AnyStage, tasks: Sequence[Task]) -> list[Piece]:
+    def _run(self, stage: AnyStage, tasks: Sequence[Task | GroupTask]) -> list[Piece]:
         """Run all tasks, those with equal keys once; their results in the order of the tasks."""
-        done = {task.out: earlier for task in tasks if (earlier := earlier_result(stage, task)) is not None}
+        done = {task.out: it for task in tasks if (it := earlier_result(stage, task.out, task.key)) is not None}
         if done:
             is_all = len(done) == len({task.out for task in tasks})
             parts = "" if is_all else f"{len(done):,} of {pluralize(len(tasks), 'part')} "

@@ -83,6 +83,7 @@ def copied(table: pa.Table) -> pa.Table:
 
 def run_task(stage: AnyStage, task: Task) -> TaskResult:
     """Run a task and write its file. Raises what the stage raises, and OutputError where it cannot be written."""
+    task = task if isinstance(task, Task) else task.whole()  # of a group, and never sent
     call: Any = stage
     if task.is_group:
         table, at = _group(task.parts, stage.columns)
@@ -103,18 +104,18 @@ def run_task(stage: AnyStage, task: Task) -> TaskResult:
     return TaskResult(task.key or file_sha256(task.out), num_rows, num_tokens)
 
 
-def earlier_result(stage: AnyStage, task: Task) -> TaskResult | None:
-    """The result that an earlier run left for this task, or None where no usable one is there."""
-    if task.key is None or not task.out.exists():
+def earlier_result(stage: AnyStage, out: Path, key: str | None) -> TaskResult | None:
+    """The result that an earlier run left for a task with this key, or None where no usable one is there."""
+    if key is None or not out.exists():
         return None
     try:
-        with pa.memory_map(str(task.out)) as file:
+        with pa.memory_map(str(out)) as file:
             result = pa.ipc.open_file(file).read_all()
     except pa.ArrowInvalid:  # a file that a power cut left
         return None
     if isinstance(stage, NamesFiles) and not stage.is_reusable(result):
         return None
-    return TaskResult(task.key, result.num_rows, _tokens(result))
+    return TaskResult(key, result.num_rows, _tokens(result))
 
 
 def _group(parts: Sequence[Part], columns: Sequence[str]) -> tuple[pa.Table, npt.NDArray[np.int64]]:

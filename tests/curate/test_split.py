@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sftdata.curate.split import choose_validation
+from sftdata.curate.split import choose_validation, joined_hashes
 
 HASHES = np.array([5, 1 << 63, 7, (1 << 64) - 1, 0, 7], np.uint64)
 ALL = np.ones(6, bool)
@@ -43,3 +43,27 @@ def test_with_a_share_a_records_side_does_not_depend_on_others(hashes: list[int]
     together = choose_validation(np.array(hashes, np.uint64), np.ones(len(hashes), bool), share)
     alone = [choose_validation(np.array([one], np.uint64), np.ones(1, bool), share)[0] for one in hashes]
     assert together.tolist() == alone
+
+
+records = st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9), st.integers(0, 9)), max_size=20)
+
+
+@given(records)
+@settings(max_examples=300, deadline=None)
+def test_records_linked_by_hashes_or_groups_get_one_hash_and_all_others_keep_theirs(
+    rows: list[tuple[int, ...]],
+) -> None:
+    hashes, *groupings = np.array(rows, np.int64).reshape(-1, 3).T
+    found = joined_hashes(hashes.astype(np.uint64) << np.uint64(60), groupings).tolist()
+    linked = [{row} for row in range(len(rows))]
+    for one in range(len(rows)):
+        for other in range(one):
+            if any(a == b for a, b in zip(rows[one], rows[other])):
+                linked[one] |= linked[other]
+                for row in linked[one]:
+                    linked[row] = linked[one]
+    for row, group in enumerate(linked):
+        assert {found[other] for other in group} == {found[row]}
+        assert sum(hash_ == found[row] for hash_ in found) == len(group)
+        if len({rows[other][0] for other in group}) == 1:
+            assert found[row] == rows[row][0] << 60
