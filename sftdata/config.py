@@ -193,7 +193,8 @@ class OutConfig(Settings):
     path: str = Field(description="output folder, or its address on a store, such as s3://BUCKET/NAME")
     work: str | None = Field(
         None,
-        description="folder for the work of a run until its dataset is whole [OUT/.work; of an address, in the cache]",
+        description="folder, or its address on a store, for the work of a run until its dataset is whole "
+        "[OUT/.work; of an address, in the cache]",
     )
     shard_tokens: int = Field(50_000_000, ge=1, le=1_000_000_000, description="approximate tokens per shard")
 

@@ -8,6 +8,7 @@ import os
 import sys
 from collections.abc import Iterator
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,7 @@ from hypothesis import HealthCheck, settings
 TESTS = Path(__file__).resolve().parent
 sys.path.insert(0, str(TESTS))
 
+import s3_server as s3  # noqa: E402
 from ray_cluster import ENVIRONMENT  # noqa: E402
 
 if TYPE_CHECKING:
@@ -124,13 +126,44 @@ def tiny_tokenizer(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def ray_cluster() -> Iterator[RayCluster]:
-    """A Ray cluster on this machine. Tests that ask for it skip where the extra `ray` is absent."""
+def s3_server() -> Iterator[str]:
+    """The address of an S3 server. Tests that ask for it skip where the extra `dev` is absent."""
+    pytest.importorskip("s3fs", reason="the extra `s3` is not installed")
+    pytest.importorskip("moto.server", reason="the extra `dev` is not installed")
+    with s3.started() as address:
+        yield address
+
+
+@pytest.fixture(scope="session")
+def s3_door(s3_server: str) -> Iterator[s3.Door]:
+    """A door before the S3 server that fails as it is told."""
+    with s3.Door(s3_server) as door:
+        yield door
+
+
+@pytest.fixture
+def s3_environment(s3_server: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Credentials for the S3 server in the environment of the test alone, and no settings of the machine."""
+    for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_CA_BUNDLE"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in s3.variables(s3_server, tmp_path).items():
+        monkeypatch.setenv(name, value)
+
+
+@pytest.fixture(scope="session")
+def ray_cluster(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RayCluster]:
+    """A Ray cluster on this machine. Tests that ask for it skip where the extra `ray` is absent. Its workers find the
+    S3 server, where the extra `dev` is there, through a door.
+    """
     from ray_cluster import RayCluster
 
     pytest.importorskip("ray", reason="the extra `ray` is not installed")
+    variables = {}
+    if all(find_spec(name) for name in ("s3fs", "moto")):
+        door = request.getfixturevalue("s3_door")
+        variables = {**s3.variables(door.address, tmp_path_factory.mktemp("no-settings")), **s3.QUICK}
     tests = Path(__file__).resolve().parent
-    with RayCluster(tests, tests / "engines", tests / "pipeline") as cluster:
+    with RayCluster(tests, tests / "engines", tests / "pipeline", variables=variables) as cluster:
         yield cluster
 
 

@@ -9,8 +9,9 @@ import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -46,10 +47,10 @@ ENVIRONMENT = {
 class RayCluster:
     """A cluster whose first node has one processor, and which may have a second node like it. Used with `with`.
 
-    Its workers can import what is in `paths`.
+    Its workers can import what is in `paths`, and have `variables` in their environment.
     """
 
-    def __init__(self, *paths: Path) -> None:
+    def __init__(self, *paths: Path, variables: Mapping[str, str] = MappingProxyType({})) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="ray-", dir="/tmp")  # the paths of sockets must be short
         places = os.pathsep.join(map(str, (ROOT, *paths)))
         self._process = subprocess.Popen(
@@ -58,9 +59,19 @@ class RayCluster:
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             text=True,
-            env={**os.environ, **ENVIRONMENT, "PYTHONPATH": places, "RAY_TMPDIR": self._folder.name},
+            env={**os.environ, **ENVIRONMENT, **variables, "PYTHONPATH": places, "RAY_TMPDIR": self._folder.name},
         )
         self.address = ""
+
+    @property
+    def pid(self) -> int:
+        """The process whose children are the nodes."""
+        return self._process.pid
+
+    @property
+    def folder(self) -> Path:
+        """Where Ray's files are."""
+        return Path(self._folder.name)
 
     def __enter__(self) -> RayCluster:
         try:

@@ -144,7 +144,7 @@ def config_of(
 
 def paths_and_settings(items: Sequence[str]) -> tuple[list[str], list[str]]:
     """The files among the arguments, and the `key=value` settings."""
-    paths = [item for item in items if "=" not in item or Path(item).exists() or "://" in item]
+    paths = [item for item in items if "=" not in item or Path(item).exists() or "://" in item.partition("=")[0]]
     return paths, [item for item in items if item not in paths]
 
 

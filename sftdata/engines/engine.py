@@ -19,6 +19,7 @@ from sftdata.engines.grouped import GroupedRows, GroupTask, rows_by_key
 from sftdata.engines.stage import AnyStage, GroupStage, Piece, Stage
 from sftdata.engines.task import Part, Task, copied, earlier_result, run_task, table_bytes, table_writer, task_key
 from sftdata.errors import pluralize
+from sftdata.files import copies
 from sftdata.files.atomic import output_errors
 from sftdata.progress import NoProgress, Progress
 
@@ -74,14 +75,25 @@ class TaskEngine:
     """An Engine whose every step is a list of tasks, each of which writes one file in `folder`.
 
     Files are named by the key of what went in, so that the work of an earlier run is used again. `salt` is part of
-    every key.
+    every key. Where the folder is the copy of one on a store (see `files.copies`), `attach` lets another process, maybe
+    on another machine, know that; only what is on the store is used again then.
     """
 
-    def __init__(self, folder: Path, launcher: Launcher, progress: Progress | None = None, *, salt: str = "") -> None:
+    def __init__(
+        self,
+        folder: Path,
+        launcher: Launcher,
+        progress: Progress | None = None,
+        *,
+        salt: str = "",
+        attach: Callable[[], None] | None = None,
+    ) -> None:
         self._folder = folder
         self._launcher = launcher
         self._progress = progress or NoProgress()
         self._salt = salt
+        self._attach = attach
+        self._there = copies.listed(folder)  # what the store of the work has; None where its folder is an ordinary one
         self._unkeyed, self._run_name = 0, secrets.token_hex(4)  # a lost node may still write for an earlier run
         self._given: set[Path] = set()  # files of pieces that are no rows of the data
         self._used: set[Path] = set()
@@ -109,6 +121,7 @@ class TaskEngine:
 
     def collect(self, table: Sequence[Piece], columns: Sequence[str]) -> pa.Table:
         """See Engine.collect."""
+        copies.ensure_all(piece.path for piece in table)
         return pa.concat_tables([copied(piece.read(columns)) for piece in table])
 
     def look(self, piece: Piece, columns: Sequence[str]) -> pa.Table:
@@ -135,6 +148,9 @@ class TaskEngine:
         for path in self._folder.glob("*/*"):
             if path not in self._used:
                 path.unlink()
+        for path in self._there or ():
+            if path.is_relative_to(self._folder) and path not in self._used:
+                copies.remove(path)
 
     def _task(self, stage: AnyStage, parts: Sequence[Part], beside: pa.Table | None) -> Task:
         beside = None if beside is None else copied(beside)
@@ -164,7 +180,9 @@ class TaskEngine:
 
     def _run(self, stage: AnyStage, tasks: Sequence[Task | GroupTask]) -> list[Piece]:
         """Run all tasks, those with equal keys once; their results in the order of the tasks."""
-        done = {task.out: it for task in tasks if (it := earlier_result(stage, task.out, task.key)) is not None}
+        maybe = [task for task in tasks if self._there is None or task.out in self._there]
+        copies.ensure_all(task.out for task in maybe)
+        done = {task.out: it for task in maybe if (it := earlier_result(stage, task.out, task.key)) is not None}
         if done:
             is_all = len(done) == len({task.out for task in tasks})
             parts = "" if is_all else f"{len(done):,} of {pluralize(len(tasks), 'part')} "
@@ -172,7 +190,8 @@ class TaskEngine:
         left = list({task.out: task for task in tasks if task.out not in done}.values())
         rows = [self._num_rows(task) for task in left]
         self._progress.start(stage.name, len(left), sum(rows))
-        for number, result in self._launcher.run(partial(run_task, stage), [(task,) for task in left]):
+        function = partial(run_task, stage, attach=self._attach)
+        for number, result in self._launcher.run(function, [(task,) for task in left]):
             done[left[number].out] = result
             self._progress.advance(rows[number] or result.num_rows, result.num_tokens)
         return [Piece(task.out, 0, done[task.out].num_rows, done[task.out].key) for task in tasks]

@@ -14,6 +14,7 @@ import pickle
 import secrets
 import shutil
 import socket
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -24,8 +25,9 @@ from types import TracebackType
 from typing import Any, NamedTuple, TypeVar
 
 from sftdata.engines.local import count_cores, errors_to_send, settle_worker
-from sftdata.errors import ConfigError, OutputError, SourceError, WorkerError, first_line, pluralize
+from sftdata.errors import ConfigError, OutputError, SftDataError, SourceError, WorkerError, first_line, pluralize
 from sftdata.files.atomic import output_errors
+from sftdata.safe.addresses import mask_credentials
 
 ResultT = TypeVar("ResultT")
 
@@ -42,6 +44,7 @@ class Job(NamedTuple):
 
     folder: str  # the current folder, from which relative paths are meant
     mark: Path  # a file in the work folder
+    is_shared: bool  # whether every node sees it
     versions: Mapping[str, str]
     own_versions: Callable[[], Mapping[str, str]]
     host: str
@@ -55,7 +58,8 @@ class RayLauncher:
     processes (default: one per core), and ends with the block. On a cluster `workers` is the number of calls at a time
     (default: as many as it has processors, also while nodes come and go). A program that is connected stays so.
 
-    `folder` is where calls write; every node has it under this path. `versions` says what decides the bytes, and is the
+    `folder` is where calls write; every node has it under this path, and sees what others write there, but for a folder
+    that is not `is_shared`. `versions` says what decides the bytes, and is the
     same on every node. `note` gets which nodes there are, and which have left.
 
     Raises ConfigError where Ray cannot be reached, and WorkerError where a node cannot take part.
@@ -69,9 +73,10 @@ class RayLauncher:
         workers: int | None,
         versions: Callable[[], Mapping[str, str]],
         note: Callable[[str], None],
+        is_shared: bool = True,
     ) -> None:
         mark = folder / f"{secrets.token_hex(8)}.node"
-        self._job = Job(str(Path.cwd()), mark, versions(), versions, socket.gethostname())
+        self._job = Job(str(Path.cwd()), mark, is_shared, versions(), versions, socket.gethostname())
         self._address = address or os.environ.get("RAY_ADDRESS") or LOCAL
         self._workers, self._note = workers, note
         self._leave = ExitStack()
@@ -163,14 +168,16 @@ def _connected(address: str, workers: int | None) -> Iterator[None]:
             options |= {"num_cpus": workers or count_cores(), "include_dashboard": False}
             options |= {"object_store_memory": _STORE_BYTES, "_temp_dir": folder}
         try:
-            with _work_in(folder):
-                ray.init(address, **options)
-        except Exception as error:  # Ray raises many kinds, and this one too
-            raise _unreachable(address, " ".join(str(error).split())) from error
-        try:
+            try:
+                with _work_in(folder), _shown_without_credentials():
+                    ray.init(address, **options)
+            except SftDataError:
+                raise
+            except Exception as error:  # Ray raises many kinds, and this one too
+                raise _unreachable(address, " ".join(str(error).split())) from error
             yield
         finally:
-            ray.shutdown()
+            ray.shutdown()  # also after Ctrl-C while it started
 
 
 @contextmanager
@@ -210,6 +217,28 @@ def _work_in(folder: str) -> Iterator[None]:
         yield
     finally:
         os.chdir(before)
+
+
+@contextmanager
+def _shown_without_credentials() -> Iterator[None]:
+    """Ray lists the command line of each program that connects, for all who see the cluster: without passwords and
+    tokens in it. Raises ConfigError where it has some, and this version of Ray gives no way to leave them out.
+    """
+    try:
+        from ray._private import utils
+
+        command_line = utils.get_entrypoint_name
+    except (ImportError, AttributeError) as error:
+        if any(mask_credentials(part) != part for part in sys.orig_argv):
+            what = "a word of it is a password or a token, and this version of Ray shows it to all who see the cluster"
+            raise ConfigError("the command line", what, "write that source into a settings file") from error
+        yield
+        return
+    utils.get_entrypoint_name = lambda: mask_credentials(command_line())
+    try:
+        yield
+    finally:
+        utils.get_entrypoint_name = command_line
 
 
 def _knock(address: str) -> None:
@@ -283,20 +312,23 @@ def _settle(job: Job) -> None:
         if own.get(name) != version:
             what = f"has {name} {own.get(name)}, and the machine that gives it work has {version}"
             raise WorkerError(node, what, "install the same versions on every node, and run the same command again")
-    if not job.mark.exists():
+    if job.is_shared and not job.mark.exists():
         what = f"does not see the work folder {job.mark.parent}"
-        raise WorkerError(node, what, "name a folder that every node has under the same path: as out.work, or as OUT")
+        hint = "name a folder that every node has under the same path, or an address on a store, as out.work"
+        raise WorkerError(node, what, hint)
     _settled.clear()
     _settled.add(job.mark)
 
 
 @contextmanager
 def _node_named(job: Job) -> Iterator[None]:
-    """Name the node in errors about files, which another node may see otherwise."""
+    """Name the node in errors about files, which another node may see otherwise, or open with other credentials."""
     try:
         yield
     except (SourceError, OutputError) as error:
-        node = socket.gethostname()
-        if node == job.host:
+        node, hint = socket.gethostname(), error.hint
+        if "credentials" in error.what:
+            hint += "; on every node: what Ray runs there has the environment of `ray start`"
+        elif node == job.host:
             raise
-        raise type(error)(error.where, f"{error.what} (on node {node})", error.hint) from error
+        raise type(error)(error.where, f"{error.what} (on node {node})", hint) from error

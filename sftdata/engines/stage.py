@@ -8,6 +8,8 @@ from typing import NamedTuple, Protocol, runtime_checkable
 
 import pyarrow as pa
 
+from sftdata.files import copies
+
 
 class Piece(NamedTuple):
     """Some rows of a table: a slice of an Arrow file. One piece is one unit of work.
@@ -22,6 +24,7 @@ class Piece(NamedTuple):
 
     def read(self, columns: Sequence[str] | None = None) -> pa.Table:
         """The rows, mapped into memory."""
+        copies.ensure(self.path)
         with pa.memory_map(str(self.path)) as file:
             table = pa.ipc.open_file(file).read_all()
         if columns is not None:

@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 from xxhash import xxh3_128
 
 from sftdata.engines.stage import AnyStage, NamesFiles, Piece
+from sftdata.files import copies
 from sftdata.files.atomic import file_sha256, output_errors, unfinished_name
 
 # Files that one task maps at a time: Linux allows four times as many for a process, its libraries included.
@@ -81,10 +82,15 @@ def copied(table: pa.Table) -> pa.Table:
     return pa.concat_tables([table, table.slice(0, 0)]).combine_chunks()  # which copies where there are two chunks
 
 
-def run_task(stage: AnyStage, task: Task) -> TaskResult:
-    """Run a task and write its file. Raises what the stage raises, and OutputError where it cannot be written."""
+def run_task(stage: AnyStage, task: Task, attach: Callable[[], None] | None = None) -> TaskResult:
+    """Run a task and write its file, after `attach`. Raises what the stage raises, and OutputError where it cannot be
+    written.
+    """
+    if attach is not None:
+        attach()
     task = task if isinstance(task, Task) else task.whole()  # of a group, and never sent
     call: Any = stage
+    copies.ensure_all(piece.path for piece, _ in task.parts)
     if task.is_group:
         table, at = _group(task.parts, stage.columns)
         results = call(task.beside.append_column("at", pa.array(at)), table)  # type: ignore[union-attr]
@@ -146,3 +152,4 @@ def table_writer(path: Path, schema: pa.Schema) -> Iterator[Callable[[pa.Table],
             hidden.replace(path)
         finally:
             hidden.unlink(missing_ok=True)
+    copies.send(path)

@@ -41,8 +41,11 @@ class Where:
         versions: Callable[[], Mapping[str, str]],
         is_small: bool,
         preload: Sequence[str],
+        *,
+        is_shared: bool = True,
     ) -> AbstractContextManager[Launcher]:
-        """The launcher, to be used with `with`. `folder` takes what it writes; `note` gets messages for the user;
+        """The launcher, to be used with `with`. `folder` takes what it writes, and all machines share it or, without
+        `is_shared`, each has one of its own under that path; `note` gets messages for the user;
         `versions` says what must be the same wherever work is done. Little data is prepared in this process, but with
         Ray, which was asked for.
         """
@@ -50,4 +53,11 @@ class Where:
             return open_launcher(self.workers, folder, is_small=is_small, preload=preload)
         from sftdata.engines.ray import RayLauncher
 
-        return RayLauncher(folder, address=self.ray_address, workers=self.workers, versions=versions, note=note)
+        return RayLauncher(
+            folder,
+            address=self.ray_address,
+            workers=self.workers,
+            versions=versions,
+            note=note,
+            is_shared=is_shared,
+        )

@@ -1,14 +1,15 @@
 """Folders of this machine that are copies of folders on a store, where a file comes when it is first asked for.
 
-Whoever opens a file of a dataset asks `ensure` first, which does nothing for every other folder.
+Whoever opens a file of a dataset, or of the work of a run, asks `ensure` first, and calls `send` for a file that it has
+written. Both do nothing for every other folder.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Protocol
-
-from sftdata.errors import call_folder
 
 
 class Copied(Protocol):
@@ -31,14 +32,23 @@ class Copied(Protocol):
         """Write a file of the copy to the store. Raises DatasetError."""
         ...
 
+    def remove(self, name: str) -> None:
+        """Remove a file from the store. Raises DatasetError."""
+        ...
 
+
+_THREADS = 8  # that fetch: a store answers late, but many at once
 _copies: dict[Path, Copied] = {}
 
 
 def register(folder: Path, copied: Copied) -> None:
     """Say that a folder is a copy. Its path is absolute and has no links."""
     _copies[folder] = copied
-    call_folder(str(folder), copied.address)
+
+
+def forget(folder: Path) -> None:
+    """Say that a folder is no copy any more."""
+    _copies.pop(folder, None)
 
 
 def copy_of(folder: str | Path) -> Copied | None:
@@ -53,11 +63,41 @@ def ensure(path: str | Path) -> None:
         found[0].fetch(found[1])
 
 
+def ensure_all(paths: Iterable[Path]) -> None:
+    """`ensure` for each file, several at a time."""
+    if not _copies:
+        return
+    missing = [path for path in dict.fromkeys(paths) if not path.exists()]
+    with ThreadPoolExecutor(_THREADS) as threads:
+        list(threads.map(ensure, missing))
+
+
+def listed(folder: Path) -> set[Path] | None:
+    """The files on the store of the copy that a folder belongs to, by their paths here; None for an ordinary folder."""
+    for root, copied in _copies.items():
+        if folder.is_relative_to(root):
+            return {root / name for name in copied.names()}
+    return None
+
+
 def send(path: str | Path) -> None:
     """Write a file of a copy to the store too."""
     found = _place(path) if _copies else None
     if found is not None:
         found[0].send(found[1])
+
+
+def remove(path: Path) -> None:
+    """Remove a file of a copy from the store."""
+    found = _place(path) if _copies else None
+    if found is not None:
+        found[0].remove(found[1])
+
+
+def address_of(path: Path) -> str:
+    """What every machine can open a file by: its address, for one of a copy; else its path."""
+    found = _place(path) if _copies else None
+    return str(path) if found is None else f"{found[0].address}/{found[1]}"
 
 
 def name_of(folder: Path) -> str:

@@ -82,7 +82,14 @@ def prepare(
         Details(config.privacy).in_errors(),
         open_workspace(config, overwrite=overwrite, fresh=fresh, keep_work=keep_work) as work,
         find_sources(config, work.rows, progress) as sources,
-        where.launcher(work.pieces, progress.note, program_versions, sources.is_small(config), PRELOAD) as launcher,
+        where.launcher(
+            work.pieces,
+            progress.note,
+            program_versions,
+            sources.is_small(config),
+            PRELOAD,
+            is_shared=work.attach is None,
+        ) as launcher,
     ):
         config = sources.config
         for text in sources.notes:
@@ -90,7 +97,7 @@ def prepare(
         work.refuse_sources(sources.paths)
         encoder = load_encoder(config)
         with loaded_meanwhile(encoder, launcher):
-            tasks = TaskEngine(work.pieces, launcher, progress, salt=program_key())
+            tasks = TaskEngine(work.pieces, launcher, progress, salt=program_key(), attach=work.attach)
             rows = read_rows(sources, config, tasks, encoder.end_tokens, encoder.calls_written)
         steps.read(int(rows.is_row.sum()), rows.num_live)
         drop_exact_duplicates(rows, config)

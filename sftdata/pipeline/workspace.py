@@ -14,7 +14,7 @@ import hashlib
 import json
 import re
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 from sftdata.config import Config
 from sftdata.errors import DatasetError, OutputError
+from sftdata.files import copies
 from sftdata.files.atomic import MANIFEST_NAME, output_errors, sync_folder, write_bytes
 from sftdata.files.inside import (
     inside,
@@ -88,6 +89,7 @@ class Workspace:
         self.shards = self._bulk / "shards"
         self.new = self._bulk / "new"
         self.rows = self._bulk / "rows"
+        self.attach: Callable[[], None] | None = None  # in other processes, where the work is a copy of one on a store
         self._publishing = self._work / "publishing.json"
         self._lock = FolderLock(self._work / LOCK_NAME, self.out)
         self._created_out = False
@@ -151,6 +153,7 @@ class Workspace:
         self._keep_what_is_better(manifest)
         moves = {entry.path: f"{self.new.name}/{entry.path}" for entry in manifest.listed_files()}
         moves.update({entry.path: f"{self.shards.name}/{entry.sha256}.arrow" for entry in manifest.shards})
+        copies.ensure_all(self._bulk / place for place in moves.values())
         manifest.save(self.new)
         with output_errors(self.out):
             known = {*self._interrupted().get("files", ()), *self._old_files()} - {*REPORT_NAMES}

@@ -148,8 +148,8 @@ class RemoteFolder:
                 raise self._raised(self.at(name), what, "run again if it is being replaced, or prepare it again")
 
     def fetch(self, name: str, target: Path) -> None:
-        """Copy a file to the local disk, where it appears with the size that the store says, or not at all; nothing where
-        there is none. Raises OutputError where it cannot be written.
+        """Copy a file to the local disk, where it appears with the size that the store says, or not at all; nothing
+        where there is none. Raises OutputError where it cannot be written.
         """
         found = self.get(name)
         if found is None:

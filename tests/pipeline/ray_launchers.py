@@ -40,6 +40,13 @@ class LastFirst(Counted):
         return iter([*super().run(both, calls)][::-1])
 
 
+class NothingHere(Counted):
+    """Every call is made on a machine that has no file of the work yet."""
+
+    def run(self, function: Callable[..., Any], calls: Sequence[tuple[Any, ...]]) -> Iterator[tuple[int, Any]]:
+        return super().run(partial(with_nothing_here, function), calls)
+
+
 class OneKilled(Counted):
     """In two stages the worker that is asked first is killed after its work, before it can say so."""
 
@@ -69,6 +76,13 @@ def node() -> str:
 
 def with_place(function: Callable[..., Any], *arguments: Any) -> tuple[int, str, Any]:
     return os.getpid(), node(), function(*arguments)
+
+
+def with_nothing_here(function: Callable[..., Any], *arguments: Any) -> Any:
+    root: Path = function.keywords["attach"].__self__.root  # type: ignore[attr-defined]
+    for path in [*root.glob("pieces/*/*.arrow"), *root.glob("shards/*.arrow")]:
+        path.unlink()
+    return function(*arguments)
 
 
 def killed_once(flag: Path, function: Callable[..., Any], *arguments: Any) -> Any:

@@ -1,33 +1,37 @@
 """A dataset does not depend on the engine or the processes that made it.
 
-One run has every curation stage on, and is made in this process, by pools, by an engine that keeps all in memory, and
-by Ray on one node and on two, where results come in another order, and where workers and nodes are lost.
+One run has every curation stage on, and is made in this process, by pools, by an engine that keeps all in memory, with
+units that are done in another order, and by Ray on one node and on two, where workers and nodes are lost too: with
+sources and dataset in folders, and with sources, work and dataset on S3.
 """
 
 from __future__ import annotations
 
+import hashlib
+import json
 import multiprocessing
 import os
-import shutil
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+import fsspec
 import numpy as np
 import pyarrow as pa
 import pytest
+import s3_server as s3
 from curated_rows import QUESTION, everything, many_rows
-from raw_rows import chat, write_lines
-from runs import ledger, prepare, tree
+from raw_rows import chat
+from runs import ledger
 
 import sftdata
+from sftdata.engines.local import ThisProcess
 from sftdata.engines.stage import GroupStage, Stage
+from sftdata.pipeline.prepare import prepare as make_dataset
 
 if TYPE_CHECKING:
     from ray_cluster import RayCluster
-
-ENGINES = ("this process", "forkserver", "spawn", "memory")
 
 
 class MemoryEngine:
@@ -75,52 +79,109 @@ def with_columns(table: pa.Table, beside: pa.Table) -> pa.Table:
     return table
 
 
-def write_sources(folder: Path) -> list[dict[str, Any]]:
-    """Two sources with a mixture, in which every stage has something to do."""
-    turns = [turn for n in range(9) for turn in chat(f"What about {n}?", f"It has e{n}, f{n} and g{n}.")["messages"]]
-    long = {"messages": turns, "user": "somebody"}
-    rows = [*many_rows(), {"colour": "blue"}, {"prompt": "Hi", "completion": [3]}, long, chat("Go on", "word " * 400)]
-    more = [{**chat(f"Question {n} of b?", f"Its answer is b{n}, c{n} or d{n}."), "user": n} for n in range(40)]
-    return [
-        {"path": str(write_lines(folder / "a.jsonl", rows)), "keep": ["user"], "weight": 0.6, "repeat": 3},
-        {"path": str(write_lines(folder / "b.jsonl", more)), "weight": 0.4, "max_records": 30},
-    ]
+class AnyOrder(ThisProcess):
+    """Makes the calls in random order, as they end where several processes make them."""
+
+    def run(self, function: Callable[..., Any], calls: Sequence[tuple[Any, ...]]) -> Iterator[tuple[int, Any]]:
+        for number in np.random.default_rng(len(calls)).permutation(len(calls)).tolist():
+            yield number, function(*calls[number])
 
 
-def made_by(
-    engine: str, folder: Path, tokenizer: Path, ray_address: str | None = None, *, is_kept: bool = False
-) -> dict[str, str]:
-    """Make the dataset from sources in a folder, and remove it unless it is kept; its files."""
-    out = folder / "out"
-    settings = everything(write_lines(folder / "exam.jsonl", [chat(QUESTION, "72")]))
-    settings |= {"pack": {"seq_len": 128}, "overlong": "split", "shard_tokens": 1000}
+class Place(NamedTuple):
+    """Where sources, work and dataset are: a folder, or one on a store."""
+
+    folder: str
+    has_work: bool  # of its own; else beside the dataset
+
+    @property
+    def store(self) -> Any:
+        return fsspec.url_to_fs(self.folder)[0]
+
+    def write(self, name: str, rows: Sequence[object]) -> str:
+        """A file of lines of JSON; its path or address."""
+        with fsspec.open(f"{self.folder}/{name}", "wb", auto_mkdir=True) as file:
+            file.write("".join(json.dumps(row) + "\n" for row in rows).encode())
+        return f"{self.folder}/{name}"
+
+    def names(self, name: str) -> list[str]:
+        """The files below one of its folders, relative to that."""
+        self.store.invalidate_cache()
+        root = fsspec.url_to_fs(f"{self.folder}/{name}")[1]
+        return sorted(path[len(root) + 1 :] for path in self.store.find(root))
+
+    def dataset(self) -> dict[str, str]:
+        """The files of the dataset, with their checksums."""
+        names, out = self.names("out"), f"{self.folder}/out"
+        return {name: hashlib.sha256(self.store.cat_file(f"{out}/{name}")).hexdigest() for name in names}
+
+    def write_sources(self) -> list[dict[str, Any]]:
+        """Two sources with a mixture, in which every stage has something to do, the first in several files."""
+        turns = [
+            turn for n in range(9) for turn in chat(f"What about {n}?", f"It has e{n}, f{n} and g{n}.")["messages"]
+        ]
+        long = {"messages": turns, "user": "somebody"}
+        rows = [
+            *many_rows(),
+            {"colour": "blue"},
+            {"prompt": "Hi", "completion": [3]},
+            long,
+            chat("Go on", "word " * 400),
+        ]
+        for number in range(6):
+            self.write(f"a/{number}.jsonl", rows[len(rows) * number // 6 : len(rows) * (number + 1) // 6])
+        more = [{**chat(f"Question {n} of b?", f"Its answer is b{n}, c{n} or d{n}."), "user": n} for n in range(40)]
+        self.write("b.jsonl", more)
+        return [
+            {"path": f"{self.folder}/a", "keep": ["user"], "weight": 0.6, "repeat": 3},
+            {"path": f"{self.folder}/b.jsonl", "weight": 0.4, "max_records": 30},
+        ]
+
+
+def made_by(engine: str, place: Place, tokenizer: Path, ray_address: str | None = None) -> dict[str, str]:
+    """Make the dataset; its files."""
+    exam = place.write("exam.jsonl", [chat(QUESTION, "72")])
+    settings = everything(Path("exam")) | {"pack": {"seq_len": 128}, "overlong": "split"}
+    settings["decontaminate"] = {"against": [exam]}
+    out = {"path": f"{place.folder}/out", "shard_tokens": 1000}
+    out |= {"work": f"{place.folder}/work"} if place.has_work else {}
+    where: dict[str, Any] = {"workers": 2 if engine in ("forkserver", "spawn", "ray") else 1, "overwrite": True}
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("sftdata.pipeline.read.UNIT_BYTES", 700)
         if engine == "memory":
             patch.setattr("sftdata.pipeline.prepare.TaskEngine", MemoryEngine)
+        elif engine == "any order":
+            patch.setattr("sftdata.engines.local.ThisProcess", AnyOrder)
         elif engine in ("forkserver", "spawn"):
             patch.setattr(multiprocessing, "get_all_start_methods", lambda: [engine])
         elif engine == "ray":
-            settings |= {"engine": "ray", "ray_address": ray_address}
-        workers = 2 if engine in ("forkserver", "spawn", "ray") else 1
-        prepare(out, tokenizer, write_sources(folder), workers, **settings)
-    found = tree(out)
-    if not is_kept:
-        shutil.rmtree(out)
-    return found
+            where |= {"engine": "ray", "ray_address": ray_address}
+        config = {"tokenizer": str(tokenizer), "sources": place.write_sources(), "out": out, **settings}
+        make_dataset(sftdata.parse_config(config), **where)
+    assert place.names("work") == []
+    return place.dataset()
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where the sources are. Their paths are in the manifest."""
-    return tmp_path_factory.mktemp("engines")
+def on_disk(tmp_path_factory: pytest.TempPathFactory) -> Place:
+    return Place(str(tmp_path_factory.mktemp("engines")), has_work=False)
 
 
 @pytest.fixture(scope="module")
-def made_here(tiny_tokenizer: Path, folder: Path) -> dict[str, str]:
-    """The files of the dataset that this process made, in which every stage has left something."""
-    found = made_by("this process", folder, tiny_tokenizer, is_kept=True)
-    out = folder / "out"
+def on_s3(s3_server: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
+    """Sources, work and dataset on S3, and a cache of this machine that is empty at first."""
+    folder = tmp_path_factory.mktemp("machine")
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in {**s3.variables(s3_server, folder), "SFTDATA_CACHE": str(folder / "cache")}.items():
+            patch.setenv(name, value)
+        fsspec.filesystem("s3", skip_instance_cache=True).mkdir("engines")
+        yield Place("s3://engines/in", has_work=True)
+
+
+@pytest.fixture(scope="module")
+def made_here(tiny_tokenizer: Path, on_disk: Place) -> dict[str, str]:
+    """The files of the dataset that this process made in a folder, in which every stage has left something."""
+    found = made_by("this process", on_disk, tiny_tokenizer)
+    out = Path(on_disk.folder, "out")
     sftdata.verify(out)
     rows = ledger(out)
     assert {row["reason"] for row in rows} == {
@@ -147,39 +208,67 @@ def made_here(tiny_tokenizer: Path, folder: Path) -> dict[str, str]:
     assert manifest.encoding.split_conversations == 1
     assert len(manifest.mixture) == 2
     assert len(manifest.shards) > 4
-    shutil.rmtree(out)
     return found
 
 
-@pytest.mark.parametrize("engine", ENGINES[1:])
-def test_the_engine_changes_no_byte(
-    made_here: dict[str, str], folder: Path, tiny_tokenizer: Path, worker_pids: set[int], engine: str
-) -> None:
-    if engine != "memory" and engine not in multiprocessing.get_all_start_methods():
+@pytest.fixture(scope="module")
+def made_on_s3(made_here: dict[str, str], on_disk: Place, on_s3: Place, tiny_tokenizer: Path) -> dict[str, str]:
+    """The files of the dataset that this process made on S3. They are those in the folder, but for the addresses."""
+    found = made_by("this process", on_s3, tiny_tokenizer)
+    differ = {"manifest.json"} | {name for name in found if name.startswith("ledger/")}
+    assert {name: found[name] for name in found if name not in differ} == {
+        name: made_here[name] for name in made_here if name not in differ
+    }
+    here, there = sftdata.open(f"{on_disk.folder}/out"), sftdata.open(f"{on_s3.folder}/out")
+    assert there.manifest.dataset_hash == here.manifest.dataset_hash
+    assert there.manifest.counts == here.manifest.counts
+    rows = json.dumps(there.ledger.to_arrow().to_pylist(), default=str)
+    assert json.loads(rows.replace(on_s3.folder, on_disk.folder)) == here.ledger.to_arrow().to_pylist()
+    assert len(differ) < len(found)
+    return found
+
+
+def check_engine(made: dict[str, str], place: Place, tokenizer: Path, workers: set[int], engine: str) -> None:
+    if engine in ("forkserver", "spawn") and engine not in multiprocessing.get_all_start_methods():
         pytest.skip(f"this system has no {engine}")
-    assert worker_pids == set()
-    found = made_by(engine, folder, tiny_tokenizer)
-    assert bool(worker_pids) == (engine != "memory")
-    assert found == made_here
+    assert workers == set()
+    found = made_by(engine, place, tokenizer)
+    assert bool(workers) == (engine in ("forkserver", "spawn"))
+    assert found == made
+
+
+@pytest.mark.parametrize("engine", ["forkserver", "spawn", "memory", "any order"])
+def test_the_engine_changes_no_byte(
+    made_here: dict[str, str], on_disk: Place, tiny_tokenizer: Path, worker_pids: set[int], engine: str
+) -> None:
+    check_engine(made_here, on_disk, tiny_tokenizer, worker_pids, engine)
+
+
+@pytest.mark.parametrize("engine", ["forkserver", "any order"])
+def test_the_engine_changes_no_byte_with_sources_work_and_dataset_on_s3(
+    made_on_s3: dict[str, str], on_s3: Place, tiny_tokenizer: Path, worker_pids: set[int], engine: str
+) -> None:
+    check_engine(made_on_s3, on_s3, tiny_tokenizer, worker_pids, engine)
 
 
 @pytest.fixture
 def on_ray(
-    ray_cluster: RayCluster, folder: Path, tiny_tokenizer: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Callable[[str, int], dict[str, str]]:
+    ray_cluster: RayCluster, tiny_tokenizer: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[[str, int, Place], dict[str, str]]:
     """Makes the dataset with a launcher of `ray_launchers` on a number of nodes; its files."""
     import ray_launchers
 
     monkeypatch.setattr(ray_launchers.Counted, "folder", tmp_path, raising=False)
     monkeypatch.setattr(ray_launchers.Counted, "cluster", ray_cluster, raising=False)
 
-    def make(launcher: str, nodes: int) -> dict[str, str]:
+    def make(launcher: str, nodes: int, place: Place) -> dict[str, str]:
         ray_cluster.have(nodes)
         ray_launchers.Counted.pids.clear()
         ray_launchers.Counted.nodes.clear()
         monkeypatch.setattr("sftdata.engines.ray.RayLauncher", getattr(ray_launchers, launcher))
-        found = made_by("ray", folder, tiny_tokenizer, ray_cluster.address)
+        found = made_by("ray", place, tiny_tokenizer, ray_cluster.address)
         assert os.getpid() not in ray_launchers.Counted.pids
+        assert len(ray_launchers.Counted.nodes) == nodes or launcher == "NodeLost"
         return found
 
     return make
@@ -187,23 +276,35 @@ def on_ray(
 
 @pytest.mark.parametrize(("launcher", "nodes"), [("Counted", 1), ("LastFirst", 2)])
 def test_ray_on_one_node_or_two_changes_no_byte(
-    made_here: dict[str, str], on_ray: Callable[[str, int], dict[str, str]], launcher: str, nodes: int
+    made_here: dict[str, str],
+    on_disk: Place,
+    on_ray: Callable[[str, int, Place], dict[str, str]],
+    launcher: str,
+    nodes: int,
 ) -> None:
-    from ray_launchers import Counted
+    assert on_ray(launcher, nodes, on_disk) == made_here
 
-    assert on_ray(launcher, nodes) == made_here
-    assert len(Counted.nodes) == nodes
+
+@pytest.mark.parametrize(("launcher", "nodes"), [("NothingHere", 1), ("LastFirst", 2)])
+def test_ray_changes_no_byte_with_sources_work_and_dataset_on_s3(
+    made_on_s3: dict[str, str],
+    on_s3: Place,
+    on_ray: Callable[[str, int, Place], dict[str, str]],
+    launcher: str,
+    nodes: int,
+) -> None:
+    assert on_ray(launcher, nodes, on_s3) == made_on_s3
 
 
 def test_workers_that_are_killed_change_no_byte(
-    made_here: dict[str, str], on_ray: Callable[[str, int], dict[str, str]], tmp_path: Path
+    made_here: dict[str, str], on_disk: Place, on_ray: Callable[[str, int, Place], dict[str, str]], tmp_path: Path
 ) -> None:
-    assert on_ray("OneKilled", 1) == made_here
+    assert on_ray("OneKilled", 1, on_disk) == made_here
     assert sorted(path.name for path in tmp_path.iterdir()) == ["encode", "write"]
 
 
-def test_a_node_that_is_lost_changes_no_byte(
-    made_here: dict[str, str], on_ray: Callable[[str, int], dict[str, str]], tmp_path: Path
+def test_a_node_that_is_lost_changes_no_byte_on_s3(
+    made_on_s3: dict[str, str], on_s3: Place, on_ray: Callable[[str, int, Place], dict[str, str]], tmp_path: Path
 ) -> None:
-    assert on_ray("NodeLost", 2) == made_here
+    assert on_ray("NodeLost", 2, on_s3) == made_on_s3
     assert (tmp_path / "elsewhere").exists()

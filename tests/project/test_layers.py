@@ -26,7 +26,7 @@ ROOMS: dict[str, set[str]] = {
     "encode": {"errors", "records", "files"},
     "store": {"errors", "reasons", "records", "files", "remote"},
     # Engines know no stage.
-    "engines": {"errors", "progress", "files"},
+    "engines": {"safe", "errors", "progress", "files"},
     # The settings of curation are beside its stages, and defaults that encoding has itself are in its options.
     "config": {
         "safe",

@@ -1,7 +1,8 @@
-"""The workspace of a run whose dataset goes to a store, or whose work is in another folder than its dataset.
+"""The workspace of a run whose dataset goes to a store, or whose work is elsewhere than beside its dataset.
 
 For a store, the dataset is made in a folder of this machine, whole, and uploaded from there: WORK/NAME/dataset. WORK is
-`out.work`, or a folder in the user's cache.
+the folder `out.work`, or one in the user's cache. Where `out.work` is an address, the work is there, and the cache has
+a copy of it: see `work_copy`.
 """
 
 from __future__ import annotations
@@ -9,16 +10,17 @@ from __future__ import annotations
 import contextlib
 import secrets
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sftdata.config import Config
-from sftdata.errors import OutputError
+from sftdata.errors import OutputError, SftDataError
 from sftdata.files.atomic import MANIFEST_NAME, output_errors, write_bytes
 from sftdata.files.inside import refuse_link, remove_if_empty, remove_inside
 from sftdata.files.report_files import MAX_REPORT_BYTES, REPORT_NAME, REPORT_NAMES, read_mark
+from sftdata.pipeline.on_store.work_copy import WorkCopy
 from sftdata.pipeline.workspace import Workspace, files_of_dataset, is_of_dataset
 from sftdata.remote.cache import cache_folder, name_for
 from sftdata.remote.folder import RemoteFolder
@@ -31,19 +33,50 @@ if TYPE_CHECKING:
 _OWNER_NAME = "run"
 
 
-def open_workspace(config: Config, *, overwrite: bool, fresh: bool, keep_work: bool) -> Workspace:
+@contextlib.contextmanager
+def open_workspace(config: Config, *, overwrite: bool, fresh: bool, keep_work: bool) -> Iterator[Workspace]:
     """The workspace of a run, to be used with `with`. Raises OutputError as Workspace does."""
-    out, root = config.resolve_path(config.out.path), None
-    if config.out.work is not None:
-        if is_url(config.out.work):
-            hint = "name a local folder, or one that is shared"
-            raise OutputError(config.out.work, "is an address, and the work of a run is in a folder", hint)
-        root = Path(config.resolve_path(config.out.work))
+    out, given = config.resolve_path(config.out.path), config.out.work
+    flags: dict[str, Any] = {"overwrite": overwrite, "fresh": fresh, "keep_work": keep_work}
+    is_remote = given is not None and is_url(given)
+    root = Path(config.resolve_path(given)) if given is not None and not is_remote else None
+    cache = cache_folder() / "work"
+    cache = cache.resolve() if is_remote else cache
+    own = name_for(out if is_url(out) else str(Path(out).resolve()))
+    workspace: Workspace
     if is_url(out):
-        home = (root or cache_folder() / "work") / name_for(out)
-        return StoreWorkspace(config, out, home, overwrite=overwrite, fresh=fresh, keep_work=keep_work)
-    bulk = None if root is None else root / name_for(str(Path(out).resolve()))
-    return Workspace(config, overwrite=overwrite, fresh=fresh, keep_work=keep_work, bulk=bulk)
+        workspace = StoreWorkspace(config, out, (root or cache) / own, **flags)
+    else:
+        folder = cache if is_remote else root
+        workspace = Workspace(config, bulk=None if folder is None else folder / own, **flags)
+    if not is_remote or given is None:
+        with workspace:
+            yield workspace
+        return
+    _refuse_work_in(out, given)
+    with workspace, _on_store(f"{given.rstrip('/')}/{own}", workspace, fresh=fresh, keep_work=keep_work):
+        yield workspace
+
+
+@contextlib.contextmanager
+def _on_store(address: str, workspace: Workspace, *, fresh: bool, keep_work: bool) -> Iterator[None]:
+    """Have the work of a run at an address, and what the workspace has of it on this machine as a copy of that."""
+    copy = WorkCopy(address, workspace.pieces.parent)
+    workspace.attach = copy.attach
+    is_done = False
+    try:
+        copy.begin(fresh=fresh)
+        yield
+        is_done = True
+    finally:
+        with contextlib.suppress(SftDataError):  # the dataset is whole, or there is an error that says more
+            copy.end(keep=keep_work or not is_done)
+
+
+def _refuse_work_in(out: str, work: str) -> None:
+    """Raise OutputError where the work would be in the output folder."""
+    if f"{work.rstrip('/')}/".startswith(f"{out.rstrip('/')}/"):
+        raise OutputError(work, f"lies in the output folder {out}", "name another folder on the store as out.work")
 
 
 class StoreWorkspace(Workspace):
