@@ -35,6 +35,7 @@ TOKENIZER = TOKENIZERS / "smollm2"
 PROGRAM = str(Path(sys.executable).with_name("sftdata"))
 SEQ_LEN = 2048
 NEAR = "dedup.near=on"
+ENGINE_SETTINGS = {"": [], ", texts cleaned": ["filters=default", "privacy=redact"]}
 
 TRL = SHARED / "bench" / "trl_prepare.py"
 # A program that starts a pool however little data there is.
@@ -260,16 +261,19 @@ def bench_engines(work: Path, args: argparse.Namespace) -> Iterator[Line]:
     data, large = work / "engines.jsonl", work / "large.jsonl"
     records = args.records // 5
     write_corpus(data, MIX, records)
-    seconds: dict[tuple[str, int], list[float]] = {(engine, n): [] for engine in ("local", "ray") for n in (1, 2)}
+    seconds: dict[tuple[str, str, int], list[float]] = {
+        (engine, how, n): [] for how in ENGINE_SETTINGS for engine in ("local", "ray") for n in (1, 2)
+    }
     for _ in range(min(args.runs, 3)):
-        for (engine, workers), took in seconds.items():
-            more = ["--engine", engine, "--workers", str(workers)]
+        for (engine, how, workers), took in seconds.items():
+            more = [*ENGINE_SETTINGS[how], "--engine", engine, "--workers", str(workers)]
             took.append(timed(prepare_command(work / "out", str(data), *more)))
-    for engine in ("local", "ray"):
-        one, two = (statistics.median(seconds[engine, workers]) for workers in (1, 2))
-        yield f"--engine {engine}, one worker, {records:,} records", f"{one:.1f} s, {records / one:,.0f} rows/s", ""
-        yield f"--engine {engine}, two workers, {records:,} records", f"{two:.1f} s, {records / two:,.0f} rows/s", ""
-        yield f"--engine {engine}, two workers against one", f"{one / two:.2f} times as fast", "1.6 times"
+    for engine, how in dict.fromkeys((engine, how) for engine, how, _ in seconds):
+        one, two = (statistics.median(seconds[engine, how, workers]) for workers in (1, 2))
+        name = f"--engine {engine}{how}"
+        yield f"{name}, one worker, {records:,} records", f"{one:.1f} s, {records / one:,.0f} rows/s", ""
+        yield f"{name}, two workers, {records:,} records", f"{two:.1f} s, {records / two:,.0f} rows/s", ""
+        yield f"{name}, two workers against one", f"{one / two:.2f} times as fast", "1.6 times"
     if not large.exists():
         write_corpus(large, MIX, args.records)
     shutil.rmtree(work / "out", ignore_errors=True)
