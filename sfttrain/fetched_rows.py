@@ -171,7 +171,7 @@ class FetchedRows:
         table = self.shards.table(shard)
         values: Mapping[str, Any] = {name: table[name][at].values for name in COLUMNS}
         if self._is_numpy:
-            return {name: value.to_numpy() for name, value in values.items()}
+            return {name: value.to_numpy().copy() for name, value in values.items()}  # to be written to
         return {name: value.to_pylist() for name, value in values.items()}
 
 
