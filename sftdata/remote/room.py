@@ -43,12 +43,12 @@ class _File(NamedTuple):
 
 
 def limit_bytes() -> int:
-    """How many bytes the files of copies may have together. Raises ConfigError where the variable is no number."""
+    """How many bytes the files of copies may have together. Raises ConfigError where the variable is not a number."""
     said = os.environ.get(SIZE_VARIABLE) or str(DEFAULT_GB)
     try:
         size = int(float(said) * 1e9)
     except (ValueError, OverflowError) as error:
-        raise ConfigError(SIZE_VARIABLE, f"is no number ({said[:40]!r})", "give gigabytes, such as 50") from error
+        raise ConfigError(SIZE_VARIABLE, f"is not a number ({said[:40]!r})", "give gigabytes, such as 50") from error
     if size <= 0:
         raise ConfigError(SIZE_VARIABLE, f"is not above 0 ({said[:40]!r})", "give gigabytes, such as 50")
     return size

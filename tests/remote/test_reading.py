@@ -78,7 +78,7 @@ def test_copies_take_no_more_than_the_limit_and_come_again(
     assert len(held) < len(shards)
     assert len({*fetched}) < len(fetched)
     monkeypatch.setenv("SFTDATA_CACHE_GB", "much")
-    with pytest.raises(ConfigError, match="is no number"):
+    with pytest.raises(ConfigError, match="is not a number"):
         open_shards(dataset).rows("train")
 
 
