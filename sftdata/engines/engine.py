@@ -20,7 +20,6 @@ from sftdata.engines.stage import AnyStage, GroupStage, Piece, Stage
 from sftdata.engines.task import Part, Task, copied, earlier_result, run_task, table_bytes, table_writer, task_key
 from sftdata.errors import pluralize
 from sftdata.files import copies
-from sftdata.files.atomic import output_errors
 from sftdata.progress import NoProgress, Progress
 
 MAX_PIECE_ROWS = 4096  # changes no byte of a dataset
@@ -171,10 +170,6 @@ class TaskEngine:
 
     def _new_file(self, folder: str, name: str) -> Path:
         path = self._folder / folder / f"{name}.arrow"
-        if path.parent not in self._used:
-            with output_errors(path.parent):
-                path.parent.mkdir(parents=True, exist_ok=True)
-            self._used.add(path.parent)
         self._used.add(path)
         return path
 

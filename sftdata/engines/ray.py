@@ -35,6 +35,7 @@ MAX_RETRIES = 3  # of a call whose worker or node was lost; Ray makes them
 _AHEAD = 2  # calls that Ray has for each processor, so that no worker waits for this process
 _LOOK_S = 5.0  # between two looks at which nodes there are
 _KNOCK_S = 5.0  # for the answer of an address
+_CLEAR_S = 60.0  # for other machines to remove what they have of the work
 _STORE_BYTES = 256 << 20  # for functions and narrow columns; text and tokens never go through Ray
 LOCAL = "local"  # the address for Ray on this machine alone
 
@@ -58,9 +59,10 @@ class RayLauncher:
     processes (default: one per core), and ends with the block. On a cluster `workers` is the number of calls at a time
     (default: as many as it has processors, also while nodes come and go). A program that is connected stays so.
 
-    `folder` is where calls write; every node has it under this path, and sees what others write there, but for a folder
-    that is not `is_shared`. `versions` says what decides the bytes, and is the
-    same on every node. `note` gets which nodes there are, and which have left.
+    `folder` is where calls write; every node has it under this path, and sees what others write there. With `clear`,
+    each machine has a folder of its own there, which that removes on other machines when the block ends without an
+    error. `versions` says what decides the bytes, and is the same on every node. `note` gets which nodes there are, and
+    which have left.
 
     Raises ConfigError where Ray cannot be reached, and WorkerError where a node cannot take part.
     """
@@ -73,10 +75,11 @@ class RayLauncher:
         workers: int | None,
         versions: Callable[[], Mapping[str, str]],
         note: Callable[[str], None],
-        is_shared: bool = True,
+        clear: Callable[[], None] | None = None,
     ) -> None:
         mark = folder / f"{secrets.token_hex(8)}.node"
-        self._job = Job(str(Path.cwd()), mark, is_shared, versions(), versions, socket.gethostname())
+        self._job = Job(str(Path.cwd()), mark, clear is None, versions(), versions, socket.gethostname())
+        self._clear = clear
         self._address = address or os.environ.get("RAY_ADDRESS") or LOCAL
         self._workers, self._note = workers, note
         self._leave = ExitStack()
@@ -97,7 +100,25 @@ class RayLauncher:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Leave the cluster, or end Ray where it was started here."""
-        self._leave.close()
+        with self._leave:
+            if kind is None and self._clear is not None:
+                self._clear_others(self._clear)
+
+    def _clear_others(self, clear: Callable[[], None]) -> None:
+        """Clear the machines besides this one, as far as they answer within some seconds."""
+        import ray
+        from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+        here = ray.util.get_node_ip_address()
+        others = {node["NodeManagerAddress"]: node["NodeID"] for node in ray.nodes() if node["Alive"]}
+        task = ray.remote(num_cpus=0, max_retries=0)(_clear)
+        calls = [
+            task.options(scheduling_strategy=NodeAffinitySchedulingStrategy(number, soft=False)).remote(clear)
+            for address, number in others.items()
+            if address != here
+        ]
+        if calls:
+            ray.wait(calls, num_returns=len(calls), timeout=_CLEAR_S)
 
     def run(self, function: Callable[..., ResultT], calls: Sequence[tuple[Any, ...]]) -> Iterator[tuple[int, ResultT]]:
         """See Launcher.run. A call whose worker or node is lost is made again, up to MAX_RETRIES times."""
@@ -298,6 +319,10 @@ def _call(job: Job, name: str, held: Sequence[Any], arguments: tuple[Any, ...]) 
             _loaded.clear()
             _loaded[name] = pickle.loads(ray.get(held[0]))
         return _loaded[name](*arguments)
+
+
+def _clear(clear: Callable[[], None]) -> None:
+    clear()
 
 
 def _settle(job: Job) -> None:

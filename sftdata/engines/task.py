@@ -146,6 +146,7 @@ def table_writer(path: Path, schema: pa.Schema) -> Iterator[Callable[[pa.Table],
     """
     hidden = unfinished_name(path)
     with output_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
         try:
             with pa.OSFile(str(hidden), "wb") as sink, pa.ipc.new_file(sink, schema) as writer:
                 yield writer.write_table

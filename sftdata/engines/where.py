@@ -41,11 +41,10 @@ class Where:
         versions: Callable[[], Mapping[str, str]],
         is_small: bool,
         preload: Sequence[str],
-        *,
-        is_shared: bool = True,
+        clear: Callable[[], None] | None = None,
     ) -> AbstractContextManager[Launcher]:
-        """The launcher, to be used with `with`. `folder` takes what it writes, and all machines share it or, without
-        `is_shared`, each has one of its own under that path; `note` gets messages for the user;
+        """The launcher, to be used with `with`. `folder` takes what it writes: all machines share it, but where `clear`
+        is given, which removes what another machine has there of its own; `note` gets messages for the user;
         `versions` says what must be the same wherever work is done. Little data is prepared in this process, but with
         Ray, which was asked for.
         """
@@ -59,5 +58,5 @@ class Where:
             workers=self.workers,
             versions=versions,
             note=note,
-            is_shared=is_shared,
+            clear=clear,
         )

@@ -83,17 +83,10 @@ def prepare(
         open_workspace(config, overwrite=overwrite, fresh=fresh, keep_work=keep_work) as work,
         find_sources(config, work.rows, progress) as sources,
         where.launcher(
-            work.pieces,
-            progress.note,
-            program_versions,
-            sources.is_small(config),
-            PRELOAD,
-            is_shared=work.attach is None,
+            work.pieces, progress.note, program_versions, sources.is_small(config), PRELOAD, work.clear
         ) as launcher,
     ):
         config = sources.config
-        for text in sources.notes:
-            progress.note(text)
         work.refuse_sources(sources.paths)
         encoder = load_encoder(config)
         with loaded_meanwhile(encoder, launcher):

@@ -93,6 +93,8 @@ def find_sources(config: Config, folder: Path, progress: Progress) -> Iterator[S
             for source in located
         )
         names = distinct_names(units, [source.path for source in config.sources])
+        for text in notes:
+            progress.note(text)
         yield Sources(sources, tuple(units), tuple(names), config, tuple(notes))
     finally:
         if any(source.rows is not None for source in config.sources):

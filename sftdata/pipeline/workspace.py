@@ -89,7 +89,9 @@ class Workspace:
         self.shards = self._bulk / "shards"
         self.new = self._bulk / "new"
         self.rows = self._bulk / "rows"
-        self.attach: Callable[[], None] | None = None  # in other processes, where the work is a copy of one on a store
+        # Where the folder of the work is a copy of one on a store: what processes do first, and other machines last.
+        self.attach: Callable[[], None] | None = None
+        self.clear: Callable[[], None] | None = None
         self._publishing = self._work / "publishing.json"
         self._lock = FolderLock(self._work / LOCK_NAME, self.out)
         self._created_out = False

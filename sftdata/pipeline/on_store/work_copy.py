@@ -24,7 +24,7 @@ from sftdata.files.atomic import output_errors
 from sftdata.files.inside import refuse_link
 from sftdata.remote.folder import RemoteFolder
 
-_SHARDS, _PIECES, _LOCKS = "shards", "pieces", ".fetching"
+_LOCKS = ".fetching"
 
 
 @dataclass(frozen=True)
@@ -39,14 +39,14 @@ class WorkCopy:
 
     def attach(self) -> None:
         """Let this process find the files of the work below `root`."""
-        if copies.copy_of(self.root) == self:
-            return
         with output_errors(self.root):
             refuse_link(self.root)
             self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
-            for name in (_PIECES, _SHARDS):
-                (self.root / name).mkdir(exist_ok=True)
         copies.register(self.root, self)
+
+    def clear(self) -> None:
+        """Remove the copy of this machine, another than that of the command."""
+        shutil.rmtree(self.root, ignore_errors=True)
 
     def begin(self, *, fresh: bool) -> None:
         """Attach the process that plans the run. `fresh` removes the work of earlier runs."""
@@ -74,7 +74,7 @@ class WorkCopy:
         with FileLock(lock):  # of several processes that need a file, one fetches it
             if not path.exists():
                 folder.fetch(name, path)
-        if not path.exists() and name.startswith(f"{_PIECES}/"):
+        if not path.exists() and name.startswith("pieces/"):
             hint = "run the same command again; no other run and no rule of the store may remove what is in that folder"
             raise OutputError(folder.at(name), "is not on the store any more, though a task has written it", hint)
 

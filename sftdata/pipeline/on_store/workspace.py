@@ -62,7 +62,7 @@ def open_workspace(config: Config, *, overwrite: bool, fresh: bool, keep_work: b
 def _on_store(address: str, workspace: Workspace, *, fresh: bool, keep_work: bool) -> Iterator[None]:
     """Have the work of a run at an address, and what the workspace has of it on this machine as a copy of that."""
     copy = WorkCopy(address, workspace.pieces.parent)
-    workspace.attach = copy.attach
+    workspace.attach, workspace.clear = copy.attach, copy.clear
     is_done = False
     try:
         copy.begin(fresh=fresh)
