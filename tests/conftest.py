@@ -32,6 +32,10 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # the processes of pytest share the cores, and matrices are tiny
 
+# No test is about a loss of power: what is written need not be on the disk before a test goes on. Waiting for disks
+# takes longer than most tests. Programs that tests start do wait.
+os.fsync = lambda descriptor: None
+
 # A slow machine is no failure, and the same code passes or fails everywhere. `make properties` looks for new examples.
 settings.register_profile("sftdata", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("random", settings.get_profile("sftdata"), derandomize=False, print_blob=True)
