@@ -104,8 +104,6 @@ class Shards:
         """
         from itertools import accumulate
 
-        import pyarrow.compute as pc
-
         from sftdata.view.find.origins import load_origins
 
         shards = [shard for shard in self.manifest.shards if shard.split == split and shard.rows]
@@ -114,13 +112,16 @@ class Shards:
             origins = load_origins(self.path, self.manifest, shards)
         except DatasetError:
             origins = None
+        starts = list(accumulate((shard.rows for shard in shards), initial=0))
+        shard_of = {number: bisect_right(starts, number) - 1 for number in sequences}
         if rows is None or origins is None:
-            starts = list(accumulate((shard.rows for shard in shards), initial=0))
-            shard_of = {number: bisect_right(starts, number) - 1 for number in sequences}
             return [f"{shards[at].path}, sequence {number - starts[at]}" for number, at in shard_of.items()]
-        counts = [count for chunk in _chunks(rows, "seq_lengths") for count in pc.list_value_length(chunk).to_pylist()]
-        ends = list(accumulate(counts))
-        samples = (sample for number in sequences for sample in range(ends[number] - counts[number], ends[number]))
+        counts = {at: _samples_of_rows(rows, at, starts) for at in {*shard_of.values()}}
+        firsts = list(accumulate((shard.samples for shard in shards), initial=0))
+        samples: list[int] = []
+        for number, at in shard_of.items():
+            first = firsts[at] + sum(counts[at][: number - starts[at]])
+            samples += range(first, first + counts[at][number - starts[at]])
         return list(dict.fromkeys(origins.where_of(sample) for sample in samples))
 
 
@@ -151,6 +152,17 @@ def open_shards(path: str | Path, *, checksums: bool = True, needs_validation: b
         hint = "prepare it with split.validation, or leave eval_every out"
         raise ConfigError(str(folder), "has no validation split to evaluate", hint)
     return Shards(folder, manifest, stamps)
+
+
+def _samples_of_rows(rows: Any, shard: int, starts: Sequence[int]) -> list[int]:
+    """How many samples each row of a shard has, of a split whose shards begin at these rows."""
+    import pyarrow.compute as pc
+
+    if isinstance(rows, FetchedRows):
+        column = rows.shards.table(shard)["seq_lengths"]
+    else:
+        column = rows.data.column("seq_lengths").slice(starts[shard], starts[shard + 1] - starts[shard])
+    return [int(count) for count in pc.list_value_length(column).to_pylist()]
 
 
 def _chunks(rows: Any, column: str) -> Iterator[pa.Array]:

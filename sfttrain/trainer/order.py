@@ -132,9 +132,10 @@ def plan_fetching(config: TrainConfig, batches: BatchPlan, train: FetchedRows, v
     if setting:
         what = "needs all shards at once, and they do not fit into the cache of this machine together"
         raise ConfigError(setting, what, more_room(size))
-    # A process may have the batches of the next step, and one more, before another one has its next.
-    a_round = batches.rows_per_device * batches.world_size
-    apart = 0 if batches.world_size == 1 else batches.rows_per_step + 2 * a_round
+    # A process may have the batches of the next step, and one more, before another one has its next; so may workers.
+    workers = int(config.trainer.get("dataloader_num_workers") or 0)
+    ahead = 2 * (1 + workers) * batches.rows_per_device * batches.world_size
+    apart = batches.rows_per_step + ahead if batches.world_size > 1 or workers else 0
     at_once = sum(shards.bytes_at_once(apart) for shards in splits)
     if at_once > room:
         what = f"lets the cache hold {room:,} bytes, and the shards that are open at once have {at_once:,}"

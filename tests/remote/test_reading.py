@@ -170,16 +170,23 @@ def test_training_fetches_a_shard_when_its_rows_are_read(dataset: str, fetched: 
     expected = pa.concat_tables(
         pa.ipc.open_stream((tmp_path / "whole" / shard.path).read_bytes()).read_all() for shard in shards
     ).to_pydict()
+    ledger = sftdata.open(dataset).ledger.to_pandas()
+    lines = dict(zip(ledger["record_id"], ledger["where"], strict=True))
     rows.shards.last = 0  # nothing is fetched ahead
     assert rows[0]["labels"] == expected["labels"][0]
+    first_ids = expected["record_ids"][0]
+    assert opened.where("train", [0]) == list(dict.fromkeys(lines[id_] for id_ in first_ids))
     assert [name for name in fetched if name.startswith("train/")] == [shards[0].path]
+    last = len(rows) - 1
+    assert opened.where("train", [last]) == list(dict.fromkeys(lines[id_] for id_ in expected["record_ids"][last]))
+    assert [name for name in fetched if name.startswith("train/")] == [shards[0].path, shards[-1].path]
     assert {name: expected[name] for name in rows.column_names} == rows[:]
     assert [row["seq_lengths"] for row in rows] == expected["seq_lengths"]
     assert rows.select([5, 0])[0]["labels"] == expected["labels"][5]
     assert rows.with_format("numpy")[-1]["input_ids"].tolist() == expected["input_ids"][-1]
     assert opened.lengths("train") == [len(ids) for ids in expected["input_ids"]]
     assert sum(batch.num_rows for batch in rows.data.to_batches(max_chunksize=2)) == len(rows)
-    assert [name for name in fetched if name.startswith("train/")] == [shard.path for shard in shards]
+    assert sorted(name for name in fetched if name.startswith("train/")) == [shard.path for shard in shards]
     opened.check_unchanged()
 
 
