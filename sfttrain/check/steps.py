@@ -105,7 +105,7 @@ def time_finding(config: TrainConfig, batches: BatchPlan, steps: list[StepTime])
     optimizer = min(step.optimizer for step in steps)
     num_steps = batches.num_steps(config.epochs, config.max_steps)
     seconds = num_steps * (batches.accumulation * forward + optimizer)
-    measured = " and ".join(f"{step.forward_backward + step.optimizer:.2g} s" for step in steps)
+    measured = " and ".join(duration(step.forward_backward + step.optimizer) for step in steps)
     per_pass = batches.rows_per_device
     what = (
         f"about {duration(seconds)} for {pluralize(num_steps, 'step')} of {batches.rows_per_step:,} "

@@ -10,7 +10,7 @@ import pytest
 
 import sfttrain
 from sftdata.errors import ModelError
-from sfttrain.check.isolation import probe_rows, samples_of
+from sfttrain.check.isolation import probe_rows, sample_difference, samples_of
 
 
 @pytest.fixture
@@ -30,16 +30,33 @@ def leaky_attention() -> Iterator[str]:
     AttentionInterface._global_mapping.pop("leaky")
 
 
-def test_the_two_losses_of_a_correct_model_agree_and_are_recorded(settings: Callable[..., dict[str, Any]]):
-    proof = sfttrain.run(settings(max_steps=1)).summary["preflight"]
-    assert proof["samples"] >= 2
-    assert proof["packed"] == pytest.approx(proof["one_by_one"], rel=2e-6)
-
-
-def test_attention_across_samples_is_caught_before_the_first_step(
-    settings: Callable[..., dict[str, Any]], leaky_attention: str
+@pytest.mark.parametrize(("dtype", "differ"), [("float32", 2e-6), ("bfloat16", 2e-2)])
+def test_the_two_losses_of_a_correct_model_agree_and_are_recorded(
+    settings: Callable[..., dict[str, Any]], dtype: str, differ: float
 ):
-    config = sfttrain.TrainConfig(**settings(attn_implementation=leaky_attention))
+    proof = sfttrain.run(settings(max_steps=1, dtype=dtype)).summary["preflight"]
+    assert proof["samples"] >= 2
+    assert proof["packed"] == pytest.approx(proof["one_by_one"], rel=differ)
+    assert proof["logits"] < proof["logits_tolerance"] / 3
+
+
+def test_rounding_at_one_position_is_no_leak_and_the_first_positions_of_a_sample_weigh_more():
+    """One of 100 positions of one length that is off by its length: a tenth of all, 1 / sqrt(8) of the first 8."""
+    import torch
+
+    alone = torch.tensor([[1.0, -1.0]]).repeat(100, 1)
+    for position, share in ((50, 0.1), (3, 8**-0.5)):
+        packed = alone.clone()
+        packed[position] = 0
+        assert sample_difference(packed, alone) == pytest.approx(share)
+    assert sample_difference(alone + float("nan"), alone) != sample_difference(alone, alone) == 0
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_attention_across_samples_is_caught_before_the_first_step(
+    settings: Callable[..., dict[str, Any]], leaky_attention: str, dtype: str
+):
+    config = sfttrain.TrainConfig(**settings(attn_implementation=leaky_attention, dtype=dtype))
     with pytest.raises(ModelError, match="attention leaky does not keep them apart"):
         sfttrain.run(config)
     assert not (Path(config.out) / "metrics.jsonl").exists()
