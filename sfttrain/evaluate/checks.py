@@ -184,7 +184,7 @@ def _load_function(name: str) -> Callable[..., Any]:
         sys.path.insert(0, str(Path.cwd()))
     try:
         found = getattr(importlib.import_module(module), attribute)
-    except Exception as error:  # a module of the user's may raise anything
+    except (Exception, SystemExit) as error:  # a module of the user's may raise anything, and a script may end itself
         what = f"cannot be imported ({type(error).__name__}: {error})"
         raise ConfigError(f"evaluate.checks: function: {name}", what, "write it as module:function") from error
     if not callable(found):
@@ -196,7 +196,7 @@ def _function(function: Callable[..., Any], answer: str, prompt: Prompt) -> Outc
     """What function(answer, row) says: true or false. An answer for which it raises does not pass."""
     try:
         found = function(answer, dict(prompt.row))
-    except Exception as error:  # noqa: BLE001  # a user's function may raise anything; it is in the outcome
+    except (Exception, SystemExit) as error:  # noqa: BLE001  # a user's function may raise anything; it is in the outcome
         return Outcome(False, _short(f"{type(error).__name__}: {error}"))
     if not isinstance(found, (bool, np.bool_)):
         return Outcome(False, f"the function returned {type(found).__name__}, not true or false")

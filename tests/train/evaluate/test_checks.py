@@ -91,6 +91,15 @@ def test_a_function_gets_the_answer_and_the_row(tmp_path: Path, monkeypatch: pyt
     assert not passes("four", function="its_numpy:long")
 
 
+def test_a_script_that_ends_itself_ends_no_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    (tmp_path / "a_script.py").write_text("import sys\n\nsys.exit(2)\n")
+    (tmp_path / "its_exit.py").write_text("import sys\n\ndef judge(answer, row):\n    sys.exit(2)\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    with pytest.raises(ConfigError, match=r"function: a_script:judge: cannot be imported .SystemExit: 2"):
+        make_checks([CheckSettings(function="a_script:judge")], [prompt()])
+    assert not passes("four", function="its_exit:judge")
+
+
 @pytest.mark.parametrize(
     ("check", "problem"),
     [
