@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sftdata.errors import DatasetError, ModelError, SftDataError, first_line, offline_switch
+from sftdata.errors import ConfigError, DatasetError, ModelError, SftDataError, first_line, offline_switch
 from sfttrain.config import LoraSettings, TrainConfig
 from sfttrain.data import Shards
 from sfttrain.ways.dropout import set_dropout
@@ -22,6 +22,7 @@ OTHER_TOKENIZER_FILES = ("tokenizer.model", "vocab.json", "vocab.txt", "spiece.m
 TOKENIZER_JSON = "tokenizer.json"
 OTHER_TOKENIZER = "prepare the dataset with this model's tokenizer, or train the model that the tokenizer belongs to"
 GIVE_A_MODEL = "give a folder with config.json and weights, or the id of a model on the hub"
+OF_ATTENTION = ("attn_implementation", "FlashAttention")  # in what transformers says of an attention that is not there
 
 
 def read_model_config(config: TrainConfig) -> Any:
@@ -227,6 +228,10 @@ def _load_errors(source: str) -> Iterator[None]:
     except (OSError, ValueError, ImportError) as error:
         lines = str(error).strip().splitlines() or [type(error).__name__]
         what = lines[0].split(". ")[0].rstrip(".")
+        if any(word in what for word in OF_ATTENTION):
+            raise ConfigError(
+                "attn_implementation", what, "set auto, sdpa or eager, or install what it needs"
+            ) from error
         if not Path(source).is_dir() and (switch := offline_switch()) is not None:
             what = f"is not a local folder, and not in the cache of the hub, and {switch} is set"
             raise ModelError(source, what, f"unset {switch} to download it, or check the name") from error

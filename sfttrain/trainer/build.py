@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 from accelerate.utils import DistributedType
+from huggingface_hub.errors import HfHubHTTPError
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
 from trl import SFTConfig
 
@@ -67,6 +68,11 @@ def build_trainer(config: TrainConfig, shards: Shards, batches: BatchPlan, *, re
         )
     except ValueError as error:  # a target module that does not exist, or settings that TRL refuses together
         raise ModelError(config.model, " ".join(str(error).split()), "change the setting it names") from error
+    except (OSError, HfHubHTTPError) as error:  # of the hub, where Trainer makes a repository
+        if not args.push_to_hub:
+            raise
+        what = f"the repository cannot be made ({first_line(error)})"
+        raise ConfigError("trainer.push_to_hub", what, "log in with `hf auth login`, or leave it out") from error
     trainer.train_dataset, trainer.eval_dataset = train, validation
     if not any(parameter.requires_grad for parameter in trainer.model.parameters()):
         raise ModelError(config.model, "none of its parameters would be trained", "check lora.target_modules")

@@ -74,6 +74,7 @@ FIXED = frozenset(
         "dataloader_drop_last",
         "pad_to_multiple_of",
         "parallelism_config",
+        "accelerator_config",
         "enable_jit_checkpoint",
         "use_cpu",
         "ddp_backend",

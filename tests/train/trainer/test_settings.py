@@ -33,9 +33,12 @@ def test_what_would_be_ignored_or_change_the_saved_weights_is_refused(name: str,
         config_with(**{name: value})
 
 
-def test_the_last_batch_of_an_epoch_cannot_be_dropped():
-    with pytest.raises(ConfigError, match=r"trainer\.dataloader_drop_last cannot be set"):
-        config_with(dataloader_drop_last=True)
+@pytest.mark.parametrize(
+    ("name", "value"), [("dataloader_drop_last", True), ("accelerator_config", {"split_batches": True})]
+)
+def test_the_sequences_of_a_step_are_those_of_the_plan(name: str, value: object):
+    with pytest.raises(ConfigError, match=f"trainer.{name} cannot be set"):
+        config_with(**{name: value})
 
 
 @pytest.mark.parametrize("name", ["packing", "padding_free", "max_length", "dataset_kwargs", "assistant_only_loss"])
