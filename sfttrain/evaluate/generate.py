@@ -77,7 +77,8 @@ def _context(base: Any) -> int | None:
 @contextmanager
 def _as_asked(base: Any, how: GenerationConfig) -> Iterator[None]:
     """The model with this generation config alone, not training, and with a cache."""
-    before, was_training, had_cache = base.generation_config, base.training, base.config.use_cache
+    # The config of a model of several parts may have no such setting itself.
+    before, was_training, had_cache = base.generation_config, base.training, getattr(base.config, "use_cache", True)
     base.generation_config, base.config.use_cache = how, True
     base.eval()
     try:

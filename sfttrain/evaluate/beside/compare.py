@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import gc
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from sftdata.errors import ConfigError
+from sftdata.errors import ConfigError, DatasetError, ModelError
 from sfttrain.data import VALIDATION, Shards, open_shards
 from sfttrain.evaluate.answers import Answering
 from sfttrain.evaluate.asked import read_asked
@@ -34,9 +35,9 @@ def compare(
 ) -> Comparison:
     """Judge a model on a split of shards, and on the prompts of the settings; `against` is judged first, as it is.
 
-    Raises SftDataError for what a user can put right: shards without that split, a model that cannot be loaded or has
-    another tokenizer, prompts or checks that cannot be used. All of it but the weights is looked at before a model is
-    loaded.
+    Raises SftDataError for what a user can put right: shards without that split, a model that cannot be loaded, has
+    another tokenizer or a loss that is no number, prompts or checks that cannot be used. All of it but the weights is
+    looked at before a model is loaded.
     """
     opened = open_shards(shards)
     rows = opened.rows(split)
@@ -49,6 +50,10 @@ def compare(
         check_context_of(one, opened, split, asked, trust_remote_code=trust_remote_code)
     answering = Answering(asked, opened, seed)
     places = load_places(opened, split)
+    if not len(places.cells):
+        raise DatasetError(
+            str(shards), f"no token of its {split} split is trained", "look at it with `sftdata inspect`"
+        )
     judged = []
     for one in given:
         on_step(f"judging {one.name}")
@@ -68,6 +73,9 @@ def _judge(
 ) -> Judged:
     model = load_given(given, shards, dtype=dtype, trust_remote_code=trust_remote_code)
     figures = evaluate(model, rows, places)
+    if not math.isfinite(figures["loss"]):
+        what = f"has a loss of {figures['loss']} on these samples"
+        raise ModelError(given.name, what, "set --dtype float32, or look at its weights")
     texts = answering.texts(model, answering.prompts)
     outcomes, tallies = answering.checked(texts)
     answers = [

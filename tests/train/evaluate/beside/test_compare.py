@@ -68,6 +68,19 @@ def test_the_page_shows_answers_side_by_side_and_data_stays_text(run: Path, tiny
     assert page.read_bytes() == first
 
 
+def test_a_model_whose_loss_is_no_number_is_refused(chats: Path, tiny_model: Path, tmp_path: Path):
+    import torch
+    from transformers import LlamaForCausalLM
+
+    model = LlamaForCausalLM.from_pretrained(tiny_model)
+    torch.nn.init.constant_(model.model.norm.weight, float("nan"))
+    model.save_pretrained(tmp_path / "model")
+    done = evaluated(tmp_path / "model", "--shards", chats, "--out", tmp_path / "eval.html", "--json")
+    assert done.exit_code == 1
+    assert "has a loss of nan on these samples; set --dtype float32" in json.loads(done.stdout)["error"]
+    assert not (tmp_path / "eval.html").exists()
+
+
 def test_a_missed_bar_is_the_exit_code(run: Path, chats: Path, tmp_path: Path):
     config = tmp_path / "bars.yaml"
     checks = "[{name: numbers, regex: '^[0-9]+$', at_least: 0.6}]"
