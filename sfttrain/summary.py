@@ -139,6 +139,12 @@ def describe_start(
     if start["resumed_from_step"]:
         lines.append(f"resume after step {start['resumed_from_step']:,}")
     lines += [f"note   {change}" for change in start["changes"]]
+    num_steps = batches.num_steps(config.epochs, config.max_steps)
+    if config.warmup > num_steps:
+        lines.append(
+            f"note   the warmup of {config.warmup:g} steps is longer than the run of {num_steps:,}: the learning "
+            f"rate does not reach {rate.value:g}"
+        )
     return "\n".join(lines)
 
 

@@ -55,6 +55,12 @@ def test_data_model_batches_and_schedule_are_printed_before_the_check_and_the_fi
     assert printed["train"] == "train  2 steps, learning rate 0.01, cosine, warmup 0.03"
 
 
+def test_a_warmup_that_is_longer_than_the_run_is_said(settings: Settings, capsys: pytest.CaptureFixture[str]):
+    sfttrain.run(settings(warmup=50))
+    said = "note   the warmup of 50 steps is longer than the run of 2: the learning rate does not reach 0.01"
+    assert said in capsys.readouterr().err.splitlines()
+
+
 def test_eval_every_needs_a_validation_split(
     settings: Settings, make_shards: Callable[..., Path], samples_of: Callable[..., Any], tmp_path: Path
 ):

@@ -43,6 +43,13 @@ def test_lines_of_a_pipe_are_messages_and_commands(finished: sfttrain.Result, as
     assert asked == [[first], [first, answer, ("user", "And?")], [("system", "Be brief."), first]]
 
 
+def test_bytes_that_are_no_text_are_one_sentence(finished: sfttrain.Result, asked: list[list[tuple[str, str]]]):
+    result = CliRunner().invoke(app, ["chat", str(finished.out)], input=b"Hello\n\xff\xfe\n")
+    assert result.exit_code == 1
+    assert "standard input: is not text in utf-8; give it in that encoding" in result.stderr
+    assert len(asked) <= 1 and "Traceback" not in result.output
+
+
 def test_reset_forgets_the_messages_and_keeps_the_system_prompt(
     finished: sfttrain.Result, asked: list[list[tuple[str, str]]]
 ):
