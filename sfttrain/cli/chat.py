@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from sftdata.errors import SftDataError
+from sftdata.errors import ConfigError, SftDataError
 from sftdata.safe.control_chars import INVISIBLE, visible_char
 from sfttrain.cli.run import fail, quiet_libraries
 from sfttrain.hardware import check_alone
@@ -111,13 +111,13 @@ class Talk:
 
 
 def _read(is_terminal: bool) -> str | None:
-    """The next line; None at the end."""
-    if not is_terminal:
-        return sys.stdin.readline() or None
+    """The next line; None at the end. Raises ConfigError for bytes that are no text."""
     try:
-        return input("> ")
+        return input("> ") if is_terminal else sys.stdin.readline() or None
     except EOFError:
         return None
+    except UnicodeDecodeError as error:
+        raise ConfigError("standard input", f"is not text in {error.encoding}", "give it in that encoding") from error
 
 
 def _write(text: str) -> None:
