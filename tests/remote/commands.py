@@ -1,0 +1,108 @@
+"""The command line in processes of its own, with sources, work and dataset on S3 behind a door that fails."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import s3_server as s3
+from processes import is_alive
+
+ROOT = Path(__file__).resolve().parents[2]
+# Many small units, which a pool is used for.
+PROGRAM = (
+    "from sftdata.cli.app import main; from sftdata.pipeline import read; read.UNIT_BYTES = 700; read.SMALL_BYTES = 0; "
+    "main()"
+)
+STOPPED = "sftdata: stopped; no dataset was written, run the same command again to continue"
+PROGRESS = re.compile(r"\w+: [\d,]+ rows \(|Ray: |node |\w+: ([\d,]+ of [\d,]+ parts? )?done by an earlier run")
+
+
+class Commands:
+    """Runs of `sftdata prepare` from a folder of a bucket, with an engine."""
+
+    def __init__(self, door: s3.Door, folder: Path, tokenizer: Path, bucket: str, *where: str) -> None:
+        self.door, self.bucket = door, bucket
+        self._folder = folder
+        self._arguments = ["prepare", f"s3://{bucket}/raw", "--tokenizer", str(tokenizer), *where]
+        self._arguments += ["pack.seq_len=64", "out.shard_tokens=500", f"out.work=s3://{bucket}/work"]
+        kept = {name: value for name, value in os.environ.items() if "--ray-address" in where or name[:4] != "RAY_"}
+        self._environment = {**kept, **s3.variables(door.address, folder), **s3.QUICK}
+        self._environment |= {"PYTHONPATH": str(ROOT), "SFTDATA_CACHE": str(folder / "cache")}
+
+    def start(self, out: str = "out", *more: str) -> subprocess.Popen[str]:
+        """Start in a process group of its own, as a terminal does: with Ctrl-C heard."""
+        return subprocess.Popen(
+            [sys.executable, "-P", "-c", PROGRAM, *self._arguments, *more, "--out", f"s3://{self.bucket}/{out}"],
+            cwd=self._folder,
+            env=self._environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        )
+
+    def run(self, out: str = "out", *more: str) -> subprocess.CompletedProcess[str]:
+        process = self.start(out, *more)
+        output, said = process.communicate(timeout=300)
+        return subprocess.CompletedProcess(process.args, process.returncode, output, said)
+
+    def start_until_it_hangs(self, text: str) -> subprocess.Popen[str]:
+        """A run, once it has begun to write an object whose name has this text, which the store lets hang."""
+        self.door.fail(s3.Fault("PUT", text, "hangs"))
+        process = self.start()
+        wait_until(lambda: bool(self.door.failed) or process.poll() is not None)
+        assert process.poll() is None, process.communicate()
+        return process
+
+
+def messages(said: str) -> list[str]:
+    """What a run has written to stderr, without its progress."""
+    return [line for line in said.splitlines() if not PROGRESS.match(line)]
+
+
+def objects(store: Any, folder: str) -> dict[str, bytes]:
+    """The files below a folder on a store, by their names in it."""
+    store.invalidate_cache()
+    return {path[len(folder) + 1 :]: store.cat_file(path) for path in store.find(folder)}
+
+
+def wait_until(is_true: Callable[[], bool]) -> None:
+    """Until something is so that comes within some seconds."""
+    deadline = time.monotonic() + 240
+    while not is_true():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def processes_below(pid: int) -> dict[int, str]:
+    """The processes that a process has started, and those that they have, with their command lines."""
+    parents = {}
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            parents[int(path.parent.name)] = int(path.read_text().rpartition(")")[2].split()[1])
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+    found = {pid}
+    while more := {child for child, parent in parents.items() if parent in found} - found:
+        found |= more
+    return {child: command_line(child) for child in found - {pid}}
+
+
+def command_line(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
+
+
+def wait_until_gone(pids: set[int]) -> None:
+    wait_until(lambda: not any(map(is_alive, pids)))
