@@ -4,8 +4,8 @@
 
 Every global step is on: exact and near duplicates, prefixes, caps, decontamination, a mixture of three sources with
 weights and `max_records`, a validation split, a kept column, and many shards. The records are made on the spot, with a
-fixed seed: short texts, for how long they are does not matter to what this process holds. Tasks run in other processes,
-as they do on a cluster. Writes docs/results/driver.json, of which docs/generate.py makes a table in docs/scale.md.
+fixed seed: texts of twelve words, for how long they are does not matter to what this process holds. Tasks run in other
+processes, as they do on a cluster. Writes docs/results/driver.json, of which docs/generate.py makes a table in docs/scale.md.
 
 What is counted is anonymous memory (RssAnon), less what the process held before the run. Pages of files, such as the
 mapped results of tasks, are not counted: the system takes them back when memory is short.
@@ -38,7 +38,7 @@ BLOCK = 100_000  # records made at a time
 EVERY_S = 0.01  # between two looks at the memory
 # What a record is: its own words, or a copy of an earlier one of the block that differs as said.
 KINDS = {"own": 0.819, "same": 0.05, "last word": 0.10, "answer": 0.03, "evaluation item": 0.001}
-PROMPT, ANSWER, ITEM = 12, 8, 12  # words
+PROMPT, ANSWER, ITEM = 9, 3, 9  # words
 # The functions of `prepare` at which a step begins -> what the step is called. A step ends where the next one begins.
 STEPS = {
     "read_rows": "read",

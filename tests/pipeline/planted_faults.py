@@ -19,7 +19,7 @@ PLACES: dict[str, tuple[Any, str, type[BaseException]]] = {
     "readingzebra": (read, "plain_row", KeyError),
     "nearzebra": (curate, "sign_texts", ZeroDivisionError),
     "prefixzebra": (curate, "prefix_key", RuntimeError),
-    "examzebra": (curate, "find_contamination", IndexError),
+    "examzebra": (curate, "may_hold_items", IndexError),
     "encodingzebra": (ShapeProver, "add_samples", TypeError),
 }
 

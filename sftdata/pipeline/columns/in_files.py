@@ -31,7 +31,7 @@ class ColumnsInFiles:
 
     def rows(self, first: int, last: int) -> pa.Table:
         """The rows from `first` on and before `last`."""
-        begin = int(np.searchsorted(self._starts, first, side="right")) - 1
+        begin = min(int(np.searchsorted(self._starts, first, side="right")), len(self._table)) - 1
         end = max(int(np.searchsorted(self._starts, last, side="left")), begin + 1)
         found = self._engine.collect(self._table[begin:end], self._columns)
         return found.slice(first - int(self._starts[begin]), last - first)
