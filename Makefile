@@ -56,7 +56,7 @@ demo: $(READY)
 test: lint types browser
 	@mkdir -p .cache/tmp
 	$(BIN)/python -m pytest --numprocesses=auto --maxprocesses=4 --dist=loadfile --no-loadscope-reorder -m "not ray"
-	$(BIN)/python -m pytest -m ray
+	$(BIN)/python -m pytest -m ray tests/engines tests/pipeline tests/remote
 
 # Where this fails, or without root, the tests in the browser are skipped, and say what to install. apt-get must not
 # see our TMPDIR: it works as a user who may not write there.

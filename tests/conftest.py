@@ -65,6 +65,9 @@ SLOW = (
     "browser",
 )
 
+# The folders with tests that connect to a Ray cluster. `make test` looks for them there alone.
+WITH_RAY = {"engines", "pipeline", "remote"}
+
 
 @cache
 def slowness(path: Path) -> int:
@@ -82,6 +85,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: slowness(item.path))
     for item in items:
         if "ray_cluster" in getattr(item, "fixturenames", ()):
+            folder = item.path.resolve().relative_to(TESTS).parts[0]
+            assert folder in WITH_RAY, f"{item.nodeid}: add its folder to WITH_RAY and to `make test`"
             item.add_marker("ray")
 
 

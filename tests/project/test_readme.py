@@ -116,6 +116,6 @@ STEPS = {
         "ruff format --check .",
         "mypy",
         'python -m pytest --numprocesses=auto --maxprocesses=4 --dist=loadfile --no-loadscope-reorder -m "not ray"',
-        "python -m pytest -m ray",
+        "python -m pytest -m ray tests/engines tests/pipeline tests/remote",
     ],
 }
