@@ -25,7 +25,8 @@ from types import ModuleType
 from typing import Any
 
 IS_POSSIBLE = sys.platform == "linux"  # streams are opened by their names in /proc
-# What `sfttrain run` imports, by the modules that import it.
+# What `sftdata prepare` and `sfttrain run` import, by the modules that import it.
+PREPARING = ["sftdata.cli.app", "sftdata.pipeline.prepare", "sftdata.store.verify", "fastokens", "pandas"]
 TRAINING = [
     "sfttrain.cli.app",
     "sfttrain.train",
@@ -93,6 +94,7 @@ def become(asking: int, folder: str, environment: dict[str, str], arguments: lis
         os.dup2(opened, stream)
         os.close(opened)
     sys.stdin = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115
+    os.fsync = lambda descriptor: None  # as in conftest.py
     os.environ.clear()
     os.environ.update(environment)
     os.chdir(folder)
