@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from command_line import call
+from command_line import call, ready_python
 
 import sftdata
 
@@ -30,13 +30,12 @@ def data(tmp_path: Path) -> Path:
     return path
 
 
-def run(*arguments: object, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+def run(*arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "sftdata", *map(str, arguments)],
+        [*ready_python(), "-m", "sftdata", *map(str, arguments)],
         capture_output=True,
         text=True,
         cwd=cwd,
-        env={**os.environ, **environment},
         timeout=120,
     )
 
@@ -211,11 +210,6 @@ def test_version_and_help() -> None:
     assert call("--version")[1] == f"sftdata {sftdata.__version__}\n"
     output = call("--help")[1]
     assert all(command in output for command in ("prepare", "verify", "inspect"))
-
-
-def test_python_m_sftdata_runs_the_command_line(tmp_path: Path) -> None:
-    output = run("--version", cwd=tmp_path, PYTHONPATH=str(Path(sftdata.__file__).parents[1]))
-    assert output.stdout == f"sftdata {sftdata.__version__}\n"
 
 
 @pytest.mark.parametrize(

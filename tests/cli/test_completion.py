@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from command_line import ready_python
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -26,9 +27,9 @@ def folder(tmp_path: Path) -> Path:
 def complete(folder: Path, variables: dict[str, str]) -> list[str]:
     """What the program prints for a shell."""
     done = subprocess.run(
-        [sys.executable, "-c", "from sftdata.cli.app import main; main()"],
+        [*ready_python(), "-c", "from sftdata.cli.app import main; main()"],
         cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(ROOT), **variables},
+        env={**os.environ, **variables},
         capture_output=True,
         text=True,
         timeout=60,

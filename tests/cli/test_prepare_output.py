@@ -15,7 +15,7 @@ import termios
 from pathlib import Path
 
 import pytest
-from command_line import call
+from command_line import call, ready_python
 from processes import read_terminal
 
 from sftdata.view.layout import width_of
@@ -43,8 +43,9 @@ def arguments(tokenizer: Path, *more: object) -> list[str]:
 
 
 def piped(folder: Path, command: list[str], **environment: str) -> subprocess.CompletedProcess[str]:
+    python = [sys.executable] if "PYTHONIOENCODING" in environment else ready_python()
     return subprocess.run(
-        [sys.executable, "-m", "sftdata", *command],
+        [*python, "-m", "sftdata", *command],
         capture_output=True,
         text=True,
         cwd=folder,
@@ -60,7 +61,7 @@ def on_terminal(folder: Path, command: list[str], width: int, **environment: str
     fcntl.ioctl(below, termios.TIOCSWINSZ, struct.pack("HHHH", 50, width, 0, 0))
     kept = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "LINES", "NO_COLOR")}
     run = subprocess.Popen(
-        [sys.executable, "-m", "sftdata", *command],
+        [*ready_python(), "-m", "sftdata", *command],
         stdin=below,
         stdout=below,
         stderr=below,
