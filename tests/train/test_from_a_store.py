@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -55,8 +56,11 @@ class Sent:
         name = path.removeprefix("/bucket/data/")
         if name.endswith(".arrow"):
             self.ranges.append((name, first, count))
-            held = (one.stat().st_size for one in self.cache.glob("datasets/*/*/*") if ".arrow" in one.name)
-            self.most_held = max(self.most_held, sum(held))
+            held = 0
+            for one in self.cache.glob("datasets/*/*/*"):
+                with suppress(FileNotFoundError):  # another one was just finished, and has its name now
+                    held += one.stat().st_size if ".arrow" in one.name else 0
+            self.most_held = max(self.most_held, held)
 
     def whole(self, *names: str) -> list[tuple[str, int, int]]:
         """What is sent when each of these is, once and from its first byte to its last."""
