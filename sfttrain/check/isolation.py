@@ -32,7 +32,7 @@ FIRST = 8  # positions of a sample
 # What the loss alone passes to a model; without them, it gives the logits of all positions.
 OF_THE_LOSS = ("labels", "logits_to_keep", "fused_lm_head", "num_items_in_batch", "shift_labels")
 # Parts of the class names of layers that carry a state from token to token, whatever the positions are.
-RECURRENT = ("mamba", "deltanet", "shortconv", "rwkv", "ssm", "recurrent", "linearattention", "lightningattention")
+RECURRENT = ("mamba", "deltanet", "shortconv", "rwkv", "recurrent", "linearattention", "lightningattention")
 UNPACKED = (
     "prepare the dataset with pack.strategy=none, and set trainer.per_device_train_batch_size=1: then each forward "
     "pass has one sample"
@@ -195,16 +195,18 @@ def cause_of_leak(trainer: PackedTrainer, given: Mapping[str, Any]) -> tuple[str
             "pass use_cache=False to the model in every step",
         )
     attention = getattr(model.config, "_attn_implementation", "?")
-    return (
-        f"attention {attention} does not keep them apart in this model",
-        f"set attn_implementation to eager or sdpa; if that does not help, {UNPACKED}",
-    )
+    others = [] if attention == "eager" else ["eager"]
+    if not attention.startswith("sdpa") and getattr(trainer.accelerator.unwrap_model(model), "_supports_sdpa", False):
+        others.append("sdpa")
+    instead = f"set attn_implementation to {' or '.join(others)}; if that does not help, " if others else ""
+    return f"attention {attention} does not keep them apart in this model", f"{instead}{UNPACKED}"
 
 
 def recurrent_layers(model: Any) -> list[str]:
     """The classes of a model's layers that carry a state from token to token, by their names."""
     names = {type(module).__name__ for module in model.modules()}
-    found = sorted(name for name in names if any(part in name.lower() for part in RECURRENT))
+    # SSM only in capitals: it is in GptOssMLP otherwise.
+    found = sorted(name for name in names if "SSM" in name or any(part in name.lower() for part in RECURRENT))
     whole = {getattr(type(model), "__name__", ""), type(getattr(model, "base_model", model)).__name__}
     # A model of such layers has their name too (MambaForCausalLM); its layers say more.
     return [name for name in found if name not in whole and not name.endswith(("ForCausalLM", "Model", "Norm"))]

@@ -70,7 +70,13 @@ class PackedTrainer(SFTTrainer):  # type: ignore[misc]
         self.is_over = False  # the run that is continued had ended before its last step: only its model is left to save
         self.check_data: Callable[[], None] = lambda: None  # raises where the rows are no longer what they were
         self.recorded_checkpoint: Callable[[int], AbstractContextManager[None]] = lambda step: nullcontext()
+        text = kwargs["model"].config.get_text_config()
+        routers = getattr(text, "output_router_logits", None)
         super().__init__(*args, **kwargs)
+        if routers is not None:
+            # TRL switches it on in the config too, though its loss asks for it with each batch: the model that is saved
+            # or answers prompts would compute a loss of its routers while it generates.
+            text.output_router_logits = routers
         # Trainer counts a step's trained tokens only for models whose forward accepts the count. TRL's loss divides by
         # the count itself, so it is right for every model; without it, each batch of a step would weigh the same.
         self.model_accepts_loss_kwargs = True

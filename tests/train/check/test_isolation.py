@@ -10,7 +10,7 @@ import pytest
 
 import sfttrain
 from sftdata.errors import ModelError
-from sfttrain.check.isolation import probe_rows, sample_difference, samples_of
+from sfttrain.check.isolation import probe_rows, recurrent_layers, sample_difference, samples_of
 
 
 @pytest.fixture
@@ -50,6 +50,15 @@ def test_rounding_at_one_position_is_no_leak_and_the_first_positions_of_a_sample
         packed[position] = 0
         assert sample_difference(packed, alone) == pytest.approx(share)
     assert sample_difference(alone + float("nan"), alone) != sample_difference(alone, alone) == 0
+
+
+def test_only_layers_with_a_state_are_named_as_such():
+    import torch
+
+    model = torch.nn.Sequential(
+        *(type(name, (torch.nn.Identity,), {})() for name in ("GptOssMLP", "FalconSSM", "MambaMixer"))
+    )
+    assert recurrent_layers(model) == ["FalconSSM", "MambaMixer"]
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])

@@ -48,6 +48,33 @@ def test_a_run_answers_prompts_up_to_the_end_of_the_context(short_gpt2: Path, tm
     assert json.loads(line)["reference"] == "Me"
 
 
+def test_a_mixture_of_experts_answers_while_it_trains_and_is_saved_as_it_was(
+    chats: Path, tmp_path: Path, tiny_tokenizer: Path
+):
+    """TRL has its routers give their logits for the loss that balances them; generating, with a mask, would fail."""
+    import json
+    import shutil
+
+    import torch
+    from transformers import MixtralConfig, MixtralForCausalLM
+
+    import sfttrain
+
+    torch.manual_seed(0)
+    sizes = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4}
+    config = MixtralConfig(
+        vocab_size=640, num_key_value_heads=2, num_local_experts=4, max_position_embeddings=256, eos_token_id=0, **sizes
+    )
+    MixtralForCausalLM(config).save_pretrained(tmp_path / "model")
+    shutil.copy(tiny_tokenizer / "tokenizer.json", tmp_path / "model")
+    (tmp_path / "prompts.jsonl").write_text('{"prompt": "Hi"}\n{"prompt": "Who is it?"}\n')
+    settings = {"shards": str(chats), "model": str(tmp_path / "model"), "out": str(tmp_path / "out"), "max_steps": 1}
+    evaluate = {"prompts": str(tmp_path / "prompts.jsonl"), "max_new_tokens": 3}
+    result = sfttrain.run({**settings, "dtype": "float32", "evaluate": evaluate})
+    assert len((result.out / "answers.jsonl").read_text().splitlines()) == 4
+    assert json.loads((result.out / "config.json").read_text())["output_router_logits"] is False
+
+
 def test_a_model_is_not_judged_on_samples_longer_than_its_context(short_gpt2: Path, chats: Path, tmp_path: Path):
     from sftdata.errors import ModelError
     from sfttrain.evaluate.beside.compare import compare
