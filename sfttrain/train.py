@@ -13,12 +13,12 @@ from typing import Any
 
 from sftdata.errors import ModelError, OutputError, SftDataError
 from sftdata.files.atomic import output_errors
-from sfttrain.check.files import check_files, context_of
+from sfttrain.check.files import check_files
 from sfttrain.check.findings import as_json, raise_first_fail, warnings_of
 from sfttrain.check.memory import check_memory
 from sfttrain.config import TrainConfig, resolve_config
 from sfttrain.data import TRAIN, Shards, open_shards
-from sfttrain.evaluate.asked import read_asked
+from sfttrain.evaluate.asked import asked_in_run
 from sfttrain.hardware import check_devices, this_process
 from sfttrain.model import read_model_config
 from sfttrain.report.dataset import describe_dataset
@@ -75,8 +75,7 @@ def run(config: TrainConfig | Mapping[str, Any] | str | Path, *, resume_command:
     raise_first_fail(checks)
     row_order = _row_order(config, shards, batches)
     shared = shared_settings(config, row_order, process.world_size)
-    asked = read_asked(config.evaluate, shards)
-    asked.check_room(config.model, context_of(model.get_text_config()))
+    asked = asked_in_run(config, shards, model)
     with open_run_folder(config, shared, tokenizer_names(shards.manifest), is_main=process.is_main) as folder:
         folder.check_steps_left(batches.num_steps(config.epochs, config.max_steps))
 

@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from sftdata.errors import SftDataError
-from sfttrain.check.files import check_files, context_of
+from sfttrain.check.files import check_files
 from sfttrain.check.findings import Finding, of_error
 from sfttrain.check.memory import check_memory
 from sfttrain.config import TrainConfig
 from sfttrain.data import TRAIN, Shards, open_shards
-from sfttrain.evaluate.asked import read_asked
+from sfttrain.evaluate.asked import asked_in_run
 from sfttrain.hardware import check_devices, this_process
 from sfttrain.model import read_model_config
 from sfttrain.trainer.batches import plan_batches
@@ -54,8 +54,6 @@ def check_prompts(config: TrainConfig, shards: Shards, model: Any) -> list[Findi
     if config.evaluate.prompts is None and not config.evaluate.checks:
         return []
     try:
-        asked = read_asked(config.evaluate, shards)
-        asked.check_room(config.model, context_of(model.get_text_config()))
+        return [asked_in_run(config, shards, model).finding]
     except SftDataError as error:
         return [of_error("prompts", error)]
-    return [asked.finding]

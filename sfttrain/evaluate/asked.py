@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from sftdata.errors import ConfigError, SourceError, pluralize
 from sftdata.library.prompts import Prompt, read_prompts
+from sfttrain.check.files import context_of
 from sfttrain.check.findings import Finding
+from sfttrain.config import TrainConfig
 from sfttrain.data import Shards
 from sfttrain.evaluate.checks import Check, make_checks
 from sfttrain.evaluate.settings import EvaluateSettings
@@ -48,3 +51,10 @@ def read_asked(settings: EvaluateSettings, shards: Shards) -> Asked:
     if checks and not prompts:
         raise ConfigError("evaluate.checks", "check answers, and there are no prompts", "set evaluate.prompts")
     return Asked(settings, prompts, checks)
+
+
+def asked_in_run(config: TrainConfig, shards: Shards, model: Any) -> Asked:
+    """The prompts and checks of a run whose model, given by its config, has room to answer. Raises as `read_asked`."""
+    asked = read_asked(config.evaluate, shards)
+    asked.check_room(config.model, context_of(model.get_text_config()))
+    return asked
