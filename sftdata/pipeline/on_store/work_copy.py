@@ -12,6 +12,7 @@ that is being written, its beginning is no Arrow file, so no later run takes it 
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -54,10 +55,10 @@ class WorkCopy:
         if fresh:
             _folder(self.address).remove(self.names())
 
-    def end(self, *, keep: bool) -> None:
-        """Forget the copy; without `keep`, remove the work from the store too. Rows that were given are never kept."""
+    def end(self, *, keep: Sequence[str]) -> None:
+        """Forget the copy, and remove the work from the store but for the folders to keep."""
         try:
-            _folder(self.address).remove(name for name in self.names() if not keep or name.startswith("rows/"))
+            _folder(self.address).remove(name for name in self.names() if name.partition("/")[0] not in keep)
         finally:
             copies.forget(self.root)
             shutil.rmtree(self.root / _LOCKS, ignore_errors=True)

@@ -70,7 +70,7 @@ def _on_store(address: str, workspace: Workspace, *, fresh: bool, keep_work: boo
         is_done = True
     finally:
         with contextlib.suppress(SftDataError):  # the dataset is whole, or there is an error that says more
-            copy.end(keep=keep_work or not is_done)
+            copy.end(keep=("pieces",) if is_done and keep_work else () if is_done else ("pieces", "shards"))
 
 
 def _refuse_work_in(out: str, work: str) -> None:
