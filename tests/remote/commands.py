@@ -22,7 +22,9 @@ PROGRAM = (
     "main()"
 )
 STOPPED = "sftdata: stopped; no dataset was written, run the same command again to continue"
-PROGRESS = re.compile(r"\w+: [\d,]+ rows \(|Ray: |node |\w+: ([\d,]+ of [\d,]+ parts? )?done by an earlier run")
+PROGRESS = re.compile(
+    r"\w+: [\d,]+ (of [\d,]+ )?rows|Ray: |node |\w+: ([\d,]+ of [\d,]+ parts? )?done by an earlier run"
+)
 
 
 class Commands:

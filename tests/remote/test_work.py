@@ -139,7 +139,7 @@ def test_a_result_that_is_removed_while_it_is_needed_is_an_error(
     [
         (
             "memory://bucket/out/work",
-            r"lies in the output folder memory://bucket/out; name another folder on the store",
+            r"lies in the output folder memory://bucket/out; name another folder on th",
         ),
         ("memory://bucket/out", "lies in the output folder"),
         ("s3://KEYID:hidden-word@bucket/work", "has a password, a token or a signature in its address"),
