@@ -67,10 +67,10 @@ class SampleTable:
         """
         here = slice(first, first + table.num_rows)
         bases = np.concatenate([before, before[-1] + np.cumsum(table["rows"].drop_null().to_numpy())])
-        begun = np.cumsum(table["rows"].is_valid().to_numpy()) + (len(before) - 2)
+        started = np.cumsum(table["rows"].is_valid().to_numpy()) + (len(before) - 2)
         row = table["row"]
         self._is_row[here] = row.is_valid().to_numpy()
-        self.row[here] = row.fill_null(0).to_numpy() + bases[begun]
+        self.row[here] = row.fill_null(0).to_numpy() + bases[started]
         self.num_tokens[here] = table["num_tokens"].to_numpy()
         self.num_trained[here] = table["num_trained"].to_numpy()
         self._sample[here] = table["sample"].to_numpy()

@@ -5,7 +5,8 @@
 Every global step is on: exact and near duplicates, prefixes, caps, decontamination, a mixture of three sources with
 weights and `max_records`, a validation split, a kept column, and many shards. The records are made on the spot, with a
 fixed seed: texts of twelve words, for how long they are does not matter to what this process holds. Tasks run in other
-processes, as they do on a cluster. Writes docs/results/driver.json, of which docs/generate.py makes a table in docs/scale.md.
+processes, as they do on a cluster. Writes docs/results/driver.json, of which docs/generate.py makes a table in
+docs/scale.md.
 
 What is counted is anonymous memory (RssAnon), less what the process held before the run. Pages of files, such as the
 mapped results of tasks, are not counted: the system takes them back when memory is short.
@@ -117,7 +118,7 @@ def settings(files: list[Path], tokenizer: Path, out: Path, records: int) -> dic
 
 
 def anonymous_bytes() -> int:
-    """Memory of this process that is no file's."""
+    """Memory of this process without the pages of files."""
     with open("/proc/self/status", encoding="ascii") as file:
         return next(int(line.split()[1]) * 1024 for line in file if line.startswith("RssAnon"))
 
@@ -193,11 +194,14 @@ def run_once(files: list[Path], tokenizer: Path, out: Path, records: int, worker
     with Meter() as meter:
         for name, step in STEPS.items():
             setattr(story, name, meter.at_begin(getattr(story, name), step))
+        before = time.process_time()
         manifest = story.prepare(config, workers=workers, progress=Folder())
+        own_s = time.process_time() - before  # of this process alone
     counts = manifest.counts
     return {
         "records": records,
         "steps": meter.steps,
+        "own_processor_s": round(own_s, 1),
         "work_bytes": used[0],
         "out_bytes": bytes_in(out),
         "source_bytes": sum(path.stat().st_size for path in files),

@@ -99,7 +99,7 @@ def repeat_ids(keys: npt.NDArray[np.uint64], numbers: npt.NDArray[np.int64]) -> 
 
 
 def key_integers(keys: pa.Array) -> npt.NDArray[np.uint64]:
-    """Keys of KEY_BYTES bytes as two integers each, [keys, 2]; zeros if null. A view where none is null."""
+    """Keys of KEY_BYTES bytes as two integers each, [keys, 2]; zeros if null. A view, unless one is null."""
     filled = keys if keys.null_count == 0 else keys.fill_null(bytes(KEY_BYTES))
     first = filled.offset * KEY_BYTES
     flat = np.frombuffer(filled.buffers()[1], np.uint8)[first : first + len(keys) * KEY_BYTES]
