@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import shutil
 import socket
 import time
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -205,7 +207,33 @@ def test_a_node_that_does_not_see_the_work_folder_is_one_sentence(launcher: RayL
         list(launcher.run(pool_calls.pid, CALLS))
     assert str(caught.value) == (
         f"node {socket.gethostname()}: does not see the work folder {tmp_path}; name a folder that every node has "
-        "under the same path: as out.work, or as OUT"
+        "under the same path, or an address on a store, as out.work"
+    )
+
+
+def test_folders_that_nodes_have_of_their_own_need_no_mark_and_are_cleared_at_the_end(
+    one_node: RayCluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copy = tmp_path / "copy" / "pieces"
+    copy.mkdir(parents=True)
+    clear = partial(shutil.rmtree, copy)
+    for is_here in (True, False):
+        if not is_here:
+            monkeypatch.setattr("ray.util.get_node_ip_address", lambda: "192.0.2.1")
+        with RayLauncher(
+            tmp_path, address=one_node.address, workers=None, versions=no_versions, note=print, clear=clear
+        ) as launcher:
+            launcher._job.mark.unlink()
+            assert list(launcher.run(pool_calls.pid, CALLS[:1]))
+        assert copy.exists() == is_here
+
+
+def test_an_error_about_credentials_says_whose_environment_is_meant(launcher: RayLauncher) -> None:
+    with pytest.raises(SourceError) as caught, _node_named(launcher._job):
+        raise SourceError("s3://b/a", "cannot be reached without credentials (none)", "put them into the environment")
+    assert str(caught.value) == (
+        f"s3://b/a: cannot be reached without credentials (none) (on node {socket.gethostname()}); put them into the "
+        "environment; on every node: what Ray runs there has the environment of `ray start`"
     )
 
 
