@@ -16,7 +16,6 @@ import yaml
 from command_line import call
 
 import sftdata
-from sftdata.cli.shared import paths_and_settings
 from sftdata.config import load_config
 
 MODEL = "HuggingFaceTB/SmolLM2-135M-Instruct"  # a folder of this name holds a tiny tokenizer
@@ -394,8 +393,3 @@ def test_no_password_of_an_address_is_written(here: Path) -> None:
     assert "Addresses are written without passwords and tokens" in " ".join(
         Path("a.yaml").read_text().replace("#", "").split()
     )
-
-
-def test_a_setting_whose_value_is_an_address_is_no_source_and_an_address_with_a_query_is_one() -> None:
-    sources = ["a.jsonl", "https://example.org/a.jsonl?token=a=b", "s3://bucket/a=b/*.jsonl"]
-    assert paths_and_settings([*sources, "out.work=s3://bucket/w"]) == (sources, ["out.work=s3://bucket/w"])
