@@ -20,7 +20,7 @@ import json, sys
 from ray.cluster_utils import Cluster
 
 small = {"num_cpus": 1, "object_store_memory": 80 << 20, "include_dashboard": False}
-notice = {"health_check_initial_delay_ms": 0, "health_check_period_ms": 300, "health_check_failure_threshold": 4}
+notice = {"health_check_initial_delay_ms": 0, "health_check_period_ms": 300, "health_check_failure_threshold": 10}
 cluster, second = Cluster(initialize_head=True, head_node_args={**small, "_system_config": notice}), []
 print(json.dumps(cluster.address), flush=True)
 for line in sys.stdin:
