@@ -30,6 +30,8 @@ MARKED = re.compile(r"(<!-- table ([a-z_. ]+) -->\n)(.*?)(<!-- end -->)", flags=
 RESULTS = DOCS.parent / "tests" / "bench" / "RESULTS.md"
 TRAINING = RESULTS.with_name("TRAINING.md")
 GSM8K = DOCS / "results" / "gsm8k.json"
+DRIVER = DOCS / "results" / "driver.json"  # of tests/bench/driver.py
+VERY_MANY = (100_000_000, 1_000_000_000)  # records
 RATES = DOCS / "results" / "rates.json"
 SIDES = {"sfttrain": "sfttrain", "trl": "TRL"}  # of docs/results
 POINT = {"trained_tokens": ",.0f", "seconds": ".0f", "loss": ".3f"}
@@ -232,6 +234,22 @@ def rates_table() -> str:
     return table(["task", "find-lr says", "best of the grid", "factor", "validation loss of whole runs"], rows)
 
 
+def driver_table() -> str:
+    """What the process of `prepare` holds at most in each step: bytes for each record, and for each further one, and
+    what the latter are for very many.
+    """
+    runs = json.loads(DRIVER.read_text(encoding="utf-8"))["runs"]
+    sizes = [run["records"] for run in runs]
+    rows = []
+    for step in runs[0]["steps"]:
+        peaks = [run["steps"][step]["peak"] for run in runs]
+        further = (peaks[-1] - peaks[0]) / (sizes[-1] - sizes[0])
+        cells = [*(f"{peak / size:,.0f}" for peak, size in zip(peaks, sizes)), f"{further:,.0f}"]
+        rows.append([step, *cells, *(f"{further * number / 1e9:,.0f} GB" for number in VERY_MANY)])
+    many = [f"{number:,}" for number in VERY_MANY]
+    return table(["step", *(f"{size:,} records" for size in sizes), "each further record", *many], rows)
+
+
 SINGLE: dict[str, Callable[[], str]] = {
     "filters": filters_table,
     "formats": formats_table,
@@ -241,6 +259,7 @@ SINGLE: dict[str, Callable[[], str]] = {
     "speed.training": training_table,
     "results": results_table,
     "results.points": points_table,
+    "driver": driver_table,
     "results.rates": rates_table,
 }
 
