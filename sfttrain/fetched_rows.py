@@ -17,7 +17,8 @@ from typing import Any, BinaryIO
 import numpy as np
 import pyarrow as pa
 
-from sftdata.remote.mirror import hold
+from sftdata.files.copies import copy_of
+from sftdata.remote.mirror import Mirror, hold
 from sftdata.remote.room import room_bytes
 from sftdata.store.checked import check_file, check_shard, open_shard
 from sftdata.store.manifest import Manifest, ShardEntry
@@ -53,7 +54,20 @@ class OpenShards:
         self.ends = np.fromiter(accumulate(shard.rows for shard in entries), np.int64)
         self.last = len(entries) - 1  # no later one is needed
         self.fit_together = sum(shard.size_bytes for shard in entries) <= room_bytes(folder.parent)
+        self.has_room_ahead = True  # for one more, where they do not
         self._manifest, self._stamps = manifest, stamps
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What a worker of a DataLoader gets that is no fork, with the copy that it fetches from."""
+        left_out = {"_open", "_threads", "_ahead"}
+        kept = {name: value for name, value in vars(self).items() if name not in left_out}
+        return {**kept, "copied": copy_of(self.folder)}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        copied = state.pop("copied")
+        vars(self).update(state, _open={}, _threads=ThreadPoolExecutor(AHEAD, "fetch"), _ahead={})
+        if isinstance(copied, Mirror) and copy_of(self.folder) is None:
+            copied.register()
 
     def __del__(self) -> None:
         self.close()
@@ -85,20 +99,23 @@ class OpenShards:
         while self._open:
             _let_go(self._open.popitem()[1][1])
 
-    def bytes_at_once(self, rows: int) -> int:
-        """The most bytes of shards that are open at once where processes read the rows in order, up to `rows` apart."""
+    def bytes_at_once(self, rows: int, ahead: int = 0) -> int:
+        """The most bytes of shards that are open at once where processes read the rows in order, up to `rows` apart,
+        and of as many more as are fetched ahead.
+        """
         most = 0
         for first in range(self.last + 1):
             end, apart = first + 1, 0  # the last of the processes may be at the end of the first of these shards
             while end <= self.last and apart < rows:
                 apart += self.entries[end].rows
                 end += 1
+            end = min(end + ahead, self.last + 1)
             most = max(most, sum(shard.size_bytes for shard in self.entries[first:end]))
         return most
 
     def _fetch_ahead(self, number: int) -> None:
         """Begin to fetch and check what follows a shard."""
-        until = min(self.last, number + (AHEAD if self.fit_together else 1))
+        until = min(self.last, number + (AHEAD if self.fit_together else int(self.has_room_ahead)))
         for at in range(number + 1, until + 1):
             if at not in self._open and at not in self._ahead:
                 self._ahead[at] = self._threads.submit(_fetch, self.folder, self.entries[at], self._manifest)

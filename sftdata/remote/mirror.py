@@ -46,8 +46,7 @@ def mirror(address: str) -> Path:
         held = root / MANIFEST_NAME
         if not held.exists() or held.read_bytes() != manifest:
             write_bytes(root / MANIFEST_NAME, manifest)
-    copies.register(root, Mirror(folder, root, manifest))
-    call_folder(str(root), str(folder))
+    Mirror(folder, root, manifest).register()
     return root
 
 
@@ -78,6 +77,11 @@ class Mirror:
         self._root = root
         self._listed = _listed_files(manifest)
         self._doubted: set[str] = set()  # what is fetched also where a copy is there
+
+    def register(self) -> None:
+        """Let this process ask for the files of the copy, and call it by its address."""
+        copies.register(self._root, self)
+        call_folder(str(self._root), self.address)
 
     def forget(self) -> None:
         """Fetch each file once more. Until then its copy stays, for other processes that use it."""

@@ -58,9 +58,9 @@ def room_bytes(cache: Path) -> int:
     """How many bytes of files there may be in the cache: the limit, or as much as the disk has for them. Raises
     ConfigError.
     """
-    used = sum(file.size for file in _files_in(cache, cache)[1])
+    _, unwritten, files = _files_in(cache, cache)
     try:
-        return min(limit_bytes(), used + shutil.disk_usage(cache).free)
+        return min(limit_bytes(), sum(file.size for file in files) + shutil.disk_usage(cache).free - unwritten)
     except FileNotFoundError:
         return limit_bytes()
 
@@ -86,10 +86,13 @@ def make_room(cache: Path, size_bytes: int, using: Path) -> None:
     this size fits below the limit and on the disk; those of the copy in use last, but for its manifest and its
     tokenizer, which are kept. So is what is held, and what another process is just writing.
 
-    Raises DatasetError where that does not make room enough.
+    Raises DatasetError where that does not make room enough; what cannot be enough removes nothing.
     """
-    limit, free = limit_bytes(), shutil.disk_usage(cache).free
-    used, files = _files_in(cache, using)
+    used, unwritten, files = _files_in(cache, using)
+    limit, free = limit_bytes(), shutil.disk_usage(cache).free - unwritten
+    most = sum(file.size for file in files)
+    if used - most + size_bytes > limit or size_bytes > free + most:
+        used, files = used - most, []
     for file in sorted(files):
         if used + size_bytes <= limit and size_bytes <= free:
             return
@@ -100,7 +103,7 @@ def make_room(cache: Path, size_bytes: int, using: Path) -> None:
         what = f"may hold {limit:,} bytes, and {used:,} of them are in use: no room for a file of {size_bytes:,}"
         raise DatasetError(str(cache), what, more_room(used + size_bytes))
     if size_bytes > free:
-        what = f"the disk is full: {free:,} bytes are free, and a copy of a file on a store has {size_bytes:,}"
+        what = f"the disk is full: {max(0, free):,} bytes are free, and a copy of a file on a store has {size_bytes:,}"
         raise DatasetError(str(cache), what, _FREE_SPACE)
 
 
@@ -144,9 +147,11 @@ def cache_errors(cache: Path) -> Iterator[None]:
         raise DatasetError(str(cache), what, "name another folder in SFTDATA_CACHE") from error
 
 
-def _files_in(cache: Path, using: Path) -> tuple[int, list[_File]]:
-    """The bytes of the files of all copies, and those of them that may be removed."""
-    used, files = 0, []
+def _files_in(cache: Path, using: Path) -> tuple[int, int, list[_File]]:
+    """The bytes of the files of all copies, those of them that are yet to be written, and the files that may be
+    removed.
+    """
+    used, unwritten, files = 0, 0, []
     for path in cache.glob("*/*/*"):
         with contextlib.suppress(OSError):  # another process makes room too
             status = path.stat()
@@ -154,9 +159,11 @@ def _files_in(cache: Path, using: Path) -> tuple[int, list[_File]]:
                 continue
             used += status.st_size
             is_unfinished = path.name.startswith(".") and path.suffix == ".tmp"
+            if is_unfinished and hasattr(status, "st_blocks"):  # on Windows, a file takes its size at once
+                unwritten += max(0, status.st_size - 512 * status.st_blocks)
             if not is_unfinished or time.time() - status.st_mtime > _ABANDONED_S:
                 files.append(_File(path.is_relative_to(using), _last_used(path, status), status.st_size, path))
-    return used, files
+    return used, unwritten, files
 
 
 def _remove(path: Path) -> bool:

@@ -140,3 +140,7 @@ def plan_fetching(config: TrainConfig, batches: BatchPlan, train: FetchedRows, v
     if at_once > room:
         what = f"lets the cache hold {room:,} bytes, and the shards that are open at once have {at_once:,}"
         raise ConfigError(SIZE_VARIABLE, what, more_room(at_once))
+    # What is fetched ahead takes no room that a validation, or another process, needs meanwhile.
+    has_room_ahead = sum(shards.bytes_at_once(apart, 1) for shards in splits) <= room
+    for shards in splits:
+        shards.has_room_ahead = has_room_ahead

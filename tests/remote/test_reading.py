@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import pickle
 import shutil
+import subprocess
+import sys
 from concurrent.futures import wait
 from pathlib import Path
 from types import SimpleNamespace
@@ -231,6 +234,46 @@ def test_shards_that_do_not_fit_together_are_open_one_at_a_time(dataset: str, mo
         plan_fetching(config, batches, rows, None)
 
 
+def test_what_is_fetched_ahead_takes_no_room_that_a_validation_needs(
+    store: Any, tiny_tokenizer: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = tmp_path / "rows.jsonl"
+    data.write_text("".join(json.dumps(row) + "\n" for row in ROWS))
+    more = {"pack": {"seq_len": 64}, "split": {"validation": 0.3}, "workers": 1, "progress": False}
+    address = store.at("both")
+    sftdata.prepare(str(data), tokenizer=tiny_tokenizer, out={"path": address, "shard_tokens": 300}, **more)
+    opened = open_shards(address)
+    train, validation = opened.rows("train"), opened.rows("validation")
+    assert isinstance(train, FetchedRows)
+    assert isinstance(validation, FetchedRows)
+    config = parse_config({"shards": address, "model": "m", "out": "o", "epochs": 1})
+    batches = plan_batches(config, opened.manifest.splits["train"], opened.manifest.seq_len, 1)
+    largest = [max(shard.size_bytes for shard in rows.shards.entries) for rows in (train, validation)]
+    for room, ahead in ((sum(largest), 0), (2 * sum(largest), 1)):
+        monkeypatch.setattr("sftdata.remote.room.limit_bytes", lambda room=room: room)
+        plan_fetching(config, batches, train, validation)
+        assert not train.shards.fit_together
+        train.shards.close()
+        train[0]
+        assert len(train.shards._ahead) == ahead
+        assert validation[0]
+        wait(train.shards._ahead.values())
+
+
+def test_a_worker_that_is_no_fork_reads_the_same_rows(dataset: str) -> None:
+    opened = open_shards(dataset)
+    rows: Any = opened.rows("train")
+    code = (
+        "import pickle, sys; rows = pickle.load(sys.stdin.buffer); print(rows[0], len(rows.shards._ahead)); "
+        "from sftdata.errors import with_known_names; print(with_known_names(str(rows.shards.folder)))"
+    )
+    first = rows[0]
+    found = subprocess.run(
+        [sys.executable, "-c", code], input=pickle.dumps(rows), capture_output=True, check=True, timeout=120
+    )
+    assert found.stdout.decode().splitlines() == [f"{first} 0", dataset]
+
+
 def test_how_many_bytes_are_open_at_once(tmp_path: Path) -> None:
     """Shards of 4, 1, 1 and 6 rows, with a byte for each ten rows: 40, 10, 10 and 60."""
     shards: Any = [
@@ -240,6 +283,8 @@ def test_how_many_bytes_are_open_at_once(tmp_path: Path) -> None:
     opened = OpenShards(tmp_path / "x", manifest, shards, {})
     #                     alone, 1 apart, 2 apart, 3 apart: from the end of the first, over both small ones, to the last
     assert [opened.bytes_at_once(rows) for rows in (0, 1, 2, 3)] == [60, 70, 80, 120]
+    # And the one that follows: 40 + 10, all but the first where the last is fetched ahead, and so on.
+    assert [opened.bytes_at_once(rows, 1) for rows in (0, 1, 2, 3)] == [70, 80, 120, 120]
     opened.last = 1
     assert [opened.bytes_at_once(rows) for rows in (0, 1, 9)] == [40, 50, 50]
 

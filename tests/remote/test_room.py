@@ -79,6 +79,38 @@ def test_what_is_held_stays_until_it_is_let_go(copy: Path) -> None:
     b.close()
 
 
+def test_nothing_is_removed_for_what_has_no_room_without_it_either(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in "ab":
+        regular_file(copy / "train" / name)
+    nothing_in_use = "may hold 45 bytes, and 0 of them are in use: no room for a file of 46"
+    with pytest.raises(DatasetError, match=nothing_in_use):
+        make_room(copy.parent, 46, copy)
+    usage = shutil.disk_usage(copy)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=7))
+    with pytest.raises(
+        DatasetError, match="the disk is full: 7 bytes are free, and a copy of a file on a store has 28"
+    ):
+        make_room(copy.parent, 28, copy)
+    assert names(copy) == ["a", "b"]
+    make_room(copy.parent, 27, copy)
+    assert names(copy) == []
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there, a file takes its size at once")
+def test_what_another_file_is_yet_to_take_is_not_free(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    regular_file(copy / "train" / "a")
+    usage = shutil.disk_usage(copy)
+    monkeypatch.setattr(room, "limit_bytes", lambda: 10**9)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=1_000_005))
+    with (copy / "train" / ".b.0a.tmp").open("wb") as file:
+        file.truncate(1_000_000)
+    assert room.room_bytes(copy.parent) == 15
+    make_room(copy.parent, 5, copy)
+    assert names(copy) == [".b.0a.tmp", "a"]
+    make_room(copy.parent, 6, copy)
+    assert names(copy) == [".b.0a.tmp"]
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="there, what is open cannot be removed")
 def test_what_another_process_holds_stays_until_it_ends(copy: Path) -> None:
     for name in "ab":
