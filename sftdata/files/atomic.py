@@ -141,6 +141,20 @@ def unfinished_name(path: Path) -> Path:
     return path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
 
 
+def make_zeros(path: str | Path, size_bytes: int) -> None:
+    """Make a file of zeros to be mapped into memory, with its room on the disk. Who writes to a mapped file without
+    room is ended by the system at once. Raises OutputError where there is none.
+    """
+    with output_errors(path), open(path, "wb") as file:
+        file.truncate(size_bytes)
+        if hasattr(os, "posix_fallocate") and size_bytes:
+            try:
+                os.posix_fallocate(file.fileno(), 0, size_bytes)
+            except OSError as error:
+                if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # file systems that cannot
+                    raise
+
+
 def write_bytes(path: str | Path, data: bytes) -> str:
     """Write `data` to a file with `atomic_write` and return its sha256."""
     with atomic_write(path) as sink:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import subprocess
@@ -12,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from sftdata.errors import OutputError
-from sftdata.files.atomic import atomic_write, file_sha256, write_bytes
+from sftdata.files.atomic import atomic_write, file_sha256, make_zeros, write_bytes
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -166,3 +167,20 @@ def test_file_sha256_is_the_checksum_of_the_whole_file(tmp_path: Path) -> None:
     data = os.urandom(3_000_001)
     (tmp_path / "file").write_bytes(data)
     assert file_sha256(tmp_path / "file") == hashlib.sha256(data).hexdigest()
+
+
+@pytest.mark.skipif(not hasattr(os, "posix_fallocate"), reason="the system gives files no room ahead")
+def test_a_file_that_is_to_be_mapped_has_its_room_on_the_disk_or_is_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    make_zeros(tmp_path / "keys", 1 << 20)
+    assert (tmp_path / "keys").read_bytes() == bytes(1 << 20)
+    assert (tmp_path / "keys").stat().st_blocks * 512 >= 1 << 20
+    make_zeros(tmp_path / "none", 0)
+    assert (tmp_path / "none").read_bytes() == b""
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    with pytest.raises(OutputError, match="more keys: the disk is full"):
+        make_zeros(tmp_path / "more keys", 1 << 20)
