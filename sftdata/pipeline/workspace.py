@@ -149,13 +149,14 @@ class Workspace:
     def publish(self, manifest: Manifest) -> None:
         """Move the new dataset to OUT. The old manifest is removed first, and the new one is moved last.
 
-        Raises OutputError, and nothing is moved then, where a file is in the way that no dataset had; and where the new
-        dataset has no samples and the old one would be lost for it.
+        Raises OutputError, and nothing is moved then, where a file is in the way that no dataset had; where a file of
+        the new dataset is gone; and where the new dataset has no samples and the old one would be lost for it.
         """
         self._keep_what_is_better(manifest)
         moves = {entry.path: f"{self.new.name}/{entry.path}" for entry in manifest.listed_files()}
         moves.update({entry.path: f"{self.shards.name}/{entry.sha256}.arrow" for entry in manifest.shards})
         copies.ensure_all(self._bulk / place for place in moves.values())
+        self._refuse_gone(self._bulk / place for place in moves.values())
         manifest.save(self.new)
         with output_errors(self.out):
             known = {*self._interrupted().get("files", ()), *self._old_files()} - {*REPORT_NAMES}
@@ -172,6 +173,13 @@ class Workspace:
                 move_into(self._bulk / place, self.out, name)
             move(self.new / MANIFEST_NAME, self.out / MANIFEST_NAME)
             sync_folder(self.out)
+
+    def _refuse_gone(self, made: Iterable[Path]) -> None:
+        """Raise OutputError where one of the files that were made for the dataset is gone."""
+        for path in made:
+            if not is_file(path):
+                hint = "run the same command again; nothing else may remove what is in the folder of its work"
+                raise OutputError(copies.address_of(path), "is gone, though this run has written it", hint)
 
     def _keep_what_is_better(self, manifest: Manifest) -> None:
         """Raise OutputError where nothing was packed, and the folder holds a dataset with samples."""

@@ -14,6 +14,8 @@ from runs import prepare, tree
 
 import sftdata
 from sftdata.errors import OutputError, SourceError
+from sftdata.pipeline.workspace import Workspace
+from sftdata.store.manifest import Manifest
 
 
 def test_a_dataset_is_replaced_only_when_asked_and_only_by_a_whole_one(tiny_tokenizer: Path, tmp_path: Path) -> None:
@@ -34,6 +36,32 @@ def test_a_dataset_is_replaced_only_when_asked_and_only_by_a_whole_one(tiny_toke
     assert (out / "train" / "notes.txt").read_text() == "mine"
     (out / "train" / "notes.txt").unlink()
     assert [path.name for path in (out / "train").iterdir()] == ["00000-of-00001.arrow"]
+    sftdata.verify(out)
+
+
+def test_a_dataset_is_not_replaced_by_one_of_which_a_file_is_gone(
+    tiny_tokenizer: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish = Workspace.publish
+
+    def lose_a_shard(self: Workspace, manifest: Manifest) -> None:
+        next(self.shards.iterdir()).unlink()
+        publish(self, manifest)
+
+    out = tmp_path / "out"
+    data = write_lines(tmp_path / "a.jsonl", [chat("Hi there", "Hello"), chat("Ho", "Hello")])
+    prepare(out, tiny_tokenizer, [str(data)])
+    before = tree(out)
+    with monkeypatch.context() as patch:
+        patch.setattr(Workspace, "publish", lose_a_shard)
+        with pytest.raises(
+            OutputError, match=r"shards/\w+\.arrow: is gone, though this run has written it; run the same"
+        ):
+            prepare(out, tiny_tokenizer, [str(data)], overwrite=True, pack={"seq_len": 40})
+    assert {name: sha for name, sha in tree(out).items() if not name.startswith(".work/")} == before
+    sftdata.verify(out)
+    prepare(out, tiny_tokenizer, [str(data)], overwrite=True, pack={"seq_len": 40})
+    assert tree(out) != before
     sftdata.verify(out)
 
 
