@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -95,6 +96,17 @@ def test_a_half_written_object_is_made_again(
     assert "read: done by an earlier run" in said.notes
     assert "encode: done by an earlier run" not in said.notes
     assert {name: stopped.read(f"out/{name}") for name in plain} == plain
+
+
+def test_a_machine_that_worked_for_a_run_that_was_stopped_may_go_on_with_it(
+    stopped: Any, data: Path, tiny_tokenizer: Path, tmp_path: Path
+) -> None:
+    [pieces] = (tmp_path / "cache").rglob("pieces")
+    there = tmp_path / "cache of another machine" / pieces.relative_to(tmp_path / "cache")
+    shutil.copytree(pieces, there)  # what a node has: it holds no lock, and makes no dataset
+    make(data, tiny_tokenizer, stopped.at("out"), stopped.at("work"))
+    assert "out/manifest.json" in stopped.names()
+    assert [*(tmp_path / "cache of another machine" / "work").iterdir()] == []
 
 
 def test_fresh_uses_no_earlier_work_and_keep_work_keeps_what_was_used(

@@ -2,7 +2,7 @@
 
 For a store, the dataset is made in a folder of this machine, whole, and uploaded from there: WORK/NAME/dataset. WORK is
 the folder `out.work`, or one in the user's cache. Where `out.work` is an address, the work is there, and the cache has
-a copy of it: see `work_copy`.
+a copy of it, for a store in WORK/NAME/copy, which other machines have too: see `work_copy`.
 """
 
 from __future__ import annotations
@@ -45,7 +45,8 @@ def open_workspace(config: Config, *, overwrite: bool, fresh: bool, keep_work: b
     own = name_for(out if is_url(out) else str(Path(out).resolve()))
     workspace: Workspace
     if is_url(out):
-        workspace = StoreWorkspace(config, out, (root or cache) / own, **flags)
+        home = (root or cache) / own
+        workspace = StoreWorkspace(config, out, home, bulk=home / "copy" if is_remote else None, **flags)
     else:
         folder = cache if is_remote else root
         workspace = Workspace(config, bulk=None if folder is None else folder / own, **flags)
@@ -86,13 +87,21 @@ class StoreWorkspace(Workspace):
     """
 
     def __init__(
-        self, config: Config, address: str, home: Path, *, overwrite: bool, fresh: bool, keep_work: bool
+        self,
+        config: Config,
+        address: str,
+        home: Path,
+        *,
+        bulk: Path | None,
+        overwrite: bool,
+        fresh: bool,
+        keep_work: bool,
     ) -> None:
         self._folder = RemoteFolder(address, OutputError)
         self._home = home
         self._may_replace = overwrite
         # What is in the local folder is of an earlier run to the same address, or of this one.
-        super().__init__(config, overwrite=True, fresh=fresh, keep_work=keep_work, out=home / "dataset")
+        super().__init__(config, overwrite=True, fresh=fresh, keep_work=keep_work, out=home / "dataset", bulk=bulk)
 
     def __enter__(self) -> Workspace:
         with output_errors(self._home):
