@@ -117,7 +117,7 @@ def earlier_result(stage: AnyStage, out: Path, key: str | None) -> TaskResult | 
     try:
         with pa.memory_map(str(out)) as file:
             result = pa.ipc.open_file(file).read_all()
-    except pa.ArrowInvalid:  # a file that a power cut left
+    except (pa.ArrowInvalid, OSError):  # a file that a power cut left: damage is the one or the other
         return None
     if isinstance(stage, NamesFiles) and not stage.is_reusable(result):
         return None

@@ -160,7 +160,10 @@ def test_a_result_that_is_not_whole_is_made_again(tmp_path: Path) -> None:
     stage, folder = Logged(tmp_path / "log"), tmp_path / "pieces"
     calls(stage, folder, [1])
     (result,) = (folder / "logged").iterdir()
-    for spoilt in (b"", result.read_bytes()[:-10]):
+    whole = result.read_bytes()
+    size = int.from_bytes(whole[-10:-6], "little")  # of the footer, which is before its size and six letters
+    without_footer = whole[: -10 - size] + bytes(size) + whole[-10:]
+    for spoilt in (b"", whole[:-10], without_footer, bytes(len(whole))):
         result.write_bytes(spoilt)
         assert calls(stage, folder, [1]) == ["[1]"]
 
