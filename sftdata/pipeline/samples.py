@@ -11,9 +11,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from sftdata.curate.duplicates.exact import key_integers
+from sftdata.curate.duplicates.grouping import MAX_NODES
 from sftdata.curate.split import TRAIN, VALIDATION
 from sftdata.engines.engine import Engine
 from sftdata.engines.stage import Piece
+from sftdata.errors import SourceError
 from sftdata.pipeline.columns.in_files import ColumnsInFiles, in_batches
 from sftdata.pipeline.columns.texts import RowTexts, coded
 from sftdata.pipeline.rows import RowTable
@@ -37,11 +39,16 @@ class SampleTable:
 
     `pieces` are the tables that encoding made, which `engine` reads. An entry is a sample, a record that could not be
     encoded, or the placeholder of a piece without either. For each entry some 35 bytes are held.
+
+    Raises SourceError where there are more samples than 32-bit numbers can count: one row can give many.
     """
 
     def __init__(self, pieces: Sequence[Piece], engine: Engine) -> None:
         self._pieces = pieces
         self.size = size = sum(piece.num_rows for piece in pieces)
+        if size > MAX_NODES:
+            what = f"give {size:,} samples, and one run takes {MAX_NODES:,} at most"
+            raise SourceError("sources", what, "prepare some of the sources at a time, each into a folder of its own")
         self.row: SmallInts = np.empty(size, np.int32)  # the input row of each entry
         self.num_tokens: SmallInts = np.empty(size, np.int32)
         self.num_trained: SmallInts = np.empty(size, np.int32)

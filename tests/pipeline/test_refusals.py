@@ -68,3 +68,14 @@ def test_a_validation_split_that_takes_everything_is_refused(tiny_tokenizer: Pat
     with pytest.raises(ConfigError, match=r"split\.validation: 3 takes every conversation"):
         prepare(tmp_path / "out", tiny_tokenizer, [str(data)], split={"validation": 3})
     assert holds_no_dataset(tmp_path / "out")
+
+
+@pytest.mark.parametrize(("module", "what"), [("rows", "have 3 rows"), ("samples", "give 3 samples")])
+def test_more_rows_or_samples_than_a_run_can_count_are_refused(
+    tiny_tokenizer: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, module: str, what: str
+) -> None:
+    data = write_lines(tmp_path / "a.jsonl", [chat(f"Hi {n}", "Hello") for n in range(3)])
+    monkeypatch.setattr(f"sftdata.pipeline.{module}.MAX_NODES", 2)
+    with pytest.raises(SourceError, match=f"sources: {what}, and one run takes 2 at most; prepare some of the sources"):
+        prepare(tmp_path / "out", tiny_tokenizer, [str(data)])
+    assert holds_no_dataset(tmp_path / "out")
