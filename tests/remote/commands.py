@@ -23,7 +23,8 @@ PROGRAM = (
 )
 STOPPED = "sftdata: stopped; no dataset was written, run the same command again to continue"
 PROGRESS = re.compile(
-    r"\w+: [\d,]+ (of [\d,]+ )?rows|Ray: |node |\w+: ([\d,]+ of [\d,]+ parts? )?done by an earlier run"
+    r"\w+: [\d,]+ (of [\d,]+ )?rows|\w+ [\d,]+ (row|sample|sequence|shard)|Ray: |node |"
+    r"\w+: ([\d,]+ of [\d,]+ parts? )?done by an earlier run"
 )
 
 
