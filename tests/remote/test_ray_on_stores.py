@@ -156,6 +156,7 @@ def test_a_store_that_fails_now_and_then_is_asked_again(
     with_ray: Commands, s3_door: s3.Door, store: Any, undisturbed: dict[str, bytes]
 ) -> None:
     faults = [s3.Fault("GET", "/raw/2.jsonl", "hangs", 1), s3.Fault("GET", "/raw/3.jsonl", "500", 1)]
+    faults += [s3.Fault("GET", "/raw/1.jsonl", "cut", 1)]
     faults += [s3.Fault("PUT", place, "500", 1) for place in ("/pieces/read/", "/shards/", "/out/train/")]
     s3_door.fail(*faults)
     done = with_ray.run()
