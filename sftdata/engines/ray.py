@@ -105,7 +105,7 @@ class RayLauncher:
                 self._clear_others(self._clear)
 
     def _clear_others(self, clear: Callable[[], None]) -> None:
-        """Clear the machines besides this one, as far as they answer within some seconds."""
+        """Clear the machines besides this one, of those that answer within some seconds."""
         import ray
         from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 

@@ -65,7 +65,7 @@ def unsearchable(index: EvaluationIndex) -> list[str]:
 
 
 def evaluation_items(config: Config, say: Callable[[str], None]) -> Iterator[EvaluationItem]:
-    """Every item of the evaluation files, with its file and line. `say` is told what of these files is not read.
+    """Every item of the evaluation files, with its file and line. `say` gets what of these files is not read.
 
     A row of which no record can be made raises SourceError: its question would not be looked for.
     """

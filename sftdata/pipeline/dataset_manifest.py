@@ -152,7 +152,7 @@ def count_unused(rows: RowTable, config: Config) -> list[UnusedEntry]:
 
 
 def count_calls(rows: RowTable, config: Config) -> tuple[list[CallsEntry], list[str], int]:
-    """What became of the tool calls in the texts of each source, and in how many rows; what is to be said of calls
+    """What happened to the tool calls in the texts of each source, and in how many rows; what is to be said of calls
     that were not checked against their schemas; and the rows with lists of texts that were joined.
     """
     entries: list[CallsEntry] = []

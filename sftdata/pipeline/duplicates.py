@@ -169,7 +169,7 @@ def model_key(folder: Path) -> str:
 
 
 def _vectors(column: pa.Array, dtype: str) -> tuple[npt.NDArray[np.bool_], npt.NDArray[Any]]:
-    """Which rows have a vector of those that Sign or Embed gave, and these vectors, one after the other."""
+    """Which rows have a vector of those that Sign or Embed gave, and these vectors, in their order."""
     valid = column.is_valid().to_numpy(zero_copy_only=False)
     if not valid.any():
         return valid, np.empty((0, 0), dtype)

@@ -50,7 +50,7 @@ _FIRST_ROWS = 100  # of a unit, in which columns are looked for first
 _MAX_DEPTH = 6  # of objects in rows, where names of columns and roles are looked for
 # What one task reads changes no byte of the dataset.
 UNIT_BYTES = 2 << 20  # of a JSON-lines file, or of several small files
-MAX_SMALL_TASKS = 1024  # up to so many units, each is a task of its own, so that a changed file costs itself alone
+MAX_SMALL_TASKS = 1024  # up to this many units, each is a task of its own, so that a changed file costs itself alone
 
 
 class Sources(NamedTuple):

@@ -28,7 +28,7 @@ from sftdata.remote.stores import is_url
 def local_folder(place: str | Path) -> Path:
     """The folder of a dataset: as it is, or for an address a copy that is filled as its files are asked for.
 
-    Raises DatasetError where there is no dataset at an address, or its store fails.
+    Raises DatasetError where an address has no dataset, or its store fails.
     """
     return mirror(str(place)) if is_url(str(place)) else Path(place)
 

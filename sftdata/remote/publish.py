@@ -53,7 +53,7 @@ class Publication:
     """A run that writes to a folder on a store. `owner` tells it from other runs, and is the same when it is run again;
     `config` tells its settings from others.
 
-    `files_of` gives the files that a manifest lists, and raises OutputError for one that is none of a dataset's;
+    `files_of` gives the files that a manifest lists, and raises OutputError for one that is not a dataset's;
     `may_own` says whether a name is one that a file of a dataset, or a report of it, can have: no other is removed,
     whatever a file on the store says. `own_reports` gives those of the folder's files that are of the dataset besides.
     """
@@ -93,7 +93,7 @@ class Publication:
             what = "was not written by sftdata, and the new dataset has a file of that name"
             raise OutputError(self._folder.at(name), what, "move it away, and run the same command again")
         replaces = MANIFEST_NAME in there
-        # A run with --overwrite may be to mend what has the right name and size, and wrong content.
+        # With --overwrite, files of the right name and size may have wrong content, and are to be replaced.
         is_done = before.is_direct and not self._overwrite and not _not_whole(there, files)
         if replaces and is_done and self._folder.read(MANIFEST_NAME, MAX_MANIFEST_BYTES) == manifest:
             self._clean(there)  # which is all that was left to do
@@ -176,7 +176,7 @@ class Publication:
         return set()
 
     def _check_whole(self, files: Mapping[str, ToUpload]) -> None:
-        """Every file has its size, and no other run has taken this one's place, as far as can be seen."""
+        """Every file has its size, and no other run has taken this one's place: what the store shows of both."""
         data = self._folder.read(NOTE_NAME, _MAX_NOTE_BYTES)
         note = None if data is None else _parsed(data)
         if note is None or note.owner != self._owner:

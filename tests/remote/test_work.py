@@ -1,4 +1,4 @@
-"""The work of a run on a store: the same bytes, gone on with from another machine, and nothing half read."""
+"""The work of a run on a store: the same bytes, continued from another machine, and nothing half read."""
 
 from __future__ import annotations
 

@@ -178,7 +178,7 @@ class StoreWorkspace(Workspace):
             return path.read_text()
 
     def _files_of(self, manifest: bytes) -> list[str]:
-        """The files that a manifest on the store lists. Raises OutputError where it is none of a dataset."""
+        """The files that a manifest on the store lists. Raises OutputError where it is not that of a dataset."""
         with tempfile.TemporaryDirectory() as folder:
             Path(folder, MANIFEST_NAME).write_bytes(manifest)
             return files_of_dataset(Path(folder), str(self._folder))

@@ -36,8 +36,8 @@ def compare(
     """Judge a model on a split of shards, and on the prompts of the settings; `against` is judged first, as it is.
 
     Raises SftDataError for what a user can put right: shards without that split, a model that cannot be loaded, has
-    another tokenizer or a loss that is no number, prompts or checks that cannot be used. All of it but the weights is
-    looked at before a model is loaded.
+    another tokenizer or a loss that is not a number, prompts or checks that cannot be used. All of it but the weights
+    is looked at before a model is loaded.
     """
     opened = open_shards(shards)
     rows = opened.rows(split)
