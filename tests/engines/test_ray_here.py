@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
-from processes import is_alive
+from processes import processes_below, wait_until_gone
 from raw_rows import chat, write_lines
 
 pytest.importorskip("ray", reason="the extra `ray` is not installed")
@@ -46,35 +46,6 @@ def command(user: Path, tokenizer: Path, out: str, *more: str) -> subprocess.Pop
     )
 
 
-def processes_below(pid: int) -> set[int]:
-    """The processes that a process has started, and those that they have."""
-    parents = {}
-    for path in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            parents[int(path.parent.name)] = int(path.read_text().rpartition(")")[2].split()[1])
-        except (FileNotFoundError, ProcessLookupError):
-            continue
-    found = {pid}
-    while more := {child for child, parent in parents.items() if parent in found} - found:
-        found |= more
-    return found - {pid}
-
-
-def is_agent(pid: int) -> bool:
-    """Whether a process is one of Ray's two agents of a node, which look for their parent only now and then."""
-    try:
-        return b"Agent" in Path(f"/proc/{pid}/cmdline").read_bytes()
-    except (FileNotFoundError, ProcessLookupError):
-        return False
-
-
-def wait_until_gone(pids: set[int]) -> None:
-    deadline = time.monotonic() + 60
-    while left := [pid for pid in pids if is_alive(pid)]:
-        assert time.monotonic() < deadline, left
-        time.sleep(0.05)
-
-
 def files(folder: Path) -> dict[str, bytes]:
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
@@ -91,11 +62,12 @@ def test_a_command_that_is_killed_leaves_no_process_and_is_continued_to_the_same
         assert killed.poll() is None, killed.communicate()
         assert time.monotonic() < deadline
         time.sleep(0.01)
-    started = {pid for pid in processes_below(killed.pid) if not is_agent(pid)}
+    # Ray's two agents of a node look for their parent only now and then.
+    started = {pid for pid, line in processes_below(killed.pid).items() if "Agent" not in line}
     killed.send_signal(signal.SIGKILL)
     killed.communicate()
     assert len(started) > 2
-    wait_until_gone(started)
+    wait_until_gone(started, 60)
     assert not (user / "out" / "manifest.json").exists()
 
     again = command(user, tiny_tokenizer, "out", "--workers", "2", "--engine", "ray")

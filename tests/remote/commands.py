@@ -7,13 +7,11 @@ import re
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import s3_server as s3
-from processes import is_alive
+from processes import wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
 # Many small units, which a pool is used for.
@@ -22,6 +20,7 @@ PROGRAM = (
     "main()"
 )
 STOPPED = "sftdata: stopped; no dataset was written, run the same command again to continue"
+SOON_S = 240  # within which comes what a test waits for
 PROGRESS = re.compile(
     r"\w+: [\d,]+ (of [\d,]+ )?rows|\w+ [\d,]+ (row|sample|sequence|shard)|Ray: |node |"
     r"\w+: ([\d,]+ of [\d,]+ parts? )?done by an earlier run"
@@ -62,7 +61,7 @@ class Commands:
         """A run, once it has begun to write an object whose name has this text, which the store lets hang."""
         self.door.fail(s3.Fault("PUT", text, "hangs"))
         process = self.start()
-        wait_until(lambda: bool(self.door.failed) or process.poll() is not None)
+        wait_until(lambda: bool(self.door.failed) or process.poll() is not None, SOON_S)
         assert process.poll() is None, process.communicate()
         return process
 
@@ -76,36 +75,3 @@ def objects(store: Any, folder: str) -> dict[str, bytes]:
     """The files below a folder on a store, by their names in it."""
     store.invalidate_cache()
     return {path[len(folder) + 1 :]: store.cat_file(path) for path in store.find(folder)}
-
-
-def wait_until(is_true: Callable[[], bool]) -> None:
-    """Until something is so that comes within some seconds."""
-    deadline = time.monotonic() + 240
-    while not is_true():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-
-
-def processes_below(pid: int) -> dict[int, str]:
-    """The processes that a process has started, and those that they have, with their command lines."""
-    parents = {}
-    for path in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            parents[int(path.parent.name)] = int(path.read_text().rpartition(")")[2].split()[1])
-        except (FileNotFoundError, ProcessLookupError):
-            continue
-    found = {pid}
-    while more := {child for child, parent in parents.items() if parent in found} - found:
-        found |= more
-    return {child: command_line(child) for child in found - {pid}}
-
-
-def command_line(pid: int) -> str:
-    try:
-        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
-    except (FileNotFoundError, ProcessLookupError):
-        return ""
-
-
-def wait_until_gone(pids: set[int]) -> None:
-    wait_until(lambda: not any(map(is_alive, pids)))

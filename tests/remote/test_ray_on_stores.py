@@ -12,11 +12,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import commands as on_s3
 import pytest
 import s3_server as s3
-from commands import STOPPED, Commands, messages, objects, processes_below, wait_until
+from commands import SOON_S, STOPPED, Commands, messages, objects
 from faulty_store import FaultyStore
+from processes import processes_below, wait_until, wait_until_gone
 
 if TYPE_CHECKING:
     from ray_cluster import RayCluster
@@ -108,8 +108,8 @@ def test_ctrl_c_is_one_sentence_and_nothing_goes_on(
     (os.kill if to == "the command" else os.killpg)(process.pid, signal.SIGINT)
     output, said = process.communicate(timeout=120)
     assert (process.returncode, output, messages(said)) == (130, "", [STOPPED])
-    on_s3.wait_until_gone(started)
-    wait_until(lambda: tasks_on(ray_cluster) == [])
+    wait_until_gone(started, SOON_S)
+    wait_until(lambda: tasks_on(ray_cluster) == [], SOON_S)
     continues(with_ray, store, undisturbed)
 
 
@@ -124,7 +124,7 @@ def test_a_command_that_is_killed_is_continued(
     process = with_ray.start_until_it_hangs(at)
     process.send_signal(signal.SIGKILL)
     process.communicate()
-    wait_until(lambda: tasks_on(ray_cluster) == [])
+    wait_until(lambda: tasks_on(ray_cluster) == [], SOON_S)
     assert not store.exists("ray/out/manifest.json")
     continues(with_ray, store, undisturbed)
 
