@@ -89,8 +89,8 @@ def prepare(
         config = sources.config
         work.refuse_sources(sources.paths)
         encoder = load_encoder(config)
+        tasks = TaskEngine(work.pieces, launcher, progress, salt=program_key(), attach=work.attach)
         with loaded_meanwhile(encoder, launcher):
-            tasks = TaskEngine(work.pieces, launcher, progress, salt=program_key(), attach=work.attach)
             rows = read_rows(sources, config, tasks, encoder.end_tokens, encoder.calls_written)
         steps.read(int(rows.is_row.sum()), rows.num_live)
         drop_exact_duplicates(rows, config)
