@@ -63,7 +63,7 @@ _OF_MODEL = re.compile(
 MOVE_IT = "move it away, or choose another out"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class RunFolder:
     """Where a run writes, and the checkpoint that it continues from."""
 
@@ -76,7 +76,7 @@ class RunFolder:
     files: dict[str, str] = field(default_factory=dict)  # of the model in the folder, with their checksums
     is_finished: bool = True  # the run that is continued had saved its model
     changes: tuple[str, ...] = ()  # what this run has otherwise than the one that it continues, in words
-    replaces: bool = False  # an earlier run is still here: see clear_earlier
+    replaces: bool = False  # an earlier run is still here: see begin
 
     @property
     def metrics(self) -> Path:
@@ -116,16 +116,20 @@ class RunFolder:
             lengths = f"the earlier run had {pluralize(planned, 'step')} in all, this one has {num_steps:,}"
             say(f"note   {lengths}, so from here on the learning rate is that of another schedule")
 
-    def clear_earlier(self) -> None:
-        """Remove the earlier run that this one replaces: it stays until this one can train. Raises OutputError."""
+    def begin(self, summary: Mapping[str, Any]) -> None:
+        """Remove the earlier run that this one replaces, which stays until this one trains, and write run.json. Raises
+        OutputError.
+        """
         if self.is_main and self.replaces:
             with output_errors(self.path):
                 _clear(self.path, self.files)
             self.files.clear()
+        self.replaces = False
+        self.write_summary(summary)
 
     def write_summary(self, summary: Mapping[str, Any]) -> None:
-        """Write run.json, complete or not at all. Raises OutputError."""
-        if self.is_main:
+        """Write run.json, complete or not at all; never over that of an earlier run. Raises OutputError."""
+        if self.is_main and not self.replaces:
             content = {**summary, "files": summary.get("files", self.files)}
             data = json.dumps(content, indent=2, ensure_ascii=False) + "\n"
             write_bytes(self.path / RUN_JSON, data.encode("utf-8", "backslashreplace"))
@@ -166,7 +170,7 @@ def open_run_folder(
     config: TrainConfig, settings: Mapping[str, Any], names: Collection[str], *, is_main: bool
 ) -> Iterator[RunFolder]:
     """The folder `config.out` while a run works in it, cut back to the checkpoint to continue from. An earlier run that
-    this one replaces is still there: see `RunFolder.clear_earlier`.
+    this one replaces is still there: see `RunFolder.begin`.
 
     `settings` are those that a continued run must share, and `names` the files that the run will write besides the
     model. Only the main process of several changes anything.

@@ -94,14 +94,12 @@ def run(config: TrainConfig | Mapping[str, Any] | str | Path, *, resume_command:
         record_checkpoints(trainer, folder)
         proof = prove_loss_before_step_0(trainer)
         stop_where_not_finite(trainer, folder, shards)
-        metrics = record_metrics(trainer, folder)
+        summary = {**row_order, **summarize_start(config, trainer, folder), "checks": as_json(checks)["checks"]}
+        summary["dataset"] = describe_dataset(shards)
+        metrics = record_metrics(trainer, folder, {"status": "running", **summary})
         evaluations = evaluate_during(trainer, config, shards, folder, asked)
         say_time_after_two_steps(trainer)
         stop = stop_on_signals(trainer)
-        summary = {**row_order, **summarize_start(config, trainer, folder), "checks": as_json(checks)["checks"]}
-        summary["dataset"] = describe_dataset(shards)
-        folder.clear_earlier()
-        folder.write_summary({"status": "running", **summary})
         if process.is_main:
             start = describe_start(config, summary, shards, batches, checks[0].what, rate)
             say("\n".join([start, *warnings_of(checks)]))

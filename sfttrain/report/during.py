@@ -29,7 +29,7 @@ class ReportCallback(TrainerCallback):  # type: ignore[misc]
 
     def write(self) -> None:
         """Write it, or say why it cannot be written."""
-        if not self._folder.is_main or self._has_failed:
+        if not self._folder.is_main or self._folder.replaces or self._has_failed:
             return
         try:
             write_report(self._folder.path)

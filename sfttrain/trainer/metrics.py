@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Mapping
 from typing import Any
 
 from transformers import TrainerCallback
@@ -17,11 +18,12 @@ from sfttrain.watch.view import Step, make_view
 
 
 class MetricsCallback(TrainerCallback):  # type: ignore[misc]
-    """Writes metrics.jsonl and prints progress."""
+    """Writes metrics.jsonl, from when the run begins, and prints progress."""
 
-    def __init__(self, trainer: PackedTrainer, folder: RunFolder) -> None:
+    def __init__(self, trainer: PackedTrainer, folder: RunFolder, summary: Mapping[str, Any]) -> None:
         self._trainer = trainer
         self._folder = folder
+        self._summary = summary
         self._pace = Pace()
         self.losses: list[float] = []
         self.validation_losses: list[float] = []
@@ -36,6 +38,7 @@ class MetricsCallback(TrainerCallback):  # type: ignore[misc]
                 self.validations = [line["validation"]] if "validation" in line else []
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        self._folder.begin(self._summary)
         # Trainer takes these from the checkpoint, so that other values on resume would be ignored.
         state.compute_steps(args, state.max_steps)
         self._pace.begin(time.monotonic(), state.global_step)
@@ -107,8 +110,10 @@ class MetricsCallback(TrainerCallback):  # type: ignore[misc]
             say(line)
 
 
-def record_metrics(trainer: PackedTrainer, folder: RunFolder) -> MetricsCallback:
-    """Have the trainer write its metrics to the folder and print them."""
-    callback = MetricsCallback(trainer, folder)
+def record_metrics(trainer: PackedTrainer, folder: RunFolder, summary: Mapping[str, Any]) -> MetricsCallback:
+    """Have the trainer write its metrics to the folder and print them. `summary` is what run.json says while it trains:
+    the folder is that of this run from here on, after what was checked before training.
+    """
+    callback = MetricsCallback(trainer, folder, summary)
     trainer.add_callback(callback)
     return callback

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ import pytest
 from run_metrics import losses
 
 import sfttrain
-from sftdata.errors import ConfigError, OutputError
+from sftdata.errors import ConfigError, ModelError, OutputError
 from sfttrain.run_folder import read_metrics
 
 # PEFT uses a name of transformers that is deprecated.
@@ -34,6 +35,33 @@ def test_an_earlier_run_is_replaced_only_when_asked_for_and_other_files_stay(set
     assert not (result.out / "adapter_model.safetensors").exists()
     assert not (result.out / "checkpoint-2").exists()
     assert (result.out / "notes.txt").read_text() == "mine"
+
+
+def test_an_earlier_run_stays_where_the_new_one_fails_its_proof(settings: Settings, monkeypatch: pytest.MonkeyPatch):
+    """With a cache, the samples of a packed row see each other: the new run is refused before step 0."""
+    from transformers import LlamaForCausalLM
+
+    out = sfttrain.run(settings(save_every=1)).out
+    before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
+    forward = LlamaForCausalLM.forward
+
+    def cached(self: Any, *args: Any, use_cache: Any = None, logits_to_keep: Any = 0, **kwargs: Any) -> Any:
+        return forward(self, *args, use_cache=True, logits_to_keep=logits_to_keep, **kwargs)
+
+    monkeypatch.setattr(LlamaForCausalLM, "forward", cached)
+    with pytest.raises(ModelError, match="does not keep them apart"):
+        sfttrain.run(settings(overwrite=True, attn_implementation="sdpa"))
+    assert {path: path.read_bytes() for path in out.rglob("*") if path.is_file()} == before
+
+
+def test_a_run_that_fails_its_proof_says_so_in_a_new_folder(settings: Settings, monkeypatch: pytest.MonkeyPatch):
+    from sfttrain.check import isolation
+
+    monkeypatch.setitem(isolation.LOGITS_TOLERANCE, "float32", -1.0)
+    with pytest.raises(ModelError):
+        sfttrain.run(settings())
+    run = json.loads((Path(settings()["out"]) / "run.json").read_text())
+    assert (run["status"], run["steps"] if "steps" in run else None) == ("failed", None)
 
 
 def test_a_run_is_not_continued_on_other_data_or_with_other_batches(
