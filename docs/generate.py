@@ -38,6 +38,7 @@ POINT = {"trained_tokens": ",.0f", "seconds": ".0f", "loss": ".3f"}
 MEASURED = (  # what docs/speed.md shows of the results, in their words
     "sftdata prepare, 20,000 records, whole process",
     "TRL SFTTrainer, 20,000 records, two processes, without its imports",
+    "prepare against TRL SFTTrainer, 20,000 records",
     "sftdata prepare, 200,000 records, whole process",
     "TRL SFTTrainer, 200,000 records, two processes, without its imports",
     "prepare against TRL SFTTrainer, 200,000 records",
@@ -47,6 +48,9 @@ MEASURED = (  # what docs/speed.md shows of the results, in their words
     "peak memory of all processes, 1,000,000 records",
     "prepare with near-deduplication, 1,000,000 records",
     "peak memory of all processes with near-deduplication, 1,000,000 records",
+    "--engine local, two workers against one, rows/s",
+    "--engine ray, two workers against one, rows/s",
+    "--engine ray, two workers, 1,000,000 records",
     "sftdata prepare, 100 rows",
     "fastokens against tokenizers, one thread, qwen3",
     "whole prepare, --encoder fast against hf",

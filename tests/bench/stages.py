@@ -1,14 +1,14 @@
 """Where the time of one `sftdata prepare` goes: run as a program of its own, prints JSON.
 
-    python tests/bench/stages.py DATA TOKENIZER OUT [KEY=VALUE]...
+    python tests/bench/stages.py DATA TOKENIZER OUT [KEY=VALUE]... [--engine local|ray] [--workers N]
 
 The command line's own way through the program, with a clock in place of the progress bar.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
-import sys
 import time
 from pathlib import Path
 
@@ -45,9 +45,17 @@ def main() -> None:
     from sftdata.cli.shared import config_of
     from sftdata.pipeline.prepare import prepare
 
-    data, tokenizer, out, *more = sys.argv[1:]
+    parser = argparse.ArgumentParser()
+    parser.add_argument("data")
+    parser.add_argument("tokenizer")
+    parser.add_argument("out")
+    parser.add_argument("settings", nargs="*")
+    parser.add_argument("--engine", default="local")
+    parser.add_argument("--workers", type=int)
+    given = parser.parse_intermixed_args()
+    config = config_of([given.data, *given.settings], {"tokenizer": given.tokenizer, "out": given.out})
     clock = Clock()
-    prepare(config_of([data, *more], {"tokenizer": tokenizer, "out": out}), progress=clock)
+    prepare(config, engine=given.engine, workers=given.workers, progress=clock)
     end = time.monotonic()
     seconds = {}
     before, name = started, "start"
