@@ -61,7 +61,7 @@ def test_a_run_that_fails_its_proof_says_so_in_a_new_folder(settings: Settings, 
     with pytest.raises(ModelError):
         sfttrain.run(settings())
     run = json.loads((Path(settings()["out"]) / "run.json").read_text())
-    assert (run["status"], run["steps"] if "steps" in run else None) == ("failed", None)
+    assert (run["status"], run.get("steps")) == ("failed", None)
 
 
 def test_a_run_is_not_continued_on_other_data_or_with_other_batches(
