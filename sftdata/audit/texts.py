@@ -24,6 +24,7 @@ from sftdata.curate.duplicates.near import (
 from sftdata.curate.duplicates.semantic import find_semantic_duplicates
 from sftdata.curate.duplicates.settings import Keep, NearConfig, SemanticConfig
 from sftdata.curate.words import ComparedText, Hashes, shingle_hashes, text_of
+from sftdata.files.atomic import make_zeros
 from sftdata.progress import Progress
 from sftdata.records.faults import fault_text, is_fault
 from sftdata.records.record import Record
@@ -149,13 +150,14 @@ class SemanticTexts(Texts):
     def compare(self, skip: Bools, progress: Progress) -> Verdict:
         """Find semantic duplicates, ignoring the texts in `skip`. Call this last, with at least one text.
 
-        Raises ConfigError if the model cannot be loaded.
+        Raises ConfigError if the model cannot be loaded, and OutputError where the disk has no room for the embeddings.
         """
         embedded = np.zeros(len(self), np.bool_)
         vectors = np.empty((len(self), 0), np.float32)
         for rows, own, has_one in self._embedded(np.flatnonzero(~skip), progress):
             if vectors.shape[1] == 0:
-                vectors = np.memmap(self._file, np.float32, "w+", shape=(len(self), own.shape[1]))
+                make_zeros(self._file, len(self) * own.shape[1] * np.dtype(np.float32).itemsize)
+                vectors = np.memmap(self._file, np.float32, "r+", shape=(len(self), own.shape[1]))
             vectors[rows], embedded[rows] = own, has_one
         preference = self.preference(self._settings.keep, skip)
         return find_semantic_duplicates(vectors, embedded, preference, self._settings.threshold)

@@ -60,6 +60,7 @@ ROOMS: dict[str, set[str]] = {
     "audit": {
         "safe",
         "errors",
+        "files",
         "reasons",
         "view",
         "progress",
