@@ -73,8 +73,10 @@ class OpenShards:
         self.close()
         self._threads.shutdown(wait=False, cancel_futures=True)
 
-    def table(self, number: int) -> pa.Table:
-        """The rows of a shard. Raises DatasetError where it cannot be fetched, or is not one."""
+    def table(self, number: int, *, looks_ahead: bool = True) -> pa.Table:
+        """The rows of a shard. Raises DatasetError where it cannot be fetched, or is not one. Those that follow are
+        fetched meanwhile, if wanted.
+        """
         if number not in self._open:
             if not self.fit_together:
                 self.close()
@@ -90,7 +92,7 @@ class OpenShards:
             except BaseException:
                 _let_go(held)
                 raise
-            if has_threads:
+            if has_threads and looks_ahead:
                 self._fetch_ahead(number)
         return self._open[number][0]
 
@@ -162,9 +164,9 @@ class FetchedRows:
         return self
 
     def to_batches(self, max_chunksize: int) -> Iterator[pa.RecordBatch]:
-        """All rows of the shards, in parts."""
+        """All rows of the shards, in parts, for who may have seen enough before the end."""
         for number in range(len(self.shards.entries)):
-            yield from self.shards.table(number).to_batches(max_chunksize=max_chunksize)
+            yield from self.shards.table(number, looks_ahead=False).to_batches(max_chunksize=max_chunksize)
 
     def chunks(self, name: str) -> Iterator[pa.Array]:
         """A column of all rows of the shards, in parts."""
