@@ -12,8 +12,9 @@ from typing import NamedTuple
 from urllib.parse import urlsplit
 
 ACCESS_KEY, SECRET = "AKIAEXAMPLEOFTESTS00", "dummy-secret-of-the-tests"
-# A client that gives up soon.
+# A client that gives up soon, and one that gives up at once, but for what s3fs itself tries again.
 QUICK = {"FSSPEC_S3": '{"config_kwargs": {"connect_timeout": 2, "read_timeout": 2, "retries": {"max_attempts": 1}}}'}
+IMPATIENT = {"FSSPEC_S3": '{"config_kwargs": {"read_timeout": 2, "retries": {"total_max_attempts": 1}}}'}
 PASSED_ON = ("content-length", "content-type", "etag", "last-modified", "content-range", "accept-ranges")
 
 

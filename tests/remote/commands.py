@@ -7,6 +7,7 @@ import re
 import signal
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -28,15 +29,25 @@ PROGRESS = re.compile(
 
 
 class Commands:
-    """Runs of `sftdata prepare` from a folder of a bucket, with an engine."""
+    """Runs of `sftdata prepare` from a folder of a bucket, with an engine, and with variables that say how patient its
+    client is.
+    """
 
-    def __init__(self, door: s3.Door, folder: Path, tokenizer: Path, bucket: str, *where: str) -> None:
+    def __init__(
+        self,
+        door: s3.Door,
+        folder: Path,
+        tokenizer: Path,
+        bucket: str,
+        *where: str,
+        variables: Mapping[str, str] = s3.QUICK,
+    ) -> None:
         self.door, self.bucket = door, bucket
         self._folder = folder
         self._arguments = ["prepare", f"s3://{bucket}/raw", "--tokenizer", str(tokenizer), *where]
         self._arguments += ["pack.seq_len=64", "out.shard_tokens=500", f"out.work=s3://{bucket}/work"]
         kept = {name: value for name, value in os.environ.items() if "--ray-address" in where or name[:4] != "RAY_"}
-        self._environment = {**kept, **s3.variables(door.address, folder), **s3.QUICK}
+        self._environment = {**kept, **s3.variables(door.address, folder), **variables}
         self._environment |= {"PYTHONPATH": str(ROOT), "SFTDATA_CACHE": str(folder / "cache")}
 
     def start(self, out: str = "out", *more: str) -> subprocess.Popen[str]:

@@ -136,7 +136,7 @@ def test_a_store_that_fails_is_an_error_and_the_next_run_goes_on(
 ) -> None:  # fmt: skip
     where = ["--workers", "2"]
     where += ["--engine", "ray", "--ray-address", ray_cluster.address] if engine == "a cluster" else []
-    runs = Commands(s3_door, tmp_path, tiny_tokenizer, "ray", *where)
+    runs = Commands(s3_door, tmp_path, tiny_tokenizer, "ray", *where, variables=s3.IMPATIENT)
     hangs = (s3.Fault("GET", "/raw/2.jsonl", "hangs"), "raw/2.jsonl: the store did not answer in time")
     encoding = (s3.Fault("PUT", "/pieces/encode/", "500"), "/pieces/encode/")
     faults = [hangs, encoding] if engine == "a pool" else [encoding]  # each later in a run than the one before
