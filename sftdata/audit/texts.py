@@ -24,7 +24,7 @@ from sftdata.curate.duplicates.near import (
 from sftdata.curate.duplicates.semantic import find_semantic_duplicates
 from sftdata.curate.duplicates.settings import Keep, NearConfig, SemanticConfig
 from sftdata.curate.words import ComparedText, Hashes, shingle_hashes, text_of
-from sftdata.files.atomic import make_zeros
+from sftdata.files.mapped import mapped_zeros
 from sftdata.progress import Progress
 from sftdata.records.faults import fault_text, is_fault
 from sftdata.records.record import Record
@@ -123,7 +123,7 @@ class NearTexts(Texts):
                 self._sign_alone(number, text)
 
     def _sign_alone(self, number: int, text: str) -> None:
-        """Compute the signature of one text; none if that meets a fault of ours, which is kept."""
+        """Compute the signature of one text; none if sftdata fails on it, and then the fault is kept."""
         try:
             self._write_signatures([text])
         except BaseException as error:
@@ -156,8 +156,7 @@ class SemanticTexts(Texts):
         vectors = np.empty((len(self), 0), np.float32)
         for rows, own, has_one in self._embedded(np.flatnonzero(~skip), progress):
             if vectors.shape[1] == 0:
-                make_zeros(self._file, len(self) * own.shape[1] * np.dtype(np.float32).itemsize)
-                vectors = np.memmap(self._file, np.float32, "r+", shape=(len(self), own.shape[1]))
+                vectors = mapped_zeros(self._file, "float32", (len(self), own.shape[1]))
             vectors[rows], embedded[rows] = own, has_one
         preference = self.preference(self._settings.keep, skip)
         return find_semantic_duplicates(vectors, embedded, preference, self._settings.threshold)

@@ -27,7 +27,8 @@ from sftdata.curate.stage import COMPARED_SCHEMA, VECTORS_SCHEMA, CompareNear, E
 from sftdata.engines.engine import Engine
 from sftdata.engines.stage import Piece
 from sftdata.errors import ConfigError, pluralize
-from sftdata.files.atomic import file_sha256, make_zeros
+from sftdata.files.atomic import file_sha256
+from sftdata.files.mapped import mapped_zeros
 from sftdata.pipeline.columns.in_files import in_batches
 from sftdata.pipeline.columns.texts import coded
 from sftdata.pipeline.rows import RowTable, kept_values
@@ -84,8 +85,7 @@ def _to_compare(
         if len(vectors):
             of_bands = keys_by_band(vectors, settings.threshold)
             if not len(keys):
-                make_zeros(scratch, len(of_bands) * rows.size * of_bands.itemsize)
-                keys = np.memmap(scratch, np.uint64, "r+", shape=(len(of_bands), rows.size))
+                keys = mapped_zeros(scratch, "uint64", (len(of_bands), rows.size))
             for band, values in zip(keys, of_bands):
                 band[here][has_one[here]] = values
     nodes = np.flatnonzero(has_one)
@@ -130,8 +130,7 @@ def drop_semantic_duplicates(rows: RowTable, engine: Engine, config: Config, scr
         has_one[here], vectors = _vectors(table["vector"].combine_chunks(), "<f4")
         if len(vectors):
             if matrix.shape[1] == 0:
-                make_zeros(scratch / "embeddings", rows.size * vectors.shape[1] * vectors.itemsize)
-                matrix = np.memmap(scratch / "embeddings", "<f4", "r+", shape=(rows.size, vectors.shape[1]))
+                matrix = mapped_zeros(scratch / "embeddings", "<f4", (rows.size, vectors.shape[1]))
             matrix[here][has_one[here]] = vectors
     preference = preference_order(settings.keep, answer_chars)
     verdict = find_semantic_duplicates(matrix, has_one, preference, settings.threshold)
