@@ -130,15 +130,19 @@ def bench_pool(work: Path, args: argparse.Namespace) -> Iterator[Line]:
         yield f"pool of processes against one process, {size:.0f} MB of input", f"{here / pool:.2f} times as fast", ""
 
 
+def stage_seconds(data: Path, out: Path, more: Sequence[str]) -> dict[str, float]:
+    """The seconds of each stage of a fresh run of prepare: see stages.py."""
+    shutil.rmtree(out, ignore_errors=True)
+    script = str(Path(__file__).with_name("stages.py"))
+    printed = output([sys.executable, script, str(data), str(TOKENIZER), str(out), *more])
+    seconds: dict[str, float] = json.loads(printed.splitlines()[-1])
+    return seconds
+
+
 def bench_stages(work: Path, args: argparse.Namespace) -> Iterator[Line]:
     """Where the time of prepare goes."""
     for more in ([], [NEAR]):
-        runs = []
-        for _ in range(args.runs):
-            shutil.rmtree(work / "out", ignore_errors=True)
-            script = str(Path(__file__).with_name("stages.py"))
-            command = [sys.executable, script, str(MIX), str(TOKENIZER), str(work / "out"), *more]
-            runs.append(json.loads(output(command).splitlines()[-1]))
+        runs = [stage_seconds(MIX, work / "out", more) for _ in range(args.runs)]
         seconds = {stage: statistics.median(run[stage] for run in runs) for stage in runs[0]}
         total = sum(seconds.values())
         shares = ", ".join(f"{stage} {part / total:.0%}" for stage, part in seconds.items() if part >= total / 100)
@@ -260,12 +264,9 @@ def whole_and_stages(data: Path, out: Path, more: Sequence[str]) -> tuple[float,
     """The seconds of a whole run of prepare, and those from its first row on, in which a pool of processes starts and
     each worker loads the tokenizer.
     """
-    shutil.rmtree(out, ignore_errors=True)
-    script = str(Path(__file__).with_name("stages.py"))
     start = time.perf_counter()
-    printed = output([sys.executable, script, str(data), str(TOKENIZER), str(out), *more])
+    seconds = stage_seconds(data, out, more)
     whole = time.perf_counter() - start
-    seconds = json.loads(printed.splitlines()[-1])
     return whole, sum(seconds.values()) - seconds["start"]
 
 
