@@ -173,6 +173,23 @@ def settings(shards: Path, tiny_model: Path, tmp_path: Path) -> Callable[..., di
 
 
 @pytest.fixture
+def leave_cache_on(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+    """From the call on, the tiny model uses a cache, whatever it is given."""
+
+    def leave() -> None:
+        from transformers import LlamaForCausalLM
+
+        forward = LlamaForCausalLM.forward
+
+        def cached(self: Any, *args: Any, use_cache: Any = None, logits_to_keep: Any = 0, **kwargs: Any) -> Any:
+            return forward(self, *args, use_cache=True, logits_to_keep=logits_to_keep, **kwargs)
+
+        monkeypatch.setattr(LlamaForCausalLM, "forward", cached)
+
+    return leave
+
+
+@pytest.fixture
 def weightless(tiny_model: Path, tmp_path: Path) -> Path:
     """The model's config and tokenizer without weights: what is refused here is refused before weights are loaded."""
     folder = tmp_path / "weightless"

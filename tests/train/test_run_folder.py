@@ -37,18 +37,11 @@ def test_an_earlier_run_is_replaced_only_when_asked_for_and_other_files_stay(set
     assert (result.out / "notes.txt").read_text() == "mine"
 
 
-def test_an_earlier_run_stays_where_the_new_one_fails_its_proof(settings: Settings, monkeypatch: pytest.MonkeyPatch):
+def test_an_earlier_run_stays_where_the_new_one_fails_its_proof(settings: Settings, leave_cache_on: Callable[[], None]):
     """With a cache, the samples of a packed row see each other: the new run is refused before step 0."""
-    from transformers import LlamaForCausalLM
-
     out = sfttrain.run(settings(save_every=1)).out
     before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
-    forward = LlamaForCausalLM.forward
-
-    def cached(self: Any, *args: Any, use_cache: Any = None, logits_to_keep: Any = 0, **kwargs: Any) -> Any:
-        return forward(self, *args, use_cache=True, logits_to_keep=logits_to_keep, **kwargs)
-
-    monkeypatch.setattr(LlamaForCausalLM, "forward", cached)
+    leave_cache_on()
     with pytest.raises(ModelError, match="does not keep them apart"):
         sfttrain.run(settings(overwrite=True, attn_implementation="sdpa"))
     assert {path: path.read_bytes() for path in out.rglob("*") if path.is_file()} == before

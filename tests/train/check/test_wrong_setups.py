@@ -122,16 +122,9 @@ def test_skipping_the_preparation_without_padding_free_is_refused(settings: Sett
         sfttrain.run(settings())
 
 
-def test_a_cache_that_is_left_on_is_refused(settings: Settings, monkeypatch: pytest.MonkeyPatch):
+def test_a_cache_that_is_left_on_is_refused(settings: Settings, leave_cache_on: Callable[[], None]):
     """With a cache, transformers takes the row for a continued text and does not look for its samples."""
-    from transformers import LlamaForCausalLM
-
-    forward = LlamaForCausalLM.forward
-
-    def cached(self: Any, *args: Any, use_cache: Any = None, logits_to_keep: Any = 0, **kwargs: Any) -> Any:
-        return forward(self, *args, use_cache=True, logits_to_keep=logits_to_keep, **kwargs)
-
-    monkeypatch.setattr(LlamaForCausalLM, "forward", cached)
+    leave_cache_on()
     with pytest.raises(ModelError, match="does not keep them apart"):
         sfttrain.run(settings(attn_implementation="sdpa"))
 
