@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -69,12 +70,25 @@ class Commands:
         return subprocess.CompletedProcess(process.args, process.returncode, output, said)
 
     def start_until_it_hangs(self, text: str) -> subprocess.Popen[str]:
-        """A run, once it has begun to write an object whose name has this text, which the store lets hang."""
+        """A run, once it has started to write an object whose name has this text, which the store lets hang."""
         self.door.fail(s3.Fault("PUT", text, "hangs"))
         process = self.start()
         wait_until(lambda: bool(self.door.failed) or process.poll() is not None, SOON_S)
         assert process.poll() is None, process.communicate()
         return process
+
+
+def bucket_with(server: str, bucket: str, rows: Sequence[Mapping[str, str]]) -> Any:
+    """A client for the store, which has a new bucket with these rows in four files."""
+    import s3fs
+
+    store = s3fs.S3FileSystem(key=s3.ACCESS_KEY, secret=s3.SECRET, endpoint_url=server, skip_instance_cache=True)
+    store.mkdir(bucket)
+    size = len(rows) // 4
+    for number in range(4):
+        lines = "".join(json.dumps(row) + "\n" for row in rows[number * size : number * size + size])
+        store.pipe_file(f"{bucket}/raw/{number}.jsonl", lines.encode())
+    return store
 
 
 def messages(said: str) -> list[str]:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import s3_server as s3
-from commands import SOON_S, STOPPED, Commands, messages, objects
+from commands import SOON_S, STOPPED, Commands, bucket_with, messages, objects
 from faulty_store import FaultyStore
 from processes import processes_below, wait_until, wait_until_gone
 
@@ -32,14 +32,7 @@ ROWS = [{"prompt": f"What is {n}?", "completion": f"It is {n}, of course."} for 
 @pytest.fixture(scope="module")
 def store(s3_server: str) -> Any:
     """A client for what is behind the door, which has a bucket with sources."""
-    import s3fs
-
-    store = s3fs.S3FileSystem(key=s3.ACCESS_KEY, secret=s3.SECRET, endpoint_url=s3_server, skip_instance_cache=True)
-    store.mkdir("ray")
-    for number in range(4):
-        lines = "".join(json.dumps(row) + "\n" for row in ROWS[number * 30 : number * 30 + 30])
-        store.pipe_file(f"ray/raw/{number}.jsonl", lines.encode())
-    return store
+    return bucket_with(s3_server, "ray", ROWS)
 
 
 @pytest.fixture(autouse=True)
