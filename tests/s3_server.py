@@ -1,4 +1,4 @@
-"""moto's S3 server on the loopback, what finds it, and a door before it that fails as it is told."""
+"""moto's S3 server on the loopback, what finds it, and a door before it that fails where a test says so."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def started() -> Iterator[str]:
 
 
 class Fault(NamedTuple):
-    """How a request fails whose method is this one and whose path has this text; so often, and then no more."""
+    """How a request fails whose method is this one and whose path has this text; this many times, then no more."""
 
     method: str
     text: str
@@ -56,7 +56,7 @@ class Fault(NamedTuple):
 
 
 class Door:
-    """Stands before an S3 server and passes on what it is asked. Used with `with`."""
+    """A proxy of an S3 server, which passes requests on. Used with `with`."""
 
     def __init__(self, server: str) -> None:
         self.server = urlsplit(server).netloc

@@ -38,7 +38,7 @@ def mirror(address: str) -> Path:
     folder = RemoteFolder(address, DatasetError)
     manifest = folder.read(MANIFEST_NAME, MAX_MANIFEST_BYTES)
     if manifest is None:
-        what = f"has no {MANIFEST_NAME}, so it is no dataset, or one that is being written"
+        what = f"has no {MANIFEST_NAME}, so it is not a dataset, or one that is being written"
         raise DatasetError(str(folder), what, "check the address, or wait until it is written")
     name = f"{name_for(folder.address)}-{hashlib.sha256(manifest).hexdigest()[:16]}"
     root = cache_folder().resolve() / "datasets" / name

@@ -3,7 +3,7 @@
 OUT/.publishing.json   what is being written, and by which run; made where there is none, if the store can decide that
     .new/SHA256        files of the new dataset, while an older one is still whole under its own names
     ...                the files under their names, written while there is no manifest
-    manifest.json      last: without it there is no dataset
+    manifest.json      last: a folder without it holds no dataset
 
 An older dataset stays whole until every file of the new one is on the store; then its manifest is removed, and the new
 files are copied to their names within the store. Who reads in between finds no dataset, or has the older manifest and

@@ -129,7 +129,7 @@ def test_while_a_dataset_is_replaced_it_is_the_old_one_or_none(
         assert sftdata.open(store.at("out")).manifest.dataset_hash == old.dataset_hash
         sftdata.verify(store.at("out"))
     else:
-        with pytest.raises(sftdata.DatasetError, match=r"no manifest\.json, so it is no dataset, or one that is"):
+        with pytest.raises(sftdata.DatasetError, match=r"no manifest\.json, so it is not a dataset, or one that is"):
             sftdata.open(store.at("out"))
     with monkeypatch.context() as patch:  # another machine, which does not know of the run that was stopped
         patch.setenv("SFTDATA_CACHE", str(tmp_path / "other"))

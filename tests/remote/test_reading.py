@@ -332,7 +332,7 @@ def test_an_address_that_would_be_shown_as_another_is_refused(
 
 def test_what_is_no_dataset(store: Any) -> None:
     with pytest.raises(
-        DatasetError, match=r"none: has no manifest\.json, so it is no dataset, or one that is being wr"
+        DatasetError, match=r"none: has no manifest\.json, so it is not a dataset, or one that is being wr"
     ):
         sftdata.open(store.at("none"))
     with pytest.raises(DatasetError, match="has a password, a token or a signature in its address"):

@@ -1,4 +1,4 @@
-"""The room that copies of files on stores take: made of what nobody holds, or a sentence says why it is not."""
+"""The room that copies of files on stores take: files that no process holds make room, or an error says why not."""
 
 from __future__ import annotations
 
